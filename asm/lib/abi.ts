@@ -1,0 +1,95 @@
+// What every kernel shares: the step block, the task counter, the thread's scratch, and reading of arguments.
+// The host side of this file is asm/host/abi.ts: change both together.
+
+/** Address of the step block: 32-bit words that the host writes before each run. */
+// @ts-ignore: decorator
+@external("env", "step")
+export declare const STEP: usize;
+
+/** Address of the task counter. The barrier resets it to zero before each kernel call. */
+// @ts-ignore: decorator
+@external("env", "tasks")
+export declare const TASKS: usize;
+
+/** Address of this thread's private scratch area, 64-byte aligned. Each thread's instance imports its own. */
+// @ts-ignore: decorator
+@external("env", "scratch")
+export declare const SCRATCH: usize;
+
+/** Bytes of the scratch area of a thread. */
+export const SCRATCH_BYTES: usize = 4 << 20;
+
+/** Rows of this run. */
+// @ts-ignore: decorator
+@inline
+export function rows(): i32 {
+  return load<i32>(STEP, 0);
+}
+
+/** Takes the next task of this kernel call. The caller stops at its number of tasks. */
+// @ts-ignore: decorator
+@inline
+export function nextTask(): i32 {
+  return atomic.add<i32>(TASKS, 1);
+}
+
+// The rest of the step block.
+// @ts-ignore: decorator
+@inline
+export function epoch(): u32 {
+  return load<u32>(STEP, 4);
+}
+// @ts-ignore: decorator
+@inline
+export function seedLow(): u32 {
+  return load<u32>(STEP, 8);
+}
+// @ts-ignore: decorator
+@inline
+export function seedHigh(): u32 {
+  return load<u32>(STEP, 12);
+}
+// @ts-ignore: decorator
+@inline
+export function learningRate(): f32 {
+  return load<f32>(STEP, 16);
+}
+// @ts-ignore: decorator
+@inline
+export function weightDecay(): f32 {
+  return load<f32>(STEP, 20);
+}
+// @ts-ignore: decorator
+@inline
+export function bnMomentum(): f32 {
+  return load<f32>(STEP, 24);
+}
+
+/** The i-th argument word as an address. */
+// @ts-ignore: decorator
+@inline
+export function ptr(args: usize, i: i32): usize {
+  return <usize>load<u32>(args + ((<usize>i) << 2));
+}
+
+/** The i-th argument word as an integer. */
+// @ts-ignore: decorator
+@inline
+export function int(args: usize, i: i32): i32 {
+  return load<i32>(args + ((<usize>i) << 2));
+}
+
+/** The i-th argument word as a float. */
+// @ts-ignore: decorator
+@inline
+export function float(args: usize, i: i32): f32 {
+  return load<f32>(args + ((<usize>i) << 2));
+}
+
+/** a·b + c: fused where the module is built with relaxed SIMD, rounded twice where not. */
+// @ts-ignore: decorator
+@inline
+export function madd(a: v128, b: v128, c: v128): v128 {
+  if (ASC_FEATURE_RELAXED_SIMD) return f32x4.relaxed_madd(a, b, c);
+  return f32x4.add(f32x4.mul(a, b), c);
+}

@@ -1,0 +1,105 @@
+// The device contract: all that training, evaluation and prediction ask of a device. Three devices keep it: `reference`
+// (plain loops in doubles), `wasm` (every CPU core) and, later, `webgpu`.
+//
+// Guarantees
+// - Runs are executed in call order; a call returns a promise at once and several may be in flight. `read` and `write`
+//   take their place in that order.
+// - The number of rows is an argument of a run, from 1 to the capacity: the last batch of an epoch is smaller, and
+//   kernels, batch-norm divisors and the loss use the real count.
+// - `gradient` changes no state. State (parameters, moments, moving statistics, step count) changes only in `update` and
+//   `calibrate`, and there only when loss and gradients are finite: a dropped, skipped or aborted step leaves no trace.
+// - An aborted run rejects with an AbortError; the executable stays usable.
+// - The same calls give the same bits, for any number of threads.
+
+import type { Graph, StateKind } from './ir/graph.ts';
+
+/** A batch of images and what belongs to it. Arrays may be longer than `rows` needs; they are copied during the call. */
+export interface Batch {
+  readonly rows: number;
+  /** rows × height × width × channels, NHWC. */
+  readonly images: Uint8Array;
+  /** Class of each row; needed by all runs but `predict`. */
+  readonly labels?: Int32Array;
+  /** Index in the dataset of each row: with seed and epoch it decides the dropout mask. Needed where the graph has dropout. */
+  readonly samples?: Int32Array;
+  readonly epoch?: number;
+}
+
+export interface Hyperparameters {
+  readonly learningRate: number;
+  readonly weightDecay: number;
+  readonly bnMomentum: number;
+}
+
+export interface RunOptions {
+  readonly signal?: AbortSignal;
+}
+
+/** Of a run with labels: the mean loss over the rows and the number of rows whose largest logit is that of their label. */
+export interface BatchMetrics {
+  readonly loss: number;
+  readonly correct: number;
+}
+
+export interface StateEntry {
+  readonly name: string;
+  readonly shape: readonly number[];
+  readonly kind: StateKind;
+}
+
+/** The graphs of one model, over one set of state values (equal names, shapes and kinds). */
+export interface ModelGraphs {
+  /** Forward, backward and update. */
+  readonly train: Graph;
+  /** Training-mode forward pass that only updates moving statistics. Absent for models without batch normalisation. */
+  readonly calibrate?: Graph;
+  /** Inference mode with loss and logits. */
+  readonly evaluate: Graph;
+  /** Inference mode, logits only. */
+  readonly predict: Graph;
+}
+
+export interface CompileOptions {
+  /** Largest number of rows of a run. */
+  readonly capacity: number;
+  readonly seed: bigint;
+  /** Names of fusion rules that are switched off, or `all`. */
+  readonly withoutRules?: readonly string[];
+  /** Which graphs are compiled; all by default. Those left out cannot be run and need no memory. */
+  readonly programs?: readonly (keyof ModelGraphs)[];
+}
+
+export interface Executable {
+  readonly capacity: number;
+  readonly state: readonly StateEntry[];
+  /** Bytes of the device's memory that the executable holds. */
+  readonly memoryBytes: number;
+
+  /** Forward and backward pass; gradients wait on the device for `update`. */
+  gradient(batch: Batch, options?: RunOptions): Promise<BatchMetrics>;
+  /** AdamW and moving statistics with the gradients of the last `gradient`. False: not finite, nothing was changed. */
+  update(hyper: Hyperparameters): Promise<{ readonly applied: boolean }>;
+  /** Moves the moving statistics towards those of the batch: new = old·momentum + batch·(1 − momentum). */
+  calibrate(batch: Batch, bnMomentum: number, options?: RunOptions): Promise<void>;
+  /** Inference mode; logits are rows × classes. */
+  evaluate(batch: Batch, options?: RunOptions): Promise<BatchMetrics & { readonly logits: Float32Array }>;
+  predict(batch: Batch, options?: RunOptions): Promise<Float32Array>;
+
+  /** State by name, or `gradients/<parameter>` after a `gradient`. The counter `optimizer/vars/0` has one element. */
+  read(name: string): Promise<Float32Array>;
+  write(name: string, data: ArrayLike<number>): Promise<void>;
+  close(): Promise<void>;
+}
+
+export interface Device {
+  readonly name: 'reference' | 'wasm' | 'webgpu';
+  /** One line about what it runs on, for people: threads, kind of arithmetic. */
+  readonly description: string;
+  readonly threads: number;
+  compile(graphs: ModelGraphs, options: CompileOptions): Promise<Executable>;
+  /** Bytes that `compile` would need, without allocating: what `--dry-run` and the largest-batch message use. */
+  memoryFor(graphs: ModelGraphs, options: CompileOptions): number;
+  /** Largest memory that an executable may have. */
+  readonly memoryLimit: number;
+  close(): Promise<void>;
+}

@@ -1,0 +1,173 @@
+// The graph: values, nodes, and the builder that is the only way to make them. Verification is in verify.ts, the
+// text form in print.ts. Knows no op by name: the builder is given the table of ops (runtime/ops) it may use.
+
+import { invariant } from '../base/errors.ts';
+
+export type DType = 'f32' | 'u8' | 'i32';
+
+/**
+ * Type of a tensor. Images are NHWC. A per-sample tensor has a leading axis of rows that is not part of `shape`: its
+ * length is an argument of each run, up to the compiled capacity. `{ f32, [16, 16, 256], perSample }` is what other
+ * systems write as `(None, 16, 16, 256)`.
+ */
+export interface TensorSpec {
+  readonly dtype: DType;
+  readonly shape: readonly number[];
+  readonly perSample: boolean;
+}
+
+export const BYTES_PER_ELEMENT: Record<DType, number> = { f32: 4, u8: 1, i32: 4 };
+
+/** Number of elements of one row of a per-sample tensor, or of the whole of any other. */
+export const elementCount = (spec: TensorSpec): number => spec.shape.reduce((product, n) => product * n, 1);
+
+/** Bytes of a tensor with `rows` rows. */
+export const byteLength = (spec: TensorSpec, rows: number): number =>
+  elementCount(spec) * BYTES_PER_ELEMENT[spec.dtype] * (spec.perSample ? rows : 1);
+
+/** A shape as people write it: `[n, 16, 16, 256]`, n standing for the rows of the run. */
+export const formatShape = (spec: TensorSpec): string => `[${[...(spec.perSample ? ['n'] : []), ...spec.shape].join(', ')}]`;
+
+/** What a state tensor is for. The flat ranges of the plan and the optimizer go by it. */
+export type StateKind = 'parameter' | 'statistic' | 'moment1' | 'moment2' | 'counter';
+
+export type ValueId = number;
+
+export interface Value {
+  readonly id: ValueId;
+  /** Unique in the graph. State and its gradients keep their names in every graph: they are read and restored by name. */
+  readonly name: string;
+  readonly spec: TensorSpec;
+  /** `input`: given with each run. `state`: lives on the device between runs. `temporary`: made by a node. */
+  readonly role: 'input' | 'state' | 'temporary';
+  readonly state?: StateKind;
+}
+
+/** State changes only in `update`, which runs after loss and gradients were found finite. */
+export type Phase = 'forward' | 'backward' | 'update';
+
+export type Attrs = Readonly<Record<string, unknown>>;
+
+export interface Node {
+  readonly op: string;
+  readonly phase: Phase;
+  readonly inputs: readonly ValueId[];
+  readonly outputs: readonly ValueId[];
+  /** State values that the node changes in place. */
+  readonly updates: readonly ValueId[];
+  readonly attrs: Attrs;
+  /** Where it comes from, for people: the Keras path of the layer, such as `layers/conv2d_1`. */
+  readonly label: string;
+}
+
+export interface Graph {
+  readonly name: string;
+  readonly values: readonly Value[];
+  /** In an order in which they can run. */
+  readonly nodes: readonly Node[];
+  readonly inputs: Readonly<Record<string, ValueId>>;
+  readonly outputs: Readonly<Record<string, ValueId>>;
+  /** Gradient value of each trained parameter, in the order of the parameters: a flat range of the plan. */
+  readonly gradients: readonly { readonly parameter: ValueId; readonly gradient: ValueId }[];
+}
+
+/** What a builder must know of an op; the whole definition is in op.ts. */
+export interface ShapeRule {
+  infer(inputs: readonly TensorSpec[], attrs: Attrs): TensorSpec[];
+  /** Suffixes of the output names, where there is more than one output. */
+  readonly outputNames?: readonly string[];
+}
+
+export class GraphBuilder {
+  readonly values: Value[] = [];
+  readonly nodes: Node[] = [];
+  readonly inputs: Record<string, ValueId> = {};
+  readonly outputs: Record<string, ValueId> = {};
+  readonly gradients: { parameter: ValueId; gradient: ValueId }[] = [];
+  /** Phase and label given to the nodes added from now on. */
+  phase: Phase = 'forward';
+  label = '';
+  readonly #names = new Set<string>();
+
+  constructor(
+    readonly name: string,
+    readonly ops: Readonly<Record<string, ShapeRule>>,
+  ) {}
+
+  /** Starts from what another graph holds, keeping all ids: how passes extend a graph. */
+  static from(graph: Graph, ops: Readonly<Record<string, ShapeRule>>): GraphBuilder {
+    const builder = new GraphBuilder(graph.name, ops);
+    builder.values.push(...graph.values);
+    builder.nodes.push(...graph.nodes);
+    Object.assign(builder.inputs, graph.inputs);
+    Object.assign(builder.outputs, graph.outputs);
+    builder.gradients.push(...graph.gradients);
+    for (const value of graph.values) builder.#names.add(value.name);
+    return builder;
+  }
+
+  spec(id: ValueId): TensorSpec {
+    return this.values[id].spec;
+  }
+
+  input(name: string, spec: TensorSpec): ValueId {
+    const id = this.#value(name, spec, 'input');
+    this.inputs[name] = id;
+    return id;
+  }
+
+  state(name: string, shape: readonly number[], state: StateKind, dtype: DType = 'f32'): ValueId {
+    return this.#value(name, { dtype, shape, perSample: false }, 'state', state);
+  }
+
+  output(name: string, id: ValueId): void {
+    this.outputs[name] = id;
+  }
+
+  /** Adds a node and returns its outputs. `names` overrides their names, which otherwise derive from label and op. */
+  add(
+    op: string,
+    inputs: readonly ValueId[],
+    attrs: Attrs = {},
+    { updates = [], names }: { updates?: readonly ValueId[]; names?: readonly string[] } = {},
+  ): ValueId[] {
+    const rule = this.ops[op];
+    invariant(rule, `no op is called ${op}`);
+    const specs = rule.infer(
+      inputs.map((id) => this.spec(id)),
+      attrs,
+    );
+    const base = this.label ? `${this.label}/${op}` : op;
+    const outputs = specs.map((spec, i) => {
+      const suffix = specs.length > 1 ? `.${rule.outputNames?.[i] ?? i}` : '';
+      return this.#value(names?.[i] ?? this.#unique(base + suffix), spec, 'temporary');
+    });
+    this.nodes.push({ op, phase: this.phase, inputs: [...inputs], outputs, updates: [...updates], attrs, label: this.label });
+    return outputs;
+  }
+
+  /** `add` for ops with one output. */
+  one(op: string, inputs: readonly ValueId[], attrs: Attrs = {}): ValueId {
+    const outputs = this.add(op, inputs, attrs);
+    invariant(outputs.length === 1, `${op} has ${outputs.length} outputs`);
+    return outputs[0];
+  }
+
+  finish(): Graph {
+    const { name, values, nodes, inputs, outputs, gradients } = this;
+    return { name, values, nodes, inputs, outputs, gradients };
+  }
+
+  #value(name: string, spec: TensorSpec, role: Value['role'], state?: StateKind): ValueId {
+    invariant(!this.#names.has(name), `two values are called ${name}`);
+    this.#names.add(name);
+    const id = this.values.length;
+    this.values.push(state ? { id, name, spec, role, state } : { id, name, spec, role });
+    return id;
+  }
+
+  #unique(name: string): string {
+    if (!this.#names.has(name)) return name;
+    for (let k = 2; ; k++) if (!this.#names.has(`${name}~${k}`)) return `${name}~${k}`;
+  }
+}
