@@ -1,0 +1,105 @@
+// What a training run takes and tells. The loop is in fit.ts.
+
+import type { Dataset } from '../data/dataset.ts';
+import type { Device } from '../device.ts';
+import type { Model } from '../model/model.ts';
+import type { CheckpointStore } from './checkpoint.ts';
+import type { ScheduleOptions } from './schedule.ts';
+
+export interface TrainOptions {
+  readonly device: Device;
+  readonly model: Model;
+  readonly train: Dataset;
+  /** Null: training loss is monitored. */
+  readonly validation: Dataset | null;
+  /** Measured once, at the end, with the best weights. */
+  readonly test: Dataset | null;
+  readonly epochs: number;
+  readonly batch: number;
+  readonly learningRate: number;
+  readonly weightDecay: number;
+  readonly schedule: ScheduleOptions;
+  /** Null: off. Plateau is off for every schedule but `constant`. */
+  readonly earlyStopping: { readonly patience: number } | null;
+  readonly plateau: { readonly patience: number; readonly factor: number; readonly minLearningRate: number } | null;
+  readonly augment: { readonly crop: number; readonly flip: boolean };
+  readonly shuffle: boolean;
+  readonly seed: bigint;
+  readonly bnMomentum: number;
+  /** Training batches over which moving statistics are measured anew before each validation; 0: off. */
+  readonly recalibrateBn: number;
+  /** Initial weights by name instead of the initialisers. */
+  readonly init?: ReadonlyMap<string, Float32Array>;
+  /** Where checkpoints go; absent: best weights are kept in memory only. */
+  readonly store?: CheckpointStore;
+  readonly withoutRules?: readonly string[];
+  readonly signal?: AbortSignal;
+}
+
+/** Mean loss and accuracy (a fraction) over samples. */
+export interface Metrics {
+  readonly loss: number;
+  readonly accuracy: number;
+}
+
+export type EndReason = 'completed' | 'early-stopped' | 'aborted' | 'diverged';
+
+export type TrainEvent =
+  | {
+      readonly type: 'start';
+      readonly schema: 1;
+      readonly arch: string;
+      readonly device: string;
+      readonly epochs: number;
+      readonly stepsPerEpoch: number;
+      readonly parameters: number;
+      readonly trainImages: number;
+      readonly validationImages: number;
+      readonly testImages: number;
+    }
+  | {
+      readonly type: 'step';
+      readonly epoch: number;
+      /** Of the epoch, from 1. */
+      readonly step: number;
+      readonly loss: number;
+      readonly accuracy: number;
+      readonly lr: number;
+      readonly imagesPerSecond: number;
+      /** Share of the time since the epoch began that steps waited for data. */
+      readonly dataWait: number;
+      readonly etaSeconds: number;
+    }
+  | {
+      readonly type: 'epoch';
+      readonly epoch: number;
+      readonly train: Metrics;
+      readonly validation: Metrics | null;
+      readonly lr: number;
+      readonly imagesPerSecond: number;
+      readonly seconds: number;
+      readonly dataWait: number;
+      /** Whether the monitored loss improved. */
+      readonly best: boolean;
+    }
+  | { readonly type: 'checkpoint'; readonly kind: 'best' | 'last'; readonly epoch: number; readonly path: string | null }
+  /** The script's messages: improved, reduced, stopped early; and hints. */
+  | { readonly type: 'message'; readonly level: 'info' | 'warning'; readonly text: string }
+  | {
+      readonly type: 'end';
+      readonly reason: EndReason;
+      readonly epochs: number;
+      readonly best: { readonly epoch: number; readonly loss: number } | null;
+      readonly test: Metrics | null;
+      readonly run: string | null;
+    };
+
+export type TrainResult = Extract<TrainEvent, { type: 'end' }>;
+
+/** A run in progress. It goes on whether or not anybody iterates; `step` events nobody has taken are merged into the newest. */
+export interface TrainRun extends AsyncIterable<TrainEvent>, AsyncDisposable {
+  /** Rejects where the run failed: diverged, out of memory, disk full. An aborted run resolves with reason `aborted`. */
+  readonly result: Promise<TrainResult>;
+  /** Stops after at most one kernel; the unfinished step is dropped, the state after the last completed one is saved. */
+  stop(): Promise<TrainResult>;
+}
