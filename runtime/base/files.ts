@@ -1,0 +1,151 @@
+// The file layer. Everything the project writes to disk goes through a `Files`, so that tests can fail any call of it;
+// `nodeFiles` is the real one. Its operations are primitive and throw what the system throws. What callers should use to
+// write is below them: `writeAtomically` for whole files, `writeAll` for streams; they throw E_DISK.
+
+import { randomBytes } from 'node:crypto';
+import * as fs from 'node:fs/promises';
+import { dirname } from 'node:path';
+import { HybridError } from './errors.ts';
+
+export interface FileStat {
+  readonly kind: 'file' | 'folder' | 'other';
+  /** Bytes. */
+  readonly size: number;
+}
+
+export interface OpenFile {
+  readonly path: string;
+  /** Writes at the end of what was written and returns how many bytes it wrote: may be fewer than asked. */
+  write(bytes: Uint8Array): Promise<number>;
+  /** Returns when the contents are on the disk (fsync). */
+  sync(): Promise<void>;
+  close(): Promise<void>;
+}
+
+export interface Files {
+  readFile(path: string): Promise<Uint8Array>;
+  /** Null where nothing is there. Follows links. */
+  stat(path: string): Promise<FileStat | null>;
+  /** Names, sorted by code unit. */
+  readdir(path: string): Promise<string[]>;
+  /** `w` replaces, `wx` fails with EEXIST where something is there, `a` appends. */
+  open(path: string, flags: 'w' | 'wx' | 'a'): Promise<OpenFile>;
+  /** Replaces a file that is there. */
+  rename(from: string, to: string): Promise<void>;
+  unlink(path: string): Promise<void>;
+  /** With its parents; no error where it is there already. */
+  mkdir(path: string): Promise<void>;
+  /** A folder with all that is in it, or a file; no error where nothing is there. */
+  remove(path: string): Promise<void>;
+  /** Returns when the names in a folder are on the disk. Does nothing on Windows, which cannot. */
+  syncFolder(path: string): Promise<void>;
+}
+
+export const nodeFiles: Files = {
+  readFile: (path) => fs.readFile(path),
+  async stat(path) {
+    try {
+      const stat = await fs.stat(path);
+      return {
+        kind: stat.isFile() ? 'file' : stat.isDirectory() ? 'folder' : 'other',
+        size: stat.size,
+      };
+    } catch (error) {
+      if (['ENOENT', 'ENOTDIR'].includes(systemCode(error))) return null;
+      throw error;
+    }
+  },
+  readdir: async (path) => (await fs.readdir(path)).sort(),
+  async open(path, flags) {
+    const handle = await fs.open(path, flags);
+    return {
+      path,
+      write: async (bytes) => (await handle.write(bytes)).bytesWritten,
+      sync: () => handle.sync(),
+      close: () => handle.close(),
+    };
+  },
+  rename: (from, to) => fs.rename(from, to),
+  unlink: (path) => fs.unlink(path),
+  async mkdir(path) {
+    await fs.mkdir(path, { recursive: true });
+  },
+  remove: (path) => fs.rm(path, { recursive: true, force: true }),
+  async syncFolder(path) {
+    if (process.platform === 'win32') return;
+    const handle = await fs.open(path, 'r');
+    try {
+      await handle.sync();
+    } finally {
+      await handle.close();
+    }
+  },
+};
+
+/** Writes all of `bytes`, however many calls that takes. `needed`: the bytes of the whole file, for the message. Throws E_DISK. */
+export async function writeAll(file: OpenFile, bytes: Uint8Array, needed = bytes.length): Promise<void> {
+  try {
+    for (let done = 0; done < bytes.length; ) {
+      const written = await file.write(bytes.subarray(done));
+      // A call that writes nothing and reports no error would be repeated forever.
+      if (written <= 0) throw new Error('the system wrote nothing and gave no reason');
+      done += written;
+    }
+  } catch (error) {
+    throw diskError(file.path, error, needed);
+  }
+}
+
+/**
+ * Puts a file in place whole or not at all: written aside in the same folder, synced, renamed, folder synced. A reader,
+ * or a crash at any moment, sees the old contents or the new. Throws E_DISK, having removed what it wrote aside.
+ */
+export async function writeAtomically(files: Files, path: string, chunks: readonly Uint8Array[]): Promise<void> {
+  const needed = chunks.reduce((sum, chunk) => sum + chunk.length, 0);
+  const aside = `${path}.${randomBytes(4).toString('hex')}.tmp`;
+  try {
+    const file = await files.open(aside, 'wx');
+    try {
+      for (const chunk of chunks) await writeAll(file, chunk, needed);
+      await file.sync();
+    } finally {
+      await file.close();
+    }
+    await files.rename(aside, path);
+    await files.syncFolder(dirname(path));
+  } catch (error) {
+    await files.remove(aside).catch(() => {}); // the first error is the one to report
+    throw diskError(path, error instanceof HybridError ? error.cause : error, needed);
+  }
+}
+
+const REASONS: Readonly<Record<string, string>> = {
+  ENOSPC: 'the disk is full',
+  EDQUOT: 'the disk quota is used up',
+  EROFS: 'the file system is read-only',
+  EACCES: 'permission is denied',
+  EPERM: 'permission is denied',
+  EIO: 'the disk reports an error',
+  ENOENT: 'the folder does not exist',
+  ENOTDIR: 'part of the path is not a folder',
+  EEXIST: 'something is there already',
+  EISDIR: 'a folder of that name is there',
+};
+
+/** The E_DISK error for a system error met while writing. `needed` in bytes, where known. */
+export function diskError(path: string, cause: unknown, needed?: number): HybridError {
+  const code = systemCode(cause);
+  const reason = REASONS[code] ? `${REASONS[code]} (${code})` : cause instanceof Error ? cause.message : String(cause);
+  const size = needed === undefined ? '' : `; ${needed.toLocaleString('en-US')} bytes are needed`;
+  const remedy =
+    code === 'ENOSPC' || code === 'EDQUOT'
+      ? 'Free some space there or choose another folder.'
+      : 'Make the folder writable or choose another one.';
+  return new HybridError('E_DISK', `cannot write ${path}: ${reason}${size}`, remedy, { cause });
+}
+
+/** The code of a system error, such as ENOENT; empty for other errors. */
+export function systemCode(error: unknown): string {
+  const code = error instanceof Error ? (error as NodeJS.ErrnoException).code : undefined;
+  return typeof code === 'string' ? code : '';
+}
