@@ -1,0 +1,275 @@
+// Reader and writer of the safetensors format: eight bytes of header length, a JSON header that says where each tensor
+// lies, the data. Only what weights and optimizer state need: F32, and I32 or I64 for step counts.
+//
+// A file may come from anywhere, so every promise of the format is checked before a byte of tensor data is copied: the
+// memory a hostile file can claim is bounded by its own size. The header is read by a parser for exactly this grammar:
+// JSON.parse would take the last of two equal names in silence, accept `1e3` and `-0` as sizes, round integers beyond
+// 2^53 and build objects whose keys a file chooses.
+
+import { HybridError } from '../base/errors.ts';
+
+/** A tensor in row-major order; the kind of array is its type in the file. `shape` [] is a scalar, one element. */
+export interface FileTensor {
+  readonly shape: readonly number[];
+  readonly data: Float32Array | Int32Array | BigInt64Array;
+}
+
+export interface SafetensorsFile {
+  /** By name, in the order of the data. */
+  readonly tensors: ReadonlyMap<string, FileTensor>;
+  readonly metadata: ReadonlyMap<string, string>;
+}
+
+const LENGTH_BYTES = 8;
+/** The format's own limit of the header. */
+const MAX_HEADER_BYTES = 100_000_000;
+/** Far above any model; keeps a header of millions of empty tensors from costing time and memory. */
+const MAX_TENSORS = 100_000;
+const METADATA_KEY = '__metadata__';
+
+const TYPES = { F32: Float32Array, I32: Int32Array, I64: BigInt64Array } as const;
+type TypeName = keyof typeof TYPES;
+
+interface HeaderEntry {
+  readonly name: string;
+  readonly dtype: string;
+  readonly shape: readonly number[];
+  readonly offsets: readonly number[];
+}
+
+/**
+ * Lays tensors down as a file, the widest elements first, so that each is aligned to its element size, otherwise in the order
+ * of the map. The same input gives the same bytes.
+ */
+export function writeSafetensors(
+  tensors: ReadonlyMap<string, FileTensor>,
+  metadata: ReadonlyMap<string, string> = new Map(),
+): Uint8Array {
+  const ordered = [...tensors].sort(([, a], [, b]) => b.data.BYTES_PER_ELEMENT - a.data.BYTES_PER_ELEMENT);
+  let offset = 0;
+  const entries = ordered.map(([name, { shape, data }]) => {
+    const elements = shape.reduce((product, n) => product * n, 1);
+    if (elements !== data.length) {
+      throw new HybridError('E_INTERNAL', `tensor ${name} has ${data.length} elements, but its shape [${shape.join(', ')}] has ${elements}`);
+    }
+    const range = [offset, offset + data.byteLength];
+    offset = range[1];
+    return `${JSON.stringify(name)}:${JSON.stringify({ dtype: typeName(data), shape, data_offsets: range })}`;
+  });
+  if (metadata.size > 0) {
+    const pairs = [...metadata].map(([key, value]) => `${JSON.stringify(key)}:${JSON.stringify(value)}`);
+    entries.unshift(`${JSON.stringify(METADATA_KEY)}:{${pairs.join(',')}}`);
+  }
+
+  let header = new TextEncoder().encode(`{${entries.join(',')}}`);
+  const padded = new Uint8Array(Math.ceil(header.length / 8) * 8).fill(0x20);
+  padded.set(header);
+  header = padded;
+
+  const file = new Uint8Array(LENGTH_BYTES + header.length + offset);
+  new DataView(file.buffer).setBigUint64(0, BigInt(header.length), true);
+  file.set(header, LENGTH_BYTES);
+  let at = LENGTH_BYTES + header.length;
+  for (const [, { data }] of ordered) {
+    file.set(new Uint8Array(data.buffer, data.byteOffset, data.byteLength), at);
+    at += data.byteLength;
+  }
+  return file;
+}
+
+function typeName(data: FileTensor['data']): TypeName {
+  if (data instanceof Float32Array) return 'F32';
+  return data instanceof Int32Array ? 'I32' : 'I64';
+}
+
+/**
+ * Reads a whole file. The tensors are copies.
+ * @param source Name of the file for messages.
+ * @throws HybridError E_CHECKPOINT for anything that is not a complete, well-formed file with tensors of known types.
+ */
+export function readSafetensors(bytes: Uint8Array, source = 'the file'): SafetensorsFile {
+  const fail = (what: string): never => {
+    throw new HybridError(
+      'E_CHECKPOINT',
+      `${source} is not a valid safetensors file: ${what}`,
+      'Use a file in the safetensors format; if it was copied or downloaded, fetch it again.',
+    );
+  };
+  const header = readHeader(bytes, fail);
+  const dataStart = LENGTH_BYTES + header.byteLength;
+  const dataBytes = bytes.length - dataStart;
+
+  // First every check, then the copies. Sorted by place, the tensors must tile the data: no hole, no overlap, no rest.
+  const entries = header.entries.sort((a, b) => a.offsets[0] - b.offsets[0] || a.offsets[1] - b.offsets[1]);
+  let end = 0;
+  for (const { name, dtype, shape, offsets } of entries) {
+    const label = `tensor ${quote(name)}`;
+    if (!Object.hasOwn(TYPES, dtype)) fail(`${label} has type ${quote(dtype)}, but only ${Object.keys(TYPES).join(', ')} are read`);
+    if (offsets.length !== 2) fail(`${label} has ${offsets.length} data offsets instead of 2`);
+    if (offsets[0] !== end) fail(`${label} begins at byte ${offsets[0]} of the data, but ${end} is where it must begin`);
+    if (offsets[1] < offsets[0]) fail(`${label} ends at byte ${offsets[1]}, before its beginning at ${offsets[0]}`);
+    if (offsets[1] > dataBytes) fail(`${label} ends at byte ${offsets[1]} of the data, but the file has only ${dataBytes}`);
+    let size: number = TYPES[dtype as TypeName].BYTES_PER_ELEMENT;
+    for (const n of shape) {
+      size *= n;
+      if (!Number.isSafeInteger(size)) fail(`${label} has an impossible shape [${shape.join(', ')}]`);
+    }
+    if (offsets[1] - offsets[0] !== size) {
+      fail(`${label} of type ${dtype} and shape [${shape.join(', ')}] needs ${size} bytes, but has ${offsets[1] - offsets[0]}`);
+    }
+    end = offsets[1];
+  }
+  if (end !== dataBytes) fail(`its tensors end at byte ${end} of the data, but the file has ${dataBytes}`);
+
+  const tensors = new Map<string, FileTensor>();
+  for (const { name, dtype, shape, offsets } of entries) {
+    const { buffer } = bytes.slice(dataStart + offsets[0], dataStart + offsets[1]);
+    tensors.set(name, { shape, data: new TYPES[dtype as TypeName](buffer as ArrayBuffer) });
+  }
+  return { tensors, metadata: header.metadata };
+}
+
+type Fail = (what: string) => never;
+
+function readHeader(bytes: Uint8Array, fail: Fail) {
+  if (bytes.length < LENGTH_BYTES) fail(`it has ${bytes.length} bytes, fewer than the ${LENGTH_BYTES} of the header length`);
+  const length = new DataView(bytes.buffer, bytes.byteOffset).getBigUint64(0, true);
+  if (length > BigInt(MAX_HEADER_BYTES)) fail(`it claims a header of ${length} bytes, more than the ${MAX_HEADER_BYTES} allowed`);
+  if (length > BigInt(bytes.length - LENGTH_BYTES)) fail(`it claims a header of ${length} bytes, but has ${bytes.length} in all`);
+  if (length < 2n) fail(`it claims a header of ${length} bytes, fewer than an empty one has`);
+  const byteLength = Number(length);
+  let text = '';
+  try {
+    text = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes.subarray(LENGTH_BYTES, LENGTH_BYTES + byteLength));
+  } catch {
+    fail('its header is not UTF-8 text');
+  }
+  return { byteLength, ...new HeaderParser(text, fail).parse() };
+}
+
+/** Recursive descent over `{"__metadata__":{string:string…},name:{"dtype":…,"shape":[…],"data_offsets":[…]}…}`. */
+class HeaderParser {
+  readonly #text: string;
+  readonly #fail: Fail;
+  #at = 0;
+
+  constructor(text: string, fail: Fail) {
+    this.#text = text;
+    this.#fail = fail;
+  }
+
+  parse(): { entries: HeaderEntry[]; metadata: Map<string, string> } {
+    const entries: HeaderEntry[] = [];
+    let metadata = new Map<string, string>();
+    // The format asks for `{` as the very first byte: no file can be another format's as well.
+    if (this.#text[0] !== '{') this.#unexpected('{');
+    this.#object((name) => {
+      if (name === METADATA_KEY) metadata = this.#metadata();
+      else entries.push(this.#entry(name));
+      if (entries.length > MAX_TENSORS) this.#fail(`it has more than ${MAX_TENSORS} tensors`);
+    });
+    this.#space();
+    if (this.#at !== this.#text.length) this.#unexpected('the end of the header');
+    return { entries, metadata };
+  }
+
+  #metadata(): Map<string, string> {
+    const metadata = new Map<string, string>();
+    this.#object((key) => metadata.set(key, this.#string()));
+    return metadata;
+  }
+
+  #entry(name: string): HeaderEntry {
+    let dtype: string | undefined;
+    let shape: number[] | undefined;
+    let offsets: number[] | undefined;
+    this.#object((key) => {
+      if (key === 'dtype') dtype = this.#string();
+      else if (key === 'shape') shape = this.#integers();
+      else if (key === 'data_offsets') offsets = this.#integers();
+      else this.#fail(`tensor ${quote(name)} has an unknown field ${quote(key)}`);
+    });
+    if (dtype === undefined || !shape || !offsets) this.#fail(`tensor ${quote(name)} lacks its dtype, shape or data_offsets`);
+    return { name, dtype: dtype as string, shape: shape as number[], offsets: offsets as number[] };
+  }
+
+  /** Calls `member` with each key, which must be new, at the place of its value. */
+  #object(member: (key: string) => void): void {
+    const keys = new Set<string>();
+    this.#list('{', '}', () => {
+      const key = this.#string();
+      if (keys.has(key)) this.#fail(`the name ${quote(key)} occurs twice in its header`);
+      keys.add(key);
+      this.#expect(':');
+      member(key);
+    });
+  }
+
+  #integers(): number[] {
+    const numbers: number[] = [];
+    this.#list('[', ']', () => numbers.push(this.#integer()));
+    return numbers;
+  }
+
+  #list(open: string, close: string, item: () => void): void {
+    this.#expect(open);
+    if (this.#accept(close)) return;
+    do item();
+    while (this.#accept(','));
+    this.#expect(close);
+  }
+
+  #integer(): number {
+    this.#space();
+    const digits = /(?:0|[1-9][0-9]*)(?![0-9.eE])/y;
+    digits.lastIndex = this.#at;
+    const found = digits.exec(this.#text)?.[0];
+    const value = Number(found);
+    if (found === undefined || !Number.isSafeInteger(value)) this.#unexpected('a whole number below 2^53');
+    this.#at += (found as string).length;
+    return value;
+  }
+
+  #string(): string {
+    this.#space();
+    const start = this.#at;
+    if (this.#text[start] !== '"') this.#unexpected('a string');
+    let end = start + 1;
+    while (end < this.#text.length && this.#text[end] !== '"') end += this.#text[end] === '\\' ? 2 : 1;
+    let value = '';
+    try {
+      value = JSON.parse(this.#text.slice(start, end + 1));
+    } catch {
+      this.#unexpected('a string');
+    }
+    // Half a surrogate pair has no UTF-8 form: such a name could not be written back.
+    if (/\p{Surrogate}/u.test(value)) this.#fail(`its header has a broken character near position ${start}`);
+    this.#at = end + 1;
+    return value;
+  }
+
+  #space(): void {
+    while (' \n\r\t'.includes(this.#text[this.#at] ?? 'x')) this.#at++;
+  }
+
+  #accept(character: string): boolean {
+    this.#space();
+    if (this.#text[this.#at] !== character) return false;
+    this.#at++;
+    return true;
+  }
+
+  #expect(character: string): void {
+    if (!this.#accept(character)) this.#unexpected(character);
+  }
+
+  #unexpected(wanted: string): never {
+    const found = this.#at < this.#text.length ? quote(this.#text[this.#at]) : 'the end';
+    return this.#fail(`its header has ${found} at position ${this.#at} where ${wanted} was expected`);
+  }
+}
+
+/** A name from a file, safe to print: escaped and of bounded length. */
+function quote(name: string): string {
+  return JSON.stringify(name.length > 80 ? `${name.slice(0, 80)}…` : name);
+}
