@@ -1,0 +1,225 @@
+// The architectures: the five models of the script (keras-semantics.md, section 6) and the family they belong to. Each
+// is a function that appends Keras' layers in Keras' order; indices and variable paths follow from that order alone.
+
+import { HybridError, nearest } from '../base/errors.ts';
+import { type ActivationName, LayerList } from './layers.ts';
+import type { Model, ModelConfig } from './model.ts';
+
+export interface ModelOptions {
+  /** [height, width, channels] of the images. */
+  readonly input: readonly [number, number, number];
+  readonly classes: number;
+  /** Rate of the dropout before the head, in [0, 1); 0.5 by default. With 0 the layer stays in the list and does nothing. */
+  readonly dropout?: number;
+  /**
+   * Factor on every number of channels of a named architecture, rounded, at least 1: 1/16 makes 256 channels 16. Image
+   * channels and classes keep their number. For tests and experiments; 1 by default.
+   */
+  readonly width?: number;
+  /** Channels of `convmixer`; 256 by default. */
+  readonly dim?: number;
+  /** Blocks of `convmixer`; 8 by default. */
+  readonly depth?: number;
+  /** Size of the depthwise kernels of `convmixer`; 5 by default. */
+  readonly kernel?: number;
+  /** Size and stride of the patches of `convmixer`; 2 by default. */
+  readonly patch?: number;
+}
+
+interface Plan {
+  readonly list: LayerList;
+  readonly classes: number;
+  readonly dropout: number;
+  /** Channels after the factor `width`. */
+  channels(n: number): number;
+}
+
+interface Architecture {
+  /** By how much it divides height and width: the smallest image it takes. */
+  readonly reduction: number;
+  build(plan: Plan): void;
+}
+
+const NAMED = {
+  'convmixer-256-8': {
+    reduction: 2,
+    build(plan) {
+      mixerStage(plan, mixerBlock, { dim: plan.channels(256), depth: 8, kernel: 5, patch: 2 });
+      pooledHead(plan);
+    },
+  },
+  'conv-pooling': {
+    reduction: 8,
+    build(plan) {
+      const { list } = plan;
+      for (const filters of [64, 128, 256].map(plan.channels)) {
+        list.add(batchNormalization);
+        for (let i = 0; i < 2; i++) list.add({ type: 'Conv2D', filters, kernel: 3, stride: 1, padding: 'same', activation: 'gelu' });
+        list.add({ type: 'MaxPooling2D' });
+      }
+      flattenHead(plan);
+    },
+  },
+  'convmixer-2stage-flatten': {
+    reduction: 4,
+    build(plan) {
+      twoStages(plan);
+      flattenHead(plan);
+    },
+  },
+  'convmixer-2stage': {
+    reduction: 4,
+    build(plan) {
+      twoStages(plan);
+      pooledHead(plan);
+    },
+  },
+  'convmixer-256-8-block-residual': {
+    reduction: 2,
+    build(plan) {
+      mixerStage(plan, blockResidualBlock, { dim: plan.channels(256), depth: 8, kernel: 5, patch: 2 });
+      pooledHead(plan);
+    },
+  },
+} satisfies Record<string, Architecture>;
+
+export type ArchitectureName = keyof typeof NAMED | 'convmixer';
+
+export const ARCHITECTURES: readonly ArchitectureName[] = [...(Object.keys(NAMED) as (keyof typeof NAMED)[]), 'convmixer'];
+
+/** The architecture of that name, or E_USAGE with the nearest one. */
+export function architectureName(name: string): ArchitectureName {
+  const known = ARCHITECTURES.find((candidate) => candidate === name);
+  if (known) return known;
+  const near = nearest(name, ARCHITECTURES);
+  throw new HybridError(
+    'E_USAGE',
+    `there is no architecture "${name}"${near ? `; did you mean ${near}?` : ''}`,
+    `Choose one of ${ARCHITECTURES.join(', ')}.`,
+  );
+}
+
+/**
+ * Builds a model for any image size that leaves at least one pixel and any number of classes from 2 on. Rows and columns
+ * that fill no whole patch at the bottom and at the right are not looked at, as in Keras. Throws E_USAGE.
+ */
+export function buildModel(arch: string, options: ModelOptions): Model {
+  const name = architectureName(arch);
+  const { input, classes, dropout = 0.5 } = options;
+  for (const [i, what] of ['height', 'width', 'channels'].entries()) wholeNumber(`image ${what}`, input[i], 1);
+  wholeNumber('number of classes', classes, 2);
+  if (!(dropout >= 0 && dropout < 1)) {
+    throw new HybridError('E_USAGE', `the dropout rate is ${dropout}`, 'Give a rate from 0 (off) to less than 1, such as 0.5.');
+  }
+
+  const shared = { arch: name, input: [...input] as [number, number, number], classes, dropout };
+  const [architecture, config] = name === 'convmixer' ? parametric(shared, options) : named(name, shared, options);
+  const { reduction } = architecture;
+  if (input[0] < reduction || input[1] < reduction) {
+    throw new HybridError(
+      'E_USAGE',
+      `${name} reduces height and width to 1/${reduction}, so it needs images of at least ${reduction}×${reduction} pixels; these are ${input[0]}×${input[1]}`,
+      name === 'convmixer' ? 'Use a smaller patch.' : 'Use the architecture convmixer with a smaller patch, or larger images.',
+    );
+  }
+
+  const list = new LayerList();
+  list.add({ type: 'InputLayer', shape: config.input });
+  list.add({ type: 'Rescaling', scale: 1 / 255 });
+  const width = config.width ?? 1;
+  architecture.build({ list, classes, dropout, channels: (n) => Math.max(1, Math.round(n * width)) });
+  const { layers } = list;
+  return { arch: name, layers, input: config.input, classes, config, variables: layers.flatMap((layer) => layer.variables) };
+}
+
+const PARAMETRIC_DEFAULTS = { dim: 256, depth: 8, kernel: 5, patch: 2 };
+type Mixer = typeof PARAMETRIC_DEFAULTS;
+const MIXER_KEYS = Object.keys(PARAMETRIC_DEFAULTS) as (keyof Mixer)[];
+
+function parametric(shared: ModelConfig, options: ModelOptions): [Architecture, ModelConfig] {
+  if (options.width !== undefined) {
+    throw new HybridError('E_USAGE', 'convmixer has no width factor', 'Give its number of channels with dim.');
+  }
+  const mixer = { ...PARAMETRIC_DEFAULTS };
+  for (const key of MIXER_KEYS) mixer[key] = wholeNumber(key, options[key] ?? mixer[key], 1);
+  const build = (plan: Plan) => {
+    mixerStage(plan, mixerBlock, mixer);
+    pooledHead(plan);
+  };
+  return [
+    { reduction: mixer.patch, build },
+    { ...shared, ...mixer },
+  ];
+}
+
+function named(name: keyof typeof NAMED, shared: ModelConfig, options: ModelOptions): [Architecture, ModelConfig] {
+  for (const key of MIXER_KEYS) {
+    if (options[key] === undefined) continue;
+    throw new HybridError('E_USAGE', `${name} has a ${key} of its own; ${options[key]} was given`, `Use the architecture convmixer to choose ${key}.`);
+  }
+  const { width = 1 } = options;
+  if (!(width > 0 && width <= 16)) {
+    throw new HybridError('E_USAGE', `the width factor is ${width}`, 'Give a factor above 0 and up to 16; 1 is the architecture itself.');
+  }
+  return [NAMED[name], width === 1 ? shared : { ...shared, width }];
+}
+
+function wholeNumber(what: string, value: number, least: number): number {
+  if (!Number.isInteger(value) || value < least) {
+    throw new HybridError('E_USAGE', `${what} is ${value}`, `Give a whole number from ${least} on.`);
+  }
+  return value;
+}
+
+// Parts of the architectures. Each appends layers that start from the last one and returns the index of its result.
+
+const batchNormalization = { type: 'BatchNormalization', epsilon: 1e-3, momentum: 0.99 } as const;
+
+function activationBlock(list: LayerList, activation: ActivationName = 'gelu'): number {
+  list.add({ type: 'Activation', activation });
+  return list.add(batchNormalization);
+}
+
+type Block = (list: LayerList, dim: number, kernel: number) => number;
+
+/** Depthwise, GELU, BN, + input; then 1×1, GELU, BN: the block of the ConvMixer paper. */
+const mixerBlock: Block = (list, dim, kernel) => {
+  const input = list.last.index;
+  list.add({ type: 'DepthwiseConv2D', kernel });
+  list.add({ type: 'Add' }, activationBlock(list), input);
+  list.add({ type: 'Conv2D', filters: dim, kernel: 1, stride: 1, padding: 'valid' });
+  return activationBlock(list);
+};
+
+/** Depthwise, 1×1, GELU, BN, + input; then GELU, BN: the residual spans the whole block. */
+const blockResidualBlock: Block = (list, dim, kernel) => {
+  const input = list.last.index;
+  list.add({ type: 'DepthwiseConv2D', kernel });
+  list.add({ type: 'Conv2D', filters: dim, kernel: 1, stride: 1, padding: 'valid' });
+  list.add({ type: 'Add' }, activationBlock(list), input);
+  return activationBlock(list);
+};
+
+/** Patch embedding (a convolution whose stride is its kernel), then `depth` blocks of one width. */
+function mixerStage({ list }: Plan, block: Block, { dim, depth, kernel, patch }: Mixer): void {
+  list.add({ type: 'Conv2D', filters: dim, kernel: patch, stride: patch, padding: 'valid' });
+  activationBlock(list);
+  for (let i = 0; i < depth; i++) block(list, dim, kernel);
+}
+
+function twoStages(plan: Plan): void {
+  for (const dim of [256, 512].map(plan.channels)) mixerStage(plan, mixerBlock, { dim, depth: 4, kernel: 5, patch: 2 });
+}
+
+function pooledHead({ list, dropout, classes }: Plan): void {
+  list.add({ type: 'GlobalAveragePooling2D' });
+  list.add({ type: 'Dropout', rate: dropout });
+  list.add({ type: 'Dense', units: classes });
+}
+
+function flattenHead({ list, dropout, classes, channels }: Plan): void {
+  list.add({ type: 'Flatten' });
+  list.add({ type: 'Dropout', rate: dropout });
+  list.add({ type: 'Dense', units: channels(256), activation: 'relu' });
+  list.add({ type: 'Dense', units: classes });
+}
