@@ -37,7 +37,8 @@ export class HybridError extends Error {
 
 /** Says that a condition the program itself guarantees does not hold: a defect, never bad input. */
 export function invariant(condition: unknown, message: string): asserts condition {
-  if (!condition) throw new HybridError('E_INTERNAL', `internal error: ${message}`, 'Please report it together with the command that caused it.');
+  if (!condition)
+    throw new HybridError('E_INTERNAL', `internal error: ${message}`, 'Please report it together with the command that caused it.');
 }
 
 /** The error of an aborted call, in Node's convention: name AbortError, code ABORT_ERR, the signal's reason as cause. */

@@ -33,4 +33,3 @@ export function compileGraph(graph: Graph, { withoutRules = [] }: { withoutRules
   verify(fused, ops, 'fuse');
   return fused;
 }
-

@@ -52,7 +52,10 @@ export class GraphEditor {
   /** Puts `replacement` where the last of the `replaced` nodes stood. */
   replace(replaced: readonly Node[], replacement: readonly Node[]): void {
     const last = Math.max(...replaced.map((node) => this.#nodes.indexOf(node)));
-    invariant(replaced.every((node) => this.#nodes.includes(node)), 'a replaced node is not in the graph');
+    invariant(
+      replaced.every((node) => this.#nodes.includes(node)),
+      'a replaced node is not in the graph',
+    );
     this.#nodes = this.#nodes.flatMap((node, i) => (i === last ? replacement : replaced.includes(node) ? [] : [node]));
   }
 

@@ -36,7 +36,10 @@ export const FUSION_RULES: readonly FusionRule[] = [
       if (editor.isObserved(rescaled) || !readers.length || !readers.every(fits)) return false;
       for (const reader of readers) {
         const [, ...rest] = reader.inputs;
-        editor.replace([reader], [{ ...reader, inputs: [node.inputs[0], ...rest], attrs: { ...reader.attrs, inputScale: node.attrs.scale } }]);
+        editor.replace(
+          [reader],
+          [{ ...reader, inputs: [node.inputs[0], ...rest], attrs: { ...reader.attrs, inputScale: node.attrs.scale } }],
+        );
       }
       editor.replace([node], []);
       return true;
@@ -55,14 +58,16 @@ export const FUSION_RULES: readonly FusionRule[] = [
   },
   {
     name: 'activation-into-epilogue',
-    pattern: "gelu(conv(…)) → conv(…) {activation, derivative}; geluGrad reads the stored derivative instead of evaluating erf again",
+    pattern: 'gelu(conv(…)) → conv(…) {activation, derivative}; geluGrad reads the stored derivative instead of evaluating erf again',
     apply(editor, node) {
       if (!hasEpilogue(node) || epilogueOf(node).activation) return false;
       const [u] = node.outputs;
       if (editor.isObserved(u)) return false;
       const readers = editor.consumers(u);
       const forward = readers.filter((reader) => reader.op === 'gelu' || reader.op === 'relu');
-      const backward = readers.filter((reader) => reader.op === 'geluGrad' && reader.attrs.from === 'input' && reader.inputs[1] === u && reader.inputs[0] !== u);
+      const backward = readers.filter(
+        (reader) => reader.op === 'geluGrad' && reader.attrs.from === 'input' && reader.inputs[1] === u && reader.inputs[0] !== u,
+      );
       if (forward.length !== 1 || forward.length + backward.length !== readers.length) return false;
       const [activation] = forward;
       const outputs = [activation.outputs[0]];
@@ -114,7 +119,12 @@ export const FUSION_RULES: readonly FusionRule[] = [
       if (node.op !== 'bnGradApply' || node.attrs.epilogue) return false;
       const gelu = editor.soleConsumer(node.outputs[0]);
       if (gelu?.op !== 'geluGrad' || gelu.attrs.from !== 'derivative' || gelu.inputs[0] !== node.outputs[0]) return false;
-      const fused = { ...node, inputs: [...node.inputs, gelu.inputs[1]], outputs: gelu.outputs, attrs: { ...node.attrs, epilogue: { derivative: true } } };
+      const fused = {
+        ...node,
+        inputs: [...node.inputs, gelu.inputs[1]],
+        outputs: gelu.outputs,
+        attrs: { ...node.attrs, epilogue: { derivative: true } },
+      };
       editor.replace([node, gelu], [fused]);
       return true;
     },
@@ -128,7 +138,11 @@ export const FUSION_RULES: readonly FusionRule[] = [
       if (epilogue?.biasGrad) return false;
       const biasGrad = editor.consumers(node.outputs[0]).find((reader) => reader.op === 'biasGrad');
       if (!biasGrad) return false;
-      const fused = { ...node, outputs: [...node.outputs, ...biasGrad.outputs], attrs: { ...node.attrs, epilogue: { ...epilogue, biasGrad: true } } };
+      const fused = {
+        ...node,
+        outputs: [...node.outputs, ...biasGrad.outputs],
+        attrs: { ...node.attrs, epilogue: { ...epilogue, biasGrad: true } },
+      };
       editor.replace([biasGrad], []);
       editor.replace([node], [fused]);
       return true;

@@ -28,7 +28,9 @@ export interface StatePlace extends Range {
 
 export interface Plan {
   readonly bytes: number;
-  readonly ranges: Readonly<Record<'parameters' | 'statistics' | 'gradients' | 'moment1' | 'moment2' | 'counters' | 'inputs' | 'kept' | 'arena', Range>>;
+  readonly ranges: Readonly<
+    Record<'parameters' | 'statistics' | 'gradients' | 'moment1' | 'moment2' | 'counters' | 'inputs' | 'kept' | 'arena', Range>
+  >;
   readonly state: ReadonlyMap<string, StatePlace>;
   readonly inputs: ReadonlyMap<string, Range & { readonly spec: TensorSpec }>;
   /** Offset of a value of the g-th graph; undefined for values that nothing makes. */
@@ -68,7 +70,12 @@ export function planMemory(graphs: readonly Graph[], capacity: number): Plan {
     }
     const range = region(bytes);
     for (const [i, value] of values.entries()) {
-      state.set(value.name, { offset: range.offset + offsets[i], bytes: byteLength(value.spec, 1), spec: value.spec, kind: value.state as StateKind });
+      state.set(value.name, {
+        offset: range.offset + offsets[i],
+        bytes: byteLength(value.spec, 1),
+        spec: value.spec,
+        kind: value.state as StateKind,
+      });
     }
     return range;
   };
@@ -187,13 +194,17 @@ export function storagesOf(graph: Graph, capacity: number): Storage[] {
 
 /** Offsets for storages such that none that live at the same time overlap: largest first, each at the lowest free place. */
 export function placeStorages(storages: readonly Storage[]): { offsets: number[]; bytes: number } {
-  const order = storages.map((_, i) => i).sort((a, b) => storages[b].bytes - storages[a].bytes || storages[a].first - storages[b].first || a - b);
+  const order = storages
+    .map((_, i) => i)
+    .sort((a, b) => storages[b].bytes - storages[a].bytes || storages[a].first - storages[b].first || a - b);
   const offsets = new Array<number>(storages.length).fill(0);
   const placed: number[] = [];
   let bytes = 0;
   for (const i of order) {
     const storage = storages[i];
-    const alive = placed.filter((j) => storages[j].first <= storage.last && storage.first <= storages[j].last).sort((a, b) => offsets[a] - offsets[b]);
+    const alive = placed
+      .filter((j) => storages[j].first <= storage.last && storage.first <= storages[j].last)
+      .sort((a, b) => offsets[a] - offsets[b]);
     let offset = 0;
     for (const j of alive) {
       if (offset + storage.bytes <= offsets[j]) break;

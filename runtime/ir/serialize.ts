@@ -9,7 +9,8 @@ import type { Graph } from './graph.ts';
  * out because it computes nothing: two architectures that build the same graph can exchange weights.
  */
 export function serializeGraph(graph: Graph): string {
-  const lines = (items: readonly unknown[]) => (items.length ? `[\n${items.map((item) => `    ${stableJson(item)}`).join(',\n')}\n  ]` : '[]');
+  const lines = (items: readonly unknown[]) =>
+    items.length ? `[\n${items.map((item) => `    ${stableJson(item)}`).join(',\n')}\n  ]` : '[]';
   return `{
   "version": 1,
   "inputs": ${stableJson(graph.inputs)},

@@ -6,7 +6,11 @@ import type { Graph, ShapeRule, TensorSpec } from './graph.ts';
 /** Throws E_INTERNAL naming the pass, the node and the rule that it breaks. */
 export function verify(graph: Graph, ops: Readonly<Record<string, ShapeRule>>, pass: string): void {
   const fail = (message: string): never => {
-    throw new HybridError('E_INTERNAL', `internal error: graph ${graph.name} after ${pass}: ${message}`, 'Please report it with the command that caused it.');
+    throw new HybridError(
+      'E_INTERNAL',
+      `internal error: graph ${graph.name} after ${pass}: ${message}`,
+      'Please report it with the command that caused it.',
+    );
   };
   const name = (id: number) => graph.values[id]?.name ?? `value ${id}`;
 
@@ -43,7 +47,8 @@ export function verify(graph: Graph, ops: Readonly<Record<string, ShapeRule>>, p
     );
     if (specs.length !== node.outputs.length) fail(`${where} has ${node.outputs.length} outputs where its op makes ${specs.length}`);
     for (const [i, id] of node.outputs.entries()) {
-      if (!sameSpec(specs[i], graph.values[id].spec)) fail(`${where}: ${name(id)} is ${text(graph.values[id].spec)} where its op makes ${text(specs[i])}`);
+      if (!sameSpec(specs[i], graph.values[id].spec))
+        fail(`${where}: ${name(id)} is ${text(graph.values[id].spec)} where its op makes ${text(specs[i])}`);
     }
   }
   for (const [key, id] of Object.entries(graph.outputs)) if (!defined.has(id)) fail(`output ${key} is ${name(id)}, which nothing makes`);

@@ -1,0 +1,184 @@
+// The reference device: runs every op's plain loops in doubles, on the calling thread. Slow, obviously right, the oracle of
+// all other devices; also the place where gradients are checked and where a pass can be compared before and after.
+
+import { abortError, HybridError, invariant } from './base/errors.ts';
+import { compileGraph } from './compile/compile.ts';
+import type {
+  Batch,
+  BatchMetrics,
+  CompileOptions,
+  Device,
+  Executable,
+  Hyperparameters,
+  ModelGraphs,
+  RunOptions,
+  StateEntry,
+} from './device.ts';
+import { byteLength, elementCount, type Graph, type Phase, type TensorSpec, type ValueId } from './ir/graph.ts';
+import type { OpDefinition, ReferenceTensor, StepScalars } from './ir/op.ts';
+import { ops } from './ops/index.ts';
+
+export function openReferenceDevice(): Device & { compile(graphs: ModelGraphs, options: CompileOptions): Promise<ReferenceExecutable> } {
+  return {
+    name: 'reference',
+    description: 'reference loops in doubles, 1 thread',
+    threads: 1,
+    memoryLimit: Number.MAX_SAFE_INTEGER,
+    compile: async (graphs, options) => new ReferenceExecutable(graphs, options),
+    memoryFor: (graphs, { capacity }) =>
+      2 *
+      Object.values(graphs).reduce(
+        (sum, graph: Graph) => sum + graph.values.reduce((n, value) => n + byteLength(value.spec, capacity), 0),
+        0,
+      ),
+    close: async () => {},
+  };
+}
+
+type Environment = Map<ValueId, ReferenceTensor>;
+
+export class ReferenceExecutable implements Executable {
+  readonly capacity: number;
+  readonly state: readonly StateEntry[];
+  readonly memoryBytes: number;
+  readonly #graphs: Partial<Record<keyof ModelGraphs, Graph>> = {};
+  readonly #state = new Map<string, ReferenceTensor>();
+  readonly #seed: bigint;
+  /** Values of the last run, by graph: what `update` continues from. */
+  #last: { graph: Graph; environment: Environment; step: StepScalars } | undefined;
+  #gradients: { graph: Graph; environment: Environment; step: StepScalars } | undefined;
+  #closed = false;
+
+  constructor(graphs: ModelGraphs, { capacity, seed, withoutRules, programs }: CompileOptions) {
+    this.capacity = capacity;
+    this.#seed = seed;
+    const state = new Map<string, StateEntry>();
+    for (const [key, graph] of Object.entries(graphs) as [keyof ModelGraphs, Graph][]) {
+      if (!graph || (programs && !programs.includes(key))) continue;
+      this.#graphs[key] = compileGraph(graph, { withoutRules });
+      for (const { name, spec, state: kind } of graph.values) {
+        if (!kind || state.has(name)) continue;
+        state.set(name, { name, shape: spec.shape, kind });
+        this.#state.set(name, zeros(spec, 1));
+      }
+    }
+    this.state = [...state.values()];
+    this.memoryBytes = [...this.#state.values()].reduce((sum, { data }) => sum + data.byteLength, 0);
+  }
+
+  async gradient(batch: Batch, options: RunOptions = {}): Promise<BatchMetrics> {
+    this.#gradients = this.#run('train', batch, ['forward', 'backward'], {}, options);
+    return metrics(this.#gradients);
+  }
+
+  async update(hyper: Hyperparameters): Promise<{ applied: boolean }> {
+    const pending = this.#gradients;
+    if (!pending) throw new HybridError('E_INTERNAL', 'update was called before any gradient');
+    this.#execute(pending.graph, pending.environment, { ...pending.step, ...hyper }, ['update']);
+    return { applied: output(pending, 'applied').data[0] === 1 };
+  }
+
+  async calibrate(batch: Batch, bnMomentum: number, options: RunOptions = {}): Promise<void> {
+    this.#run('calibrate', batch, ['forward', 'update'], { bnMomentum }, options);
+  }
+
+  async evaluate(batch: Batch, options: RunOptions = {}): Promise<BatchMetrics & { logits: Float32Array }> {
+    const run = this.#run('evaluate', batch, ['forward'], {}, options);
+    return { ...metrics(run), logits: Float32Array.from(output(run, 'logits').data) };
+  }
+
+  async predict(batch: Batch, options: RunOptions = {}): Promise<Float32Array> {
+    return Float32Array.from(output(this.#run('predict', batch, ['forward'], {}, options), 'logits').data);
+  }
+
+  async read(name: string): Promise<Float32Array> {
+    return Float32Array.from(this.exact(name));
+  }
+
+  async write(name: string, data: ArrayLike<number>): Promise<void> {
+    const tensor = this.#state.get(name);
+    if (!tensor) throw new HybridError('E_INTERNAL', `no state is called ${name}`);
+    if (data.length !== tensor.data.length)
+      throw new HybridError('E_INTERNAL', `${name} has ${tensor.data.length} elements, not ${data.length}`);
+    tensor.data.set(data);
+  }
+
+  async close(): Promise<void> {
+    this.#closed = true;
+  }
+
+  /** State or `gradients/<parameter>` in the doubles it is kept in. */
+  exact(name: string): Float64Array | Int32Array | Uint8Array {
+    const state = this.#state.get(name);
+    if (state) return state.data;
+    const value = this.#gradients?.graph.values.find((candidate) => candidate.name === name);
+    const tensor = value && this.#gradients?.environment.get(value.id);
+    if (!tensor) throw new HybridError('E_INTERNAL', `no state or gradient is called ${name}`);
+    return tensor.data;
+  }
+
+  /** Every value of the last run by name, for tests: layer outputs, gradients, logits. */
+  values(): Map<string, ReferenceTensor> {
+    const last = this.#last;
+    invariant(last, 'nothing has run yet');
+    return new Map([...last.environment].map(([id, tensor]) => [last.graph.values[id].name, tensor]));
+  }
+
+  #run(key: keyof ModelGraphs, batch: Batch, phases: readonly Phase[], hyper: Partial<StepScalars>, { signal }: RunOptions) {
+    if (signal?.aborted) throw abortError(signal);
+    invariant(!this.#closed, 'the executable is closed');
+    const graph = this.#graphs[key];
+    if (!graph) throw new HybridError('E_INTERNAL', `the program ${key} was not compiled`);
+    invariant(batch.rows >= 1 && batch.rows <= this.capacity, `${batch.rows} rows, capacity ${this.capacity}`);
+    const step: StepScalars = {
+      rows: batch.rows,
+      epoch: batch.epoch ?? 0,
+      seed: this.#seed,
+      learningRate: 0,
+      weightDecay: 0,
+      bnMomentum: 0,
+      ...hyper,
+    };
+    const environment: Environment = new Map();
+    const sources: Record<string, ArrayLike<number> | undefined> = { images: batch.images, labels: batch.labels, samples: batch.samples };
+    for (const [name, id] of Object.entries(graph.inputs)) {
+      const tensor = zeros(graph.values[id].spec, batch.rows);
+      const source = sources[name];
+      invariant(
+        source && source.length >= tensor.data.length,
+        `${key} needs ${tensor.data.length} elements of ${name}, got ${source?.length ?? 'none'}`,
+      );
+      for (let i = 0; i < tensor.data.length; i++) tensor.data[i] = source[i];
+      environment.set(id, tensor);
+    }
+    for (const value of graph.values) if (value.role === 'state') environment.set(value.id, this.#state.get(value.name) as ReferenceTensor);
+    this.#execute(graph, environment, step, phases);
+    this.#last = { graph, environment, step };
+    return this.#last;
+  }
+
+  #execute(graph: Graph, environment: Environment, step: StepScalars, phases: readonly Phase[]): void {
+    const table: Readonly<Record<string, OpDefinition>> = ops;
+    const get = (id: ValueId) => environment.get(id) as ReferenceTensor;
+    for (const node of graph.nodes) {
+      if (!phases.includes(node.phase)) continue;
+      const outputs = node.outputs.map((id) => zeros(graph.values[id].spec, step.rows));
+      table[node.op].reference({ step, inputs: node.inputs.map(get), outputs, updates: node.updates.map(get) }, node.attrs);
+      for (const [i, id] of node.outputs.entries()) environment.set(id, outputs[i]);
+    }
+  }
+}
+
+function zeros(spec: TensorSpec, rows: number): ReferenceTensor {
+  const length = elementCount(spec) * (spec.perSample ? rows : 1);
+  const data = spec.dtype === 'f32' ? new Float64Array(length) : spec.dtype === 'u8' ? new Uint8Array(length) : new Int32Array(length);
+  return { shape: spec.perSample ? [rows, ...spec.shape] : spec.shape, data };
+}
+
+const output = ({ graph, environment }: { graph: Graph; environment: Environment }, name: string): ReferenceTensor =>
+  environment.get(graph.outputs[name]) as ReferenceTensor;
+
+const metrics = (run: { graph: Graph; environment: Environment }): BatchMetrics => ({
+  loss: output(run, 'loss').data[0],
+  correct: output(run, 'correct').data[0],
+});
