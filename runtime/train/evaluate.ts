@@ -1,0 +1,96 @@
+// Loss and accuracy of a model over a dataset, in inference mode.
+
+import { HybridError } from '../base/errors.ts';
+import type { Dataset } from '../data/dataset.ts';
+import { loadBatches } from '../data/loader.ts';
+import type { Device, Executable } from '../device.ts';
+import type { Model } from '../model/model.ts';
+import type { Metrics } from './events.ts';
+import { trainingGraphs } from './graphs.ts';
+
+export interface Evaluation extends Metrics {
+  readonly perClass: readonly { readonly name: string; readonly accuracy: number; readonly count: number }[];
+  /** classes × classes counts: row = label, column = prediction. */
+  readonly confusion: Uint32Array;
+}
+
+export interface EvaluateOptions {
+  readonly device: Device;
+  readonly model: Model;
+  /** Parameters and moving statistics by name. */
+  readonly weights: ReadonlyMap<string, Float32Array>;
+  readonly dataset: Dataset;
+  readonly batch: number;
+  readonly signal?: AbortSignal;
+  readonly onProgress?: (done: number, total: number) => void;
+}
+
+export async function evaluate({ device, model, weights, dataset, batch, signal, onProgress }: EvaluateOptions): Promise<Evaluation> {
+  const capacity = Math.min(batch, dataset.size);
+  const executable = await device.compile(trainingGraphs(model), { capacity, seed: 0n, programs: ['evaluate'] });
+  try {
+    await writeWeights(executable, model, weights);
+    return await evaluateWith(executable, model.classes, dataset, { signal, onProgress });
+  } finally {
+    await executable.close();
+  }
+}
+
+/** Checks that `weights` are those of the model, by name and size, and writes them. */
+export async function writeWeights(executable: Executable, model: Model, weights: ReadonlyMap<string, Float32Array>): Promise<void> {
+  for (const { name, shape } of model.variables) {
+    const data = weights.get(name);
+    const size = shape.reduce((product, n) => product * n, 1);
+    if (data?.length === size) continue;
+    const found = data ? `has ${data.length} elements there` : 'does not have it';
+    throw new HybridError(
+      'E_CHECKPOINT',
+      `${model.arch} needs ${name} with shape [${shape.join(', ')}]; the file ${found}.`,
+      'Give the weights of the same architecture, image size and number of classes.',
+    );
+  }
+  await Promise.all(model.variables.map(({ name }) => executable.write(name, weights.get(name) as Float32Array)));
+}
+
+/** The same over an executable that already holds the weights. Two batches are in flight, so that the device never waits. */
+export async function evaluateWith(
+  executable: Executable,
+  classes: number,
+  dataset: Dataset,
+  { signal, onProgress }: Pick<EvaluateOptions, 'signal' | 'onProgress'> = {},
+): Promise<Evaluation> {
+  const confusion = new Uint32Array(classes * classes);
+  let lossSum = 0;
+  let done = 0;
+  const take = async (labels: Int32Array, rows: number, run: ReturnType<Executable['evaluate']>): Promise<void> => {
+    const { loss, logits } = await run;
+    lossSum += loss * rows;
+    for (let row = 0; row < rows; row++) confusion[labels[row] * classes + argmax(logits, row * classes, classes)]++;
+    onProgress?.((done += rows), dataset.size);
+  };
+  let pending: Promise<void> | undefined;
+  const batches = loadBatches({ dataset, batch: executable.capacity, epoch: 0, seed: 0n, shuffle: false, augment: { crop: 0, flip: false } });
+  for (const batch of batches) {
+    const current = take((batch.labels as Int32Array).slice(0, batch.rows), batch.rows, executable.evaluate(batch, { signal }));
+    current.catch(() => {}); // awaited below; an earlier failure must not leave this one unhandled
+    await pending;
+    pending = current;
+  }
+  await pending;
+
+  let correct = 0;
+  const perClass = Array.from({ length: classes }, (_, label) => {
+    const row = confusion.subarray(label * classes, (label + 1) * classes);
+    const count = row.reduce((sum, n) => sum + n, 0);
+    correct += row[label];
+    return { name: dataset.classes[label] ?? `class ${label}`, accuracy: count ? row[label] / count : 0, count };
+  });
+  return { loss: lossSum / dataset.size, accuracy: correct / dataset.size, perClass, confusion };
+}
+
+/** Index of the largest of `count` values from `start` on; ties go to the lowest. */
+export function argmax(values: ArrayLike<number>, start: number, count: number): number {
+  let best = 0;
+  for (let i = 1; i < count; i++) if (values[start + i] > values[start + best]) best = i;
+  return best;
+}
