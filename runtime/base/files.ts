@@ -3,6 +3,7 @@
 // write is below them: `writeAtomically` for whole files, `writeAll` for streams; they throw E_DISK.
 
 import { randomBytes } from 'node:crypto';
+import { createReadStream } from 'node:fs';
 import * as fs from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { HybridError } from './errors.ts';
@@ -11,6 +12,8 @@ export interface FileStat {
   readonly kind: 'file' | 'folder' | 'other';
   /** Bytes. */
   readonly size: number;
+  /** Time of the last change, in milliseconds since 1970. */
+  readonly modified: number;
 }
 
 export interface OpenFile {
@@ -24,6 +27,8 @@ export interface OpenFile {
 
 export interface Files {
   readFile(path: string): Promise<Uint8Array>;
+  /** The contents in pieces, for files too large to hold. */
+  stream(path: string): AsyncIterable<Uint8Array>;
   /** Null where nothing is there. Follows links. */
   stat(path: string): Promise<FileStat | null>;
   /** Names, sorted by code unit. */
@@ -43,13 +48,11 @@ export interface Files {
 
 export const nodeFiles: Files = {
   readFile: (path) => fs.readFile(path),
+  stream: (path) => createReadStream(path),
   async stat(path) {
     try {
       const stat = await fs.stat(path);
-      return {
-        kind: stat.isFile() ? 'file' : stat.isDirectory() ? 'folder' : 'other',
-        size: stat.size,
-      };
+      return { kind: stat.isFile() ? 'file' : stat.isDirectory() ? 'folder' : 'other', size: stat.size, modified: stat.mtimeMs };
     } catch (error) {
       if (['ENOENT', 'ENOTDIR'].includes(systemCode(error))) return null;
       throw error;

@@ -34,6 +34,7 @@ export function faultyFiles(
   return {
     calls,
     readFile: (path) => base.readFile(path),
+    stream: (path) => base.stream(path),
     stat: (path) => base.stat(path),
     readdir: (path) => base.readdir(path),
     async open(path, flags) {
