@@ -1,0 +1,232 @@
+// Convolution over NHWC images and its two gradients. A dense layer is a 1×1 convolution of a 1×1 image: x [ci], w [ci, co].
+
+import { invariant } from '../base/errors.ts';
+import type { TensorSpec } from '../ir/graph.ts';
+import type { OpDefinition, ReferenceTensor } from '../ir/op.ts';
+import {
+  accept,
+  activation,
+  isActivation,
+  isParameter,
+  isPositiveInteger,
+  operandBytes,
+  parameter,
+  sameShape,
+  throughFirstOutput,
+} from './check.ts';
+import { acceptsEpilogue, applyEpilogue, type Epilogue, epilogueSpecs, formatEpilogue } from './epilogue.ts';
+
+/** Keras' rules: `valid` reads no pixel outside the image; `same` pads with zeros to ⌈n/stride⌉ results. */
+export type Padding = 'valid' | 'same';
+
+export interface ConvAttrs {
+  readonly stride: number;
+  readonly padding: Padding;
+  readonly epilogue?: Epilogue;
+  /** x is u8 and stands for x·f32(inputScale): a `rescale` that was fused in. */
+  readonly inputScale?: number;
+}
+
+export interface ConvGradInputAttrs {
+  readonly stride: number;
+  readonly padding: Padding;
+  /** Shape of x without rows. */
+  readonly inputShape: readonly number[];
+}
+
+export interface ConvGradWeightAttrs {
+  readonly stride: number;
+  readonly padding: Padding;
+  readonly weightShape: readonly number[];
+  readonly inputScale?: number;
+}
+
+/** All sizes of a convolution: input h×w×ci, kernel kh×kw, output oh×ow×co, and the rows and columns of zeros before the image. */
+export interface ConvGeometry {
+  readonly h: number;
+  readonly w: number;
+  readonly ci: number;
+  readonly kh: number;
+  readonly kw: number;
+  readonly co: number;
+  readonly oh: number;
+  readonly ow: number;
+  readonly stride: number;
+  readonly padTop: number;
+  readonly padLeft: number;
+}
+
+/**
+ * Sizes of the convolution of x (shape without rows: [h, w, ci] or [ci]) with w ([kh, kw, ci, co] or [ci, co]).
+ *
+ * With `same`, an odd total of padding puts the extra row at the bottom and the extra column at the right. Throws
+ * E_INTERNAL where the shapes do not belong together or nothing would come out.
+ */
+export function convGeometry(xShape: readonly number[], wShape: readonly number[], stride: number, padding: Padding): ConvGeometry {
+  const fits =
+    (xShape.length === 3 || xShape.length === 1) &&
+    (wShape.length === 4 || wShape.length === 2) &&
+    xShape[xShape.length - 1] === wShape[wShape.length - 2] &&
+    isPositiveInteger(stride) &&
+    (padding === 'valid' || padding === 'same');
+  const [h, w] = xShape.length === 3 ? xShape : [1, 1];
+  const [kh, kw] = wShape.length === 4 ? wShape : [1, 1];
+  const [ci, co] = wShape.slice(-2);
+  const outputs = (n: number, k: number): number => (padding === 'same' ? Math.ceil(n / stride) : Math.floor((n - k) / stride) + 1);
+  const before = (n: number, k: number): number =>
+    padding === 'same' ? Math.floor(Math.max((outputs(n, k) - 1) * stride + k - n, 0) / 2) : 0;
+  const [oh, ow] = [outputs(h, kh), outputs(w, kw)];
+  invariant(
+    fits && oh > 0 && ow > 0,
+    `a convolution got x [${xShape}], w [${wShape}], stride ${stride}, padding ${padding}; it takes x [h, w, ci] or [ci], w [kh, kw, ci, co] or [ci, co] ` +
+      'with the same ci, a whole stride, padding valid or same, and at least one pixel must come out',
+  );
+  return { h, w, ci, kh, kw, co, oh, ow, stride, padTop: before(h, kh), padLeft: before(w, kw) };
+}
+
+/** Shape of the result without rows: an image where x is one. */
+const outputShape = (xShape: readonly number[], { oh, ow, co }: ConvGeometry): number[] => (xShape.length === 3 ? [oh, ow, co] : [co]);
+
+/** Two operations a multiply-add, taps on the padding counted, as is usual. */
+const convFlops = ({ oh, ow, kh, kw, ci, co }: ConvGeometry, rows: number): number => 2 * rows * oh * ow * kh * kw * ci * co;
+
+const convInputType = (inputScale: number | undefined): TensorSpec['dtype'] => (inputScale === undefined ? 'f32' : 'u8');
+
+const isConvInput = (x: TensorSpec, inputScale: number | undefined): boolean => x.perSample && x.dtype === convInputType(inputScale);
+
+/** x in doubles, multiplied by the f32 constant that devices multiply by. */
+function convInput(x: ReferenceTensor, inputScale: number | undefined): Float64Array {
+  if (inputScale === undefined) return x.data as Float64Array;
+  const scale = Math.fround(inputScale);
+  return Float64Array.from(x.data, (value) => value * scale);
+}
+
+/**
+ * Calls `visit` once for every output pixel and every tap of the kernel that falls inside the image, with the offsets of
+ * the input pixel's channels, the output pixel's channels and the tap's [ci, co] matrix. All three ops are this loop.
+ */
+function forEachTap(geometry: ConvGeometry, rows: number, visit: (x: number, y: number, w: number) => void): void {
+  const { h, w, ci, kh, kw, co, oh, ow, stride, padTop, padLeft } = geometry;
+  for (let n = 0; n < rows; n++) {
+    for (let oy = 0; oy < oh; oy++) {
+      for (let ox = 0; ox < ow; ox++) {
+        for (let ky = 0; ky < kh; ky++) {
+          const iy = oy * stride + ky - padTop;
+          if (iy < 0 || iy >= h) continue;
+          for (let kx = 0; kx < kw; kx++) {
+            const ix = ox * stride + kx - padLeft;
+            if (ix < 0 || ix >= w) continue;
+            visit(((n * h + iy) * w + ix) * ci, ((n * oh + oy) * ow + ox) * co, (ky * kw + kx) * ci * co);
+          }
+        }
+      }
+    }
+  }
+}
+
+export const conv: OpDefinition = {
+  infer(inputs, attrs) {
+    const { stride, padding, epilogue, inputScale } = attrs as unknown as ConvAttrs;
+    const expected = `x ${convInputType(inputScale)} [n, h, w, ci] or [n, ci], w f32 [kh, kw, ci, co] or [ci, co]${formatEpilogue(epilogue)}`;
+    const [x, w] = inputs;
+    accept('conv', inputs, inputs.length >= 2 && isConvInput(x, inputScale) && isParameter(w), expected);
+    const y = activation(outputShape(x.shape, convGeometry(x.shape, w.shape, stride, padding)));
+    accept('conv', inputs, acceptsEpilogue(inputs, y, epilogue), expected);
+    return epilogueSpecs(y, epilogue);
+  },
+  gradient: throughFirstOutput((g, node, dy, wanted) => {
+    const { stride, padding, epilogue, inputScale } = node.attrs as unknown as ConvAttrs;
+    invariant(!epilogue && inputScale === undefined, `a fused conv cannot be differentiated (${node.label}): autodiff runs before fusion`);
+    const [x, w] = node.inputs;
+    return [
+      wanted[0] ? g.one('convGradInput', [dy, w], { stride, padding, inputShape: g.spec(x).shape }) : null,
+      wanted[1] ? g.one('convGradWeight', [x, dy], { stride, padding, weightShape: g.spec(w).shape }) : null,
+    ];
+  }),
+  reference(io, attrs) {
+    const { stride, padding, epilogue, inputScale } = attrs as unknown as ConvAttrs;
+    const geometry = convGeometry(io.inputs[0].shape.slice(1), io.inputs[1].shape, stride, padding);
+    const { ci, co } = geometry;
+    const x = convInput(io.inputs[0], inputScale);
+    const w = io.inputs[1].data as Float64Array;
+    const y = io.outputs[0].data as Float64Array;
+    forEachTap(geometry, io.step.rows, (xAt, yAt, wAt) => {
+      for (let i = 0; i < ci; i++) {
+        const value = x[xAt + i];
+        const row = wAt + i * co;
+        for (let o = 0; o < co; o++) y[yAt + o] += value * w[row + o];
+      }
+    });
+    applyEpilogue(io, epilogue);
+  },
+  cost(inputs, outputs, attrs, rows) {
+    const { stride, padding } = attrs as unknown as ConvAttrs;
+    const geometry = convGeometry(inputs[0].shape, inputs[1].shape, stride, padding);
+    return { flops: convFlops(geometry, rows), bytes: operandBytes(inputs, outputs, rows) };
+  },
+};
+
+export const convGradInput: OpDefinition = {
+  infer(inputs, attrs) {
+    const { stride, padding, inputShape } = attrs as unknown as ConvGradInputAttrs;
+    const expected = `dy [n, oh, ow, co] or [n, co], w [kh, kw, ci, co] or [ci, co] of a convolution of x [${inputShape}]`;
+    const [dy, w] = inputs;
+    accept('convGradInput', inputs, inputs.length === 2 && isActivation(dy) && isParameter(w), expected);
+    const geometry = convGeometry(inputShape, w.shape, stride, padding);
+    accept('convGradInput', inputs, sameShape(dy.shape, outputShape(inputShape, geometry)), expected);
+    return [activation(inputShape)];
+  },
+  reference(io, attrs) {
+    const { stride, padding, inputShape } = attrs as unknown as ConvGradInputAttrs;
+    const geometry = convGeometry(inputShape, io.inputs[1].shape, stride, padding);
+    const { ci, co } = geometry;
+    const dy = io.inputs[0].data as Float64Array;
+    const w = io.inputs[1].data as Float64Array;
+    const dx = io.outputs[0].data as Float64Array;
+    forEachTap(geometry, io.step.rows, (xAt, yAt, wAt) => {
+      for (let i = 0; i < ci; i++) {
+        const row = wAt + i * co;
+        let sum = 0;
+        for (let o = 0; o < co; o++) sum += dy[yAt + o] * w[row + o];
+        dx[xAt + i] += sum;
+      }
+    });
+  },
+  cost(inputs, outputs, attrs, rows) {
+    const { stride, padding, inputShape } = attrs as unknown as ConvGradInputAttrs;
+    const geometry = convGeometry(inputShape, inputs[1].shape, stride, padding);
+    return { flops: convFlops(geometry, rows), bytes: operandBytes(inputs, outputs, rows) };
+  },
+};
+
+export const convGradWeight: OpDefinition = {
+  infer(inputs, attrs) {
+    const { stride, padding, weightShape, inputScale } = attrs as unknown as ConvGradWeightAttrs;
+    const expected = `x ${convInputType(inputScale)} [n, h, w, ci] or [n, ci], dy f32 [n, oh, ow, co] or [n, co] of a convolution with w [${weightShape}]`;
+    const [x, dy] = inputs;
+    accept('convGradWeight', inputs, inputs.length === 2 && isConvInput(x, inputScale) && isActivation(dy), expected);
+    const geometry = convGeometry(x.shape, weightShape, stride, padding);
+    accept('convGradWeight', inputs, sameShape(dy.shape, outputShape(x.shape, geometry)), expected);
+    return [parameter(weightShape)];
+  },
+  reference(io, attrs) {
+    const { stride, padding, weightShape, inputScale } = attrs as unknown as ConvGradWeightAttrs;
+    const geometry = convGeometry(io.inputs[0].shape.slice(1), weightShape, stride, padding);
+    const { ci, co } = geometry;
+    const x = convInput(io.inputs[0], inputScale);
+    const dy = io.inputs[1].data as Float64Array;
+    const dw = io.outputs[0].data as Float64Array;
+    forEachTap(geometry, io.step.rows, (xAt, yAt, wAt) => {
+      for (let i = 0; i < ci; i++) {
+        const value = x[xAt + i];
+        const row = wAt + i * co;
+        for (let o = 0; o < co; o++) dw[row + o] += value * dy[yAt + o];
+      }
+    });
+  },
+  cost(inputs, outputs, attrs, rows) {
+    const { stride, padding, weightShape } = attrs as unknown as ConvGradWeightAttrs;
+    const geometry = convGeometry(inputs[0].shape, weightShape, stride, padding);
+    return { flops: convFlops(geometry, rows), bytes: operandBytes(inputs, outputs, rows) };
+  },
+};
