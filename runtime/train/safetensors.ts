@@ -41,16 +41,16 @@ interface HeaderEntry {
  * Lays tensors down as a file, the widest elements first, so that each is aligned to its element size, otherwise in the order
  * of the map. The same input gives the same bytes.
  */
-export function writeSafetensors(
-  tensors: ReadonlyMap<string, FileTensor>,
-  metadata: ReadonlyMap<string, string> = new Map(),
-): Uint8Array {
+export function writeSafetensors(tensors: ReadonlyMap<string, FileTensor>, metadata: ReadonlyMap<string, string> = new Map()): Uint8Array {
   const ordered = [...tensors].sort(([, a], [, b]) => b.data.BYTES_PER_ELEMENT - a.data.BYTES_PER_ELEMENT);
   let offset = 0;
   const entries = ordered.map(([name, { shape, data }]) => {
     const elements = shape.reduce((product, n) => product * n, 1);
     if (elements !== data.length) {
-      throw new HybridError('E_INTERNAL', `tensor ${name} has ${data.length} elements, but its shape [${shape.join(', ')}] has ${elements}`);
+      throw new HybridError(
+        'E_INTERNAL',
+        `tensor ${name} has ${data.length} elements, but its shape [${shape.join(', ')}] has ${elements}`,
+      );
     }
     const range = [offset, offset + data.byteLength];
     offset = range[1];
@@ -123,8 +123,11 @@ export function readSafetensors(bytes: Uint8Array, source = 'the file'): Safeten
 
   const tensors = new Map<string, FileTensor>();
   for (const { name, dtype, shape, offsets } of entries) {
-    const { buffer } = bytes.slice(dataStart + offsets[0], dataStart + offsets[1]);
-    tensors.set(name, { shape, data: new TYPES[dtype as TypeName](buffer as ArrayBuffer) });
+    const source = bytes.subarray(dataStart + offsets[0], dataStart + offsets[1]);
+    const Type = TYPES[dtype as TypeName];
+    const data = new Type(source.length / Type.BYTES_PER_ELEMENT);
+    new Uint8Array(data.buffer).set(source);
+    tensors.set(name, { shape, data });
   }
   return { tensors, metadata: header.metadata };
 }

@@ -1,0 +1,258 @@
+// The folder of one run on disk, and how checkpoints get into it whole.
+//
+//   <out>/<name>/config.json                   the resolved configuration, usable with -c
+//                metrics.jsonl                 one event a line
+//                checkpoints/best, last/       model.safetensors  optimizer.safetensors  graph.json  state.json  COMPLETE
+//
+// A checkpoint is written into `<kind>.new`, every file synced, COMPLETE (the SHA-256 of each file) last. Then `<kind>` moves
+// to `<kind>.old`, `<kind>.new` to `<kind>`, and the old one goes. A crash between any two calls leaves at least one complete
+// folder; `load` looks in all three places and believes only what COMPLETE confirms.
+
+import { createHash } from 'node:crypto';
+import { join, resolve } from 'node:path';
+import { HybridError } from '../base/errors.ts';
+import { diskError, type Files, nodeFiles, type OpenFile, systemCode, writeAll, writeAtomically } from '../base/files.ts';
+import type { Checkpoint, CheckpointStore } from './checkpoint.ts';
+import { type FileTensor, readSafetensors, writeSafetensors } from './safetensors.ts';
+
+/** Of state.json; a reader refuses newer ones. */
+const FORMAT_VERSION = 1;
+const FILES = { model: 'model.safetensors', optimizer: 'optimizer.safetensors', graph: 'graph.json', state: 'state.json' } as const;
+const MARKER = 'COMPLETE';
+const CONFIG = 'config.json';
+/** Keras' `iterations`: an integer in files, one float in a Checkpoint. */
+const STEP_COUNT = 'optimizer/vars/0';
+
+export type RunConfig = Readonly<Record<string, unknown>>;
+
+export interface CreateRunOptions {
+  /** Folder that holds the runs; made if it is missing. */
+  readonly out: string;
+  /** One path component. Default: architecture, date and time. If it is taken, `-2`, `-3`… is added. */
+  readonly name?: string;
+  /** JSON of the resolved configuration. Its `arch` gives the default name. */
+  readonly config: RunConfig;
+  readonly files?: Files;
+}
+
+export class RunFolder implements CheckpointStore {
+  /** Absolute path. */
+  readonly location: string;
+  readonly config: RunConfig;
+  readonly #files: Files;
+  /** Of a run in progress; absent in one that was opened. */
+  readonly #metrics?: OpenFile;
+
+  private constructor(location: string, config: RunConfig, files: Files, metrics?: OpenFile) {
+    this.location = location;
+    this.config = config;
+    this.#files = files;
+    this.#metrics = metrics;
+  }
+
+  /** Makes a folder that was not there before, with its configuration: an unwritable disk shows here, before any training. Throws E_DISK. */
+  static async create({ out, name, config, files = nodeFiles }: CreateRunOptions): Promise<RunFolder> {
+    if (name !== undefined) checkName(name);
+    const base = name ?? `${config.arch ?? 'run'}-${timestamp(new Date())}`;
+    for (let count = 1; ; count++) {
+      const location = resolve(out, count === 1 ? base : `${base}-${count}`);
+      const metrics = await claim(files, location);
+      if (!metrics) continue;
+      try {
+        await writeAtomically(files, join(location, CONFIG), [encode(`${JSON.stringify(config, null, 2)}\n`)]);
+        return new RunFolder(location, config, files, metrics);
+      } catch (error) {
+        await metrics.close().catch(() => {});
+        await files.remove(location).catch(() => {}); // the first error is the one to report
+        throw error;
+      }
+    }
+  }
+
+  /** Opens the folder of an earlier run to load its checkpoints. Throws E_CHECKPOINT where it is none. */
+  static async open(path: string, files: Files = nodeFiles): Promise<RunFolder> {
+    const location = resolve(path);
+    if ((await files.stat(join(location, CONFIG)))?.kind !== 'file') {
+      throw new HybridError(
+        'E_CHECKPOINT',
+        `${path} is not a run folder: it has no ${CONFIG}`,
+        'Name the folder that `hybrid train` printed.',
+      );
+    }
+    const config = parseObject(await readOr(files, join(location, CONFIG)), join(path, CONFIG));
+    return new RunFolder(location, config, files);
+  }
+
+  /** Adds a line to metrics.jsonl. Throws E_DISK; the last line of a run that ended so may be incomplete. */
+  async log(event: object): Promise<void> {
+    if (this.#metrics) await writeAll(this.#metrics, encode(`${JSON.stringify(event)}\n`));
+  }
+
+  /** Ends the metrics. The checkpoints stay usable. */
+  async close(): Promise<void> {
+    await this.#metrics?.close();
+  }
+
+  async save(kind: 'best' | 'last', checkpoint: Checkpoint): Promise<string> {
+    // Before the first await: whatever happens to the arrays later, the files hold the state at the call.
+    const contents = serialise(checkpoint, this.config);
+    const bytes = [...contents.values()].reduce((sum, { length }) => sum + length, 0);
+    const files = this.#files;
+    const parent = join(this.location, 'checkpoints');
+    const place = join(parent, kind);
+    const [aside, old] = [`${place}.new`, `${place}.old`];
+    let moved: 'nothing' | 'old' | 'both' = 'nothing';
+    try {
+      await files.remove(aside);
+      await files.mkdir(aside);
+      for (const [name, data] of contents) await writeSynced(files, join(aside, name), data, bytes);
+      await files.syncFolder(aside);
+      if (await files.stat(place)) {
+        await files.remove(old);
+        await files.rename(place, old);
+      }
+      moved = 'old';
+      await files.rename(aside, place);
+      moved = 'both';
+      await files.syncFolder(parent);
+    } catch (error) {
+      // Back to what was there. Each step may fail as well: the previous checkpoint then stays loadable as `.old`.
+      if (moved === 'both') await files.remove(place).catch(() => {});
+      if (moved !== 'nothing' && (await files.stat(old).catch(() => null))) await files.rename(old, place).catch(() => {});
+      await files.remove(aside).catch(() => {});
+      throw error instanceof HybridError ? error : diskError(place, error, bytes);
+    }
+    await files.remove(old).catch(() => {}); // a leftover harms nothing and goes with the next save
+    return place;
+  }
+
+  /** The newest complete checkpoint of a kind; null where there never was one. Throws E_CHECKPOINT where all there is is damaged. */
+  async load(kind: 'best' | 'last'): Promise<Checkpoint | null> {
+    let damage: unknown;
+    for (const suffix of ['', '.new', '.old']) {
+      const folder = join(this.location, 'checkpoints', kind + suffix);
+      try {
+        if (await this.#files.stat(folder)) return await readCheckpoint(this.#files, folder);
+      } catch (error) {
+        damage ??= error;
+      }
+    }
+    if (damage) throw damage;
+    return null;
+  }
+}
+
+/** Makes the folder and in it the empty metrics file, which two runs cannot both make. Null: the folder is taken. */
+async function claim(files: Files, location: string): Promise<OpenFile | null> {
+  try {
+    if (await files.stat(location)) return null;
+    await files.mkdir(location);
+    return await files.open(join(location, 'metrics.jsonl'), 'wx');
+  } catch (error) {
+    if (systemCode(error) === 'EEXIST') return null;
+    throw diskError(location, error);
+  }
+}
+
+function checkName(name: string): void {
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is refused
+  if (name === '' || name === '.' || name === '..' || name.length > 200 || /[/\\\u0000-\u001f]/.test(name)) {
+    throw new HybridError(
+      'E_USAGE',
+      `${JSON.stringify(name)} cannot be the name of a run`,
+      'Use a name without slashes, at most 200 characters long.',
+    );
+  }
+}
+
+/** Local time, as in `2031-05-09-174501`. */
+function timestamp(date: Date): string {
+  const two = (n: number) => String(n).padStart(2, '0');
+  const day = [date.getFullYear(), two(date.getMonth() + 1), two(date.getDate())].join('-');
+  return `${day}-${two(date.getHours())}${two(date.getMinutes())}${two(date.getSeconds())}`;
+}
+
+/** The files of a checkpoint in the order in which they are written: COMPLETE last. */
+function serialise({ weights, optimizer, progress, graph }: Checkpoint, config: RunConfig): Map<string, Uint8Array> {
+  const optimizerTensors = new Map<string, FileTensor>(optimizer);
+  const count = optimizer.get(STEP_COUNT);
+  if (count) optimizerTensors.set(STEP_COUNT, { shape: count.shape, data: BigInt64Array.from(count.data, BigInt) });
+  const metadata = new Map([
+    ['format', 'hybrid'],
+    ['graph', graph.digest],
+    ['config', JSON.stringify(config)],
+  ]);
+  const state = { versions: { format: FORMAT_VERSION, node: process.version }, graph: graph.digest, progress };
+  const contents = new Map<string, Uint8Array>([
+    [FILES.model, writeSafetensors(weights, metadata)],
+    [FILES.optimizer, writeSafetensors(optimizerTensors)],
+    [FILES.graph, encode(graph.text)],
+    [FILES.state, encode(`${JSON.stringify(state, null, 2)}\n`)],
+  ]);
+  const digests = Object.fromEntries([...contents].map(([name, bytes]) => [name, sha256(bytes)]));
+  return contents.set(MARKER, encode(`${JSON.stringify(digests, null, 2)}\n`));
+}
+
+async function readCheckpoint(files: Files, folder: string): Promise<Checkpoint> {
+  const fail = (what: string): never => {
+    throw new HybridError('E_CHECKPOINT', `the checkpoint ${folder} cannot be used: ${what}`, 'Use another checkpoint, or train again.');
+  };
+  if (!(await files.stat(join(folder, MARKER)))) fail(`it is incomplete, ${MARKER} is missing`);
+  const digests = parseObject(await readOr(files, join(folder, MARKER)), join(folder, MARKER));
+  const read = async (name: string): Promise<Uint8Array> => {
+    const bytes = await readOr(files, join(folder, name));
+    if (!Object.hasOwn(digests, name) || sha256(bytes) !== digests[name]) fail(`${name} has changed since it was written`);
+    return bytes;
+  };
+  const state = parseObject(await read(FILES.state), join(folder, FILES.state));
+  const version = Object(state.versions).format;
+  if (version !== FORMAT_VERSION) fail(`its format is version ${version}, and this program reads version ${FORMAT_VERSION}`);
+  const text = new TextDecoder().decode(await read(FILES.graph));
+  return {
+    weights: floats(readSafetensors(await read(FILES.model), join(folder, FILES.model)).tensors),
+    optimizer: floats(readSafetensors(await read(FILES.optimizer), join(folder, FILES.optimizer)).tensors),
+    progress: Object(state.progress),
+    graph: { text, digest: String(state.graph) },
+  };
+}
+
+/** Tensors of a file as the floats that devices take. */
+export function floats(tensors: ReadonlyMap<string, FileTensor>): Map<string, { shape: readonly number[]; data: Float32Array }> {
+  const entries = [...tensors].map(([name, { shape, data }]) => {
+    return [name, { shape, data: data instanceof Float32Array ? data : Float32Array.from(data as ArrayLike<number>, Number) }] as const;
+  });
+  return new Map(entries);
+}
+
+async function writeSynced(files: Files, path: string, bytes: Uint8Array, needed: number): Promise<void> {
+  const file = await files.open(path, 'wx');
+  try {
+    await writeAll(file, bytes, needed);
+    await file.sync();
+  } finally {
+    await file.close();
+  }
+}
+
+async function readOr(files: Files, path: string): Promise<Uint8Array> {
+  try {
+    return await files.readFile(path);
+  } catch (cause) {
+    const reason = systemCode(cause) === 'ENOENT' ? 'it does not exist' : (cause as Error).message;
+    throw new HybridError('E_CHECKPOINT', `cannot read ${path}: ${reason}`, 'Use another checkpoint, or train again.', { cause });
+  }
+}
+
+function parseObject(bytes: Uint8Array, path: string): Record<string, unknown> {
+  try {
+    const value: unknown = JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(bytes));
+    if (typeof value === 'object' && value !== null && !Array.isArray(value)) return value as Record<string, unknown>;
+  } catch {
+    // told below
+  }
+  throw new HybridError('E_CHECKPOINT', `${path} is not a JSON object`, 'Use another checkpoint, or train again.');
+}
+
+const encode = (text: string): Uint8Array => new TextEncoder().encode(text);
+
+const sha256 = (bytes: Uint8Array): string => createHash('sha256').update(bytes).digest('hex');
