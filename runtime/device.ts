@@ -101,5 +101,7 @@ export interface Device {
   memoryFor(graphs: ModelGraphs, options: CompileOptions): number;
   /** Largest memory that an executable may have. */
   readonly memoryLimit: number;
+  /** The programs as text, one line a kernel call, for `hybrid inspect`. */
+  inspect(graphs: ModelGraphs, options: CompileOptions): string;
   close(): Promise<void>;
 }

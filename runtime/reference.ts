@@ -16,6 +16,7 @@ import type {
 } from './device.ts';
 import { byteLength, elementCount, type Graph, type Phase, type TensorSpec, type ValueId } from './ir/graph.ts';
 import type { OpDefinition, ReferenceTensor, StepScalars } from './ir/op.ts';
+import { printNode } from './ir/print.ts';
 import { ops } from './ops/index.ts';
 
 export function openReferenceDevice(): Device & { compile(graphs: ModelGraphs, options: CompileOptions): Promise<ReferenceExecutable> } {
@@ -31,6 +32,14 @@ export function openReferenceDevice(): Device & { compile(graphs: ModelGraphs, o
         (sum, graph: Graph) => sum + graph.values.reduce((n, value) => n + byteLength(value.spec, capacity), 0),
         0,
       ),
+    inspect: (graphs, { withoutRules, programs }) =>
+      (Object.entries(graphs) as [keyof ModelGraphs, Graph][])
+        .filter(([key]) => !programs || programs.includes(key))
+        .map(([key, graph]) => {
+          const compiled = compileGraph(graph, { withoutRules });
+          return `program ${key}\n${compiled.nodes.map((node, i) => `  ${i} ${node.phase} ${printNode(compiled, node)}`).join('\n')}\n`;
+        })
+        .join('\n'),
     close: async () => {},
   };
 }

@@ -1,0 +1,29 @@
+// Opens devices by name. Each is imported only when it is asked for.
+
+import { HybridError } from './base/errors.ts';
+import type { Device } from './device.ts';
+
+export const DEVICES = ['auto', 'wasm', 'reference'] as const;
+export type DeviceName = (typeof DEVICES)[number];
+
+export interface DeviceOptions {
+  /** Threads of the wasm device; all usable cores by default. */
+  readonly threads?: number;
+  /**
+   * Allows the wasm device to set V8 flags, which hold for the whole process: Node 20 needs one for fused multiply-add.
+   * Off by default, as befits a library; the command line sets it.
+   */
+  readonly v8Flags?: boolean;
+}
+
+export async function openDevice(name: DeviceName, options: DeviceOptions = {}): Promise<Device> {
+  switch (name) {
+    case 'auto': // the best device there is
+    case 'wasm':
+      return (await import('../asm/host/device.ts')).openWasmDevice(options);
+    case 'reference':
+      return (await import('./reference.ts')).openReferenceDevice();
+    default:
+      throw new HybridError('E_USAGE', `no device is called ${JSON.stringify(name)}`, `Choose one of ${DEVICES.join(', ')}.`);
+  }
+}

@@ -1,0 +1,27 @@
+// The public API: what embedders import, and all that the command line uses. Nothing here runs at import; devices are
+// loaded when they are opened.
+
+export { type ErrorCode, EXIT_STATUS, HybridError, isAbortError, nearest } from './base/errors.ts';
+export { type Files, nodeFiles, writeAtomically } from './base/files.ts';
+export { FUSION_RULES } from './compile/fuse.ts';
+export type { DataSource, Dataset, Subset } from './data/dataset.ts';
+export { memoryDataset } from './data/memory-dataset.ts';
+export { type DataOptions, openData } from './data/source.ts';
+export { partsOf, split } from './data/split.ts';
+export { syntheticData } from './data/synthetic.ts';
+export type { Batch, Device, Executable } from './device.ts';
+export { DEVICES, type DeviceName, type DeviceOptions, openDevice } from './devices.ts';
+export { type Estimate, estimate, type InspectOptions, inspectModel, STAGES, type Stage } from './inspect.ts';
+export { ARCHITECTURES, type ArchitectureName, architectureName, buildModel, type ModelOptions } from './model/architectures.ts';
+export { initialize } from './model/init.ts';
+export type { Model, ModelConfig } from './model/model.ts';
+export { formatBytes, formatSummary, type Summary, summarize } from './model/summary.ts';
+export type { Checkpoint, CheckpointStore } from './train/checkpoint.ts';
+export { type Evaluation, evaluate } from './train/evaluate.ts';
+export type { EndReason, Metrics, TrainEvent, TrainOptions, TrainResult, TrainRun } from './train/events.ts';
+export { train } from './train/fit.ts';
+export { trainingGraphs } from './train/graphs.ts';
+export { type Preset, presetFor } from './train/presets.ts';
+export { RunFolder } from './train/run-folder.ts';
+export { type FileTensor, readSafetensors, writeSafetensors } from './train/safetensors.ts';
+export { SCHEDULES, type ScheduleName, type ScheduleOptions } from './train/schedule.ts';

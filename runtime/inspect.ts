@@ -1,0 +1,70 @@
+// What the compiler makes of a model, stage by stage, as text; and what a run of it would take.
+
+import { compileGraph } from './compile/compile.ts';
+import { planMemory } from './compile/plan.ts';
+import { printPlan } from './compile/print-plan.ts';
+import type { Device, ModelGraphs } from './device.ts';
+import type { Graph } from './ir/graph.ts';
+import type { OpDefinition } from './ir/op.ts';
+import { printGraph } from './ir/print.ts';
+import type { Model } from './model/model.ts';
+import { ops } from './ops/index.ts';
+import { trainingGraphs } from './train/graphs.ts';
+
+export const STAGES = ['graph', 'fused', 'plan', 'program'] as const;
+export type Stage = (typeof STAGES)[number];
+
+export interface InspectOptions {
+  readonly program: keyof ModelGraphs;
+  readonly capacity: number;
+  readonly withoutRules?: readonly string[];
+  /** Whose program `--stage program` prints. */
+  readonly device: Device;
+}
+
+export function inspectModel(model: Model, stage: Stage, { program, capacity, withoutRules, device }: InspectOptions): string {
+  const graphs = trainingGraphs(model);
+  const graph = graphs[program] as Graph;
+  const compiled = () => compileGraph(graph, { withoutRules });
+  switch (stage) {
+    case 'graph':
+      return printGraph(graph);
+    case 'fused':
+      return printGraph(compiled());
+    case 'plan': {
+      const fused = compiled();
+      return printPlan(planMemory([fused], capacity), { [program]: fused }, capacity);
+    }
+    case 'program':
+      return device.inspect(graphs, { capacity, seed: 0n, withoutRules, programs: [program] });
+  }
+}
+
+export interface Estimate {
+  readonly memoryBytes: number;
+  readonly memoryLimit: number;
+  /** Of one training step with a full batch. */
+  readonly flopsPerStep: number;
+  readonly bytesPerStep: number;
+}
+
+/** What training `model` with batches of `batch` rows takes on `device`. Allocates nothing. */
+export function estimate(model: Model, device: Device, batch: number): Estimate {
+  const graphs = trainingGraphs(model);
+  const table: Readonly<Record<string, OpDefinition>> = ops;
+  const { nodes, values } = compileGraph(graphs.train);
+  let flopsPerStep = 0;
+  let bytesPerStep = 0;
+  for (const { op, inputs, outputs, attrs } of nodes) {
+    const cost = table[op].cost(
+      inputs.map((id) => values[id].spec),
+      outputs.map((id) => values[id].spec),
+      attrs,
+      batch,
+    );
+    flopsPerStep += cost.flops;
+    bytesPerStep += cost.bytes;
+  }
+  const memoryBytes = device.memoryFor(graphs, { capacity: batch, seed: 0n, programs: ['train', 'calibrate', 'evaluate'] });
+  return { memoryBytes, memoryLimit: device.memoryLimit, flopsPerStep, bytesPerStep };
+}
