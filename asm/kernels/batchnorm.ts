@@ -1,0 +1,367 @@
+// Batch normalisation: statistics of a batch, folding them into scale and shift, applying those, and the gradients.
+//
+// Statistics are sums per tile (samplesPerTile consecutive samples), merged in the order of the tiles in doubles: which
+// thread summed a tile cannot change a bit. The sums inside a tile are f32, four pixels at a time.
+
+import { bnMomentum, float, int, madd, nextTask, ptr, rows } from '../lib/abi';
+import { pixelsPerChunk } from '../lib/chunks';
+
+/**
+ * args: x, tiles [tiles, 2, C], pixels of a sample, C, samples of a tile. Mean and Σ(x−mean)² of each tile.
+ *
+ * The tile's first pixel is subtracted before summing: a mean far from zero then costs no digits of the variance.
+ */
+export function bnStatsTiles(args: usize): void {
+  const x = ptr(args, 0);
+  const tiles = ptr(args, 1);
+  const pixels = int(args, 2);
+  const width = (<usize>int(args, 3)) << 2;
+  const samples = int(args, 4);
+  const vectors = width & ~15;
+  const tasks = (rows() + samples - 1) / samples;
+  for (let task = nextTask(); task < tasks; task = nextTask()) {
+    const begin = task * samples;
+    const count = min(samples, rows() - begin) * pixels;
+    const origin = x + <usize>(begin * pixels) * width;
+    const sum = tiles + <usize>task * 2 * width;
+    const squares = sum + width;
+    memory.fill(sum, 0, 2 * width);
+    let left = count;
+    let at = origin;
+    for (; left >= 4; left -= 4, at += 4 * width) {
+      const p1 = at + width;
+      const p2 = p1 + width;
+      const p3 = p2 + width;
+      let c: usize = 0;
+      for (; c < vectors; c += 16) {
+        const o = v128.load(origin + c);
+        const d0 = f32x4.sub(v128.load(at + c), o);
+        const d1 = f32x4.sub(v128.load(p1 + c), o);
+        const d2 = f32x4.sub(v128.load(p2 + c), o);
+        const d3 = f32x4.sub(v128.load(p3 + c), o);
+        v128.store(sum + c, f32x4.add(v128.load(sum + c), f32x4.add(f32x4.add(d0, d1), f32x4.add(d2, d3))));
+        const q01 = madd(d1, d1, f32x4.mul(d0, d0));
+        const q23 = madd(d3, d3, f32x4.mul(d2, d2));
+        v128.store(squares + c, f32x4.add(v128.load(squares + c), f32x4.add(q01, q23)));
+      }
+      for (; c < width; c += 4) {
+        const o = load<f32>(origin + c);
+        const d0: f32 = load<f32>(at + c) - o;
+        const d1: f32 = load<f32>(p1 + c) - o;
+        const d2: f32 = load<f32>(p2 + c) - o;
+        const d3: f32 = load<f32>(p3 + c) - o;
+        store<f32>(sum + c, load<f32>(sum + c) + (d0 + d1 + (d2 + d3)));
+        store<f32>(squares + c, load<f32>(squares + c) + (d0 * d0 + d1 * d1 + (d2 * d2 + d3 * d3)));
+      }
+    }
+    for (; left > 0; left--, at += width) {
+      for (let c: usize = 0; c < width; c += 4) {
+        const d: f32 = load<f32>(at + c) - load<f32>(origin + c);
+        store<f32>(sum + c, load<f32>(sum + c) + d);
+        store<f32>(squares + c, load<f32>(squares + c) + d * d);
+      }
+    }
+    for (let c: usize = 0; c < width; c += 4) {
+      const s = <f64>load<f32>(sum + c);
+      store<f32>(sum + c, <f32>(<f64>load<f32>(origin + c) + s / <f64>count));
+      store<f32>(squares + c, <f32>max<f64>(<f64>load<f32>(squares + c) - (s * s) / <f64>count, 0));
+    }
+  }
+}
+
+/**
+ * args: tiles, mean [C], variance [C], pixels of a sample, C, samples of a tile, form. Merges tiles [t, 2, C] in order by
+ * Chan's formula. Form 0: tiles hold mean and Σ(x−mean)²; 1: Σx and Σx², as epilogues write them.
+ */
+export function bnStatsMerge(args: usize): void {
+  const tiles = ptr(args, 0);
+  const mean = ptr(args, 1);
+  const variance = ptr(args, 2);
+  const pixels = int(args, 3);
+  const channels = int(args, 4);
+  const samples = int(args, 5);
+  const sums = int(args, 6) != 0;
+  const width = (<usize>channels) << 2;
+  const tasks = (channels + 15) >> 4;
+  for (let task = nextTask(); task < tasks; task = nextTask()) {
+    const end = min((task + 1) << 4, channels);
+    for (let channel = task << 4; channel < end; channel++) {
+      const c = (<usize>channel) << 2;
+      let n: f64 = 0;
+      let m: f64 = 0;
+      let squares: f64 = 0;
+      let at = tiles + c;
+      for (let begin = 0; begin < rows(); begin += samples, at += 2 * width) {
+        const count = <f64>(min(samples, rows() - begin) * pixels);
+        let tileMean = <f64>load<f32>(at);
+        let tileSquares = <f64>load<f32>(at + width);
+        if (sums) {
+          const sum = tileMean;
+          tileMean = sum / count;
+          tileSquares = max<f64>(tileSquares - sum * tileMean, 0);
+        }
+        const both = n + count;
+        const delta = tileMean - m;
+        m += (delta * count) / both;
+        squares += tileSquares + (delta * delta * n * count) / both;
+        n = both;
+      }
+      store<f32>(mean + c, <f32>m);
+      store<f32>(variance + c, <f32>(squares / n));
+    }
+  }
+}
+
+/** args: mean, variance, gamma, beta, scale, shift, C, epsilon. */
+export function bnFold(args: usize): void {
+  const mean = ptr(args, 0);
+  const variance = ptr(args, 1);
+  const gamma = ptr(args, 2);
+  const beta = ptr(args, 3);
+  const scale = ptr(args, 4);
+  const shift = ptr(args, 5);
+  const width = (<usize>int(args, 6)) << 2;
+  const epsilon = <f64>float(args, 7);
+  if (nextTask() != 0) return;
+  for (let c: usize = 0; c < width; c += 4) {
+    const s = <f64>load<f32>(gamma + c) / Math.sqrt(<f64>load<f32>(variance + c) + epsilon);
+    store<f32>(scale + c, <f32>s);
+    store<f32>(shift + c, <f32>(<f64>load<f32>(beta + c) - <f64>load<f32>(mean + c) * s));
+  }
+}
+
+/** madd of three floats: what a lane of the vector loop gives, bit for bit. */
+// @ts-ignore: decorator
+@inline
+function maddScalar(a: f32, b: f32, c: f32): f32 {
+  return f32x4.extract_lane(madd(f32x4.splat(a), f32x4.splat(b), f32x4.splat(c)), 0);
+}
+
+/** args: x, scale, shift, residual or 0, y, pixels of a sample, C. y = x·scale + shift (+ residual). */
+export function normalize(args: usize): void {
+  const x = ptr(args, 0);
+  const scale = ptr(args, 1);
+  const shift = ptr(args, 2);
+  const residual = ptr(args, 3);
+  const y = ptr(args, 4);
+  const pixels = rows() * int(args, 5);
+  const channels = int(args, 6);
+  const width = (<usize>channels) << 2;
+  const vectors = width & ~15;
+  const perChunk = pixelsPerChunk(channels);
+  const tasks = (pixels + perChunk - 1) / perChunk;
+  for (let task = nextTask(); task < tasks; task = nextTask()) {
+    const begin = task * perChunk;
+    const end = <usize>min(begin + perChunk, pixels) * width;
+    let at = <usize>begin * width;
+    if (residual == 0) {
+      for (; at < end; at += width) {
+        let c: usize = 0;
+        for (; c < vectors; c += 16) v128.store(y + at + c, madd(v128.load(x + at + c), v128.load(scale + c), v128.load(shift + c)));
+        for (; c < width; c += 4) store<f32>(y + at + c, maddScalar(load<f32>(x + at + c), load<f32>(scale + c), load<f32>(shift + c)));
+      }
+    } else {
+      for (; at < end; at += width) {
+        let c: usize = 0;
+        for (; c < vectors; c += 16) {
+          const v = madd(v128.load(x + at + c), v128.load(scale + c), v128.load(shift + c));
+          v128.store(y + at + c, f32x4.add(v, v128.load(residual + at + c)));
+        }
+        for (; c < width; c += 4) {
+          const v = maddScalar(load<f32>(x + at + c), load<f32>(scale + c), load<f32>(shift + c));
+          store<f32>(y + at + c, v + load<f32>(residual + at + c));
+        }
+      }
+    }
+  }
+}
+
+/** args: dy, x, mean, sums [tiles, 2, C], pixels of a sample, C, samples of a tile. Σdy and Σdy·(x−mean) of each tile. */
+export function bnGradStatsTiles(args: usize): void {
+  const dy = ptr(args, 0);
+  const x = ptr(args, 1);
+  const mean = ptr(args, 2);
+  const sums = ptr(args, 3);
+  const pixels = int(args, 4);
+  const width = (<usize>int(args, 5)) << 2;
+  const samples = int(args, 6);
+  const vectors = width & ~15;
+  const tasks = (rows() + samples - 1) / samples;
+  for (let task = nextTask(); task < tasks; task = nextTask()) {
+    const begin = task * samples;
+    const sum = sums + <usize>task * 2 * width;
+    const product = sum + width;
+    memory.fill(sum, 0, 2 * width);
+    let left = min(samples, rows() - begin) * pixels;
+    let at = <usize>(begin * pixels) * width;
+    for (; left >= 4; left -= 4, at += 4 * width) {
+      const dy0 = dy + at;
+      const dy1 = dy0 + width;
+      const dy2 = dy1 + width;
+      const dy3 = dy2 + width;
+      const x0 = x + at;
+      const x1 = x0 + width;
+      const x2 = x1 + width;
+      const x3 = x2 + width;
+      let c: usize = 0;
+      for (; c < vectors; c += 16) {
+        const m = v128.load(mean + c);
+        const a0 = v128.load(dy0 + c);
+        const a1 = v128.load(dy1 + c);
+        const a2 = v128.load(dy2 + c);
+        const a3 = v128.load(dy3 + c);
+        v128.store(sum + c, f32x4.add(v128.load(sum + c), f32x4.add(f32x4.add(a0, a1), f32x4.add(a2, a3))));
+        const p01 = madd(a1, f32x4.sub(v128.load(x1 + c), m), f32x4.mul(a0, f32x4.sub(v128.load(x0 + c), m)));
+        const p23 = madd(a3, f32x4.sub(v128.load(x3 + c), m), f32x4.mul(a2, f32x4.sub(v128.load(x2 + c), m)));
+        v128.store(product + c, f32x4.add(v128.load(product + c), f32x4.add(p01, p23)));
+      }
+      for (; c < width; c += 4) {
+        const m = load<f32>(mean + c);
+        const a0 = load<f32>(dy0 + c);
+        const a1 = load<f32>(dy1 + c);
+        const a2 = load<f32>(dy2 + c);
+        const a3 = load<f32>(dy3 + c);
+        store<f32>(sum + c, load<f32>(sum + c) + (a0 + a1 + (a2 + a3)));
+        const p01: f32 = a0 * (load<f32>(x0 + c) - m) + a1 * (load<f32>(x1 + c) - m);
+        const p23: f32 = a2 * (load<f32>(x2 + c) - m) + a3 * (load<f32>(x3 + c) - m);
+        store<f32>(product + c, load<f32>(product + c) + (p01 + p23));
+      }
+    }
+    for (; left > 0; left--, at += width) {
+      for (let c: usize = 0; c < width; c += 4) {
+        const a = load<f32>(dy + at + c);
+        store<f32>(sum + c, load<f32>(sum + c) + a);
+        store<f32>(product + c, load<f32>(product + c) + a * (load<f32>(x + at + c) - load<f32>(mean + c)));
+      }
+    }
+  }
+}
+
+/** args: dySum, dyxSum, mean, variance, gamma, scale, alpha, kappa, dgamma, dbeta, C, pixels of a sample, epsilon. */
+export function bnGradFold(args: usize): void {
+  const dySum = ptr(args, 0);
+  const dyxSum = ptr(args, 1);
+  const mean = ptr(args, 2);
+  const variance = ptr(args, 3);
+  const gamma = ptr(args, 4);
+  const scale = ptr(args, 5);
+  const alpha = ptr(args, 6);
+  const kappa = ptr(args, 7);
+  const dgamma = ptr(args, 8);
+  const dbeta = ptr(args, 9);
+  const width = (<usize>int(args, 10)) << 2;
+  const count = <f64>rows() * <f64>int(args, 11);
+  const epsilon = <f64>float(args, 12);
+  if (nextTask() != 0) return;
+  for (let c: usize = 0; c < width; c += 4) {
+    const r = 1 / Math.sqrt(<f64>load<f32>(variance + c) + epsilon);
+    const s = <f64>load<f32>(gamma + c) * r;
+    const sum = <f64>load<f32>(dySum + c);
+    const dg = r * <f64>load<f32>(dyxSum + c);
+    const k = (-s * r * dg) / count;
+    store<f32>(scale + c, <f32>s);
+    store<f32>(kappa + c, <f32>k);
+    store<f32>(alpha + c, <f32>((-s * sum) / count - k * <f64>load<f32>(mean + c)));
+    store<f32>(dgamma + c, <f32>dg);
+    store<f32>(dbeta + c, <f32>sum);
+  }
+}
+
+/** scale·dy + alpha + kappa·x of four channels, times derivative. */
+// @ts-ignore: decorator
+@inline
+function gradient(dy: usize, x: usize, derivative: usize, scale: v128, alpha: v128, kappa: v128): v128 {
+  const v = madd(kappa, v128.load(x), madd(scale, v128.load(dy), alpha));
+  return derivative ? f32x4.mul(v, v128.load(derivative)) : v;
+}
+
+/** The same of one channel, bit for bit. */
+// @ts-ignore: decorator
+@inline
+function gradientScalar(dy: usize, x: usize, derivative: usize, scale: f32, alpha: f32, kappa: f32): f32 {
+  const v = maddScalar(kappa, load<f32>(x), maddScalar(scale, load<f32>(dy), alpha));
+  return derivative ? v * load<f32>(derivative) : v;
+}
+
+/**
+ * args: dy, x, scale, alpha, kappa, derivative or 0, dx, sums [tiles, C] or 0, pixels of a sample, C, samples of a tile.
+ * dx = (scale·dy + alpha + kappa·x)(·derivative); sums: Σdx of each tile, for the gradient of a bias.
+ */
+export function bnGradApply(args: usize): void {
+  const dy = ptr(args, 0);
+  const x = ptr(args, 1);
+  const scale = ptr(args, 2);
+  const alpha = ptr(args, 3);
+  const kappa = ptr(args, 4);
+  const derivative = ptr(args, 5);
+  const dx = ptr(args, 6);
+  const sums = ptr(args, 7);
+  const pixels = int(args, 8);
+  const width = (<usize>int(args, 9)) << 2;
+  const samples = int(args, 10);
+  const vectors = width & ~15;
+  const tasks = (rows() + samples - 1) / samples;
+  for (let task = nextTask(); task < tasks; task = nextTask()) {
+    const begin = task * samples;
+    const sum = sums + <usize>task * width;
+    if (sums) memory.fill(sum, 0, width);
+    let left = min(samples, rows() - begin) * pixels;
+    let at = <usize>(begin * pixels) * width;
+    for (; left >= 4; left -= 4, at += 4 * width) {
+      let c: usize = 0;
+      for (; c < vectors; c += 16) {
+        const s = v128.load(scale + c);
+        const a = v128.load(alpha + c);
+        const k = v128.load(kappa + c);
+        const i0 = at + c;
+        const i1 = i0 + width;
+        const i2 = i1 + width;
+        const i3 = i2 + width;
+        const v0 = gradient(dy + i0, x + i0, derivative ? derivative + i0 : 0, s, a, k);
+        const v1 = gradient(dy + i1, x + i1, derivative ? derivative + i1 : 0, s, a, k);
+        const v2 = gradient(dy + i2, x + i2, derivative ? derivative + i2 : 0, s, a, k);
+        const v3 = gradient(dy + i3, x + i3, derivative ? derivative + i3 : 0, s, a, k);
+        v128.store(dx + i0, v0);
+        v128.store(dx + i1, v1);
+        v128.store(dx + i2, v2);
+        v128.store(dx + i3, v3);
+        if (sums) v128.store(sum + c, f32x4.add(v128.load(sum + c), f32x4.add(f32x4.add(v0, v1), f32x4.add(v2, v3))));
+      }
+      for (; c < width; c += 4) {
+        let four: f32 = 0;
+        for (let p: usize = 0; p < 4; p++) {
+          const i = at + p * width + c;
+          const v = gradientScalar(dy + i, x + i, derivative ? derivative + i : 0, load<f32>(scale + c), load<f32>(alpha + c), load<f32>(kappa + c));
+          store<f32>(dx + i, v);
+          four += v;
+        }
+        if (sums) store<f32>(sum + c, load<f32>(sum + c) + four);
+      }
+    }
+    for (; left > 0; left--, at += width) {
+      for (let c: usize = 0; c < width; c += 4) {
+        const i = at + c;
+        const v = gradientScalar(dy + i, x + i, derivative ? derivative + i : 0, load<f32>(scale + c), load<f32>(alpha + c), load<f32>(kappa + c));
+        store<f32>(dx + i, v);
+        if (sums) store<f32>(sum + c, load<f32>(sum + c) + v);
+      }
+    }
+  }
+}
+
+/** args: ok i32, mean, variance, moving mean, moving variance, C. moving = moving·momentum + batch·(1 − momentum), where ok. */
+export function movingAverage(args: usize): void {
+  const ok = ptr(args, 0);
+  const mean = ptr(args, 1);
+  const variance = ptr(args, 2);
+  const movingMean = ptr(args, 3);
+  const movingVariance = ptr(args, 4);
+  const width = (<usize>int(args, 5)) << 2;
+  if (nextTask() != 0 || load<i32>(ok) == 0) return;
+  const momentum = bnMomentum();
+  const rest: f32 = 1 - momentum;
+  for (let c: usize = 0; c < width; c += 4) {
+    store<f32>(movingMean + c, load<f32>(movingMean + c) * momentum + load<f32>(mean + c) * rest);
+    store<f32>(movingVariance + c, load<f32>(movingVariance + c) * momentum + load<f32>(variance + c) * rest);
+  }
+}

@@ -1,0 +1,230 @@
+// Elementwise ops: rescale, bias, GELU, ReLU, add, dropout, their gradients, and the sums over tiles that bias gradients and
+// batch normalisation end in. All of it is bound by memory: one pass over each tensor, in its order.
+//
+// A result may lie where its input lies: every element is read before it is written, by the same task.
+
+import { epoch, float, int, nextTask, ptr, rows, seedHigh, seedLow } from '../lib/abi';
+import { CHUNK, chunkEnd, chunks, pixelsPerChunk } from '../lib/chunks';
+import { addColumns } from '../lib/columns';
+import { expHalfSquare, geluDerivative, gelu as geluOf, normalCdf } from '../lib/gelu';
+import { philox4x32 } from '../lib/philox';
+
+/** args: x u8, y, elements of a sample, scale. y = x·scale. */
+export function rescale(args: usize): void {
+  const x = ptr(args, 0);
+  const y = ptr(args, 1);
+  const elements = rows() * int(args, 2);
+  const scale = float(args, 3);
+  const scales = f32x4.splat(scale);
+  const tasks = chunks(elements);
+  for (let task = nextTask(); task < tasks; task = nextTask()) {
+    let i = task * CHUNK;
+    const end = chunkEnd(i, elements);
+    for (; i + 8 <= end; i += 8) {
+      const words = v128.load8x8_u(x + <usize>i);
+      const to = y + ((<usize>i) << 2);
+      v128.store(to, f32x4.mul(f32x4.convert_i32x4_u(i32x4.extend_low_i16x8_u(words)), scales));
+      v128.store(to + 16, f32x4.mul(f32x4.convert_i32x4_u(i32x4.extend_high_i16x8_u(words)), scales));
+    }
+    for (; i < end; i++) store<f32>(y + ((<usize>i) << 2), <f32>load<u8>(x + <usize>i) * scale);
+  }
+}
+
+/** args: a, b, y, elements of a sample. y = a + b. */
+export function add(args: usize): void {
+  const a = ptr(args, 0);
+  const b = ptr(args, 1);
+  const y = ptr(args, 2);
+  const elements = rows() * int(args, 3);
+  const tasks = chunks(elements);
+  for (let task = nextTask(); task < tasks; task = nextTask()) {
+    let i = (<usize>(task * CHUNK)) << 2;
+    const end = (<usize>chunkEnd(task * CHUNK, elements)) << 2;
+    for (; i + 16 <= end; i += 16) v128.store(y + i, f32x4.add(v128.load(a + i), v128.load(b + i)));
+    for (; i < end; i += 4) store<f32>(y + i, load<f32>(a + i) + load<f32>(b + i));
+  }
+}
+
+// @ts-ignore: decorator
+@inline
+function activated(x: v128): v128 {
+  return geluOf(x, normalCdf(x, expHalfSquare(x)));
+}
+
+// @ts-ignore: decorator
+@inline
+function slope(x: v128): v128 {
+  const e = expHalfSquare(x);
+  return geluDerivative(x, e, normalCdf(x, e));
+}
+
+/** args: x, y, elements of a sample. */
+export function gelu(args: usize): void {
+  const x = ptr(args, 0);
+  const y = ptr(args, 1);
+  const elements = rows() * int(args, 2);
+  const tasks = chunks(elements);
+  for (let task = nextTask(); task < tasks; task = nextTask()) {
+    let i = (<usize>(task * CHUNK)) << 2;
+    const end = (<usize>chunkEnd(task * CHUNK, elements)) << 2;
+    for (; i + 16 <= end; i += 16) v128.store(y + i, activated(v128.load(x + i)));
+    for (; i < end; i += 4) v128.store_lane<f32>(y + i, activated(v128.load32_splat(x + i)), 0);
+  }
+}
+
+/** args: dy, x, dx, elements of a sample. dx = dy·gelu'(x). */
+export function geluGrad(args: usize): void {
+  const dy = ptr(args, 0);
+  const x = ptr(args, 1);
+  const dx = ptr(args, 2);
+  const elements = rows() * int(args, 3);
+  const tasks = chunks(elements);
+  for (let task = nextTask(); task < tasks; task = nextTask()) {
+    let i = (<usize>(task * CHUNK)) << 2;
+    const end = (<usize>chunkEnd(task * CHUNK, elements)) << 2;
+    for (; i + 16 <= end; i += 16) v128.store(dx + i, f32x4.mul(v128.load(dy + i), slope(v128.load(x + i))));
+    for (; i < end; i += 4) v128.store_lane<f32>(dx + i, f32x4.mul(v128.load32_splat(dy + i), slope(v128.load32_splat(x + i))), 0);
+  }
+}
+
+/** args: a, b, y, elements of a sample. y = a·b: the gradient of GELU where the forward pass kept its derivative. */
+export function multiply(args: usize): void {
+  const a = ptr(args, 0);
+  const b = ptr(args, 1);
+  const y = ptr(args, 2);
+  const elements = rows() * int(args, 3);
+  const tasks = chunks(elements);
+  for (let task = nextTask(); task < tasks; task = nextTask()) {
+    let i = (<usize>(task * CHUNK)) << 2;
+    const end = (<usize>chunkEnd(task * CHUNK, elements)) << 2;
+    for (; i + 16 <= end; i += 16) v128.store(y + i, f32x4.mul(v128.load(a + i), v128.load(b + i)));
+    for (; i < end; i += 4) store<f32>(y + i, load<f32>(a + i) * load<f32>(b + i));
+  }
+}
+
+/** args: x, y, elements of a sample. NaN stays NaN, so that the finite check sees it. */
+export function relu(args: usize): void {
+  const x = ptr(args, 0);
+  const y = ptr(args, 1);
+  const elements = rows() * int(args, 2);
+  const zero = f32x4.splat(0);
+  const tasks = chunks(elements);
+  for (let task = nextTask(); task < tasks; task = nextTask()) {
+    let i = (<usize>(task * CHUNK)) << 2;
+    const end = (<usize>chunkEnd(task * CHUNK, elements)) << 2;
+    for (; i + 16 <= end; i += 16) v128.store(y + i, f32x4.max(v128.load(x + i), zero));
+    for (; i < end; i += 4) store<f32>(y + i, max<f32>(load<f32>(x + i), 0));
+  }
+}
+
+/** args: dy, y, dx, elements of a sample. dx = dy where y > 0, else 0. */
+export function reluGrad(args: usize): void {
+  const dy = ptr(args, 0);
+  const y = ptr(args, 1);
+  const dx = ptr(args, 2);
+  const elements = rows() * int(args, 3);
+  const zero = f32x4.splat(0);
+  const tasks = chunks(elements);
+  for (let task = nextTask(); task < tasks; task = nextTask()) {
+    let i = (<usize>(task * CHUNK)) << 2;
+    const end = (<usize>chunkEnd(task * CHUNK, elements)) << 2;
+    for (; i + 16 <= end; i += 16) v128.store(dx + i, v128.and(v128.load(dy + i), f32x4.gt(v128.load(y + i), zero)));
+    for (; i < end; i += 4) store<f32>(dx + i, load<f32>(y + i) > 0 ? load<f32>(dy + i) : 0);
+  }
+}
+
+/**
+ * args: x, samples i32, y, elements of a sample, purpose, threshold, scale. Element e of a sample is kept, and multiplied by
+ * scale, where word e mod 4 of block e / 4 of the sample's random numbers is at least the threshold.
+ */
+export function dropout(args: usize): void {
+  const x = ptr(args, 0);
+  const samples = ptr(args, 1);
+  const y = ptr(args, 2);
+  const elements = int(args, 3);
+  const purpose = <u32>int(args, 4);
+  const thresholds = i32x4.splat(int(args, 5));
+  const scales = f32x4.splat(float(args, 6));
+  const blocks = (elements + 3) >> 2;
+  const tasks = rows();
+  for (let task = nextTask(); task < tasks; task = nextTask()) {
+    const sample = load<u32>(samples + ((<usize>task) << 2));
+    const base = (<usize>task * <usize>elements) << 2;
+    for (let block = 0; block < blocks; block++) {
+      const kept = i32x4.ge_u(philox4x32(seedLow(), seedHigh(), sample, epoch(), purpose, block), thresholds);
+      let i = base + ((<usize>block) << 4);
+      const left = elements - (block << 2);
+      if (left >= 4) {
+        v128.store(y + i, v128.and(kept, f32x4.mul(v128.load(x + i), scales)));
+      } else {
+        const scale = f32x4.extract_lane(scales, 0);
+        for (let lane = 0; lane < left; lane++, i += 4) {
+          // Every lane of the mask is all ones or all zeros: its first bit is enough.
+          store<f32>(y + i, (i32x4.bitmask(kept) >> lane) & 1 ? load<f32>(x + i) * scale : 0);
+        }
+      }
+    }
+  }
+}
+
+/** args: x, b [C], y, pixels of a sample, C. y = x + b. */
+export function bias(args: usize): void {
+  const x = ptr(args, 0);
+  const b = ptr(args, 1);
+  const y = ptr(args, 2);
+  const pixels = rows() * int(args, 3);
+  const channels = int(args, 4);
+  const width = (<usize>channels) << 2;
+  const vectors = width & ~15;
+  const perChunk = pixelsPerChunk(channels);
+  const tasks = (pixels + perChunk - 1) / perChunk;
+  for (let task = nextTask(); task < tasks; task = nextTask()) {
+    const begin = task * perChunk;
+    const end = <usize>min(begin + perChunk, pixels) * width;
+    for (let at = <usize>begin * width; at < end; at += width) {
+      let c: usize = 0;
+      for (; c < vectors; c += 16) v128.store(y + at + c, f32x4.add(v128.load(x + at + c), v128.load(b + c)));
+      for (; c < width; c += 4) store<f32>(y + at + c, load<f32>(x + at + c) + load<f32>(b + c));
+    }
+  }
+}
+
+/** args: dy, sums [tiles, C], pixels of a sample, C, samples of a tile. Sums of each tile over its pixels; `mergeSums` adds the tiles. */
+export function sumTiles(args: usize): void {
+  const dy = ptr(args, 0);
+  const sums = ptr(args, 1);
+  const pixels = int(args, 2);
+  const width = (<usize>int(args, 3)) << 2;
+  const samples = int(args, 4);
+  const tasks = (rows() + samples - 1) / samples;
+  for (let task = nextTask(); task < tasks; task = nextTask()) {
+    const begin = task * samples;
+    const count = min(samples, rows() - begin) * pixels;
+    const sum = sums + <usize>task * width;
+    memory.fill(sum, 0, width);
+    addColumns(sum, dy + <usize>(begin * pixels) * width, count, width);
+  }
+}
+
+/**
+ * args: sums [tiles, C], out [C], C, floats from tile to tile, samples of a tile. Adds the tiles in their order, in doubles:
+ * the result depends on shapes alone. A task is a cache line of channels.
+ */
+export function mergeSums(args: usize): void {
+  const sums = ptr(args, 0);
+  const out = ptr(args, 1);
+  const channels = int(args, 2);
+  const stride = (<usize>int(args, 3)) << 2;
+  const samples = int(args, 4);
+  const tiles = <usize>((rows() + samples - 1) / samples);
+  const tasks = (channels + 15) >> 4;
+  for (let task = nextTask(); task < tasks; task = nextTask()) {
+    const end = min((task + 1) << 4, channels);
+    for (let c = task << 4; c < end; c++) {
+      const column = sums + ((<usize>c) << 2);
+      let total: f64 = 0;
+      for (let tile: usize = 0; tile < tiles; tile++) total += <f64>load<f32>(column + tile * stride);
+      store<f32>(out + ((<usize>c) << 2), <f32>total);
+    }
+  }
+}

@@ -1,0 +1,95 @@
+// The update phase: finite check, AdamW over the flat ranges of the plan, step count. Memory-bound; none of it uses fused
+// multiply-add, so that it rounds as Keras in float32 does, in both builds.
+
+import { int, learningRate, nextTask, ptr, weightDecay } from '../lib/abi';
+import { CHUNK, chunkEnd, chunks } from '../lib/chunks';
+
+/** An f32 is infinite or NaN where all of these bits are set: bit patterns, since no arithmetic may optimise NaN away. */
+const EXPONENT: i32 = 0x7f800000;
+
+/** args: flags i32 (one per chunk), number of ranges, then address and elements of each. Flag: no element of the chunk is infinite or NaN. */
+export function finiteChunks(args: usize): void {
+  const flags = ptr(args, 0);
+  const ranges = int(args, 1);
+  const mask = i32x4.splat(EXPONENT);
+  let tasks = 0;
+  for (let r = 0; r < ranges; r++) tasks += chunks(int(args, 3 + 2 * r));
+  for (let task = nextTask(); task < tasks; task = nextTask()) {
+    let r = 0;
+    let chunk = task;
+    for (let n = chunks(int(args, 3)); chunk >= n; n = chunks(int(args, 3 + 2 * r))) {
+      chunk -= n;
+      r++;
+    }
+    const range = ptr(args, 2 + 2 * r);
+    let at = range + ((<usize>(chunk * CHUNK)) << 2);
+    const end = range + ((<usize>chunkEnd(chunk * CHUNK, int(args, 3 + 2 * r))) << 2);
+    let bad = i32x4.splat(0);
+    for (; at + 16 <= end; at += 16) bad = v128.or(bad, i32x4.eq(v128.and(v128.load(at), mask), mask));
+    for (; at < end; at += 4) bad = v128.or(bad, i32x4.eq(v128.and(v128.load32_splat(at), mask), mask));
+    store<i32>(flags + ((<usize>task) << 2), <i32>!v128.any_true(bad));
+  }
+}
+
+/** args: flags i32, number of flags, ok i32. ok = all flags. */
+export function finiteMerge(args: usize): void {
+  const flags = ptr(args, 0);
+  const count = int(args, 1);
+  if (nextTask() != 0) return;
+  let ok = 1;
+  for (let i = 0; i < count; i++) ok &= load<i32>(flags + ((<usize>i) << 2));
+  store<i32>(ptr(args, 2), ok);
+}
+
+/** beta to the power of t, by squaring. */
+function power(beta: f64, t: i32): f64 {
+  let result: f64 = 1;
+  for (; t > 0; t >>= 1, beta *= beta) if (t & 1) result *= beta;
+  return result;
+}
+
+/**
+ * args: ok, counter, gradients, parameters, first moments, second moments, elements, 1−beta1, 1−beta2, epsilon, beta1 f64 (two
+ * words), beta2 f64 (two words). Keras' AdamW where ok; padding between tensors is zero and stays zero.
+ */
+export function adamw(args: usize): void {
+  const ok = ptr(args, 0);
+  const gradients = ptr(args, 2);
+  const parameters = ptr(args, 3);
+  const moments1 = ptr(args, 4);
+  const moments2 = ptr(args, 5);
+  const elements = int(args, 6);
+  if (load<i32>(ok) == 0) return;
+  const t = load<i32>(ptr(args, 1)) + 1;
+  const correction = Math.sqrt(1 - power(load<f64>(args + 4 * 12), t)) / (1 - power(load<f64>(args + 4 * 10), t));
+  const alpha = f32x4.splat(<f32>(<f64>learningRate() * correction));
+  const rate = f32x4.splat(learningRate());
+  const decay = f32x4.splat(weightDecay());
+  const rest1 = v128.load32_splat(args + 4 * 7);
+  const rest2 = v128.load32_splat(args + 4 * 8);
+  const epsilon = v128.load32_splat(args + 4 * 9);
+  const tasks = chunks(elements);
+  for (let task = nextTask(); task < tasks; task = nextTask()) {
+    // Ranges are whole vectors: there is no tail.
+    const end = (<usize>chunkEnd(task * CHUNK, elements)) << 2;
+    for (let i = (<usize>(task * CHUNK)) << 2; i < end; i += 16) {
+      const g = v128.load(gradients + i);
+      let w = v128.load(parameters + i);
+      let m = v128.load(moments1 + i);
+      let v = v128.load(moments2 + i);
+      w = f32x4.sub(w, f32x4.mul(f32x4.mul(w, decay), rate));
+      m = f32x4.add(m, f32x4.mul(f32x4.sub(g, m), rest1));
+      v = f32x4.add(v, f32x4.mul(f32x4.sub(f32x4.mul(g, g), v), rest2));
+      w = f32x4.sub(w, f32x4.div(f32x4.mul(m, alpha), f32x4.add(f32x4.sqrt(v), epsilon)));
+      v128.store(parameters + i, w);
+      v128.store(moments1 + i, m);
+      v128.store(moments2 + i, v);
+    }
+  }
+}
+
+/** args: ok i32, counter i32. */
+export function countStep(args: usize): void {
+  const counter = ptr(args, 1);
+  if (nextTask() == 0) store<i32>(counter, load<i32>(counter) + load<i32>(ptr(args, 0)));
+}
