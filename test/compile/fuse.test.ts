@@ -1,0 +1,90 @@
+import { describe, expect, it } from 'vitest';
+import { expand } from '../../runtime/compile/expand.ts';
+import { FUSION_RULES, fuse } from '../../runtime/compile/fuse.ts';
+import type { ModelGraphs } from '../../runtime/device.ts';
+import type { Graph } from '../../runtime/ir/graph.ts';
+import { printGraph } from '../../runtime/ir/print.ts';
+import { initialize } from '../../runtime/model/init.ts';
+import type { Model } from '../../runtime/model/model.ts';
+import { openReferenceDevice } from '../../runtime/reference.ts';
+import { trainingGraphs } from '../../runtime/train/graphs.ts';
+import { randomBatch, smallModels } from '../support/models.ts';
+
+/** Two training steps and an evaluation; every number that comes out. */
+async function outcome(model: Model, withoutRules: readonly string[]): Promise<Map<string, Float64Array>> {
+  const executable = await openReferenceDevice().compile(trainingGraphs(model), { capacity: 4, seed: 5n, withoutRules });
+  for (const [name, data] of initialize(model, 3n)) await executable.write(name, data);
+  const found = new Map<string, Float64Array>();
+  for (const step of [1, 2]) {
+    const { loss, correct } = await executable.gradient(randomBatch(model, 4, step));
+    found.set(`step ${step}`, Float64Array.of(loss, correct));
+    for (const { name, kind } of executable.state) {
+      if (kind === 'parameter') found.set(`step ${step} gradients/${name}`, Float64Array.from(executable.exact(`gradients/${name}`)));
+    }
+    await executable.update({ learningRate: 1e-3, weightDecay: 1e-4, bnMomentum: 0.9 });
+  }
+  for (const { name } of executable.state) found.set(name, Float64Array.from(executable.exact(name)));
+  const { loss, logits } = await executable.evaluate(randomBatch(model, 3, 9));
+  return found.set('evaluate', Float64Array.of(loss, ...logits));
+}
+
+function expectSame(actual: Map<string, Float64Array>, expected: Map<string, Float64Array>): void {
+  expect([...actual.keys()].sort()).toEqual([...expected.keys()].sort());
+  for (const [name, values] of expected) {
+    const scale = values.reduce((largest, v) => Math.max(largest, Math.abs(v)), 0);
+    const found = actual.get(name) as Float64Array;
+    // evaluate goes through the float32 logits; AdamW turns rounding noise in tiny gradients into tiny steps.
+    for (const [i, v] of values.entries()) expect(Math.abs(found[i] - v), `${name}[${i}]`).toBeLessThanOrEqual(1e-6 * scale + 1e-9);
+  }
+}
+
+const stageCounts = (graphs: ModelGraphs, withoutRules: readonly string[]) => {
+  const total = new Map<string, number>();
+  for (const graph of Object.values(graphs) as Graph[]) {
+    for (const [rule, count] of fuse(expand(graph), withoutRules).applied) total.set(rule, (total.get(rule) ?? 0) + count);
+  }
+  return total;
+};
+
+describe('fusion', () => {
+  it('has an effect with every rule on some model', () => {
+    const fired = smallModels().map((model) => stageCounts(trainingGraphs(model), []));
+    for (const { name } of FUSION_RULES)
+      expect(
+        fired.some((counts) => (counts.get(name) ?? 0) > 0),
+        name,
+      ).toBe(true);
+  });
+
+  it.each(smallModels().map((model) => [model.arch, model] as const))(
+    '%s computes the same with every rule on, off, and all off',
+    async (_, model) => {
+      const plain = await outcome(model, ['all']);
+      expectSame(await outcome(model, []), plain);
+      for (const { name } of FUSION_RULES) expectSame(await outcome(model, [name]), plain);
+    },
+  );
+
+  it('leaves what is switched off', () => {
+    for (const { name } of FUSION_RULES) {
+      for (const model of smallModels()) expect(stageCounts(trainingGraphs(model), [name]).has(name)).toBe(false);
+    }
+  });
+
+  it('moves bias, GELU, derivative and statistics of a ConvMixer block into its convolutions', () => {
+    const model = smallModels()[0];
+    const { graph } = fuse(expand(trainingGraphs(model).train));
+    const ops = graph.nodes.map(({ op }) => op);
+    for (const gone of ['rescale', 'bias', 'gelu', 'geluGrad', 'batchnorm', 'batchnormGrad']) expect(ops).not.toContain(gone);
+    // Gradients of the residual connection are the only sums left.
+    expect(ops.filter((op) => op === 'add').length).toBe(8);
+    expect(printGraph(graph)).toContain('epilogue: {bias, activation: gelu, derivative, stats}');
+  });
+
+  it('stores no derivative where nothing is differentiated', () => {
+    for (const model of smallModels()) {
+      const { graph } = fuse(expand(trainingGraphs(model).evaluate));
+      expect(printGraph(graph)).not.toContain('derivative');
+    }
+  });
+});
