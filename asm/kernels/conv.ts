@@ -1,0 +1,408 @@
+// asc: -O1
+// Convolutions of every geometry, dense layers included, as matrix products: the convolution, its gradient for the input
+// (a convolution too) and its gradient for the weights. asm/lowering/conv.ts decides which of these calls a node becomes.
+
+import { nextTask, rows, SCRATCH } from '../lib/abi';
+import { Epilogue, finish } from '../lib/epilogue';
+import {
+  ceilDiv,
+  copyFloats,
+  DEPTH,
+  dealToA,
+  dealToB,
+  MR,
+  multiply,
+  NR,
+  packColumns,
+  packRows,
+  TILE_BYTES,
+  zeroFloats,
+} from '../lib/gemm';
+import { Im2col, im2colRow } from '../lib/im2col';
+
+// The thread's scratch. A block of A has at most 258 rows (43 panels); the rest is sized by the
+// lowering's limits on the columns of a task.
+const EDGE = SCRATCH;
+/** DEPTH zeros: the rows that a panel lacks. */
+const ZEROS = EDGE + TILE_BYTES;
+/** MR gathered rows. */
+const GATHERED = ZEROS + 4 * DEPTH;
+/** Σy and Σy² of up to 1,024 columns. */
+const SUMS = GATHERED + 4 * DEPTH * MR;
+const PACKED = SUMS + 2 * 4 * 1024;
+/** Room for the second packed operand or a block of results, behind a block of A. */
+const BLOCK = PACKED + 4 * 258 * DEPTH;
+
+/** Argument words of `packWeights`: B[t·depth + k, n] = weights, as the two kernels say. */
+// @ts-ignore: decorator
+@unmanaged
+class PackWeights {
+  weights: usize;
+  packed: usize;
+  /** Kernel positions, and the input and output channels of the convolution whose weights these are. */
+  taps: i32;
+  inputs: i32;
+  outputs: i32;
+}
+
+/** Panels of B that a task of the packing kernels makes. */
+const PANELS: i32 = 16;
+
+/** Packs w [taps, inputs, outputs] as the matrix B [taps·inputs, outputs]. */
+export function convPackWeights(args: usize): void {
+  const call = changetype<PackWeights>(args);
+  const depth = call.taps * call.inputs;
+  const columns = call.outputs;
+  const groups = ceilDiv(columns, PANELS * NR);
+  const tasks = ceilDiv(depth, DEPTH) * groups;
+  for (let task = nextTask(); task < tasks; task = nextTask()) {
+    const start = (task / groups) * DEPTH;
+    const first = (task % groups) * PANELS * NR;
+    const length = min(DEPTH, depth - start);
+    const n = min(PANELS * NR, columns - first);
+    const panelBytes = (<usize>(length * NR)) << 2;
+    let to = packedPanel(call.packed, start, length, columns, first);
+    for (let k = start; k < start + length; k++) {
+      dealToB(to, panelBytes, call.weights + ((<usize>(k * columns + first)) << 2), n);
+      to += 4 * NR;
+    }
+  }
+}
+
+/**
+ * Packs w [taps, inputs, outputs] as the matrix B [taps·outputs, inputs] with the taps in reverse order: the weights of the
+ * convolution that the gradient for the input is.
+ */
+export function convPackReversed(args: usize): void {
+  const call = changetype<PackWeights>(args);
+  const inputs = call.inputs;
+  const outputs = call.outputs;
+  const depth = call.taps * outputs;
+  const groups = ceilDiv(inputs, PANELS * NR);
+  const tasks = ceilDiv(depth, DEPTH) * groups;
+  for (let task = nextTask(); task < tasks; task = nextTask()) {
+    const start = (task / groups) * DEPTH;
+    const first = (task % groups) * PANELS * NR;
+    const length = min(DEPTH, depth - start);
+    for (let column = first; column < min(inputs, first + PANELS * NR); column += NR) {
+      let to = packedPanel(call.packed, start, length, inputs, column);
+      for (let k = start; k < start + length; ) {
+        const tap = k / outputs;
+        const output = k - tap * outputs;
+        const run = min(outputs - output, start + length - k);
+        const from = call.weights + ((<usize>(((call.taps - 1 - tap) * inputs + column) * outputs + output)) << 2);
+        packColumns(to, from, (<usize>outputs) << 2, min(NR, inputs - column), run);
+        to += (<usize>(run * NR)) << 2;
+        k += run;
+      }
+    }
+  }
+}
+
+/** Where the panel of B lies that starts at column `column` of the depth block `start`, `length`. */
+// @ts-ignore: decorator
+@inline
+function packedPanel(packed: usize, start: i32, length: i32, columns: i32, column: i32): usize {
+  return packed + ((<usize>(start * ceilDiv(columns, NR) * NR + column * length)) << 2);
+}
+
+/** Argument words of `conv` and `convGradInputPatches`. */
+// @ts-ignore: decorator
+@unmanaged
+class Conv {
+  packed: usize;
+  output: usize;
+  /** Columns of B. */
+  columns: i32;
+  /** What a task computes: output pixels (rows of the product) by columns. A block of rows is what is packed at a time. */
+  taskRows: i32;
+  taskColumns: i32;
+  blockRows: i32;
+}
+const IM2COL = offsetof<Conv>();
+const EPILOGUE = IM2COL + offsetof<Im2col>();
+
+/**
+ * y = epilogue(im2col(x)·B). The words: Conv, Im2col, Epilogue. Where partials are asked for, taskRows is a multiple of
+ * rowsPerTile: a tile's sums are made by one task, block after block.
+ */
+export function conv(args: usize): void {
+  const call = changetype<Conv>(args);
+  const image = changetype<Im2col>(args + IM2COL);
+  const epilogue = changetype<Epilogue>(args + EPILOGUE);
+  const columns = call.columns;
+  const stride = (<usize>columns) << 2;
+  const total = rows() * image.outHeight * image.outWidth;
+  const columnTasks = ceilDiv(columns, call.taskColumns);
+  const tasks = ceilDiv(total, call.taskRows) * columnTasks;
+  const plain = !epilogue.bias && !epilogue.activation && !epilogue.partials;
+  zeroFloats(ZEROS, DEPTH);
+  for (let task = nextTask(); task < tasks; task = nextTask()) {
+    const first = (task / columnTasks) * call.taskRows;
+    const column = (task % columnTasks) * call.taskColumns;
+    const width = min(call.taskColumns, columns - column);
+    const end = min(total, first + call.taskRows);
+    for (let row = first; row < end; row += call.blockRows) {
+      const height = min(call.blockRows, end - row);
+      const offset = <usize>row * stride + ((<usize>column) << 2);
+      product(call, image, row, height, column, width, call.output + offset, stride);
+      if (!plain) finishBlock(epilogue, call.output, row, height, column, width, columns);
+    }
+  }
+}
+
+/** `height`×`width` elements of im2col(x)·B from row `row` and column `column` on, stored at `c`. */
+function product(
+  call: Conv,
+  image: Im2col,
+  row: i32,
+  height: i32,
+  column: i32,
+  width: i32,
+  c: usize,
+  stride: usize,
+): void {
+  const depth = image.kernelHeight * image.kernelWidth * image.channels;
+  for (let start = 0; start < depth; start += DEPTH) {
+    const length = min(DEPTH, depth - start);
+    let to = PACKED;
+    for (let i = 0; i < height; i += MR) {
+      packRows(
+        to,
+        im2colRow(image, row + i, start, start + length, GATHERED),
+        gathered(image, row, i + 1, height, start, length),
+        gathered(image, row, i + 2, height, start, length),
+        gathered(image, row, i + 3, height, start, length),
+        gathered(image, row, i + 4, height, start, length),
+        gathered(image, row, i + 5, height, start, length),
+        length,
+      );
+      to += (<usize>(length * MR)) << 2;
+    }
+    const b = packedPanel(call.packed, start, length, call.columns, column);
+    multiply(PACKED, b, length, c, stride, start > 0, height, width, EDGE);
+  }
+}
+
+/** Row i of a block, in a place that the MR rows of a panel do not share; zeros beyond the block. */
+function gathered(image: Im2col, row: i32, i: i32, height: i32, start: i32, length: i32): usize {
+  if (i >= height) return ZEROS;
+  return im2colRow(image, row + i, start, start + length, GATHERED + ((<usize>((i % MR) * DEPTH)) << 2));
+}
+
+/** Applies the epilogue to a block of results, cut where statistics tiles end. */
+function finishBlock(
+  epilogue: Epilogue,
+  output: usize,
+  row: i32,
+  height: i32,
+  column: i32,
+  width: i32,
+  columns: i32,
+): void {
+  const partials = epilogue.partials;
+  const rowsPerTile = epilogue.rowsPerTile;
+  const stride = (<usize>columns) << 2;
+  const bytes = (<usize>column) << 2;
+  const squares = SUMS + 4 * 1024;
+  const end = row + height;
+  while (row < end) {
+    const stop = partials ? min(end, (row / rowsPerTile + 1) * rowsPerTile) : end;
+    if (partials) {
+      zeroFloats(SUMS, width);
+      zeroFloats(squares, width);
+    }
+    const offset = <usize>row * stride + bytes;
+    finish(
+      output + offset,
+      stride,
+      output + offset,
+      epilogue.derivative ? epilogue.derivative + offset : 0,
+      stride,
+      stop - row,
+      width,
+      epilogue.bias ? epilogue.bias + bytes : 0,
+      epilogue.activation,
+      partials ? SUMS : 0,
+      squares,
+    );
+    if (partials) {
+      const tile = partials + <usize>(row / rowsPerTile) * 2 * stride + bytes;
+      addSums(tile, SUMS, width, row % rowsPerTile > 0);
+      addSums(tile + stride, squares, width, row % rowsPerTile > 0);
+    }
+    row = stop;
+  }
+}
+
+/** to = from, or to += from. */
+function addSums(to: usize, from: usize, n: i32, accumulate: bool): void {
+  if (accumulate) {
+    for (let i: usize = 0; i < (<usize>n) << 2; i += 4) store<f32>(to + i, load<f32>(to + i) + load<f32>(from + i));
+  } else {
+    copyFloats(to, from, n);
+  }
+}
+
+/**
+ * The gradient for the input of a convolution with a k×k kernel, stride k and no padding: dy·B gives the gradient of each
+ * patch, and patches do not overlap. The words: Conv, Im2col of dy (a 1×1 kernel), then Patches.
+ */
+// @ts-ignore: decorator
+@unmanaged
+class Patches {
+  size: i32;
+  height: i32;
+  width: i32;
+  channels: i32;
+}
+
+export function convGradInputPatches(args: usize): void {
+  const call = changetype<Conv>(args);
+  const image = changetype<Im2col>(args + IM2COL);
+  const patches = changetype<Patches>(args + EPILOGUE);
+  const columns = call.columns;
+  const run = patches.size * patches.channels;
+  const pixels = image.outHeight * image.outWidth;
+  const total = rows() * pixels;
+  const columnTasks = ceilDiv(columns, call.taskColumns);
+  const tasks = ceilDiv(total, call.taskRows) * columnTasks;
+  zeroFloats(ZEROS, DEPTH);
+  for (let task = nextTask(); task < tasks; task = nextTask()) {
+    const first = (task / columnTasks) * call.taskRows;
+    const column = (task % columnTasks) * call.taskColumns;
+    const width = min(call.taskColumns, columns - column);
+    const end = min(total, first + call.taskRows);
+    const stride = (<usize>width) << 2;
+    for (let row = first; row < end; row += call.blockRows) {
+      const height = min(call.blockRows, end - row);
+      product(call, image, row, height, column, width, BLOCK, stride);
+      for (let i = 0; i < height; i++) {
+        const sample = (row + i) / pixels;
+        const pixel = (row + i) % pixels;
+        const top = sample * patches.height + (pixel / image.outWidth) * patches.size;
+        const left = (pixel % image.outWidth) * patches.size;
+        // The columns of a patch are rows of pixels.
+        for (let at = column; at < column + width; ) {
+          const y = at / run;
+          const n = min(run - (at - y * run), column + width - at);
+          const element = ((top + y) * patches.width + left) * patches.channels + (at - y * run);
+          const from = BLOCK + <usize>i * stride + ((<usize>(at - column)) << 2);
+          copyFloats(call.output + ((<usize>element) << 2), from, n);
+          at += n;
+        }
+      }
+    }
+  }
+}
+
+/** Sets a per-sample tensor to zero. Words: address, elements of a sample. */
+export function convZero(args: usize): void {
+  const target = load<usize>(args);
+  const bytes = (<usize>load<i32>(args, 4)) << 2;
+  const tasks = rows();
+  for (let task = nextTask(); task < tasks; task = nextTask()) memory.fill(target + <usize>task * bytes, 0, bytes);
+}
+
+/** Argument words of `convGradWeight`; the Im2col of x follows. */
+// @ts-ignore: decorator
+@unmanaged
+class GradWeight {
+  /** dy [rows·pixels, columns]. */
+  gradient: usize;
+  columns: i32;
+  /** What a task computes: rows by columns of dw [depth, columns]. */
+  taskRows: i32;
+  taskColumns: i32;
+  /** Output pixels that are summed up in one chain. */
+  chunkRows: i32;
+  /** dw of each chunk, to be added by `convGradWeightReduce`; with 0 a task adds the chunks itself. */
+  partials: usize;
+  weights: usize;
+}
+
+/** dw = im2col(x)ᵀ·dy, in chunks of output pixels that are added in order. */
+export function convGradWeight(args: usize): void {
+  const call = changetype<GradWeight>(args);
+  const image = changetype<Im2col>(args + offsetof<GradWeight>());
+  const columns = call.columns;
+  const depth = image.kernelHeight * image.kernelWidth * image.channels;
+  const total = rows() * image.outHeight * image.outWidth;
+  const chunks = ceilDiv(total, call.chunkRows);
+  const columnTasks = ceilDiv(columns, call.taskColumns);
+  const blockTasks = ceilDiv(depth, call.taskRows) * columnTasks;
+  const stride = (<usize>columns) << 2;
+  const tasks = call.partials ? blockTasks * chunks : blockTasks;
+  for (let task = nextTask(); task < tasks; task = nextTask()) {
+    const block = task % blockTasks;
+    const row = (block / columnTasks) * call.taskRows;
+    const column = (block % columnTasks) * call.taskColumns;
+    const height = min(call.taskRows, depth - row);
+    const width = min(call.taskColumns, columns - column);
+    const offset = <usize>row * stride + ((<usize>column) << 2);
+    if (call.partials) {
+      const chunk = task / blockTasks;
+      const target = call.partials + (<usize>chunk * <usize>depth) * stride + offset;
+      gradWeightBlock(call, image, chunk, total, row, height, column, width, target, stride);
+    } else {
+      gradWeightBlock(call, image, 0, total, row, height, column, width, call.weights + offset, stride);
+      // The block of each further chunk is made behind the packed operands and then added.
+      const made = BLOCK + ((<usize>((width + NR) * DEPTH)) << 2);
+      for (let chunk = 1; chunk < chunks; chunk++) {
+        gradWeightBlock(call, image, chunk, total, row, height, column, width, made, (<usize>width) << 2);
+        for (let i = 0; i < height; i++) {
+          addSums(call.weights + offset + <usize>i * stride, made + ((<usize>(i * width)) << 2), width, true);
+        }
+      }
+    }
+  }
+}
+
+/** A block of the dw of one chunk. */
+function gradWeightBlock(
+  call: GradWeight,
+  image: Im2col,
+  chunk: i32,
+  total: i32,
+  row: i32,
+  height: i32,
+  column: i32,
+  width: i32,
+  target: usize,
+  stride: usize,
+): void {
+  const first = chunk * call.chunkRows;
+  const end = min(total, first + call.chunkRows);
+  for (let start = first; start < end; start += DEPTH) {
+    const length = min(DEPTH, end - start);
+    const panelA = (<usize>(length * MR)) << 2;
+    const panelB = (<usize>(length * NR)) << 2;
+    for (let k = 0; k < length; k++) {
+      // Gathered where the results of a conv would go: at most 256 columns.
+      const from = im2colRow(image, start + k, row, row + height, GATHERED);
+      dealToA(PACKED + <usize>(k * MR * 4), panelA, from, height);
+      const gradient = call.gradient + ((<usize>((start + k) * call.columns + column)) << 2);
+      dealToB(BLOCK + <usize>(k * NR * 4), panelB, gradient, width);
+    }
+    multiply(PACKED, BLOCK, length, target, stride, start > first, height, width, EDGE);
+  }
+}
+
+/** Adds the chunks' gradients in order. Words: partials, weights, elements of dw, pixels of a sample, rows of a chunk. */
+export function convGradWeightReduce(args: usize): void {
+  const partials = load<usize>(args);
+  const weights = load<usize>(args, 4);
+  const n = load<i32>(args, 8);
+  const chunks = ceilDiv(rows() * load<i32>(args, 12), load<i32>(args, 16));
+  const block = 1024;
+  const tasks = ceilDiv(n, block);
+  for (let task = nextTask(); task < tasks; task = nextTask()) {
+    const first = task * block;
+    const length = min(block, n - first);
+    const to = weights + ((<usize>first) << 2);
+    copyFloats(to, partials + ((<usize>first) << 2), length);
+    for (let chunk = 1; chunk < chunks; chunk++) {
+      addSums(to, partials + ((<usize>chunk * <usize>n + <usize>first) << 2), length, true);
+    }
+  }
+}

@@ -1,0 +1,86 @@
+// A convolution as a matrix product: row r of the im2col matrix holds what the kernel sees at output pixel r, in the order
+// kernel row, kernel column, channel. The matrix is never stored: packing asks for pieces of its rows.
+
+import { copyFloats, zeroFloats } from './gemm';
+import { loadBytes } from './simd';
+
+/** Argument words. */
+// @ts-ignore: decorator
+@unmanaged
+export class Im2col {
+  input: usize;
+  height: i32;
+  width: i32;
+  channels: i32;
+  outHeight: i32;
+  outWidth: i32;
+  kernelHeight: i32;
+  kernelWidth: i32;
+  stride: i32;
+  /** The input is seen with `upsampling − 1` zero rows and columns between its own: what a strided convolution's gradient needs. */
+  upsampling: i32;
+  padTop: i32;
+  padLeft: i32;
+  /** Nonzero: the input is bytes, which count as byte·scale. */
+  bytes: i32;
+  scale: f32;
+}
+
+/**
+ * Address of the columns `from` to `to` (exclusive) of row `row`: inside the tensor where they are contiguous floats
+ * there (a 1×1 kernel above all), else gathered into `buffer`.
+ */
+export function im2colRow(g: Im2col, row: i32, from: i32, to: i32, buffer: usize): usize {
+  const channels = g.channels;
+  const kernelWidth = g.kernelWidth;
+  const upsampling = g.upsampling;
+  const pixels = g.outHeight * g.outWidth;
+  const sample = row / pixels;
+  const pixel = row - sample * pixels;
+  const outY = pixel / g.outWidth;
+  const top = outY * g.stride - g.padTop;
+  const left = (pixel - outY * g.outWidth) * g.stride - g.padLeft;
+
+  let to_ = buffer;
+  for (let column = from; column < to; ) {
+    const tap = column / channels;
+    const channel = column - tap * channels;
+    const kernelY = tap / kernelWidth;
+    const kernelX = tap - kernelY * kernelWidth;
+    let y = top + kernelY;
+    let x = left + kernelX;
+    let taps = 1;
+    let inside = y >= 0 && x >= 0;
+    if (upsampling > 1) {
+      inside = inside && y % upsampling == 0 && x % upsampling == 0;
+      y /= upsampling;
+      x /= upsampling;
+    } else if (x + kernelWidth - kernelX <= g.width) {
+      // Kernel columns that lie side by side in the input: one run to the end of the kernel row.
+      taps = kernelWidth - kernelX;
+    }
+    inside = inside && y < g.height && x < g.width;
+    const run = min((inside ? taps : 1) * channels - channel, to - column);
+    if (inside) {
+      const element = <usize>(((sample * g.height + y) * g.width + x) * channels + channel);
+      if (g.bytes) {
+        scaleBytes(to_, g.input + element, run, g.scale);
+      } else {
+        const source = g.input + (element << 2);
+        if (run == to - from) return source;
+        copyFloats(to_, source, run);
+      }
+    } else {
+      zeroFloats(to_, run);
+    }
+    to_ += (<usize>run) << 2;
+    column += run;
+  }
+  return buffer;
+}
+
+function scaleBytes(to: usize, from: usize, n: i32, scale: f32): void {
+  const end = from + <usize>n;
+  for (; from + 4 <= end; from += 4, to += 16) v128.store(to, f32x4.mul(loadBytes(from), f32x4.splat(scale)));
+  for (; from < end; from += 1, to += 4) store<f32>(to, <f32>load<u8>(from) * scale);
+}

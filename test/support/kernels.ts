@@ -1,0 +1,121 @@
+// Runs single nodes on the wasm kernels in the calling thread, without gang, plan or executable: for tests of kernels.
+// Scratch, outputs and the rows beyond those of the run are filled with NaN before, so that nothing can lean on zeros, and
+// what surrounds an output is looked at for stray writes after.
+
+import { readFileSync } from 'node:fs';
+import { setFlagsFromString } from 'node:v8';
+import type { Lowering, LoweringContext } from '../../asm/lowering/lowering.ts';
+import { type Attrs, byteLength, elementCount, GraphBuilder } from '../../runtime/ir/graph.ts';
+import { type OpName, ops } from '../../runtime/ops/index.ts';
+import type { TestTensor } from './tensors.ts';
+
+// The memory: the step block, the task counter, the thread's scratch, then tensors, arguments and shared scratch.
+const STEP = 1024;
+const TASKS = 2048;
+const SCRATCH = 1 << 16;
+const SCRATCH_BYTES = 4 << 20;
+const TENSORS = SCRATCH + SCRATCH_BYTES;
+const GUARD_BYTES = 256;
+/** A NaN that no kernel makes. */
+const POISON = 0x7fc0dead;
+
+export interface KernelRun {
+  readonly op: OpName;
+  readonly inputs: readonly TestTensor[];
+  readonly attrs?: Attrs;
+  readonly rows: number;
+  /** The capacity to lower for; `rows` by default. */
+  readonly capacity?: number;
+}
+
+/** A lowered node with its operands in place. Outputs have the rows of the run. */
+export interface Prepared {
+  readonly calls: readonly { readonly kernel: string; run(): void }[];
+  readonly outputs: readonly Float32Array[];
+  /** Words around the outputs that must stay as they are. */
+  readonly guards: readonly Uint32Array[];
+}
+
+export class KernelMachine {
+  readonly #memory: WebAssembly.Memory;
+  readonly #kernels: Record<string, (args: number) => void> = {};
+
+  /** Instantiates files of dist/asm/kernels, named without ending, in one of their two variants. */
+  constructor(files: readonly string[], variant: 'fma' | 'plain', mebibytes = 64) {
+    // Node 20 has relaxed SIMD behind this flag; later versions have it and refuse the flag.
+    if (variant === 'fma' && process.versions.node.startsWith('20.')) setFlagsFromString('--experimental-wasm-relaxed-simd');
+    this.#memory = new WebAssembly.Memory({ initial: mebibytes * 16, maximum: mebibytes * 16, shared: true });
+    for (const file of files) {
+      const path = new URL(`../../dist/asm/kernels/${file}${variant === 'fma' ? '.fma' : ''}.wasm`, import.meta.url);
+      const env = { memory: this.#memory, step: STEP, tasks: TASKS, scratch: SCRATCH };
+      Object.assign(this.#kernels, new WebAssembly.Instance(new WebAssembly.Module(readFileSync(path)), { env }).exports);
+    }
+  }
+
+  /** Lowers a node and lays out its operands. Whatever was prepared before is overwritten. */
+  prepare({ op, inputs, attrs = {}, rows, capacity = rows }: KernelRun, lowering: Lowering): Prepared {
+    const words = new Uint32Array(this.#memory.buffer).fill(POISON, SCRATCH / 4);
+    const builder = new GraphBuilder('test', ops);
+    const ids = inputs.map(({ spec }, i) =>
+      spec.perSample ? builder.input(`input${i}`, spec) : builder.state(`input${i}`, spec.shape, 'parameter', spec.dtype),
+    );
+    builder.add(op, ids, attrs);
+    const node = builder.nodes[0];
+
+    let end = TENSORS;
+    const allocate = (bytes: number): number => {
+      const address = Math.ceil((end + GUARD_BYTES) / 64) * 64;
+      end = address + bytes;
+      if (end + GUARD_BYTES > this.#memory.buffer.byteLength) throw new Error(`the test needs more than ${end >> 20} MiB`);
+      return address;
+    };
+    const addresses = new Map([...node.inputs, ...node.outputs].map((id) => [id, allocate(byteLength(builder.spec(id), capacity))]));
+    const address = (id: number): number => addresses.get(id) as number;
+    const context: LoweringContext = { capacity, address, spec: (id) => builder.spec(id), scratch: allocate };
+
+    const views = { f32: Float32Array, u8: Uint8Array, i32: Int32Array };
+    inputs.forEach(({ spec, data }, i) => {
+      new views[spec.dtype](this.#memory.buffer, address(ids[i]), data.length).set(data);
+    });
+    words[STEP / 4] = rows;
+    const calls = lowering(node, context).map(({ kernel, args }) => {
+      const run = this.#kernels[kernel];
+      if (!run) throw new Error(`no kernel is called ${kernel}`);
+      const at = allocate(args.length * 4);
+      const block = new DataView(this.#memory.buffer, at);
+      args.forEach((word, i) => {
+        if (typeof word === 'number') block.setUint32(i * 4, word, true);
+        else block.setFloat32(i * 4, word.f32, true);
+      });
+      return {
+        kernel,
+        run: () => {
+          words[TASKS / 4] = 0;
+          run(at);
+        },
+      };
+    });
+    const outputs = node.outputs.map((id) => {
+      const spec = builder.spec(id);
+      return new Float32Array(this.#memory.buffer, address(id), elementCount(spec) * (spec.perSample ? rows : 1));
+    });
+    const guards = node.outputs.flatMap((id, i) => {
+      const written = address(id) + outputs[i].byteLength;
+      const after = address(id) + byteLength(builder.spec(id), capacity) + GUARD_BYTES;
+      return [words.subarray((address(id) - GUARD_BYTES) / 4, address(id) / 4), words.subarray(written / 4, after / 4)];
+    });
+    return { calls, outputs, guards };
+  }
+
+  /** The outputs of a node, with the rows of the run. Entries that no statistics tile has are NaN. */
+  run(node: KernelRun, lowering: Lowering): Float32Array[] {
+    const { calls, outputs, guards } = this.prepare(node, lowering);
+    const scratch = new Uint32Array(this.#memory.buffer, SCRATCH, SCRATCH_BYTES / 4);
+    for (const call of calls) {
+      scratch.fill(POISON);
+      call.run();
+    }
+    if (guards.some((words) => words.some((word) => word !== POISON))) throw new Error(`${node.op} wrote outside its outputs`);
+    return outputs.map((output) => output.slice());
+  }
+}
