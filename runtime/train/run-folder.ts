@@ -88,6 +88,12 @@ export class RunFolder implements CheckpointStore {
     if (this.#metrics) await writeAll(this.#metrics, encode(`${JSON.stringify(event)}\n`));
   }
 
+  /** Removes the folder of a run that never began. */
+  async discard(): Promise<void> {
+    await this.#metrics?.close().catch(() => {});
+    await this.#files.remove(this.location).catch(() => {}); // the reason for not beginning is the one to report
+  }
+
   /** Ends the metrics. The checkpoints stay usable. */
   async close(): Promise<void> {
     await this.#metrics?.close();

@@ -1,0 +1,41 @@
+// hybrid bench train: times training steps.
+
+import type { Command } from 'commander';
+import { benchTrain } from '../../bench/train.ts';
+import { buildModel, HybridError, openDevice } from '../../runtime/index.ts';
+import type { CliIo } from '../io.ts';
+import { count } from '../progress.ts';
+import { CIFAR10, modelOptions, quote, settingsOf } from '../settings.ts';
+
+export async function benchTrainCommand(command: Command, io: CliIo): Promise<number> {
+  const settings = settingsOf(command);
+  const options = command.opts<{ steps?: string; warmup?: string; json?: boolean }>();
+  const steps = wholeNumber('--steps', options.steps ?? '10');
+  const warmup = wholeNumber('--warmup', options.warmup ?? '2');
+  const model = buildModel(settings.arch, modelOptions(settings, CIFAR10));
+  const device = await openDevice(settings.device, { threads: settings.threads, v8Flags: true });
+  try {
+    if (!options.json)
+      io.stdout.write(`${model.arch}, batch ${settings.batch}, ${device.description}: ${warmup} steps to warm up, then ${steps}\n`);
+    const result = await benchTrain({ device, model, batch: settings.batch, steps, warmup, signal: io.signal });
+    const { median, min, max } = result.stepMs;
+    io.stdout.write(
+      options.json
+        ? `${JSON.stringify(result)}\n`
+        : `step ${median.toFixed(1)} ms (${min.toFixed(1)} to ${max.toFixed(1)}), ${count(Number(result.imagesPerSecond.toPrecision(3)))} images/s, ` +
+            `first step after ${result.firstStepSeconds.toFixed(2)} s, peak memory ${count(Math.round(result.peakRssMiB))} MiB\n`,
+    );
+    return 0;
+  } finally {
+    await device.close();
+  }
+}
+
+function wholeNumber(flag: string, value: string): number {
+  if (/^[1-9]\d{0,8}$/.test(value)) return Number(value);
+  throw new HybridError(
+    'E_USAGE',
+    `${flag} is ${quote(value)}, but must be a whole number from 1 on`,
+    `Give a whole number from 1 on, such as ${flag} 10.`,
+  );
+}

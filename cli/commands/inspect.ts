@@ -1,0 +1,41 @@
+// hybrid inspect ARCH: the graph of an architecture, what fusion makes of it, its memory plan, and a device's program.
+
+import type { Command } from 'commander';
+import { buildModel, HybridError, inspectModel, nearest, openDevice, STAGES } from '../../runtime/index.ts';
+import type { CliIo } from '../io.ts';
+import { CIFAR10, modelOptions, quote, settingsOf } from '../settings.ts';
+
+const PROGRAMS = ['train', 'calibrate', 'evaluate', 'predict'] as const;
+
+export async function inspectCommand(arch: string, command: Command, io: CliIo): Promise<number> {
+  const settings = settingsOf(command, { arch });
+  const { stage = 'graph', program = 'train', without } = command.opts<{ stage?: string; program?: string; without?: string }>();
+  const checkedStage = oneOf('--stage', stage, STAGES);
+  const checkedProgram = oneOf('--program', program, PROGRAMS);
+  const model = buildModel(settings.arch, modelOptions(settings, CIFAR10));
+  // Only the program is the device's own; for the rest none needs to start its threads.
+  const device = await openDevice(checkedStage === 'program' ? settings.device : 'reference', { threads: settings.threads, v8Flags: true });
+  try {
+    const text = inspectModel(model, checkedStage, {
+      program: checkedProgram,
+      capacity: settings.batch,
+      withoutRules: without?.split(','),
+      device,
+    });
+    io.stdout.write(`${text.trimEnd()}\n`);
+    return 0;
+  } finally {
+    await device.close();
+  }
+}
+
+function oneOf<T extends string>(flag: string, value: string, known: readonly T[]): T {
+  const found = known.find((candidate) => candidate === value);
+  if (found !== undefined) return found;
+  const near = nearest(value, known);
+  throw new HybridError(
+    'E_USAGE',
+    `${flag} is ${quote(value)}${near ? `; did you mean ${near}?` : ''}`,
+    `Choose one of ${known.join(', ')}.`,
+  );
+}

@@ -1,0 +1,220 @@
+// hybrid train: settings → data, model, device, run folder → a training run whose events are shown and kept.
+
+import { relative, resolve, sep } from 'node:path';
+import type { Command } from 'commander';
+import { benchTrain } from '../../bench/train.ts';
+import {
+  buildModel,
+  checkGraph,
+  type Device,
+  estimate,
+  formatBytes,
+  HybridError,
+  type Model,
+  openDevice,
+  partsOf,
+  presetFor,
+  RunFolder,
+  readWeights,
+  type TrainEvent,
+  type TrainOptions,
+  type TrainResult,
+  train,
+} from '../../runtime/index.ts';
+import { readConfigFile } from '../config-file.ts';
+import { assumedData, openSettingsData } from '../data.ts';
+import { type CliIo, stoppedStatus } from '../io.ts';
+import { givenFlags, type Settings } from '../options.ts';
+import { count, duration, Progress, percent } from '../progress.ts';
+import { modelOptions, resolveSettings, toConfig } from '../settings.ts';
+
+interface Flags {
+  readonly config?: string;
+  readonly dryRun?: boolean;
+  readonly json?: boolean;
+  readonly quiet?: boolean;
+}
+
+/** Pixels by which `crop` shifts an image at most. */
+const CROP_PADDING = 4;
+
+export async function trainCommand(command: Command, io: CliIo): Promise<number> {
+  const flags = command.opts<Flags>();
+  const file = flags.config === undefined ? undefined : await readConfigFile(flags.config, io);
+  const given = resolveSettings(givenFlags(command), file);
+  const progress = new Progress(io);
+  const talk = !flags.quiet && !flags.json;
+
+  const source = (flags.dryRun && assumedData(given)) || (await openSettingsData(given, io, progress, talk));
+  // What `auto` came to, so that the configuration of the run says what it really used.
+  const settings = given.data === 'auto' && source.train.name.startsWith('synthetic') ? { ...given, data: 'synthetic' } : given;
+  const parts = partsOf(source, settings);
+  if (settings.limit !== undefined && talk) {
+    const sizes = [parts.train.size, parts.validation?.size ?? 0, parts.test?.size ?? 0].map(count);
+    progress.line(`limited to the first ${sizes[0]} training, ${sizes[1]} validation and ${sizes[2]} test images: accuracies are rough`);
+  }
+  const model = buildModel(settings.arch, modelOptions(settings, parts.train));
+  const init = settings.init === undefined ? undefined : await initialWeights(settings.init, model, io);
+  const device = await openDevice(settings.device, { threads: settings.threads, v8Flags: true });
+  try {
+    const options: TrainOptions = { ...trainOptions(settings), ...parts, device, model, init, signal: io.signal };
+    return flags.dryRun ? await dryRun(options, flags, io) : await run(options, settings, flags, io, progress);
+  } finally {
+    progress.clear();
+    await device.close();
+  }
+}
+
+/** The part of the options that is in the settings alone. */
+function trainOptions(settings: Settings) {
+  const { epochs, batch, patience, augment, shuffle, seed, bnMomentum, recalibrateBn } = settings;
+  return {
+    epochs,
+    batch,
+    learningRate: settings.lr,
+    weightDecay: settings.weightDecay,
+    schedule: { name: settings.schedule },
+    earlyStopping: patience > 0 ? { patience } : null,
+    plateau: settings.schedule === 'constant' ? presetFor(settings.arch).plateau : null,
+    augment: { crop: augment.includes('crop') ? CROP_PADDING : 0, flip: augment.includes('flip') },
+    shuffle,
+    seed,
+    bnMomentum,
+    recalibrateBn,
+  };
+}
+
+async function initialWeights(path: string, model: Model, io: CliIo): Promise<ReadonlyMap<string, Float32Array>> {
+  const saved = await readWeights(resolve(io.cwd, path), io.files);
+  checkGraph(saved, model);
+  return saved.weights;
+}
+
+async function run(options: TrainOptions, settings: Settings, flags: Flags, io: CliIo, progress: Progress): Promise<number> {
+  const folder = await RunFolder.create({
+    out: resolve(io.cwd, settings.out),
+    name: settings.name,
+    config: toConfig(settings),
+    files: io.files,
+  });
+  const talk = !flags.quiet && !flags.json;
+  let begun = false;
+  let saved: Extract<TrainEvent, { type: 'checkpoint' }> | undefined;
+  const training = train({ ...options, store: folder });
+  try {
+    for await (const event of training) {
+      begun ||= event.type === 'start';
+      if (event.type === 'checkpoint') saved = event;
+      await folder.log(event);
+      if (flags.json) io.stdout.write(`${JSON.stringify(event)}\n`);
+      else if (talk) progress.event(event);
+      if (event.type === 'start' && talk) progress.line(`run folder ${shown(folder.location, io)}`);
+    }
+    const result = await training.result;
+    progress.clear();
+    if (result.reason === 'aborted') return sayStopped(saved, io, flags);
+    if (!flags.json) io.stdout.write(resultText(result, options, folder, io));
+    return 0;
+  } catch (error) {
+    await training[Symbol.asyncDispose]();
+    if (!begun) await folder.discard();
+    throw error;
+  } finally {
+    await folder.close();
+  }
+}
+
+function sayStopped(saved: Extract<TrainEvent, { type: 'checkpoint' }> | undefined, io: CliIo, flags: Flags): number {
+  const where = saved
+    ? `the state after its last completed step is in ${shown(saved.path ?? 'memory', io)}`
+    : 'no step was completed, nothing was saved';
+  if (!flags.quiet) io.stderr.write(`stopped by ${io.signal?.reason ?? 'its user'}: ${where}\n`);
+  return stoppedStatus(io);
+}
+
+function resultText({ test, best, reason, epochs }: TrainResult, options: TrainOptions, folder: RunFolder, io: CliIo): string {
+  const lines = [
+    test
+      ? `test accuracy ${percent(test.accuracy)}, loss ${test.loss.toFixed(4)} (${options.test?.name}, ${count(options.test?.size ?? 0)} images)`
+      : 'test accuracy not measured: the data has no test images',
+    best
+      ? `best weights of epoch ${best.epoch} of ${epochs}${reason === 'early-stopped' ? ', stopped early' : ''}: ` +
+        `${options.validation ? 'validation' : 'training'} loss ${best.loss.toFixed(4)}`
+      : `no epoch of ${epochs} had a finite loss`,
+    `run folder ${shown(folder.location, io)}`,
+  ];
+  return `${lines.join('\n')}\n`;
+}
+
+/** Relative where that is shorter to read: inside the current folder. */
+function shown(path: string, { cwd }: CliIo): string {
+  const short = relative(cwd, path);
+  return short === '' || short === '..' || short.startsWith(`..${sep}`) ? path : short;
+}
+
+const DRY_STEPS = 2;
+
+/** Says what the run would take. The time is measured: a few steps on made-up images, which change nothing. */
+async function dryRun(options: TrainOptions, flags: Flags, io: CliIo): Promise<number> {
+  const { model, device, epochs, train: images, validation, test } = options;
+  const batch = Math.min(options.batch, images.size);
+  const { memoryBytes, memoryLimit, flopsPerStep, bytesPerStep } = estimate(model, device, batch);
+  if (memoryBytes > memoryLimit) throw tooLarge(model, device, batch, memoryBytes);
+  const { stepMs } = await benchTrain({ device, model, batch, steps: DRY_STEPS, warmup: 1, signal: io.signal });
+  const stepsPerEpoch = Math.ceil(images.size / batch);
+  const plan = {
+    type: 'plan',
+    arch: model.arch,
+    device: device.description,
+    epochs,
+    batch,
+    stepsPerEpoch,
+    trainImages: images.size,
+    validationImages: validation?.size ?? 0,
+    testImages: test?.size ?? 0,
+    memoryBytes,
+    memoryLimit,
+    flopsPerStep,
+    bytesPerStep,
+    stepSeconds: stepMs.median / 1000,
+    // A validation step is the forward pass, about a third of a training step.
+    estimatedSeconds: (epochs * (stepsPerEpoch + Math.ceil((validation?.size ?? 0) / batch) / 3) * stepMs.median) / 1000,
+  };
+  io.stdout.write(flags.json ? `${JSON.stringify(plan)}\n` : planText(plan));
+  return 0;
+}
+
+function planText(
+  plan: {
+    readonly [key in 'arch' | 'device']: string;
+  } & { readonly [key in 'epochs' | 'batch' | 'stepsPerEpoch' | 'trainImages' | 'validationImages' | 'testImages']: number } & {
+    readonly [key in 'memoryBytes' | 'memoryLimit' | 'flopsPerStep' | 'bytesPerStep' | 'stepSeconds' | 'estimatedSeconds']: number;
+  },
+): string {
+  const rows = [
+    ['architecture', plan.arch],
+    ['device', plan.device],
+    ['images', `${count(plan.trainImages)} training, ${count(plan.validationImages)} validation, ${count(plan.testImages)} test`],
+    ['steps', `at most ${count(plan.epochs)} epochs of ${count(plan.stepsPerEpoch)}, ${count(plan.batch)} images each`],
+    ['memory', `${formatBytes(plan.memoryBytes)} of at most ${formatBytes(plan.memoryLimit)}`],
+    [
+      'one step',
+      `${(plan.flopsPerStep / 1e9).toFixed(1)} GFLOP, ${formatBytes(plan.bytesPerStep)} of memory traffic, ${plan.stepSeconds.toFixed(2)} s measured`,
+    ],
+    ['time', `about ${duration(plan.estimatedSeconds)} for all epochs`],
+  ];
+  return `${rows.map(([name, value]) => `${name.padEnd(13)} ${value}`).join('\n')}\n`;
+}
+
+function tooLarge(model: Model, device: Device, batch: number, bytes: number): HybridError {
+  let fits = 0;
+  for (let step = 2 ** Math.floor(Math.log2(batch)); step >= 1; step /= 2) {
+    const candidate = fits + step;
+    if (candidate < batch && estimate(model, device, candidate).memoryBytes <= device.memoryLimit) fits = candidate;
+  }
+  return new HybridError(
+    'E_MEMORY',
+    `${model.arch} with batches of ${count(batch)} needs ${formatBytes(bytes)}, and the ${device.name} device has at most ${formatBytes(device.memoryLimit)}`,
+    fits > 0 ? `The largest batch that fits is --batch ${fits}.` : 'Not even one image fits: choose a smaller model.',
+  );
+}

@@ -1,0 +1,28 @@
+// What the command line takes from the outside, so that it can run inside a test as it runs in a terminal.
+
+import type { Files } from '../runtime/index.ts';
+
+export interface OutputStream {
+  write(text: string): unknown;
+  readonly isTTY?: boolean;
+  readonly columns?: number;
+}
+
+export interface CliIo {
+  /** Results, and nothing else. */
+  readonly stdout: OutputStream;
+  /** Progress, messages, errors. */
+  readonly stderr: OutputStream;
+  readonly env: Readonly<Record<string, string | undefined>>;
+  readonly cwd: string;
+  /** Its reason is the name of the signal that came. */
+  readonly signal?: AbortSignal;
+  readonly files?: Files;
+}
+
+/** Of a command that was stopped, by what stopped it: 128 + the number of the signal, as shells have it. */
+const STOPPED: Readonly<Record<string, number>> = { SIGINT: 130, SIGTERM: 143, EPIPE: 141 };
+
+export function stoppedStatus({ signal }: CliIo): number {
+  return STOPPED[String(signal?.reason)] ?? STOPPED.SIGINT;
+}

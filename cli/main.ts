@@ -1,0 +1,28 @@
+#!/usr/bin/env node
+// The executable: hands arguments, streams and signals to `runCli`, and its status to the system. Decides nothing itself.
+
+import { runCli } from './run.ts';
+
+const STATUS = { SIGINT: 130, SIGTERM: 143 } as const;
+
+const controller = new AbortController();
+for (const signal of ['SIGINT', 'SIGTERM'] as const) {
+  process.on(signal, () => {
+    // The first one ends the work in order; whoever sends a second one wants out.
+    if (controller.signal.aborted) process.exit(STATUS[signal]);
+    controller.abort(signal);
+  });
+}
+
+// The reader went away, as `head` does: nobody is left to tell. Without these handlers Node would throw.
+process.stdout.on('error', () => controller.abort('EPIPE'));
+process.stderr.on('error', () => {});
+
+// Not process.exit(): what was written to a pipe may still be on its way.
+process.exitCode = await runCli(process.argv.slice(2), {
+  stdout: process.stdout,
+  stderr: process.stderr,
+  env: process.env,
+  cwd: process.cwd(),
+  signal: controller.signal,
+});

@@ -1,0 +1,238 @@
+// The one table of what a training run can be told. Flags, the configuration file and the configuration written to the run
+// folder all come from it; a key of the file is the flag without its dashes. How they come together is in settings.ts.
+// Loads nothing but commander: `--help` needs this file.
+
+import { type Command, Option as Flag } from 'commander';
+import type { ArchitectureName } from '../runtime/index.ts';
+
+type Group = 'Model' | 'Data' | 'Training' | 'Machine' | 'Output';
+
+export interface Option<T> {
+  readonly group: Group;
+  readonly help: string;
+  /** What stands for the value in the help. Absent: a switch that is on and has a `--no-` form. */
+  readonly placeholder?: string;
+  /** Of the help: where the value comes from if nobody gives one. */
+  readonly otherwise?: string;
+  readonly expected: string;
+  readonly example: string;
+  /** Undefined: not what is expected. */
+  parse(text: string): T | undefined;
+}
+
+/** Digits only: `1e3`, `0x10` or `5.0` would be a number in some languages and a mistake in others. */
+const integer = (least: number, most = 2 ** 31 - 1) => ({
+  placeholder: 'N',
+  expected: `a whole number from ${least} to ${most.toLocaleString('en-US')}`,
+  parse: (text: string) => (/^\d{1,15}$/.test(text) ? within(Number(text), least, most) : undefined),
+});
+
+/** Finite also as the float32 that devices compute with. */
+const number = (expected: string, accepts: (value: number) => boolean) => ({
+  placeholder: 'X',
+  expected,
+  parse: (text: string) => {
+    const value = /^[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?$/i.test(text) ? Number(text) : Number.NaN;
+    return Number.isFinite(Math.fround(value)) && accepts(value) ? value : undefined;
+  },
+});
+
+const choice = <T extends string>(...values: readonly T[]) => ({
+  placeholder: values.join('|'),
+  expected: `one of ${values.join(', ')}`,
+  parse: (text: string) => values.find((value) => value === text),
+});
+
+const text = (placeholder: string, expected: string) => ({
+  placeholder,
+  expected,
+  parse: (value: string) => (value === '' || value.includes('\0') ? undefined : value),
+});
+
+const within = (value: number, least: number, most: number) => (value >= least && value <= most ? value : undefined);
+
+const PRESET = 'the preset of the architecture';
+
+export const OPTIONS = {
+  arch: {
+    ...text('NAME', 'the name of an architecture'),
+    group: 'Model',
+    otherwise: 'convmixer-2stage',
+    example: 'convmixer-2stage',
+    help: 'convmixer-256-8, conv-pooling, convmixer-2stage-flatten, convmixer-2stage, convmixer-256-8-block-residual or convmixer',
+  },
+  dim: { ...integer(1, 65_536), group: 'Model', otherwise: '256', example: '64', help: 'channels of convmixer' },
+  depth: { ...integer(1, 1000), group: 'Model', otherwise: '8', example: '4', help: 'blocks of convmixer' },
+  kernel: { ...integer(1, 1000), group: 'Model', otherwise: '5', example: '5', help: 'size of the depthwise kernels of convmixer' },
+  patch: { ...integer(1, 1000), group: 'Model', otherwise: '2', example: '2', help: 'size and stride of the patches of convmixer' },
+  dropout: {
+    ...number('a number from 0 to below 1', (x) => x >= 0 && x < 1),
+    group: 'Model',
+    otherwise: '0.5',
+    example: '0.5',
+    help: 'rate of the dropout before the last layer',
+  },
+  init: {
+    ...text('FILE', 'the path of a safetensors file'),
+    group: 'Model',
+    otherwise: "Keras' initialisers",
+    example: 'model.safetensors',
+    help: 'initial weights: a safetensors file in Keras layouts',
+  },
+
+  data: {
+    ...text('auto|cifar10|synthetic|DIR', 'auto, cifar10, synthetic or a folder'),
+    group: 'Data',
+    otherwise: 'auto',
+    example: 'cifar10',
+    help: 'CIFAR-10 in its binary format from a folder; auto: ./data, the cache, the network, else a synthetic set',
+  },
+  dataUrl: {
+    ...text('URL', 'a URL'),
+    group: 'Data',
+    otherwise: 'the official archive',
+    example: 'http://localhost/cifar-10-binary.tar.gz',
+    help: 'where to fetch the CIFAR-10 archive from',
+  },
+  valFraction: {
+    ...number('a number from 0 to below 1', (x) => x >= 0 && x < 1),
+    group: 'Data',
+    otherwise: '0.1',
+    example: '0.1',
+    help: 'share of the training images, the first ones, kept for validation; 0: training loss is monitored',
+  },
+  limit: {
+    ...integer(1),
+    group: 'Data',
+    otherwise: 'all',
+    example: '2000',
+    help: 'only the first N training images; validation and test then are at most max(100, N/5)',
+  },
+  augment: {
+    placeholder: 'none|flip|crop|crop,flip',
+    expected: 'none, flip, crop or crop,flip',
+    parse: parseAugment,
+    group: 'Data',
+    otherwise: 'crop,flip',
+    example: 'flip',
+    help: 'random changes of training images; crop: shifts by up to 4 pixels',
+  },
+  shuffle: {
+    expected: 'true or false',
+    parse: (value: string) => ({ true: true, false: false })[value],
+    group: 'Data',
+    otherwise: 'true',
+    example: 'false',
+    help: 'train on the images in the order in which they are stored',
+  },
+
+  epochs: { ...integer(1), group: 'Training', otherwise: PRESET, example: '30', help: 'passes over the training images' },
+  batch: { ...integer(1), group: 'Training', otherwise: PRESET, example: '128', help: 'images per step' },
+  lr: {
+    ...number('a number above 0', (x) => x > 0),
+    group: 'Training',
+    otherwise: PRESET,
+    example: '0.002',
+    help: 'learning rate; the highest one of a schedule',
+  },
+  weightDecay: {
+    ...number('a number from 0 on', (x) => x >= 0),
+    group: 'Training',
+    otherwise: PRESET,
+    example: '0.0001',
+    help: 'weight decay of AdamW',
+  },
+  schedule: {
+    ...choice('constant', 'cosine', 'one-cycle'),
+    group: 'Training',
+    otherwise: PRESET,
+    example: 'one-cycle',
+    help: 'of the learning rate; any but constant switches the reduction on a plateau off',
+  },
+  patience: {
+    ...integer(0),
+    group: 'Training',
+    otherwise: PRESET,
+    example: '4',
+    help: 'epochs without improvement after which training stops; 0: never',
+  },
+  bnMomentum: {
+    ...number('a number from 0 to below 1', (x) => x >= 0 && x < 1),
+    group: 'Training',
+    otherwise: PRESET,
+    example: '0.9',
+    help: 'momentum of the moving statistics of batch normalisation; short runs need less than 0.99',
+  },
+  recalibrateBn: {
+    ...integer(0),
+    group: 'Training',
+    otherwise: PRESET,
+    example: '20',
+    help: 'training batches over which these statistics are measured anew before each validation; 0: off',
+  },
+  seed: {
+    placeholder: 'N',
+    expected: 'a whole number from 0 to 2^64 - 1',
+    parse: (value: string) => (/^\d{1,20}$/.test(value) && BigInt(value) < 1n << 64n ? BigInt(value) : undefined),
+    group: 'Training',
+    otherwise: '0',
+    example: '42',
+    help: 'of the initial weights, the order of the images, augmentation and dropout',
+  },
+
+  device: { ...choice('auto', 'wasm', 'reference'), group: 'Machine', otherwise: 'auto', example: 'wasm', help: 'what computes' },
+  threads: { ...integer(1, 1024), group: 'Machine', otherwise: 'all cores', example: '2', help: 'threads of the wasm device' },
+
+  out: { ...text('DIR', 'the path of a folder'), group: 'Output', otherwise: 'runs', example: 'runs', help: 'folder that holds the runs' },
+  name: {
+    ...text('NAME', 'a name'),
+    group: 'Output',
+    otherwise: 'architecture, date and time',
+    example: 'first',
+    help: 'of the run folder; a second run of that name gets a suffix',
+  },
+} as const satisfies Record<string, Option<unknown>>;
+
+export type Key = keyof typeof OPTIONS;
+type ValueOf<K extends Key> = NonNullable<ReturnType<(typeof OPTIONS)[K]['parse']>>;
+/** These have no default: absent means what the help says. */
+type OptionalKey = 'dim' | 'depth' | 'kernel' | 'patch' | 'init' | 'dataUrl' | 'limit' | 'threads' | 'name';
+
+/** A resolved configuration. */
+export type Settings = { readonly arch: ArchitectureName } & { readonly [K in Exclude<Key, OptionalKey | 'arch'>]: ValueOf<K> } & {
+  readonly [K in OptionalKey]?: ValueOf<K>;
+};
+
+export type Augment = 'none' | 'flip' | 'crop' | 'crop,flip';
+
+function parseAugment(value: string): Augment | undefined {
+  if (value === 'none') return value;
+  const parts = value.split(',');
+  if (new Set(parts).size !== parts.length || !parts.every((part) => part === 'crop' || part === 'flip')) return undefined;
+  return parts.sort().join(',') as Augment;
+}
+
+export const KEYS = Object.keys(OPTIONS) as Key[];
+
+/** `weightDecay` → `weight-decay`: its flag without dashes and its key in files. */
+export const spelling = (key: Key): string => key.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
+
+export const KEY_OF = new Map(KEYS.map((key) => [spelling(key), key]));
+
+/** Adds the flags of the keys, all by default, to a command. Values stay text: `resolveSettings` reads them. */
+export function addFlags(command: Command, keys: readonly Key[] = KEYS): Command {
+  for (const key of keys) {
+    const { placeholder, help, otherwise, group }: Option<unknown> = OPTIONS[key];
+    const flags = placeholder ? `--${spelling(key)} <${placeholder}>` : `--no-${spelling(key)}`;
+    const flag = new Flag(flags, placeholder && otherwise ? `${help} (default: ${otherwise})` : help);
+    command.addOption(flag.helpGroup(`${group}:`));
+  }
+  return command;
+}
+
+/** What the user gave for a command's options, by key; the values are text, or false for a switch that is off. */
+export function givenFlags(command: Command): ReadonlyMap<Key, string> {
+  return new Map(
+    KEYS.filter((key) => command.getOptionValueSource(key) === 'cli').map((key) => [key, String(command.getOptionValue(key))]),
+  );
+}

@@ -1,0 +1,186 @@
+// The command line as a function: arguments in, exit status out. Commands are described here and loaded when they run, so that
+// `--help` stays quick. No stack trace ever reaches a user who has not set HYBRID_DEBUG.
+
+import { createRequire } from 'node:module';
+import { Command, CommanderError } from 'commander';
+import type { HybridError } from '../runtime/index.ts';
+import { type CliIo, stoppedStatus } from './io.ts';
+import { addFlags } from './options.ts';
+
+const USAGE = 2;
+
+const DESCRIPTION = 'Trains ConvMixer image classifiers on every CPU core.';
+
+const STATUSES = `
+Exit status: 0 done, 1 defect of this program, 2 wrong usage, 3 this machine lacks something, 4 data or network, 5 checkpoint,
+6 diverged, 8 run in use, 9 too large for memory, 10 disk, 130 and 143 stopped by SIGINT and SIGTERM, 141 reader went away.`;
+
+const TRAIN_EXAMPLES = `
+Examples:
+  hybrid train                                  convmixer-2stage on CIFAR-10, with the settings of its preset
+  hybrid train --epochs 3 --limit 2000 --bn-momentum 0.9
+  hybrid train --arch convmixer --dim 64 --depth 4 --schedule one-cycle --epochs 10
+  hybrid train -c runs/first/config.json --seed 1 --name second
+  hybrid train --json | jq 'select(.type == "epoch")'`;
+
+/** Runs one command. Never throws and never ends the process. */
+export async function runCli(argv: readonly string[], io: CliIo): Promise<number> {
+  let status = 0;
+  const program = describe(io, (code) => {
+    status = code;
+  });
+  try {
+    await program.parseAsync(argv, { from: 'user' });
+    return status;
+  } catch (error) {
+    if (error instanceof CommanderError && error.exitCode === 0) return 0; // help or version was printed
+    return reportError(error, argv, io);
+  }
+}
+
+function describe(io: CliIo, setStatus: (status: number) => void): Command {
+  const program = new Command('hybrid')
+    .description(DESCRIPTION)
+    .version(version(), '-V, --version')
+    .exitOverride()
+    .configureOutput({
+      writeOut: (text) => void io.stdout.write(text),
+      writeErr: (text) => void io.stderr.write(text),
+      outputError: () => {}, // reportError says it
+      getOutHelpWidth: () => io.stdout.columns ?? 100,
+      getErrHelpWidth: () => io.stderr.columns ?? 100,
+      getOutHasColors: () => false,
+      getErrHasColors: () => false,
+    })
+    .showSuggestionAfterError()
+    .addHelpText('after', STATUSES);
+
+  addFlags(program.command('train').description('train a model and measure it on the test images'))
+    .option('-c, --config <FILE>', 'options from a YAML or JSON file; flags win')
+    .option('--dry-run', 'print what the run would take, and stop')
+    .option('--json', 'one JSON event a line on stdout')
+    .option('--quiet', 'print the result only')
+    .addHelpText('after', TRAIN_EXAMPLES)
+    .action(async (_, command: Command) => setStatus(await (await import('./commands/train.ts')).trainCommand(command, io)));
+
+  addFlags(program.command('eval').description('measure saved weights on the test images'), [
+    'data',
+    'dataUrl',
+    'limit',
+    'batch',
+    'device',
+    'threads',
+    'arch',
+    'dim',
+    'depth',
+    'kernel',
+    'patch',
+    'dropout',
+  ])
+    .argument('<RUN|FILE>', 'run folder (its best checkpoint) or safetensors file')
+    .option('--json', 'the result as JSON')
+    .action(async (path: string, _, command: Command) =>
+      setStatus(await (await import('./commands/eval.ts')).evalCommand(path, command, io)),
+    );
+
+  addFlags(program.command('summary').description('the layers of an architecture, with shapes, parameters and FLOPs'), [
+    'dim',
+    'depth',
+    'kernel',
+    'patch',
+  ])
+    .argument('<ARCH>', 'name of the architecture')
+    .option('--json', 'the table as JSON')
+    .action(async (arch: string, _, command: Command) =>
+      setStatus(await (await import('./commands/summary.ts')).summaryCommand(arch, command, io)),
+    );
+
+  addFlags(program.command('inspect').description('what the compiler makes of an architecture'), [
+    'batch',
+    'device',
+    'threads',
+    'dim',
+    'depth',
+    'kernel',
+    'patch',
+  ])
+    .argument('<ARCH>', 'name of the architecture')
+    .option('--stage <graph|fused|plan|program>', 'what is printed (default: graph)')
+    .option('--program <train|calibrate|evaluate|predict>', 'of which program (default: train)')
+    .option('--without <RULES>', 'fusion rules that are left out, separated by commas, or all')
+    .action(async (arch: string, _, command: Command) =>
+      setStatus(await (await import('./commands/inspect.ts')).inspectCommand(arch, command, io)),
+    );
+
+  const bench = program.command('bench').description('measure speed');
+  addFlags(bench.command('train').description('time whole training steps on made-up images'), [
+    'arch',
+    'dim',
+    'depth',
+    'kernel',
+    'patch',
+    'batch',
+    'device',
+    'threads',
+  ])
+    .option('--steps <N>', 'steps that are timed (default: 10)')
+    .option('--warmup <N>', 'steps before them that are not (default: 2)')
+    .option('--json', 'the result as JSON, on the last line')
+    .action(async (_, command: Command) => setStatus(await (await import('./commands/bench.ts')).benchTrainCommand(command, io)));
+  return program;
+}
+
+/** Of the package that this file is in; found in the same way from the sources and from dist. */
+function version(): string {
+  return createRequire(import.meta.url)('@hybrid-train/hybrid/package.json').version;
+}
+
+/** Says on stderr, and with --json on stdout too, what went wrong and what to do about it. Returns the exit status. */
+function reportError(error: unknown, argv: readonly string[], io: CliIo): number {
+  const { code, message, remedy, status } = explain(error, argv, io);
+  if (code !== null) {
+    const lines = [
+      ...message.split('\n').map((line) => `error[${code}]: ${line}`),
+      ...remedy
+        .split('\n')
+        .filter(Boolean)
+        .map((line) => `help: ${line}`),
+    ];
+    io.stderr.write(`${lines.join('\n')}\n`);
+    if (argv.includes('--json')) io.stdout.write(`${JSON.stringify({ type: 'error', code, message, remedy, status })}\n`);
+  }
+  if (io.env.HYBRID_DEBUG === '1' && error instanceof Error) io.stderr.write(`${error.stack}\n`);
+  return status;
+}
+
+/** `code` null: not worth a word, the user asked for it. */
+function explain(
+  error: unknown,
+  argv: readonly string[],
+  io: CliIo,
+): { code: string | null; message: string; remedy: string; status: number } {
+  if (error instanceof CommanderError) return { code: 'E_USAGE', ...usageError(error, argv), status: USAGE };
+  if (isHybridError(error)) return { code: error.code, message: error.message, remedy: error.remedy, status: error.exitStatus };
+  if (error instanceof Error && error.name === 'AbortError') return { code: null, message: '', remedy: '', status: stoppedStatus(io) };
+  return {
+    code: 'E_INTERNAL',
+    message: `internal error: ${error instanceof Error ? error.message : String(error)}`.replaceAll('\n', ' '),
+    remedy: 'Please report it together with the command that caused it; HYBRID_DEBUG=1 shows where it happened.',
+    status: 1,
+  };
+}
+
+/** By its name: loading the class would mean loading the library for every typing mistake. */
+function isHybridError(error: unknown): error is HybridError {
+  return error instanceof Error && error.name === 'HybridError';
+}
+
+/** Commander's message without its prefix; its suggestion, or the way to the help, becomes the remedy. */
+function usageError(error: CommanderError, argv: readonly string[]): { message: string; remedy: string } {
+  const command = argv[0] === 'bench' ? 'bench train' : (argv.find((word) => /^(train|eval|summary|inspect)$/.test(word)) ?? '');
+  const remedy = `Run \`${['hybrid', command, '--help'].filter(Boolean).join(' ')}\` to see what there is.`;
+  if (error.code === 'commander.help')
+    return { message: argv[0] === 'bench' ? 'bench needs the name of a benchmark: train' : 'the name of a command is missing', remedy };
+  const [message, suggestion] = error.message.replace(/^error: /, '').split('\n');
+  return { message, remedy: suggestion ? suggestion.replace(/^\((.*)\)$/, '$1') : remedy };
+}
