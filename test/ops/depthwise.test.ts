@@ -1,0 +1,95 @@
+// depthwise, depthwiseGradInput, depthwiseGradWeight.
+
+import { describe, expect, test } from 'vitest';
+import { depthwiseGeometry } from '../../runtime/ops/depthwise.ts';
+import { ops } from '../../runtime/ops/index.ts';
+import { DEPTHWISES, EPILOGUES } from '../support/cases.ts';
+import { expectClose } from '../support/close.ts';
+import { checkGradient } from '../support/gradient-check.ts';
+import { referenceData, runReference } from '../support/reference.ts';
+import { expectRefused } from '../support/refuse.ts';
+import { fixed, samples, uniform } from '../support/tensors.ts';
+import { unfusedEpilogue } from '../support/unfused.ts';
+
+describe('by hand', () => {
+  test('3×3: a cross-correlation with zeros around', () => {
+    const x = samples(1, [2, 2, 1], [1, 2, 3, 4]);
+    const w = fixed([3, 3, 1, 1], [1, 2, 3, 4, 5, 6, 7, 8, 9]);
+    // Top left: 5·1 + 6·2 + 8·3 + 9·4.
+    expect([...referenceData('depthwise', [x, w])]).toEqual([77, 67, 47, 37]);
+  });
+
+  test('an even kernel pads one more row below and one more column to the right', () => {
+    expect(depthwiseGeometry([4, 4, 1], [4, 4, 1, 1]).pad).toBe(1);
+    const x = samples(1, [2, 2, 1], [1, 2, 3, 4]);
+    const w = fixed([2, 2, 1, 1], [1, 10, 100, 1000]);
+    expect([...referenceData('depthwise', [x, w])]).toEqual([4321, 402, 43, 4]);
+  });
+
+  test('channels do not mix', () => {
+    const x = samples(1, [1, 1, 3], [2, 3, 5]);
+    const w = fixed([1, 1, 3, 1], [10, 100, 1000]);
+    expect([...referenceData('depthwise', [x, w])]).toEqual([20, 300, 5000]);
+  });
+});
+
+test.each([1, 2, 3, 4, 5])('k = %d equals convolutions of the single channels', (k) => {
+  const x = samples(2, [5, 4, 3], uniform(1));
+  const w = fixed([k, k, 3, 1], uniform(2));
+  const y = referenceData('depthwise', [x, w]);
+  for (let c = 0; c < 3; c++) {
+    const xOne = samples(2, [5, 4, 1], (i) => x.data[i * 3 + c]);
+    const wOne = fixed([k, k, 1, 1], (i) => w.data[i * 3 + c]);
+    const one = referenceData('conv', [xOne, wOne], { stride: 1, padding: 'same' });
+    expectClose(
+      one.map((_, i) => y[i * 3 + c]),
+      one,
+      { absolute: 1e-14 },
+      `channel ${c}`,
+    );
+  }
+});
+
+test.each(DEPTHWISES.filter(({ shape }) => shape[0] * shape[1] * shape[2] < 500))('gradients of %o', ({ rows, shape, k }) => {
+  const inputs = [samples(rows, shape, uniform(1)), fixed([k, k, shape[2], 1], uniform(2))];
+  expect(checkGradient('depthwise', inputs)).toEqual(['depthwiseGradInput', 'depthwiseGradWeight']);
+});
+
+test('a fused depthwise cannot be differentiated', () => {
+  const inputs = [samples(1, [3, 3, 2], uniform(1)), fixed([3, 3, 2, 1], uniform(2))];
+  expect(() => checkGradient('depthwise', inputs, { epilogue: { activation: 'relu' } })).toThrow(/autodiff runs before fusion/);
+});
+
+test.each(EPILOGUES)('epilogue %o equals the unfused ops', (epilogue) => {
+  const x = samples(7, [3, 5, 6], uniform(1));
+  const w = fixed([3, 3, 6, 1], uniform(2));
+  const b = fixed([6], uniform(3));
+  const fused = runReference('depthwise', epilogue.bias ? [x, w, b] : [x, w], { epilogue });
+  const unfused = unfusedEpilogue(runReference('depthwise', [x, w])[0], b, epilogue);
+  expect(fused.length).toBe(unfused.length);
+  fused.forEach((output, i) => {
+    expect(output.spec).toEqual(unfused[i].spec);
+    expectClose(output.data, unfused[i].data, { absolute: 1e-12 }, `output ${i}`);
+  });
+});
+
+test('FLOPs are those of the tables', () => {
+  const inputs = [samples(1, [16, 16, 256], uniform(1)).spec, fixed([5, 5, 256, 1], uniform(1)).spec];
+  expect(ops.depthwise.cost(inputs, ops.depthwise.infer(inputs, {}), {}, 1).flops).toBe(3_276_800);
+  expect(ops.depthwise.cost(inputs, ops.depthwise.infer(inputs, {}), {}, 7).flops).toBe(7 * 3_276_800);
+});
+
+describe('refuses', () => {
+  const x = samples(2, [4, 4, 3], uniform(1));
+  test('a dense input', () =>
+    expectRefused('depthwise', [samples(2, [3], uniform(1)), fixed([3, 3, 3, 1], uniform(2))], {}, 'x [h, w, C]'));
+  test('a kernel that is not square', () => expectRefused('depthwise', [x, fixed([3, 5, 3, 1], uniform(2))], {}, '[3,5,3,1]'));
+  test('a multiplier above 1', () => expectRefused('depthwise', [x, fixed([3, 3, 3, 2], uniform(2))], {}, '[3,3,3,2]'));
+  test('channels that differ', () => expectRefused('depthwise', [x, fixed([3, 3, 4, 1], uniform(2))], {}, '[4,4,3]', '[3,3,4,1]'));
+  test('a bias that the epilogue does not name', () =>
+    expectRefused('depthwise', [x, fixed([3, 3, 3, 1], uniform(2)), fixed([3], uniform(3))], {}, 'depthwise got'));
+  test('gradients of another shape', () => {
+    expectRefused('depthwiseGradWeight', [x, samples(2, [4, 5, 3], uniform(1))], { weightShape: [3, 3, 3, 1] }, 'of one shape');
+    expectRefused('depthwiseGradInput', [x], {}, 'depthwiseGradInput got');
+  });
+});

@@ -1,0 +1,80 @@
+// softmaxCrossEntropy, softmaxCrossEntropyGrad.
+
+import { describe, expect, test } from 'vitest';
+import { HybridError } from '../../runtime/base/errors.ts';
+import { expectClose } from '../support/close.ts';
+import { checkGradient } from '../support/gradient-check.ts';
+import { referenceData, runReference } from '../support/reference.ts';
+import { expectRefused } from '../support/refuse.ts';
+import { integers, samples, type TestTensor, uniform } from '../support/tensors.ts';
+
+const labels = (...values: number[]): TestTensor => samples(values.length, [], values, 'i32');
+
+const lossAndCorrect = (logits: TestTensor, truth: TestTensor): number[] =>
+  runReference('softmaxCrossEntropy', [logits, truth]).map(({ data }) => data[0]);
+
+describe('by hand', () => {
+  test('equal logits: ln K, and the tie goes to class 0', () => {
+    const [loss, correct] = lossAndCorrect(
+      samples(2, [10], () => 3),
+      labels(0, 9),
+    );
+    expect(loss).toBeCloseTo(Math.log(10), 14);
+    expect(correct).toBe(1);
+  });
+
+  test('the mean over rows', () => {
+    // Row 0: ln(1 + e⁻¹) for the larger logit; row 1: ln(1 + e) for the smaller.
+    const [loss, correct] = lossAndCorrect(samples(2, [2], [1, 0, 1, 0]), labels(0, 1));
+    expect(loss).toBeCloseTo((Math.log(1 + Math.exp(-1)) + Math.log(1 + Math.E)) / 2, 14);
+    expect(correct).toBe(1);
+  });
+
+  test('of a tie only the lowest index counts as correct', () => {
+    const tie = samples(1, [4], [1, 2, 2, 0]);
+    expect(lossAndCorrect(tie, labels(1))[1]).toBe(1);
+    expect(lossAndCorrect(tie, labels(2))[1]).toBe(0);
+  });
+
+  test('large logits do not overflow', () => {
+    const [loss, correct] = lossAndCorrect(samples(1, [2], [2000, -2000]), labels(1));
+    expect(loss).toBe(4000);
+    expect(correct).toBe(0);
+    expect(lossAndCorrect(samples(1, [2], [2000, -2000]), labels(0))).toEqual([0, 1]);
+  });
+
+  test('gradient: (softmax − onehot)/rows', () => {
+    const dLogits = referenceData('softmaxCrossEntropyGrad', [samples(2, [2], [0, 0, Math.fround(Math.log(3)), 0]), labels(0, 1)]);
+    expectClose(dLogits, [-0.25, 0.25, 0.375, -0.375], { absolute: 1e-8 });
+  });
+});
+
+test.each([
+  [1, 1],
+  [1, 10],
+  [5, 3],
+  [7, 10],
+])('gradient of %d × %d', (rows, classes) => {
+  const inputs = [samples(rows, [classes], uniform(1, -3, 3)), samples(rows, [], integers(2, classes), 'i32')];
+  // The rule takes the loss as the end of the chain: its gradient is 1.
+  expect(checkGradient('softmaxCrossEntropy', inputs, {}, { dOutput: [1] })).toEqual(['softmaxCrossEntropyGrad']);
+});
+
+test('the gradient of a row sums to 0', () => {
+  const inputs = [samples(3, [10], uniform(1, -3, 3)), samples(3, [], integers(2, 10), 'i32')];
+  const dLogits = referenceData('softmaxCrossEntropyGrad', inputs) as Float64Array;
+  for (let n = 0; n < 3; n++) expect(dLogits.slice(n * 10, n * 10 + 10).reduce((a, b) => a + b)).toBeCloseTo(0, 15);
+});
+
+describe('refuses', () => {
+  const logits = samples(2, [4], uniform(1));
+  test('labels that are not integers', () =>
+    expectRefused('softmaxCrossEntropy', [logits, samples(2, [], [0, 1])], {}, 'softmaxCrossEntropy got', 'labels i32 [n]'));
+  test('logits that are images', () =>
+    expectRefused('softmaxCrossEntropyGrad', [samples(2, [2, 2, 4], uniform(1)), labels(0, 1)], {}, 'logits [n, K]'));
+  test('a label beyond the classes, when it runs', () => {
+    expect(() => lossAndCorrect(logits, labels(0, 4))).toThrow(HybridError);
+    expect(() => lossAndCorrect(logits, labels(0, 4))).toThrow('row 1 has label 4, the logits have 4 classes');
+    expect(() => lossAndCorrect(logits, labels(-1, 0))).toThrow('row 0 has label -1');
+  });
+});

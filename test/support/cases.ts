@@ -1,0 +1,374 @@
+// Operands for every op that a device has kernels for, at sizes that hurt: 1, prime, odd, not a multiple of a vector's
+// width, one row, tiles of statistics that do not come out even. Tests of a device run all of them against the reference.
+
+import type { Attrs } from '../../runtime/ir/graph.ts';
+import type { StepScalars } from '../../runtime/ir/op.ts';
+import type { Epilogue } from '../../runtime/ops/epilogue.ts';
+import type { KernelOpName, OpName } from '../../runtime/ops/index.ts';
+import { runReference } from './reference.ts';
+import { fixed, integers, samples, type TestTensor, uniform } from './tensors.ts';
+
+export interface OpCase {
+  /** What is special about it, for the name of the test. */
+  readonly name: string;
+  readonly rows: number;
+  readonly inputs: readonly TestTensor[];
+  readonly attrs: Attrs;
+  /** State that the op changes: copy it before a run. */
+  readonly updates?: readonly TestTensor[];
+  readonly step?: Partial<StepScalars>;
+}
+
+/** Rows and shapes of activations. */
+const ACTIVATIONS: readonly (readonly [rows: number, shape: readonly number[]])[] = [
+  [1, [1]],
+  [3, [10]],
+  [5, [256]],
+  [1, [1, 1, 3]],
+  [5, [3, 5, 7]],
+  [2, [5, 4, 16]],
+  [7, [2, 2, 33]],
+  [3, [8, 9, 64]],
+  [127, [1, 1, 4]],
+];
+
+const forActivations = (make: (rows: number, shape: readonly number[]) => Omit<OpCase, 'name' | 'rows'>): OpCase[] =>
+  ACTIVATIONS.map(([rows, shape]) => ({ name: `${rows} × [${shape}]`, rows, ...make(rows, shape) }));
+
+const x = (rows: number, shape: readonly number[], seed = 1): TestTensor => samples(rows, shape, uniform(seed, -2, 2));
+const vector = (shape: readonly number[], seed: number, low = -1, high = 1): TestTensor => fixed(shape.slice(-1), uniform(seed, low, high));
+const pixelsOf = (shape: readonly number[]): number => shape.slice(0, -1).reduce((product, n) => product * n, 1);
+
+/** All combinations that fusion can set. */
+export const EPILOGUES: readonly Epilogue[] = [
+  {},
+  { bias: true },
+  { stats: true },
+  { bias: true, activation: 'relu' },
+  { bias: true, activation: 'relu', stats: true },
+  { bias: true, activation: 'gelu' },
+  { bias: true, activation: 'gelu', derivative: true },
+  { bias: true, activation: 'gelu', stats: true },
+  { bias: true, activation: 'gelu', derivative: true, stats: true },
+  { activation: 'gelu', derivative: true, stats: true },
+];
+
+interface ConvSize {
+  readonly rows: number;
+  readonly xShape: readonly number[];
+  readonly wShape: readonly number[];
+  readonly stride?: number;
+  readonly padding?: 'valid' | 'same';
+  readonly inputScale?: number;
+}
+
+export const CONVOLUTIONS: readonly ConvSize[] = [
+  { rows: 1, xShape: [1, 1, 1], wShape: [1, 1, 1, 1] },
+  { rows: 3, xShape: [10], wShape: [10, 7] },
+  { rows: 17, xShape: [33], wShape: [33, 10] },
+  { rows: 2, xShape: [6, 6, 3], wShape: [2, 2, 3, 16], stride: 2 },
+  { rows: 2, xShape: [5, 7, 3], wShape: [2, 2, 3, 5], stride: 2 },
+  { rows: 3, xShape: [6, 6, 3], wShape: [2, 2, 3, 16], stride: 2, inputScale: 1 / 255 },
+  { rows: 2, xShape: [5, 3, 13], wShape: [1, 1, 13, 11] },
+  { rows: 3, xShape: [4, 4, 64], wShape: [1, 1, 64, 64] },
+  { rows: 2, xShape: [5, 6, 7], wShape: [3, 3, 7, 9], padding: 'same' },
+  { rows: 1, xShape: [8, 8, 32], wShape: [3, 3, 32, 24], padding: 'same' },
+  { rows: 2, xShape: [7, 5, 3], wShape: [4, 4, 3, 5], padding: 'same' },
+  { rows: 2, xShape: [6, 7, 5], wShape: [3, 3, 5, 6], stride: 2, padding: 'same' },
+  { rows: 1, xShape: [2, 3, 4], wShape: [5, 5, 4, 3], padding: 'same' },
+  { rows: 5, xShape: [3, 3, 2], wShape: [3, 3, 2, 65] },
+];
+
+/** x of a convolution, as bytes where it has an input scale. */
+const convX = ({ rows, xShape, inputScale }: ConvSize): TestTensor =>
+  inputScale === undefined ? x(rows, xShape) : samples(rows, xShape, integers(2, 256), 'u8');
+
+const convAttrs = ({ stride = 1, padding = 'valid' }: ConvSize): { stride: number; padding: string } => ({ stride, padding });
+
+const scaleAttr = ({ inputScale }: ConvSize): Attrs => (inputScale === undefined ? {} : { inputScale });
+
+const convName = ({ rows, xShape, wShape, stride = 1, padding = 'valid', inputScale }: ConvSize): string =>
+  `${rows} × [${xShape}] by [${wShape}] stride ${stride} ${padding}${inputScale === undefined ? '' : ' of bytes'}`;
+
+/** Gradient-shaped tensor for what a convolution of this size gives. */
+function convDy(size: ConvSize): TestTensor {
+  const w = fixed(size.wShape, uniform(3));
+  const [y] = runReference('conv', [convX(size), w], { ...convAttrs(size), ...scaleAttr(size) });
+  return samples(size.rows, y.spec.shape, uniform(5));
+}
+
+const withEpilogues = (name: string, inputs: TestTensor[], channels: number, attrs: Attrs): OpCase[] =>
+  EPILOGUES.map((epilogue) => ({
+    name: `${name} ${JSON.stringify(epilogue)}`,
+    rows: inputs[0].shape[0],
+    inputs: epilogue.bias ? [...inputs, fixed([channels], uniform(4))] : inputs,
+    attrs: { ...attrs, epilogue },
+  }));
+
+interface DepthwiseSize {
+  readonly rows: number;
+  readonly shape: readonly number[];
+  readonly k: number;
+}
+
+export const DEPTHWISES: readonly DepthwiseSize[] = [
+  { rows: 1, shape: [1, 1, 1], k: 5 },
+  { rows: 2, shape: [5, 4, 16], k: 5 },
+  { rows: 3, shape: [8, 8, 33], k: 5 },
+  { rows: 2, shape: [3, 7, 5], k: 3 },
+  { rows: 1, shape: [6, 5, 20], k: 7 },
+  { rows: 2, shape: [5, 5, 8], k: 9 },
+  { rows: 2, shape: [5, 6, 6], k: 4 },
+  { rows: 7, shape: [2, 3, 4], k: 1 },
+];
+
+const depthwiseW = ({ shape, k }: DepthwiseSize): TestTensor => fixed([k, k, shape[2], 1], uniform(3));
+const depthwiseName = ({ rows, shape, k }: DepthwiseSize): string => `${rows} × [${shape}] by ${k}×${k}`;
+
+/** Gradients and state of the optimizer for parameters of these shapes. */
+function adamwCase(name: string, shapes: readonly number[][], ok: number): OpCase {
+  const each = (seed: number, low: number, high: number): TestTensor[] =>
+    shapes.map((shape, k) => fixed(shape, uniform(seed + k, low, high)));
+  return {
+    name,
+    rows: 1,
+    inputs: [fixed([1], [ok], 'i32'), fixed([1], [6], 'i32'), ...each(100, -1, 1)],
+    attrs: { beta1: 0.9, beta2: 0.999, epsilon: 1e-7 },
+    updates: [...each(200, -1, 1), ...each(300, -0.1, 0.1), ...each(400, 0, 0.1)],
+  };
+}
+
+/** Sizes of images for pooling, both odd and even. */
+const IMAGES: readonly (readonly [rows: number, shape: readonly number[]])[] = [
+  [1, [2, 2, 1]],
+  [3, [4, 4, 16]],
+  [2, [5, 7, 3]],
+  [5, [3, 2, 33]],
+  [2, [8, 8, 20]],
+];
+
+const forImages = (make: (rows: number, shape: readonly number[]) => Omit<OpCase, 'name' | 'rows'>): OpCase[] =>
+  IMAGES.map(([rows, shape]) => ({ name: `${rows} × [${shape}]`, rows, ...make(rows, shape) }));
+
+/** Operands of bnGradApply with real statistics. */
+const bnGradApplyInputs = (rows: number, shape: readonly number[]): TestTensor[] => [
+  x(rows, shape, 6),
+  x(rows, shape),
+  vector(shape, 7),
+  vector(shape, 8, -0.1, 0.1),
+  vector(shape, 9, -0.1, 0.1),
+];
+
+const logits = (rows: number, classes: number): TestTensor[] => [
+  samples(rows, [classes], uniform(10, -5, 5)),
+  samples(rows, [], integers(11, classes), 'i32'),
+];
+
+/** Sizes of statistics, with several samples a tile, one sample a tile, and last tiles that are not full. */
+export const STATISTICS: readonly (readonly [rows: number, shape: readonly number[]])[] = [
+  [1, [1]],
+  [130, [5]],
+  [70, [1, 1, 33]],
+  [7, [4, 5, 16]],
+  [9, [3, 5, 7]],
+  [2, [8, 8, 20]],
+  [3, [9, 9, 6]],
+];
+
+export const opCases: Record<KernelOpName, () => OpCase[]> = {
+  rescale: () => forActivations((rows, shape) => ({ inputs: [samples(rows, shape, integers(1, 256), 'u8')], attrs: { scale: 1 / 255 } })),
+  conv: () => [
+    ...CONVOLUTIONS.map((size) => ({
+      name: convName(size),
+      rows: size.rows,
+      inputs: [convX(size), fixed(size.wShape, uniform(3))],
+      attrs: { ...convAttrs(size), ...scaleAttr(size) },
+    })),
+    ...[CONVOLUTIONS[1], CONVOLUTIONS[5], CONVOLUTIONS[6], CONVOLUTIONS[7], CONVOLUTIONS[8]].flatMap((size) =>
+      withEpilogues(convName(size), [convX(size), fixed(size.wShape, uniform(3))], size.wShape[size.wShape.length - 1], {
+        ...convAttrs(size),
+        ...scaleAttr(size),
+      }),
+    ),
+  ],
+  convGradInput: () =>
+    CONVOLUTIONS.filter(({ inputScale }) => inputScale === undefined).map((size) => ({
+      name: convName(size),
+      rows: size.rows,
+      inputs: [convDy(size), fixed(size.wShape, uniform(3))],
+      attrs: { ...convAttrs(size), inputShape: size.xShape },
+    })),
+  convGradWeight: () =>
+    CONVOLUTIONS.map((size) => ({
+      name: convName(size),
+      rows: size.rows,
+      inputs: [convX(size), convDy(size)],
+      attrs: { ...convAttrs(size), ...scaleAttr(size), weightShape: size.wShape },
+    })),
+  depthwise: () => [
+    ...DEPTHWISES.map((size) => ({
+      name: depthwiseName(size),
+      rows: size.rows,
+      inputs: [x(size.rows, size.shape), depthwiseW(size)],
+      attrs: {},
+    })),
+    ...DEPTHWISES.slice(1, 4).flatMap((size) =>
+      withEpilogues(depthwiseName(size), [x(size.rows, size.shape), depthwiseW(size)], size.shape[2], {}),
+    ),
+  ],
+  depthwiseGradInput: () =>
+    DEPTHWISES.map((size) => ({
+      name: depthwiseName(size),
+      rows: size.rows,
+      inputs: [x(size.rows, size.shape, 5), depthwiseW(size)],
+      attrs: {},
+    })),
+  depthwiseGradWeight: () =>
+    DEPTHWISES.map((size) => ({
+      name: depthwiseName(size),
+      rows: size.rows,
+      inputs: [x(size.rows, size.shape), x(size.rows, size.shape, 5)],
+      attrs: { weightShape: depthwiseW(size).shape },
+    })),
+  bias: () => forActivations((rows, shape) => ({ inputs: [x(rows, shape), vector(shape, 2)], attrs: {} })),
+  biasGrad: () => forActivations((rows, shape) => ({ inputs: [x(rows, shape)], attrs: {} })),
+  gelu: () => forActivations((rows, shape) => ({ inputs: [samples(rows, shape, uniform(1, -8, 8))], attrs: {} })),
+  geluGrad: () =>
+    (['input', 'derivative'] as const).flatMap((from) =>
+      forActivations((rows, shape) => ({ inputs: [x(rows, shape, 5), samples(rows, shape, uniform(1, -8, 8))], attrs: { from } })).map(
+        (one) => ({ ...one, name: `${one.name} from ${from}` }),
+      ),
+    ),
+  relu: () => forActivations((rows, shape) => ({ inputs: [x(rows, shape)], attrs: {} })),
+  reluGrad: () =>
+    forActivations((rows, shape) => ({
+      inputs: [x(rows, shape, 5), samples(rows, shape, (i) => Math.max(0, uniform(1)(i)))],
+      attrs: {},
+    })),
+  add: () => forActivations((rows, shape) => ({ inputs: [x(rows, shape), x(rows, shape, 2)], attrs: {} })),
+  dropout: () =>
+    [0, 0.3, 0.5].flatMap((rate) =>
+      forActivations((rows, shape) => ({
+        inputs: [x(rows, shape), samples(rows, [], (n) => 49_999 - 7 * n, 'i32')],
+        attrs: { rate, purpose: 16 },
+        step: { epoch: 3, seed: 0x1234567890abcdefn },
+      })).map((one) => ({ ...one, name: `${one.name} rate ${rate}` })),
+    ),
+  globalAvgPool: () => forImages((rows, shape) => ({ inputs: [x(rows, shape)], attrs: {} })),
+  globalAvgPoolGrad: () => forImages((rows, shape) => ({ inputs: [x(rows, shape.slice(-1))], attrs: { inputShape: shape } })),
+  maxPool: () => forImages((rows, shape) => ({ inputs: [x(rows, shape)], attrs: {} })),
+  maxPoolGrad: () =>
+    // Few different values: ties in most windows.
+    forImages((rows, shape) => {
+      const input = samples(rows, shape, integers(12, 3));
+      const [y] = runReference('maxPool', [input]);
+      return { inputs: [samples(rows, y.spec.shape, uniform(5)), input], attrs: {} };
+    }),
+  bnStats: () => [
+    ...STATISTICS.map(([rows, shape]) => ({
+      name: `${rows} × [${shape}] from input`,
+      rows,
+      inputs: [x(rows, shape)],
+      attrs: { from: 'input', pixels: pixelsOf(shape) },
+    })),
+    ...STATISTICS.map(([rows, shape]) => ({
+      name: `${rows} × [${shape}] from partials`,
+      rows,
+      inputs: [partialsOf(x(rows, shape))],
+      attrs: { from: 'partials', pixels: pixelsOf(shape) },
+    })),
+  ],
+  bnFold: () =>
+    [1, 16, 33].map((channels) => ({
+      name: `[${channels}]`,
+      rows: 1,
+      inputs: [vector([channels], 1), vector([channels], 2, 0, 2), vector([channels], 3), vector([channels], 4)],
+      attrs: { epsilon: 1e-3 },
+    })),
+  normalize: () =>
+    [false, true].flatMap((residual) =>
+      forActivations((rows, shape) => ({
+        inputs: [x(rows, shape), vector(shape, 2), vector(shape, 3), ...(residual ? [x(rows, shape, 4)] : [])],
+        attrs: {},
+      })).map((one) => ({ ...one, name: `${one.name}${residual ? ' with residual' : ''}` })),
+    ),
+  bnGradStats: () =>
+    STATISTICS.map(([rows, shape]) => ({
+      name: `${rows} × [${shape}]`,
+      rows,
+      inputs: [x(rows, shape, 5), x(rows, shape), vector(shape, 2)],
+      attrs: {},
+    })),
+  bnGradFold: () =>
+    [1, 16, 33].map((channels) => ({
+      name: `[${channels}]`,
+      rows: 3,
+      inputs: [vector([channels], 1), vector([channels], 2), vector([channels], 3), vector([channels], 4, 0, 2), vector([channels], 5)],
+      attrs: { epsilon: 1e-3, pixels: 35 },
+    })),
+  bnGradApply: () =>
+    [{}, { biasGrad: true }, { derivative: true }, { derivative: true, biasGrad: true }].flatMap((epilogue) =>
+      STATISTICS.map(([rows, shape]) => ({
+        name: `${rows} × [${shape}] ${JSON.stringify(epilogue)}`,
+        rows,
+        inputs: [...bnGradApplyInputs(rows, shape), ...(epilogue.derivative ? [x(rows, shape, 10)] : [])],
+        attrs: { epilogue },
+      })),
+    ),
+  softmaxCrossEntropy: () => [
+    ...[1, 7, 130].map((rows) => ({ name: `${rows} × 10`, rows, inputs: logits(rows, 10), attrs: {} })),
+    { name: '5 × 3', rows: 5, inputs: logits(5, 3), attrs: {} },
+    { name: 'ties', rows: 2, inputs: [samples(2, [4], [1, 2, 2, 0, 3, 3, 3, 3]), samples(2, [], [2, 0], 'i32')], attrs: {} },
+    { name: 'large logits', rows: 1, inputs: [samples(1, [3], [300, -300, 299]), samples(1, [], [1], 'i32')], attrs: {} },
+  ],
+  softmaxCrossEntropyGrad: () => [
+    ...[1, 7, 130].map((rows) => ({ name: `${rows} × 10`, rows, inputs: logits(rows, 10), attrs: {} })),
+    { name: '5 × 3', rows: 5, inputs: logits(5, 3), attrs: {} },
+    { name: 'large logits', rows: 1, inputs: [samples(1, [3], [300, -300, 299]), samples(1, [], [1], 'i32')], attrs: {} },
+  ],
+  finiteCheck: () => [
+    { name: 'finite', rows: 1, inputs: [fixed([1], [2]), fixed([7, 5], uniform(1)), fixed([3], uniform(2))], attrs: {} },
+    { name: 'NaN loss', rows: 1, inputs: [fixed([1], [Number.NaN]), fixed([7], uniform(1))], attrs: {} },
+    { name: 'NaN in the last element', rows: 1, inputs: [fixed([1], [2]), fixed([4], [0, 0, 0, Number.NaN])], attrs: {} },
+    {
+      name: 'infinity in the middle',
+      rows: 1,
+      inputs: [fixed([1], [2]), fixed([5], [0, 0, Number.NEGATIVE_INFINITY, 0, 0]), fixed([2], [1, 1])],
+      attrs: {},
+    },
+  ],
+  adamw: () => [
+    adamwCase('one scalar', [[1]], 1),
+    adamwCase('several parameters', [[3, 3, 2, 5], [5], [33]], 1),
+    adamwCase('not ok', [[7], [2, 3]], 0),
+  ],
+  movingAverage: () =>
+    [0, 1].map((ok) => ({
+      name: ok ? 'ok' : 'not ok',
+      rows: 1,
+      inputs: [fixed([1], [ok], 'i32'), vector([33], 1), vector([33], 2, 0, 2)],
+      attrs: {},
+      updates: [vector([33], 3), vector([33], 4, 0, 2)],
+      step: { bnMomentum: 0.9 },
+    })),
+  countStep: () =>
+    [0, 1].map((ok) => ({
+      name: ok ? 'ok' : 'not ok',
+      rows: 1,
+      inputs: [fixed([1], [ok], 'i32')],
+      attrs: {},
+      updates: [fixed([1], [41], 'i32')],
+    })),
+};
+
+/** The `partials` of an epilogue whose result is `y` [n, h, w, C] or [n, C]: those of a convolution with the unit matrix. */
+export function partialsOf(y: TestTensor): TestTensor {
+  const channels = y.shape[y.shape.length - 1];
+  const unit = fixed([channels, channels], (i) => (i % (channels + 1) === 0 ? 1 : 0));
+  const [, partials] = runReference('conv', [y, unit], { stride: 1, padding: 'valid', epilogue: { stats: true } });
+  return partials;
+}
+
+/** Every case of every op with kernels, for tests that go over all. */
+export const allCases = (): { readonly op: OpName; readonly case: OpCase }[] =>
+  (Object.keys(opCases) as KernelOpName[]).flatMap((op) => opCases[op]().map((one) => ({ op, case: one })));

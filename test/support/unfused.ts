@@ -1,0 +1,39 @@
+// What an epilogue stands for, written with the ops that fusion found.
+
+import { activation } from '../../runtime/ops/check.ts';
+import type { Epilogue } from '../../runtime/ops/epilogue.ts';
+import { runReference } from './reference.ts';
+import { type TestTensor, zeros } from './tensors.ts';
+
+/** All outputs of a node with this epilogue whose plain result is `plain`. */
+export function unfusedEpilogue(plain: TestTensor, bias: TestTensor, epilogue: Epilogue): TestTensor[] {
+  const [u] = epilogue.bias ? runReference('bias', [plain, bias]) : [plain];
+  const [y] = epilogue.activation ? runReference(epilogue.activation, [u]) : [u];
+  const outputs = [y];
+  if (epilogue.derivative) {
+    const ones = { ...u, data: new Float64Array(u.data.length).fill(1) };
+    outputs.push(runReference('geluGrad', [ones, u], { from: 'input' })[0]);
+  }
+  if (epilogue.stats) outputs.push(tileSums(y));
+  return outputs;
+}
+
+/** Σy and Σy² of each tile, one sample after the other: the definition in ARCHITECTURE.md, word for word. */
+function tileSums(y: TestTensor): TestTensor {
+  const [rows, ...shape] = y.shape;
+  const channels = shape[shape.length - 1];
+  const pixels = shape.slice(0, -1).reduce((product, n) => product * n, 1);
+  const tile = Math.max(1, Math.floor(64 / pixels));
+  const partials = zeros(activation([2, channels]), rows);
+  for (let n = 0; n < rows; n++) {
+    const entry = Math.floor(n / tile);
+    for (let p = 0; p < pixels; p++) {
+      for (let c = 0; c < channels; c++) {
+        const value = y.data[(n * pixels + p) * channels + c];
+        partials.data[entry * 2 * channels + c] += value;
+        partials.data[entry * 2 * channels + channels + c] += value * value;
+      }
+    }
+  }
+  return partials;
+}
