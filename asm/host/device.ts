@@ -1,0 +1,124 @@
+// The wasm device: every core of the CPU, through SIMD WebAssembly over one shared memory.
+
+import { HybridError, invariant } from '../../runtime/base/errors.ts';
+import { compileGraph } from '../../runtime/compile/compile.ts';
+import type { CompileOptions, Device, ModelGraphs } from '../../runtime/device.ts';
+import { availableMemory, physicalMemory, usableCores } from './cores.ts';
+import { WasmExecutable } from './executable.ts';
+import { Gang } from './gang.ts';
+import { type KernelModules, loadKernels } from './modules.ts';
+import { type CompiledGraphs, type Layout, layOut, PAGE_BYTES, printPrograms, writePrograms } from './program.ts';
+
+export interface WasmDeviceOptions {
+  /** Threads of a gang; by default one for each usable core. */
+  readonly threads?: number;
+  /** Allows setting V8 flags, which hold for the whole process: Node 20 needs one for fused multiply-add. */
+  readonly v8Flags?: boolean;
+}
+
+/** 32-bit addresses, less a page so that the length itself fits in 32 bits. */
+const ADDRESS_LIMIT = 2 ** 32 - PAGE_BYTES;
+const MAX_THREADS = 256;
+
+/**
+ * How often a thread looks at the barrier before it sleeps: some ten microseconds, about what going to sleep and being woken
+ * costs. Where threads share cores, looking takes the time from those that are waited for.
+ */
+const SPINS = 10_000;
+const SPINS_SHARING_CORES = 50;
+
+/** Opens the device. Throws E_USAGE for a bad number of threads, E_ENVIRONMENT where the kernels were not built. */
+export async function openWasmDevice({ threads, v8Flags = false }: WasmDeviceOptions = {}): Promise<Device> {
+  const cores = usableCores();
+  const count = threads ?? Math.min(cores, MAX_THREADS);
+  if (!Number.isInteger(count) || count < 1 || count > MAX_THREADS) {
+    throw new HybridError('E_USAGE', `${threads} threads`, `Give a whole number from 1 to ${MAX_THREADS}.`);
+  }
+  return new WasmDevice(count, count <= cores ? SPINS : SPINS_SHARING_CORES, await loadKernels({ v8Flags }));
+}
+
+class WasmDevice implements Device {
+  readonly name = 'wasm';
+  readonly description: string;
+  readonly threads: number;
+  readonly memoryLimit = Math.min(ADDRESS_LIMIT, physicalMemory());
+  readonly #spins: number;
+  readonly #kernels: KernelModules;
+  readonly #executables = new Set<WasmExecutable>();
+  #closed = false;
+
+  constructor(threads: number, spins: number, kernels: KernelModules) {
+    this.threads = threads;
+    this.#spins = spins;
+    this.#kernels = kernels;
+    const arithmetic = kernels.fma ? 'fused multiply-add' : 'multiply, then add';
+    this.description = `WebAssembly SIMD (${arithmetic}), ${threads} thread${threads === 1 ? '' : 's'}`;
+  }
+
+  async compile(graphs: ModelGraphs, options: CompileOptions): Promise<WasmExecutable> {
+    invariant(!this.#closed, 'the device is closed');
+    const { capacity, seed } = options;
+    invariant(Number.isInteger(capacity) && capacity >= 1, `capacity ${capacity}`);
+    const compiled = compileAll(graphs, options);
+    const layout = layOut(compiled, capacity, this.threads);
+    const memory = this.#allocate(compiled, capacity, layout);
+    const programs = writePrograms(layout, memory.buffer, this.#kernels.kernels);
+    const { modules, kernels } = this.#kernels;
+    const gang = await Gang.start({ memory, modules, kernels, threads: this.threads, scratch: layout.threadScratch, spins: this.#spins });
+    const onClose = () => this.#executables.delete(executable);
+    const executable = new WasmExecutable({ graphs: compiled, layout, memory, programs, gang, capacity, seed, onClose });
+    this.#executables.add(executable);
+    if (this.#closed) await executable.close(); // closed while the threads started
+    return executable;
+  }
+
+  memoryFor(graphs: ModelGraphs, options: CompileOptions): number {
+    return layOut(compileAll(graphs, options), options.capacity, this.threads).bytes;
+  }
+
+  inspect(graphs: ModelGraphs, options: CompileOptions): string {
+    return printPrograms(layOut(compileAll(graphs, options), options.capacity, this.threads));
+  }
+
+  async close(): Promise<void> {
+    this.#closed = true;
+    await Promise.all([...this.#executables].map((executable) => executable.close()));
+  }
+
+  /** The shared memory, at its final size: a shared memory must not grow while threads hold views of it. Throws E_MEMORY. */
+  #allocate(graphs: CompiledGraphs, capacity: number, { bytes }: Layout): WebAssembly.Memory {
+    const limit = Math.min(this.memoryLimit, availableMemory());
+    if (bytes > limit) throw this.#tooLarge(graphs, capacity, bytes, limit);
+    const pages = bytes / PAGE_BYTES;
+    try {
+      return new WebAssembly.Memory({ initial: pages, maximum: pages, shared: true });
+    } catch (error) {
+      // The engine does not say how much it could have had: half of it is a guess that the reader can refine.
+      throw this.#tooLarge(graphs, capacity, bytes, bytes / 2, error);
+    }
+  }
+
+  #tooLarge(graphs: CompiledGraphs, capacity: number, bytes: number, limit: number, cause?: unknown): HybridError {
+    const fits = (rows: number): boolean => layOut(graphs, rows, this.threads).bytes <= limit;
+    let largest = 0;
+    for (let above = capacity; above - largest > 1; ) {
+      const middle = Math.floor((largest + above) / 2);
+      if (fits(middle)) largest = middle;
+      else above = middle;
+    }
+    const mebibytes = (n: number) => Math.ceil(n / 2 ** 20).toLocaleString('en');
+    const what = cause ? 'and this system refuses to give as much' : `but only ${mebibytes(limit)} MiB can be had`;
+    const remedy =
+      largest > 0 ? `Use a smaller batch: --batch ${largest}${cause ? '' : ' is the largest that fits'}.` : 'Use a smaller model.';
+    return new HybridError('E_MEMORY', `a batch of ${capacity} needs ${mebibytes(bytes)} MiB of memory, ${what}`, remedy, { cause });
+  }
+}
+
+function compileAll(graphs: ModelGraphs, { withoutRules, programs }: CompileOptions): CompiledGraphs {
+  const compiled: CompiledGraphs = {};
+  for (const key of ['train', 'calibrate', 'evaluate', 'predict'] as const) {
+    const graph = graphs[key];
+    if (graph && (!programs || programs.includes(key))) compiled[key] = compileGraph(graph, { withoutRules });
+  }
+  return compiled;
+}

@@ -1,0 +1,270 @@
+// An executable of the wasm device: one shared memory, one gang, the programs, and a queue that keeps the order of calls.
+
+import { abortError, HybridError, invariant } from '../../runtime/base/errors.ts';
+import type { Batch, BatchMetrics, Executable, Hyperparameters, ModelGraphs, RunOptions, StateEntry } from '../../runtime/device.ts';
+import { BYTES_PER_ELEMENT, elementCount, type Graph } from '../../runtime/ir/graph.ts';
+import type { StepScalars } from '../../runtime/ir/op.ts';
+import { ARENA, writeStep } from './abi.ts';
+import type { Gang, Program } from './gang.ts';
+import type { CompiledGraphs, Layout, ProgramName } from './program.ts';
+
+/** A call of the executable that waits for its turn. */
+interface Job {
+  /** Absent: there is nothing to run, only memory to read or write. */
+  readonly program?: Program;
+  readonly signal?: AbortSignal;
+  /** At its turn: writes inputs and step block. */
+  prepare(): void;
+  /** After the run. */
+  finish(): void;
+  /** Instead of `finish` where the run did not come to its end. */
+  reject(error: unknown): void;
+}
+
+const INPUTS = { images: 'images', labels: 'labels', samples: 'samples' } as const satisfies Record<string, keyof Batch>;
+const GRADIENT_PREFIX = 'gradients/';
+
+export interface ExecutableParts {
+  readonly graphs: CompiledGraphs;
+  readonly layout: Layout;
+  readonly memory: WebAssembly.Memory;
+  readonly programs: ReadonlyMap<ProgramName, Program>;
+  readonly gang: Gang;
+  readonly capacity: number;
+  readonly seed: bigint;
+  /** Called once, when the executable is closed. */
+  readonly onClose: () => void;
+}
+
+export class WasmExecutable implements Executable {
+  readonly capacity: number;
+  readonly state: readonly StateEntry[];
+  readonly memoryBytes: number;
+  readonly #parts: ExecutableParts;
+  readonly #buffer: SharedArrayBuffer;
+  readonly #queue: Job[] = [];
+  #active: Job | null = null;
+  #closed: Promise<void> | null = null;
+  /** Step of the last gradient that came to its end; why there is none. */
+  #gradient: StepScalars | Error = new HybridError('E_INTERNAL', 'update was called before any gradient');
+
+  constructor(parts: ExecutableParts) {
+    this.#parts = parts;
+    this.#buffer = parts.memory.buffer;
+    this.capacity = parts.capacity;
+    this.memoryBytes = this.#buffer.byteLength;
+    this.state = [...parts.layout.plan.state].map(([name, { spec, kind }]) => ({ name, shape: spec.shape, kind }));
+  }
+
+  async gradient(batch: Batch, options: RunOptions = {}): Promise<BatchMetrics> {
+    const step = this.#step(batch);
+    return this.#run('gradient', batch, step, options, {
+      before: () => {
+        this.#gradient = abortError(options.signal);
+      },
+      after: () => {
+        this.#gradient = step;
+        return this.#metrics('train');
+      },
+    });
+  }
+
+  async update(hyper: Hyperparameters): Promise<{ applied: boolean }> {
+    const program = this.#program('update');
+    return this.#submit({
+      program,
+      prepare: () => {
+        if (this.#gradient instanceof Error) throw this.#gradient;
+        writeStep(this.#buffer, { ...this.#gradient, ...hyper });
+      },
+      finish: () => ({ applied: new Int32Array(this.#buffer, this.#parts.layout.output('train', 'applied'), 1)[0] === 1 }),
+    });
+  }
+
+  async calibrate(batch: Batch, bnMomentum: number, options: RunOptions = {}): Promise<void> {
+    return this.#run('calibrate', batch, { ...this.#step(batch), bnMomentum }, options, { after: () => {} });
+  }
+
+  async evaluate(batch: Batch, options: RunOptions = {}): Promise<BatchMetrics & { logits: Float32Array }> {
+    const after = () => ({ ...this.#metrics('evaluate'), logits: this.#logits('evaluate', batch.rows) });
+    return this.#run('evaluate', batch, this.#step(batch), options, { after });
+  }
+
+  async predict(batch: Batch, options: RunOptions = {}): Promise<Float32Array> {
+    return this.#run('predict', batch, this.#step(batch), options, { after: () => this.#logits('predict', batch.rows) });
+  }
+
+  async read(name: string): Promise<Float32Array> {
+    const tensor = this.#tensor(name);
+    return this.#submit({ prepare: () => {}, finish: () => Float32Array.from(tensor) });
+  }
+
+  async write(name: string, data: ArrayLike<number>): Promise<void> {
+    if (name.startsWith(GRADIENT_PREFIX)) throw new HybridError('E_INTERNAL', `${name} is not state: it cannot be written`);
+    const tensor = this.#tensor(name);
+    if (data.length !== tensor.length) throw new HybridError('E_INTERNAL', `${name} has ${tensor.length} elements, not ${data.length}`);
+    const copy = this.#idle ? data : Float64Array.from(data);
+    return this.#submit({ prepare: () => tensor.set(copy), finish: () => {} });
+  }
+
+  close(): Promise<void> {
+    if (!this.#closed) {
+      this.#closed = this.#parts.gang.close();
+      this.#parts.onClose();
+      for (const job of this.#queue.splice(0)) job.reject(abortError());
+    }
+    return this.#closed;
+  }
+
+  get #idle(): boolean {
+    return !this.#active && this.#queue.length === 0;
+  }
+
+  #program(name: ProgramName): Program {
+    const program = this.#parts.programs.get(name);
+    if (!program) throw new HybridError('E_INTERNAL', `the program ${name} was not compiled`);
+    return program;
+  }
+
+  /** The place in memory of a state tensor or of a parameter's gradient. */
+  #tensor(name: string): Float32Array | Int32Array {
+    const { state, ranges } = this.#parts.layout.plan;
+    const isGradient = name.startsWith(GRADIENT_PREFIX);
+    const place = state.get(isGradient ? name.slice(GRADIENT_PREFIX.length) : name);
+    if (!place || (isGradient && (place.kind !== 'parameter' || !this.#parts.graphs.train))) {
+      throw new HybridError('E_INTERNAL', `no state or gradient is called ${name}`);
+    }
+    const offset = isGradient ? place.offset - ranges.parameters.offset + ranges.gradients.offset : place.offset;
+    const count = elementCount(place.spec);
+    return place.spec.dtype === 'i32'
+      ? new Int32Array(this.#buffer, ARENA + offset, count)
+      : new Float32Array(this.#buffer, ARENA + offset, count);
+  }
+
+  #metrics(graph: keyof ModelGraphs): BatchMetrics {
+    const read = (name: string) => new Float32Array(this.#buffer, this.#parts.layout.output(graph, name), 1)[0];
+    return { loss: read('loss'), correct: read('correct') };
+  }
+
+  #logits(graph: keyof ModelGraphs, rows: number): Float32Array {
+    const { values, outputs } = this.#parts.graphs[graph] as Graph;
+    const count = rows * elementCount(values[outputs.logits].spec);
+    return Float32Array.from(new Float32Array(this.#buffer, this.#parts.layout.output(graph, 'logits'), count));
+  }
+
+  #step({ rows, epoch = 0 }: Batch): StepScalars {
+    invariant(Number.isInteger(rows) && rows >= 1 && rows <= this.capacity, `${rows} rows, capacity ${this.capacity}`);
+    return { rows, epoch, seed: this.#parts.seed, learningRate: 0, weightDecay: 0, bnMomentum: 0 };
+  }
+
+  /** Queues a run over a batch. What the caller may overwrite after the call is copied before this returns. */
+  #run<T>(
+    name: ProgramName,
+    batch: Batch,
+    step: StepScalars,
+    { signal }: RunOptions,
+    { before, after }: { before?(): void; after(): T },
+  ): Promise<T> {
+    const program = this.#program(name);
+    const graph = this.#parts.graphs[name === 'gradient' || name === 'update' ? 'train' : name] as Graph;
+    const inputs: { place: Uint8Array | Int32Array; data: Uint8Array | Int32Array }[] = [];
+    for (const [key, id] of Object.entries(graph.inputs)) {
+      const { spec } = graph.values[id];
+      const count = batch.rows * elementCount(spec);
+      const data = batch[INPUTS[key as keyof typeof INPUTS]];
+      invariant(data && data.length >= count, `${name} needs ${count} elements of ${key}, got ${data?.length ?? 'none'}`);
+      const offset = ARENA + (this.#parts.layout.plan.inputs.get(key)?.offset as number);
+      const place = spec.dtype === 'u8' ? new Uint8Array(this.#buffer, offset, count) : new Int32Array(this.#buffer, offset, count);
+      invariant(data.BYTES_PER_ELEMENT === BYTES_PER_ELEMENT[spec.dtype], `${key} has elements of ${data.BYTES_PER_ELEMENT} bytes`);
+      // An idle gang starts at once, so that the copy into its memory is the only one.
+      inputs.push({ place, data: this.#idle ? data.subarray(0, count) : data.slice(0, count) });
+      if (key === 'labels') this.#checkLabels(graph, data, count);
+    }
+    return this.#submit({
+      program,
+      signal,
+      prepare: () => {
+        before?.();
+        for (const { place, data } of inputs) place.set(data);
+        writeStep(this.#buffer, step);
+      },
+      finish: after,
+    });
+  }
+
+  /** A label that no class has would send the loss kernel to a wrong address. */
+  #checkLabels(graph: Graph, labels: ArrayLike<number>, count: number): void {
+    const classes = elementCount(graph.values[graph.outputs.logits].spec);
+    for (let i = 0; i < count; i++)
+      invariant(labels[i] >= 0 && labels[i] < classes, `row ${i} has label ${labels[i]} of ${classes} classes`);
+  }
+
+  #submit<T>({ finish, ...job }: Omit<Job, 'finish' | 'reject'> & { finish(): T }): Promise<T> {
+    const { signal } = job;
+    return new Promise<T>((resolve, reject) => {
+      const { failure } = this.#parts.gang;
+      if (failure) throw failure;
+      invariant(!this.#closed, 'the executable is closed');
+      if (signal?.aborted) throw abortError(signal);
+      const abort = () => this.#abort(queued);
+      const settle = () => signal?.removeEventListener('abort', abort);
+      const queued: Job = {
+        ...job,
+        finish() {
+          settle();
+          resolve(finish());
+        },
+        reject(error) {
+          settle();
+          reject(error);
+        },
+      };
+      signal?.addEventListener('abort', abort);
+      this.#queue.push(queued);
+      this.#pump();
+    });
+  }
+
+  /** A job that waits is taken out of the queue; one that runs is asked to stop, and rejects when it has. */
+  #abort(job: Job): void {
+    const at = this.#queue.indexOf(job);
+    if (at >= 0) {
+      this.#queue.splice(at, 1);
+      job.reject(abortError(job.signal));
+    } else if (job === this.#active) {
+      this.#parts.gang.abort();
+    }
+  }
+
+  /** Starts the next jobs, as long as there is nothing to wait for. */
+  #pump(): void {
+    while (!this.#active) {
+      const job = this.#queue.shift();
+      if (!job) return;
+      try {
+        job.prepare();
+        if (job.program) this.#start(job, job.program);
+        else job.finish();
+      } catch (error) {
+        job.reject(error);
+      }
+    }
+  }
+
+  #start(job: Job, program: Program): void {
+    this.#active = job;
+    this.#parts.gang.run(program).then(
+      (outcome) => {
+        this.#active = null;
+        if (outcome === 'done') job.finish();
+        else job.reject(abortError(job.signal));
+        this.#pump();
+      },
+      (error) => {
+        this.#active = null;
+        job.reject(this.#closed ? abortError() : error);
+        for (const waiting of this.#queue.splice(0)) waiting.reject(this.#closed ? abortError() : error);
+      },
+    );
+  }
+}

@@ -1,0 +1,154 @@
+// From compiled graphs to programs: where everything lies in the shared memory, and the flat lists of kernel calls.
+//
+// A program is a list of pairs of words, kernel index and address of the argument block, which the threads walk. It is laid
+// down once. `layOut` decides without touching memory, so that the size of an executable can be told beforehand.
+
+import { invariant } from '../../runtime/base/errors.ts';
+import { type Plan, planMemory } from '../../runtime/compile/plan.ts';
+import type { ModelGraphs } from '../../runtime/device.ts';
+import type { Graph, Node, Phase, ValueId } from '../../runtime/ir/graph.ts';
+import { lowerings } from '../lowering/index.ts';
+import type { Call, LoweringContext } from '../lowering/lowering.ts';
+import { ALIGNMENT, ARENA, align, SCRATCH_BYTES } from './abi.ts';
+import type { Program } from './gang.ts';
+
+/** Pages of WebAssembly memory. */
+export const PAGE_BYTES = 65536;
+
+/** Graphs after expansion and fusion, in a fixed order. */
+export type CompiledGraphs = Partial<Record<keyof ModelGraphs, Graph>>;
+
+/** What is run in one go: a program, the graph it comes from and its phases. A run stops only before the update phase. */
+const PROGRAMS = {
+  gradient: { graph: 'train', phases: ['forward', 'backward'] },
+  update: { graph: 'train', phases: ['update'] },
+  calibrate: { graph: 'calibrate', phases: ['forward', 'update'] },
+  evaluate: { graph: 'evaluate', phases: ['forward'] },
+  predict: { graph: 'predict', phases: ['forward'] },
+} as const satisfies Record<string, { graph: keyof ModelGraphs; phases: readonly Phase[] }>;
+
+export type ProgramName = keyof typeof PROGRAMS;
+
+/** A kernel call and the node it belongs to. */
+export interface PlacedCall extends Call {
+  readonly node: Node;
+}
+
+export interface ProgramText {
+  readonly name: ProgramName;
+  readonly calls: readonly PlacedCall[];
+  readonly commit: number;
+}
+
+export interface Layout {
+  readonly plan: Plan;
+  readonly programs: readonly ProgramText[];
+  /** Address of the threads' scratch areas. */
+  readonly threadScratch: number;
+  /** Address of the programs and their argument blocks. */
+  readonly text: number;
+  /** Bytes of the whole memory, in whole pages. */
+  readonly bytes: number;
+  /** Address of an output of a graph. */
+  output(graph: keyof ModelGraphs, name: string): number;
+}
+
+export function layOut(graphs: CompiledGraphs, capacity: number, threads: number): Layout {
+  const keys = Object.keys(graphs) as (keyof ModelGraphs)[];
+  const plan = planMemory(Object.values(graphs), capacity);
+  const address = (graph: keyof ModelGraphs, id: ValueId): number => {
+    const offset = plan.offset(keys.indexOf(graph), id);
+    invariant(offset !== undefined, `${graphs[graph]?.values[id].name} has no place in the plan`);
+    return ARENA + offset;
+  };
+
+  // Shared scratch lives during one node: all nodes use the same place, the largest need decides.
+  const sharedScratch = align(ARENA + plan.bytes);
+  let sharedScratchEnd = sharedScratch;
+  const lower = (key: keyof ModelGraphs, graph: Graph, node: Node): PlacedCall[] => {
+    if (node.op === 'reshape') return []; // a view
+    let next = sharedScratch;
+    const context: LoweringContext = {
+      capacity,
+      spec: (id) => graph.values[id].spec,
+      address: (id) => address(key, id),
+      scratch(bytes) {
+        const place = next;
+        next = align(next + bytes);
+        sharedScratchEnd = Math.max(sharedScratchEnd, next);
+        return place;
+      },
+    };
+    const lowering = (lowerings as Readonly<Record<string, (typeof lowerings)[keyof typeof lowerings]>>)[node.op];
+    invariant(lowering, `the wasm device cannot run ${node.op}`);
+    return lowering(node, context).map((call) => ({ ...call, node }));
+  };
+
+  const programs: ProgramText[] = [];
+  for (const [name, { graph: key, phases }] of Object.entries(PROGRAMS) as [ProgramName, (typeof PROGRAMS)[ProgramName]][]) {
+    const graph = graphs[key];
+    if (!graph) continue;
+    const calls = graph.nodes
+      .filter((node) => (phases as readonly Phase[]).includes(node.phase))
+      .flatMap((node) => lower(key, graph, node));
+    programs.push({ name, calls, commit: calls.filter(({ node }) => node.phase !== 'update').length });
+  }
+
+  const threadScratch = align(sharedScratchEnd);
+  const text = threadScratch + threads * SCRATCH_BYTES;
+  const end = programs.reduce((at, program) => at + textBytes(program), text);
+  return {
+    plan,
+    programs,
+    threadScratch,
+    text,
+    bytes: align(end, PAGE_BYTES),
+    output: (key, name) => address(key, (graphs[key] as Graph).outputs[name]),
+  };
+}
+
+const argumentBytes = (call: Call): number => align(call.args.length * 4);
+const textBytes = ({ calls }: ProgramText): number => align(calls.length * 8) + calls.reduce((sum, call) => sum + argumentBytes(call), 0);
+
+/** Lays the programs down in memory. `kernels` is the list whose indices they use. */
+export function writePrograms(layout: Layout, buffer: ArrayBufferLike, kernels: readonly string[]): Map<ProgramName, Program> {
+  const words = new Int32Array(buffer);
+  const floats = new Float32Array(buffer);
+  const index = new Map(kernels.map((name, i) => [name, i]));
+  const written = new Map<ProgramName, Program>();
+  let address = layout.text;
+  for (const program of layout.programs) {
+    const { name, calls, commit } = program;
+    let block = address + align(calls.length * 8, ALIGNMENT);
+    for (const [i, { kernel, args }] of calls.entries()) {
+      const kernelIndex = index.get(kernel);
+      invariant(kernelIndex !== undefined, `no kernel is called ${kernel}`);
+      words[address / 4 + 2 * i] = kernelIndex;
+      words[address / 4 + 2 * i + 1] = block; // wraps to a negative number above 2 GiB, as every address
+      for (const [k, word] of args.entries()) {
+        if (typeof word === 'number') words[block / 4 + k] = word;
+        else floats[block / 4 + k] = word.f32;
+      }
+      block += argumentBytes(calls[i]);
+    }
+    written.set(name, { address, calls: calls.length, commit, describe: (call) => describeCall(calls[call]) });
+    address += textBytes(program);
+  }
+  return written;
+}
+
+const describeCall = ({ kernel, node }: PlacedCall): string => `kernel ${kernel} of ${node.label ? `${node.label}/` : ''}${node.op}`;
+
+/** The programs as text, one line a kernel call. */
+export function printPrograms({ programs }: Layout): string {
+  const lines: string[] = [];
+  for (const { name, calls } of programs) {
+    lines.push(`program ${name}: ${calls.length} kernel calls`);
+    for (const [i, { kernel, args, node }] of calls.entries()) {
+      const words = args.map((word) => (typeof word === 'number' ? String(word) : `${word.f32}f`));
+      const shown = words.length > 16 ? [...words.slice(0, 16), `… ${words.length} in all`] : words;
+      lines.push(`  ${String(i).padStart(4)}  ${kernel}(${shown.join(', ')})  # ${node.phase} ${node.label}/${node.op}`);
+    }
+  }
+  return `${lines.join('\n')}\n`;
+}

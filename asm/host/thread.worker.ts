@@ -1,0 +1,75 @@
+// A thread of a gang: waits for a run, walks its program, meets the others at a barrier after every call, waits again.
+// It never returns to an event loop: the host ends it with terminate().
+
+import { parentPort, workerData } from 'node:worker_threads';
+import { STEP, TASKS } from './abi.ts';
+import { ABORT, ARRIVED, CALLS, COMMIT, COMPLETE, PHASE, PROGRAM, RUN, STOP, type ThreadData, type ThreadMessage } from './protocol.ts';
+
+type Kernel = (args: number) => void;
+
+const { memory, modules, kernels: names, threads, thread, scratch, spins } = workerData as ThreadData;
+const words = new Int32Array(memory.buffer);
+const tell = (message: ThreadMessage): void => parentPort?.postMessage(message);
+
+const exported = new Map<string, Kernel>();
+for (const module of modules) {
+  const { exports } = new WebAssembly.Instance(module, { env: { memory, step: STEP, tasks: TASKS, scratch } });
+  for (const [name, value] of Object.entries(exports)) if (typeof value === 'function') exported.set(name, value as Kernel);
+}
+const kernels = names.map((name) => exported.get(name) as Kernel);
+
+/**
+ * The barrier after a call. The last thread to arrive prepares the next call (task counter back to zero, stop or go on) and
+ * then changes PHASE, which publishes all of that; the others wait for PHASE to change. True: leave the run.
+ *
+ * STOP is written only here, between the arrival of the last thread and the release: a thread that is slow to wake up still
+ * reads the decision of its own barrier, because nobody can pass the next one without it.
+ */
+function meet(call: number, commit: number): boolean {
+  const phase = Atomics.load(words, PHASE);
+  if (Atomics.add(words, ARRIVED, 1) === threads - 1) {
+    Atomics.store(words, ARRIVED, 0);
+    Atomics.store(words, TASKS / 4, 0);
+    Atomics.store(words, COMPLETE, call + 1);
+    Atomics.store(words, STOP, call < commit ? Atomics.load(words, ABORT) : 0);
+    Atomics.add(words, PHASE, 1);
+    Atomics.notify(words, PHASE);
+  } else {
+    // Most waits are shorter than going to sleep and being woken: look for a while first.
+    let looks = spins;
+    while (looks > 0 && Atomics.load(words, PHASE) === phase) looks--;
+    while (Atomics.load(words, PHASE) === phase) Atomics.wait(words, PHASE, phase);
+  }
+  return Atomics.load(words, STOP) !== 0;
+}
+
+/** Walks the program of the current run: pairs of kernel index and address of arguments. True: stopped before its end. */
+function walk(): boolean {
+  const calls = Atomics.load(words, CALLS);
+  const commit = Atomics.load(words, COMMIT);
+  let at = Atomics.load(words, PROGRAM) >>> 2; // addresses above 2 GiB are negative as i32
+  let call = 0;
+  try {
+    for (; call < calls; call++, at += 2) {
+      kernels[words[at]](words[at + 1]);
+      if (meet(call, commit)) return true;
+    }
+  } catch (error) {
+    // A trap. The others wait at a barrier that will never be complete, until the host hears of it and ends the gang.
+    tell({ type: 'failed', call, message: error instanceof Error ? error.message : String(error) });
+    Atomics.wait(words, RUN, Atomics.load(words, RUN));
+  }
+  return false;
+}
+
+tell({ type: 'ready' });
+for (let run = 0; ; ) {
+  // The host writes the run's words, then changes RUN and notifies. The next run cannot start before this one has been
+  // reported, so RUN is never more than one ahead.
+  while (Atomics.load(words, RUN) === run) Atomics.wait(words, RUN, run);
+  run = (run + 1) | 0;
+  const stopped = walk();
+  // Thread 0 has passed the last barrier, so all calls are complete. Others may still be on their way out of it: they
+  // touch nothing any more but the words of the barrier and of RUN.
+  if (thread === 0) tell({ type: 'done', stopped });
+}
