@@ -155,7 +155,11 @@ function parametric(shared: ModelConfig, options: ModelOptions): [Architecture, 
 function named(name: keyof typeof NAMED, shared: ModelConfig, options: ModelOptions): [Architecture, ModelConfig] {
   for (const key of MIXER_KEYS) {
     if (options[key] === undefined) continue;
-    throw new HybridError('E_USAGE', `${name} has a ${key} of its own; ${options[key]} was given`, `Use the architecture convmixer to choose ${key}.`);
+    throw new HybridError(
+      'E_USAGE',
+      `${name} has a ${key} of its own; ${options[key]} was given`,
+      `Use the architecture convmixer to choose ${key}.`,
+    );
   }
   const { width = 1 } = options;
   if (!(width > 0 && width <= 16)) {

@@ -2,13 +2,11 @@
 // result (runtime/compile).
 
 import { invariant } from '../base/errors.ts';
+import { PURPOSE } from '../base/philox.ts';
 import { type Graph, GraphBuilder, type ValueId } from '../ir/graph.ts';
 import { ops } from '../ops/index.ts';
 import type { ActivationName, Layer } from './layers.ts';
 import type { Model } from './model.ts';
-
-/** Purpose of the k-th dropout layer's random numbers (ARCHITECTURE.md, "Random numbers"). */
-const DROPOUT_PURPOSE = 16;
 
 /**
  * Forward graph of `model`.
@@ -76,7 +74,7 @@ export function buildForward(model: Model, mode: 'train' | 'inference', { loss }
       case 'Flatten':
         return g.one('reshape', [x], { shape: layer.outputShape });
       case 'Dropout': {
-        const purpose = DROPOUT_PURPOSE + dropouts++;
+        const purpose = PURPOSE.dropout + dropouts++;
         if (samples === null || layer.rate === 0) return x;
         return g.one('dropout', [x, samples], { rate: layer.rate, purpose });
       }

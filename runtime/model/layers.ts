@@ -163,12 +163,7 @@ function variablesOf(config: LayerConfig, input: Shape, path: string): VariableI
     case 'Dense':
       return variables(['kernel', [c, config.units]], ['bias', [config.units]]);
     case 'BatchNormalization':
-      return variables(
-        ['gamma', [c]],
-        ['beta', [c]],
-        ['moving_mean', [c], 'statistic'],
-        ['moving_variance', [c], 'statistic'],
-      );
+      return variables(['gamma', [c]], ['beta', [c]], ['moving_mean', [c], 'statistic'], ['moving_variance', [c], 'statistic']);
     default:
       return [];
   }

@@ -1,0 +1,166 @@
+// What Keras' three callbacks of the script decide at the end of an epoch, as state machines without side effects: the
+// loop (fit.ts) saves, stops and sets the rate. It calls them in the script's order: BestKeeper, EarlyStopping,
+// ReduceLROnPlateau, all three also in the epoch that stops. Epochs count from 1.
+//
+// They differ in one number that shows: ReduceLROnPlateau wants an improvement of at least 1e-4, the other two of any
+// size. Its best can therefore lag behind theirs.
+
+import { HybridError } from '../base/errors.ts';
+
+/** State of a callback as it goes into a checkpoint: plain JSON. */
+export type CallbackState = Readonly<Record<string, number | null>>;
+
+/**
+ * The test "is this loss better than the best so far", in float32 as in Keras. A loss that is not finite is no
+ * improvement, not even in the first epoch. (Keras lets a first NaN become the best, after which nothing ever improves.)
+ */
+class Monitor {
+  best: number | null = null;
+  readonly #minDelta: number;
+
+  constructor(minDelta: number) {
+    this.#minDelta = minDelta;
+  }
+
+  /** Takes the loss of an epoch; true if it is the best by more than the least difference. */
+  improves(loss: number): boolean {
+    if (!Number.isFinite(loss)) return false;
+    if (this.best !== null && !(Math.fround(loss + this.#minDelta) < Math.fround(this.best))) return false;
+    this.best = loss;
+    return true;
+  }
+}
+
+/** Which epoch has the best weights: Keras' ModelCheckpoint with `save_best_only`. */
+export class BestKeeper {
+  /** Epoch of the best loss, 0 before there is one. */
+  epoch = 0;
+  readonly #monitor = new Monitor(0);
+  readonly #name: string;
+
+  /** `monitor` is the name of the loss in messages: `val_loss`, or `loss` where nothing is validated. */
+  constructor(monitor: string) {
+    this.#name = monitor;
+  }
+
+  /** Lowest loss so far. */
+  get best(): number | null {
+    return this.#monitor.best;
+  }
+
+  /** `path` is where the loop saves the weights if they are the best; null where it keeps them in memory. */
+  onEpochEnd(epoch: number, loss: number, path: string | null): { readonly improved: boolean; readonly message: string } {
+    const before = formatLoss(this.best);
+    const improved = this.#monitor.improves(loss);
+    if (!improved) {
+      const reason = Number.isFinite(loss) ? '' : ` (it is ${loss})`;
+      return { improved, message: `Epoch ${epoch}: ${this.#name} did not improve from ${before}${reason}` };
+    }
+    this.epoch = epoch;
+    const saving = path === null ? '' : `, saving model to ${path}`;
+    return { improved, message: `Epoch ${epoch}: ${this.#name} improved from ${before} to ${formatLoss(loss)}${saving}` };
+  }
+
+  state(): CallbackState {
+    return { best: this.best, epoch: this.epoch };
+  }
+
+  restore(state: unknown): void {
+    const { best, epoch } = readState('BestKeeper', state, ['best', 'epoch']);
+    this.#monitor.best = best;
+    this.epoch = epoch ?? 0;
+  }
+}
+
+/**
+ * Stops after `patience` epochs in a row without improvement, but never after the first epoch. The best weights are not
+ * restored: BestKeeper knows them.
+ */
+export class EarlyStopping {
+  readonly #monitor = new Monitor(0);
+  readonly #patience: number;
+  #wait = 0;
+
+  constructor({ patience }: { readonly patience: number }) {
+    this.#patience = patience;
+  }
+
+  onEpochEnd(epoch: number, loss: number): { readonly stop: boolean; readonly message: string | null } {
+    this.#wait = this.#monitor.improves(loss) ? 0 : this.#wait + 1;
+    // An improvement never stops, not even with patience 0.
+    const stop = this.#wait > 0 && this.#wait >= this.#patience && epoch > 1;
+    return { stop, message: stop ? `Epoch ${epoch}: early stopping` : null };
+  }
+
+  state(): CallbackState {
+    return { best: this.#monitor.best, wait: this.#wait };
+  }
+
+  restore(state: unknown): void {
+    const { best, wait } = readState('EarlyStopping', state, ['best', 'wait']);
+    this.#monitor.best = best;
+    this.#wait = wait ?? 0;
+  }
+}
+
+/**
+ * Multiplies the learning rate by `factor` after `patience` epochs without an improvement by more than 1e-4, down to
+ * `minLearningRate`. At the floor nothing happens and the count of epochs goes on growing, as in Keras.
+ */
+export class ReduceLROnPlateau {
+  readonly #monitor = new Monitor(1e-4);
+  readonly #patience: number;
+  readonly #factor: number;
+  readonly #minLearningRate: number;
+  #wait = 0;
+
+  constructor(options: { readonly patience: number; readonly factor: number; readonly minLearningRate: number }) {
+    this.#patience = options.patience;
+    this.#factor = options.factor;
+    this.#minLearningRate = options.minLearningRate;
+  }
+
+  /** Takes the rate of this epoch and returns that of the next. Rates are float32, as the variable of the optimizer is. */
+  onEpochEnd(epoch: number, loss: number, learningRate: number): { readonly learningRate: number; readonly message: string | null } {
+    const rate = Math.fround(learningRate);
+    if (this.#monitor.improves(loss)) {
+      this.#wait = 0;
+      return { learningRate: rate, message: null };
+    }
+    this.#wait++;
+    if (this.#wait < this.#patience || rate <= Math.fround(this.#minLearningRate)) return { learningRate: rate, message: null };
+    this.#wait = 0;
+    const reduced = Math.fround(Math.max(rate * this.#factor, this.#minLearningRate));
+    return { learningRate: reduced, message: `Epoch ${epoch}: ReduceLROnPlateau reducing learning rate to ${formatRate(reduced)}.` };
+  }
+
+  state(): CallbackState {
+    return { best: this.#monitor.best, wait: this.#wait };
+  }
+
+  restore(state: unknown): void {
+    const { best, wait } = readState('ReduceLROnPlateau', state, ['best', 'wait']);
+    this.#monitor.best = best;
+    this.#wait = wait ?? 0;
+  }
+}
+
+const formatLoss = (loss: number | null): string => loss?.toFixed(5) ?? 'None';
+
+/** A float32 rate without the digits that float32 does not have: 0.001, not 0.0010000000474974513. */
+const formatRate = (rate: number): string => `${Number(rate.toPrecision(7))}`;
+
+/** Checks what a checkpoint says about a callback. */
+function readState<Key extends string>(callback: string, state: unknown, keys: readonly Key[]): Record<Key, number | null> {
+  const record = (state ?? {}) as Record<Key, unknown>;
+  for (const key of keys) {
+    const value = record[key];
+    if (value === null || (typeof value === 'number' && Number.isFinite(value))) continue;
+    throw new HybridError(
+      'E_CHECKPOINT',
+      `the state of ${callback} in the checkpoint has ${key} = ${JSON.stringify(value)} instead of a number`,
+      'The checkpoint is damaged or of another version: resume from another one.',
+    );
+  }
+  return record as Record<Key, number | null>;
+}
