@@ -124,6 +124,50 @@ function forEachTap(geometry: ConvGeometry, rows: number, visit: (x: number, y: 
   }
 }
 
+/**
+ * y += xᵀ·w for one pixel: x [ci], w [ci, co], y [co] at their offsets. Takes four rows of w at a time, which halves the time
+ * of the golden tests at full width; `multiplyTransposed` likewise.
+ */
+function multiply(x: Float64Array, xAt: number, w: Float64Array, wAt: number, y: Float64Array, yAt: number, ci: number, co: number): void {
+  let i = 0;
+  for (; i + 3 < ci; i += 4) {
+    const [x0, x1, x2, x3] = [x[xAt + i], x[xAt + i + 1], x[xAt + i + 2], x[xAt + i + 3]];
+    const row = wAt + i * co;
+    for (let o = row; o < row + co; o++) y[yAt + o - row] += x0 * w[o] + x1 * w[o + co] + x2 * w[o + 2 * co] + x3 * w[o + 3 * co];
+  }
+  for (; i < ci; i++) for (let o = 0; o < co; o++) y[yAt + o] += x[xAt + i] * w[wAt + i * co + o];
+}
+
+/** x += w·y for one pixel, with the shapes of `multiply`. */
+function multiplyTransposed(
+  x: Float64Array,
+  xAt: number,
+  w: Float64Array,
+  wAt: number,
+  y: Float64Array,
+  yAt: number,
+  ci: number,
+  co: number,
+): void {
+  let i = 0;
+  for (; i + 3 < ci; i += 4) {
+    const row = wAt + i * co;
+    let [sum0, sum1, sum2, sum3] = [0, 0, 0, 0];
+    for (let o = row; o < row + co; o++) {
+      const value = y[yAt + o - row];
+      sum0 += value * w[o];
+      sum1 += value * w[o + co];
+      sum2 += value * w[o + 2 * co];
+      sum3 += value * w[o + 3 * co];
+    }
+    x[xAt + i] += sum0;
+    x[xAt + i + 1] += sum1;
+    x[xAt + i + 2] += sum2;
+    x[xAt + i + 3] += sum3;
+  }
+  for (; i < ci; i++) for (let o = 0; o < co; o++) x[xAt + i] += y[yAt + o] * w[wAt + i * co + o];
+}
+
 export const conv: OpDefinition = {
   infer(inputs, attrs) {
     const { stride, padding, epilogue, inputScale } = attrs as unknown as ConvAttrs;
@@ -150,13 +194,7 @@ export const conv: OpDefinition = {
     const x = convInput(io.inputs[0], inputScale);
     const w = io.inputs[1].data as Float64Array;
     const y = io.outputs[0].data as Float64Array;
-    forEachTap(geometry, io.step.rows, (xAt, yAt, wAt) => {
-      for (let i = 0; i < ci; i++) {
-        const value = x[xAt + i];
-        const row = wAt + i * co;
-        for (let o = 0; o < co; o++) y[yAt + o] += value * w[row + o];
-      }
-    });
+    forEachTap(geometry, io.step.rows, (xAt, yAt, wAt) => multiply(x, xAt, w, wAt, y, yAt, ci, co));
     applyEpilogue(io, epilogue);
   },
   cost(inputs, outputs, attrs, rows) {
@@ -183,14 +221,7 @@ export const convGradInput: OpDefinition = {
     const dy = io.inputs[0].data as Float64Array;
     const w = io.inputs[1].data as Float64Array;
     const dx = io.outputs[0].data as Float64Array;
-    forEachTap(geometry, io.step.rows, (xAt, yAt, wAt) => {
-      for (let i = 0; i < ci; i++) {
-        const row = wAt + i * co;
-        let sum = 0;
-        for (let o = 0; o < co; o++) sum += dy[yAt + o] * w[row + o];
-        dx[xAt + i] += sum;
-      }
-    });
+    forEachTap(geometry, io.step.rows, (xAt, yAt, wAt) => multiplyTransposed(dx, xAt, w, wAt, dy, yAt, ci, co));
   },
   cost(inputs, outputs, attrs, rows) {
     const { stride, padding, inputShape } = attrs as unknown as ConvGradInputAttrs;

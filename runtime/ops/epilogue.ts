@@ -61,10 +61,9 @@ export function applyEpilogue(io: ReferenceIO, epilogue: Epilogue = {}): void {
   if (epilogue.activation === 'relu') for (let i = 0; i < y.length; i++) y[i] = Math.max(y[i], 0);
   if (epilogue.stats) {
     const partials = io.outputs[names.indexOf('partials')].data;
-    const tile = samplesPerTile(pixelsOf(shape));
+    const tile = samplesPerTile(pixelsOf(shape)) * pixelsOf(shape) * channels;
     for (let i = 0; i < y.length; i++) {
-      const sample = Math.floor(i / (pixelsOf(shape) * channels));
-      const sum = Math.floor(sample / tile) * 2 * channels + (i % channels);
+      const sum = Math.floor(i / tile) * 2 * channels + (i % channels);
       partials[sum] += y[i];
       partials[sum + channels] += y[i] * y[i];
     }
