@@ -3,6 +3,7 @@
 import type { KernelOpName } from '../../runtime/ops/index.ts';
 import { batchnorm } from './batchnorm.ts';
 import { conv } from './conv.ts';
+import { depthwise } from './depthwise.ts';
 import { elementwise } from './elementwise.ts';
 import { loss } from './loss.ts';
 import type { Lowering } from './lowering.ts';
@@ -12,8 +13,9 @@ import { pool } from './pool.ts';
 export const lowerings = {
   ...elementwise,
   ...conv,
+  ...depthwise,
   ...batchnorm,
   ...pool,
   ...loss,
   ...optimizer,
-} satisfies Partial<Record<KernelOpName, Lowering>>;
+} satisfies Record<KernelOpName, Lowering>;
