@@ -19,7 +19,12 @@ import type { OpDefinition, ReferenceTensor, StepScalars } from './ir/op.ts';
 import { printNode } from './ir/print.ts';
 import { ops } from './ops/index.ts';
 
-export function openReferenceDevice(): Device & { compile(graphs: ModelGraphs, options: CompileOptions): Promise<ReferenceExecutable> } {
+/** A device whose executables show more than the contract asks. */
+interface ReferenceDevice extends Device {
+  compile(graphs: ModelGraphs, options: CompileOptions): Promise<ReferenceExecutable>;
+}
+
+export function openReferenceDevice(): ReferenceDevice {
   return {
     name: 'reference',
     description: 'reference loops in doubles, 1 thread',
