@@ -52,7 +52,8 @@ export function parseGolden(bytes: Uint8Array, name: string): GoldenFile {
     const length = shape.reduce((product, n) => product * n, 1) * array.BYTES_PER_ELEMENT;
     if (start + offset + length > bytes.length) fail(`ends after ${bytes.length} bytes, inside ${tensor}`);
     // A copy: the bytes of a file need not be aligned.
-    return [tensor, { shape, data: new array(bytes.slice(start + offset, start + offset + length).buffer) }];
+    const first = bytes.byteOffset + start + offset;
+    return [tensor, { shape, data: new array(bytes.buffer.slice(first, first + length) as ArrayBuffer) }];
   };
   return { versions, metadata, tensors: new Map(tensors.map(read)) };
 }
@@ -74,9 +75,8 @@ export function worstDifference(actual: ArrayLike<number>, golden: ArrayLike<num
   let difference = 0;
   let largest = 0;
   for (let i = 0; i < golden.length; i++) {
-    const d = Math.abs(actual[i] - golden[i]);
-    // Also where it is NaN.
-    if (!(d <= difference)) difference = d;
+    // Math.max passes NaN on: a NaN anywhere is a difference of NaN, which no tolerance allows.
+    difference = Math.max(difference, Math.abs(actual[i] - golden[i]));
     largest = Math.max(largest, Math.abs(golden[i]));
   }
   return difference === 0 ? 0 : difference / largest;
@@ -107,11 +107,20 @@ export class GoldenComparison {
     this.#rows.push({ name, worst: worstDifference(actual, golden.data), tolerance });
   }
 
+  /** One element of a tensor that has a tolerance for each. */
+  checkElement(name: string, index: number, actual: number, tolerance: number): void {
+    const golden = this.file.tensors.get(name);
+    if (!golden) throw new Error(`the golden file has no tensor ${name}`);
+    this.#open.delete(name);
+    this.#rows.push({ name: `${name}[${index}]`, worst: worstDifference([actual], [golden.data[index]]), tolerance });
+  }
+
   finish(): void {
     if (this.#open.size) throw new Error(`never compared: ${[...this.#open].join(', ')}`);
     const bad = this.#rows.filter(({ worst, tolerance }) => !(worst <= tolerance));
     if (!bad.length) return;
-    const excess = (row: { worst: number; tolerance: number }) => (Number.isNaN(row.worst) ? Number.POSITIVE_INFINITY : row.worst / row.tolerance);
+    const excess = (row: { worst: number; tolerance: number }) =>
+      Number.isNaN(row.worst) ? Number.POSITIVE_INFINITY : row.worst / row.tolerance;
     const table = [...this.#rows]
       .sort((a, b) => excess(b) - excess(a))
       .map(({ name, worst, tolerance }) => `  ${worst.toExponential(2)} (allowed ${tolerance.toExponential(0)})  ${name}`);

@@ -1,0 +1,173 @@
+// Repeats on a device what make_golden.py did with a model in Keras, three training steps, and compares every tensor.
+
+import type { Batch, Device, Executable, ModelGraphs } from '../../runtime/device.ts';
+import type { Graph, ValueId } from '../../runtime/ir/graph.ts';
+import { GraphBuilder } from '../../runtime/ir/graph.ts';
+import { buildForward } from '../../runtime/model/build-graph.ts';
+import type { Model } from '../../runtime/model/model.ts';
+import { ops } from '../../runtime/ops/index.ts';
+import { ReferenceExecutable } from '../../runtime/reference.ts';
+import { trainingGraphs } from '../../runtime/train/graphs.ts';
+import type { GoldenComparison } from './golden.ts';
+
+/** Largest differences allowed, in units of the largest element of the tensor. */
+export interface GoldenTolerances {
+  /** What a forward pass gives: outputs of layers, logits and loss before training, batch statistics. */
+  readonly forward: number;
+  readonly gradients: number;
+  /** Losses of the three steps: the later ones follow updates that Adam makes of gradients near zero. */
+  readonly losses: readonly [number, number, number];
+  /** Weights and moments after the steps. */
+  readonly weights: number;
+  readonly moments: number;
+  /** Moving statistics, logits and loss after the steps. */
+  readonly after: number;
+}
+
+export interface GoldenStepsOptions {
+  readonly model: Model;
+  readonly state: Iterable<readonly [name: string, data: ArrayLike<number>]>;
+  readonly images: Uint8Array;
+  readonly labels: Int32Array;
+  readonly withoutRules: readonly string[];
+  readonly tolerances: GoldenTolerances;
+  /** Prefix of the tensors in the golden file. */
+  readonly section: 'reduced' | 'full';
+  /** What the file stores of large tensors. */
+  readonly stored: (data: ArrayLike<number>) => ArrayLike<number>;
+}
+
+export interface GoldenStepsResult {
+  readonly before: { readonly loss: number; readonly logits: ArrayLike<number> };
+  readonly losses: readonly number[];
+  readonly after: { readonly loss: number; readonly logits: ArrayLike<number> };
+  /** State after the steps, by name. */
+  readonly state: ReadonlyMap<string, ArrayLike<number>>;
+}
+
+const BATCHES = [4, 4, 2];
+const HYPERPARAMETERS = { learningRate: 2e-3, weightDecay: 1e-4, bnMomentum: 0.99 };
+
+/** Three AdamW steps, all of it compared except for the outputs of the layers: for those see `layerOutputs`. */
+export async function goldenSteps(device: Device, golden: GoldenComparison, options: GoldenStepsOptions): Promise<GoldenStepsResult> {
+  const { model, images, labels, section, stored, tolerances } = options;
+  const graphs = trainingGraphs(model);
+  const executable = await device.compile(graphs, { capacity: labels.length, seed: 0n, withoutRules: options.withoutRules });
+  try {
+    for (const [name, data] of options.state) await executable.write(name, data);
+    const check = (name: string, data: ArrayLike<number>, tolerance: number) => golden.check(`${section}/${name}`, data, tolerance);
+    const evaluate = async (when: 'before' | 'after', tolerance: number) => {
+      const { loss } = await executable.evaluate({ rows: labels.length, images, labels });
+      const logits = await logitsOf(executable, graphs, 'evaluate', { rows: labels.length, images, labels });
+      check(`${when}/logits`, logits, tolerance);
+      check(`${when}/loss`, [loss], tolerance);
+      return { loss, logits };
+    };
+
+    const before = await evaluate('before', tolerances.forward);
+    const losses: number[] = [];
+    let start = 0;
+    for (const [step, rows] of BATCHES.entries()) {
+      const batch = batchAt(model, images, labels, start, rows);
+      losses.push((await executable.gradient(batch)).loss);
+      if (step === 0) {
+        check('step/loss', [losses[0]], tolerances.losses[0]);
+        for (const { name, kind } of model.variables) {
+          if (kind !== 'parameter') continue;
+          check(`step/gradients/${name}`, stored(await readExactly(executable, `gradients/${name}`)), tolerances.gradients);
+        }
+      }
+      await executable.update(HYPERPARAMETERS);
+      if (step === 0) {
+        for (const { name, kind } of model.variables) {
+          if (kind === 'statistic') check(`step/statistics/${name}`, stored(await readExactly(executable, name)), tolerances.forward);
+        }
+      }
+      start += rows;
+    }
+    for (const [step, loss] of losses.entries()) golden.checkElement(`${section}/losses`, step, loss, tolerances.losses[step]);
+    const state = new Map<string, ArrayLike<number>>();
+    for (const { name, kind } of executable.state) {
+      const data = (await readExactly(executable, name)).slice();
+      state.set(name, data);
+      if (kind === 'counter') continue;
+      const tolerance = kind === 'parameter' ? tolerances.weights : kind === 'statistic' ? tolerances.after : tolerances.moments;
+      check(`after/${name}`, stored(data), tolerance);
+    }
+    return { before, losses, after: await evaluate('after', tolerances.after), state };
+  } finally {
+    await executable.close();
+  }
+}
+
+const batchAt = ({ input }: Model, images: Uint8Array, labels: Int32Array, start: number, rows: number): Batch => {
+  const bytes = input[0] * input[1] * input[2];
+  return { rows, images: images.subarray(start * bytes, (start + rows) * bytes), labels: labels.subarray(start, start + rows) };
+};
+
+/** A state tensor or gradient in the precision in which the device keeps it: doubles on the reference. */
+export async function readExactly(executable: Executable, name: string): Promise<Float32Array | Float64Array | Int32Array | Uint8Array> {
+  return executable instanceof ReferenceExecutable ? executable.exact(name) : executable.read(name);
+}
+
+/** Logits of an inference run in the precision of the device. */
+export async function logitsOf(
+  executable: Executable,
+  graphs: ModelGraphs,
+  program: 'evaluate' | 'predict',
+  batch: Batch,
+): Promise<ArrayLike<number>> {
+  const logits = program === 'evaluate' ? (await executable.evaluate(batch)).logits : await executable.predict(batch);
+  if (!(executable instanceof ReferenceExecutable)) return logits;
+  const graph = graphs[program];
+  return executable.values().get(graph.values[graph.outputs.logits].name)?.data ?? logits;
+}
+
+/**
+ * Output of every layer but the input in training mode, by Keras' path. No device gives away what is between image and logits, so
+ * for each layer a graph is compiled that ends there and calls the result logits.
+ */
+export async function* layerOutputs(
+  device: Device,
+  model: Model,
+  state: readonly (readonly [name: string, data: ArrayLike<number>])[],
+  batch: Batch,
+  withoutRules: readonly string[],
+): AsyncGenerator<{ path: string; data: ArrayLike<number> }> {
+  const forward = buildForward(model, 'train', { loss: false });
+  const results = layerResults(model, forward);
+  for (const { index, path } of model.layers) {
+    if (index === 0) continue;
+    const predict = endingAt(forward, results[index]);
+    const graphs: ModelGraphs = { train: predict, evaluate: predict, predict };
+    const executable = await device.compile(graphs, { capacity: batch.rows, seed: 0n, withoutRules, programs: ['predict'] });
+    try {
+      const known = new Set(executable.state.map(({ name }) => name));
+      for (const [name, data] of state) if (known.has(name)) await executable.write(name, data);
+      yield { path, data: await logitsOf(executable, graphs, 'predict', batch) };
+    } finally {
+      await executable.close();
+    }
+  }
+}
+
+/** The value that each layer computes: that of its last node, or its input where it has none (dropout at rate 0). */
+function layerResults(model: Model, graph: Graph): ValueId[] {
+  const last = new Map(graph.nodes.map((node) => [node.label, node.outputs[0]]));
+  const results: ValueId[] = [];
+  for (const { path, inputs } of model.layers) results.push(last.get(path) ?? results[inputs[0]]);
+  return results;
+}
+
+/** The nodes that `result` needs, followed by a view of it as logits. */
+function endingAt(forward: Graph, result: ValueId): Graph {
+  const needed = new Set([result]);
+  const nodes = [...forward.nodes]
+    .reverse()
+    .filter((node) => node.outputs.some((id) => needed.has(id)) && node.inputs.every((id) => needed.add(id)))
+    .reverse();
+  const g = GraphBuilder.from({ ...forward, nodes, outputs: {} }, ops);
+  const { shape } = g.spec(result);
+  g.output('logits', g.one('reshape', [result], { shape: [shape.reduce((product, n) => product * n, 1)] }));
+  return g.finish();
+}
