@@ -24,7 +24,8 @@ export async function openSettingsData(settings: Settings, io: CliIo, progress: 
   const { data, dataUrl } = settings;
   const isName = DATA_NAMES.some((name) => name === data);
   try {
-    return await openData(isName ? data : resolve(io.cwd, data), {
+    // A path stays as it was given where that means the same: messages then speak the user's words.
+    return await openData(isName || io.cwd === process.cwd() ? data : resolve(io.cwd, data), {
       files: io.files,
       url: dataUrl,
       localDir: resolve(io.cwd, 'data'),

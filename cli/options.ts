@@ -119,7 +119,7 @@ export const OPTIONS = {
   },
   shuffle: {
     expected: 'true or false',
-    parse: (value: string) => ({ true: true, false: false })[value],
+    parse: (value: string) => (value === 'true' ? true : value === 'false' ? false : undefined),
     group: 'Data',
     otherwise: 'true',
     example: 'false',

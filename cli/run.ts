@@ -45,8 +45,7 @@ function describe(io: CliIo, setStatus: (status: number) => void): Command {
     .exitOverride()
     .configureOutput({
       writeOut: (text) => void io.stdout.write(text),
-      writeErr: (text) => void io.stderr.write(text),
-      outputError: () => {}, // reportError says it
+      writeErr: () => {}, // errors, and the help after them: reportError says it in its own form
       getOutHelpWidth: () => io.stdout.columns ?? 100,
       getErrHelpWidth: () => io.stderr.columns ?? 100,
       getOutHasColors: () => false,

@@ -1,0 +1,256 @@
+import { mkdirSync, readdirSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import fc from 'fast-check';
+import { describe, expect, test } from 'vitest';
+import { KEYS, spelling } from '../../cli/options.ts';
+import { EXIT_STATUS, nodeFiles } from '../../runtime/index.ts';
+import { writeSafetensors } from '../../runtime/train/safetensors.ts';
+import { cli } from '../support/cli.ts';
+import { tempFolder } from '../support/temp-folder.ts';
+
+const RECORD = 3073;
+
+/** One clear sentence with the remedy, and nothing else. */
+async function expectError(argv: readonly string[], status: number, message: RegExp, remedy: RegExp, cwd = tempFolder()) {
+  const before = filesIn(cwd);
+  const result = await cli(argv, { cwd });
+  expect(result.stderr).toMatch(/^error\[E_[A-Z]+\]: .+\nhelp: .+\n$/);
+  const [error, help] = result.stderr.split('\n');
+  expect(error).toMatch(message);
+  expect(help).toMatch(remedy);
+  expect(result.status).toBe(status);
+  expect(result.stdout).toBe('');
+  expect(result.stderr).not.toContain('\n    at ');
+  expect(result.stderr).not.toContain('\x1b');
+  expect(filesIn(cwd)).toEqual(before);
+}
+
+const filesIn = (folder: string) =>
+  readdirSync(folder, { recursive: true, withFileTypes: true })
+    .filter((entry) => entry.isFile())
+    .map(({ parentPath, name }) => join(parentPath, name));
+
+describe('help and version', () => {
+  test('the version is that of the package', async () => {
+    expect(await cli(['--version'])).toMatchObject({ status: 0, stdout: '0.1.0\n', stderr: '' });
+  });
+
+  test('the help names every command and the exit statuses', async () => {
+    const { status, stdout, stderr } = await cli(['--help']);
+    expect(status).toBe(0);
+    expect(stderr).toBe('');
+    for (const command of ['train', 'eval', 'summary', 'inspect', 'bench']) expect(stdout).toMatch(new RegExp(`^  ${command} `, 'm'));
+    for (const code of Object.values(EXIT_STATUS)) expect(stdout).toMatch(new RegExp(`\\b${code}\\b`));
+  });
+
+  test('the help of train has every option with its default, in groups', async () => {
+    const { stdout } = await cli(['train', '--help']);
+    for (const key of KEYS) expect(stdout).toMatch(new RegExp(`--(no-)?${spelling(key)}\\b`));
+    for (const flag of ['-c, --config', '--dry-run', '--json', '--quiet']) expect(stdout).toContain(flag);
+    for (const group of ['Model:', 'Data:', 'Training:', 'Machine:', 'Output:']) expect(stdout).toContain(`\n${group}\n`);
+    expect(stdout).toContain('(default: crop,flip)');
+    expect(stdout).toContain('Examples:');
+    expect(stdout).not.toContain('\x1b');
+  });
+
+  test.each(['eval', 'summary', 'inspect', 'bench'])('%s has a help', async (command) => {
+    const { status, stdout } = await cli([command, '--help']);
+    expect(status).toBe(0);
+    expect(stdout).toContain(`Usage: hybrid ${command}`);
+  });
+});
+
+describe('usage errors', () => {
+  test.each([
+    [[], /name of a command is missing/, /hybrid --help/],
+    [['trian'], /unknown command 'trian'/, /train/],
+    [['bench'], /bench needs the name/, /hybrid bench train --help/],
+    [['bench', 'tarin'], /unknown command 'tarin'/, /train/],
+    [['train', '--lrr', '1'], /unknown option '--lrr'/, /--lr/],
+    [['train', '--weight_decay', '1'], /unknown option '--weight_decay'/, /--weight-decay/],
+    [['train', '--frobnicate'], /unknown option '--frobnicate'/, /hybrid train --help/],
+    [['train', '--lr'], /'--lr <X>' argument missing/, /hybrid train --help/],
+    [['train', '--lr', 'abc'], /--lr is "abc", but must be a number above 0/, /such as 0.002/],
+    [['train', '--epochs', '-1'], /--epochs is "-1"/, /whole number from 1/],
+    [['train', '--arch', 'convmixer-2stag'], /no architecture "convmixer-2stag"; did you mean convmixer-2stage/, /convmixer-256-8/],
+    [['train', '--arch', 'resnet', '--data', 'synthetic'], /no architecture "resnet"/, /Choose one of/],
+    [['train', '--dim', '8', '--data', 'synthetic'], /convmixer-2stage has a dim of its own/, /convmixer/],
+    [['train', 'now'], /too many arguments/, /hybrid train --help/],
+    [['train', '-c', 'none.yaml'], /none.yaml does not exist/, /YAML or JSON/],
+    [['train', '--data', 'synthetic', '--name', '../x'], /"..\/x" cannot be the name/, /without slashes/],
+    [['summary'], /missing required argument 'ARCH'/, /hybrid summary --help/],
+    [['summary', 'convmixer-257-8'], /did you mean convmixer-256-8/, /Choose one of/],
+    [['inspect', 'convmixer', '--stage', 'plann'], /--stage is "plann"; did you mean plan/, /graph, fused, plan, program/],
+    [['inspect', 'convmixer', '--program', 'all'], /--program is "all"/, /train, calibrate/],
+    [['bench', 'train', '--steps', '0'], /--steps is "0"/, /whole number/],
+  ] as const)('%j', async (argv, message, remedy) => {
+    await expectError(argv, 2, message, remedy);
+  });
+
+  test('with --json there is an error event on stdout as well', async () => {
+    const { status, stdout, stderr } = await cli(['train', '--json', '--lr', 'abc']);
+    expect(status).toBe(2);
+    expect(stderr).toMatch(/^error\[E_USAGE\]/);
+    expect(JSON.parse(stdout)).toMatchObject({ type: 'error', code: 'E_USAGE', status: 2, remedy: expect.stringContaining('0.002') });
+  });
+
+  test('a stack is shown on request only', async () => {
+    expect((await cli(['train', '--lr', 'abc'], { env: { HYBRID_DEBUG: '1' } })).stderr).toMatch(/\n\s+at /);
+  });
+});
+
+describe('data errors', () => {
+  test('a folder that is not there', async () => {
+    await expectError(['train', '--data', 'nowhere'], 4, /nowhere/, /./);
+  });
+
+  test('a mistyped name of a set', async () => {
+    const { status, stderr } = await cli(['train', '--data', 'cifar-10'], { cwd: process.cwd() });
+    expect(status).toBe(4);
+    expect(stderr).toMatch(/^error\[E_DATA\]: there is no folder cifar-10\nhelp: Did you mean --data cifar10\?\n$/);
+  });
+
+  test('a folder that cannot be read', async () => {
+    const refuse = async () => {
+      throw Object.assign(new Error('EACCES: permission denied'), { code: 'EACCES' });
+    };
+    const { status, stderr } = await cli(['train', '--data', 'locked'], { files: { ...nodeFiles, stat: refuse, readdir: refuse } });
+    expect(status).toBe(4);
+    expect(stderr).toMatch(/^error\[E_DATA\]: .*locked.*permission.*\nhelp: .+\n$/);
+  });
+
+  test('a file cut short', async () => {
+    const cwd = tempFolder();
+    mkdirSync(join(cwd, 'd'));
+    writeFileSync(join(cwd, 'd', 'data_batch_1.bin'), new Uint8Array(2 * RECORD - 1));
+    await expectError(['train', '--data', 'd'], 4, /data_batch_1\.bin.*6,?145/, /./, cwd);
+  });
+
+  test('a label above 9', async () => {
+    const cwd = tempFolder();
+    mkdirSync(join(cwd, 'd'));
+    const bytes = new Uint8Array(3 * RECORD);
+    bytes[RECORD] = 10;
+    writeFileSync(join(cwd, 'd', 'data_batch_1.bin'), bytes);
+    await expectError(['train', '--data', 'd'], 4, /data_batch_1\.bin.*10/, /./, cwd);
+  });
+});
+
+describe('weight errors', () => {
+  test('nothing there', async () => {
+    await expectError(['eval', 'missing'], 5, /there is no .*missing/, /run folder or a safetensors/);
+  });
+
+  test('a folder that is no run', async () => {
+    const cwd = tempFolder();
+    mkdirSync(join(cwd, 'r'));
+    await expectError(['eval', 'r'], 5, /not a run folder/, /hybrid train/, cwd);
+  });
+
+  test('a run before its first checkpoint', async () => {
+    const cwd = tempFolder();
+    mkdirSync(join(cwd, 'r'));
+    writeFileSync(join(cwd, 'r', 'config.json'), '{}');
+    await expectError(['eval', 'r'], 5, /has no checkpoint yet/, /epoch/, cwd);
+  });
+
+  test('a pickle', async () => {
+    const cwd = tempFolder();
+    writeFileSync(join(cwd, 'model.pt'), 'PK\x03\x04 and so on, a zip archive with a pickle in it');
+    await expectError(['eval', 'model.pt'], 5, /not a valid safetensors file/, /safetensors/, cwd);
+  });
+
+  test('a file that does not say what it is for', async () => {
+    const cwd = tempFolder();
+    writeFileSync(join(cwd, 'w.safetensors'), writeSafetensors(new Map()));
+    await expectError(['eval', 'w.safetensors'], 2, /does not say which architecture/, /--arch/, cwd);
+  });
+
+  test('initial weights of another model', async () => {
+    const cwd = tempFolder();
+    const tensors = new Map([['layers/dense/vars/0', { shape: [2], data: new Float32Array(2) }]]);
+    writeFileSync(join(cwd, 'w.safetensors'), writeSafetensors(tensors));
+    const argv = [
+      'train',
+      '--data',
+      'synthetic',
+      '--init',
+      'w.safetensors',
+      '--arch',
+      'convmixer',
+      '--dim',
+      '8',
+      '--depth',
+      '1',
+      '--device',
+      'reference',
+      '--quiet',
+    ];
+    await expectError(argv, 5, /convmixer needs layers\//, /same architecture/, cwd);
+  });
+});
+
+describe('summary and inspect', () => {
+  test('summary is the table of the documentation', async () => {
+    const { status, stdout } = await cli(['summary', 'convmixer-256-8']);
+    expect(status).toBe(0);
+    expect(stdout).toContain('Trainable params: 594,186');
+    const json = JSON.parse((await cli(['summary', 'convmixer-256-8', '--json'])).stdout);
+    expect(json.trainable.count).toBe(594_186);
+  });
+
+  test('summary takes the measures of convmixer', async () => {
+    const json = JSON.parse((await cli(['summary', 'convmixer', '--dim', '16', '--depth', '2', '--json'])).stdout);
+    expect(json.layers.filter(({ type }: { type: string }) => type === 'DepthwiseConv2D')).toHaveLength(2);
+  });
+
+  test.each(['graph', 'fused', 'plan'])('inspect prints the stage %s', async (stage) => {
+    const { status, stdout, stderr } = await cli(['inspect', 'convmixer', '--dim', '8', '--depth', '1', '--stage', stage]);
+    expect(stderr).toBe('');
+    expect(status).toBe(0);
+    expect(stdout).toContain('conv');
+  });
+});
+
+test('any arguments end with a documented status and no stack', async () => {
+  const documented = new Set([0, ...Object.values(EXIT_STATUS)]);
+  const word = fc.oneof(
+    fc.constantFrom(
+      'train',
+      'eval',
+      'summary',
+      'inspect',
+      'bench',
+      'convmixer',
+      '--json',
+      '--help',
+      '--lr',
+      '--epochs',
+      '-c',
+      '--stage',
+      '--',
+      '-',
+    ),
+    fc.string({ maxLength: 12 }),
+    fc.constantFrom('abc', '-1', '1e309', '__proto__', '--__proto__', '--constructor=1', '\0', '--lr=', '-cx', '🦊'),
+  );
+  // Never a network, never a long run: data and architecture come last and cannot be valid together.
+  const command = fc.array(word, { maxLength: 6 }).map((words) => [...words, '--data', 'nowhere']);
+  const cwd = tempFolder();
+  await fc.assert(
+    fc.asyncProperty(
+      fc.oneof(
+        command,
+        fc.array(word, { maxLength: 6 }).filter((words) => !words.includes('train') && !words.includes('bench')),
+      ),
+      async (argv) => {
+        const { status, stderr } = await cli(argv, { cwd });
+        expect(documented).toContain(status);
+        expect(status).not.toBe(1);
+        expect(stderr).not.toMatch(/\n\s+at \S+ \(/);
+        if (status !== 0) expect(stderr).toMatch(/^error\[E_[A-Z]+\]: /);
+      },
+    ),
+    { numRuns: 300 },
+  );
+});

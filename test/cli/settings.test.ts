@@ -1,0 +1,227 @@
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import fc from 'fast-check';
+import { describe, expect, test } from 'vitest';
+import { readConfigFile } from '../../cli/config-file.ts';
+import type { CliIo } from '../../cli/io.ts';
+import { KEYS, type Key, OPTIONS, spelling } from '../../cli/options.ts';
+import { resolveSettings, toConfig } from '../../cli/settings.ts';
+import { ARCHITECTURES, DEVICES, HybridError, presetFor, SCHEDULES } from '../../runtime/index.ts';
+import { tempFolder } from '../support/temp-folder.ts';
+
+const flags = (values: Partial<Record<Key, string>> = {}) => new Map(Object.entries(values)) as Map<Key, string>;
+const file = (values: Record<string, unknown>) => ({ path: 'c.yaml', values: new Map<unknown, unknown>(Object.entries(values)) });
+
+function refusal(run: () => unknown): HybridError {
+  try {
+    run();
+  } catch (error) {
+    expect(error).toBeInstanceOf(HybridError);
+    expect((error as HybridError).code).toBe('E_USAGE');
+    expect((error as HybridError).remedy).not.toBe('');
+    return error as HybridError;
+  }
+  throw new Error('nothing was refused');
+}
+
+async function read(text: string | Uint8Array, name = 'c.yaml') {
+  const cwd = tempFolder();
+  writeFileSync(join(cwd, name), text);
+  return readConfigFile(name, { cwd } as CliIo);
+}
+
+describe('precedence', () => {
+  test('flag, then file, then preset, then default', () => {
+    const preset = presetFor('convmixer-2stage');
+    expect(resolveSettings(flags())).toMatchObject({
+      arch: 'convmixer-2stage',
+      data: 'auto',
+      augment: 'crop,flip',
+      epochs: preset.epochs,
+      lr: preset.learningRate,
+      patience: 3,
+      seed: 0n,
+      shuffle: true,
+    });
+    expect(resolveSettings(flags(), file({ epochs: 5, lr: 0.5 }))).toMatchObject({ epochs: 5, lr: 0.5, batch: preset.batch });
+    expect(resolveSettings(flags({ lr: '0.25' }), file({ epochs: 5, lr: 0.5 }))).toMatchObject({ epochs: 5, lr: 0.25 });
+  });
+
+  test('the preset is that of the architecture that wins', () => {
+    expect(resolveSettings(flags(), file({ arch: 'conv-pooling' })).patience).toBe(4);
+    expect(resolveSettings(flags({ arch: 'convmixer-2stage' }), file({ arch: 'conv-pooling' })).patience).toBe(3);
+  });
+
+  test('what is not given stays absent where there is no default', () => {
+    const settings = resolveSettings(flags());
+    for (const key of ['limit', 'threads', 'init', 'name', 'dim'] as const) expect(settings[key]).toBeUndefined();
+  });
+});
+
+describe('values', () => {
+  const bad: Partial<Record<Key, readonly string[]>> = {
+    lr: ['abc', '', 'NaN', '-1', '0', '1e309', '1e39', 'Infinity', '0x10', '1,5', ' 1', '1e-400'],
+    weightDecay: ['-0.1', 'NaN', '1e309'],
+    epochs: ['0', '-1', '1.5', '1e3', '99999999999', 'ten', '٣'],
+    batch: ['0', '12.0', ''],
+    limit: ['0', '-5'],
+    valFraction: ['1', '-0.1', 'half'],
+    dropout: ['1', '1.5', 'nan'],
+    bnMomentum: ['1', '-1'],
+    seed: ['-1', '1.5', '18446744073709551616', 'x'],
+    augment: ['', 'flop', 'flip,flip', 'none,flip', 'crop;flip'],
+    schedule: ['Cosine', 'linear', 'constructor'],
+    shuffle: ['yes', '__proto__', 'toString'],
+    device: ['gpu'],
+    threads: ['0', '2000'],
+    out: ['', 'a\0b'],
+    patience: ['-1'],
+  };
+  for (const [key, values] of Object.entries(bad) as [Key, readonly string[]][]) {
+    test.each(values)(`--${spelling(key)} %j is refused by name`, (value) => {
+      expect(refusal(() => resolveSettings(flags({ [key]: value }))).message).toContain(`--${spelling(key)} is ${JSON.stringify(value)}`);
+    });
+  }
+
+  test('the example that each option gives is accepted', () => {
+    for (const key of KEYS) expect(OPTIONS[key].parse(OPTIONS[key].example), key).toBeDefined();
+  });
+
+  test.each([
+    ['lr', '1e-3', 0.001],
+    ['lr', '.5', 0.5],
+    ['lr', '+2.', 2],
+    ['augment', 'flip,crop', 'crop,flip'],
+    ['augment', 'none', 'none'],
+    ['seed', '18446744073709551615', 18446744073709551615n],
+    ['valFraction', '0', 0],
+    ['shuffle', 'false', false],
+    ['patience', '0', 0],
+  ] as const)('--%s %s is %s', (key, value, expected) => {
+    expect(resolveSettings(flags({ [key]: value }))[key]).toBe(expected);
+  });
+
+  test('all mistakes are told at once, a line each', () => {
+    const { message } = refusal(() => resolveSettings(flags({ epochs: '0' }), file({ lr: 'abc', bacth: 3 })));
+    expect(message.split('\n')).toEqual([
+      'lr in c.yaml is "abc", but must be a number above 0',
+      'c.yaml has an unknown key "bacth"; did you mean batch?',
+      expect.stringContaining('--epochs is "0"'),
+    ]);
+  });
+
+  test('an unknown architecture is answered with the nearest one', () => {
+    expect(refusal(() => resolveSettings(flags({ arch: 'convmixer-2stge' }))).message).toContain('did you mean convmixer-2stage?');
+  });
+});
+
+test('the table agrees with the library about names', () => {
+  for (const name of ARCHITECTURES) expect(OPTIONS.arch.help).toContain(name);
+  expect(OPTIONS.device.placeholder.split('|')).toEqual([...DEVICES]);
+  expect(OPTIONS.schedule.placeholder.split('|')).toEqual([...SCHEDULES]);
+});
+
+test('a resolved configuration comes back through a file', async () => {
+  const given = flags({
+    arch: 'convmixer',
+    dim: '8',
+    seed: '18446744073709551615',
+    shuffle: 'false',
+    augment: 'flip',
+    name: 'a b',
+    limit: '7',
+    lr: '1e-7',
+  });
+  const settings = resolveSettings(given);
+  const config = await read(JSON.stringify(toConfig(settings), null, 2), 'config.json');
+  expect(resolveSettings(flags(), config)).toEqual(settings);
+  expect(toConfig(settings)).toMatchObject({ seed: '18446744073709551615', 'weight-decay': 0.0001 });
+  expect(toConfig(resolveSettings(flags({ seed: '5' }))).seed).toBe(5);
+});
+
+describe('the configuration file', () => {
+  test('is YAML or JSON, with tabs, comments or a byte order mark', async () => {
+    for (const text of [
+      'lr: 0.5\n# note\nepochs: 3\n',
+      '{"lr": 0.5, "epochs": 3}',
+      '\uFEFFlr: 0.5\nepochs: 3',
+      '{\n\t"lr": 0.5,\n\t"epochs": 3\n}\n',
+    ]) {
+      expect(resolveSettings(flags(), await read(text))).toMatchObject({ lr: 0.5, epochs: 3 });
+    }
+  });
+
+  test.each([
+    ['an unknown key', 'lrr: 1', /unknown key "lrr"; did you mean lr/],
+    ['a key of the code instead of the flag', 'weightDecay: 1', /did you mean weight-decay/],
+    ['__proto__', '{"__proto__": {"lr": 1}}', /unknown key "__proto__"/],
+    ['constructor', 'constructor: 1', /unknown key "constructor"/],
+    ['a key that is no text', '[1]: 2', /unknown key/],
+    ['a list', 'augment: [crop, flip]', /augment in c.yaml is a list or a map, but must be none, flip/],
+    ['nothing after a key', 'lr:', /lr in c.yaml is empty/],
+    ['NaN', 'lr: .nan', /lr in c.yaml is "NaN"/],
+    ['a number too large', 'lr: 1e309', /lr in c.yaml is "Infinity"/],
+    ['a word for a number', 'epochs: many', /epochs in c.yaml is "many"/],
+    ['a number for a switch', 'shuffle: 1', /shuffle in c.yaml is "1"/],
+  ])('with %s is refused', async (_, text, message) => {
+    const config = await read(text);
+    expect(refusal(() => resolveSettings(flags(), config)).message).toMatch(message);
+    expect(({} as Record<string, unknown>).lr).toBeUndefined();
+  });
+
+  test.each([
+    ['a key twice', 'lr: 1\nlr: 2', /not valid YAML or JSON: Map keys must be unique/],
+    ['a list at the top', '- lr', /is not a map/],
+    ['text', 'hello', /is not a map/],
+    ['nothing', '', /is empty/],
+    ['a broken line', 'lr: [', /not valid/],
+    ['an alias', 'lr: &a 1\nepochs: *a', /not valid/],
+    ['two documents', 'lr: 1\n---\nlr: 2', /not valid/],
+    ['deep lists', '['.repeat(30_000), /is nested/],
+    ['deep maps', '{a: '.repeat(10_000), /is nested/],
+    ['deep block lists', '- '.repeat(30_000), /is nested/],
+    ['deep indentation', Array.from({ length: 340 }, (_, i) => `${' '.repeat(i)}a:`).join('\n'), /unknown key/],
+    ['many bytes', `# ${'x'.repeat(70_000)}`, /has 70,002 bytes, more than the 65,536/],
+  ])('with %s is refused quickly', async (_, text, message) => {
+    const start = performance.now();
+    const error = await read(text)
+      .then((config) => resolveSettings(flags(), config))
+      .then(
+        () => null,
+        (reason) => reason,
+      );
+    expect(error?.code).toBe('E_USAGE');
+    expect(error.message).toMatch(message);
+    expect(performance.now() - start).toBeLessThan(2000);
+  });
+
+  test.each([
+    ['missing', /does not exist/],
+    ['.', /is not a file/],
+  ])('%s is refused', async (path, message) => {
+    const error = await readConfigFile(path, { cwd: tempFolder() } as CliIo).catch((reason) => reason);
+    expect(error.code).toBe('E_USAGE');
+    expect(error.message).toMatch(message);
+  });
+
+  test('of any content is read or refused with E_USAGE', async () => {
+    const text = fc.oneof(
+      fc.string({ unit: 'binary', maxLength: 200 }),
+      fc.json(),
+      fc.dictionary(fc.constantFrom('lr', 'epochs', 'seed', '__proto__', 'augment'), fc.jsonValue()).map((value) => JSON.stringify(value)),
+    );
+    const cwd = tempFolder();
+    await fc.assert(
+      fc.asyncProperty(text, async (content) => {
+        writeFileSync(join(cwd, 'c.yaml'), content);
+        try {
+          resolveSettings(flags(), await readConfigFile('c.yaml', { cwd } as CliIo));
+        } catch (error) {
+          expect((error as HybridError).code).toBe('E_USAGE');
+        }
+        expect(Object.keys(Object.prototype)).toEqual([]);
+      }),
+      { numRuns: 300 },
+    );
+  });
+});
