@@ -204,7 +204,15 @@ describe('dropout', () => {
     expect([...y]).toEqual([2, 2, 2, 2, 0, 0, 2, 0]);
   });
 
-  test('drops its share, keeps the mean', () => {
+  test('a word equal to rate·2³² is kept, a smaller one is not', () => {
+    const words = new Uint32Array(4);
+    philox4x32([1, 0], [3, 0, 16, 0], words);
+    const first = (rate: number): number => referenceData('dropout', [ones(1, 1), indices(3)], { rate, purpose: 16 })[0];
+    expect(first(words[0] / 2 ** 32)).toBeGreaterThan(0);
+    expect(first((words[0] + 1) / 2 ** 32)).toBe(0);
+  });
+
+  test('drops its share', () => {
     const elements = 40_000;
     const y = referenceData('dropout', [ones(1, elements), indices(3)], { rate: 0.25, purpose: 16 });
     const kept = [...y].filter((value) => value !== 0).length;
