@@ -4,21 +4,9 @@
 
 import { nextTask, rows, SCRATCH } from '../lib/abi';
 import { Epilogue, finish } from '../lib/epilogue';
-import {
-  ceilDiv,
-  copyFloats,
-  DEPTH,
-  dealToA,
-  dealToB,
-  MR,
-  multiply,
-  NR,
-  packColumns,
-  packRows,
-  TILE_BYTES,
-  zeroFloats,
-} from '../lib/gemm';
+import { ceilDiv, DEPTH, dealToA, dealToB, MR, multiply, NR, packColumns, packRows, TILE_BYTES } from '../lib/gemm';
 import { Im2col, im2colRow } from '../lib/im2col';
+import { addFloats, copyFloats, zeroFloats } from '../lib/simd';
 
 // The thread's scratch. A block of A has at most 258 rows (43 panels); the rest is sized by the
 // lowering's limits on the columns of a task.
@@ -228,19 +216,15 @@ function finishBlock(
     );
     if (partials) {
       const tile = partials + <usize>(row / rowsPerTile) * 2 * stride + bytes;
-      addSums(tile, SUMS, width, row % rowsPerTile > 0);
-      addSums(tile + stride, squares, width, row % rowsPerTile > 0);
+      if (row % rowsPerTile == 0) {
+        copyFloats(tile, SUMS, width);
+        copyFloats(tile + stride, squares, width);
+      } else {
+        addFloats(tile, SUMS, width);
+        addFloats(tile + stride, squares, width);
+      }
     }
     row = stop;
-  }
-}
-
-/** to = from, or to += from. */
-function addSums(to: usize, from: usize, n: i32, accumulate: bool): void {
-  if (accumulate) {
-    for (let i: usize = 0; i < (<usize>n) << 2; i += 4) store<f32>(to + i, load<f32>(to + i) + load<f32>(from + i));
-  } else {
-    copyFloats(to, from, n);
   }
 }
 
@@ -351,7 +335,7 @@ export function convGradWeight(args: usize): void {
       for (let chunk = 1; chunk < chunks; chunk++) {
         gradWeightBlock(call, image, chunk, total, row, height, column, width, made, (<usize>width) << 2);
         for (let i = 0; i < height; i++) {
-          addSums(call.weights + offset + <usize>i * stride, made + ((<usize>(i * width)) << 2), width, true);
+          addFloats(call.weights + offset + <usize>i * stride, made + ((<usize>(i * width)) << 2), width);
         }
       }
     }
@@ -402,7 +386,7 @@ export function convGradWeightReduce(args: usize): void {
     const to = weights + ((<usize>first) << 2);
     copyFloats(to, partials + ((<usize>first) << 2), length);
     for (let chunk = 1; chunk < chunks; chunk++) {
-      addSums(to, partials + ((<usize>chunk * <usize>n + <usize>first) << 2), length, true);
+      addFloats(to, partials + ((<usize>chunk * <usize>n + <usize>first) << 2), length);
     }
   }
 }

@@ -10,6 +10,7 @@
 // What the matrices mean, and how their rows are found in tensors, is the business of the kernels.
 
 import { madd } from './abi';
+import { copyFloats, zeroFloats } from './simd';
 
 /** Rows of a tile: 6×8 needs 12 accumulators, two vectors of B and one of A, which is what 16 registers hold. */
 export const MR: i32 = 6;
@@ -146,20 +147,6 @@ export function multiply(
     }
     b += panelB;
   }
-}
-
-/** Copies `n` floats; for the short runs that `memory.copy` is slow at. */
-export function copyFloats(to: usize, from: usize, n: i32): void {
-  const end = from + ((<usize>n) << 2);
-  for (; from + 16 <= end; from += 16, to += 16) v128.store(to, v128.load(from));
-  for (; from < end; from += 4, to += 4) store<f32>(to, load<f32>(from));
-}
-
-/** Sets `n` floats to zero. */
-export function zeroFloats(to: usize, n: i32): void {
-  const end = to + ((<usize>n) << 2);
-  for (; to + 16 <= end; to += 16) v128.store(to, f32x4.splat(0));
-  for (; to < end; to += 4) store<f32>(to, 0);
 }
 
 // @ts-ignore: decorator

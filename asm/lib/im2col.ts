@@ -1,8 +1,7 @@
 // A convolution as a matrix product: row r of the im2col matrix holds what the kernel sees at output pixel r, in the order
 // kernel row, kernel column, channel. The matrix is never stored: packing asks for pieces of its rows.
 
-import { copyFloats, zeroFloats } from './gemm';
-import { loadBytes } from './simd';
+import { copyFloats, loadBytes, zeroFloats } from './simd';
 
 /** Argument words. */
 // @ts-ignore: decorator
@@ -41,7 +40,7 @@ export function im2colRow(g: Im2col, row: i32, from: i32, to: i32, buffer: usize
   const top = outY * g.stride - g.padTop;
   const left = (pixel - outY * g.outWidth) * g.stride - g.padLeft;
 
-  let to_ = buffer;
+  let at = buffer;
   for (let column = from; column < to; ) {
     const tap = column / channels;
     const channel = column - tap * channels;
@@ -64,16 +63,16 @@ export function im2colRow(g: Im2col, row: i32, from: i32, to: i32, buffer: usize
     if (inside) {
       const element = <usize>(((sample * g.height + y) * g.width + x) * channels + channel);
       if (g.bytes) {
-        scaleBytes(to_, g.input + element, run, g.scale);
+        scaleBytes(at, g.input + element, run, g.scale);
       } else {
         const source = g.input + (element << 2);
         if (run == to - from) return source;
-        copyFloats(to_, source, run);
+        copyFloats(at, source, run);
       }
     } else {
-      zeroFloats(to_, run);
+      zeroFloats(at, run);
     }
-    to_ += (<usize>run) << 2;
+    at += (<usize>run) << 2;
     column += run;
   }
   return buffer;

@@ -1,4 +1,4 @@
-// Pieces of vectors: the ends of rows whose length is not a multiple of four, and sums across lanes.
+// Pieces of vectors (the ends of rows whose length is not a multiple of four), sums across lanes, and short runs of floats.
 
 /** Loads `n` (1 to 4) floats; the other lanes are zero. Reads nothing beyond them. */
 // @ts-ignore: decorator
@@ -37,4 +37,25 @@ export function sumLanes(v: v128): f32 {
 @inline
 export function loadBytes(p: usize): v128 {
   return f32x4.convert_i32x4_u(i32x4.extend_low_i16x8_u(i16x8.extend_low_i8x16_u(v128.load32_zero(p))));
+}
+
+/** Copies `n` floats; for the short runs that `memory.copy` is slow at. */
+export function copyFloats(to: usize, from: usize, n: i32): void {
+  const end = from + ((<usize>n) << 2);
+  for (; from + 16 <= end; from += 16, to += 16) v128.store(to, v128.load(from));
+  for (; from < end; from += 4, to += 4) store<f32>(to, load<f32>(from));
+}
+
+/** Adds `n` floats to others. */
+export function addFloats(to: usize, from: usize, n: i32): void {
+  const end = from + ((<usize>n) << 2);
+  for (; from + 16 <= end; from += 16, to += 16) v128.store(to, f32x4.add(v128.load(to), v128.load(from)));
+  for (; from < end; from += 4, to += 4) store<f32>(to, load<f32>(to) + load<f32>(from));
+}
+
+/** Sets `n` floats to zero. */
+export function zeroFloats(to: usize, n: i32): void {
+  const end = to + ((<usize>n) << 2);
+  for (; to + 16 <= end; to += 16) v128.store(to, f32x4.splat(0));
+  for (; to < end; to += 4) store<f32>(to, 0);
 }

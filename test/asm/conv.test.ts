@@ -59,9 +59,12 @@ function terms({ op, inputs, rows }: KernelRun): number {
   return inputs[1].data.length / Math.min(w[w.length - 1], w[w.length - 2]);
 }
 
-describe.each(['fma', 'plain'] as const)('%s', (variant) => {
-  const machine = new KernelMachine(['conv'], variant);
+const machines = [
+  { build: 'fma', machine: await KernelMachine.load('fma') },
+  { build: 'plain', machine: await KernelMachine.load('plain') },
+];
 
+describe.each(machines)('$build', ({ machine }) => {
   function check(run: KernelRun): void {
     const expected = runReference(run.op, run.inputs, run.attrs, { rows: run.rows });
     const actual = machine.run(run, conv[run.op as ConvOp]);

@@ -2,8 +2,7 @@
 // Scratch, outputs and the rows beyond those of the run are filled with NaN before, so that nothing can lean on zeros, and
 // what surrounds an output is looked at for stray writes after.
 
-import { readFileSync } from 'node:fs';
-import { setFlagsFromString } from 'node:v8';
+import { hasFma, loadKernels } from '../../asm/host/modules.ts';
 import type { Lowering, LoweringContext } from '../../asm/lowering/lowering.ts';
 import { type Attrs, byteLength, elementCount, GraphBuilder } from '../../runtime/ir/graph.ts';
 import { type OpName, ops } from '../../runtime/ops/index.ts';
@@ -40,21 +39,22 @@ export class KernelMachine {
   readonly #memory: WebAssembly.Memory;
   readonly #kernels: Record<string, (args: number) => void> = {};
 
-  /** Instantiates files of dist/asm/kernels, named without ending, in one of their two variants. */
-  constructor(files: readonly string[], variant: 'fma' | 'plain', mebibytes = 64) {
-    // Node 20 has relaxed SIMD behind this flag; later versions have it and refuse the flag.
-    if (variant === 'fma' && process.versions.node.startsWith('20.')) setFlagsFromString('--experimental-wasm-relaxed-simd');
+  private constructor(modules: readonly WebAssembly.Module[], mebibytes: number) {
     this.#memory = new WebAssembly.Memory({ initial: mebibytes * 16, maximum: mebibytes * 16, shared: true });
-    for (const file of files) {
-      const path = new URL(`../../dist/asm/kernels/${file}${variant === 'fma' ? '.fma' : ''}.wasm`, import.meta.url);
-      const env = { memory: this.#memory, step: STEP, tasks: TASKS, scratch: SCRATCH };
-      Object.assign(this.#kernels, new WebAssembly.Instance(new WebAssembly.Module(readFileSync(path)), { env }).exports);
-    }
+    const env = { memory: this.#memory, step: STEP, tasks: TASKS, scratch: SCRATCH };
+    for (const module of modules) Object.assign(this.#kernels, new WebAssembly.Instance(module, { env }).exports);
+  }
+
+  /** All kernels of one of the two builds. */
+  static async load(build: 'fma' | 'plain', mebibytes = 64): Promise<KernelMachine> {
+    if (build === 'fma' && !hasFma({ v8Flags: true })) throw new Error('this engine has no fused multiply-add');
+    const { modules } = await loadKernels({ fma: build === 'fma' });
+    return new KernelMachine(modules, mebibytes);
   }
 
   /** Lowers a node and lays out its operands. Whatever was prepared before is overwritten. */
   prepare({ op, inputs, attrs = {}, rows, capacity = rows }: KernelRun, lowering: Lowering): Prepared {
-    const words = new Uint32Array(this.#memory.buffer).fill(POISON, SCRATCH / 4);
+    const words = new Uint32Array(this.#memory.buffer);
     const builder = new GraphBuilder('test', ops);
     const ids = inputs.map(({ spec }, i) =>
       spec.perSample ? builder.input(`input${i}`, spec) : builder.state(`input${i}`, spec.shape, 'parameter', spec.dtype),
@@ -65,7 +65,8 @@ export class KernelMachine {
     let end = TENSORS;
     const allocate = (bytes: number): number => {
       const address = Math.ceil((end + GUARD_BYTES) / 64) * 64;
-      end = address + bytes;
+      words.fill(POISON, end / 4, Math.ceil((address + bytes + GUARD_BYTES) / 4));
+      end = Math.ceil((address + bytes) / 4) * 4;
       if (end + GUARD_BYTES > this.#memory.buffer.byteLength) throw new Error(`the test needs more than ${end >> 20} MiB`);
       return address;
     };
@@ -73,19 +74,20 @@ export class KernelMachine {
     const address = (id: number): number => addresses.get(id) as number;
     const context: LoweringContext = { capacity, address, spec: (id) => builder.spec(id), scratch: allocate };
 
-    const views = { f32: Float32Array, u8: Uint8Array, i32: Int32Array };
     inputs.forEach(({ spec, data }, i) => {
-      new views[spec.dtype](this.#memory.buffer, address(ids[i]), data.length).set(data);
+      const at = [this.#memory.buffer, address(ids[i]), data.length] as const;
+      const target = spec.dtype === 'f32' ? new Float32Array(...at) : spec.dtype === 'u8' ? new Uint8Array(...at) : new Int32Array(...at);
+      target.set(data);
     });
     words[STEP / 4] = rows;
     const calls = lowering(node, context).map(({ kernel, args }) => {
       const run = this.#kernels[kernel];
       if (!run) throw new Error(`no kernel is called ${kernel}`);
       const at = allocate(args.length * 4);
-      const block = new DataView(this.#memory.buffer, at);
+      const floats = new Float32Array(this.#memory.buffer, at, args.length);
       args.forEach((word, i) => {
-        if (typeof word === 'number') block.setUint32(i * 4, word, true);
-        else block.setFloat32(i * 4, word.f32, true);
+        if (typeof word === 'number') words[at / 4 + i] = word;
+        else floats[i] = word.f32;
       });
       return {
         kernel,

@@ -1,0 +1,91 @@
+// The depthwise kernels against the reference: awkward sizes, bands and chunks, and bits that do not depend on how the work is cut.
+
+import { describe, expect, test } from 'vitest';
+import { depthwise } from '../../asm/lowering/depthwise.ts';
+import { HybridError } from '../../runtime/base/errors.ts';
+import { type OpCase, opCases } from '../support/cases.ts';
+import { expectClose } from '../support/close.ts';
+import { KernelMachine, type KernelRun } from '../support/kernels.ts';
+import { runReference } from '../support/reference.ts';
+import { fixed, samples, uniform } from '../support/tensors.ts';
+
+type DepthwiseOp = keyof typeof depthwise;
+const OPS = Object.keys(depthwise) as DepthwiseOp[];
+
+interface Size {
+  readonly rows: number;
+  readonly shape: readonly number[];
+  readonly k: number;
+}
+
+/** Sizes beyond those of all devices. */
+const SIZES: readonly Size[] = [
+  { rows: 7, shape: [16, 16, 35], k: 5 }, // several groups and chunks, the last group not full
+  { rows: 70, shape: [1, 3, 13], k: 5 }, // several samples a tile, the last tile not full
+  { rows: 1, shape: [70, 65, 5], k: 5 }, // bands
+  { rows: 2, shape: [64, 67, 4], k: 3 },
+  { rows: 2, shape: [9, 130, 17], k: 8 },
+  { rows: 1, shape: [3, 2, 1], k: 31 },
+  { rows: 3, shape: [4, 4, 2100], k: 3 }, // more channels than a task takes
+];
+
+function operands(op: DepthwiseOp, { rows, shape, k }: Size): KernelRun {
+  const x = samples(rows, shape, uniform(1));
+  const w = fixed([k, k, shape[2], 1], uniform(2));
+  return op === 'depthwiseGradWeight'
+    ? { op, inputs: [x, samples(rows, shape, uniform(3))], attrs: { weightShape: w.shape }, rows }
+    : { op, inputs: [x, w], rows };
+}
+
+const machines = [
+  { build: 'fma', machine: await KernelMachine.load('fma') },
+  { build: 'plain', machine: await KernelMachine.load('plain') },
+];
+
+describe.each(machines)('$build', ({ machine }) => {
+  function check(run: KernelRun): void {
+    const expected = runReference(run.op, run.inputs, run.attrs, { rows: run.rows });
+    const actual = machine.run(run, depthwise[run.op as DepthwiseOp]);
+    const elements = run.inputs[0].data.length / run.inputs[0].shape[run.inputs[0].shape.length - 1];
+    expected.forEach(({ data, spec }, i) => {
+      // Entries of partials beyond the tiles are nobody's; the reference leaves them at zero, the kernels untouched.
+      const values = spec.shape[0] === 2 && i > 0 ? actual[i].map((value, at) => (data[at] === 0 ? 0 : value)) : actual[i];
+      expectClose(values, data, { absolute: 3e-6 * Math.max(1, Math.sqrt(elements)), relative: 2e-6 }, `output ${i}`);
+    });
+  }
+
+  for (const op of OPS) {
+    const cases = opCases[op]().map((one): [string, OpCase] => [one.name, one]);
+    test.each(cases)(`${op} %s`, (_name, one) => {
+      check({ op, ...one });
+      // The same with room for more rows: what is beyond must stay untouched.
+      check({ op, ...one, capacity: one.rows + 1 });
+    });
+    test.each(SIZES)(`${op} $rows × $shape by $k`, (size) => {
+      check(operands(op, size));
+    });
+    test(`${op} gives the same bits whatever the capacity`, () => {
+      for (const size of SIZES.slice(0, 2)) {
+        const run = operands(op, size);
+        const [expected] = machine.run(run, depthwise[op]);
+        for (const capacity of [size.rows + 1, 100]) expect(machine.run({ ...run, capacity }, depthwise[op])[0]).toEqual(expected);
+      }
+    });
+    test(`${op} refuses what does not fit`, () => {
+      for (const size of [
+        { rows: 1, shape: [1, 5000, 1], k: 5 },
+        { rows: 1, shape: [2, 2, 1], k: 33 },
+      ]) {
+        expect(() => machine.prepare(operands(op, size), depthwise[op])).toThrow(HybridError);
+      }
+    });
+  }
+
+  test('statistics of all tiles', () => {
+    for (const { rows, shape, k } of SIZES.slice(0, 3)) {
+      const epilogue = { bias: true, activation: 'gelu', derivative: true, stats: true };
+      const inputs = [samples(rows, shape, uniform(1)), fixed([k, k, shape[2], 1], uniform(2)), fixed([shape[2]], uniform(4))];
+      check({ op: 'depthwise', inputs, attrs: { epilogue }, rows });
+    }
+  });
+});
