@@ -94,9 +94,11 @@ export class RunFolder implements CheckpointStore {
     await this.#files.remove(this.location).catch(() => {}); // the reason for not beginning is the one to report
   }
 
-  /** Ends the metrics. The checkpoints stay usable. */
+  /** Ends the metrics. The checkpoints stay usable. Throws E_DISK: some file systems report only here that a write has failed. */
   async close(): Promise<void> {
-    await this.#metrics?.close();
+    await this.#metrics?.close().catch((error) => {
+      throw diskError(this.#metrics?.path ?? this.location, error);
+    });
   }
 
   async save(kind: 'best' | 'last', checkpoint: Checkpoint): Promise<string> {

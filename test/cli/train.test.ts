@@ -1,15 +1,32 @@
-import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { describe, expect, test } from 'vitest';
+import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest';
 import type { CliIo } from '../../cli/io.ts';
 import { type Files, nodeFiles, readSafetensors, type TrainEvent } from '../../runtime/index.ts';
 import { type CliResult, cli } from '../support/cli.ts';
 import { faultyFiles } from '../support/faulty-files.ts';
 import { tempFolder } from '../support/temp-folder.ts';
 
-/** A second's worth of training: a tiny model on the built-in set, on the device that needs no build. */
-const TINY = ['--arch', 'convmixer', '--dim', '4', '--depth', '1', '--kernel', '3', '--patch', '8', '--data', 'synthetic'];
-const SMALL = [...TINY, '--limit', '60', '--batch', '16', '--device', 'reference', '--bn-momentum', '0.5'];
+/** A moment's worth of training: a tiny model on a few images, on the device that needs no build. */
+const TINY = ['--arch', 'convmixer', '--dim', '4', '--depth', '1', '--kernel', '3', '--patch', '8'];
+const folder = mkdtempSync(join(tmpdir(), 'hybrid-test-data-'));
+const SMALL = [...TINY, '--data', folder, '--limit', '60', '--batch', '16', '--device', 'reference', '--bn-momentum', '0.5'];
+
+/** 80 images for training and 20 for the test, in CIFAR-10's format. */
+beforeAll(() => {
+  for (const [name, records] of [
+    ['data_batch_1.bin', 80],
+    ['test_batch.bin', 20],
+  ] as const) {
+    const bytes = Uint8Array.from({ length: records * 3073 }, (_, i) =>
+      i % 3073 === 0 ? (i / 3073) % 10 : Math.imul(i, 0x9e3779b1) >>> 24,
+    );
+    writeFileSync(join(folder, name), bytes);
+  }
+});
+afterAll(() => rmSync(folder, { recursive: true }));
+
 const train = (argv: readonly string[], io?: Partial<CliIo>): Promise<CliResult> => cli(['train', ...SMALL, ...argv], io);
 
 const eventsOf = (lines: string): TrainEvent[] =>
@@ -25,10 +42,10 @@ describe('a run', () => {
     expect(stderr).not.toMatch(/error/);
     expect(status).toBe(0);
     expect(stdout).toMatch(
-      /^test accuracy \d+\.\d\d %, loss \d.*\(synthetic test set.*100 images\)\nbest weights of epoch [12] of 2: validation loss .*\nrun folder runs.first\n$/,
+      /^test accuracy \d+\.\d\d %, loss \d.*\(CIFAR-10 test set, 20 images\)\nbest weights of epoch [12] of 2: validation loss .*\nrun folder runs.first\n$/,
     );
     expect(stdout + stderr).not.toContain('\x1b');
-    expect(stderr).toMatch(/limited to the first 60 training, 100 validation and 100 test images/);
+    expect(stderr).toMatch(/limited to the first 60 training, 8 validation and 20 test images/);
     expect(stderr).toMatch(/^epoch 1\/2 .*images\/s.*\n.*val_loss improved/m);
 
     const run = join(cwd, 'runs', 'first');
@@ -38,8 +55,8 @@ describe('a run', () => {
       type: 'start',
       schema: 1,
       trainImages: 60,
-      validationImages: 100,
-      testImages: 100,
+      validationImages: 8,
+      testImages: 20,
       stepsPerEpoch: 4,
     });
     expect(events.at(-1)).toMatchObject({ type: 'end', reason: 'completed', epochs: 2 });
@@ -111,6 +128,40 @@ describe('a run', () => {
   });
 });
 
+test('without a network `auto` trains on the built-in set, says so loudly, and keeps that in its configuration', async () => {
+  const cwd = tempFolder();
+  const argv = [
+    'train',
+    ...TINY,
+    '--data-url',
+    'http://127.0.0.1:1/none.tar.gz',
+    '--limit',
+    '20',
+    '--epochs',
+    '1',
+    '--device',
+    'reference',
+    '--name',
+    'r',
+    '--quiet',
+  ];
+  const cache = process.env.XDG_CACHE_HOME;
+  process.env.XDG_CACHE_HOME = join(cwd, 'cache');
+  onTestFinished(() => {
+    if (cache === undefined) delete process.env.XDG_CACHE_HOME;
+    else process.env.XDG_CACHE_HOME = cache;
+  });
+  const { status, stdout, stderr } = await cli(argv, { cwd });
+  expect(status).toBe(0);
+  expect(stderr).toContain('*** NOT CIFAR-10 ***');
+  expect(stdout).toContain('(synthetic test set');
+  expect(JSON.parse(readFileSync(join(cwd, 'runs', 'r', 'config.json'), 'utf8')).data).toBe('synthetic');
+
+  const strict = await cli([...argv, '--data', 'cifar10'], { cwd });
+  expect(strict.status).toBe(4);
+  expect(strict.stderr).toMatch(/^error\[E_NETWORK\]: .+\nhelp: .+\n$/);
+});
+
 describe('eval', () => {
   test('measures a run and a file of it as the training did, and another start goes on from there', async () => {
     const cwd = tempFolder();
@@ -118,16 +169,16 @@ describe('eval', () => {
     const end = eventsOf(stdout).at(-1) as Extract<TrainEvent, { type: 'end' }>;
     const file = join('runs', 'r', 'checkpoints', 'best', 'model.safetensors');
     for (const path of [join('runs', 'r'), file]) {
-      const result = await cli(['eval', path, '--limit', '100', '--json'], { cwd });
+      const result = await cli(['eval', path, '--json'], { cwd });
       expect(result).toMatchObject({ status: 0, stderr: '' });
       const { loss, accuracy, perClass, confusion, images } = JSON.parse(result.stdout);
       expect({ loss, accuracy }).toEqual(end.test);
-      expect(images).toBe(100);
+      expect(images).toBe(20);
       expect(perClass).toHaveLength(10);
-      expect(confusion.flat().reduce((a: number, b: number) => a + b)).toBe(100);
+      expect(confusion.flat().reduce((a: number, b: number) => a + b)).toBe(20);
     }
-    const text = await cli(['eval', join('runs', 'r'), '--limit', '100'], { cwd });
-    expect(text.stdout).toMatch(/disk +\d+\.\d\d % of 10\n(.*\n)+accuracy \d+\.\d\d %, loss .*100 images\)\n$/);
+    const text = await cli(['eval', join('runs', 'r')], { cwd });
+    expect(text.stdout).toMatch(/airplane +\d+\.\d\d % of 2\n(.*\n)+accuracy \d+\.\d\d %, loss .*20 images\)\n$/);
     expect((await train(['--epochs', '1', '--init', file, '--quiet'], { cwd })).status).toBe(0);
   });
 
@@ -231,7 +282,7 @@ test('--dry-run tells the plan, fetches nothing and writes nothing', async () =>
 });
 
 test('bench train ends with its one line of JSON, with exactly the documented keys', async () => {
-  const argv = ['bench', 'train', ...TINY.slice(0, -2), '--batch', '4', '--device', 'reference', '--steps', '3', '--warmup', '1'];
+  const argv = ['bench', 'train', ...TINY, '--batch', '4', '--device', 'reference', '--steps', '3', '--warmup', '1'];
   const { status, stdout } = await cli([...argv, '--json']);
   expect(status).toBe(0);
   const result = JSON.parse(stdout.trimEnd().split('\n').at(-1) as string);
