@@ -36,7 +36,8 @@ export function hasFma({ v8Flags = false }: LoadOptions = {}): boolean {
 
 /** Loads and compiles all kernels. Throws E_ENVIRONMENT where they were not built. */
 export async function loadKernels(options: LoadOptions = {}): Promise<KernelModules> {
-  const fma = options.fma ?? hasFma(options);
+  const available = hasFma(options);
+  const fma = options.fma ?? available;
   const suffix = fma ? '.fma.wasm' : '.wasm';
   const files = (await readdir(KERNEL_FOLDER).catch(() => []))
     .filter((file) => file.endsWith(suffix) && file.endsWith('.fma.wasm') === fma)
