@@ -26,15 +26,13 @@ export interface GoldenTolerances {
 
 export interface GoldenStepsOptions {
   readonly model: Model;
-  readonly state: Iterable<readonly [name: string, data: ArrayLike<number>]>;
+  readonly state: readonly (readonly [name: string, data: ArrayLike<number>])[];
   readonly images: Uint8Array;
   readonly labels: Int32Array;
   readonly withoutRules: readonly string[];
   readonly tolerances: GoldenTolerances;
-  /** Prefix of the tensors in the golden file. */
+  /** Prefix of the tensors in the golden file; of `full`, large tensors are digests. */
   readonly section: 'reduced' | 'full';
-  /** What the file stores of large tensors. */
-  readonly stored: (data: ArrayLike<number>) => ArrayLike<number>;
 }
 
 export interface GoldenStepsResult {
@@ -48,14 +46,16 @@ export interface GoldenStepsResult {
 const BATCHES = [4, 4, 2];
 const HYPERPARAMETERS = { learningRate: 2e-3, weightDecay: 1e-4, bnMomentum: 0.99 };
 
-/** Three AdamW steps, all of it compared except for the outputs of the layers: for those see `layerOutputs`. */
+/** Three AdamW steps and the inference before and after them; compares everything that the file holds of them. */
 export async function goldenSteps(device: Device, golden: GoldenComparison, options: GoldenStepsOptions): Promise<GoldenStepsResult> {
-  const { model, images, labels, section, stored, tolerances } = options;
+  const { model, images, labels, section, withoutRules, tolerances } = options;
   const graphs = trainingGraphs(model);
-  const executable = await device.compile(graphs, { capacity: labels.length, seed: 0n, withoutRules: options.withoutRules });
+  const executable = await device.compile(graphs, { capacity: labels.length, seed: 0n, withoutRules });
   try {
     for (const [name, data] of options.state) await executable.write(name, data);
     const check = (name: string, data: ArrayLike<number>, tolerance: number) => golden.check(`${section}/${name}`, data, tolerance);
+    const checkLarge = (name: string, data: ArrayLike<number>, tolerance: number) =>
+      section === 'full' ? golden.checkDigest(`${section}/${name}`, data, tolerance) : check(name, data, tolerance);
     const evaluate = async (when: 'before' | 'after', tolerance: number) => {
       const { loss } = await executable.evaluate({ rows: labels.length, images, labels });
       const logits = await logitsOf(executable, graphs, 'evaluate', { rows: labels.length, images, labels });
@@ -74,13 +74,17 @@ export async function goldenSteps(device: Device, golden: GoldenComparison, opti
         check('step/loss', [losses[0]], tolerances.losses[0]);
         for (const { name, kind } of model.variables) {
           if (kind !== 'parameter') continue;
-          check(`step/gradients/${name}`, stored(await readExactly(executable, `gradients/${name}`)), tolerances.gradients);
+          checkLarge(`step/gradients/${name}`, await readExactly(executable, `gradients/${name}`), tolerances.gradients);
+        }
+        for await (const { path, data } of layerOutputs(device, executable, options, batch)) {
+          checkLarge(`step/outputs/${path}`, data, tolerances.forward);
+          if (path === model.layers.at(-1)?.path) check('step/logits', data, tolerances.forward);
         }
       }
       await executable.update(HYPERPARAMETERS);
       if (step === 0) {
         for (const { name, kind } of model.variables) {
-          if (kind === 'statistic') check(`step/statistics/${name}`, stored(await readExactly(executable, name)), tolerances.forward);
+          if (kind === 'statistic') checkLarge(`step/statistics/${name}`, await readExactly(executable, name), tolerances.forward);
         }
       }
       start += rows;
@@ -92,7 +96,7 @@ export async function goldenSteps(device: Device, golden: GoldenComparison, opti
       state.set(name, data);
       if (kind === 'counter') continue;
       const tolerance = kind === 'parameter' ? tolerances.weights : kind === 'statistic' ? tolerances.after : tolerances.moments;
-      check(`after/${name}`, stored(data), tolerance);
+      checkLarge(`after/${name}`, data, tolerance);
     }
     return { before, losses, after: await evaluate('after', tolerances.after), state };
   } finally {
@@ -124,29 +128,37 @@ export async function logitsOf(
 }
 
 /**
- * Output of every layer but the input in training mode, by Keras' path. No device gives away what is between image and logits, so
- * for each layer a graph is compiled that ends there and calls the result logits.
+ * Output of every layer but the input in training mode, by Keras' path.
+ *
+ * The reference tells all values of its last run. Other devices give nothing away between image and logits: for each layer a
+ * graph is compiled that ends there and calls the result logits.
  */
-export async function* layerOutputs(
+async function* layerOutputs(
   device: Device,
-  model: Model,
-  state: readonly (readonly [name: string, data: ArrayLike<number>])[],
+  executable: Executable,
+  { model, state, withoutRules }: GoldenStepsOptions,
   batch: Batch,
-  withoutRules: readonly string[],
 ): AsyncGenerator<{ path: string; data: ArrayLike<number> }> {
   const forward = buildForward(model, 'train', { loss: false });
   const results = layerResults(model, forward);
-  for (const { index, path } of model.layers) {
-    if (index === 0) continue;
-    const predict = endingAt(forward, results[index]);
+  const fused = !withoutRules.includes('all');
+  const values = executable instanceof ReferenceExecutable && !fused ? executable.values() : undefined;
+  for (const { index, path, type } of model.layers) {
+    if (type === 'InputLayer') continue;
+    const known = values?.get(forward.values[results[index]].name);
+    yield { path, data: known ? known.data : await runTo(results[index]) };
+  }
+
+  async function runTo(result: ValueId): Promise<ArrayLike<number>> {
+    const predict = endingAt(forward, result);
     const graphs: ModelGraphs = { train: predict, evaluate: predict, predict };
-    const executable = await device.compile(graphs, { capacity: batch.rows, seed: 0n, withoutRules, programs: ['predict'] });
+    const partial = await device.compile(graphs, { capacity: batch.rows, seed: 0n, withoutRules, programs: ['predict'] });
     try {
-      const known = new Set(executable.state.map(({ name }) => name));
-      for (const [name, data] of state) if (known.has(name)) await executable.write(name, data);
-      yield { path, data: await logitsOf(executable, graphs, 'predict', batch) };
+      const states = new Set(partial.state.map(({ name }) => name));
+      for (const [name, data] of state) if (states.has(name)) await partial.write(name, data);
+      return await logitsOf(partial, graphs, 'predict', batch);
     } finally {
-      await executable.close();
+      await partial.close();
     }
   }
 }

@@ -58,18 +58,6 @@ export function parseGolden(bytes: Uint8Array, name: string): GoldenFile {
   return { versions, metadata, tensors: new Map(tensors.map(read)) };
 }
 
-/** What make_golden.py stores of a large tensor: eight elements spread evenly over it, its Euclidean norm, its sum. */
-export function digest(data: ArrayLike<number>): Float64Array {
-  let squares = 0;
-  let sum = 0;
-  for (let i = 0; i < data.length; i++) {
-    squares += data[i] * data[i];
-    sum += data[i];
-  }
-  const spread = Array.from({ length: 8 }, (_, i) => data[Math.floor((i * (data.length - 1)) / 7)]);
-  return Float64Array.of(...spread, Math.sqrt(squares), sum);
-}
-
 /** Largest difference of two tensors, in units of the largest golden element. */
 export function worstDifference(actual: ArrayLike<number>, golden: ArrayLike<number>): number {
   let difference = 0;
@@ -80,6 +68,27 @@ export function worstDifference(actual: ArrayLike<number>, golden: ArrayLike<num
     largest = Math.max(largest, Math.abs(golden[i]));
   }
   return difference === 0 ? 0 : difference / largest;
+}
+
+/**
+ * Largest difference of a tensor from a golden digest: eight elements spread evenly over it, its Euclidean norm, its sum.
+ * Elements count in units of the largest golden one or the root mean square, whichever is more; norm and sum in units of
+ * the norm and of the largest sum that this norm allows.
+ */
+export function digestDifference(actual: ArrayLike<number>, golden: ArrayLike<number>): number {
+  const count = actual.length;
+  let squares = 0;
+  let sum = 0;
+  for (let i = 0; i < count; i++) {
+    squares += actual[i] * actual[i];
+    sum += actual[i];
+  }
+  const elements = Array.from(golden).slice(0, 8);
+  const [norm, goldenSum] = [golden[8], golden[9]];
+  const difference = Math.max(...elements.map((element, i) => Math.abs(actual[Math.floor((i * (count - 1)) / 7)] - element)));
+  if (norm === 0) return squares;
+  const scale = Math.max(norm / Math.sqrt(count), ...elements.map(Math.abs));
+  return Math.max(difference / scale, Math.abs(Math.sqrt(squares) - norm) / norm, Math.abs(sum - goldenSum) / (norm * Math.sqrt(count)));
 }
 
 /**
@@ -100,19 +109,26 @@ export class GoldenComparison {
   }
 
   check(name: string, actual: ArrayLike<number>, tolerance: number): void {
-    const golden = this.file.tensors.get(name);
-    if (!golden) throw new Error(`the golden file has no tensor ${name}`);
-    if (actual.length !== golden.data.length) throw new Error(`${name} has ${golden.data.length} elements; there are ${actual.length}`);
-    this.#open.delete(name);
-    this.#rows.push({ name, worst: worstDifference(actual, golden.data), tolerance });
+    const golden = this.#take(name);
+    if (actual.length !== golden.length) throw new Error(`${name} has ${golden.length} elements; there are ${actual.length}`);
+    this.#rows.push({ name, worst: worstDifference(actual, golden), tolerance });
+  }
+
+  /** A tensor of which the file holds the digest. */
+  checkDigest(name: string, actual: ArrayLike<number>, tolerance: number): void {
+    this.#rows.push({ name, worst: digestDifference(actual, this.#take(name)), tolerance });
   }
 
   /** One element of a tensor that has a tolerance for each. */
   checkElement(name: string, index: number, actual: number, tolerance: number): void {
+    this.#rows.push({ name: `${name}[${index}]`, worst: worstDifference([actual], [this.#take(name)[index]]), tolerance });
+  }
+
+  #take(name: string): GoldenTensor['data'] {
     const golden = this.file.tensors.get(name);
     if (!golden) throw new Error(`the golden file has no tensor ${name}`);
     this.#open.delete(name);
-    this.#rows.push({ name: `${name}[${index}]`, worst: worstDifference([actual], [golden.data[index]]), tolerance });
+    return golden.data;
   }
 
   finish(): void {
