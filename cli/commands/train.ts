@@ -128,7 +128,7 @@ function sayStopped(saved: Extract<TrainEvent, { type: 'checkpoint' }> | undefin
   const where = saved
     ? `the state after its last completed step is in ${shown(saved.path ?? 'memory', io)}`
     : 'no step was completed, nothing was saved';
-  if (!flags.quiet) io.stderr.write(`stopped by ${io.signal?.reason ?? 'its user'}: ${where}\n`);
+  if (!flags.quiet && io.signal?.reason !== 'EPIPE') io.stderr.write(`stopped by ${io.signal?.reason ?? 'its user'}: ${where}\n`);
   return stoppedStatus(io);
 }
 
