@@ -27,7 +27,12 @@ export interface TrainBenchResult {
 }
 
 export async function benchTrain({ device, model, batch, steps, warmup, signal }: TrainBenchOptions): Promise<TrainBenchResult> {
-  const executable = await device.compile(trainingGraphs(model), { capacity: batch, seed: 0n, programs: ['train'] });
+  // The programs of a training run, so that memory is what such a run takes.
+  const executable = await device.compile(trainingGraphs(model), {
+    capacity: batch,
+    seed: 0n,
+    programs: ['train', 'calibrate', 'evaluate'],
+  });
   try {
     for (const [name, values] of initialize(model, 0n)) await executable.write(name, values);
     const input = madeUpBatch(model, batch);

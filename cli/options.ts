@@ -181,7 +181,7 @@ export const OPTIONS = {
   },
 
   device: { ...choice('auto', 'wasm', 'reference'), group: 'Machine', otherwise: 'auto', example: 'wasm', help: 'what computes' },
-  threads: { ...integer(1, 1024), group: 'Machine', otherwise: 'all cores', example: '2', help: 'threads of the wasm device' },
+  threads: { ...integer(1, 256), group: 'Machine', otherwise: 'all cores', example: '2', help: 'threads of the wasm device' },
 
   out: { ...text('DIR', 'the path of a folder'), group: 'Output', otherwise: 'runs', example: 'runs', help: 'folder that holds the runs' },
   name: {

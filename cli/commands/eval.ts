@@ -9,6 +9,12 @@ import { givenFlags } from '../options.ts';
 import { count, Progress, percent } from '../progress.ts';
 import { modelOptions, resolveSettings } from '../settings.ts';
 
+/**
+ * What of the training run's configuration holds for its evaluation. Not its limit: all test images count. And nothing that a file
+ * from elsewhere could use to make this program reach into the network.
+ */
+const KEPT = new Set(['arch', 'dim', 'depth', 'kernel', 'patch', 'dropout', 'data', 'batch']);
+
 export async function evalCommand(path: string, command: Command, io: CliIo): Promise<number> {
   const json = command.opts().json === true;
   const flags = givenFlags(command);
@@ -16,8 +22,7 @@ export async function evalCommand(path: string, command: Command, io: CliIo): Pr
   if (!saved.config && !flags.has('arch')) {
     throw new HybridError('E_USAGE', `${path} does not say which architecture its weights are for`, 'Name it with --arch.');
   }
-  // The limit of the training run does not concern the test: all images count unless this command says otherwise.
-  const values = new Map<unknown, unknown>(Object.entries(saved.config ?? {}).filter(([key]) => key !== 'limit' && key !== 'init'));
+  const values = new Map<unknown, unknown>(Object.entries(saved.config ?? {}).filter(([key]) => KEPT.has(key)));
   const settings = resolveSettings(flags, { path: `the configuration of ${path}`, values });
 
   const progress = new Progress(io);

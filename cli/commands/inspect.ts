@@ -1,7 +1,7 @@
 // hybrid inspect ARCH: the graph of an architecture, what fusion makes of it, its memory plan, and a device's program.
 
 import type { Command } from 'commander';
-import { buildModel, HybridError, inspectModel, nearest, openDevice, STAGES } from '../../runtime/index.ts';
+import { buildModel, FUSION_RULES, HybridError, inspectModel, nearest, openDevice, STAGES } from '../../runtime/index.ts';
 import type { CliIo } from '../io.ts';
 import { CIFAR10, modelOptions, quote, settingsOf } from '../settings.ts';
 
@@ -12,6 +12,7 @@ export async function inspectCommand(arch: string, command: Command, io: CliIo):
   const { stage = 'graph', program = 'train', without } = command.opts<{ stage?: string; program?: string; without?: string }>();
   const checkedStage = oneOf('--stage', stage, STAGES);
   const checkedProgram = oneOf('--program', program, PROGRAMS);
+  const withoutRules = without?.split(',').map((rule) => oneOf('--without', rule, ['all', ...FUSION_RULES.map(({ name }) => name)]));
   const model = buildModel(settings.arch, modelOptions(settings, CIFAR10));
   // Only the program is the device's own; for the rest none needs to start its threads.
   const device = await openDevice(checkedStage === 'program' ? settings.device : 'reference', { threads: settings.threads, v8Flags: true });
@@ -19,7 +20,7 @@ export async function inspectCommand(arch: string, command: Command, io: CliIo):
     const text = inspectModel(model, checkedStage, {
       program: checkedProgram,
       capacity: settings.batch,
-      withoutRules: without?.split(','),
+      withoutRules,
       device,
     });
     io.stdout.write(`${text.trimEnd()}\n`);

@@ -6,10 +6,8 @@ import { benchTrain } from '../../bench/train.ts';
 import {
   buildModel,
   checkGraph,
-  type Device,
   estimate,
   formatBytes,
-  HybridError,
   type Model,
   openDevice,
   partsOf,
@@ -84,6 +82,11 @@ function trainOptions(settings: Settings) {
   };
 }
 
+/** Of `convmixer`, with its defaults: the configuration of a run is complete. */
+function measures({ config: { dim, depth, kernel, patch } }: Model) {
+  return { dim, depth, kernel, patch };
+}
+
 async function initialWeights(path: string, model: Model, io: CliIo): Promise<ReadonlyMap<string, Float32Array>> {
   const saved = await readWeights(resolve(io.cwd, path), io.files);
   checkGraph(saved, model);
@@ -94,7 +97,7 @@ async function run(options: TrainOptions, settings: Settings, flags: Flags, io: 
   const folder = await RunFolder.create({
     out: resolve(io.cwd, settings.out),
     name: settings.name,
-    config: toConfig(settings),
+    config: toConfig({ ...settings, ...measures(options.model) }),
     files: io.files,
   });
   const talk = !flags.quiet && !flags.json;
@@ -159,7 +162,6 @@ async function dryRun(options: TrainOptions, flags: Flags, io: CliIo): Promise<n
   const { model, device, epochs, train: images, validation, test } = options;
   const batch = Math.min(options.batch, images.size);
   const { memoryBytes, memoryLimit, flopsPerStep, bytesPerStep } = estimate(model, device, batch);
-  if (memoryBytes > memoryLimit) throw tooLarge(model, device, batch, memoryBytes);
   const { stepMs } = await benchTrain({ device, model, batch, steps: DRY_STEPS, warmup: 1, signal: io.signal });
   const stepsPerEpoch = Math.ceil(images.size / batch);
   const plan = {
@@ -204,17 +206,4 @@ function planText(
     ['time', `about ${duration(plan.estimatedSeconds)} for all epochs`],
   ];
   return `${rows.map(([name, value]) => `${name.padEnd(13)} ${value}`).join('\n')}\n`;
-}
-
-function tooLarge(model: Model, device: Device, batch: number, bytes: number): HybridError {
-  let fits = 0;
-  for (let step = 2 ** Math.floor(Math.log2(batch)); step >= 1; step /= 2) {
-    const candidate = fits + step;
-    if (candidate < batch && estimate(model, device, candidate).memoryBytes <= device.memoryLimit) fits = candidate;
-  }
-  return new HybridError(
-    'E_MEMORY',
-    `${model.arch} with batches of ${count(batch)} needs ${formatBytes(bytes)}, and the ${device.name} device has at most ${formatBytes(device.memoryLimit)}`,
-    fits > 0 ? `The largest batch that fits is --batch ${fits}.` : 'Not even one image fits: choose a smaller model.',
-  );
 }

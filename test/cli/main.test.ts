@@ -82,6 +82,14 @@ test('an error ends with its status', async () => {
   expect(stderr).toMatch(/^error\[E_USAGE\]: .+\nhelp: .+\n$/);
 });
 
+test('a batch that does not fit in memory is refused with the largest that does', async () => {
+  const cwd = tempFolder();
+  const argv = ['train', '--device', 'wasm', '--dry-run', '--batch'];
+  const { status, stderr } = await start([...argv, '40000'], cwd).ended;
+  expect(status).toBe(9);
+  expect(stderr).toMatch(/^error\[E_MEMORY\]: a batch of 40,?000 .*\nhelp: .*--batch \d+ .*\n$/);
+});
+
 describe.each([
   ['SIGINT', 130],
   ['SIGTERM', 143],

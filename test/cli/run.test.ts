@@ -81,6 +81,7 @@ describe('usage errors', () => {
     [['summary'], /missing required argument 'ARCH'/, /hybrid summary --help/],
     [['summary', 'convmixer-257-8'], /did you mean convmixer-256-8/, /Choose one of/],
     [['inspect', 'convmixer', '--stage', 'plann'], /--stage is "plann"; did you mean plan/, /graph, fused, plan, program/],
+    [['inspect', 'convmixer', '--without', 'al'], /--without is "al"; did you mean all/, /Choose one of all, /],
     [['inspect', 'convmixer', '--program', 'all'], /--program is "all"/, /train, calibrate/],
     [['bench', 'train', '--steps', '0'], /--steps is "0"/, /whole number/],
   ] as const)('%j', async (argv, message, remedy) => {
