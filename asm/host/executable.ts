@@ -45,8 +45,8 @@ export class WasmExecutable implements Executable {
   readonly #queue: Job[] = [];
   #active: Job | null = null;
   #closed: Promise<void> | null = null;
-  /** Step of the last gradient that came to its end; why there is none. */
-  #gradient: StepScalars | Error = new HybridError('E_INTERNAL', 'update was called before any gradient');
+  /** Step of the last gradient, if that came to its end; else why there is none to update with. */
+  #gradient: StepScalars | (() => Error) = () => new HybridError('E_INTERNAL', 'update was called before any gradient');
 
   constructor(parts: ExecutableParts) {
     this.#parts = parts;
@@ -60,7 +60,7 @@ export class WasmExecutable implements Executable {
     const step = this.#step(batch);
     return this.#run('gradient', batch, step, options, {
       before: () => {
-        this.#gradient = abortError(options.signal);
+        this.#gradient = () => abortError(options.signal);
       },
       after: () => {
         this.#gradient = step;
@@ -74,7 +74,7 @@ export class WasmExecutable implements Executable {
     return this.#submit({
       program,
       prepare: () => {
-        if (this.#gradient instanceof Error) throw this.#gradient;
+        if (typeof this.#gradient === 'function') throw this.#gradient();
         writeStep(this.#buffer, { ...this.#gradient, ...hyper });
       },
       finish: () => ({ applied: new Int32Array(this.#buffer, this.#parts.layout.output('train', 'applied'), 1)[0] === 1 }),
