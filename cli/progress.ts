@@ -85,9 +85,10 @@ export class Progress {
 
   #step({ epoch, step, loss, accuracy, lr, imagesPerSecond, dataWait, etaSeconds }: StepEvent): void {
     const done = `${Math.floor((100 * step) / this.#stepsPerEpoch)}%`.padStart(4);
+    // What matters most comes first: narrow terminals cut the end.
     this.status(
-      `epoch ${epoch}/${this.#epochs} ${done}  loss ${loss.toFixed(4)}  accuracy ${percent(accuracy)}  lr ${rate(lr)}  ` +
-        `${speed(imagesPerSecond)}  data wait ${Math.round(100 * dataWait)}%  ${duration(etaSeconds)} left`,
+      `epoch ${epoch}/${this.#epochs} ${done}  ${duration(etaSeconds)} left  loss ${loss.toFixed(4)}  acc ${(100 * accuracy).toFixed(1)}%  ` +
+        `lr ${rate(lr)}  ${speed(imagesPerSecond)}  data wait ${Math.round(100 * dataWait)}%`,
     );
   }
 

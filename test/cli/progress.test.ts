@@ -55,7 +55,7 @@ describe('on a terminal', () => {
       clock.ms += 10;
     }
     expect(written).toHaveLength(5);
-    expect(written[0]).toBe('\r\x1b[Kepoch 2/3   2%  loss 1.2346  accuracy 50.00 %  lr 0.001  1,230 images/s  data wait 1%  1:02:05 left');
+    expect(written[0]).toBe('\r\x1b[Kepoch 2/3   2%  1:02:05 left  loss 1.2346  acc 50.0%  lr 0.001  1,230 images/s  data wait 1%');
     written.length = 0;
     progress.event(epoch);
     expect(written).toEqual([

@@ -124,7 +124,7 @@ describe('a run', () => {
     const terminal = { isTTY: true, columns: 100, write: (text: string) => void (written += text) };
     expect((await train(['--epochs', '1'], { stderr: terminal })).status).toBe(0);
     expect(written).toContain('\r\x1b[Kepoch 1/1');
-    expect(written.split('\r\x1b[K').at(-1)).not.toMatch(/left$/);
+    expect(written.split('\r\x1b[K').at(-1)).not.toMatch(/data wait \d+%$/);
   });
 });
 
