@@ -257,10 +257,11 @@ class Fit {
     const steps = epochs * this.#stepsPerEpoch;
     const needed = Math.ceil(TIME_CONSTANTS_NEEDED / (1 - bnMomentum));
     if (!normalizes || recalibrateBn > 0 || steps >= needed) return;
+    const lower = bnMomentum > 0.9 ? '--bn-momentum 0.9, or ' : '';
     this.#say(
       'warning',
       `${steps} steps are too few for a batch-norm momentum of ${bnMomentum}: the moving statistics need about ${needed}, and until then ` +
-        'validation looks worse than the model is. Use --bn-momentum 0.9, or --recalibrate-bn 20 to measure them before each validation.',
+        `validation looks worse than the model is. Use ${lower}--recalibrate-bn 20 to measure them before each validation.`,
     );
   }
 
