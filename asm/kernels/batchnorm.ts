@@ -1,10 +1,18 @@
 // Batch normalisation: statistics of a batch, folding them into scale and shift, applying those, and the gradients.
 //
 // Statistics are sums per tile (samplesPerTile consecutive samples), merged in the order of the tiles in doubles: which
-// thread summed a tile cannot change a bit. The sums inside a tile are f32, four pixels at a time.
+// thread summed a tile cannot change a bit. The sums inside a tile are f32, kept in memory and read in order (lib/columns.ts
+// says why).
 
 import { bnMomentum, float, int, madd, nextTask, ptr, rows } from '../lib/abi';
 import { pixelsPerChunk } from '../lib/chunks';
+
+/** madd of three floats: what a lane of the vector loop gives, bit for bit. */
+// @ts-ignore: decorator
+@inline
+function maddScalar(a: f32, b: f32, c: f32): f32 {
+  return f32x4.extract_lane(madd(f32x4.splat(a), f32x4.splat(b), f32x4.splat(c)), 0);
+}
 
 /**
  * args: x, tiles [tiles, 2, C], pixels of a sample, C, samples of a tile. Mean and Σ(x−mean)² of each tile.
@@ -26,39 +34,18 @@ export function bnStatsTiles(args: usize): void {
     const sum = tiles + <usize>task * 2 * width;
     const squares = sum + width;
     memory.fill(sum, 0, 2 * width);
-    let left = count;
-    let at = origin;
-    for (; left >= 4; left -= 4, at += 4 * width) {
-      const p1 = at + width;
-      const p2 = p1 + width;
-      const p3 = p2 + width;
+    const end = origin + <usize>count * width;
+    for (let at = origin; at < end; at += width) {
       let c: usize = 0;
       for (; c < vectors; c += 16) {
-        const o = v128.load(origin + c);
-        const d0 = f32x4.sub(v128.load(at + c), o);
-        const d1 = f32x4.sub(v128.load(p1 + c), o);
-        const d2 = f32x4.sub(v128.load(p2 + c), o);
-        const d3 = f32x4.sub(v128.load(p3 + c), o);
-        v128.store(sum + c, f32x4.add(v128.load(sum + c), f32x4.add(f32x4.add(d0, d1), f32x4.add(d2, d3))));
-        const q01 = madd(d1, d1, f32x4.mul(d0, d0));
-        const q23 = madd(d3, d3, f32x4.mul(d2, d2));
-        v128.store(squares + c, f32x4.add(v128.load(squares + c), f32x4.add(q01, q23)));
+        const d = f32x4.sub(v128.load(at + c), v128.load(origin + c));
+        v128.store(sum + c, f32x4.add(v128.load(sum + c), d));
+        v128.store(squares + c, madd(d, d, v128.load(squares + c)));
       }
       for (; c < width; c += 4) {
-        const o = load<f32>(origin + c);
-        const d0: f32 = load<f32>(at + c) - o;
-        const d1: f32 = load<f32>(p1 + c) - o;
-        const d2: f32 = load<f32>(p2 + c) - o;
-        const d3: f32 = load<f32>(p3 + c) - o;
-        store<f32>(sum + c, load<f32>(sum + c) + (d0 + d1 + (d2 + d3)));
-        store<f32>(squares + c, load<f32>(squares + c) + (d0 * d0 + d1 * d1 + (d2 * d2 + d3 * d3)));
-      }
-    }
-    for (; left > 0; left--, at += width) {
-      for (let c: usize = 0; c < width; c += 4) {
         const d: f32 = load<f32>(at + c) - load<f32>(origin + c);
         store<f32>(sum + c, load<f32>(sum + c) + d);
-        store<f32>(squares + c, load<f32>(squares + c) + d * d);
+        store<f32>(squares + c, maddScalar(d, d, load<f32>(squares + c)));
       }
     }
     for (let c: usize = 0; c < width; c += 4) {
@@ -130,13 +117,6 @@ export function bnFold(args: usize): void {
   }
 }
 
-/** madd of three floats: what a lane of the vector loop gives, bit for bit. */
-// @ts-ignore: decorator
-@inline
-function maddScalar(a: f32, b: f32, c: f32): f32 {
-  return f32x4.extract_lane(madd(f32x4.splat(a), f32x4.splat(b), f32x4.splat(c)), 0);
-}
-
 /** args: x, scale, shift, residual or 0, y, pixels of a sample, C. y = x·scale + shift (+ residual). */
 export function normalize(args: usize): void {
   const x = ptr(args, 0);
@@ -192,46 +172,19 @@ export function bnGradStatsTiles(args: usize): void {
     const sum = sums + <usize>task * 2 * width;
     const product = sum + width;
     memory.fill(sum, 0, 2 * width);
-    let left = min(samples, rows() - begin) * pixels;
     let at = <usize>(begin * pixels) * width;
-    for (; left >= 4; left -= 4, at += 4 * width) {
-      const dy0 = dy + at;
-      const dy1 = dy0 + width;
-      const dy2 = dy1 + width;
-      const dy3 = dy2 + width;
-      const x0 = x + at;
-      const x1 = x0 + width;
-      const x2 = x1 + width;
-      const x3 = x2 + width;
+    const end = at + <usize>(min(samples, rows() - begin) * pixels) * width;
+    for (; at < end; at += width) {
       let c: usize = 0;
       for (; c < vectors; c += 16) {
-        const m = v128.load(mean + c);
-        const a0 = v128.load(dy0 + c);
-        const a1 = v128.load(dy1 + c);
-        const a2 = v128.load(dy2 + c);
-        const a3 = v128.load(dy3 + c);
-        v128.store(sum + c, f32x4.add(v128.load(sum + c), f32x4.add(f32x4.add(a0, a1), f32x4.add(a2, a3))));
-        const p01 = madd(a1, f32x4.sub(v128.load(x1 + c), m), f32x4.mul(a0, f32x4.sub(v128.load(x0 + c), m)));
-        const p23 = madd(a3, f32x4.sub(v128.load(x3 + c), m), f32x4.mul(a2, f32x4.sub(v128.load(x2 + c), m)));
-        v128.store(product + c, f32x4.add(v128.load(product + c), f32x4.add(p01, p23)));
+        const d = v128.load(dy + at + c);
+        v128.store(sum + c, f32x4.add(v128.load(sum + c), d));
+        v128.store(product + c, madd(d, f32x4.sub(v128.load(x + at + c), v128.load(mean + c)), v128.load(product + c)));
       }
       for (; c < width; c += 4) {
-        const m = load<f32>(mean + c);
-        const a0 = load<f32>(dy0 + c);
-        const a1 = load<f32>(dy1 + c);
-        const a2 = load<f32>(dy2 + c);
-        const a3 = load<f32>(dy3 + c);
-        store<f32>(sum + c, load<f32>(sum + c) + (a0 + a1 + (a2 + a3)));
-        const p01: f32 = a0 * (load<f32>(x0 + c) - m) + a1 * (load<f32>(x1 + c) - m);
-        const p23: f32 = a2 * (load<f32>(x2 + c) - m) + a3 * (load<f32>(x3 + c) - m);
-        store<f32>(product + c, load<f32>(product + c) + (p01 + p23));
-      }
-    }
-    for (; left > 0; left--, at += width) {
-      for (let c: usize = 0; c < width; c += 4) {
-        const a = load<f32>(dy + at + c);
-        store<f32>(sum + c, load<f32>(sum + c) + a);
-        store<f32>(product + c, load<f32>(product + c) + a * (load<f32>(x + at + c) - load<f32>(mean + c)));
+        const d = load<f32>(dy + at + c);
+        store<f32>(sum + c, load<f32>(sum + c) + d);
+        store<f32>(product + c, maddScalar(d, load<f32>(x + at + c) - load<f32>(mean + c), load<f32>(product + c)));
       }
     }
   }
@@ -267,22 +220,6 @@ export function bnGradFold(args: usize): void {
   }
 }
 
-/** scale·dy + alpha + kappa·x of four channels, times derivative. */
-// @ts-ignore: decorator
-@inline
-function gradient(dy: usize, x: usize, derivative: usize, scale: v128, alpha: v128, kappa: v128): v128 {
-  const v = madd(kappa, v128.load(x), madd(scale, v128.load(dy), alpha));
-  return derivative ? f32x4.mul(v, v128.load(derivative)) : v;
-}
-
-/** The same of one channel, bit for bit. */
-// @ts-ignore: decorator
-@inline
-function gradientScalar(dy: usize, x: usize, derivative: usize, scale: f32, alpha: f32, kappa: f32): f32 {
-  const v = maddScalar(kappa, load<f32>(x), maddScalar(scale, load<f32>(dy), alpha));
-  return derivative ? v * load<f32>(derivative) : v;
-}
-
 /**
  * args: dy, x, scale, alpha, kappa, derivative or 0, dx, sums [tiles, C] or 0, pixels of a sample, C, samples of a tile.
  * dx = (scale·dy + alpha + kappa·x)(·derivative); sums: Σdx of each tile, for the gradient of a bias.
@@ -305,44 +242,20 @@ export function bnGradApply(args: usize): void {
     const begin = task * samples;
     const sum = sums + <usize>task * width;
     if (sums) memory.fill(sum, 0, width);
-    let left = min(samples, rows() - begin) * pixels;
     let at = <usize>(begin * pixels) * width;
-    for (; left >= 4; left -= 4, at += 4 * width) {
+    const end = at + <usize>(min(samples, rows() - begin) * pixels) * width;
+    for (; at < end; at += width) {
       let c: usize = 0;
       for (; c < vectors; c += 16) {
-        const s = v128.load(scale + c);
-        const a = v128.load(alpha + c);
-        const k = v128.load(kappa + c);
-        const i0 = at + c;
-        const i1 = i0 + width;
-        const i2 = i1 + width;
-        const i3 = i2 + width;
-        const v0 = gradient(dy + i0, x + i0, derivative ? derivative + i0 : 0, s, a, k);
-        const v1 = gradient(dy + i1, x + i1, derivative ? derivative + i1 : 0, s, a, k);
-        const v2 = gradient(dy + i2, x + i2, derivative ? derivative + i2 : 0, s, a, k);
-        const v3 = gradient(dy + i3, x + i3, derivative ? derivative + i3 : 0, s, a, k);
-        v128.store(dx + i0, v0);
-        v128.store(dx + i1, v1);
-        v128.store(dx + i2, v2);
-        v128.store(dx + i3, v3);
-        if (sums) v128.store(sum + c, f32x4.add(v128.load(sum + c), f32x4.add(f32x4.add(v0, v1), f32x4.add(v2, v3))));
+        let v = madd(v128.load(kappa + c), v128.load(x + at + c), madd(v128.load(scale + c), v128.load(dy + at + c), v128.load(alpha + c)));
+        if (derivative) v = f32x4.mul(v, v128.load(derivative + at + c));
+        v128.store(dx + at + c, v);
+        if (sums) v128.store(sum + c, f32x4.add(v128.load(sum + c), v));
       }
       for (; c < width; c += 4) {
-        let four: f32 = 0;
-        for (let p: usize = 0; p < 4; p++) {
-          const i = at + p * width + c;
-          const v = gradientScalar(dy + i, x + i, derivative ? derivative + i : 0, load<f32>(scale + c), load<f32>(alpha + c), load<f32>(kappa + c));
-          store<f32>(dx + i, v);
-          four += v;
-        }
-        if (sums) store<f32>(sum + c, load<f32>(sum + c) + four);
-      }
-    }
-    for (; left > 0; left--, at += width) {
-      for (let c: usize = 0; c < width; c += 4) {
-        const i = at + c;
-        const v = gradientScalar(dy + i, x + i, derivative ? derivative + i : 0, load<f32>(scale + c), load<f32>(alpha + c), load<f32>(kappa + c));
-        store<f32>(dx + i, v);
+        let v = maddScalar(load<f32>(kappa + c), load<f32>(x + at + c), maddScalar(load<f32>(scale + c), load<f32>(dy + at + c), load<f32>(alpha + c)));
+        if (derivative) v *= load<f32>(derivative + at + c);
+        store<f32>(dx + at + c, v);
         if (sums) store<f32>(sum + c, load<f32>(sum + c) + v);
       }
     }
