@@ -11,7 +11,7 @@
 // - An aborted run rejects with an AbortError; the executable stays usable.
 // - The same calls give the same bits, for any number of threads.
 
-import type { Graph, StateKind } from './ir/graph.ts';
+import type { Graph, Node, StateKind, TensorSpec } from './ir/graph.ts';
 
 /** A batch of images and what belongs to it. Arrays may be longer than `rows` needs; they are copied during the call. */
 export interface Batch {
@@ -39,6 +39,16 @@ export interface RunOptions {
 export interface BatchMetrics {
   readonly loss: number;
   readonly correct: number;
+}
+
+/** Time of a kernel call, from the end of the call before to its own, barrier included. */
+export interface KernelTime {
+  readonly kernel: string;
+  readonly node: Node;
+  /** Operand types of the node, for its cost. */
+  readonly inputs: readonly TensorSpec[];
+  readonly outputs: readonly TensorSpec[];
+  readonly ms: number;
 }
 
 export interface StateEntry {
@@ -84,6 +94,12 @@ export interface Executable {
   /** Inference mode; logits are rows × classes. */
   evaluate(batch: Batch, options?: RunOptions): Promise<BatchMetrics & { readonly logits: Float32Array }>;
   predict(batch: Batch, options?: RunOptions): Promise<Float32Array>;
+
+  /**
+   * One gradient and one update with the time of each kernel call, in the order of the program. Absent on devices that
+   * cannot tell.
+   */
+  profile?(batch: Batch, hyper: Hyperparameters): Promise<readonly KernelTime[]>;
 
   /** State by name, or `gradients/<parameter>` after a `gradient`. The counter `optimizer/vars/0` has one element. */
   read(name: string): Promise<Float32Array>;

@@ -15,7 +15,7 @@ import { train } from '../runtime/train/fit.ts';
 
 const sample = fileURLToPath(new URL('../../shared/data/cifar10-sample', import.meta.url));
 const present = existsSync(sample);
-if (!present) console.warn('SKIPPED: the tests on real images, because there is no ../shared/data/cifar10-sample');
+if (!present) process.stderr.write('SKIPPED: the tests on real images, because there is no ../shared/data/cifar10-sample\n');
 
 /** The same images with labels in another order: what is left to learn is how often each class occurs. */
 function withShuffledLabels(dataset: Dataset): Dataset {

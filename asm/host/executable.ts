@@ -1,8 +1,17 @@
 // An executable of the wasm device: one shared memory, one gang, the programs, and a queue that keeps the order of calls.
 
 import { abortError, HybridError, invariant } from '../../runtime/base/errors.ts';
-import type { Batch, BatchMetrics, Executable, Hyperparameters, ModelGraphs, RunOptions, StateEntry } from '../../runtime/device.ts';
-import { BYTES_PER_ELEMENT, elementCount, type Graph } from '../../runtime/ir/graph.ts';
+import type {
+  Batch,
+  BatchMetrics,
+  Executable,
+  Hyperparameters,
+  KernelTime,
+  ModelGraphs,
+  RunOptions,
+  StateEntry,
+} from '../../runtime/device.ts';
+import { BYTES_PER_ELEMENT, elementCount, type Graph, type Node } from '../../runtime/ir/graph.ts';
 import type { StepScalars } from '../../runtime/ir/op.ts';
 import { ARENA, writeStep } from './abi.ts';
 import type { Gang, Program } from './gang.ts';
@@ -45,6 +54,8 @@ export class WasmExecutable implements Executable {
   readonly #queue: Job[] = [];
   #active: Job | null = null;
   #closed: Promise<void> | null = null;
+  /** Where runs note the times of their calls; 0: they do not. */
+  #times = 0;
   /** Step of the last gradient, if that came to its end; else why there is none to update with. */
   #gradient: StepScalars | (() => Error) = () => new HybridError('E_INTERNAL', 'update was called before any gradient');
 
@@ -92,6 +103,30 @@ export class WasmExecutable implements Executable {
 
   async predict(batch: Batch, options: RunOptions = {}): Promise<Float32Array> {
     return this.#run('predict', batch, this.#step(batch), options, { after: () => this.#logits('predict', batch.rows) });
+  }
+
+  async profile(batch: Batch, hyper: Hyperparameters): Promise<KernelTime[]> {
+    const { layout, graphs } = this.#parts;
+    invariant(this.#idle, 'profiling waits for an idle device');
+    this.#times = layout.times;
+    const taken: KernelTime[] = [];
+    const take = (name: ProgramName): void => {
+      const calls = layout.programs.find((program) => program.name === name)?.calls ?? [];
+      const times = new Float64Array(this.#buffer, layout.times, calls.length + 1);
+      const specs = (ids: Node['inputs']) => ids.map((id) => (graphs.train as Graph).values[id].spec);
+      for (const [i, { kernel, node }] of calls.entries()) {
+        taken.push({ kernel, node, inputs: specs(node.inputs), outputs: specs(node.outputs), ms: times[i + 1] - times[i] });
+      }
+    };
+    try {
+      await this.gradient(batch);
+      take('gradient');
+      await this.update(hyper);
+      take('update');
+    } finally {
+      this.#times = 0;
+    }
+    return taken;
   }
 
   async read(name: string): Promise<Float32Array> {
@@ -253,7 +288,7 @@ export class WasmExecutable implements Executable {
 
   #start(job: Job, program: Program): void {
     this.#active = job;
-    this.#parts.gang.run(program).then(
+    this.#parts.gang.run(program, { times: this.#times }).then(
       (outcome) => {
         this.#active = null;
         if (outcome === 'done') job.finish();

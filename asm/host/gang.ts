@@ -10,7 +10,7 @@ import { HybridError, invariant } from '../../runtime/base/errors.ts';
 import { SCRATCH_BYTES } from './abi.ts';
 import { THREAD_SCRIPT } from './assets.ts';
 import type { KernelModules } from './modules.ts';
-import { ABORT, CALLS, COMMIT, COMPLETE, PROGRAM, RUN, type ThreadData, type ThreadMessage } from './protocol.ts';
+import { ABORT, CALLS, COMMIT, COMPLETE, PROGRAM, RUN, type ThreadData, type ThreadMessage, TIMES } from './protocol.ts';
 
 /** A program in the shared memory. */
 export interface Program {
@@ -105,8 +105,8 @@ export class Gang {
     return this.#failure;
   }
 
-  /** Runs a program. Rejects with E_INTERNAL where a kernel traps or a thread ends; the gang is over then. */
-  run(program: Program): Promise<'done' | 'stopped'> {
+  /** Runs a program; `times`: address of a table for the moments when its calls were complete. Rejects with E_INTERNAL where a kernel traps or a thread ends; the gang is over then. */
+  run(program: Program, { times = 0 }: { readonly times?: number } = {}): Promise<'done' | 'stopped'> {
     if (this.#failure) return Promise.reject(this.#failure);
     invariant(!this.#closing, 'the gang is closed');
     invariant(!this.#run, 'the gang is running');
@@ -120,6 +120,7 @@ export class Gang {
       Atomics.store(words, PROGRAM, program.address);
       Atomics.store(words, CALLS, program.calls);
       Atomics.store(words, COMMIT, program.commit);
+      Atomics.store(words, TIMES, times);
       Atomics.add(words, RUN, 1);
       Atomics.notify(words, RUN);
     });

@@ -45,6 +45,8 @@ export interface Layout {
   readonly programs: readonly ProgramText[];
   /** Address of the threads' scratch areas. */
   readonly threadScratch: number;
+  /** Address of a table of times, one f64 more than the longest program has calls. */
+  readonly times: number;
   /** Address of the programs and their argument blocks. */
   readonly text: number;
   /** Bytes of the whole memory, in whole pages. */
@@ -95,12 +97,14 @@ export function layOut(graphs: CompiledGraphs, capacity: number, threads: number
   }
 
   const threadScratch = align(sharedScratchEnd);
-  const text = threadScratch + threads * SCRATCH_BYTES;
+  const times = threadScratch + threads * SCRATCH_BYTES;
+  const text = align(times + 8 * (1 + Math.max(0, ...programs.map(({ calls }) => calls.length))));
   const end = programs.reduce((at, program) => at + textBytes(program), text);
   return {
     plan,
     programs,
     threadScratch,
+    times,
     text,
     bytes: align(end, PAGE_BYTES),
     output: (key, name) => address(key, (graphs[key] as Graph).outputs[name]),

@@ -24,6 +24,8 @@ export const PROGRAM = word(6);
 export const CALLS = word(7);
 /** The calls before its update phase. Later ones change state: a run that has come to them is not stopped any more. */
 export const COMMIT = word(8);
+/** Address of a table of f64 where thread 0 notes when each call was complete, in ms of its clock; 0: it does not. */
+export const TIMES = word(9);
 
 /** What a thread is started with. */
 export interface ThreadData {

@@ -3,12 +3,26 @@
 
 import { parentPort, workerData } from 'node:worker_threads';
 import { STEP, TASKS } from './abi.ts';
-import { ABORT, ARRIVED, CALLS, COMMIT, COMPLETE, PHASE, PROGRAM, RUN, STOP, type ThreadData, type ThreadMessage } from './protocol.ts';
+import {
+  ABORT,
+  ARRIVED,
+  CALLS,
+  COMMIT,
+  COMPLETE,
+  PHASE,
+  PROGRAM,
+  RUN,
+  STOP,
+  type ThreadData,
+  type ThreadMessage,
+  TIMES,
+} from './protocol.ts';
 
 type Kernel = (args: number) => void;
 
 const { memory, modules, kernels: names, threads, thread, scratch, spins } = workerData as ThreadData;
 const words = new Int32Array(memory.buffer);
+const doubles = new Float64Array(memory.buffer);
 const tell = (message: ThreadMessage): void => parentPort?.postMessage(message);
 
 const exported = new Map<string, Kernel>();
@@ -48,11 +62,14 @@ function walk(): boolean {
   const calls = Atomics.load(words, CALLS);
   const commit = Atomics.load(words, COMMIT);
   let at = Atomics.load(words, PROGRAM) >>> 2; // addresses above 2 GiB are negative as i32
+  const times = thread === 0 ? Atomics.load(words, TIMES) >>> 3 : 0;
   let call = 0;
   try {
+    if (times) doubles[times] = performance.now();
     for (; call < calls; call++, at += 2) {
       kernels[words[at]](words[at + 1]);
       if (meet(call, commit)) return true;
+      if (times) doubles[times + call + 1] = performance.now();
     }
   } catch (error) {
     // A trap. The others wait at a barrier that will never be complete, until the host hears of it and ends the gang.
