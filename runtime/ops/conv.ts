@@ -168,6 +168,42 @@ function multiplyTransposed(
   for (; i < ci; i++) for (let o = 0; o < co; o++) x[xAt + i] += y[yAt + o] * w[wAt + i * co + o];
 }
 
+/** w += x·yᵀ for one pixel, with the shapes of `multiply`. */
+function addOuterProduct(
+  x: Float64Array,
+  xAt: number,
+  y: Float64Array,
+  yAt: number,
+  w: Float64Array,
+  wAt: number,
+  ci: number,
+  co: number,
+): void {
+  for (let i = 0; i < ci; i++) {
+    const value = x[xAt + i];
+    const row = wAt + i * co;
+    for (let o = 0; o < co; o++) w[row + o] += value * y[yAt + o];
+  }
+}
+
+/** The same for four pixels at once. */
+function addFourOuterProducts(
+  x: Float64Array,
+  [x0, x1, x2, x3]: readonly number[],
+  y: Float64Array,
+  [y0, y1, y2, y3]: readonly number[],
+  w: Float64Array,
+  wAt: number,
+  ci: number,
+  co: number,
+): void {
+  for (let i = 0; i < ci; i++) {
+    const [v0, v1, v2, v3] = [x[x0 + i], x[x1 + i], x[x2 + i], x[x3 + i]];
+    const row = wAt + i * co;
+    for (let o = 0; o < co; o++) w[row + o] += v0 * y[y0 + o] + v1 * y[y1 + o] + v2 * y[y2 + o] + v3 * y[y3 + o];
+  }
+}
+
 export const conv: OpDefinition = {
   infer(inputs, attrs) {
     const { stride, padding, epilogue, inputScale } = attrs as unknown as ConvAttrs;
@@ -247,13 +283,19 @@ export const convGradWeight: OpDefinition = {
     const x = convInput(io.inputs[0], inputScale);
     const dy = io.inputs[1].data as Float64Array;
     const dw = io.outputs[0].data as Float64Array;
+    // Four pixels of a tap at a time: going through the large dw for every pixel would take most of the time.
+    const pending = Array.from({ length: geometry.kh * geometry.kw }, () => ({ x: [0, 0, 0, 0], y: [0, 0, 0, 0], count: 0 }));
     forEachTap(geometry, io.step.rows, (xAt, yAt, wAt) => {
-      for (let i = 0; i < ci; i++) {
-        const value = x[xAt + i];
-        const row = wAt + i * co;
-        for (let o = 0; o < co; o++) dw[row + o] += value * dy[yAt + o];
-      }
+      const pixels = pending[wAt / (ci * co)];
+      pixels.x[pixels.count] = xAt;
+      pixels.y[pixels.count++] = yAt;
+      if (pixels.count < 4) return;
+      addFourOuterProducts(x, pixels.x, dy, pixels.y, dw, wAt, ci, co);
+      pixels.count = 0;
     });
+    for (const [tap, pixels] of pending.entries()) {
+      for (let k = 0; k < pixels.count; k++) addOuterProduct(x, pixels.x[k], dy, pixels.y[k], dw, tap * ci * co, ci, co);
+    }
   },
   cost(inputs, outputs, attrs, rows) {
     const { stride, padding, weightShape } = attrs as unknown as ConvGradWeightAttrs;
