@@ -22,10 +22,7 @@ describe('nodeFiles', () => {
   test('stat tells files, folders and nothing apart', async () => {
     const folder = tempFolder();
     writeFileSync(join(folder, 'a'), 'abc');
-    expect(await nodeFiles.stat(join(folder, 'a'))).toEqual({
-      kind: 'file',
-      size: 3,
-    });
+    expect(await nodeFiles.stat(join(folder, 'a'))).toEqual({ kind: 'file', size: 3, modified: expect.closeTo(Date.now(), -5) });
     expect(await nodeFiles.stat(folder)).toMatchObject({ kind: 'folder' });
     expect(await nodeFiles.stat(join(folder, 'b'))).toBeNull();
     expect(await nodeFiles.stat(join(folder, 'a', 'below a file'))).toBeNull();

@@ -138,7 +138,7 @@ const REASONS: Readonly<Record<string, string>> = {
 /** The E_DISK error for a system error met while writing. `needed` in bytes, where known. */
 export function diskError(path: string, cause: unknown, needed?: number): HybridError {
   const code = systemCode(cause);
-  const reason = REASONS[code] ? `${REASONS[code]} (${code})` : cause instanceof Error ? cause.message : String(cause);
+  const reason = Object.hasOwn(REASONS, code) ? `${REASONS[code]} (${code})` : cause instanceof Error ? cause.message : String(cause);
   const size = needed === undefined ? '' : `; ${needed.toLocaleString('en-US')} bytes are needed`;
   const remedy =
     code === 'ENOSPC' || code === 'EDQUOT'
