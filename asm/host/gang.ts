@@ -91,8 +91,7 @@ export class Gang {
       };
       worker.on('message', (message: ThreadMessage) => {
         if (message.type === 'ready') roll.ready(thread);
-        else if (message.type === 'done') this.#settle(message.stopped);
-        else fail(`failed in ${this.#run?.program.describe(message.call)}: ${message.message}`);
+        else this.#settle(message.stopped);
       });
       worker.on('error', (error) => fail(`failed${this.#place()}: ${error.message}`, error));
       worker.on('exit', (status) => fail(`ended with status ${status}${this.#place()}`));
@@ -105,7 +104,10 @@ export class Gang {
     return this.#failure;
   }
 
-  /** Runs a program; `times`: address of a table for the moments when its calls were complete. Rejects with E_INTERNAL where a kernel traps or a thread ends; the gang is over then. */
+  /**
+   * Runs a program. `times`: address of a table for the moments when its calls were complete. Rejects with E_INTERNAL where a
+   * kernel traps or a thread ends; the gang is over then.
+   */
   run(program: Program, { times = 0 }: { readonly times?: number } = {}): Promise<'done' | 'stopped'> {
     if (this.#failure) return Promise.reject(this.#failure);
     invariant(!this.#closing, 'the gang is closed');
@@ -162,7 +164,7 @@ export class Gang {
     return this.#failure;
   }
 
-  /** Where the current run is, for messages. */
+  /** Where the current run is, for messages: the first call that is not complete. */
   #place(): string {
     const run = this.#run;
     if (!run) return '';

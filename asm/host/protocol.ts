@@ -43,7 +43,4 @@ export interface ThreadData {
 }
 
 /** What a thread says. Only thread 0 says `done`. */
-export type ThreadMessage =
-  | { readonly type: 'ready' }
-  | { readonly type: 'done'; readonly stopped: boolean }
-  | { readonly type: 'failed'; readonly call: number; readonly message: string };
+export type ThreadMessage = { readonly type: 'ready' } | { readonly type: 'done'; readonly stopped: boolean };

@@ -57,24 +57,22 @@ function meet(call: number, commit: number): boolean {
   return Atomics.load(words, STOP) !== 0;
 }
 
-/** Walks the program of the current run: pairs of kernel index and address of arguments. True: stopped before its end. */
+/**
+ * Walks the program of the current run: pairs of kernel index and address of arguments. True: stopped before its end.
+ *
+ * A trap in a kernel is not caught: it ends the thread, of which the host hears. The others wait at a barrier that will never
+ * be complete, until the host ends them too.
+ */
 function walk(): boolean {
   const calls = Atomics.load(words, CALLS);
   const commit = Atomics.load(words, COMMIT);
   let at = Atomics.load(words, PROGRAM) >>> 2; // addresses above 2 GiB are negative as i32
   const times = thread === 0 ? Atomics.load(words, TIMES) >>> 3 : 0;
-  let call = 0;
-  try {
-    if (times) doubles[times] = performance.now();
-    for (; call < calls; call++, at += 2) {
-      kernels[words[at]](words[at + 1]);
-      if (meet(call, commit)) return true;
-      if (times) doubles[times + call + 1] = performance.now();
-    }
-  } catch (error) {
-    // A trap. The others wait at a barrier that will never be complete, until the host hears of it and ends the gang.
-    tell({ type: 'failed', call, message: error instanceof Error ? error.message : String(error) });
-    Atomics.wait(words, RUN, Atomics.load(words, RUN));
+  if (times) doubles[times] = performance.now();
+  for (let call = 0; call < calls; call++, at += 2) {
+    kernels[words[at]](words[at + 1]);
+    if (meet(call, commit)) return true;
+    if (times) doubles[times + call + 1] = performance.now();
   }
   return false;
 }

@@ -3,7 +3,13 @@
 
 import { getEventListeners } from 'node:events';
 import { afterAll, describe, expect, it } from 'vitest';
+import { availableMemory } from '../../asm/host/cores.ts';
 import { openWasmDevice } from '../../asm/host/device.ts';
+import { WasmExecutable } from '../../asm/host/executable.ts';
+import type { Gang } from '../../asm/host/gang.ts';
+import { loadKernels } from '../../asm/host/modules.ts';
+import { layOut, PAGE_BYTES, writePrograms } from '../../asm/host/program.ts';
+import { compileGraph } from '../../runtime/compile/compile.ts';
 import type { Device, Executable } from '../../runtime/device.ts';
 import { buildModel } from '../../runtime/model/architectures.ts';
 import { initialize } from '../../runtime/model/init.ts';
@@ -210,6 +216,34 @@ describe('abort', () => {
   });
 });
 
+it('rejects the run in flight and all that wait when the gang fails, and whatever comes later', async () => {
+  const predict = compileGraph(trainingGraphs(model).predict);
+  const layout = layOut({ predict }, CAPACITY, 1);
+  const pages = layout.bytes / PAGE_BYTES;
+  const memory = new WebAssembly.Memory({ initial: pages, maximum: pages, shared: true });
+  const programs = writePrograms(layout, memory.buffer, (await loadKernels()).kernels);
+  const error = new Error('a thread failed');
+  let fail = (): void => {};
+  const gang = {
+    failure: null as Error | null,
+    run: () =>
+      new Promise<never>((_, reject) => {
+        fail = () => {
+          gang.failure = error;
+          reject(error);
+        };
+      }),
+    close: async () => {},
+  };
+  const parts = { graphs: { predict }, layout, memory, programs, capacity: CAPACITY, seed: SEED, onClose: () => {} };
+  const wasm = new WasmExecutable({ ...parts, gang: gang as unknown as Gang });
+  const waiting = [wasm.predict(batch), wasm.predict(batch), wasm.read('layers/dense/vars/1')];
+  fail();
+  for (const outcome of await Promise.allSettled(waiting)) expect(outcome).toEqual({ status: 'rejected', reason: error });
+  await expect(wasm.predict(batch)).rejects.toBe(error);
+  await expect(wasm.read('layers/dense/vars/1')).rejects.toBe(error);
+});
+
 describe('steps that are not finite', () => {
   it.each([
     ['NaN', Number.NaN],
@@ -281,4 +315,38 @@ it('tells what compile will need before it does, and prints its programs', async
     expect(text).toMatch(new RegExp(`^program ${program}: \\d+ kernel calls$`, 'm'));
   expect(text).toMatch(/adamw\(/);
   expect(wasm.description).toMatch(/2 threads/);
+});
+
+it('profiles a step: a time for every kernel call of its two programs', async () => {
+  const wasm = await device(2);
+  const compiled = await executable(model, wasm, { capacity: CAPACITY });
+  const times = (await compiled.profile?.(batch, HYPER)) ?? [];
+  const text = wasm.inspect(trainingGraphs(model), { capacity: CAPACITY, seed: SEED, programs: ['train'] });
+  const calls = [...text.matchAll(/^program \w+: (\d+) kernel calls$/gm)].reduce((sum, [, count]) => sum + Number(count), 0);
+  expect(times.length).toBe(calls);
+  for (const { ms } of times) expect(ms).toBeGreaterThan(0);
+  expect(times.at(-1)?.kernel).toBe('countStep');
+  await compiled.close();
+});
+
+// Few rows touch few pages: this needs address space, not memory.
+it.skipIf(availableMemory() < 2 ** 32)('computes the same with addresses above 2 GiB', async () => {
+  const wide = buildModel('convmixer', { input: [32, 32, 3], classes: 5, dim: 32, depth: 2, kernel: 3, patch: 1 });
+  const rows = 3;
+  const train = async (capacity: number) => {
+    const wasm = await executable(wide, await device(2), { capacity });
+    const losses = [];
+    for (let step = 0; step < 2; step++) {
+      losses.push(await wasm.gradient(randomBatch(wide, rows, step)));
+      await wasm.update(HYPER);
+    }
+    const result = { losses, state: await stateOf(wasm), evaluated: await wasm.evaluate(randomBatch(wide, rows)) };
+    await wasm.close();
+    return { result, bytes: wasm.memoryBytes };
+  };
+  const small = await train(rows);
+  const perRow = (await device(2)).memoryFor(trainingGraphs(wide), { capacity: 1000, seed: SEED }) / 1000;
+  const large = await train(Math.floor((3.9 * 2 ** 30) / perRow));
+  expect(large.bytes).toBeGreaterThan(3.5 * 2 ** 30);
+  expect(large.result).toEqual(small.result);
 });
