@@ -49,7 +49,8 @@ export const DATA_NAMES = ['auto', 'cifar10', 'synthetic'] as const;
  * - a path: the folder with CIFAR-10's binary files (`readCifar10`);
  * - `cifar10`: `./data`, then the user's cache folder, then the official archive over the network, kept in the cache;
  * - `synthetic`: the built-in set, which needs nothing;
- * - `auto`: like `cifar10`, but where nothing is found and nothing can be fetched a warning is given and the built-in set returned.
+ * - `auto`: like `cifar10`, but where nothing is found and nothing can be fetched `onNotice` gets a warning and the built-in
+ *   set is returned. Without `onNotice` it is `cifar10`.
  *
  * Throws E_DATA, E_NETWORK, E_DISK, or an AbortError.
  */
@@ -63,8 +64,9 @@ export async function openData(spec: string, options: OpenDataOptions = {}): Pro
   } catch (error) {
     // Of all that can go wrong only a missing network is expected. That includes answers with wrong contents: a login page of
     // a hotel's network is one. Damaged data and full disks are for a person to repair.
-    if (spec !== 'auto' || !(error instanceof HybridError && error.code === 'E_NETWORK')) throw error;
-    onNotice?.({ level: 'warning', text: syntheticWarning(error) });
+    // Nor is other data given to a caller who could not hear of it.
+    if (spec !== 'auto' || !onNotice || !(error instanceof HybridError && error.code === 'E_NETWORK')) throw error;
+    onNotice({ level: 'warning', text: syntheticWarning(error) });
     return syntheticSource();
   }
 }

@@ -1,0 +1,203 @@
+import { createHash } from 'node:crypto';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, expect, test } from 'vitest';
+import { type Files, nodeFiles } from '../../runtime/base/files.ts';
+import { type DownloadOptions, download, OFFICIAL_ARCHIVE, type RemoteFile } from '../../runtime/data/download.ts';
+import { hybridError } from '../support/expect-error.ts';
+import { faultyFiles } from '../support/faulty-files.ts';
+import { breakOff, rangeStart, refusedUrl, sendFile, serve } from '../support/loopback.ts';
+import { tempFolder } from '../support/temp-folder.ts';
+
+const BYTES = Buffer.from(Uint8Array.from({ length: 300_000 }, (_, i) => (i * i) >> 3));
+const remoteAt = (url: string): RemoteFile => ({ url, size: BYTES.length, sha256: createHash('sha256').update(BYTES).digest('hex') });
+
+/** A folder to fetch into, and a function that does. */
+function target(options: Partial<DownloadOptions> = {}) {
+  const folder = join(tempFolder(), 'cache');
+  const path = join(folder, 'file');
+  const fetchFrom = (url: string, more: Partial<DownloadOptions> = {}) =>
+    download(remoteAt(url), { files: nodeFiles, path, silence: 5_000, ...options, ...more });
+  const left = (): string[] => (existsSync(folder) ? readdirSync(folder) : []);
+  return { path, fetchFrom, left };
+}
+
+describe('download', () => {
+  test('knows the official archive', () => {
+    expect(OFFICIAL_ARCHIVE.size).toBe(170_052_171);
+    expect(OFFICIAL_ARCHIVE.sha256).toBe('c4a38c50a1bc5f3a1c5537f2155ab9d68f9f25eb1ed8d9ddda3db29a59bca1dd');
+    expect(new URL(OFFICIAL_ARCHIVE.url).pathname).toMatch(/\/cifar-10-binary\.tar\.gz$/);
+  });
+
+  test('fetches, and tells how far it is', async () => {
+    const { url, requests } = await serve((request, response) => sendFile(request, response, BYTES));
+    const { path, fetchFrom } = target();
+    const progress: number[] = [];
+    await fetchFrom(url, {
+      onProgress(bytes, total) {
+        expect(total).toBe(BYTES.length);
+        progress.push(bytes);
+      },
+    });
+    expect(readFileSync(path).equals(BYTES)).toBe(true);
+    expect(progress).toEqual([...progress].sort((a, b) => a - b));
+    expect(progress.at(-1)).toBe(BYTES.length);
+    expect(requests.length).toBe(1);
+    expect(requests[0].headers['accept-encoding']).toBe('identity');
+  });
+
+  test('follows a redirect, and does without the announcement of a size', async () => {
+    const { url } = await serve((request, response) => {
+      if (request.url === '/archive.tar.gz') response.writeHead(302, { location: '/elsewhere' }).end();
+      else response.end(BYTES);
+    });
+    const { path, fetchFrom } = target();
+    await fetchFrom(url);
+    expect(readFileSync(path).equals(BYTES)).toBe(true);
+  });
+
+  test('a connection that breaks is taken up once where it broke', async () => {
+    const { url, requests } = await serve((request, response) => {
+      if (rangeStart(request) === 0) breakOff(response, BYTES, 100_000);
+      else sendFile(request, response, BYTES);
+    });
+    const { path, fetchFrom } = target();
+    await fetchFrom(url);
+    expect(requests.map(rangeStart)).toEqual([0, 100_000]);
+    expect(readFileSync(path).equals(BYTES)).toBe(true);
+  });
+
+  test('a server that knows no ranges sends all of it again', async () => {
+    const { url, requests } = await serve((_, response) => {
+      if (requests.length === 1) breakOff(response, BYTES, 100_000);
+      else response.writeHead(200, { 'content-length': BYTES.length }).end(BYTES);
+    });
+    const { path, fetchFrom } = target();
+    await fetchFrom(url);
+    expect(requests.length).toBe(2);
+    expect(readFileSync(path).equals(BYTES)).toBe(true);
+  });
+
+  test('a connection that stalls within the file is taken up too', async () => {
+    const { url, requests } = await serve((request, response) => {
+      if (rangeStart(request) > 0) return sendFile(request, response, BYTES);
+      response.writeHead(200, { 'content-length': BYTES.length });
+      response.write(BYTES.subarray(0, 5_000));
+    });
+    const { path, fetchFrom } = target({ silence: 200 });
+    await fetchFrom(url);
+    expect(requests.map(rangeStart)).toEqual([0, 5_000]);
+    expect(readFileSync(path).equals(BYTES)).toBe(true);
+  });
+
+  test.each<[string, Parameters<typeof serve>[0], string, number]>([
+    ['a status of 500', (_, response) => void response.writeHead(500).end(), 'status 500', 1],
+    ['a status of 404', (_, response) => void response.writeHead(404).end(BYTES), 'status 404', 1],
+    [
+      'a redirect loop',
+      (_, response) => void response.writeHead(302, { location: '/archive.tar.gz' }).end(),
+      'redirect count exceeded',
+      21,
+    ],
+    ['a login page', (_, response) => void response.end('<html>'), 'offers 6 bytes instead of 300,000', 1],
+    ['a body too long', (_, response) => void response.write(BYTES, () => response.end('more')), 'more than the expected 300,000 bytes', 1],
+    ['a wrong hash', (_, response) => void response.end(Buffer.from(BYTES).fill(1, 150_000)), 'instead of', 1],
+    ['silence', () => {}, 'nothing came for 0.2 seconds', 1],
+    ['a connection that breaks at once', (request) => void request.socket.destroy(), 'the connection broke', 1],
+    // Both tries get the first part only.
+    ['a body that breaks twice', (_, response) => breakOff(response, BYTES, 1_000), 'the connection broke', 2],
+    [
+      'another range than asked for',
+      (request, response) => {
+        if (rangeStart(request) === 0) breakOff(response, BYTES, 1_000);
+        else response.writeHead(206, { 'content-range': `bytes 5-${BYTES.length - 1}/${BYTES.length}` }).end(BYTES.subarray(5));
+      },
+      'another range',
+      2,
+    ],
+    ['a part without its place', (_, response) => void response.writeHead(206).end(BYTES), 'another range', 1],
+  ])('%s: a network error, and nothing left behind', async (_, listener, message, count) => {
+    const { url, requests } = await serve(listener);
+    const { fetchFrom, left } = target({ silence: message.includes('0.2') ? 200 : 5_000 });
+    const error = await hybridError('E_NETWORK', fetchFrom(url));
+    expect(error.message).toContain(`cannot fetch ${url}: `);
+    expect(error.message).toContain(message);
+    expect(error.remedy).toContain('--data');
+    expect(requests.length).toBe(count);
+    expect(left()).toEqual([]);
+  });
+
+  test('a body that ends early without an announced size is asked for once more', async () => {
+    const { url, requests } = await serve((_, response) => {
+      response.write(BYTES.subarray(0, 1_000));
+      response.end();
+    });
+    const { fetchFrom, left } = target();
+    // The server sends the same beginning again, as if it were all.
+    expect((await hybridError('E_NETWORK', fetchFrom(url))).message).toContain('it ended after 1,000 of 300,000 bytes');
+    expect([requests.length, left()]).toEqual([2, []]);
+  });
+
+  test('no server: fails at once, with the reason', async () => {
+    const { fetchFrom, left } = target();
+    const start = performance.now();
+    expect((await hybridError('E_NETWORK', fetchFrom(await refusedUrl()))).message).toContain('refuses the connection (ECONNREFUSED)');
+    expect(performance.now() - start).toBeLessThan(2_000);
+    expect(left()).toEqual([]);
+  });
+
+  test('an abort ends it at once, before, while waiting and within the body', async () => {
+    const { url, requests } = await serve((request, response) => {
+      if (request.url === '/silent') return;
+      response.writeHead(200, { 'content-length': BYTES.length });
+      response.write(BYTES.subarray(0, 5_000));
+    });
+    const { fetchFrom, left } = target();
+    await expect(fetchFrom(url, { signal: AbortSignal.abort() })).rejects.toMatchObject({ name: 'AbortError' });
+    expect(requests.length).toBe(0);
+    for (const address of [new URL('/silent', url).href, url]) {
+      const start = performance.now();
+      await expect(fetchFrom(address, { signal: AbortSignal.timeout(100) })).rejects.toMatchObject({
+        name: 'AbortError',
+        code: 'ABORT_ERR',
+      });
+      expect(performance.now() - start).toBeLessThan(2_000);
+    }
+    expect(requests.length).toBe(2);
+    expect(left()).toEqual([]);
+  });
+
+  test('a failure of any write is a disk error, asked for once, and nothing is left behind', async () => {
+    const { url, requests } = await serve((request, response) => sendFile(request, response, BYTES));
+    // mkdir, open, a write: these come in this order in every run.
+    for (const failAt of [1, 2, 3]) {
+      const { fetchFrom, left } = target();
+      const error = await hybridError('E_DISK', fetchFrom(url, { files: faultyFiles(nodeFiles, { failAt }) }));
+      expect(error.message).toContain('300,000 bytes are needed');
+      expect(left()).toEqual([]);
+    }
+    expect(requests.length).toBe(3);
+    // The number of writes depends on the network: sync and close are failed by name.
+    for (const failing of ['sync', 'close'] as const) {
+      const { fetchFrom, left } = target();
+      const open: Files['open'] = async (path, flags) => {
+        const file = await nodeFiles.open(path, flags);
+        const fail = async (): Promise<never> => {
+          if (failing === 'close') await file.close();
+          throw Object.assign(new Error('injected'), { code: 'EIO' });
+        };
+        return { ...file, [failing]: fail };
+      };
+      const files = { ...nodeFiles, open };
+      expect((await hybridError('E_DISK', fetchFrom(url, { files }))).message).toContain('EIO');
+      expect(left()).toEqual([]);
+    }
+  });
+
+  test('short writes are continued', async () => {
+    const { url } = await serve((request, response) => sendFile(request, response, BYTES));
+    const { path, fetchFrom } = target({ files: faultyFiles(nodeFiles, { maxWrite: 777 }) });
+    await fetchFrom(url);
+    expect(readFileSync(path).equals(BYTES)).toBe(true);
+  });
+});
