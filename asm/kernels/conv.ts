@@ -1,25 +1,37 @@
-// asc: -O1
 // Convolutions of every geometry, dense layers included, as matrix products: the convolution, its gradient for the input
 // (a convolution too) and its gradient for the weights. asm/lowering/conv.ts decides which of these calls a node becomes.
 
 import { nextTask, rows, SCRATCH } from '../lib/abi';
 import { Epilogue, finish } from '../lib/epilogue';
-import { ceilDiv, DEPTH, dealToA, dealToB, MR, multiply, NR, packColumns, packRows, TILE_BYTES } from '../lib/gemm';
+import { ceilDiv, DEAL, DEPTH, dealToA, dealToB, MR, multiply, NR, packColumns, packRows, TILE_BYTES } from '../lib/gemm';
 import { Im2col, im2colRow } from '../lib/im2col';
 import { addFloats, copyFloats, zeroFloats } from '../lib/simd';
 
-// The thread's scratch. A block of A has at most 258 rows (43 panels); the rest is sized by the
-// lowering's limits on the columns of a task.
+/** Rows that a block of A can have: whole panels. The lowering sees to it that its blocks are no larger. */
+const BLOCK_ROWS: i32 = 43 * MR;
+/** Columns that a task of `conv` can have. */
+const TASK_COLUMNS: i32 = 512;
+
+// The thread's scratch.
 const EDGE = SCRATCH;
+/** DEAL addresses. */
+const POINTERS = EDGE + TILE_BYTES;
 /** DEPTH zeros: the rows that a panel lacks. */
-const ZEROS = EDGE + TILE_BYTES;
-/** MR gathered rows. */
+const ZEROS = POINTERS + 4 * DEAL;
+/** Gathered rows: MR of DEPTH columns, or DEAL of BLOCK_ROWS. */
 const GATHERED = ZEROS + 4 * DEPTH;
-/** Σy and Σy² of up to 1,024 columns. */
-const SUMS = GATHERED + 4 * DEPTH * MR;
-const PACKED = SUMS + 2 * 4 * 1024;
-/** Room for the second packed operand or a block of results, behind a block of A. */
-const BLOCK = PACKED + 4 * 258 * DEPTH;
+const SUMS = GATHERED + 4 * BLOCK_ROWS * DEAL;
+const SQUARES = SUMS + 4 * TASK_COLUMNS;
+/** A block of A. */
+const PACKED = SQUARES + 4 * TASK_COLUMNS;
+/** The second packed operand or a block of results. */
+const BLOCK = PACKED + 4 * BLOCK_ROWS * DEPTH;
+
+// @ts-ignore: decorator
+@inline
+function setPointer(i: i32, address: usize): void {
+  store<usize>(POINTERS + ((<usize>i) << 2), address);
+}
 
 /** Argument words of `packWeights`: B[t·depth + k, n] = weights, as the two kernels say. */
 // @ts-ignore: decorator
@@ -49,10 +61,11 @@ export function convPackWeights(args: usize): void {
     const length = min(DEPTH, depth - start);
     const n = min(PANELS * NR, columns - first);
     const panelBytes = (<usize>(length * NR)) << 2;
-    let to = packedPanel(call.packed, start, length, columns, first);
-    for (let k = start; k < start + length; k++) {
-      dealToB(to, panelBytes, call.weights + ((<usize>(k * columns + first)) << 2), n);
-      to += 4 * NR;
+    const to = packedPanel(call.packed, start, length, columns, first);
+    for (let k = 0; k < length; k += DEAL) {
+      const dealt = min(DEAL, length - k);
+      for (let i = 0; i < dealt; i++) setPointer(i, call.weights + ((<usize>((start + k + i) * columns + first)) << 2));
+      dealToB(to + <usize>(k * NR * 4), panelBytes, POINTERS, dealt, n);
     }
   }
 }
@@ -192,13 +205,12 @@ function finishBlock(
   const rowsPerTile = epilogue.rowsPerTile;
   const stride = (<usize>columns) << 2;
   const bytes = (<usize>column) << 2;
-  const squares = SUMS + 4 * 1024;
   const end = row + height;
   while (row < end) {
     const stop = partials ? min(end, (row / rowsPerTile + 1) * rowsPerTile) : end;
     if (partials) {
       zeroFloats(SUMS, width);
-      zeroFloats(squares, width);
+      zeroFloats(SQUARES, width);
     }
     const offset = <usize>row * stride + bytes;
     finish(
@@ -212,16 +224,16 @@ function finishBlock(
       epilogue.bias ? epilogue.bias + bytes : 0,
       epilogue.activation,
       partials ? SUMS : 0,
-      squares,
+      SQUARES,
     );
     if (partials) {
       const tile = partials + <usize>(row / rowsPerTile) * 2 * stride + bytes;
       if (row % rowsPerTile == 0) {
         copyFloats(tile, SUMS, width);
-        copyFloats(tile + stride, squares, width);
+        copyFloats(tile + stride, SQUARES, width);
       } else {
         addFloats(tile, SUMS, width);
-        addFloats(tile + stride, squares, width);
+        addFloats(tile + stride, SQUARES, width);
       }
     }
     row = stop;
@@ -361,12 +373,14 @@ function gradWeightBlock(
     const length = min(DEPTH, end - start);
     const panelA = (<usize>(length * MR)) << 2;
     const panelB = (<usize>(length * NR)) << 2;
-    for (let k = 0; k < length; k++) {
-      // Gathered where the results of a conv would go: at most 256 columns.
-      const from = im2colRow(image, start + k, row, row + height, GATHERED);
-      dealToA(PACKED + <usize>(k * MR * 4), panelA, from, height);
-      const gradient = call.gradient + ((<usize>((start + k) * call.columns + column)) << 2);
-      dealToB(BLOCK + <usize>(k * NR * 4), panelB, gradient, width);
+    for (let k = 0; k < length; k += DEAL) {
+      const dealt = min(DEAL, length - k);
+      for (let i = 0; i < dealt; i++) {
+        setPointer(i, im2colRow(image, start + k + i, row, row + height, GATHERED + <usize>(i * 4 * BLOCK_ROWS)));
+      }
+      dealToA(PACKED + <usize>(k * MR * 4), panelA, POINTERS, dealt, height);
+      for (let i = 0; i < dealt; i++) setPointer(i, call.gradient + ((<usize>((start + k + i) * call.columns + column)) << 2));
+      dealToB(BLOCK + <usize>(k * NR * 4), panelB, POINTERS, dealt, width);
     }
     multiply(PACKED, BLOCK, length, target, stride, start > first, height, width, EDGE);
   }

@@ -25,9 +25,9 @@ export class Epilogue {
 }
 
 /**
- * y = activation(source + bias) for a block of `rows` rows and `columns` columns whose first element is `offset` bytes
- * into row 0. `source` may be y itself. Adds the columns' sums to `sums` and `squares` unless `sums` is 0.
- * `bias`, `sums` and `squares` are addresses of the block's first column, `y` and `derivative` of its first element.
+ * y = activation(source + bias) for a block of `rows` rows and `columns` columns; strides are bytes from row to row, and
+ * `source` may be y itself. Adds the columns' sums to `sums` and `squares` (rounded up to whole vectors) unless `sums` is 0.
+ * All addresses are those of the block's first column.
  */
 export function finish(
   source: usize,
@@ -42,30 +42,54 @@ export function finish(
   sums: usize,
   squares: usize,
 ): void {
+  const bytes = (<usize>columns) << 2;
+  const whole = bytes & ~15;
   for (let row = 0; row < rows; row++) {
-    for (let column = 0; column < columns; column += 4) {
-      const at = (<usize>column) << 2;
-      const lanes = min(4, columns - column);
-      let v = loadLanes(source + at, lanes);
-      if (bias) v = f32x4.add(v, loadLanes(bias + at, lanes));
+    for (let at: usize = 0; at < whole; at += 16) {
+      let v = v128.load(source + at);
+      if (bias) v = f32x4.add(v, v128.load(bias + at));
       if (activation == GELU) {
-        const u = v;
-        const e = expHalfSquare(u);
-        const cdf = normalCdf(u, e);
-        v = gelu(u, cdf);
-        if (derivative) storeLanes(derivative + at, geluDerivative(u, e, cdf), lanes);
+        const e = expHalfSquare(v);
+        const cdf = normalCdf(v, e);
+        if (derivative) v128.store(derivative + at, geluDerivative(v, e, cdf));
+        v = gelu(v, cdf);
       } else if (activation == RELU) {
-        v = f32x4.pmax(v, f32x4.splat(0)); // this order keeps NaN
+        v = relu(v);
       }
-      storeLanes(y + at, v, lanes);
-      if (sums) {
-        // Padded to whole vectors by the caller.
-        v128.store(sums + at, f32x4.add(v128.load(sums + at), v));
-        v128.store(squares + at, madd(v, v, v128.load(squares + at)));
+      v128.store(y + at, v);
+      if (sums) addTo(sums + at, squares + at, v);
+    }
+    if (whole < bytes) {
+      const lanes = columns & 3;
+      let v = loadLanes(source + whole, lanes);
+      if (bias) v = f32x4.add(v, loadLanes(bias + whole, lanes));
+      if (activation == GELU) {
+        const e = expHalfSquare(v);
+        const cdf = normalCdf(v, e);
+        if (derivative) storeLanes(derivative + whole, geluDerivative(v, e, cdf), lanes);
+        v = gelu(v, cdf);
+      } else if (activation == RELU) {
+        v = relu(v);
       }
+      storeLanes(y + whole, v, lanes);
+      if (sums) addTo(sums + whole, squares + whole, v);
     }
     source += sourceStride;
     y += stride;
     if (derivative) derivative += stride;
   }
+}
+
+/** max(v, 0), with the operands in the order that keeps NaN. */
+// @ts-ignore: decorator
+@inline
+function relu(v: v128): v128 {
+  return f32x4.pmax(v, f32x4.splat(0));
+}
+
+// @ts-ignore: decorator
+@inline
+function addTo(sum: usize, square: usize, v: v128): void {
+  v128.store(sum, f32x4.add(v128.load(sum), v));
+  v128.store(square, madd(v, v, v128.load(square)));
 }

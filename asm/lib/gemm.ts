@@ -217,34 +217,45 @@ export function packRows(to: usize, r0: usize, r1: usize, r2: usize, r3: usize, 
   }
 }
 
+/** Rows that are dealt out together: each panel gets whole cache lines at a time (panels lie a power of two apart, and so in few sets). */
+export const DEAL: i32 = 8;
+
 /**
- * Row k of panels of MR columns of a transposed A, that is A's columns k: `n` consecutive floats dealt out to panels that
- * lie `panelBytes` apart. `to` is row k of the first panel.
+ * Rows k, k + 1, … of panels of B: `rows` (up to DEAL) rows of `n` consecutive floats, whose addresses are at `pointers`, are
+ * dealt out to panels that lie `panelBytes` apart. `to` is row k of the first panel.
  */
-export function dealToA(to: usize, panelBytes: usize, from: usize, n: i32): void {
-  for (; n >= MR; n -= MR) {
-    v128.store(to, v128.load(from));
-    store<u64>(to, load<u64>(from, 16), 16);
-    from += 4 * MR;
-    to += panelBytes;
-  }
-  if (n > 0) {
-    zeroFloats(to, MR);
-    copyFloats(to, from, n);
+export function dealToB(to: usize, panelBytes: usize, pointers: usize, rows: i32, n: i32): void {
+  const end = pointers + ((<usize>rows) << 2);
+  for (let at: usize = 0; n > 0; at += 4 * NR, n -= NR, to += panelBytes) {
+    let row = to;
+    for (let p = pointers; p < end; p += 4, row += 4 * NR) {
+      const from = load<usize>(p) + at;
+      if (n >= NR) {
+        v128.store(row, v128.load(from));
+        v128.store(row, v128.load(from, 16), 16);
+      } else {
+        zeroFloats(row, NR);
+        copyFloats(row, from, n);
+      }
+    }
   }
 }
 
-/** Row k of panels of B: `n` consecutive floats dealt out to panels that lie `panelBytes` apart. */
-export function dealToB(to: usize, panelBytes: usize, from: usize, n: i32): void {
-  for (; n >= NR; n -= NR) {
-    v128.store(to, v128.load(from));
-    v128.store(to, v128.load(from, 16), 16);
-    from += 4 * NR;
-    to += panelBytes;
-  }
-  if (n > 0) {
-    zeroFloats(to, NR);
-    copyFloats(to, from, n);
+/** The same for panels of A, whose columns k, k + 1, … the rows are: A is transposed. */
+export function dealToA(to: usize, panelBytes: usize, pointers: usize, rows: i32, n: i32): void {
+  const end = pointers + ((<usize>rows) << 2);
+  for (let at: usize = 0; n > 0; at += 4 * MR, n -= MR, to += panelBytes) {
+    let row = to;
+    for (let p = pointers; p < end; p += 4, row += 4 * MR) {
+      const from = load<usize>(p) + at;
+      if (n >= MR) {
+        v128.store(row, v128.load(from));
+        store<u64>(row, load<u64>(from, 16), 16);
+      } else {
+        zeroFloats(row, MR);
+        copyFloats(row, from, n);
+      }
+    }
   }
 }
 
