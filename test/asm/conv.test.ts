@@ -113,6 +113,15 @@ describe.each(machines)('$build', ({ machine }) => {
     }
   });
 
+  test('a weight gradient whose chunks would not fit is added up by its tasks, to the same bits', () => {
+    const run = operands('convGradWeight', { rows: 3, x: [32, 32, 16], w: [15, 15, 16, 16], padding: 'same' });
+    const calls = (capacity: number) => machine.prepare({ ...run, capacity }, conv.convGradWeight).calls.map(({ kernel }) => kernel);
+    expect(calls(3)).toEqual(['convGradWeight', 'convGradWeightReduce']);
+    expect(calls(300)).toEqual(['convGradWeight']);
+    const [expected] = machine.run(run, conv.convGradWeight);
+    expect(machine.run({ ...run, capacity: 300 }, conv.convGradWeight)[0]).toEqual(expected);
+  });
+
   test('NaN and infinity come through', () => {
     const x = samples(2, [1, 1, 4], [1, 2, Number.NaN, 4, 1, Number.POSITIVE_INFINITY, 3, 4]);
     const w = fixed([1, 1, 4, 3], () => 1);
