@@ -1,11 +1,11 @@
 // A model: a checked list of layers and what it was built from. Made by `buildModel` (architectures.ts).
 
-import type { ArchitectureName } from './architectures.ts';
 import type { Layer, VariableInfo } from './layers.ts';
 
 /** Plain JSON from which `buildModel(config.arch, config)` makes the same model again. */
 export interface ModelConfig {
-  readonly arch: ArchitectureName;
+  /** Name of the architecture: one of `ARCHITECTURES` (architectures.ts). */
+  readonly arch: string;
   /** [height, width, channels] of the images. */
   readonly input: readonly [number, number, number];
   readonly classes: number;
@@ -21,7 +21,7 @@ export interface ModelConfig {
 }
 
 export interface Model {
-  readonly arch: ArchitectureName;
+  readonly arch: string;
   readonly layers: readonly Layer[];
   readonly input: readonly [number, number, number];
   readonly classes: number;
