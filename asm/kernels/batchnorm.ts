@@ -117,15 +117,20 @@ export function bnFold(args: usize): void {
   }
 }
 
-/** args: x, scale, shift, residual or 0, y, pixels of a sample, C. y = x·scale + shift (+ residual). */
+/**
+ * args: x, scale, shift, residual or 0, its scale and shift or 0, y, pixels of a sample, C.
+ * y = x·scale + shift (+ residual, or + (residual·scale + shift)).
+ */
 export function normalize(args: usize): void {
   const x = ptr(args, 0);
   const scale = ptr(args, 1);
   const shift = ptr(args, 2);
   const residual = ptr(args, 3);
-  const y = ptr(args, 4);
-  const pixels = rows() * int(args, 5);
-  const channels = int(args, 6);
+  const residualScale = ptr(args, 4);
+  const residualShift = ptr(args, 5);
+  const y = ptr(args, 6);
+  const pixels = rows() * int(args, 7);
+  const channels = int(args, 8);
   const width = (<usize>channels) << 2;
   const vectors = width & ~15;
   const perChunk = pixelsPerChunk(channels);
@@ -133,24 +138,27 @@ export function normalize(args: usize): void {
   for (let task = nextTask(); task < tasks; task = nextTask()) {
     const begin = task * perChunk;
     const end = <usize>min(begin + perChunk, pixels) * width;
-    let at = <usize>begin * width;
-    if (residual == 0) {
-      for (; at < end; at += width) {
-        let c: usize = 0;
+    for (let at = <usize>begin * width; at < end; at += width) {
+      let c: usize = 0;
+      if (residual == 0) {
         for (; c < vectors; c += 16) v128.store(y + at + c, madd(v128.load(x + at + c), v128.load(scale + c), v128.load(shift + c)));
-        for (; c < width; c += 4) store<f32>(y + at + c, maddScalar(load<f32>(x + at + c), load<f32>(scale + c), load<f32>(shift + c)));
-      }
-    } else {
-      for (; at < end; at += width) {
-        let c: usize = 0;
+      } else if (residualScale == 0) {
         for (; c < vectors; c += 16) {
           const v = madd(v128.load(x + at + c), v128.load(scale + c), v128.load(shift + c));
           v128.store(y + at + c, f32x4.add(v, v128.load(residual + at + c)));
         }
-        for (; c < width; c += 4) {
-          const v = maddScalar(load<f32>(x + at + c), load<f32>(scale + c), load<f32>(shift + c));
-          store<f32>(y + at + c, v + load<f32>(residual + at + c));
+      } else {
+        for (; c < vectors; c += 16) {
+          const v = madd(v128.load(x + at + c), v128.load(scale + c), v128.load(shift + c));
+          const r = madd(v128.load(residual + at + c), v128.load(residualScale + c), v128.load(residualShift + c));
+          v128.store(y + at + c, f32x4.add(v, r));
         }
+      }
+      for (; c < width; c += 4) {
+        let v = maddScalar(load<f32>(x + at + c), load<f32>(scale + c), load<f32>(shift + c));
+        if (residualScale) v += maddScalar(load<f32>(residual + at + c), load<f32>(residualScale + c), load<f32>(residualShift + c));
+        else if (residual) v += load<f32>(residual + at + c);
+        store<f32>(y + at + c, v);
       }
     }
   }

@@ -36,6 +36,9 @@ class Depthwise {
   input: usize;
   weights: usize;
   output: usize;
+  /** [C] each: what x is multiplied by, and what is then added. 0: x is taken as it is. */
+  scale: usize;
+  shift: usize;
   height: i32;
   width: i32;
   channels: i32;
@@ -93,6 +96,8 @@ function convolve(call: Depthwise, epilogue: Epilogue, sample: i32, channel: i32
   const weightBytes = <usize>(size * size) * PIXEL;
   const stride = (<usize>call.channels) << 2;
   const image = (<usize>(sample * height * width * call.channels + channel)) << 2;
+  const scale = call.scale ? call.scale + ((<usize>channel) << 2) : 0;
+  const shift = call.shift + ((<usize>channel) << 2);
   /** A row of results: 16 channels a pixel. */
   const results = PLANES + <usize>planes * planeBytes;
 
@@ -102,7 +107,7 @@ function convolve(call: Depthwise, epilogue: Epilogue, sample: i32, channel: i32
     for (let y = 0; y < band + size - 1; y++) {
       const from = call.input + image + <usize>((top + y - call.pad) * width) * stride;
       const inside = top + y >= call.pad && top + y - call.pad < height;
-      gatherRow(PLANES + <usize>y * rowBytes, planeBytes, from, stride, inside ? width : 0, call.pad, columns + size - 1, count);
+      gatherRow(PLANES + <usize>y * rowBytes, planeBytes, from, stride, inside ? width : 0, call.pad, columns + size - 1, count, scale, shift);
     }
     for (let y = 0; y < band; y++) {
       for (let plane = 0; plane < planes; plane++) {
@@ -152,9 +157,21 @@ function packWeights(call: Depthwise, channel: i32, count: i32): void {
 
 /**
  * Gathers a row of `width` pixels, `stride` bytes apart, into row `to` of the planes, with `before` pixels of zeros in front
- * of it and zeros behind it up to `total` pixels. A width of 0 makes a row of zeros.
+ * of it and zeros behind it up to `total` pixels. A width of 0 makes a row of zeros. Pixels are multiplied by `scale` and
+ * `shift` is added, unless `scale` is 0.
  */
-function gatherRow(to: usize, planeBytes: usize, from: usize, stride: usize, width: i32, before: i32, total: i32, count: i32): void {
+function gatherRow(
+  to: usize,
+  planeBytes: usize,
+  from: usize,
+  stride: usize,
+  width: i32,
+  before: i32,
+  total: i32,
+  count: i32,
+  scale: usize,
+  shift: usize,
+): void {
   for (let at = 0; at < count; at += 4) {
     const plane = to + (<usize>at >> 2) * planeBytes;
     zeroFloats(plane, before * 4);
@@ -166,20 +183,41 @@ function gatherRow(to: usize, planeBytes: usize, from: usize, stride: usize, wid
     const to2 = to1 + planeBytes;
     const to3 = to2 + planeBytes;
     const end = <usize>width * PIXEL;
-    for (let x: usize = 0; x < end; x += PIXEL) {
-      v128.store(to + x, v128.load(from));
-      v128.store(to1 + x, v128.load(from, 16));
-      v128.store(to2 + x, v128.load(from, 32));
-      v128.store(to3 + x, v128.load(from, 48));
-      from += stride;
+    if (scale) {
+      const s0 = v128.load(scale);
+      const s1 = v128.load(scale, 16);
+      const s2 = v128.load(scale, 32);
+      const s3 = v128.load(scale, 48);
+      const t0 = v128.load(shift);
+      const t1 = v128.load(shift, 16);
+      const t2 = v128.load(shift, 32);
+      const t3 = v128.load(shift, 48);
+      for (let x: usize = 0; x < end; x += PIXEL) {
+        v128.store(to + x, madd(v128.load(from), s0, t0));
+        v128.store(to1 + x, madd(v128.load(from, 16), s1, t1));
+        v128.store(to2 + x, madd(v128.load(from, 32), s2, t2));
+        v128.store(to3 + x, madd(v128.load(from, 48), s3, t3));
+        from += stride;
+      }
+    } else {
+      for (let x: usize = 0; x < end; x += PIXEL) {
+        v128.store(to + x, v128.load(from));
+        v128.store(to1 + x, v128.load(from, 16));
+        v128.store(to2 + x, v128.load(from, 32));
+        v128.store(to3 + x, v128.load(from, 48));
+        from += stride;
+      }
     }
   } else {
-    for (let x = 0; x < width; x++) {
-      for (let at = 0; at < count; at += 4) {
-        const lanes = loadLanes(from + ((<usize>at) << 2), min(4, count - at));
-        v128.store(to + (<usize>at >> 2) * planeBytes + <usize>x * PIXEL, lanes);
+    for (let at = 0; at < count; at += 4) {
+      const lanes = min(4, count - at);
+      const offset = (<usize>at) << 2;
+      const plane = to + (offset >> 4) * planeBytes;
+      for (let x: usize = 0; x < <usize>width; x++) {
+        let v = loadLanes(from + x * stride + offset, lanes);
+        if (scale) v = madd(v, loadLanes(scale + offset, lanes), loadLanes(shift + offset, lanes));
+        v128.store(plane + x * PIXEL, v);
       }
-      from += stride;
     }
   }
 }
@@ -313,6 +351,9 @@ class GradWeight {
   gradient: usize;
   /** dw [size, size, channels] of each chunk of samples. */
   partials: usize;
+  /** Of the input, as above. */
+  scale: usize;
+  shift: usize;
   height: i32;
   width: i32;
   channels: i32;
@@ -376,17 +417,19 @@ function correlate(call: GradWeight, sample: i32, channel: i32, count: i32, sums
   const gradients = planesAt + <usize>planes * planeBytes;
   const stride = (<usize>call.channels) << 2;
   const image = (<usize>(sample * height * width * call.channels + channel)) << 2;
+  const scale = call.scale ? call.scale + ((<usize>channel) << 2) : 0;
+  const shift = call.shift + ((<usize>channel) << 2);
 
   for (let top = 0; top < height; top += call.bandRows) {
     const band = min(call.bandRows, height - top);
     for (let y = 0; y < band + size - 1; y++) {
       const from = call.input + image + <usize>((top + y - call.pad) * width) * stride;
       const inside = top + y >= call.pad && top + y - call.pad < height;
-      gatherRow(planesAt + <usize>y * rowBytes, planeBytes, from, stride, inside ? width : 0, call.pad, columns + size - 1, count);
+      gatherRow(planesAt + <usize>y * rowBytes, planeBytes, from, stride, inside ? width : 0, call.pad, columns + size - 1, count, scale, shift);
     }
     for (let y = 0; y < band; y++) {
       const from = call.gradient + image + <usize>((top + y) * width) * stride;
-      gatherRow(gradients + <usize>y * gradientRowBytes, gradientPlaneBytes, from, stride, width, 0, columns, count);
+      gatherRow(gradients + <usize>y * gradientRowBytes, gradientPlaneBytes, from, stride, width, 0, columns, count, 0, 0);
     }
     for (let plane = 0; plane < planes; plane++) {
       const x = planesAt + <usize>plane * planeBytes;

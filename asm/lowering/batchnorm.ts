@@ -32,15 +32,10 @@ export const batchnorm = {
   },
 
   normalize(node, { spec, address }) {
-    const [x, scale, shift, residual] = node.inputs;
-    const addresses = [
-      address(x),
-      address(scale),
-      address(shift),
-      residual === undefined ? 0 : address(residual),
-      address(node.outputs[0]),
-    ];
-    return [{ kernel: 'normalize', args: [...addresses, pixels(spec(x)), channels(spec(x))] }];
+    const [x] = node.inputs;
+    // Residual, its scale and its shift: 0 where there are none.
+    const operands = Array.from({ length: 6 }, (_, i) => (i < node.inputs.length ? address(node.inputs[i]) : 0));
+    return [{ kernel: 'normalize', args: [...operands, address(node.outputs[0]), pixels(spec(x)), channels(spec(x))] }];
   },
 
   bnGradStats(node, { capacity, spec, address, scratch }) {

@@ -4,7 +4,13 @@
 import { HybridError } from '../../runtime/base/errors.ts';
 import type { Node, ValueId } from '../../runtime/ir/graph.ts';
 import { samplesPerTile } from '../../runtime/ops/batchnorm.ts';
-import { type DepthwiseGeometry, type DepthwiseGradWeightAttrs, depthwiseGeometry } from '../../runtime/ops/depthwise.ts';
+import {
+  type DepthwiseGeometry,
+  type DepthwiseGradWeightAttrs,
+  depthwiseGeometry,
+  type Prologue,
+  splitPrologue,
+} from '../../runtime/ops/depthwise.ts';
 import { lowerEpilogue } from './epilogue.ts';
 import type { Call, LoweringContext, Word } from './lowering.ts';
 
@@ -45,6 +51,12 @@ function taskChannels(channels: number, otherTasks: number, most: number): numbe
   return ceilTo(Math.min(wanted, channels, Math.max(GROUP, most)), GROUP);
 }
 
+/** Addresses of scale and shift, 0 where nothing is normalised. */
+function lowerPrologue(node: Node, context: LoweringContext): Word[] {
+  const [scale, shift] = splitPrologue(node.inputs, node.attrs.prologue as Prologue | undefined)[1];
+  return scale === undefined ? [0, 0] : [context.address(scale), context.address(shift)];
+}
+
 function lowerConvolution(node: Node, context: LoweringContext, reversed: boolean): Call[] {
   const [x, w] = node.inputs;
   const g = depthwiseGeometry(context.spec(x).shape, context.spec(w).shape);
@@ -56,6 +68,7 @@ function lowerConvolution(node: Node, context: LoweringContext, reversed: boolea
       kernel: 'depthwise',
       args: [
         ...[x, w, node.outputs[0]].map((id: ValueId): Word => context.address(id)),
+        ...lowerPrologue(node, context),
         ...[g.h, g.w, g.c, g.k, reversed ? g.k - 1 - g.pad : g.pad, reversed ? 1 : 0],
         ...[taskSamples, channels, bandRows(g, node.label)],
         ...epilogue.words,
@@ -77,7 +90,10 @@ function lowerGradWeight(node: Node, context: LoweringContext): Call[] {
   return [
     {
       kernel: 'depthwiseGradWeight',
-      args: [context.address(x), context.address(dy), partials, g.h, g.w, g.c, g.k, g.pad, chunkSamples, channels, bandRows(g, node.label)],
+      args: [
+        ...[context.address(x), context.address(dy), partials, ...lowerPrologue(node, context)],
+        ...[g.h, g.w, g.c, g.k, g.pad, chunkSamples, channels, bandRows(g, node.label)],
+      ],
     },
     ...(chunks > 1 ? [{ kernel: 'depthwiseGradWeightReduce', args: [partials, dw, elements, chunkSamples] }] : []),
   ];

@@ -113,6 +113,29 @@ export const FUSION_RULES: readonly FusionRule[] = [
     },
   },
   {
+    name: 'normalize-into-depthwise',
+    pattern:
+      'depthwise(normalize(x, scale, shift)) → depthwise(x, …, scale, shift) {prologue}; its weight gradient and a residual likewise',
+    apply(editor, node) {
+      if (node.op !== 'normalize' || node.inputs.length !== 3) return false;
+      const [y] = node.outputs;
+      const [x, ...affine] = node.inputs;
+      // Where one reader needs y stored, the others may as well read it.
+      const normalizes = (reader: Node) => (reader.op === 'depthwise' || reader.op === 'depthwiseGradWeight') && reader.inputs[0] === y;
+      const adds = (reader: Node) => reader.op === 'normalize' && reader.inputs.length === 4 && reader.inputs[3] === y;
+      const fits = (reader: Node) => (normalizes(reader) || adds(reader)) && reader.inputs.filter((id) => id === y).length === 1;
+      const readers = editor.consumers(y);
+      if (editor.isObserved(y) || !readers.some(normalizes) || !readers.every(fits)) return false;
+      for (const reader of readers) {
+        const inputs = [...reader.inputs.map((id) => (id === y ? x : id)), ...affine];
+        const attrs = normalizes(reader) ? { ...reader.attrs, prologue: { normalize: true } } : reader.attrs;
+        editor.replace([reader], [{ ...reader, inputs, attrs }]);
+      }
+      editor.replace([node], []);
+      return true;
+    },
+  },
+  {
     name: 'activation-gradient-into-bn-gradient',
     pattern: 'geluGrad(bnGradApply(…), derivative) → bnGradApply(…, derivative)',
     apply(editor, node) {

@@ -210,21 +210,23 @@ export const bnFold: OpDefinition = {
 
 export const normalize: OpDefinition = {
   infer(inputs) {
-    const [x, scale, shift, residual] = inputs;
+    const [x, scale, shift, residual, ...residualAffine] = inputs;
     const fits =
-      (inputs.length === 3 || (inputs.length === 4 && sameSpec(residual, x))) &&
+      [3, 4, 6].includes(inputs.length) &&
       isActivation(x) &&
-      [scale, shift].every((spec) => isVector(spec, channelsOf(x.shape)));
-    accept('normalize', inputs, fits, 'x [n, …, C], scale [C], shift [C] and perhaps a residual of the shape of x');
+      (!residual || sameSpec(residual, x)) &&
+      [scale, shift, ...residualAffine].every((spec) => isVector(spec, channelsOf(x.shape)));
+    const expected = 'x [n, …, C], scale, shift [C], perhaps a residual of the shape of x, and perhaps scale and shift of that';
+    accept('normalize', inputs, fits, expected);
     return [x];
   },
   reference({ inputs, outputs }) {
-    const [x, scale, shift] = inputs.map(({ data }) => data);
-    const residual = inputs.length === 4 ? inputs[3].data : null;
+    const [x, scale, shift, residual, residualScale, residualShift] = inputs.map(({ data }) => data);
     const y = outputs[0].data;
     for (let i = 0; i < y.length; i++) {
       const c = i % scale.length;
-      y[i] = x[i] * scale[c] + shift[c] + (residual ? residual[i] : 0);
+      y[i] = x[i] * scale[c] + shift[c];
+      if (residual) y[i] += residualScale ? residual[i] * residualScale[c] + residualShift[c] : residual[i];
     }
   },
   cost: elementwiseCost(3),

@@ -1,16 +1,40 @@
 // Depthwise convolution (stride 1, `same`): every channel is convolved with a k×k kernel of its own. And its two gradients.
 
 import { invariant } from '../base/errors.ts';
-import type { OpDefinition } from '../ir/op.ts';
-import { accept, activation, isActivation, isParameter, operandBytes, parameter, sameSpec, throughFirstOutput } from './check.ts';
+import type { TensorSpec } from '../ir/graph.ts';
+import type { OpDefinition, ReferenceTensor } from '../ir/op.ts';
+import { accept, activation, isActivation, isParameter, isVector, operandBytes, parameter, sameSpec, throughFirstOutput } from './check.ts';
 import { acceptsEpilogue, applyEpilogue, type Epilogue, epilogueSpecs, formatEpilogue } from './epilogue.ts';
 
+/** What is done to x before it is used, so that a normalised image need not be stored. Set by a fusion rule. */
+export interface Prologue {
+  /** The last two inputs, scale and shift [C], are applied: x·scale + shift. The zeros around the image stay zeros. */
+  readonly normalize?: boolean;
+}
+
 export interface DepthwiseAttrs {
+  readonly prologue?: Prologue;
   readonly epilogue?: Epilogue;
 }
 
 export interface DepthwiseGradWeightAttrs {
+  readonly prologue?: Prologue;
   readonly weightShape: readonly number[];
+}
+
+/** The inputs without those of the prologue, and those: none, or scale and shift. */
+export function splitPrologue<T>(inputs: readonly T[], prologue: Prologue = {}): [others: readonly T[], affine: readonly T[]] {
+  const end = inputs.length - (prologue.normalize ? 2 : 0);
+  return [inputs.slice(0, end), inputs.slice(end)];
+}
+
+const fitsPrologue = (affine: readonly TensorSpec[], x: TensorSpec): boolean => affine.every((spec) => isVector(spec, x.shape[2]));
+const formatPrologue = (prologue: Prologue = {}): string => (prologue.normalize ? ', scale, shift [C]' : '');
+
+/** Reference: x as the op sees it. */
+function prologued(x: ReferenceTensor, [scale, shift]: readonly ReferenceTensor[]): Float64Array {
+  const data = x.data as Float64Array;
+  return scale ? data.map((value, i) => value * scale.data[i % scale.data.length] + shift.data[i % scale.data.length]) : data;
 }
 
 /** Image h×w×c, kernel k×k, and the rows and columns of zeros before the image: ⌊(k−1)/2⌋. An even k pads one more after it. */
@@ -54,16 +78,20 @@ function forEachTap({ h, w, c, k, pad }: DepthwiseGeometry, rows: number, visit:
 
 export const depthwise: OpDefinition = {
   infer(inputs, attrs) {
-    const { epilogue } = attrs as unknown as DepthwiseAttrs;
-    const expected = `x [n, h, w, C], w [k, k, C, 1]${formatEpilogue(epilogue)}`;
-    const [x, w] = inputs;
-    accept('depthwise', inputs, inputs.length >= 2 && isActivation(x) && isParameter(w), expected);
+    const { prologue, epilogue } = attrs as unknown as DepthwiseAttrs;
+    const expected = `x [n, h, w, C], w [k, k, C, 1]${formatEpilogue(epilogue)}${formatPrologue(prologue)}`;
+    const [operands, affine] = splitPrologue(inputs, prologue);
+    const [x, w] = operands;
+    accept('depthwise', inputs, operands.length >= 2 && isActivation(x) && isParameter(w), expected);
     depthwiseGeometry(x.shape, w.shape);
-    accept('depthwise', inputs, acceptsEpilogue(inputs, x, epilogue), expected);
+    accept('depthwise', inputs, acceptsEpilogue(operands, x, epilogue) && fitsPrologue(affine, x), expected);
     return epilogueSpecs(activation(x.shape), epilogue);
   },
   gradient: throughFirstOutput((g, node, dy, wanted) => {
-    invariant(!node.attrs.epilogue, `a fused depthwise cannot be differentiated (${node.label}): autodiff runs before fusion`);
+    invariant(
+      !node.attrs.epilogue && !node.attrs.prologue,
+      `a fused depthwise cannot be differentiated (${node.label}): autodiff runs before fusion`,
+    );
     const [x, w] = node.inputs;
     return [
       wanted[0] ? g.one('depthwiseGradInput', [dy, w]) : null,
@@ -71,14 +99,15 @@ export const depthwise: OpDefinition = {
     ];
   }),
   reference(io, attrs) {
+    const { prologue, epilogue } = attrs as unknown as DepthwiseAttrs;
     const geometry = depthwiseGeometry(io.inputs[0].shape.slice(1), io.inputs[1].shape);
-    const x = io.inputs[0].data as Float64Array;
+    const x = prologued(io.inputs[0], splitPrologue(io.inputs, prologue)[1]);
     const w = io.inputs[1].data as Float64Array;
     const y = io.outputs[0].data as Float64Array;
     forEachTap(geometry, io.step.rows, (xAt, yAt, wAt) => {
       for (let c = 0; c < geometry.c; c++) y[yAt + c] += x[xAt + c] * w[wAt + c];
     });
-    applyEpilogue(io, (attrs as unknown as DepthwiseAttrs).epilogue);
+    applyEpilogue(io, epilogue);
   },
   cost(inputs, outputs, _attrs, rows) {
     return { flops: flops(depthwiseGeometry(inputs[0].shape, inputs[1].shape), rows), bytes: operandBytes(inputs, outputs, rows) };
@@ -108,16 +137,18 @@ export const depthwiseGradInput: OpDefinition = {
 
 export const depthwiseGradWeight: OpDefinition = {
   infer(inputs, attrs) {
-    const { weightShape } = attrs as unknown as DepthwiseGradWeightAttrs;
-    const [x, dy] = inputs;
-    accept('depthwiseGradWeight', inputs, inputs.length === 2 && isActivation(x) && sameSpec(x, dy), 'x and dy [n, h, w, C] of one shape');
+    const { prologue, weightShape } = attrs as unknown as DepthwiseGradWeightAttrs;
+    const [operands, affine] = splitPrologue(inputs, prologue);
+    const [x, dy] = operands;
+    const fits = operands.length === 2 && isActivation(x) && sameSpec(x, dy) && fitsPrologue(affine, x);
+    accept('depthwiseGradWeight', inputs, fits, `x and dy [n, h, w, C] of one shape${formatPrologue(prologue)}`);
     depthwiseGeometry(x.shape, weightShape);
     return [parameter(weightShape)];
   },
   reference(io, attrs) {
-    const { weightShape } = attrs as unknown as DepthwiseGradWeightAttrs;
+    const { prologue, weightShape } = attrs as unknown as DepthwiseGradWeightAttrs;
     const geometry = depthwiseGeometry(io.inputs[0].shape.slice(1), weightShape);
-    const x = io.inputs[0].data as Float64Array;
+    const x = prologued(io.inputs[0], splitPrologue(io.inputs, prologue)[1]);
     const dy = io.inputs[1].data as Float64Array;
     const dw = io.outputs[0].data as Float64Array;
     forEachTap(geometry, io.step.rows, (xAt, yAt, wAt) => {

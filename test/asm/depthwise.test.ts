@@ -1,6 +1,7 @@
 // The depthwise kernels against the reference: awkward sizes, bands and chunks, and bits that do not depend on how the work is cut.
 
 import { describe, expect, test } from 'vitest';
+import { batchnorm } from '../../asm/lowering/batchnorm.ts';
 import { depthwise } from '../../asm/lowering/depthwise.ts';
 import { HybridError } from '../../runtime/base/errors.ts';
 import { type OpCase, opCases } from '../support/cases.ts';
@@ -80,6 +81,21 @@ describe.each(machines)('$build', ({ machine }) => {
       }
     });
   }
+
+  test('a normalized input gives the bits of normalize, then the op', () => {
+    for (const { rows, shape, k } of SIZES.slice(0, 3)) {
+      const x = samples(rows, shape, uniform(1));
+      const affine = [fixed([shape[2]], uniform(5, 0.5, 1.5)), fixed([shape[2]], uniform(6))];
+      const [stored] = machine.run({ op: 'normalize', inputs: [x, ...affine], rows }, batchnorm.normalize);
+      const y = { ...x, data: Float64Array.from(stored) };
+      for (const op of ['depthwise', 'depthwiseGradWeight'] as const) {
+        const { inputs, attrs } = operands(op, { rows, shape, k });
+        const fused = { op, inputs: [...inputs, ...affine], attrs: { ...attrs, prologue: { normalize: true } }, rows };
+        const unfused = { op, inputs: [y, ...inputs.slice(1)], attrs, rows };
+        expect(machine.run(fused, depthwise[op])).toEqual(machine.run(unfused, depthwise[op]));
+      }
+    }
+  });
 
   test('statistics of all tiles', () => {
     for (const { rows, shape, k } of SIZES.slice(0, 3)) {

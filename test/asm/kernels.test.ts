@@ -59,6 +59,12 @@ const MORE: Partial<Record<KernelOpName, () => OpCase[]>> = {
       inputs: [large(9, [16, 17, 37]), fixed([37], uniform(2)), fixed([37], uniform(3)), large(9, [16, 17, 37], 4)],
       attrs: {},
     },
+    {
+      name: 'chunks, the residual scaled',
+      rows: 9,
+      inputs: [large(9, [16, 17, 37]), large(9, [16, 17, 37], 4)].flatMap((x) => [x, fixed([37], uniform(2)), fixed([37], uniform(3))]),
+      attrs: {},
+    },
   ],
   bnStats: () => [
     {

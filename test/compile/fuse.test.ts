@@ -2,10 +2,11 @@ import { describe, expect, it } from 'vitest';
 import { expand } from '../../runtime/compile/expand.ts';
 import { FUSION_RULES, fuse } from '../../runtime/compile/fuse.ts';
 import type { ModelGraphs } from '../../runtime/device.ts';
-import type { Graph } from '../../runtime/ir/graph.ts';
+import { type Graph, GraphBuilder } from '../../runtime/ir/graph.ts';
 import { printGraph } from '../../runtime/ir/print.ts';
 import { initialize } from '../../runtime/model/init.ts';
 import type { Model } from '../../runtime/model/model.ts';
+import { ops } from '../../runtime/ops/index.ts';
 import { openReferenceDevice } from '../../runtime/reference.ts';
 import { trainingGraphs } from '../../runtime/train/graphs.ts';
 import { randomBatch, smallModels } from '../support/models.ts';
@@ -79,6 +80,34 @@ describe('fusion', () => {
     // Gradients of the residual connection are the only sums left.
     expect(ops.filter((op) => op === 'add').length).toBe(8);
     expect(printGraph(graph)).toContain('epilogue: {bias, activation: gelu, derivative, stats}');
+  });
+
+  it('stores a normalized image only where something other than a depthwise convolution or a residual reads it', () => {
+    const stored = smallModels().map((model) => {
+      const { graph } = fuse(expand(trainingGraphs(model).train));
+      const plain = graph.nodes.filter(({ op, inputs }) => op === 'normalize' && inputs.length === 3);
+      return [model.arch, plain.map(({ outputs }) => graph.nodes.filter(({ inputs }) => inputs.includes(outputs[0])).map(({ op }) => op))];
+    });
+    expect(Object.fromEntries(stored)).toMatchObject({
+      'convmixer-256-8': [['globalAvgPool']],
+      // The second stage's convolution of patches needs the result of the first.
+      'convmixer-2stage': [['conv', 'convGradWeight'], ['globalAvgPool']],
+      'convmixer-2stage-flatten': [['conv', 'convGradWeight'], ['reshape']],
+      'convmixer-256-8-block-residual': [['globalAvgPool']],
+    });
+  });
+
+  it('keeps a normalized image for all of its readers where one of them needs it', () => {
+    for (const other of ['relu', 'depthwise and output'] as const) {
+      const g = new GraphBuilder('shared', ops);
+      const spec = { dtype: 'f32', shape: [4, 4, 2], perSample: true } as const;
+      const [x, scale, shift] = [g.input('x', spec), g.state('scale', [2], 'parameter'), g.state('shift', [2], 'parameter')];
+      const y = g.one('normalize', [x, scale, shift]);
+      g.output('z', g.one('depthwise', [y, g.state('w', [3, 3, 2, 1], 'parameter')]));
+      g.output('y', other === 'relu' ? g.one('relu', [y]) : y);
+      const graph = g.finish();
+      expect(fuse(graph).graph).toEqual(graph);
+    }
   });
 
   it('stores no derivative where nothing is differentiated', () => {

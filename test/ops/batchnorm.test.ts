@@ -102,6 +102,13 @@ describe.each(STATISTICS)('expanded, %d × [%s]', (rows, shape) => {
     expect(referenceData('normalize', [x, scale, shift, dy])).toEqual(sum.data);
   });
 
+  test('normalize with the scale of its residual equals two normalizes, then add', () => {
+    const [scale, shift] = runReference('bnFold', [mean, variance, gamma, beta], { epsilon: EPSILON });
+    const [residual] = runReference('normalize', [dy, gamma, beta]);
+    const [sum] = runReference('add', [runReference('normalize', [x, scale, shift])[0], residual]);
+    expect(referenceData('normalize', [x, scale, shift, dy, gamma, beta])).toEqual(sum.data);
+  });
+
   test('bnGradStats, bnGradFold, bnGradApply equal batchnormGrad', () => {
     const [scale, alpha, kappa, dgammaFolded, dbetaFolded] = gradients();
     expectClose(dgammaFolded.data, dgamma.data, { absolute: 1e-11 }, 'dgamma');
@@ -159,6 +166,8 @@ describe('the expanded ops refuse', () => {
   test('normalize, bnGradStats, bnGradApply: shapes that differ', () => {
     const other = samples(2, [2, 3, 3], uniform(1));
     expectRefused('normalize', [x, gamma, beta, other], {}, 'normalize got');
+    expectRefused('normalize', [x, gamma, beta, x, gamma], {}, 'normalize got');
+    expectRefused('normalize', [x, gamma, beta, x, gamma, fixed([4], uniform(1))], {}, 'normalize got');
     expectRefused('bnGradStats', [other, x, gamma], {}, 'bnGradStats got');
     expectRefused('bnGradApply', [dy, x, gamma, gamma, gamma], { epilogue: { derivative: true } }, 'derivative of the shape of dy');
     expectRefused('bnGradApply', [dy, x, gamma, gamma, gamma, dy], {}, 'bnGradApply got');

@@ -58,6 +58,8 @@ test.each(DEPTHWISES.filter(({ shape }) => shape[0] * shape[1] * shape[2] < 500)
 test('a fused depthwise cannot be differentiated', () => {
   const inputs = [samples(1, [3, 3, 2], uniform(1)), fixed([3, 3, 2, 1], uniform(2))];
   expect(() => checkGradient('depthwise', inputs, { epilogue: { activation: 'relu' } })).toThrow(/autodiff runs before fusion/);
+  const normalized = [...inputs, fixed([2], [1, 2]), fixed([2], [3, 4])];
+  expect(() => checkGradient('depthwise', normalized, { prologue: { normalize: true } })).toThrow(/autodiff runs before fusion/);
 });
 
 test.each(EPILOGUES)('epilogue %o equals the unfused ops', (epilogue) => {
@@ -70,6 +72,28 @@ test.each(EPILOGUES)('epilogue %o equals the unfused ops', (epilogue) => {
   fused.forEach((output, i) => {
     expect(output.spec).toEqual(unfused[i].spec);
     expectClose(output.data, unfused[i].data, { absolute: 1e-12 }, `output ${i}`);
+  });
+});
+
+describe('a normalized input equals normalize, then the op', () => {
+  const x = samples(3, [4, 5, 6], uniform(1));
+  const affine = [fixed([6], uniform(4, 0.5, 1.5)), fixed([6], uniform(5))];
+  const [y] = runReference('normalize', [x, ...affine]);
+  const prologue = { normalize: true };
+
+  test.each([{}, { bias: true, activation: 'gelu', derivative: true, stats: true }])('depthwise with epilogue %o', (epilogue) => {
+    const others = [fixed([3, 3, 6, 1], uniform(2)), ...('bias' in epilogue ? [fixed([6], uniform(3))] : [])];
+    const fused = runReference('depthwise', [x, ...others, ...affine], { prologue, epilogue });
+    const unfused = runReference('depthwise', [y, ...others], { epilogue });
+    expect(fused.map(({ data }) => data)).toEqual(unfused.map(({ data }) => data));
+  });
+
+  test('depthwiseGradWeight', () => {
+    const dy = samples(3, [4, 5, 6], uniform(6));
+    const weightShape = [3, 3, 6, 1];
+    expect(referenceData('depthwiseGradWeight', [x, dy, ...affine], { prologue, weightShape })).toEqual(
+      referenceData('depthwiseGradWeight', [y, dy], { weightShape }),
+    );
   });
 });
 
@@ -88,6 +112,14 @@ describe('refuses', () => {
   test('channels that differ', () => expectRefused('depthwise', [x, fixed([3, 3, 4, 1], uniform(2))], {}, '[4,4,3]', '[3,3,4,1]'));
   test('a bias that the epilogue does not name', () =>
     expectRefused('depthwise', [x, fixed([3, 3, 3, 1], uniform(2)), fixed([3], uniform(3))], {}, 'depthwise got'));
+  test('a scale that is missing or of another length', () => {
+    const w = fixed([3, 3, 3, 1], uniform(2));
+    const scale = fixed([3], uniform(3));
+    expectRefused('depthwise', [x, w, scale], { prologue: { normalize: true } }, 'scale, shift [C]');
+    expectRefused('depthwise', [x, w, scale, fixed([4], uniform(3))], { prologue: { normalize: true } }, 'scale, shift [C]');
+    expectRefused('depthwise', [x, w, scale, scale], {}, 'depthwise got');
+    expectRefused('depthwiseGradWeight', [x, x, scale], { weightShape: w.shape, prologue: { normalize: true } }, 'scale, shift [C]');
+  });
   test('gradients of another shape', () => {
     expectRefused('depthwiseGradWeight', [x, samples(2, [4, 5, 3], uniform(1))], { weightShape: [3, 3, 3, 1] }, 'of one shape');
     expectRefused('depthwiseGradInput', [x], {}, 'depthwiseGradInput got');

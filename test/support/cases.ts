@@ -123,6 +123,9 @@ export const DEPTHWISES: readonly DepthwiseSize[] = [
 ];
 
 const depthwiseW = ({ shape, k }: DepthwiseSize): TestTensor => fixed([k, k, shape[2], 1], uniform(3));
+/** Scale and shift of a normalised input. */
+const affine = (shape: readonly number[]): TestTensor[] => [vector(shape, 6, 0.5, 1.5), vector(shape, 7)];
+const normalized = { prologue: { normalize: true } };
 const depthwiseName = ({ rows, shape, k }: DepthwiseSize): string => `${rows} × [${shape}] by ${k}×${k}`;
 
 /** Gradients and state of the optimizer for parameters of these shapes. */
@@ -215,6 +218,18 @@ export const opCases: Record<KernelOpName, () => OpCase[]> = {
     ...DEPTHWISES.slice(1, 4).flatMap((size) =>
       withEpilogues(depthwiseName(size), [x(size.rows, size.shape), depthwiseW(size)], size.shape[2], {}),
     ),
+    ...DEPTHWISES.flatMap((size) =>
+      [{}, EPILOGUES[EPILOGUES.length - 2]].map((epilogue) => ({
+        name: `${depthwiseName(size)} normalized ${JSON.stringify(epilogue)}`,
+        rows: size.rows,
+        inputs: [
+          ...[x(size.rows, size.shape), depthwiseW(size)],
+          ...(epilogue.bias ? [fixed(size.shape.slice(-1), uniform(4))] : []),
+          ...affine(size.shape),
+        ],
+        attrs: { ...normalized, epilogue },
+      })),
+    ),
   ],
   depthwiseGradInput: () =>
     DEPTHWISES.map((size) => ({
@@ -224,12 +239,14 @@ export const opCases: Record<KernelOpName, () => OpCase[]> = {
       attrs: {},
     })),
   depthwiseGradWeight: () =>
-    DEPTHWISES.map((size) => ({
-      name: depthwiseName(size),
-      rows: size.rows,
-      inputs: [x(size.rows, size.shape), x(size.rows, size.shape, 5)],
-      attrs: { weightShape: depthwiseW(size).shape },
-    })),
+    DEPTHWISES.flatMap((size) =>
+      [false, true].map((normalize) => ({
+        name: `${depthwiseName(size)}${normalize ? ' normalized' : ''}`,
+        rows: size.rows,
+        inputs: [x(size.rows, size.shape), x(size.rows, size.shape, 5), ...(normalize ? affine(size.shape) : [])],
+        attrs: { weightShape: depthwiseW(size).shape, ...(normalize ? normalized : {}) },
+      })),
+    ),
   bias: () => forActivations((rows, shape) => ({ inputs: [x(rows, shape), vector(shape, 2)], attrs: {} })),
   biasGrad: () => forActivations((rows, shape) => ({ inputs: [x(rows, shape)], attrs: {} })),
   gelu: () => forActivations((rows, shape) => ({ inputs: [samples(rows, shape, uniform(1, -8, 8))], attrs: {} })),
@@ -286,11 +303,14 @@ export const opCases: Record<KernelOpName, () => OpCase[]> = {
       attrs: { epsilon: 1e-3 },
     })),
   normalize: () =>
-    [false, true].flatMap((residual) =>
+    ['', ' with residual', ' with residual and its scale'].flatMap((what, operands) =>
       forActivations((rows, shape) => ({
-        inputs: [x(rows, shape), vector(shape, 2), vector(shape, 3), ...(residual ? [x(rows, shape, 4)] : [])],
+        inputs: [
+          ...[x(rows, shape), vector(shape, 2), vector(shape, 3)],
+          ...[[], [x(rows, shape, 4)], [x(rows, shape, 4), ...affine(shape)]][operands],
+        ],
         attrs: {},
-      })).map((one) => ({ ...one, name: `${one.name}${residual ? ' with residual' : ''}` })),
+      })).map((one) => ({ ...one, name: `${one.name}${what}` })),
     ),
   bnGradStats: () =>
     STATISTICS.map(([rows, shape]) => ({
