@@ -68,24 +68,24 @@ describe('writeAtomically', () => {
   });
 
   // Once without and once with a disk that stays broken.
-  test.each([false, true])(
-    'a failure of any call leaves the old file or the new, and nothing else (keepFailing %s)',
-    async (keepFailing) => {
-      for (let failAt = 1; failAt <= 7; failAt++) {
-        const folder = tempFolder();
-        const path = join(folder, 'file');
-        writeFileSync(path, 'old');
-        const files = faultyFiles(nodeFiles, { failAt, keepFailing });
-        const error = await failure(writeAtomically(files, path, [bytes('new '), bytes('text')]));
-        expect(error.code).toBe('E_DISK');
-        expect(error.message).toBe(`cannot write ${path}: the disk is full (ENOSPC); 8 bytes are needed`);
-        expect(error.remedy).not.toBe('');
-        expect(readdirSync(folder)).toEqual(['file']);
-        // Only the sync of the folder comes after the rename.
-        expect(readFileSync(path, 'utf8')).toBe(failAt === 7 ? 'new text' : 'old');
-      }
-    },
-  );
+  test.each([
+    false,
+    true,
+  ])('a failure of any call leaves the old file or the new, and nothing else (keepFailing %s)', async (keepFailing) => {
+    for (let failAt = 1; failAt <= 7; failAt++) {
+      const folder = tempFolder();
+      const path = join(folder, 'file');
+      writeFileSync(path, 'old');
+      const files = faultyFiles(nodeFiles, { failAt, keepFailing });
+      const error = await failure(writeAtomically(files, path, [bytes('new '), bytes('text')]));
+      expect(error.code).toBe('E_DISK');
+      expect(error.message).toBe(`cannot write ${path}: the disk is full (ENOSPC); 8 bytes are needed`);
+      expect(error.remedy).not.toBe('');
+      expect(readdirSync(folder)).toEqual(['file']);
+      // Only the sync of the folder comes after the rename.
+      expect(readFileSync(path, 'utf8')).toBe(failAt === 7 ? 'new text' : 'old');
+    }
+  });
 
   test('short writes are continued', async () => {
     await fc.assert(

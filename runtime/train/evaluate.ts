@@ -69,7 +69,14 @@ export async function evaluateWith(
     onProgress?.((done += rows), dataset.size);
   };
   let pending: Promise<void> | undefined;
-  const batches = loadBatches({ dataset, batch: executable.capacity, epoch: 0, seed: 0n, shuffle: false, augment: { crop: 0, flip: false } });
+  const batches = loadBatches({
+    dataset,
+    batch: executable.capacity,
+    epoch: 0,
+    seed: 0n,
+    shuffle: false,
+    augment: { crop: 0, flip: false },
+  });
   for (const batch of batches) {
     const current = take((batch.labels as Int32Array).slice(0, batch.rows), batch.rows, executable.evaluate(batch, { signal }));
     current.catch(() => {}); // awaited below; an earlier failure must not leave this one unhandled

@@ -52,83 +52,81 @@ describe.each([
   ['as the engine is', false],
   ['with V8 flags', true],
 ])('against the reference, %s', (_, v8Flags) => {
-  it.each(smallModels().map((small) => [small.arch, small] as const))(
-    '%s: loss, gradients, update, moving statistics, logits',
-    async (_arch, small) => {
-      const capacity = 5;
-      const reference = await executable(small, openReferenceDevice(), { capacity });
-      for (const withoutRules of [[], ['all']]) {
-        const wasm = await executable(small, await device(2, v8Flags), { capacity, withoutRules });
-        for (const [name] of initialize(small, SEED)) await wasm.write(name, await reference.read(name));
-        for (const rows of [capacity, capacity - 2]) {
-          // Both start each step from the same values: differences do not add up.
-          for (const { name } of reference.state) await wasm.write(name, await reference.read(name));
-          const batch = randomBatch(small, rows, rows);
-          const expected = await reference.gradient(batch);
-          const actual = await wasm.gradient(batch);
-          expectClose([actual.loss], [expected.loss], { relative: 2e-5 }, 'loss');
-          expect(actual.correct).toBe(expected.correct);
-          for (const { name, kind } of reference.state) {
-            if (kind !== 'parameter') continue;
-            const gradient = await reference.read(`gradients/${name}`);
-            const scale = Math.sqrt(gradient.reduce((sum, g) => sum + g * g, 0) / gradient.length);
-            expectClose(
-              await wasm.read(`gradients/${name}`),
-              gradient,
-              { absolute: 1e-3 * scale + 2e-6, relative: 2e-3 },
-              `gradient of ${name}`,
-            );
-          }
-          expect(await wasm.update(HYPER)).toEqual({ applied: true });
-          expect(await reference.update(HYPER)).toEqual({ applied: true });
-          for (const { name, kind } of reference.state) {
-            // Adam's first steps are the signs of the gradients: parameters may differ by a step where those are noise.
-            const tolerance = kind === 'parameter' ? { absolute: 2.1 * HYPER.learningRate } : { absolute: 2e-4, relative: 2e-3 };
-            expectClose(await wasm.read(name), await reference.read(name), tolerance, name);
-          }
-        }
+  it.each(
+    smallModels().map((small) => [small.arch, small] as const),
+  )('%s: loss, gradients, update, moving statistics, logits', async (_arch, small) => {
+    const capacity = 5;
+    const reference = await executable(small, openReferenceDevice(), { capacity });
+    for (const withoutRules of [[], ['all']]) {
+      const wasm = await executable(small, await device(2, v8Flags), { capacity, withoutRules });
+      for (const [name] of initialize(small, SEED)) await wasm.write(name, await reference.read(name));
+      for (const rows of [capacity, capacity - 2]) {
+        // Both start each step from the same values: differences do not add up.
         for (const { name } of reference.state) await wasm.write(name, await reference.read(name));
-        const batch = randomBatch(small, 3, 7);
-        await wasm.calibrate(batch, 0.5);
-        await reference.calibrate(batch, 0.5);
+        const batch = randomBatch(small, rows, rows);
+        const expected = await reference.gradient(batch);
+        const actual = await wasm.gradient(batch);
+        expectClose([actual.loss], [expected.loss], { relative: 2e-5 }, 'loss');
+        expect(actual.correct).toBe(expected.correct);
         for (const { name, kind } of reference.state) {
-          if (kind === 'statistic')
-            expectClose(await wasm.read(name), await reference.read(name), { absolute: 1e-5, relative: 1e-4 }, name);
+          if (kind !== 'parameter') continue;
+          const gradient = await reference.read(`gradients/${name}`);
+          const scale = Math.sqrt(gradient.reduce((sum, g) => sum + g * g, 0) / gradient.length);
+          expectClose(
+            await wasm.read(`gradients/${name}`),
+            gradient,
+            { absolute: 1e-3 * scale + 2e-6, relative: 2e-3 },
+            `gradient of ${name}`,
+          );
         }
-        const expected = await reference.evaluate(batch);
-        const actual = await wasm.evaluate(batch);
-        expectClose([actual.loss], [expected.loss], { relative: 2e-5 }, 'evaluation loss');
-        expectClose(actual.logits, expected.logits, { absolute: 2e-5, relative: 1e-4 }, 'logits');
-        expect(await wasm.predict(batch)).toEqual(actual.logits);
-        // The reference goes back to where it was, for the second round.
-        for (const [name, data] of initialize(small, SEED)) await reference.write(name, data);
-        for (const { name, shape, kind } of reference.state) {
-          if (kind !== 'parameter' && kind !== 'statistic') await reference.write(name, new Float32Array(shape.reduce((a, b) => a * b, 1)));
+        expect(await wasm.update(HYPER)).toEqual({ applied: true });
+        expect(await reference.update(HYPER)).toEqual({ applied: true });
+        for (const { name, kind } of reference.state) {
+          // Adam's first steps are the signs of the gradients: parameters may differ by a step where those are noise.
+          const tolerance = kind === 'parameter' ? { absolute: 2.1 * HYPER.learningRate } : { absolute: 2e-4, relative: 2e-3 };
+          expectClose(await wasm.read(name), await reference.read(name), tolerance, name);
         }
-        await wasm.close();
       }
-    },
-  );
-});
-
-it.each([['convmixer', model] as const, ['conv-pooling', smallModels()[1]] as const])(
-  '%s: the same bits for any number of threads',
-  async (_arch, each) => {
-    const results = [];
-    for (const threads of [1, 2, 3, 5, 5]) {
-      const wasm = await executable(each, await device(threads), { capacity: CAPACITY });
-      const losses = [];
-      for (let step = 0; step < 5; step++) {
-        losses.push(await wasm.gradient(randomBatch(each, CAPACITY - step, step)));
-        await wasm.update(HYPER);
+      for (const { name } of reference.state) await wasm.write(name, await reference.read(name));
+      const batch = randomBatch(small, 3, 7);
+      await wasm.calibrate(batch, 0.5);
+      await reference.calibrate(batch, 0.5);
+      for (const { name, kind } of reference.state) {
+        if (kind === 'statistic') expectClose(await wasm.read(name), await reference.read(name), { absolute: 1e-5, relative: 1e-4 }, name);
       }
-      results.push({ losses, state: await stateOf(wasm), logits: await wasm.predict(randomBatch(each, 4)) });
+      const expected = await reference.evaluate(batch);
+      const actual = await wasm.evaluate(batch);
+      expectClose([actual.loss], [expected.loss], { relative: 2e-5 }, 'evaluation loss');
+      expectClose(actual.logits, expected.logits, { absolute: 2e-5, relative: 1e-4 }, 'logits');
+      expect(await wasm.predict(batch)).toEqual(actual.logits);
+      // The reference goes back to where it was, for the second round.
+      for (const [name, data] of initialize(small, SEED)) await reference.write(name, data);
+      for (const { name, shape, kind } of reference.state) {
+        if (kind !== 'parameter' && kind !== 'statistic') await reference.write(name, new Float32Array(shape.reduce((a, b) => a * b, 1)));
+      }
       await wasm.close();
     }
-    expect(results[0].losses.every(({ loss }) => Number.isFinite(loss))).toBe(true);
-    for (const result of results.slice(1)) expect(result).toEqual(results[0]);
-  },
-);
+  });
+});
+
+it.each([
+  ['convmixer', model] as const,
+  ['conv-pooling', smallModels()[1]] as const,
+])('%s: the same bits for any number of threads', async (_arch, each) => {
+  const results = [];
+  for (const threads of [1, 2, 3, 5, 5]) {
+    const wasm = await executable(each, await device(threads), { capacity: CAPACITY });
+    const losses = [];
+    for (let step = 0; step < 5; step++) {
+      losses.push(await wasm.gradient(randomBatch(each, CAPACITY - step, step)));
+      await wasm.update(HYPER);
+    }
+    results.push({ losses, state: await stateOf(wasm), logits: await wasm.predict(randomBatch(each, 4)) });
+    await wasm.close();
+  }
+  expect(results[0].losses.every(({ loss }) => Number.isFinite(loss))).toBe(true);
+  for (const result of results.slice(1)) expect(result).toEqual(results[0]);
+});
 
 describe('runs', () => {
   it('are executed in call order, several in flight, and take their inputs at the call', async () => {

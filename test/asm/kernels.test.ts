@@ -151,12 +151,11 @@ describe.each(['fma', 'plain'] as const)('%s', (build) => {
   });
 });
 
-it.each(readdirSync(KERNEL_FOLDER).filter((file) => file.endsWith('.wasm')))(
-  '%s has no static data, which would overwrite the shared memory',
-  (file) => {
-    expect(sections(readFileSync(new URL(file, KERNEL_FOLDER)))).not.toContain(11);
-  },
-);
+it.each(
+  readdirSync(KERNEL_FOLDER).filter((file) => file.endsWith('.wasm')),
+)('%s has no static data, which would overwrite the shared memory', (file) => {
+  expect(sections(readFileSync(new URL(file, KERNEL_FOLDER)))).not.toContain(11);
+});
 
 /** Ids of the sections of a WebAssembly module. */
 function sections(bytes: Uint8Array): number[] {

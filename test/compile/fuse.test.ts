@@ -57,14 +57,13 @@ describe('fusion', () => {
       ).toBe(true);
   });
 
-  it.each(smallModels().map((model) => [model.arch, model] as const))(
-    '%s computes the same with every rule on, off, and all off',
-    async (_, model) => {
-      const plain = await outcome(model, ['all']);
-      expectSame(await outcome(model, []), plain);
-      for (const { name } of FUSION_RULES) expectSame(await outcome(model, [name]), plain);
-    },
-  );
+  it.each(
+    smallModels().map((model) => [model.arch, model] as const),
+  )('%s computes the same with every rule on, off, and all off', async (_, model) => {
+    const plain = await outcome(model, ['all']);
+    expectSame(await outcome(model, []), plain);
+    for (const { name } of FUSION_RULES) expectSame(await outcome(model, [name]), plain);
+  });
 
   it('leaves what is switched off', () => {
     for (const { name } of FUSION_RULES) {

@@ -72,13 +72,12 @@ test('a dense layer is a 1×1 convolution of a 1×1 image', () => {
   expect(referenceData('conv', [samples(3, [1, 1, 7], values), fixed([7, 5], uniform(2))], VALID)).toEqual(dense);
 });
 
-test.each(CONVOLUTIONS.filter(({ inputScale, wShape }) => inputScale === undefined && wShape.reduce((a, b) => a * b) < 1000))(
-  'gradients of %o',
-  ({ rows, xShape, wShape, stride = 1, padding = 'valid' }) => {
-    const inputs = [samples(rows, xShape, uniform(1)), fixed(wShape, uniform(2))];
-    expect(checkGradient('conv', inputs, { stride, padding })).toEqual(['convGradInput', 'convGradWeight']);
-  },
-);
+test.each(
+  CONVOLUTIONS.filter(({ inputScale, wShape }) => inputScale === undefined && wShape.reduce((a, b) => a * b) < 1000),
+)('gradients of %o', ({ rows, xShape, wShape, stride = 1, padding = 'valid' }) => {
+  const inputs = [samples(rows, xShape, uniform(1)), fixed(wShape, uniform(2))];
+  expect(checkGradient('conv', inputs, { stride, padding })).toEqual(['convGradInput', 'convGradWeight']);
+});
 
 test('gradients that nobody wants add no nodes', () => {
   const inputs = [samples(2, [3], uniform(1)), fixed([3, 4], uniform(2))];
