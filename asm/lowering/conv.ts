@@ -14,6 +14,7 @@ import {
 } from '../../runtime/ops/conv.ts';
 import { lowerEpilogue } from './epilogue.ts';
 import { type Call, f32, type LoweringContext, type Word } from './lowering.ts';
+import { suitsWinograd, winogradConv, winogradGradInput, winogradGradWeight } from './winograd.ts';
 
 /** Tile of the micro-kernel: MR, NR of asm/lib/gemm.ts. */
 const TILE_ROWS = 6;
@@ -61,8 +62,11 @@ function lowerConv(node: Node, context: LoweringContext): Call[] {
   const [x, w] = node.inputs;
   const g = convGeometry(context.spec(x).shape, context.spec(w).shape, stride, padding);
   const depth = g.kh * g.kw * g.ci;
-  const packed = context.scratch(packedBytes(depth, g.co));
   const epilogue = lowerEpilogue(node, context, g.oh * g.ow);
+  if (suitsWinograd(g) && inputScale === undefined) {
+    return winogradConv(g, context.address(x), context.address(w), context.address(node.outputs[0]), epilogue, context);
+  }
+  const packed = context.scratch(packedBytes(depth, g.co));
   return [
     { kernel: 'convPackWeights', args: [context.address(w), packed, g.kh * g.kw, g.ci, g.co] },
     {
@@ -84,6 +88,7 @@ function lowerConvGradInput(node: Node, context: LoweringContext): Call[] {
   const [dy, w] = node.inputs;
   const g = convGeometry(inputShape, context.spec(w).shape, stride, padding);
   const dx = context.address(node.outputs[0]);
+  if (suitsWinograd(g)) return winogradGradInput(g, context.address(dy), context.address(w), dx, context);
   const patches = stride > 1 && g.kh === stride && g.kw === stride && g.padTop === 0 && g.padLeft === 0;
   if (patches && g.oh * stride <= g.h && g.ow * stride <= g.w) {
     // dy, a row per patch, times the transposed weights: the whole patch is one row of the product.
@@ -128,6 +133,9 @@ function lowerConvGradWeight(node: Node, context: LoweringContext): Call[] {
   const chunks = Math.ceil(context.capacity / chunkSamples);
   const chunkRows = chunkSamples * pixels;
   const dw = context.address(node.outputs[0]);
+  if (suitsWinograd(g) && inputScale === undefined) {
+    return winogradGradWeight(g, context.address(x), context.address(dy), dw, context);
+  }
   const bytes = chunks * depth * g.co * 4;
   const partials = chunks > 1 && bytes <= PARTIALS_BYTES ? context.scratch(bytes) : 0;
   const taskColumns = evenly(g.co, GRADIENT_BLOCK.columns, TILE_COLUMNS);

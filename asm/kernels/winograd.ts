@@ -1,0 +1,472 @@
+// Convolutions with a 3×3 kernel, stride 1 and `same` padding by Winograd's method (asm/lib/winograd.ts): the convolution, which
+// with reversed weights is the gradient for the input too, and the gradient for the weights. asm/lowering/winograd.ts says
+// where they are used.
+//
+// An image is cut into tiles of 4×4 results; those at the right and the bottom may reach beyond it. A task transforms some
+// tiles (all their channels) into 36 matrices, packed as the micro-kernel reads them, multiplies, and transforms back, all in its scratch:
+// tensors are read and written once. Each point is a chain of multiply-adds over the channels (or tiles) in order, so
+// neither the cut into tasks nor the size of the micro-kernel's tiles changes a bit.
+
+import { nextTask, rows, SCRATCH } from '../lib/abi';
+import { Epilogue, finish } from '../lib/epilogue';
+import { ceilDiv, DEPTH, dealToA, MR, multiply, NR, packRows, TILE_BYTES } from '../lib/gemm';
+import { addFloats, copyFloats, storeLanes, zeroFloats } from '../lib/simd';
+import {
+  HALFWAY_BYTES,
+  POINTS,
+  REACH,
+  TILE,
+  transformGradient,
+  transformInput,
+  transformOutput,
+  transformWeightGradient,
+  transformWeights,
+} from '../lib/winograd';
+
+/** Channels that are transformed together before they are packed: whole panels and whole vectors. */
+const GROUP: i32 = 4 * MR;
+/** Tiles that are transformed together before they are packed: a panel of the convolution, and more are faster to deal out. */
+const STAGED: i32 = 8;
+/** Columns of the 36 products that are made, and transformed back, at a time. */
+const BLOCK_COLUMNS: i32 = 64;
+/** Columns that a task of the convolution can have. */
+const TASK_COLUMNS: i32 = 512;
+
+// The thread's scratch.
+const EDGE = SCRATCH;
+const HALFWAY = EDGE + TILE_BYTES;
+/** STAGED addresses. */
+const POINTERS = HALFWAY + HALFWAY_BYTES;
+/** A tile at an edge, or of channels that do not fill a vector, with zeros where the image ends. */
+const GATHERED = POINTERS + 4 * STAGED;
+/** Points of some tiles, for each point [STAGED, GROUP]. */
+const STAGE = GATHERED + 4 * REACH * REACH * GROUP;
+const STAGE_POINT: usize = 4 * STAGED * GROUP;
+/** Results of a tile [4, 4, BLOCK_COLUMNS]. */
+const RESULTS = STAGE + <usize>POINTS * STAGE_POINT;
+const SUMS = RESULTS + 4 * TILE * TILE * BLOCK_COLUMNS;
+const SQUARES = SUMS + 4 * TASK_COLUMNS;
+/** The 36 matrices of each kind. */
+const MATRICES = SQUARES + 4 * TASK_COLUMNS;
+
+/**
+ * Bytes of a matrix of `elements` elements in a set of 36. The line beyond the elements keeps the same element of all points out of
+ * the same set of the cache, where only eight of them would have room.
+ */
+// @ts-ignore: decorator
+@inline
+function pointBytes(elements: i32): usize {
+  return ((<usize>elements) << 2) + 64;
+}
+
+/** Where, in a matrix B of `columns` columns, the panel lies that starts at `column` of the depth block `start`, `length`. */
+// @ts-ignore: decorator
+@inline
+function panelOffset(start: i32, length: i32, columns: i32, column: i32): usize {
+  return (<usize>(start * ceilDiv(columns, NR) * NR + column * length)) << 2;
+}
+
+/** Argument words. */
+// @ts-ignore: decorator
+@unmanaged
+class Weights {
+  /** w [3, 3, inputs, outputs] of the convolution that the model knows. */
+  weights: usize;
+  /** 36 packed matrices [inputs, outputs], or [outputs, inputs] of the reversed kernel. */
+  transformed: usize;
+  inputs: i32;
+  outputs: i32;
+}
+
+/** The weights at the 36 points. */
+export function winogradWeights(args: usize): void {
+  const call = changetype<Weights>(args);
+  const depth = call.inputs;
+  const columns = call.outputs;
+  const tap = (<usize>(depth * columns)) << 2;
+  const point = pointBytes(depth * ceilDiv(columns, NR) * NR);
+  const panels = ceilDiv(columns, NR);
+  const tasks = ceilDiv(depth, DEPTH) * panels;
+  for (let task = nextTask(); task < tasks; task = nextTask()) {
+    const start = (task / panels) * DEPTH;
+    const length = min(DEPTH, depth - start);
+    const first = (task % panels) * NR;
+    const last = min(columns, first + NR);
+    let to = call.transformed + panelOffset(start, length, columns, first);
+    for (let k = start; k < start + length; k++, to += 4 * NR) {
+      for (let column = first; column < last; column += 4) {
+        const from = call.weights + ((<usize>(k * columns + column)) << 2);
+        const lanes = min(4, last - column);
+        const target = to + ((<usize>(column - first)) << 2);
+        if (lanes == 4) transformWeights(from, tap, target, point, HALFWAY);
+        else transformWeights(gatherTaps(from, tap, lanes), 16, target, point, HALFWAY);
+      }
+    }
+  }
+}
+
+/** The weights of the reversed kernel, with input and output channels in each other's place, at the 36 points. */
+export function winogradReversedWeights(args: usize): void {
+  const call = changetype<Weights>(args);
+  const columns = call.inputs;
+  const depth = call.outputs;
+  const tap = (<usize>(depth * columns)) << 2;
+  const point = pointBytes(depth * ceilDiv(columns, NR) * NR);
+  const panels = ceilDiv(columns, NR);
+  const tasks = ceilDiv(depth, DEPTH) * panels;
+  for (let task = nextTask(); task < tasks; task = nextTask()) {
+    const start = (task / panels) * DEPTH;
+    const length = min(DEPTH, depth - start);
+    const first = (task % panels) * NR;
+    const last = min(columns, first + NR);
+    let to = call.transformed + panelOffset(start, length, columns, first);
+    for (let k = start; k < start + length; k += 4, to += 4 * 4 * NR) {
+      const lanes = min(4, start + length - k);
+      for (let column = first; column < last; column++) {
+        // Four channels of the depth: the lanes of a vector go to four rows of the panel. Backwards from the last tap.
+        const from = call.weights + 8 * tap + ((<usize>(column * depth + k)) << 2);
+        if (lanes == 4) transformWeights(from, -tap, STAGE, 16, HALFWAY);
+        else transformWeights(gatherTaps(from, -tap, lanes), 16, STAGE, 16, HALFWAY);
+        let target = to + ((<usize>(column - first)) << 2);
+        for (let p = 0; p < POINTS; p++, target += point) {
+          const v = STAGE + ((<usize>p) << 4);
+          for (let i = 0; i < lanes; i++) store<f32>(target + <usize>(i * NR * 4), load<f32>(v + ((<usize>i) << 2)));
+        }
+      }
+    }
+  }
+}
+
+/** Nine vectors, of which only the first `lanes` lanes can be read. */
+function gatherTaps(from: usize, tap: usize, lanes: i32): usize {
+  for (let t: usize = 0; t < 9; t++) {
+    zeroFloats(GATHERED + t * 16, 4);
+    copyFloats(GATHERED + t * 16, from + t * tap, lanes);
+  }
+  return GATHERED;
+}
+
+/** A grid of tiles over images [height, width, channels]. */
+// @ts-ignore: decorator
+@unmanaged
+class Image {
+  data: usize;
+  height: i32;
+  width: i32;
+  channels: i32;
+}
+
+// @ts-ignore: decorator
+@inline
+function tilesOf(image: Image): i32 {
+  return ceilDiv(image.height, TILE) * ceilDiv(image.width, TILE);
+}
+
+/**
+ * The square of `size` pixels and `n` (up to GROUP) channels from `channel` on that begins `before` pixels above and to the left of a
+ * tile. Returns its address and leaves the bytes between its rows and columns in `squareRow` and `squareColumn`: it lies inside
+ * the tensor if it can be read there in whole vectors, else it is copied, with zeros beyond the image.
+ */
+function square(image: Image, tile: i32, before: i32, size: i32, channel: i32, n: i32): usize {
+  const height = image.height;
+  const width = image.width;
+  const tilesX = ceilDiv(width, TILE);
+  const tilesY = ceilDiv(height, TILE);
+  const line = tile / tilesX;
+  const sample = line / tilesY;
+  const top = (line - sample * tilesY) * TILE - before;
+  const left = (tile - line * tilesX) * TILE - before;
+  const column = (<usize>image.channels) << 2;
+  const row = <usize>width * column;
+  // The address of what may be outside of the image: wrapping around is fine.
+  const corner = image.data + <usize>((sample * height + top) * width + left) * column + ((<usize>channel) << 2);
+  if (top >= 0 && left >= 0 && top + size <= height && left + size <= width && !(n & 3)) {
+    squareRow = row;
+    squareColumn = column;
+    return corner;
+  }
+  squareRow = 4 * size * GROUP;
+  squareColumn = 4 * GROUP;
+  const whole = (n + 3) & ~3;
+  let to = GATHERED;
+  for (let y = 0; y < size; y++) {
+    const inside = top + y >= 0 && top + y < height;
+    for (let x = 0; x < size; x++, to += 4 * GROUP) {
+      if (n & 3) zeroFloats(to, whole);
+      if (inside && left + x >= 0 && left + x < width) copyFloats(to, corner + <usize>y * row + <usize>x * column, n);
+      else zeroFloats(to, whole);
+    }
+  }
+  return GATHERED;
+}
+let squareRow: usize = 0;
+let squareColumn: usize = 0;
+
+/** Transforms `n` channels of a tile of the input into row `i` of STAGE. */
+// @ts-ignore: decorator
+@inline
+function stageInput(image: Image, tile: i32, channel: i32, n: i32, i: i32): void {
+  const from = square(image, tile, 1, REACH, channel, n);
+  const to = STAGE + ((<usize>(i * GROUP)) << 2);
+  for (let at: usize = 0; at < (<usize>n) << 2; at += 16) {
+    transformInput(from + at, squareRow, squareColumn, to + at, STAGE_POINT, HALFWAY);
+  }
+}
+
+/** Argument words of `winogradConv`: the input, these, then an Epilogue. */
+// @ts-ignore: decorator
+@unmanaged
+class Conv {
+  transformed: usize;
+  output: usize;
+  outputs: i32;
+  /** What a task computes: samples (whole statistics tiles) by columns (of BLOCK_COLUMNS, up to TASK_COLUMNS). */
+  taskSamples: i32;
+  taskColumns: i32;
+  /** Tiles that are transformed at a time: whole panels. */
+  blockTiles: i32;
+}
+const CONV = offsetof<Image>();
+const EPILOGUE = CONV + offsetof<Conv>();
+
+/** y = epilogue(conv(x, w)) with transformed weights. */
+export function winogradConv(args: usize): void {
+  const image = changetype<Image>(args);
+  const call = changetype<Conv>(args + CONV);
+  const epilogue = changetype<Epilogue>(args + EPILOGUE);
+  const perSample = tilesOf(image);
+  const columnTasks = ceilDiv(call.outputs, call.taskColumns);
+  const tasks = ceilDiv(rows(), call.taskSamples) * columnTasks;
+  for (let task = nextTask(); task < tasks; task = nextTask()) {
+    const first = (task / columnTasks) * call.taskSamples;
+    const end = min(rows(), first + call.taskSamples) * perSample;
+    const left = (task % columnTasks) * call.taskColumns;
+    const right = min(call.outputs, left + call.taskColumns);
+    for (let tile = first * perSample; tile < end; tile += call.blockTiles) {
+      const tiles = min(call.blockTiles, end - tile);
+      packTiles(image, call.blockTiles, tile, tiles);
+      for (let column = left; column < right; column += BLOCK_COLUMNS) {
+        const columns = min(BLOCK_COLUMNS, right - column);
+        multiplyTiles(image.channels, call, tiles, column, columns);
+        finishTiles(image, call, epilogue, tile, tiles, column, columns, column - left);
+      }
+    }
+  }
+}
+
+/** Fills MATRICES with the panels of A of `tiles` tiles. What the last panel lacks is left as it is: nobody reads its results. */
+function packTiles(image: Image, blockTiles: i32, first: i32, tiles: i32): void {
+  const channels = image.channels;
+  const point = pointBytes(blockTiles * channels);
+  for (let i = 0; i < tiles; i += MR) {
+    for (let start = 0; start < channels; start += DEPTH) {
+      const length = min(DEPTH, channels - start);
+      const panel = MATRICES + ((<usize>(start * blockTiles + i * length)) << 2);
+      for (let k = 0; k < length; k += GROUP) {
+        const n = min(GROUP, length - k);
+        for (let j = 0; j < min(MR, tiles - i); j++) stageInput(image, first + i + j, start + k, n, j);
+        let row = STAGE;
+        let to = panel + ((<usize>(k * MR)) << 2);
+        for (let p = 0; p < POINTS; p++, row += STAGE_POINT, to += point) {
+          const width: usize = 4 * GROUP;
+          packRows(to, row, row + width, row + 2 * width, row + 3 * width, row + 4 * width, row + 5 * width, n);
+        }
+      }
+    }
+  }
+}
+
+/** The 36 products of the packed tiles with `columns` columns of the weights, behind the tiles. */
+function multiplyTiles(depth: i32, call: Conv, tiles: i32, column: i32, columns: i32): void {
+  const pointA = pointBytes(call.blockTiles * depth);
+  const pointB = pointBytes(depth * ceilDiv(call.outputs, NR) * NR);
+  const pointC = pointBytes(call.blockTiles * BLOCK_COLUMNS);
+  const products = MATRICES + <usize>POINTS * pointA;
+  // Whole panels: there is room for them, and whole tiles of the micro-kernel are faster.
+  const height = ceilDiv(tiles, MR) * MR;
+  const width = ceilDiv(columns, NR) * NR;
+  for (let p: usize = 0; p < <usize>POINTS; p++) {
+    for (let start = 0; start < depth; start += DEPTH) {
+      const length = min(DEPTH, depth - start);
+      const a = MATRICES + p * pointA + ((<usize>(start * call.blockTiles)) << 2);
+      const b = call.transformed + p * pointB + panelOffset(start, length, call.outputs, column);
+      multiply(a, b, length, products + p * pointC, 4 * BLOCK_COLUMNS, start > 0, height, width, EDGE);
+    }
+  }
+}
+
+/** Transforms the products of `tiles` tiles back and stores them, with the epilogue. `at`: the column's place in SUMS. */
+function finishTiles(
+  image: Image,
+  call: Conv,
+  epilogue: Epilogue,
+  first: i32,
+  tiles: i32,
+  column: i32,
+  columns: i32,
+  at: i32,
+): void {
+  const height = image.height;
+  const width = image.width;
+  const tilesX = ceilDiv(width, TILE);
+  const tilesY = ceilDiv(height, TILE);
+  const pixel = (<usize>call.outputs) << 2;
+  const bytes = (<usize>column) << 2;
+  const point = pointBytes(call.blockTiles * BLOCK_COLUMNS);
+  const bias = epilogue.bias ? epilogue.bias + bytes : 0;
+  const sums = epilogue.partials ? SUMS + ((<usize>at) << 2) : 0;
+  const squares = SQUARES + ((<usize>at) << 2);
+  const samplesPerTile = epilogue.partials ? epilogue.rowsPerTile / (height * width) : 1;
+  let product = MATRICES + <usize>POINTS * pointBytes(call.blockTiles * image.channels);
+  for (let tile = first; tile < first + tiles; tile++, product += 4 * BLOCK_COLUMNS) {
+    const line = tile / tilesX;
+    const sample = line / tilesY;
+    const y = (line - sample * tilesY) * TILE;
+    const x = (tile - line * tilesX) * TILE;
+    for (let c: usize = 0; c < (<usize>columns) << 2; c += 16) {
+      transformOutput(product + c, point, RESULTS + c, 4 * TILE * BLOCK_COLUMNS, 4 * BLOCK_COLUMNS, HALFWAY);
+    }
+    if (sums && x == 0 && y == 0 && sample % samplesPerTile == 0) {
+      zeroFloats(sums, columns);
+      zeroFloats(squares, columns);
+    }
+    for (let i = 0; i < min(TILE, height - y); i++) {
+      const offset = <usize>((sample * height + y + i) * width + x) * pixel + bytes;
+      finish(
+        RESULTS + <usize>(i * 4 * TILE * BLOCK_COLUMNS),
+        4 * BLOCK_COLUMNS,
+        call.output + offset,
+        epilogue.derivative ? epilogue.derivative + offset : 0,
+        pixel,
+        min(TILE, width - x),
+        columns,
+        bias,
+        epilogue.activation,
+        sums,
+        squares,
+      );
+    }
+    const ends = sample % samplesPerTile == samplesPerTile - 1 || sample == rows() - 1;
+    if (sums && ends && x + TILE >= width && y + TILE >= height) {
+      const partial = epilogue.partials + <usize>(sample / samplesPerTile) * 2 * pixel + bytes;
+      copyFloats(partial, sums, columns);
+      copyFloats(partial + pixel, squares, columns);
+    }
+  }
+}
+
+/** Argument words of `winogradGradWeight`: the input, dy (as high and wide), these. */
+// @ts-ignore: decorator
+@unmanaged
+class GradWeight {
+  /** What a task computes: input channels (of whole vectors and panels) by output channels (of whole vectors). */
+  taskInputs: i32;
+  taskOutputs: i32;
+  /** Tiles that are transformed at a time. */
+  blockTiles: i32;
+  /** Samples that are summed up in one chain. */
+  chunkSamples: i32;
+  /** dw of each chunk, to be added by `convGradWeightReduce`; with 0 a task adds the chunks itself. */
+  partials: usize;
+  weights: usize;
+}
+
+/** dw in chunks of samples that are added in order. */
+export function winogradGradWeight(args: usize): void {
+  const image = changetype<Image>(args);
+  const gradient = changetype<Image>(args + offsetof<Image>());
+  const call = changetype<GradWeight>(args + 2 * offsetof<Image>());
+  const elements = <usize>(9 * image.channels * gradient.channels);
+  const chunks = ceilDiv(rows(), call.chunkSamples);
+  const columnTasks = ceilDiv(gradient.channels, call.taskOutputs);
+  const blockTasks = ceilDiv(image.channels, call.taskInputs) * columnTasks;
+  const tasks = call.partials ? blockTasks * chunks : blockTasks;
+  for (let task = nextTask(); task < tasks; task = nextTask()) {
+    const block = task % blockTasks;
+    const row = (block / columnTasks) * call.taskInputs;
+    const column = (block % columnTasks) * call.taskOutputs;
+    if (call.partials) {
+      const chunk = task / blockTasks;
+      gradWeightBlock(image, gradient, call, chunk, row, column, call.partials + ((<usize>chunk * elements) << 2), false);
+    } else {
+      for (let chunk = 0; chunk < chunks; chunk++) gradWeightBlock(image, gradient, call, chunk, row, column, call.weights, chunk > 0);
+    }
+  }
+}
+
+/** A block of the dw of one chunk, from row `row` and column `column` on, stored in or added to `target`. */
+function gradWeightBlock(
+  image: Image,
+  gradient: Image,
+  call: GradWeight,
+  chunk: i32,
+  row: i32,
+  column: i32,
+  target: usize,
+  add: bool,
+): void {
+  const inputs = min(call.taskInputs, image.channels - row);
+  const outputs = min(call.taskOutputs, gradient.channels - column);
+  const height = ceilDiv(inputs, MR) * MR;
+  const width = ceilDiv(outputs, NR) * NR;
+  const pointA = pointBytes(call.blockTiles * height);
+  const pointB = pointBytes(call.blockTiles * width);
+  const pointC = pointBytes(height * width);
+  const b = MATRICES + <usize>POINTS * pointA;
+  const c = b + <usize>POINTS * pointB;
+  const perSample = tilesOf(image);
+  const first = chunk * call.chunkSamples * perSample;
+  const end = min(rows(), (chunk + 1) * call.chunkSamples) * perSample;
+  for (let tile = first; tile < end; tile += call.blockTiles) {
+    const tiles = min(call.blockTiles, end - tile);
+    dealInputs(image, tile, tiles, row, inputs, pointA);
+    dealGradients(gradient, tile, tiles, column, outputs, b, pointB);
+    for (let p: usize = 0; p < <usize>POINTS; p++) {
+      multiply(MATRICES + p * pointA, b + p * pointB, tiles, c + p * pointC, (<usize>width) << 2, tile > first, height, width, EDGE);
+    }
+  }
+  // Back from the points to the 3×3 weights, vector by vector.
+  const tap = (<usize>(image.channels * gradient.channels)) << 2;
+  for (let i = 0; i < inputs; i++) {
+    for (let j = 0; j < outputs; j += 4) {
+      transformWeightGradient(c + ((<usize>(i * width + j)) << 2), pointC, GATHERED, 16, HALFWAY);
+      const lanes = min(4, outputs - j);
+      let to = target + ((<usize>((row + i) * gradient.channels + column + j)) << 2);
+      for (let t: usize = 0; t < 9; t++, to += tap) {
+        if (add) addFloats(to, GATHERED + t * 16, lanes);
+        else storeLanes(to, v128.load(GATHERED + t * 16), lanes);
+      }
+    }
+  }
+}
+
+/** Panels of A, at all points, of `n` input channels from `channel` on: their rows are the tiles. */
+function dealInputs(image: Image, first: i32, tiles: i32, channel: i32, n: i32, point: usize): void {
+  const panel = (<usize>(tiles * MR)) << 2;
+  for (let k = 0; k < n; k += GROUP) {
+    const group = min(GROUP, n - k);
+    for (let i = 0; i < tiles; i += STAGED) {
+      const staged = min(STAGED, tiles - i);
+      for (let j = 0; j < staged; j++) stageInput(image, first + i + j, channel + k, group, j);
+      let to = MATRICES + ((<usize>(k * tiles + i * MR)) << 2);
+      for (let p: usize = 0; p < <usize>POINTS; p++, to += point) {
+        for (let j: usize = 0; j < <usize>staged; j++) store<usize>(POINTERS + 4 * j, STAGE + p * STAGE_POINT + j * 4 * GROUP);
+        dealToA(to, panel, POINTERS, staged, group);
+      }
+    }
+  }
+}
+
+/** Panels of B, at all points, of `n` output channels from `channel` on: NR is whole vectors, which are stored where they belong. */
+function dealGradients(gradient: Image, first: i32, tiles: i32, channel: i32, n: i32, to: usize, point: usize): void {
+  for (let k = 0; k < n; k += NR, to += (<usize>(tiles * NR)) << 2) {
+    const columns = min(NR, n - k);
+    for (let i = 0; i < tiles; i++) {
+      const from = square(gradient, first + i, 0, TILE, channel + k, columns);
+      const row = to + ((<usize>(i * NR)) << 2);
+      for (let at: usize = 0; at < (<usize>columns) << 2; at += 16) {
+        transformGradient(from + at, squareRow, squareColumn, row + at, point, HALFWAY);
+      }
+    }
+  }
+}

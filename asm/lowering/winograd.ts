@@ -1,0 +1,121 @@
+// Convolutions by Winograd's method: which ones, and how their work is cut into tasks. The kernels and their argument words
+// are in asm/kernels/winograd.ts, the method in asm/lib/winograd.ts.
+//
+// As in conv.ts: what decides bits (the method, the chunks of a weight gradient) follows from the shape of a sample alone.
+
+import type { ConvGeometry } from '../../runtime/ops/conv.ts';
+import type { LoweredEpilogue } from './epilogue.ts';
+import type { Call, LoweringContext } from './lowering.ts';
+
+/** Rows and columns of results of a tile, and the products that it takes. */
+const TILE = 4;
+const POINTS = 36;
+/** Tile of the micro-kernel: MR, NR of asm/lib/gemm.ts. */
+const TILE_ROWS = 6;
+const TILE_COLUMNS = 8;
+/** Rows of blocks are whole panels and whole vectors of channels. */
+const ROW_UNIT = 12;
+/** Columns of the convolution that are made at a time: BLOCK_COLUMNS of the kernels. */
+const BLOCK_COLUMNS = 64;
+/** Columns of a task of the convolution: at least what makes transforming the input worth while, at most what the kernels can. */
+const TASK_COLUMNS = { least: 128, most: 512 };
+/** Tasks that keep many threads evenly busy. */
+const TASKS = 16;
+/** Tiles that are transformed at a time, if there is room. */
+const BLOCK_TILES = { conv: 48, gradient: 32 };
+/** What the 36 matrices of a task may take of a thread's scratch; the rest is for smaller things. */
+const MATRICES_BYTES = (4 << 20) - (64 << 10);
+/** Most channels: with more, there is no room for the tiles of a whole panel. */
+const MOST_CHANNELS = 2048;
+/** Tiles in a chunk of a weight gradient, about. */
+const CHUNK_TILES = 256;
+/** Most rows and columns of the weight gradient that a task computes at a time. */
+const GRADIENT_BLOCK = { rows: 132, columns: 64 };
+/** The most that weight gradients of chunks may take; beyond, a task adds up the chunks itself. */
+const PARTIALS_BYTES = 64 << 20;
+
+const ceilTo = (n: number, unit: number): number => Math.ceil(n / unit) * unit;
+const tilesOf = ({ h, w }: ConvGeometry): number => Math.ceil(h / TILE) * Math.ceil(w / TILE);
+
+/** Bytes of 36 matrices: `pointBytes` of the kernels. */
+const matricesBytes = (elements: number): number => POINTS * (elements * 4 + 64);
+
+/**
+ * Whether a convolution (and both of its gradients) is computed by Winograd's method: where transforming costs little beside
+ * the products, and the tiles are not mostly beyond the image. x must be floats.
+ */
+export const suitsWinograd = (g: ConvGeometry): boolean =>
+  g.kh === 3 &&
+  g.kw === 3 &&
+  g.stride === 1 &&
+  g.oh === g.h &&
+  g.ow === g.w &&
+  Math.min(g.ci, g.co) >= 16 &&
+  Math.max(g.ci, g.co) <= MOST_CHANNELS &&
+  g.h * g.w >= 6 * tilesOf(g);
+
+/** y = epilogue(conv(x, w)). */
+export function winogradConv(
+  g: ConvGeometry,
+  x: number,
+  w: number,
+  y: number,
+  epilogue: LoweredEpilogue,
+  context: LoweringContext,
+): Call[] {
+  const transformed = context.scratch(matricesBytes(g.ci * ceilTo(g.co, TILE_COLUMNS)));
+  return [{ kernel: 'winogradWeights', args: [w, transformed, g.ci, g.co] }, product(g, x, g.ci, transformed, y, g.co, epilogue, context)];
+}
+
+/** dx: the convolution of dy with the reversed kernel. */
+export function winogradGradInput(g: ConvGeometry, dy: number, w: number, dx: number, context: LoweringContext): Call[] {
+  const transformed = context.scratch(matricesBytes(g.co * ceilTo(g.ci, TILE_COLUMNS)));
+  return [
+    { kernel: 'winogradReversedWeights', args: [w, transformed, g.ci, g.co] },
+    product(g, dy, g.co, transformed, dx, g.ci, { words: [0, 0, 0, 0, 0], rowsPerTile: 0 }, context),
+  ];
+}
+
+function product(
+  g: ConvGeometry,
+  from: number,
+  inputs: number,
+  transformed: number,
+  to: number,
+  outputs: number,
+  epilogue: LoweredEpilogue,
+  { capacity }: LoweringContext,
+): Call {
+  const tiles = tilesOf(g);
+  const fits = (n: number): boolean => matricesBytes(n * inputs) + matricesBytes(n * BLOCK_COLUMNS) <= MATRICES_BYTES;
+  let blockTiles = BLOCK_TILES.conv;
+  while (!fits(blockTiles)) blockTiles -= TILE_ROWS;
+  // Whole samples, so many that they fill a block, in whole statistics tiles.
+  const unit = Math.max(1, epilogue.rowsPerTile / (g.h * g.w));
+  const taskSamples = unit * Math.max(1, Math.floor(blockTiles / tiles / unit));
+  const columnTasks = Math.ceil(TASKS / Math.ceil(capacity / taskSamples));
+  const taskColumns = ceilTo(Math.min(TASK_COLUMNS.most, Math.max(TASK_COLUMNS.least, outputs / columnTasks)), BLOCK_COLUMNS);
+  return {
+    kernel: 'winogradConv',
+    args: [from, g.h, g.w, inputs, transformed, to, outputs, taskSamples, taskColumns, blockTiles, ...epilogue.words],
+  };
+}
+
+/** dw. */
+export function winogradGradWeight(g: ConvGeometry, x: number, dy: number, dw: number, context: LoweringContext): Call[] {
+  const elements = 9 * g.ci * g.co;
+  const chunkSamples = Math.max(1, Math.floor(CHUNK_TILES / tilesOf(g)));
+  const chunks = Math.ceil(context.capacity / chunkSamples);
+  const bytes = chunks * elements * 4;
+  const partials = chunks > 1 && bytes <= PARTIALS_BYTES ? context.scratch(bytes) : 0;
+  const evenly = (n: number, most: number): number => ceilTo(Math.ceil(n / Math.ceil(n / most)), ROW_UNIT);
+  const taskInputs = evenly(g.ci, GRADIENT_BLOCK.rows);
+  const taskOutputs = Math.min(GRADIENT_BLOCK.columns, ceilTo(g.co, TILE_COLUMNS));
+  return [
+    {
+      kernel: 'winogradGradWeight',
+      args: [...[x, g.h, g.w, g.ci, dy, g.h, g.w, g.co], ...[taskInputs, taskOutputs, BLOCK_TILES.gradient, chunkSamples, partials, dw]],
+    },
+    ...(partials ? [{ kernel: 'convGradWeightReduce', args: [partials, dw, elements, 1, chunkSamples] }] : []),
+  ];
+}
