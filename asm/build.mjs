@@ -1,7 +1,9 @@
-// Compiles each file of asm/kernels to two WebAssembly modules in dist/asm: `x.fma.wasm` (relaxed-SIMD fused
-// multiply-add) and `x.wasm` (multiply, then add). Run by `npm run build:asm`.
+// Compiles each file of asm/kernels to WebAssembly modules in dist/asm/kernels: `x.wasm` (multiply, then add), `x.fma.wasm`
+// (relaxed-SIMD fused multiply-add) and, where matrices are multiplied, `x.wide.fma.wasm` (the micro-kernel for V8's
+// revectorizer, asm/lib/tile.wide.ts). Run by `npm run build:asm`.
 
 import { mkdir, readdir, readFile } from 'node:fs/promises';
+import { resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import asc from 'assemblyscript/asc';
 
@@ -9,21 +11,32 @@ const here = (path) => fileURLToPath(new URL(path, import.meta.url));
 const out = here('../dist/asm/kernels/');
 await mkdir(out, { recursive: true });
 
+/** Kernel files that multiply matrices. */
+const TILED = ['conv.ts', 'winograd.ts'];
+
+/** Reads a source file; in a wide build the wide tile takes the place of the other. */
+const reader = (wide) => async (name, folder) => {
+  const path = resolve(folder, wide ? name.replace(/lib\/tile\.ts$/, 'lib/tile.wide.ts') : name);
+  return readFile(path, 'utf8').catch(() => null);
+};
+
 const files = (await readdir(here('kernels'))).filter((file) => file.endsWith('.ts'));
 for (const file of files) {
   // The level that is fastest differs from file to file (V8 and Binaryen disagree about unrolled loops): a first line
   // `// asc: -O1` in the kernel file says it.
   const level = /^\/\/ asc: (-O\w+)/.exec(await readFile(here(`kernels/${file}`), 'utf8'))?.[1] ?? '-O3';
-  for (const fma of [true, false]) {
-    const target = `${out}${file.replace(/\.ts$/, fma ? '.fma.wasm' : '.wasm')}`;
-    const { error, stderr } = await asc.main([
-      here(`kernels/${file}`),
-      level,
-      '--noAssert',
-      ...['--runtime', 'stub', '--importMemory', '--sharedMemory', '--initialMemory', '1', '--maximumMemory', '65536'],
-      ...['--enable', `simd,threads,bulk-memory${fma ? ',relaxed-simd' : ''}`],
-      ...['-o', target],
-    ]);
+  for (const build of TILED.includes(file) ? ['', '.fma', '.wide.fma'] : ['', '.fma']) {
+    const { error, stderr } = await asc.main(
+      [
+        here(`kernels/${file}`),
+        level,
+        '--noAssert',
+        ...['--runtime', 'stub', '--importMemory', '--sharedMemory', '--initialMemory', '1', '--maximumMemory', '65536'],
+        ...['--enable', `simd,threads,bulk-memory${build.endsWith('.fma') ? ',relaxed-simd' : ''}`],
+        ...['-o', `${out}${file.replace(/\.ts$/, `${build}.wasm`)}`],
+      ],
+      { readFile: reader(build.startsWith('.wide')) },
+    );
     if (error) {
       console.error(stderr.toString());
       throw new Error(`${file}: ${error.message}`);

@@ -10,10 +10,12 @@ export interface DeviceOptions {
   /** Threads of the wasm device; all usable cores by default. */
   readonly threads?: number;
   /**
-   * Allows the wasm device to set V8 flags, which hold for the whole process: Node 20 needs one for fused multiply-add.
-   * Off by default, as befits a library; the command line sets it.
+   * Allows the wasm device to set V8 flags, which hold for the whole process, while it compiles its kernels: for faster
+   * code, and on Node 20 for fused multiply-add. Off by default, as befits a library; the command line sets it.
    */
   readonly v8Flags?: boolean;
+  /** False: the wasm device does without V8's revectorizer, even where it is faster. */
+  readonly revectorize?: boolean;
 }
 
 export async function openDevice(name: DeviceName, options: DeviceOptions = {}): Promise<Device> {

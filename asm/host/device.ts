@@ -12,8 +12,10 @@ import { type CompiledGraphs, type Layout, layOut, PAGE_BYTES, printPrograms, wr
 export interface WasmDeviceOptions {
   /** Threads of a gang; by default one for each usable core. */
   readonly threads?: number;
-  /** Allows setting V8 flags, which hold for the whole process: Node 20 needs one for fused multiply-add. */
+  /** Allows setting V8 flags, most of them only while the kernels are compiled (modules.ts). */
   readonly v8Flags?: boolean;
+  /** False: never use V8's revectorizer. */
+  readonly revectorize?: boolean;
 }
 
 /** 32-bit addresses, less a page so that the length itself fits in 32 bits. */
@@ -29,13 +31,13 @@ const SPINS = 10_000;
 const SPINS_SHARING_CORES = 0;
 
 /** Opens the device. Throws E_USAGE for a bad number of threads, E_ENVIRONMENT where the kernels were not built. */
-export async function openWasmDevice({ threads, v8Flags = false }: WasmDeviceOptions = {}): Promise<Device> {
+export async function openWasmDevice({ threads, v8Flags, revectorize }: WasmDeviceOptions = {}): Promise<Device> {
   const cores = usableCores();
   const count = threads ?? Math.min(cores, MAX_THREADS);
   if (!Number.isInteger(count) || count < 1 || count > MAX_THREADS) {
     throw new HybridError('E_USAGE', `${threads} threads`, `Give a whole number from 1 to ${MAX_THREADS}.`);
   }
-  return new WasmDevice(count, count <= cores ? SPINS : SPINS_SHARING_CORES, await loadKernels({ v8Flags }));
+  return new WasmDevice(count, count <= cores ? SPINS : SPINS_SHARING_CORES, await loadKernels({ v8Flags, revectorize }));
 }
 
 class WasmDevice implements Device {
@@ -52,7 +54,7 @@ class WasmDevice implements Device {
     this.threads = threads;
     this.#spins = spins;
     this.#kernels = kernels;
-    const arithmetic = kernels.fma ? 'fused multiply-add' : 'multiply, then add';
+    const arithmetic = `${kernels.fma ? 'fused multiply-add' : 'multiply, then add'}${kernels.revectorized ? ', revectorized' : ''}`;
     this.description = `WebAssembly SIMD (${arithmetic}), ${threads} thread${threads === 1 ? '' : 's'}`;
   }
 

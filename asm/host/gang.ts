@@ -9,7 +9,6 @@ import { Worker } from 'node:worker_threads';
 import { HybridError, invariant } from '../../runtime/base/errors.ts';
 import { SCRATCH_BYTES } from './abi.ts';
 import { THREAD_SCRIPT } from './assets.ts';
-import type { KernelModules } from './modules.ts';
 import { ABORT, CALLS, COMMIT, COMPLETE, PROGRAM, RUN, type ThreadData, type ThreadMessage, TIMES } from './protocol.ts';
 
 /** A program in the shared memory. */
@@ -22,7 +21,10 @@ export interface Program {
   describe(call: number): string;
 }
 
-export interface GangOptions extends Pick<KernelModules, 'modules' | 'kernels'> {
+export interface GangOptions {
+  readonly modules: readonly WebAssembly.Module[];
+  /** Names of the kernels; programs name them by index. */
+  readonly kernels: readonly string[];
   readonly memory: WebAssembly.Memory;
   readonly threads: number;
   /** Address of the scratch areas, one after the other. */

@@ -7,8 +7,8 @@ import { ceilDiv, DEAL, DEPTH, dealToA, dealToB, MR, multiply, NR, packColumns, 
 import { Im2col, im2colRow } from '../lib/im2col';
 import { addFloats, copyFloats, zeroFloats } from '../lib/simd';
 
-/** Rows that a block of A can have: whole panels. The lowering sees to it that its blocks are no larger. */
-const BLOCK_ROWS: i32 = 43 * MR;
+/** Rows that a block of A can have: whole panels of any tile. The lowering sees to it that its blocks are no larger. */
+const BLOCK_ROWS: i32 = 264;
 /** Columns that a task of `conv` can have. */
 const TASK_COLUMNS: i32 = 512;
 
@@ -168,16 +168,9 @@ function product(
     const length = min(DEPTH, depth - start);
     let to = PACKED;
     for (let i = 0; i < height; i += MR) {
-      packRows(
-        to,
-        im2colRow(image, row + i, start, start + length, GATHERED),
-        gathered(image, row, i + 1, height, start, length),
-        gathered(image, row, i + 2, height, start, length),
-        gathered(image, row, i + 3, height, start, length),
-        gathered(image, row, i + 4, height, start, length),
-        gathered(image, row, i + 5, height, start, length),
-        length,
-      );
+      setPointer(0, im2colRow(image, row + i, start, start + length, GATHERED));
+      for (let r = 1; r < MR; r++) setPointer(r, gathered(image, row, i + r, height, start, length));
+      packRows(to, POINTERS, length);
       to += (<usize>(length * MR)) << 2;
     }
     const b = packedPanel(call.packed, start, length, call.columns, column);

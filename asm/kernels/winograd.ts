@@ -268,8 +268,8 @@ function packTiles(image: Image, blockTiles: i32, first: i32, tiles: i32): void 
         let row = STAGE;
         let to = panel + ((<usize>(k * MR)) << 2);
         for (let p = 0; p < POINTS; p++, row += STAGE_POINT, to += point) {
-          const width: usize = 4 * GROUP;
-          packRows(to, row, row + width, row + 2 * width, row + 3 * width, row + 4 * width, row + 5 * width, n);
+          for (let j = 0; j < MR; j++) store<usize>(POINTERS + ((<usize>j) << 2), row + <usize>(j * 4 * GROUP));
+          packRows(to, POINTERS, n);
         }
       }
     }

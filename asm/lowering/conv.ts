@@ -16,9 +16,9 @@ import { lowerEpilogue } from './epilogue.ts';
 import { type Call, f32, type LoweringContext, type Word } from './lowering.ts';
 import { suitsWinograd, winogradConv, winogradGradInput, winogradGradWeight } from './winograd.ts';
 
-/** Tile of the micro-kernel: MR, NR of asm/lib/gemm.ts. */
-const TILE_ROWS = 6;
-const TILE_COLUMNS = 8;
+/** Whole tiles of both micro-kernels, 6×8 and 4×16 (asm/lib/tile.ts, tile.wide.ts): nothing here depends on which one runs. */
+const TILE_ROWS = 12;
+const TILE_COLUMNS = 16;
 /** Rows that are packed at a time: with 256 columns of depth, 192 KiB of a second-level cache. */
 const BLOCK_ROWS = 192;
 /** Columns of a task: at most what a block's results take of the cache, at least what makes packing worth while. */

@@ -10,9 +10,9 @@ import type { Call, LoweringContext } from './lowering.ts';
 /** Rows and columns of results of a tile, and the products that it takes. */
 const TILE = 4;
 const POINTS = 36;
-/** Tile of the micro-kernel: MR, NR of asm/lib/gemm.ts. */
-const TILE_ROWS = 6;
-const TILE_COLUMNS = 8;
+/** Whole tiles of both micro-kernels, 6×8 and 4×16 (asm/lib/tile.ts, tile.wide.ts): nothing here depends on which one runs. */
+const TILE_ROWS = 12;
+const TILE_COLUMNS = 16;
 /** Rows of blocks are whole panels and whole vectors of channels. */
 const ROW_UNIT = 12;
 /** Columns of the convolution that are made at a time: BLOCK_COLUMNS of the kernels. */

@@ -46,9 +46,9 @@ export class KernelMachine {
   }
 
   /** All kernels of one of the two builds. */
-  static async load(build: 'fma' | 'plain', mebibytes = 64): Promise<KernelMachine> {
-    if (build === 'fma' && !hasFma({ v8Flags: true })) throw new Error('this engine has no fused multiply-add');
-    const { modules } = await loadKernels({ fma: build === 'fma' });
+  static async load(build: 'fma' | 'plain' | 'wide', mebibytes = 64): Promise<KernelMachine> {
+    if (build !== 'plain' && !hasFma({ v8Flags: true })) throw new Error('this engine has no fused multiply-add');
+    const { modules } = await loadKernels({ fma: build !== 'plain', wide: build === 'wide' });
     return new KernelMachine(modules, mebibytes);
   }
 

@@ -1,0 +1,120 @@
+// Whether another compilation of the kernels can be trusted and is worth it: a training step of a small made-up network
+// that runs every heavy kernel, on the calling thread, must come out bit for bit the same, and faster.
+
+import { compileGraph, trainingGraph } from '../../runtime/compile/compile.ts';
+import { type Graph, GraphBuilder, type ValueId } from '../../runtime/ir/graph.ts';
+import { ops } from '../../runtime/ops/index.ts';
+import { ARENA, STEP, TASKS, writeStep } from './abi.ts';
+import { type Layout, layOut, PAGE_BYTES, writePrograms } from './program.ts';
+
+const ROWS = 8;
+const CHANNELS = 64;
+/** How often each is timed; the best counts. */
+const ROUNDS = 4;
+
+/** Whether `candidate` gives the bits of `trusted`, and whether it takes less time. Takes some 20 ms. */
+export function compareKernels(
+  candidate: readonly WebAssembly.Module[],
+  trusted: readonly WebAssembly.Module[],
+  kernels: readonly string[],
+): { readonly equal: boolean; readonly faster: boolean } {
+  const graphs = { train: compileGraph(trainingGraph(smallNetwork())) };
+  const layout = layOut(graphs, ROWS, 1);
+  const sides = [candidate, trusted].map((modules) => new Side(modules, kernels, layout));
+  const best = sides.map(() => Number.POSITIVE_INFINITY);
+  for (let round = 0; round < ROUNDS; round++) {
+    for (const [i, side] of sides.entries()) best[i] = Math.min(best[i], side.step());
+  }
+  const [a, b] = sides.map((side) => side.results());
+  return { equal: a.every((word, i) => word === b[i]), faster: best[0] < best[1] };
+}
+
+/** One of the compilations with a memory of its own. */
+class Side {
+  readonly #memory: WebAssembly.Memory;
+  readonly #calls: (() => void)[] = [];
+  readonly #layout: Layout;
+
+  constructor(modules: readonly WebAssembly.Module[], kernels: readonly string[], layout: Layout) {
+    this.#layout = layout;
+    const pages = layout.bytes / PAGE_BYTES;
+    this.#memory = new WebAssembly.Memory({ initial: pages, maximum: pages, shared: true });
+    const { buffer } = this.#memory;
+    const env = { memory: this.#memory, step: STEP, tasks: TASKS, scratch: layout.threadScratch };
+    const exported = Object.assign({}, ...modules.map((module) => new WebAssembly.Instance(module, { env }).exports));
+
+    // Inputs and state: noise, a function of the address alone.
+    const { plan } = layout;
+    const noise = (i: number) => (Math.imul(i + 1, 0x9e3779b1) >>> 8) / 2 ** 24;
+    const floats = new Float32Array(buffer);
+    for (const { offset, bytes, kind } of plan.state.values()) {
+      if (kind !== 'parameter' && kind !== 'statistic') continue;
+      for (let at = 0; at < bytes; at += 4) floats[(ARENA + offset + at) / 4] = 0.3 * (noise(at / 4) - 0.5);
+    }
+    const images = plan.inputs.get('images');
+    if (images)
+      new Uint8Array(buffer, ARENA + images.offset, images.bytes).forEach((_, i, all) => {
+        all[i] = 256 * noise(i);
+      });
+    writeStep(buffer, { rows: ROWS, epoch: 1, seed: 1n, learningRate: 1e-3, weightDecay: 1e-4, bnMomentum: 0.9 });
+
+    const words = new Int32Array(buffer);
+    for (const { address, calls } of writePrograms(layout, buffer, kernels).values()) {
+      for (let call = 0; call < calls; call++) {
+        const kernel = exported[kernels[words[address / 4 + 2 * call]]];
+        const args = words[address / 4 + 2 * call + 1];
+        this.#calls.push(() => kernel(args));
+      }
+    }
+  }
+
+  /** Milliseconds of a step. */
+  step(): number {
+    const words = new Int32Array(this.#memory.buffer);
+    const begin = performance.now();
+    for (const call of this.#calls) {
+      words[TASKS / 4] = 0;
+      call();
+    }
+    return performance.now() - begin;
+  }
+
+  /** State, gradients, and what outlives a program. */
+  results(): Int32Array {
+    return new Int32Array(this.#memory.buffer, ARENA, this.#layout.plan.ranges.arena.offset / 4);
+  }
+}
+
+/** Patch convolution, depthwise and 1×1 with a residual, 3×3, all with batch normalisation and GELU, and a dense head. */
+function smallNetwork(): Graph {
+  const g = new GraphBuilder('self-test', ops);
+  let names = 0;
+  const parameter = (...shape: number[]) => g.state(`parameter ${names++}`, shape, 'parameter');
+  const convolve = (op: string, x: ValueId, shape: number[], attrs = {}) => {
+    const u = g.one(op, [x, parameter(...shape)], attrs);
+    return g.one('gelu', [g.one('bias', [u, parameter(CHANNELS)])]);
+  };
+  const normalize = (x: ValueId) => {
+    const k = names++;
+    const affine = [parameter(CHANNELS), parameter(CHANNELS)];
+    g.state(`bn${k}/vars/2`, [CHANNELS], 'statistic');
+    g.state(`bn${k}/vars/3`, [CHANNELS], 'statistic');
+    const [y, mean, variance] = g.add('batchnorm', [x, ...affine], { epsilon: 1e-3 });
+    g.output(`bn${k}/mean`, mean);
+    g.output(`bn${k}/variance`, variance);
+    return y;
+  };
+  const images = g.input('images', { dtype: 'u8', shape: [16, 16, 3], perSample: true });
+  const labels = g.input('labels', { dtype: 'i32', shape: [], perSample: true });
+  const stem = convolve('conv', g.one('rescale', [images], { scale: 1 / 255 }), [2, 2, 3, CHANNELS], { stride: 2, padding: 'valid' });
+  const x0 = normalize(stem);
+  const mixed = g.one('add', [normalize(convolve('depthwise', x0, [5, 5, CHANNELS, 1])), x0]);
+  const x1 = normalize(convolve('conv', mixed, [1, 1, CHANNELS, CHANNELS], { stride: 1, padding: 'valid' }));
+  const x2 = convolve('conv', x1, [3, 3, CHANNELS, CHANNELS], { stride: 1, padding: 'same' });
+  const pooled = g.one('globalAvgPool', [g.one('maxPool', [x2])]);
+  const logits = g.one('conv', [pooled, parameter(CHANNELS, 10)], { stride: 1, padding: 'valid' });
+  const [loss, correct] = g.add('softmaxCrossEntropy', [logits, labels]);
+  g.output('loss', loss);
+  g.output('correct', correct);
+  return g.finish();
+}

@@ -1,0 +1,151 @@
+// The micro-kernel of asm/lib/gemm.ts and what its size decides: 6×8, the tile for engines that work on 128 bits at a time. The
+// other size is tile.wide.ts; both have the same names, and the build puts one or the other into a module.
+
+import { madd } from './abi';
+import { highHalves, highPairs, lowHalves, lowPairs } from './transpose';
+
+/** Rows of a tile: 6×8 needs 12 accumulators, two vectors of B and one of A, which is what 16 registers hold. */
+export const MR: i32 = 6;
+/** Columns of a tile. */
+export const NR: i32 = 8;
+
+/** C += A·B for one tile (C = A·B without `accumulate`). `stride`: bytes between rows of C. */
+export function tile(a: usize, b: usize, depth: i32, c: usize, stride: usize, accumulate: bool): void {
+  let c00 = f32x4.splat(0);
+  let c01 = c00;
+  let c10 = c00;
+  let c11 = c00;
+  let c20 = c00;
+  let c21 = c00;
+  let c30 = c00;
+  let c31 = c00;
+  let c40 = c00;
+  let c41 = c00;
+  let c50 = c00;
+  let c51 = c00;
+  const c1 = c + stride;
+  const c2 = c1 + stride;
+  const c3 = c2 + stride;
+  const c4 = c3 + stride;
+  const c5 = c4 + stride;
+  if (accumulate) {
+    c00 = v128.load(c);
+    c01 = v128.load(c, 16);
+    c10 = v128.load(c1);
+    c11 = v128.load(c1, 16);
+    c20 = v128.load(c2);
+    c21 = v128.load(c2, 16);
+    c30 = v128.load(c3);
+    c31 = v128.load(c3, 16);
+    c40 = v128.load(c4);
+    c41 = v128.load(c4, 16);
+    c50 = v128.load(c5);
+    c51 = v128.load(c5, 16);
+  }
+  const end = a + ((<usize>(depth * MR)) << 2);
+  while (a < end) {
+    const b0 = v128.load(b);
+    const b1 = v128.load(b, 16);
+    let x = v128.load32_splat(a);
+    c00 = madd(x, b0, c00);
+    c01 = madd(x, b1, c01);
+    x = v128.load32_splat(a, 4);
+    c10 = madd(x, b0, c10);
+    c11 = madd(x, b1, c11);
+    x = v128.load32_splat(a, 8);
+    c20 = madd(x, b0, c20);
+    c21 = madd(x, b1, c21);
+    x = v128.load32_splat(a, 12);
+    c30 = madd(x, b0, c30);
+    c31 = madd(x, b1, c31);
+    x = v128.load32_splat(a, 16);
+    c40 = madd(x, b0, c40);
+    c41 = madd(x, b1, c41);
+    x = v128.load32_splat(a, 20);
+    c50 = madd(x, b0, c50);
+    c51 = madd(x, b1, c51);
+    a += 4 * MR;
+    b += 4 * NR;
+  }
+  v128.store(c, c00);
+  v128.store(c, c01, 16);
+  v128.store(c1, c10);
+  v128.store(c1, c11, 16);
+  v128.store(c2, c20);
+  v128.store(c2, c21, 16);
+  v128.store(c3, c30);
+  v128.store(c3, c31, 16);
+  v128.store(c4, c40);
+  v128.store(c4, c41, 16);
+  v128.store(c5, c50);
+  v128.store(c5, c51, 16);
+}
+
+/** NR consecutive floats: a row of a panel of B. */
+// @ts-ignore: decorator
+@inline
+export function copyToB(to: usize, from: usize): void {
+  v128.store(to, v128.load(from));
+  v128.store(to, v128.load(from, 16), 16);
+}
+
+/** MR consecutive floats: a column of a panel of A. */
+// @ts-ignore: decorator
+@inline
+export function copyToA(to: usize, from: usize): void {
+  v128.store(to, v128.load(from));
+  store<u64>(to, load<u64>(from, 16), 16);
+}
+
+/** A panel of A from MR rows of `n` floats each, whose addresses are at `rows`: the transpose of them. */
+export function packRows(to: usize, rows: usize, n: i32): void {
+  let r0 = load<usize>(rows);
+  let r1 = load<usize>(rows, 4);
+  let r2 = load<usize>(rows, 8);
+  let r3 = load<usize>(rows, 12);
+  let r4 = load<usize>(rows, 16);
+  let r5 = load<usize>(rows, 20);
+  let k = 0;
+  for (; k + 4 <= n; k += 4) {
+    const x0 = v128.load(r0);
+    const x1 = v128.load(r1);
+    const x2 = v128.load(r2);
+    const x3 = v128.load(r3);
+    const x4 = v128.load(r4);
+    const x5 = v128.load(r5);
+    const low01 = lowPairs(x0, x1);
+    const low23 = lowPairs(x2, x3);
+    const low45 = lowPairs(x4, x5);
+    const high01 = highPairs(x0, x1);
+    const high23 = highPairs(x2, x3);
+    const high45 = highPairs(x4, x5);
+    v128.store(to, lowHalves(low01, low23));
+    v128.store(to, lowHalves(low45, highHalves(low01, low01)), 16);
+    v128.store(to, highHalves(low23, low45), 32);
+    v128.store(to, lowHalves(high01, high23), 48);
+    v128.store(to, lowHalves(high45, highHalves(high01, high01)), 64);
+    v128.store(to, highHalves(high23, high45), 80);
+    to += 4 * 4 * MR;
+    r0 += 16;
+    r1 += 16;
+    r2 += 16;
+    r3 += 16;
+    r4 += 16;
+    r5 += 16;
+  }
+  for (; k < n; k++) {
+    store<f32>(to, load<f32>(r0));
+    store<f32>(to, load<f32>(r1), 4);
+    store<f32>(to, load<f32>(r2), 8);
+    store<f32>(to, load<f32>(r3), 12);
+    store<f32>(to, load<f32>(r4), 16);
+    store<f32>(to, load<f32>(r5), 20);
+    to += 4 * MR;
+    r0 += 4;
+    r1 += 4;
+    r2 += 4;
+    r3 += 4;
+    r4 += 4;
+    r5 += 4;
+  }
+}
