@@ -62,6 +62,7 @@ function terms({ op, inputs, rows }: KernelRun): number {
 const machines = [
   { build: 'fma', machine: await KernelMachine.load('fma') },
   { build: 'plain', machine: await KernelMachine.load('plain') },
+  { build: 'wide', machine: await KernelMachine.load('wide') },
 ];
 
 describe.each(machines)('$build', ({ machine }) => {

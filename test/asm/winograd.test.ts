@@ -48,7 +48,9 @@ function operands(op: ConvOp, { rows, x: shape, co }: Size): KernelRun {
   return { op, rows, inputs: [x, dy], attrs: { ...attrs, weightShape: wShape } };
 }
 
-const machines = await Promise.all((['fma', 'plain'] as const).map(async (build) => ({ build, machine: await KernelMachine.load(build) })));
+const machines = await Promise.all(
+  (['fma', 'plain', 'wide'] as const).map(async (build) => ({ build, machine: await KernelMachine.load(build) })),
+);
 
 /** The largest error allowed, relative to the root mean square of the results: it grows with the length of the sums. */
 const tolerance = ({ rows, x: [height, width, ci], co }: Size): number => 2e-6 * Math.sqrt(Math.max((rows * height * width) / 16, ci, co));
