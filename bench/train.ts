@@ -36,27 +36,25 @@ export async function benchTrain({ device, model, batch, steps, warmup, signal }
   try {
     for (const [name, values] of initialize(model, 0n)) await executable.write(name, values);
     const input = madeUpBatch(model, batch);
-    const hyper = { learningRate: 1e-3, weightDecay: 1e-4, bnMomentum: 0.99 };
     const times: number[] = [];
     let firstStepSeconds = 0;
     for (let step = 0; step < warmup + steps; step++) {
       const begin = performance.now();
       const gradient = executable.gradient(input, { signal });
-      await Promise.all([gradient, executable.update(hyper)]);
+      await Promise.all([gradient, executable.update(HYPER)]);
       const end = performance.now();
       // performance.now() counts from performance.timeOrigin, the start of the process.
       if (step === 0) firstStepSeconds = end / 1000;
       if (step >= warmup) times.push(end - begin);
     }
-    times.sort((a, b) => a - b);
-    const median = (times[(times.length - 1) >> 1] + times[times.length >> 1]) / 2;
+    const middle = median(times);
     return {
       arch: model.arch,
       device: device.name,
       batch,
       threads: device.threads,
-      stepMs: { median, min: times[0], max: times[times.length - 1] },
-      imagesPerSecond: (1000 * batch) / median,
+      stepMs: { median: middle, min: Math.min(...times), max: Math.max(...times) },
+      imagesPerSecond: (1000 * batch) / middle,
       firstStepSeconds,
       peakRssMiB: process.resourceUsage().maxRSS / 1024,
     };
@@ -65,8 +63,15 @@ export async function benchTrain({ device, model, batch, steps, warmup, signal }
   }
 }
 
+export const HYPER = { learningRate: 1e-3, weightDecay: 1e-4, bnMomentum: 0.99 };
+
+export function median(values: readonly number[]): number {
+  const sorted = [...values].sort((a, b) => a - b);
+  return (sorted[(sorted.length - 1) >> 1] + sorted[sorted.length >> 1]) / 2;
+}
+
 /** The same bytes every time; their values do not matter for speed, but they differ, as those of images do. */
-function madeUpBatch(model: Model, rows: number) {
+export function madeUpBatch(model: Model, rows: number) {
   const [height, width, channels] = model.input;
   const images = Uint8Array.from({ length: rows * height * width * channels }, (_, i) => (Math.imul(i + 1, 0x9e3779b1) >>> 24) & 0xff);
   const labels = Int32Array.from({ length: rows }, (_, i) => i % model.classes);

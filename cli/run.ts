@@ -112,20 +112,16 @@ function describe(io: CliIo, setStatus: (status: number) => void): Command {
     );
 
   const bench = program.command('bench').description('measure speed');
-  addFlags(bench.command('train').description('time whole training steps on made-up images'), [
-    'arch',
-    'dim',
-    'depth',
-    'kernel',
-    'patch',
-    'batch',
-    'device',
-    'threads',
-  ])
+  const measured = ['arch', 'dim', 'depth', 'kernel', 'patch', 'batch', 'device', 'threads'] as const;
+  addFlags(bench.command('train').description('time whole training steps on made-up images'), measured)
     .option('--steps <N>', 'steps that are timed (default: 10)')
     .option('--warmup <N>', 'steps before them that are not (default: 2)')
     .option('--json', 'the result as JSON, on the last line')
     .action(async (_, command: Command) => setStatus(await (await import('./commands/bench.ts')).benchTrainCommand(command, io)));
+  addFlags(bench.command('kernels').description("time every kernel of a training step beside the machine's own bounds"), measured)
+    .option('--steps <N>', 'steps of which the median counts (default: 5)')
+    .option('--json', 'the result as JSON, on the last line')
+    .action(async (_, command: Command) => setStatus(await (await import('./commands/bench.ts')).benchKernelsCommand(command, io)));
   return program;
 }
 
@@ -176,10 +172,16 @@ function isHybridError(error: unknown): error is HybridError {
 
 /** Commander's message without its prefix; its suggestion, or the way to the help, becomes the remedy. */
 function usageError(error: CommanderError, argv: readonly string[]): { message: string; remedy: string } {
-  const command = argv[0] === 'bench' ? 'bench train' : (argv.find((word) => /^(train|eval|summary|inspect)$/.test(word)) ?? '');
+  const command =
+    argv[0] === 'bench'
+      ? `bench ${argv[1] === 'kernels' ? 'kernels' : 'train'}`
+      : (argv.find((word) => /^(train|eval|summary|inspect)$/.test(word)) ?? '');
   const remedy = `Run \`${['hybrid', command, '--help'].filter(Boolean).join(' ')}\` to see what there is.`;
   if (error.code === 'commander.help')
-    return { message: argv[0] === 'bench' ? 'bench needs the name of a benchmark: train' : 'the name of a command is missing', remedy };
+    return {
+      message: argv[0] === 'bench' ? 'bench needs the name of a benchmark: train or kernels' : 'the name of a command is missing',
+      remedy,
+    };
   const [message, suggestion] = error.message.replace(/^error: /, '').split('\n');
   return { message, remedy: suggestion ? suggestion.replace(/^\((.*)\)$/, '$1') : remedy };
 }

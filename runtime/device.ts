@@ -51,6 +51,12 @@ export interface KernelTime {
   readonly ms: number;
 }
 
+/** What the machine can do at most: multiply-adds (two operations each) out of registers; bytes read and written by a copy. */
+export interface Bounds {
+  readonly flopsPerSecond: number;
+  readonly bytesPerSecond: number;
+}
+
 export interface StateEntry {
   readonly name: string;
   readonly shape: readonly number[];
@@ -117,6 +123,8 @@ export interface Device {
   memoryFor(graphs: ModelGraphs, options: CompileOptions): number;
   /** Largest memory that an executable may have. */
   readonly memoryLimit: number;
+  /** Measures the machine's own bounds, on all threads of the device; takes about a second. Absent where there is no such thing. */
+  bounds?(): Promise<Bounds>;
   /** The programs as text, one line a kernel call, for `hybrid inspect`. */
   inspect(graphs: ModelGraphs, options: CompileOptions): string;
   close(): Promise<void>;

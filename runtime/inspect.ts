@@ -4,8 +4,8 @@ import { compileGraph } from './compile/compile.ts';
 import { planMemory } from './compile/plan.ts';
 import { printPlan } from './compile/print-plan.ts';
 import type { Device, ModelGraphs } from './device.ts';
-import type { Graph } from './ir/graph.ts';
-import type { OpDefinition } from './ir/op.ts';
+import type { Graph, Node, TensorSpec } from './ir/graph.ts';
+import type { Cost, OpDefinition } from './ir/op.ts';
 import { printGraph } from './ir/print.ts';
 import type { Model } from './model/model.ts';
 import { ops } from './ops/index.ts';
@@ -40,6 +40,10 @@ export function inspectModel(model: Model, stage: Stage, { program, capacity, wi
   }
 }
 
+/** What a node costs with `rows` rows: its op's own count. */
+export const nodeCost = ({ op, attrs }: Node, inputs: readonly TensorSpec[], outputs: readonly TensorSpec[], rows: number): Cost =>
+  (ops as Readonly<Record<string, OpDefinition>>)[op].cost(inputs, outputs, attrs, rows);
+
 export interface Estimate {
   readonly memoryBytes: number;
   readonly memoryLimit: number;
@@ -51,15 +55,14 @@ export interface Estimate {
 /** What training `model` with batches of `batch` rows takes on `device`. Allocates nothing. */
 export function estimate(model: Model, device: Device, batch: number): Estimate {
   const graphs = trainingGraphs(model);
-  const table: Readonly<Record<string, OpDefinition>> = ops;
   const { nodes, values } = compileGraph(graphs.train);
   let flopsPerStep = 0;
   let bytesPerStep = 0;
-  for (const { op, inputs, outputs, attrs } of nodes) {
-    const cost = table[op].cost(
-      inputs.map((id) => values[id].spec),
-      outputs.map((id) => values[id].spec),
-      attrs,
+  for (const node of nodes) {
+    const cost = nodeCost(
+      node,
+      node.inputs.map((id) => values[id].spec),
+      node.outputs.map((id) => values[id].spec),
       batch,
     );
     flopsPerStep += cost.flops;

@@ -2,7 +2,8 @@
 
 import { HybridError, invariant } from '../../runtime/base/errors.ts';
 import { compileGraph } from '../../runtime/compile/compile.ts';
-import type { CompileOptions, Device, ModelGraphs } from '../../runtime/device.ts';
+import type { Bounds, CompileOptions, Device, ModelGraphs } from '../../runtime/device.ts';
+import { measureBounds } from './bounds.ts';
 import { availableMemory, physicalMemory, usableCores } from './cores.ts';
 import { WasmExecutable } from './executable.ts';
 import { Gang } from './gang.ts';
@@ -77,6 +78,12 @@ class WasmDevice implements Device {
 
   memoryFor(graphs: ModelGraphs, options: CompileOptions): number {
     return layOut(compileAll(graphs, options), options.capacity, this.threads).bytes;
+  }
+
+  bounds(): Promise<Bounds> {
+    // The multiply-add loop gives the revectorizer nothing to join: its bound is that of 128 bits in any case.
+    const { modules, kernels } = this.#kernels;
+    return measureBounds({ modules, kernels, threads: this.threads, spins: this.#spins });
   }
 
   inspect(graphs: ModelGraphs, options: CompileOptions): string {

@@ -1,6 +1,7 @@
-// hybrid bench train: times training steps.
+// hybrid bench train: times training steps. hybrid bench kernels: times every kernel of a step.
 
 import type { Command } from 'commander';
+import { benchKernels, formatKernels } from '../../bench/kernels.ts';
 import { benchTrain } from '../../bench/train.ts';
 import { buildModel, HybridError, openDevice } from '../../runtime/index.ts';
 import type { CliIo } from '../io.ts';
@@ -25,6 +26,21 @@ export async function benchTrainCommand(command: Command, io: CliIo): Promise<nu
         : `step ${median.toFixed(1)} ms (${min.toFixed(1)} to ${max.toFixed(1)}), ${count(Number(result.imagesPerSecond.toPrecision(3)))} images/s, ` +
             `first step after ${result.firstStepSeconds.toFixed(2)} s, peak memory ${count(Math.round(result.peakRssMiB))} MiB\n`,
     );
+    return 0;
+  } finally {
+    await device.close();
+  }
+}
+
+export async function benchKernelsCommand(command: Command, io: CliIo): Promise<number> {
+  const settings = settingsOf(command);
+  const options = command.opts<{ steps?: string; json?: boolean }>();
+  const steps = wholeNumber('--steps', options.steps ?? '5');
+  const model = buildModel(settings.arch, modelOptions(settings, CIFAR10));
+  const device = await openDevice(settings.device, { threads: settings.threads, v8Flags: true });
+  try {
+    const result = await benchKernels({ device, model, batch: settings.batch, steps, signal: io.signal });
+    io.stdout.write(options.json ? `${JSON.stringify(result)}\n` : formatKernels(result));
     return 0;
   } finally {
     await device.close();
