@@ -21,6 +21,7 @@ import {
   transformOutput,
   transformWeightGradient,
   transformWeights,
+  Window,
 } from '../lib/winograd';
 
 /** Channels that are transformed together before they are packed: whole panels and whole vectors. */
@@ -37,10 +38,11 @@ const EDGE = SCRATCH;
 const HALFWAY = EDGE + TILE_BYTES;
 /** STAGED addresses. */
 const POINTERS = HALFWAY + HALFWAY_BYTES;
-/** A tile at an edge, or of channels that do not fill a vector, with zeros where the image ends. */
-const GATHERED = POINTERS + 4 * STAGED;
+/** The 3×3 weights of four channels. */
+const TAPS = POINTERS + 4 * STAGED;
+const WINDOW = changetype<Window>(TAPS + 9 * 16);
 /** Points of some tiles, for each point [STAGED, GROUP]. */
-const STAGE = GATHERED + 4 * REACH * REACH * GROUP;
+const STAGE = TAPS + 9 * 16 + 48;
 const STAGE_POINT: usize = 4 * STAGED * GROUP;
 /** Results of a tile [4, 4, BLOCK_COLUMNS]. */
 const RESULTS = STAGE + <usize>POINTS * STAGE_POINT;
@@ -140,10 +142,10 @@ export function winogradReversedWeights(args: usize): void {
 /** Nine vectors, of which only the first `lanes` lanes can be read. */
 function gatherTaps(from: usize, tap: usize, lanes: i32): usize {
   for (let t: usize = 0; t < 9; t++) {
-    zeroFloats(GATHERED + t * 16, 4);
-    copyFloats(GATHERED + t * 16, from + t * tap, lanes);
+    zeroFloats(TAPS + t * 16, 4);
+    copyFloats(TAPS + t * 16, from + t * tap, lanes);
   }
-  return GATHERED;
+  return TAPS;
 }
 
 /** A grid of tiles over images [height, width, channels]. */
@@ -162,12 +164,8 @@ function tilesOf(image: Image): i32 {
   return ceilDiv(image.height, TILE) * ceilDiv(image.width, TILE);
 }
 
-/**
- * The square of `size` pixels and `n` (up to GROUP) channels from `channel` on that begins `before` pixels above and to the left of a
- * tile. Returns its address and leaves the bytes between its rows and columns in `squareRow` and `squareColumn`: it lies inside
- * the tensor if it can be read there in whole vectors, else it is copied, with zeros beyond the image.
- */
-function square(image: Image, tile: i32, before: i32, size: i32, channel: i32, n: i32): usize {
+/** Sets WINDOW to the square of `size` pixels that begins `before` pixels above and to the left of a tile. */
+function moveWindow(image: Image, tile: i32, before: i32, size: i32): void {
   const height = image.height;
   const width = image.width;
   const tilesX = ceilDiv(width, TILE);
@@ -176,40 +174,26 @@ function square(image: Image, tile: i32, before: i32, size: i32, channel: i32, n
   const sample = line / tilesY;
   const top = (line - sample * tilesY) * TILE - before;
   const left = (tile - line * tilesX) * TILE - before;
-  const column = (<usize>image.channels) << 2;
-  const row = <usize>width * column;
-  // The address of what may be outside of the image: wrapping around is fine.
-  const corner = image.data + <usize>((sample * height + top) * width + left) * column + ((<usize>channel) << 2);
-  if (top >= 0 && left >= 0 && top + size <= height && left + size <= width && !(n & 3)) {
-    squareRow = row;
-    squareColumn = column;
-    return corner;
-  }
-  squareRow = 4 * size * GROUP;
-  squareColumn = 4 * GROUP;
-  const whole = (n + 3) & ~3;
-  let to = GATHERED;
-  for (let y = 0; y < size; y++) {
-    const inside = top + y >= 0 && top + y < height;
-    for (let x = 0; x < size; x++, to += 4 * GROUP) {
-      if (n & 3) zeroFloats(to, whole);
-      if (inside && left + x >= 0 && left + x < width) copyFloats(to, corner + <usize>y * row + <usize>x * column, n);
-      else zeroFloats(to, whole);
-    }
-  }
-  return GATHERED;
+  const pixel = (<usize>image.channels) << 2;
+  WINDOW.corner = image.data + <usize>((sample * height + top) * width + left) * pixel;
+  WINDOW.row = <usize>width * pixel;
+  WINDOW.column = pixel;
+  WINDOW.top = max(0, -top);
+  WINDOW.bottom = min(size, height - top);
+  WINDOW.left = max(0, -left);
+  WINDOW.right = min(size, width - left);
 }
-let squareRow: usize = 0;
-let squareColumn: usize = 0;
 
 /** Transforms `n` channels of a tile of the input into row `i` of STAGE. */
 // @ts-ignore: decorator
 @inline
 function stageInput(image: Image, tile: i32, channel: i32, n: i32, i: i32): void {
-  const from = square(image, tile, 1, REACH, channel, n);
+  moveWindow(image, tile, 1, REACH);
+  const from = (<usize>channel) << 2;
   const to = STAGE + ((<usize>(i * GROUP)) << 2);
-  for (let at: usize = 0; at < (<usize>n) << 2; at += 16) {
-    transformInput(from + at, squareRow, squareColumn, to + at, STAGE_POINT, HALFWAY);
+  for (let k = 0; k < n; k += 4) {
+    const at = (<usize>k) << 2;
+    transformInput(WINDOW, from + at, min(4, n - k), to + at, STAGE_POINT, HALFWAY);
   }
 }
 
@@ -429,12 +413,12 @@ function gradWeightBlock(
   const tap = (<usize>(image.channels * gradient.channels)) << 2;
   for (let i = 0; i < inputs; i++) {
     for (let j = 0; j < outputs; j += 4) {
-      transformWeightGradient(c + ((<usize>(i * width + j)) << 2), pointC, GATHERED, 16, HALFWAY);
+      transformWeightGradient(c + ((<usize>(i * width + j)) << 2), pointC, TAPS, 16, HALFWAY);
       const lanes = min(4, outputs - j);
       let to = target + ((<usize>((row + i) * gradient.channels + column + j)) << 2);
       for (let t: usize = 0; t < 9; t++, to += tap) {
-        if (add) addFloats(to, GATHERED + t * 16, lanes);
-        else storeLanes(to, v128.load(GATHERED + t * 16), lanes);
+        if (add) addFloats(to, TAPS + t * 16, lanes);
+        else storeLanes(to, v128.load(TAPS + t * 16), lanes);
       }
     }
   }
@@ -462,10 +446,11 @@ function dealGradients(gradient: Image, first: i32, tiles: i32, channel: i32, n:
   for (let k = 0; k < n; k += NR, to += (<usize>(tiles * NR)) << 2) {
     const columns = min(NR, n - k);
     for (let i = 0; i < tiles; i++) {
-      const from = square(gradient, first + i, 0, TILE, channel + k, columns);
+      moveWindow(gradient, first + i, 0, TILE);
       const row = to + ((<usize>(i * NR)) << 2);
-      for (let at: usize = 0; at < (<usize>columns) << 2; at += 16) {
-        transformGradient(from + at, squareRow, squareColumn, row + at, point, HALFWAY);
+      for (let j = 0; j < columns; j += 4) {
+        const from = (<usize>(channel + k + j)) << 2;
+        transformGradient(WINDOW, from, min(4, columns - j), row + ((<usize>j) << 2), point, HALFWAY);
       }
     }
   }

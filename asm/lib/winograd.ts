@@ -7,7 +7,7 @@
 // weights from the same matrices: dg = Gᵀ[Σ (A·dY·Aᵀ) ⊙ (Bᵀ·d·B)]G, where the sum over tiles makes matrix products again.
 //
 // The points are 0, ±5/8, ±3/2 and ∞. The usual ±1, ±2 need small integers only, but make errors that are more than twice
-// as large (powers of 2 grow fast) : measured against doubles with uniform random numbers, the root mean square of the errors is 1.8
+// as large (powers of 2 grow fast): measured against doubles with uniform random numbers, the root mean square of the errors is 1.8
 // times that of the plain sum of products with these and 4 times with those. Constants of Bᵀ and A are exact in f32.
 //
 //        ⎡ q   0  −s   0   1   0 ⎤        ⎡ 1/q                ⎤        ⎡ 1   0   0   0 ⎤      a = 5/8, b = 3/2
@@ -20,13 +20,14 @@
 // Every function below transforms four channels at once: an element of a tile is a vector.
 
 import { madd } from './abi';
+import { loadLanes } from './simd';
 
 /** Rows and columns of a tile of results, of what it is made of, and the number of products. */
 export const TILE: i32 = 4;
 export const REACH: i32 = 6;
 export const POINTS: i32 = 36;
-/** Bytes of room for what is transformed in one direction only. */
-export const HALFWAY_BYTES: usize = 36 * 16;
+/** Bytes of room for what is transformed in one direction only, and a column of a window. */
+export const HALFWAY_BYTES: usize = 36 * 16 + 6 * 16;
 
 const A: f64 = 5.0 / 8;
 const B: f64 = 3.0 / 2;
@@ -147,25 +148,68 @@ function weightGradientLine(from: usize, step: usize, to: usize, toStep: usize):
   v128.store(to + 2 * toStep, madd(evenA, a2, madd(evenB, b2, v128.load(from + 5 * step))));
 }
 
-// In two dimensions. `row` and `column` are the bytes between the rows and columns of a tile, `point` those between the 36
-// points, and `halfway` is room for what is transformed in one direction.
+// In two dimensions. `point` are the bytes between the 36 points, and `halfway` is room for what is transformed in one direction.
 
-/** Bᵀ·d·B: 6×6 values of an image become 36 points. */
-export function transformInput(from: usize, row: usize, column: usize, to: usize, point: usize, halfway: usize): void {
-  for (let j: usize = 0; j < 6; j++) inputLine(from + j * column, row, halfway + j * 16, 6 * 16);
+/** A square of pixels of an image, of which some may lie outside: those are zeros. */
+// @ts-ignore: decorator
+@unmanaged
+export class Window {
+  /** Address of the first channel of the first pixel, even where that is outside. */
+  corner: usize;
+  /** Bytes between rows and between columns. */
+  row: usize;
+  column: usize;
+  /** Rows and columns inside of the image: from the first to before the second. */
+  top: i32;
+  bottom: i32;
+  left: i32;
+  right: i32;
+}
+
+/** Bᵀ·d·B: 6×6 pixels of an image become 36 points. `channel`: bytes before the channels, of which there are `lanes`. */
+export function transformInput(window: Window, channel: usize, lanes: i32, to: usize, point: usize, halfway: usize): void {
+  for (let j = 0; j < 6; j++) {
+    const line = halfway + ((<usize>j) << 4);
+    if (j < window.left || j >= window.right) {
+      for (let i: usize = 0; i < 6; i++) v128.store(line + i * 96, f32x4.splat(0));
+    } else if (lanes == 4 && window.bottom - window.top == 6) {
+      inputLine(window.corner + channel + <usize>j * window.column, window.row, line, 6 * 16);
+    } else {
+      inputLine(columnOf(window, j, 6, channel, lanes, halfway + 36 * 16), 16, line, 6 * 16);
+    }
+  }
   for (let i: usize = 0; i < 6; i++) inputLine(halfway + i * 96, 16, to + i * 6 * point, point);
 }
 
-/** AᵀmA: 36 points become 4×4 results. */
+/** A·dY·Aᵀ: 4×4 gradients of results become 36 points. */
+export function transformGradient(window: Window, channel: usize, lanes: i32, to: usize, point: usize, halfway: usize): void {
+  for (let j = 0; j < 4; j++) {
+    const line = halfway + ((<usize>j) << 4);
+    if (j >= window.right) {
+      for (let i: usize = 0; i < 6; i++) v128.store(line + i * 64, f32x4.splat(0));
+    } else if (lanes == 4 && window.bottom == 4) {
+      gradientLine(window.corner + channel + <usize>j * window.column, window.row, line, 4 * 16);
+    } else {
+      gradientLine(columnOf(window, j, 4, channel, lanes, halfway + 36 * 16), 16, line, 4 * 16);
+    }
+  }
+  for (let i: usize = 0; i < 6; i++) gradientLine(halfway + i * 64, 16, to + i * 6 * point, point);
+}
+
+/** Copies a column with its zeros, and returns where it is. */
+function columnOf(window: Window, j: i32, size: i32, channel: usize, lanes: i32, to: usize): usize {
+  let from = window.corner + channel + <usize>j * window.column;
+  for (let i = 0; i < size; i++, from += window.row) {
+    const inside = i >= window.top && i < window.bottom;
+    v128.store(to + ((<usize>i) << 4), inside ? loadLanes(from, lanes) : f32x4.splat(0));
+  }
+  return to;
+}
+
+/** Aᵀ·m·A: 36 points become 4×4 results, `row` and `column` bytes apart. */
 export function transformOutput(from: usize, point: usize, to: usize, row: usize, column: usize, halfway: usize): void {
   for (let j: usize = 0; j < 6; j++) outputLine(from + j * point, 6 * point, halfway + j * 16, 6 * 16);
   for (let i: usize = 0; i < 4; i++) outputLine(halfway + i * 96, 16, to + i * row, column);
-}
-
-/** A·dY·Aᵀ: 4×4 gradients of results become 36 points. */
-export function transformGradient(from: usize, row: usize, column: usize, to: usize, point: usize, halfway: usize): void {
-  for (let j: usize = 0; j < 4; j++) gradientLine(from + j * column, row, halfway + j * 16, 4 * 16);
-  for (let i: usize = 0; i < 6; i++) gradientLine(halfway + i * 64, 16, to + i * 6 * point, point);
 }
 
 /** G·g·Gᵀ: 3×3 weights, `tap` bytes apart in the order of the rows, become 36 points. */

@@ -10,17 +10,18 @@ import type { Call, LoweringContext } from './lowering.ts';
 /** Rows and columns of results of a tile, and the products that it takes. */
 const TILE = 4;
 const POINTS = 36;
-/** Whole tiles of both micro-kernels, 6×8 and 4×16 (asm/lib/tile.ts, tile.wide.ts): nothing here depends on which one runs. */
+/**
+ * Whole tiles of both micro-kernels, 6×8 and 4×16 (asm/lib/tile.ts, tile.wide.ts): nothing here depends on which one runs. These
+ * rows are whole vectors of channels, too.
+ */
 const TILE_ROWS = 12;
 const TILE_COLUMNS = 16;
-/** Rows of blocks are whole panels and whole vectors of channels. */
-const ROW_UNIT = 12;
 /** Columns of the convolution that are made at a time: BLOCK_COLUMNS of the kernels. */
 const BLOCK_COLUMNS = 64;
 /** Columns of a task of the convolution: at least what makes transforming the input worth while, at most what the kernels can. */
 const TASK_COLUMNS = { least: 128, most: 512 };
-/** Tasks that keep many threads evenly busy. */
-const TASKS = 16;
+/** Tasks that keep several threads evenly busy; more would transform the same tiles more often. */
+const TASKS = { conv: 16, gradient: 8 };
 /** Tiles that are transformed at a time, if there is room. */
 const BLOCK_TILES = { conv: 48, gradient: 32 };
 /** What the 36 matrices of a task may take of a thread's scratch; the rest is for smaller things. */
@@ -30,7 +31,9 @@ const MOST_CHANNELS = 2048;
 /** Tiles in a chunk of a weight gradient, about. */
 const CHUNK_TILES = 256;
 /** Most rows and columns of the weight gradient that a task computes at a time. */
-const GRADIENT_BLOCK = { rows: 132, columns: 64 };
+const GRADIENT_BLOCK = { rows: 132, columns: 128 };
+/** Fewest rows that are worth a task of their own. */
+const LEAST_ROWS = 48;
 /** The most that weight gradients of chunks may take; beyond, a task adds up the chunks itself. */
 const PARTIALS_BYTES = 64 << 20;
 
@@ -42,7 +45,8 @@ const matricesBytes = (elements: number): number => POINTS * (elements * 4 + 64)
 
 /**
  * Whether a convolution (and both of its gradients) is computed by Winograd's method: where transforming costs little beside
- * the products, and the tiles are not mostly beyond the image. x must be floats.
+ * the products, and the tiles are not mostly beyond the image. Measured, it is faster even where one side has three channels. x must
+ * be floats.
  */
 export const suitsWinograd = (g: ConvGeometry): boolean =>
   g.kh === 3 &&
@@ -50,7 +54,7 @@ export const suitsWinograd = (g: ConvGeometry): boolean =>
   g.stride === 1 &&
   g.oh === g.h &&
   g.ow === g.w &&
-  Math.min(g.ci, g.co) >= 16 &&
+  Math.max(g.ci, g.co) >= 16 &&
   Math.max(g.ci, g.co) <= MOST_CHANNELS &&
   g.h * g.w >= 6 * tilesOf(g);
 
@@ -93,7 +97,7 @@ function product(
   // Whole samples, so many that they fill a block, in whole statistics tiles.
   const unit = Math.max(1, epilogue.rowsPerTile / (g.h * g.w));
   const taskSamples = unit * Math.max(1, Math.floor(blockTiles / tiles / unit));
-  const columnTasks = Math.ceil(TASKS / Math.ceil(capacity / taskSamples));
+  const columnTasks = Math.ceil(TASKS.conv / Math.ceil(capacity / taskSamples));
   const taskColumns = ceilTo(Math.min(TASK_COLUMNS.most, Math.max(TASK_COLUMNS.least, outputs / columnTasks)), BLOCK_COLUMNS);
   return {
     kernel: 'winogradConv',
@@ -108,9 +112,10 @@ export function winogradGradWeight(g: ConvGeometry, x: number, dy: number, dw: n
   const chunks = Math.ceil(context.capacity / chunkSamples);
   const bytes = chunks * elements * 4;
   const partials = chunks > 1 && bytes <= PARTIALS_BYTES ? context.scratch(bytes) : 0;
-  const evenly = (n: number, most: number): number => ceilTo(Math.ceil(n / Math.ceil(n / most)), ROW_UNIT);
-  const taskInputs = evenly(g.ci, GRADIENT_BLOCK.rows);
   const taskOutputs = Math.min(GRADIENT_BLOCK.columns, ceilTo(g.co, TILE_COLUMNS));
+  const otherTasks = Math.ceil(g.co / taskOutputs) * (partials ? chunks : 1);
+  const most = Math.max(LEAST_ROWS, Math.min(GRADIENT_BLOCK.rows, Math.ceil(g.ci / Math.ceil(TASKS.gradient / otherTasks))));
+  const taskInputs = ceilTo(Math.ceil(g.ci / Math.ceil(g.ci / most)), TILE_ROWS);
   return [
     {
       kernel: 'winogradGradWeight',

@@ -24,9 +24,9 @@ interface Size {
 const SIZES: readonly Size[] = [
   { rows: 3, x: [16, 16, 20], w: [1, 1, 20, 33] }, // three tasks of several row blocks
   { rows: 131, x: [1, 1, 300], w: [1, 1, 300, 70] }, // two depth blocks, several column tasks
-  { rows: 9, x: [13, 13, 5], w: [3, 3, 5, 17], padding: 'same' }, // several chunks of a weight gradient
+  { rows: 9, x: [13, 13, 5], w: [3, 4, 5, 17], padding: 'same' }, // several chunks of a weight gradient
   { rows: 5, x: [4, 4, 64], w: [2, 2, 64, 130], stride: 2 }, // patches
-  { rows: 2, x: [7, 8, 90], w: [3, 3, 90, 6], padding: 'same' }, // depth blocks that end within a tap
+  { rows: 2, x: [7, 8, 90], w: [3, 2, 90, 6], padding: 'same' }, // depth blocks that end within a tap
   { rows: 2, x: [9, 9, 6], w: [3, 3, 6, 8], stride: 3, padding: 'same' }, // patches that fill the image
   { rows: 2, x: [8, 7, 6], w: [3, 3, 6, 8], stride: 3, padding: 'same' }, // patches that begin outside of it
   { rows: 2, x: [9, 9, 4], w: [2, 2, 4, 5], stride: 4 }, // pixels that no patch covers
@@ -90,7 +90,7 @@ describe.each(machines)('$build', ({ machine }) => {
 
   test('statistics of tiles that several blocks or tasks make', () => {
     for (const [rows, x, w] of [
-      [2, [30, 30, 4], [3, 3, 4, 37]],
+      [2, [30, 30, 4], [3, 2, 4, 37]],
       [130, [3, 3, 5], [1, 1, 5, 9]],
       [70, [8, 8, 12], [1, 1, 12, 600]],
     ] as const) {
