@@ -26,7 +26,7 @@ import {
 
 /** Channels that are transformed together before they are packed: whole panels and whole vectors. */
 const GROUP: i32 = 4 * MR;
-/** Tiles that are transformed together before they are packed: a panel of the convolution, and more are faster to deal out. */
+/** Tiles that are transformed together before they are packed, at most: the convolution packs MR, the gradient deals out whole cache lines. */
 const STAGED: i32 = 8;
 /** Columns of the 36 products that are made, and transformed back, at a time. */
 const BLOCK_COLUMNS: i32 = 64;
