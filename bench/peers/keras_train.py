@@ -1,0 +1,102 @@
+"""Times whole training steps of the five models in Keras on TensorFlow, as `hybrid bench train` does; one JSON line a model.
+
+    pip install tensorflow==2.21.0 keras==3.15.1
+    python keras_train.py --batch 128 --steps 5 [--arch NAME …] [--threads N]
+"""
+
+import argparse
+import json
+import os
+import time
+
+parser = argparse.ArgumentParser()
+parser.add_argument("--arch", nargs="+")
+parser.add_argument("--batch", type=int, default=128)
+parser.add_argument("--steps", type=int, default=5)
+parser.add_argument("--warmup", type=int, default=2)
+parser.add_argument("--threads", type=int)
+args = parser.parse_args()
+
+os.environ["KERAS_BACKEND"] = "tensorflow"
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+os.environ["CUDA_VISIBLE_DEVICES"] = "-1"
+
+import keras  # noqa: E402
+import numpy as np  # noqa: E402
+import tensorflow as tf  # noqa: E402
+from keras import layers as L  # noqa: E402
+
+if args.threads:
+    tf.config.threading.set_intra_op_parallelism_threads(args.threads)
+    tf.config.threading.set_inter_op_parallelism_threads(args.threads)
+
+
+def gelu_norm(x):
+    return L.BatchNormalization()(L.Activation("gelu")(x))
+
+
+def mixer_block(x, dim):
+    y = L.Add()([gelu_norm(L.DepthwiseConv2D(5, padding="same")(x)), x])
+    return gelu_norm(L.Conv2D(dim, 1)(y))
+
+
+def block_residual(x, dim):
+    y = L.Conv2D(dim, 1)(L.DepthwiseConv2D(5, padding="same")(x))
+    return gelu_norm(L.Add()([gelu_norm(y), x]))
+
+
+def stage(x, dim, depth, block=mixer_block):
+    x = gelu_norm(L.Conv2D(dim, 2, strides=2)(x))
+    for _ in range(depth):
+        x = block(x, dim)
+    return x
+
+
+def pooled(x):
+    return L.Dense(10)(L.Dropout(0.5)(L.GlobalAveragePooling2D()(x)))
+
+
+def flattened(x):
+    return L.Dense(10)(L.Dense(256, activation="relu")(L.Dropout(0.5)(L.Flatten()(x))))
+
+
+def conv_pooling(x):
+    for filters in (64, 128, 256):
+        x = L.BatchNormalization()(x)
+        for _ in range(2):
+            x = L.Conv2D(filters, 3, padding="same", activation="gelu")(x)
+        x = L.MaxPooling2D()(x)
+    return flattened(x)
+
+
+MODELS = {
+    "convmixer-256-8": lambda x: pooled(stage(x, 256, 8)),
+    "convmixer-2stage": lambda x: pooled(stage(stage(x, 256, 4), 512, 4)),
+    "convmixer-256-8-block-residual": lambda x: pooled(stage(x, 256, 8, block_residual)),
+    "convmixer-2stage-flatten": lambda x: flattened(stage(stage(x, 256, 4), 512, 4)),
+    "conv-pooling": conv_pooling,
+}
+
+for arch in args.arch or MODELS:
+    image = keras.Input((32, 32, 3))
+    model = keras.Model(image, MODELS[arch](L.Rescaling(1 / 255)(image)))
+    model.compile(
+        optimizer=keras.optimizers.AdamW(learning_rate=2e-3, weight_decay=1e-4),
+        loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+        metrics=[keras.metrics.SparseCategoricalAccuracy()],
+    )
+    x = np.random.default_rng(0).integers(0, 256, (args.batch, 32, 32, 3), dtype=np.uint8)
+    y = np.arange(args.batch).reshape(-1, 1) % 10
+    times = []
+    for _ in range(args.warmup + args.steps):
+        begin = time.perf_counter()
+        model.train_on_batch(x, y)
+        times.append((time.perf_counter() - begin) * 1000)
+    step = float(np.median(times[args.warmup :]))
+    print(
+        json.dumps(
+            {"peer": f"keras {keras.__version__} on tensorflow {tf.__version__}", "arch": arch, "batch": args.batch,
+             "stepMs": step, "imagesPerSecond": 1000 * args.batch / step, "firstStepMs": times[0]}
+        ),
+        flush=True,
+    )
