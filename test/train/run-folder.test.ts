@@ -1,6 +1,6 @@
 import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { describe, expect, test } from 'vitest';
+import { afterEach, describe, expect, test } from 'vitest';
 import { HybridError } from '../../runtime/base/errors.ts';
 import { type Files, nodeFiles } from '../../runtime/base/files.ts';
 import type { Checkpoint } from '../../runtime/train/checkpoint.ts';
@@ -8,6 +8,17 @@ import { RunFolder } from '../../runtime/train/run-folder.ts';
 import { readSafetensors } from '../../runtime/train/safetensors.ts';
 import { faultyFiles } from '../support/faulty-files.ts';
 import { tempFolder } from '../support/temp-folder.ts';
+
+/** Runs that the tests made: each holds its metrics file open until it is closed. */
+const created: RunFolder[] = [];
+async function createRun(options: Parameters<typeof RunFolder.create>[0]): Promise<RunFolder> {
+  const run = await RunFolder.create(options);
+  created.push(run);
+  return run;
+}
+afterEach(async () => {
+  for (const run of created.splice(0)) await run.close().catch(() => {}); // some tests have closed theirs
+});
 
 const config = { arch: 'convmixer', lr: 0.002 };
 
@@ -40,7 +51,7 @@ async function codeOf(promise: Promise<unknown>): Promise<string> {
 describe('creating', () => {
   test('writes the configuration and names the folder after architecture and time', async () => {
     const out = join(tempFolder(), 'deep', 'runs');
-    const run = await RunFolder.create({ out, config });
+    const run = await createRun({ out, config });
     expect(run.location).toMatch(/deep.runs.convmixer-\d{4}-\d\d-\d\d-\d{6}$/);
     expect(JSON.parse(readFileSync(join(run.location, 'config.json'), 'utf8'))).toEqual(config);
     await run.close();
@@ -49,14 +60,14 @@ describe('creating', () => {
   test('never reuses a folder', async () => {
     const out = tempFolder();
     mkdirSync(join(out, 'a-2'));
-    const runs = await Promise.all([1, 2, 3].map(() => RunFolder.create({ out, name: 'a', config })));
+    const runs = await Promise.all([1, 2, 3].map(() => createRun({ out, name: 'a', config })));
     expect(runs.map(({ location }) => location).sort()).toEqual(['a', 'a-3', 'a-4'].map((name) => join(out, name)));
     expect(readdirSync(join(out, 'a-2'))).toEqual([]);
     for (const run of runs) await run.close();
   });
 
   test.each(['', '.', '..', 'a/b', '../up', 'a\\b', 'a\nb', 'x'.repeat(201)])('refuses the name %j', async (name) => {
-    expect(await codeOf(RunFolder.create({ out: tempFolder(), name, config }))).toBe('E_USAGE');
+    expect(await codeOf(createRun({ out: tempFolder(), name, config }))).toBe('E_USAGE');
   });
 
   test('leaves nothing behind where any write fails', async () => {
@@ -64,7 +75,7 @@ describe('creating', () => {
     for (;;) {
       const out = tempFolder();
       const files = faultyFiles(nodeFiles, { failAt: failures + 1, keepFailing: true });
-      const error = await RunFolder.create({ out, name: 'a', config, files }).then(
+      const error = await createRun({ out, name: 'a', config, files }).then(
         () => null,
         (reason) => reason,
       );
@@ -79,7 +90,7 @@ describe('creating', () => {
 });
 
 test('metrics are one JSON line an event', async () => {
-  const run = await RunFolder.create({ out: tempFolder(), config });
+  const run = await createRun({ out: tempFolder(), config });
   await run.log({ type: 'epoch', epoch: 1 });
   await run.log({ type: 'end', text: 'two\nlines' });
   await run.close();
@@ -92,7 +103,7 @@ test('metrics are one JSON line an event', async () => {
 
 describe('checkpoints', () => {
   test('come back as they were saved, best apart from last', async () => {
-    const run = await RunFolder.create({ out: tempFolder(), config });
+    const run = await createRun({ out: tempFolder(), config });
     expect(await run.load('last')).toBeNull();
     expect(await run.save('last', checkpoint(1))).toBe(join(run.location, 'checkpoints', 'last'));
     await run.save('best', checkpoint(2));
@@ -106,7 +117,7 @@ describe('checkpoints', () => {
   });
 
   test('hold the step count as an integer, and in the weights what an evaluation needs', async () => {
-    const run = await RunFolder.create({ out: tempFolder(), config });
+    const run = await createRun({ out: tempFolder(), config });
     const folder = await run.save('best', checkpoint(7));
     await run.close();
     const read = (name: string) => readSafetensors(readFileSync(join(folder, name)));
@@ -117,7 +128,7 @@ describe('checkpoints', () => {
   });
 
   test('hold the state at the call, whatever the arrays become', async () => {
-    const run = await RunFolder.create({ out: tempFolder(), config });
+    const run = await createRun({ out: tempFolder(), config });
     const changing = checkpoint(1);
     const saving = run.save('last', changing);
     changing.weights.get('layers/dense/vars/0')?.data.fill(99);
@@ -128,7 +139,7 @@ describe('checkpoints', () => {
 
   test('are whole after short writes', async () => {
     const files = faultyFiles(nodeFiles, { maxWrite: 7 });
-    const run = await RunFolder.create({ out: tempFolder(), config, files });
+    const run = await createRun({ out: tempFolder(), config, files });
     await run.save('last', checkpoint(5));
     await run.close();
     expect(await epochOf(run.location)).toBe(5);
@@ -141,7 +152,7 @@ describe('checkpoints', () => {
     for (const before of [1, undefined]) {
       let succeeded = false;
       for (let failAt = 1; !succeeded; failAt++) {
-        const run = await RunFolder.create({ out: tempFolder(), name: 'r', config });
+        const run = await createRun({ out: tempFolder(), name: 'r', config });
         await run.close();
         if (before) await run.save('last', checkpoint(before));
         const files = faultyFiles(nodeFiles, { failAt, keepFailing });
@@ -166,7 +177,7 @@ describe('checkpoints', () => {
   test('are the old or the new after a crash at any call', async () => {
     const seen = new Set<unknown>();
     for (let calls = 0, crashed = true; crashed; calls++) {
-      const run = await RunFolder.create({ out: tempFolder(), name: 'r', config });
+      const run = await createRun({ out: tempFolder(), name: 'r', config });
       await run.close();
       await run.save('last', checkpoint(1));
       const saving = (await RunFolder.open(run.location, crashAfter(calls))).save('last', checkpoint(2));
@@ -184,7 +195,7 @@ describe('checkpoints', () => {
   });
 
   test('are refused when a file or the marker is cut, altered or missing', async () => {
-    const run = await RunFolder.create({ out: tempFolder(), config });
+    const run = await createRun({ out: tempFolder(), config });
     await run.close();
     const folder = await run.save('last', checkpoint(1));
     expect(readdirSync(folder)).toHaveLength(5);
@@ -202,7 +213,7 @@ describe('checkpoints', () => {
   });
 
   test('fall back to the copy aside where the newest is damaged', async () => {
-    const run = await RunFolder.create({ out: tempFolder(), config });
+    const run = await createRun({ out: tempFolder(), config });
     await run.close();
     const folder = await run.save('last', checkpoint(1));
     await nodeFiles.rename(folder, `${folder}.old`);
@@ -213,7 +224,7 @@ describe('checkpoints', () => {
   });
 
   test('of a later format are refused by number', async () => {
-    const run = await RunFolder.create({ out: tempFolder(), config });
+    const run = await createRun({ out: tempFolder(), config });
     await run.close();
     const folder = await run.save('last', checkpoint(1));
     const state = readFileSync(join(folder, 'state.json'), 'utf8').replace('"format": 1', '"format": 2');
