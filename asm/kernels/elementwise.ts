@@ -8,6 +8,7 @@ import { CHUNK, chunkEnd, chunks, pixelsPerChunk } from '../lib/chunks';
 import { addColumns } from '../lib/columns';
 import { expHalfSquare, geluDerivative, gelu as geluOf, normalCdf } from '../lib/gelu';
 import { philox4x32 } from '../lib/philox';
+import { loadLanes, storeLanes } from '../lib/simd';
 
 /** args: x u8, y, elements of a sample, scale. y = x·scale. */
 export function rescale(args: usize): void {
@@ -220,11 +221,18 @@ export function mergeSums(args: usize): void {
   const tasks = (channels + 15) >> 4;
   for (let task = nextTask(); task < tasks; task = nextTask()) {
     const end = min((task + 1) << 4, channels);
-    for (let c = task << 4; c < end; c++) {
-      const column = sums + ((<usize>c) << 2);
-      let total: f64 = 0;
-      for (let tile: usize = 0; tile < tiles; tile++) total += <f64>load<f32>(column + tile * stride);
-      store<f32>(out + ((<usize>c) << 2), <f32>total);
+    for (let c = task << 4; c < end; c += 4) {
+      const lanes = min(4, end - c);
+      let column = sums + ((<usize>c) << 2);
+      let low = f64x2.splat(0);
+      let high = low;
+      for (let tile: usize = 0; tile < tiles; tile++, column += stride) {
+        const v = loadLanes(column, lanes);
+        low = f64x2.add(low, f64x2.promote_low_f32x4(v));
+        high = f64x2.add(high, f64x2.promote_low_f32x4(v128.shuffle<i64>(v, v, 1, 1)));
+      }
+      const total = v128.shuffle<i64>(f32x4.demote_f64x2_zero(low), f32x4.demote_f64x2_zero(high), 0, 2);
+      storeLanes(out + ((<usize>c) << 2), total, lanes);
     }
   }
 }

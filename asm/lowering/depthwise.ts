@@ -5,25 +5,30 @@ import { HybridError } from '../../runtime/base/errors.ts';
 import type { Node, ValueId } from '../../runtime/ir/graph.ts';
 import { samplesPerTile } from '../../runtime/ops/batchnorm.ts';
 import {
+  type DepthwiseAttrs,
   type DepthwiseGeometry,
+  type DepthwiseGradAttrs,
   type DepthwiseGradWeightAttrs,
   depthwiseGeometry,
-  type Prologue,
+  depthwiseGradInputs,
   splitPrologue,
 } from '../../runtime/ops/depthwise.ts';
+import { mergeSums } from './elementwise.ts';
 import { lowerEpilogue } from './epilogue.ts';
 import type { Call, LoweringContext, Word } from './lowering.ts';
 
-/** Channels that are gathered together: GROUP of the kernels. */
-const GROUP = 16;
-/** Most channels of a task, and the largest kernel: what the fixed part of the scratch has room for. */
-const TASK_CHANNELS = 2048;
+/** Channels of a group are a multiple of this (a cache line) and at most GROUP of the kernels. */
+const UNIT = 16;
+const GROUP = 2048;
+/** Largest kernel. */
 const KERNEL = 31;
-/** Scratch of a thread for gathered images, and for the sums of a weight gradient: 4 MiB less the fixed part. */
-const IMAGE_BYTES = 2 << 20;
-const SUM_BYTES = 1 << 20;
-/** Gathered input that leaves room for results and weights in a first-level cache, where rows are short enough. */
-const CACHED_BYTES = 64 << 10;
+/**
+ * Bytes of a gathered image that leave room for a second one and for the tensors themselves in a second-level cache; and the
+ * most that the scratch of a thread, 4 MiB, has room for twice. (Weights, sums and results of a group are each smaller
+ * than an image.)
+ */
+const CACHED_BYTES = 512 << 10;
+const IMAGE_BYTES = 1 << 20;
 /** Tasks that keep many threads evenly busy. */
 const TASKS = 48;
 /** Pixels in a chunk of a weight gradient, about. */
@@ -31,76 +36,109 @@ const CHUNK_PIXELS = 512;
 
 const ceilTo = (n: number, unit: number): number => Math.ceil(n / unit) * unit;
 
-/** Output rows whose input is gathered at a time: few enough for the first-level cache if that makes sense. */
-function bandRows({ h, w, k }: DepthwiseGeometry, label: string): number {
-  const rowBytes = (ceilTo(w, 8) + k - 1) * GROUP * 4;
-  const fitting = (bytes: number): number => Math.floor(bytes / rowBytes) - (k - 1);
-  if (k > KERNEL || fitting(IMAGE_BYTES / 2) < 1) {
+/**
+ * Channels of a group, and output rows whose input is gathered at a time; neither decides bits. A group has all channels,
+ * or fewer where the other tasks are not enough or where bands would become so low that most of their rows are gathered twice.
+ */
+function cut({ h, w, c, k }: DepthwiseGeometry, otherTasks: number, label: string): [group: number, bandRows: number] {
+  const fitting = (bytes: number, group: number): number => Math.floor(bytes / ((ceilTo(w, 8) + k - 1) * group * 4)) - (k - 1);
+  if (k > KERNEL || fitting(IMAGE_BYTES, UNIT) < 1) {
     throw new HybridError(
       'E_MEMORY',
       `${label}: a depthwise convolution of ${w} columns with a ${k}×${k} kernel is too large for the wasm device, which takes kernels up to ${KERNEL}×${KERNEL} and gathers ${k} rows in 1 MiB`,
       'Use smaller images or a smaller kernel.',
     );
   }
-  return Math.min(h, Math.max(fitting(CACHED_BYTES), Math.min(4 * k, fitting(IMAGE_BYTES / 2))));
+  const fewest = Math.min(h, 2 * k);
+  let group = Math.min(GROUP, ceilTo(Math.min(c, Math.ceil(c / Math.ceil(TASKS / otherTasks))), UNIT));
+  while (group > UNIT && fitting(CACHED_BYTES, group) < fewest) group -= UNIT;
+  return [group, Math.min(h, Math.max(fitting(CACHED_BYTES, group), Math.min(fewest, fitting(IMAGE_BYTES, group))))];
 }
 
-/** Channels of a task: all, or fewer where samples alone do not make enough tasks. */
-function taskChannels(channels: number, otherTasks: number, most: number): number {
-  const wanted = Math.ceil(channels / Math.ceil(TASKS / otherTasks));
-  return ceilTo(Math.min(wanted, channels, Math.max(GROUP, most)), GROUP);
+/** The words of the kernels' `Geometry`. */
+function lowerGeometry(g: DepthwiseGeometry, node: Node, { capacity }: LoweringContext, taskSamples: number): Word[] {
+  return [g.h, g.w, g.c, g.k, g.pad, taskSamples, ...cut(g, Math.ceil(capacity / taskSamples), node.label)];
 }
 
-/** Addresses of scale and shift, 0 where nothing is normalised. */
-function lowerPrologue(node: Node, context: LoweringContext): Word[] {
-  const [scale, shift] = splitPrologue(node.inputs, node.attrs.prologue as Prologue | undefined)[1];
-  return scale === undefined ? [0, 0] : [context.address(scale), context.address(shift)];
+/** The words of the kernels' `Source`. */
+function lowerSource(values: ValueId, scaleAndShift: readonly ValueId[], bnGrad: readonly ValueId[], { address }: LoweringContext): Word[] {
+  return Array.from({ length: 6 }, (_, i) => [values, ...scaleAndShift, ...bnGrad][i]).map((id) => (id === undefined ? 0 : address(id)));
 }
 
 function lowerConvolution(node: Node, context: LoweringContext, reversed: boolean): Call[] {
-  const [x, w] = node.inputs;
-  const g = depthwiseGeometry(context.spec(x).shape, context.spec(w).shape);
+  const { prologue } = node.attrs as unknown as DepthwiseAttrs;
+  const [[x, w], affine] = splitPrologue(node.inputs, prologue);
+  const forward = depthwiseGeometry(context.spec(x).shape, context.spec(w).shape);
+  const g = reversed ? { ...forward, pad: forward.k - 1 - forward.pad } : forward;
   const epilogue = lowerEpilogue(node, context, g.h * g.w);
   const taskSamples = epilogue.rowsPerTile ? samplesPerTile(g.h * g.w) : 1;
-  const channels = taskChannels(g.c, Math.ceil(context.capacity / taskSamples), TASK_CHANNELS);
   return [
     {
       kernel: 'depthwise',
       args: [
-        ...[x, w, node.outputs[0]].map((id: ValueId): Word => context.address(id)),
-        ...lowerPrologue(node, context),
-        ...[g.h, g.w, g.c, g.k, reversed ? g.k - 1 - g.pad : g.pad, reversed ? 1 : 0],
-        ...[taskSamples, channels, bandRows(g, node.label)],
+        ...lowerGeometry(g, node, context, taskSamples),
+        ...lowerSource(x, affine, [], context),
+        ...[context.address(w), context.address(node.outputs[0]), reversed ? 1 : 0],
         ...epilogue.words,
       ],
     },
   ];
 }
 
-function lowerGradWeight(node: Node, context: LoweringContext): Call[] {
-  const { weightShape } = node.attrs as unknown as DepthwiseGradWeightAttrs;
-  const [x, dy] = node.inputs;
-  const g = depthwiseGeometry(context.spec(x).shape, weightShape);
-  const elements = g.k * g.k * g.c;
+/** What a call of the kernel `depthwiseGrad` computes; of all tensors but dy, x and dw some may be absent. */
+interface Gradients {
+  readonly dy: Word[];
+  readonly x: Word[];
+  readonly dx?: { readonly output: ValueId; readonly weights: ValueId; readonly residual?: ValueId };
+  readonly dw: ValueId;
+  readonly dbias?: ValueId;
+}
+
+function lowerGradients(g: DepthwiseGeometry, gradients: Gradients, node: Node, context: LoweringContext): Call[] {
+  const { dx, dw, dbias } = gradients;
   const chunkSamples = Math.max(1, Math.floor(CHUNK_PIXELS / (g.h * g.w)));
   const chunks = Math.ceil(context.capacity / chunkSamples);
-  const dw = context.address(node.outputs[0]);
-  const partials = chunks > 1 ? context.scratch(chunks * elements * 4) : dw;
-  const channels = taskChannels(g.c, chunks, Math.floor(SUM_BYTES / (4 * g.k * g.k) / GROUP) * GROUP);
-  return [
-    {
-      kernel: 'depthwiseGradWeight',
-      args: [
-        ...[context.address(x), context.address(dy), partials, ...lowerPrologue(node, context)],
-        ...[g.h, g.w, g.c, g.k, g.pad, chunkSamples, channels, bandRows(g, node.label)],
-      ],
-    },
-    ...(chunks > 1 ? [{ kernel: 'depthwiseGradWeightReduce', args: [partials, dw, elements, chunkSamples] }] : []),
+  const merges: Call[] = [];
+  /** Where the chunks' sums go: to the result itself if there is but one. */
+  const chunked = (id: ValueId | undefined, elements: number): Word => {
+    if (id === undefined || chunks === 1) return optional(id);
+    const sums = context.scratch(chunks * elements * 4);
+    merges.push(mergeSums(sums, context.address(id), elements, elements, chunkSamples));
+    return sums;
+  };
+  const optional = (id: ValueId | undefined): Word => (id === undefined ? 0 : context.address(id));
+  const args = [
+    ...lowerGeometry(g, node, context, chunkSamples),
+    ...[...gradients.x, ...gradients.dy],
+    ...[chunked(dw, g.k * g.k * g.c), chunked(dbias, g.c)],
+    ...[dx?.output, dx?.weights, dx?.residual].map(optional),
   ];
+  return [{ kernel: 'depthwiseGrad', args }, ...merges];
 }
 
 export const depthwise = {
   depthwise: (node: Node, context: LoweringContext): Call[] => lowerConvolution(node, context, false),
+
   depthwiseGradInput: (node: Node, context: LoweringContext): Call[] => lowerConvolution(node, context, true),
-  depthwiseGradWeight: lowerGradWeight,
+
+  depthwiseGradWeight(node: Node, context: LoweringContext): Call[] {
+    const { prologue, weightShape } = node.attrs as unknown as DepthwiseGradWeightAttrs;
+    const [[x, dy], affine] = splitPrologue(node.inputs, prologue);
+    const g = depthwiseGeometry(context.spec(x).shape, weightShape);
+    const sources = { x: lowerSource(x, affine, [], context), dy: lowerSource(dy, [], [], context) };
+    return lowerGradients(g, { ...sources, dw: node.outputs[0] }, node, context);
+  },
+
+  depthwiseGrad(node: Node, context: LoweringContext): Call[] {
+    const { operands, bnGrad, residual, affine } = depthwiseGradInputs(node.inputs, node.attrs as unknown as DepthwiseGradAttrs);
+    const [dy, x, weights] = operands;
+    const [activation, scale, alpha, kappa, derivative] = bnGrad;
+    const [output, dw, dbias] = node.outputs;
+    const g = depthwiseGeometry(context.spec(x).shape, context.spec(weights).shape);
+    const sources = {
+      x: lowerSource(x, affine, [], context),
+      dy: lowerSource(dy, [scale, alpha], [kappa, activation, derivative], context),
+    };
+    return lowerGradients(g, { ...sources, dx: { output, weights, residual: residual[0] }, dw, dbias }, node, context);
+  },
 };

@@ -3,6 +3,8 @@
 // Every rule can be switched off; without any the program computes the same, only slower.
 
 import type { Graph, Node, ValueId } from '../ir/graph.ts';
+import type { BnGradEpilogue } from '../ops/batchnorm.ts';
+import { type DepthwiseGradAttrs, depthwiseGradInputs } from '../ops/depthwise.ts';
 import type { Epilogue } from '../ops/epilogue.ts';
 import { GraphEditor } from './edit.ts';
 
@@ -168,6 +170,61 @@ export const FUSION_RULES: readonly FusionRule[] = [
       };
       editor.replace([biasGrad], []);
       editor.replace([node], [fused]);
+      return true;
+    },
+  },
+  {
+    name: 'depthwise-gradients-together',
+    pattern: 'depthwiseGradInput(dy, w), depthwiseGradWeight(x, dy) → depthwiseGrad(dy, x, w)',
+    apply(editor, node) {
+      if (node.op !== 'depthwiseGradWeight') return false;
+      const [x, dy, ...affine] = node.inputs;
+      const [dw] = node.outputs;
+      const input = editor.consumers(dy).find((reader) => reader.op === 'depthwiseGradInput' && reader.inputs[0] === dy);
+      if (!input) return false;
+      const { prologue } = node.attrs;
+      const fused = { ...node, op: 'depthwiseGrad', inputs: [dy, x, input.inputs[1], ...affine], outputs: [...input.outputs, dw] };
+      editor.replace([input, node], [{ ...fused, attrs: prologue ? { prologue } : {} }]);
+      return true;
+    },
+  },
+  {
+    name: 'bn-gradient-into-depthwise-gradient',
+    pattern: 'depthwiseGrad(bnGradApply(…, derivative), …) → depthwiseGrad(…) {prologue: bnGrad}, with the gradient of the bias',
+    apply(editor, node) {
+      if (node.op !== 'bnGradApply') return false;
+      const { derivative, biasGrad } = (node.attrs.epilogue ?? {}) as BnGradEpilogue;
+      const [du, ...dbias] = node.outputs;
+      const grad = editor.soleConsumer(du);
+      if (!derivative || grad?.op !== 'depthwiseGrad' || grad.inputs[0] !== du || grad.inputs.lastIndexOf(du) !== 0) return false;
+      const [, x, w, ...rest] = grad.inputs;
+      const [dy, activation, scale, alpha, kappa, slope] = node.inputs;
+      const prologue = { ...(grad.attrs.prologue as object), bnGrad: true };
+      const fused = {
+        ...grad,
+        inputs: [dy, x, w, activation, scale, alpha, kappa, slope, ...rest],
+        outputs: [...grad.outputs, ...dbias],
+        attrs: { ...grad.attrs, prologue, ...(biasGrad ? { biasGrad } : {}) },
+      };
+      editor.replace([node, grad], [fused]);
+      return true;
+    },
+  },
+  {
+    name: 'residual-gradient-into-depthwise-gradient',
+    pattern: 'add(dx of depthwiseGrad(…), r) → depthwiseGrad(…, r) {residual}',
+    apply(editor, node) {
+      if (node.op !== 'depthwiseGrad' || node.attrs.residual) return false;
+      const [dx, ...others] = node.outputs;
+      const add = editor.soleConsumer(dx);
+      if (add?.op !== 'add') return false;
+      const residual = add.inputs[0] === dx ? add.inputs[1] : add.inputs[0];
+      if (residual === dx) return false;
+      // The scale and shift of x stay last.
+      const attrs = node.attrs as DepthwiseGradAttrs;
+      const { operands, bnGrad, affine } = depthwiseGradInputs(node.inputs, attrs);
+      const inputs = [...operands, ...bnGrad, residual, ...affine];
+      editor.replace([node, add], [{ ...node, inputs, outputs: [...add.outputs, ...others], attrs: { ...attrs, residual: true } }]);
       return true;
     },
   },

@@ -1,4 +1,5 @@
-// Depthwise convolution (stride 1, `same`): every channel is convolved with a k×k kernel of its own. And its two gradients.
+// Depthwise convolution (stride 1, `same`): every channel is convolved with a k×k kernel of its own. And its two gradients,
+// one by one or together.
 
 import { invariant } from '../base/errors.ts';
 import type { TensorSpec } from '../ir/graph.ts';
@@ -158,5 +159,77 @@ export const depthwiseGradWeight: OpDefinition = {
   cost(inputs, outputs, attrs, rows) {
     const { weightShape } = attrs as unknown as DepthwiseGradWeightAttrs;
     return { flops: flops(depthwiseGeometry(inputs[0].shape, weightShape), rows), bytes: operandBytes(inputs, outputs, rows) };
+  },
+};
+
+export type DepthwiseGradAttrs = {
+  readonly prologue?: Prologue & {
+    /** dy is taken through batch normalisation and GELU first, as by `bnGradApply` with a derivative. */
+    readonly bnGrad?: boolean;
+  };
+  /** A further input, of the shape of dx, is added to it. */
+  readonly residual?: boolean;
+  /** A further output dbias [C]: the sum of dy as the convolution sees it. */
+  readonly biasGrad?: boolean;
+};
+
+/** The inputs of a `depthwiseGrad` by their part in it; empty where they are absent. */
+export function depthwiseGradInputs<T>(inputs: readonly T[], { prologue = {} }: DepthwiseGradAttrs) {
+  const [others, affine] = splitPrologue(inputs, prologue);
+  const after = prologue.bnGrad ? 8 : 3;
+  /** bnGrad: activation, scale, alpha, kappa, derivative. */
+  return { operands: others.slice(0, 3), bnGrad: others.slice(3, after), residual: others.slice(after), affine };
+}
+
+export const depthwiseGrad: OpDefinition = {
+  outputNames: ['dx', 'dw', 'dbias'],
+  infer(inputs, attrs) {
+    const { prologue, residual, biasGrad } = attrs as unknown as DepthwiseGradAttrs;
+    const parts = depthwiseGradInputs(inputs, attrs as unknown as DepthwiseGradAttrs);
+    const [dy, x, w] = parts.operands;
+    const [activation, scale, alpha, kappa, derivative] = parts.bnGrad;
+    const fits =
+      parts.operands.length === 3 &&
+      isActivation(x) &&
+      isParameter(w) &&
+      [dy, ...parts.residual].every((spec) => sameSpec(spec, x)) &&
+      parts.bnGrad.length === (prologue?.bnGrad ? 5 : 0) &&
+      parts.residual.length === (residual ? 1 : 0) &&
+      (!prologue?.bnGrad || [activation, derivative].every((spec) => sameSpec(spec, x))) &&
+      (!prologue?.bnGrad || fitsPrologue([scale, alpha, kappa], x)) &&
+      fitsPrologue(parts.affine, x);
+    const expected = [
+      'dy, x [n, h, w, C] of one shape, w [k, k, C, 1]',
+      ...(prologue?.bnGrad ? ['activation, scale, alpha, kappa [C], derivative'] : []),
+      ...(residual ? ['residual'] : []),
+    ];
+    accept('depthwiseGrad', inputs, fits, `${expected.join(', ')}${formatPrologue(prologue)}`);
+    depthwiseGeometry(x.shape, w.shape);
+    return [x, w, ...(biasGrad ? [parameter(x.shape.slice(2))] : [])];
+  },
+  reference({ step, inputs, outputs }, attrs) {
+    const parts = depthwiseGradInputs(inputs, attrs as unknown as DepthwiseGradAttrs);
+    const [dyInput, xInput, wInput] = parts.operands;
+    const [activation, scale, alpha, kappa, derivative] = parts.bnGrad.map(({ data }) => data);
+    const geometry = depthwiseGeometry(xInput.shape.slice(1), wInput.shape);
+    const channels = geometry.c;
+    const x = prologued(xInput, parts.affine);
+    const w = wInput.data;
+    const dy = (dyInput.data as Float64Array).map((value, i) => {
+      const c = i % channels;
+      return scale ? (scale[c] * value + alpha[c] + kappa[c] * activation[i]) * derivative[i] : value;
+    });
+    const [dx, dw, dbias] = outputs.map(({ data }) => data);
+    forEachTap(geometry, step.rows, (xAt, yAt, wAt) => {
+      for (let c = 0; c < channels; c++) {
+        dx[xAt + c] += dy[yAt + c] * w[wAt + c];
+        dw[wAt + c] += x[xAt + c] * dy[yAt + c];
+      }
+    });
+    for (const { data } of parts.residual) for (let i = 0; i < dx.length; i++) dx[i] += data[i];
+    if (dbias) for (let i = 0; i < dy.length; i++) dbias[i % channels] += dy[i];
+  },
+  cost(inputs, outputs, _attrs, rows) {
+    return { flops: 2 * flops(depthwiseGeometry(inputs[1].shape, inputs[2].shape), rows), bytes: operandBytes(inputs, outputs, rows) };
   },
 };

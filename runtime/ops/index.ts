@@ -4,7 +4,7 @@
 import type { OpDefinition } from '../ir/op.ts';
 import { batchnorm, batchnormGrad, bnFold, bnGradApply, bnGradFold, bnGradStats, bnStats, normalize } from './batchnorm.ts';
 import { conv, convGradInput, convGradWeight } from './conv.ts';
-import { depthwise, depthwiseGradInput, depthwiseGradWeight } from './depthwise.ts';
+import { depthwise, depthwiseGrad, depthwiseGradInput, depthwiseGradWeight } from './depthwise.ts';
 import { add, bias, biasGrad, dropout, geluGrad, geluOp, relu, reluGrad, rescale, reshape } from './elementwise.ts';
 import { softmaxCrossEntropy, softmaxCrossEntropyGrad } from './loss.ts';
 import { adamw, countStep, finiteCheck, movingAverage } from './optimizer.ts';
@@ -18,6 +18,7 @@ export const ops = {
   depthwise,
   depthwiseGradInput,
   depthwiseGradWeight,
+  depthwiseGrad,
   bias,
   biasGrad,
   gelu: geluOp,

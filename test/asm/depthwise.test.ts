@@ -3,8 +3,9 @@
 import { describe, expect, test } from 'vitest';
 import { batchnorm } from '../../asm/lowering/batchnorm.ts';
 import { depthwise } from '../../asm/lowering/depthwise.ts';
+import { elementwise } from '../../asm/lowering/elementwise.ts';
 import { HybridError } from '../../runtime/base/errors.ts';
-import { type OpCase, opCases } from '../support/cases.ts';
+import { depthwiseGradOperands, type OpCase, opCases } from '../support/cases.ts';
 import { expectClose } from '../support/close.ts';
 import { KernelMachine, type KernelRun } from '../support/kernels.ts';
 import { runReference } from '../support/reference.ts';
@@ -23,24 +24,25 @@ interface Size {
 const SIZES: readonly Size[] = [
   { rows: 7, shape: [16, 16, 35], k: 5 }, // several groups and chunks, the last group not full
   { rows: 70, shape: [1, 3, 13], k: 5 }, // several samples a tile, the last tile not full
-  { rows: 1, shape: [70, 65, 5], k: 5 }, // bands
-  { rows: 2, shape: [64, 67, 4], k: 3 },
+  { rows: 1, shape: [130, 65, 5], k: 5 }, // bands
+  { rows: 2, shape: [150, 67, 4], k: 3 },
   { rows: 2, shape: [9, 130, 17], k: 8 },
   { rows: 1, shape: [3, 2, 1], k: 31 },
-  { rows: 3, shape: [4, 4, 2100], k: 3 }, // more channels than a task takes
+  { rows: 50, shape: [1, 1, 2100], k: 1 }, // more channels than a group takes
+  { rows: 2, shape: [1, 3000, 20], k: 1 }, // rows that fill the scratch
 ];
 
 function operands(op: DepthwiseOp, { rows, shape, k }: Size): KernelRun {
   const x = samples(rows, shape, uniform(1));
   const w = fixed([k, k, shape[2], 1], uniform(2));
-  return op === 'depthwiseGradWeight'
-    ? { op, inputs: [x, samples(rows, shape, uniform(3))], attrs: { weightShape: w.shape }, rows }
-    : { op, inputs: [x, w], rows };
+  const dy = samples(rows, shape, uniform(3));
+  if (op === 'depthwiseGradWeight') return { op, inputs: [x, dy], attrs: { weightShape: w.shape }, rows };
+  return { op, inputs: op === 'depthwiseGrad' ? [dy, x, w] : [x, w], rows };
 }
 
 const machines = [
-  { build: 'fma', machine: await KernelMachine.load('fma') },
-  { build: 'plain', machine: await KernelMachine.load('plain') },
+  { build: 'fma', machine: await KernelMachine.load('fma', 128) },
+  { build: 'plain', machine: await KernelMachine.load('plain', 128) },
 ];
 
 describe.each(machines)('$build', ({ machine }) => {
@@ -71,6 +73,9 @@ describe.each(machines)('$build', ({ machine }) => {
         const [expected] = machine.run(run, depthwise[op]);
         for (const capacity of [size.rows + 1, 100]) expect(machine.run({ ...run, capacity }, depthwise[op])[0]).toEqual(expected);
       }
+      // Rows so wide that a group has room for fewer channels than tasks would like to have.
+      const run = operands(op, { rows: 1, shape: [12, 290, 32], k: 5 });
+      expect(machine.run({ ...run, capacity: 48 }, depthwise[op])).toEqual(machine.run(run, depthwise[op]));
     });
     test(`${op} refuses what does not fit`, () => {
       for (const size of [
@@ -94,6 +99,26 @@ describe.each(machines)('$build', ({ machine }) => {
         const unfused = { op, inputs: [y, ...inputs.slice(1)], attrs, rows };
         expect(machine.run(fused, depthwise[op])).toEqual(machine.run(unfused, depthwise[op]));
       }
+    }
+  });
+
+  test('gradients together have the bits of those by themselves', () => {
+    for (const { rows, shape, k } of SIZES.slice(0, 5)) {
+      const attrs = { prologue: { normalize: true, bnGrad: true }, residual: true, biasGrad: true };
+      const inputs = depthwiseGradOperands({ rows, shape, k }, attrs);
+      const [dy, x, w, activation, scale, alpha, kappa, derivative, residual, ...affine] = inputs;
+      const bnGrad: KernelRun = { op: 'bnGradApply', inputs: [dy, activation, scale, alpha, kappa, derivative], rows };
+      const [stored] = machine.run({ ...bnGrad, attrs: { epilogue: { derivative: true } } }, batchnorm.bnGradApply);
+      const du = { ...dy, data: Float64Array.from(stored) };
+      const [plain] = machine.run({ op: 'depthwiseGradInput', inputs: [du, w], rows }, depthwise.depthwiseGradInput);
+      const dxPlain = { ...dy, data: Float64Array.from(plain) };
+      const [dx] = machine.run({ op: 'add', inputs: [dxPlain, residual], rows }, elementwise.add);
+      const weight = { weightShape: w.shape, prologue: { normalize: true } };
+      const dwRun: KernelRun = { op: 'depthwiseGradWeight', inputs: [x, du, ...affine], attrs: weight, rows };
+      const [dw] = machine.run(dwRun, depthwise.depthwiseGradWeight);
+      const fused = machine.run({ op: 'depthwiseGrad', inputs, attrs, rows }, depthwise.depthwiseGrad);
+      expect(fused.slice(0, 2)).toEqual([dx, dw]);
+      check({ op: 'depthwiseGrad', inputs, attrs, rows });
     }
   });
 

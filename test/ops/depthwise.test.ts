@@ -3,7 +3,7 @@
 import { describe, expect, test } from 'vitest';
 import { depthwiseGeometry } from '../../runtime/ops/depthwise.ts';
 import { ops } from '../../runtime/ops/index.ts';
-import { DEPTHWISES, EPILOGUES } from '../support/cases.ts';
+import { DEPTHWISE_GRADIENTS, DEPTHWISES, depthwiseGradOperands, EPILOGUES } from '../support/cases.ts';
 import { expectClose } from '../support/close.ts';
 import { checkGradient } from '../support/gradient-check.ts';
 import { referenceData, runReference } from '../support/reference.ts';
@@ -97,6 +97,24 @@ describe('a normalized input equals normalize, then the op', () => {
   });
 });
 
+test.each(DEPTHWISE_GRADIENTS)('depthwiseGrad %o equals the unfused ops', (attrs) => {
+  const { prologue = {}, residual, biasGrad } = attrs;
+  for (const size of [DEPTHWISES[1], DEPTHWISES[3], DEPTHWISES[6]]) {
+    const inputs = depthwiseGradOperands(size, attrs);
+    const [dy, x, w] = inputs;
+    const seen = prologue.normalize ? runReference('normalize', [x, ...inputs.slice(-2)])[0] : x;
+    const bnGrad = { epilogue: { derivative: true } };
+    const du = prologue.bnGrad ? runReference('bnGradApply', [dy, ...inputs.slice(3, 8)], bnGrad)[0] : dy;
+    const [dx] = runReference('depthwiseGradInput', [du, w]);
+    const expected = [
+      residual ? referenceData('add', [dx, inputs[prologue.bnGrad ? 8 : 3]]) : dx.data,
+      referenceData('depthwiseGradWeight', [seen, du], { weightShape: w.shape }),
+      ...(biasGrad ? [referenceData('biasGrad', [du])] : []),
+    ];
+    expect(runReference('depthwiseGrad', inputs, { ...attrs }).map(({ data }) => data)).toEqual(expected);
+  }
+});
+
 test('FLOPs are those of the tables', () => {
   const inputs = [samples(1, [16, 16, 256], uniform(1)).spec, fixed([5, 5, 256, 1], uniform(1)).spec];
   expect(ops.depthwise.cost(inputs, ops.depthwise.infer(inputs, {}), {}, 1).flops).toBe(3_276_800);
@@ -123,5 +141,22 @@ describe('refuses', () => {
   test('gradients of another shape', () => {
     expectRefused('depthwiseGradWeight', [x, samples(2, [4, 5, 3], uniform(1))], { weightShape: [3, 3, 3, 1] }, 'of one shape');
     expectRefused('depthwiseGradInput', [x], {}, 'depthwiseGradInput got');
+    const w = fixed([3, 3, 3, 1], uniform(2));
+    expectRefused('depthwiseGrad', [samples(2, [4, 5, 3], uniform(1)), x, w], {}, 'of one shape');
+    expectRefused('depthwiseGrad', [x, x, w, samples(2, [4, 5, 3], uniform(1))], { residual: true }, 'residual');
+  });
+  test('operands that the attributes of depthwiseGrad do not name, or that are missing', () => {
+    const w = fixed([3, 3, 3, 1], uniform(2));
+    const scale = fixed([3], uniform(3));
+    expectRefused('depthwiseGrad', [x, x, w, x], {}, 'depthwiseGrad got');
+    expectRefused('depthwiseGrad', [x, x, w], { residual: true }, 'residual');
+    expectRefused(
+      'depthwiseGrad',
+      [x, x, w, x, scale, scale, scale],
+      { prologue: { bnGrad: true } },
+      'activation, scale, alpha, kappa [C]',
+    );
+    expectRefused('depthwiseGrad', [x, x, w, x, scale, scale, x, x], { prologue: { bnGrad: true } }, 'activation, scale, alpha, kappa [C]');
+    expectRefused('depthwiseGrad', [x, x, w, scale], { prologue: { normalize: true } }, 'scale, shift [C]');
   });
 });

@@ -3,6 +3,7 @@
 
 import type { Attrs } from '../../runtime/ir/graph.ts';
 import type { StepScalars } from '../../runtime/ir/op.ts';
+import type { DepthwiseGradAttrs } from '../../runtime/ops/depthwise.ts';
 import type { Epilogue } from '../../runtime/ops/epilogue.ts';
 import type { KernelOpName, OpName } from '../../runtime/ops/index.ts';
 import { runReference } from './reference.ts';
@@ -105,7 +106,7 @@ const withEpilogues = (name: string, inputs: TestTensor[], channels: number, att
     attrs: { ...attrs, epilogue },
   }));
 
-interface DepthwiseSize {
+export interface DepthwiseSize {
   readonly rows: number;
   readonly shape: readonly number[];
   readonly k: number;
@@ -127,6 +128,27 @@ const depthwiseW = ({ shape, k }: DepthwiseSize): TestTensor => fixed([k, k, sha
 const affine = (shape: readonly number[]): TestTensor[] => [vector(shape, 6, 0.5, 1.5), vector(shape, 7)];
 const normalized = { prologue: { normalize: true } };
 const depthwiseName = ({ rows, shape, k }: DepthwiseSize): string => `${rows} × [${shape}] by ${k}×${k}`;
+
+/** All that fusion can make of `depthwiseGrad`, and what no rule makes alone. */
+export const DEPTHWISE_GRADIENTS: readonly DepthwiseGradAttrs[] = [
+  {},
+  { biasGrad: true },
+  { residual: true },
+  { prologue: { normalize: true } },
+  { prologue: { bnGrad: true } },
+  { prologue: { normalize: true, bnGrad: true }, residual: true, biasGrad: true },
+];
+
+export function depthwiseGradOperands(size: DepthwiseSize, { prologue = {}, residual }: DepthwiseGradAttrs): TestTensor[] {
+  const { rows, shape } = size;
+  const [dy, activation, scale, alpha, kappa] = bnGradApplyInputs(rows, shape);
+  return [
+    ...[dy, x(rows, shape, 11), depthwiseW(size)],
+    ...(prologue.bnGrad ? [activation, scale, alpha, kappa, x(rows, shape, 10)] : []),
+    ...(residual ? [x(rows, shape, 12)] : []),
+    ...(prologue.normalize ? affine(shape) : []),
+  ];
+}
 
 /** Gradients and state of the optimizer for parameters of these shapes. */
 function adamwCase(name: string, shapes: readonly number[][], ok: number): OpCase {
@@ -245,6 +267,15 @@ export const opCases: Record<KernelOpName, () => OpCase[]> = {
         rows: size.rows,
         inputs: [x(size.rows, size.shape), x(size.rows, size.shape, 5), ...(normalize ? affine(size.shape) : [])],
         attrs: { weightShape: depthwiseW(size).shape, ...(normalize ? normalized : {}) },
+      })),
+    ),
+  depthwiseGrad: () =>
+    DEPTHWISES.flatMap((size) =>
+      DEPTHWISE_GRADIENTS.map((attrs) => ({
+        name: `${depthwiseName(size)} ${JSON.stringify(attrs)}`,
+        rows: size.rows,
+        inputs: depthwiseGradOperands(size, attrs),
+        attrs: { ...attrs },
       })),
     ),
   bias: () => forActivations((rows, shape) => ({ inputs: [x(rows, shape), vector(shape, 2)], attrs: {} })),
