@@ -1,6 +1,6 @@
 // Compiles each file of asm/kernels to WebAssembly modules in dist/asm/kernels: `x.wasm` (multiply, then add), `x.fma.wasm`
-// (relaxed-SIMD fused multiply-add) and, where matrices are multiplied, `x.wide.fma.wasm` (the micro-kernel for V8's
-// revectorizer, asm/lib/tile.wide.ts). Run by `npm run build:asm`.
+// (relaxed-SIMD fused multiply-add) and, where matrices are multiplied and for depthwise convolutions, `x.wide.fma.wasm` (the inner
+// loops for V8's revectorizer, asm/lib/*.wide.ts). Run by `npm run build:asm`.
 
 import { mkdir, readdir, readFile } from 'node:fs/promises';
 import { resolve } from 'node:path';
@@ -11,12 +11,12 @@ const here = (path) => fileURLToPath(new URL(path, import.meta.url));
 const out = here('../dist/asm/kernels/');
 await mkdir(out, { recursive: true });
 
-/** Kernel files that multiply matrices. */
-const TILED = ['conv.ts', 'winograd.ts'];
+/** Kernel files with inner loops that have a wide form. */
+const WIDE = ['conv.ts', 'depthwise.ts', 'winograd.ts'];
 
-/** Reads a source file; in a wide build the wide tile takes the place of the other. */
+/** Reads a source file; in a wide build the wide form takes the place of the other. */
 const reader = (wide) => async (name, folder) => {
-  const path = resolve(folder, wide ? name.replace(/lib\/tile\.ts$/, 'lib/tile.wide.ts') : name);
+  const path = resolve(folder, wide ? name.replace(/lib\/(tile|stencil)\.ts$/, 'lib/$1.wide.ts') : name);
   return readFile(path, 'utf8').catch(() => null);
 };
 
@@ -25,7 +25,7 @@ for (const file of files) {
   // The level that is fastest differs from file to file (V8 and Binaryen disagree about unrolled loops): a first line
   // `// asc: -O1` in the kernel file says it.
   const level = /^\/\/ asc: (-O\w+)/.exec(await readFile(here(`kernels/${file}`), 'utf8'))?.[1] ?? '-O3';
-  for (const build of TILED.includes(file) ? ['', '.fma', '.wide.fma'] : ['', '.fma']) {
+  for (const build of WIDE.includes(file) ? ['', '.fma', '.wide.fma'] : ['', '.fma']) {
     const { error, stderr } = await asc.main(
       [
         here(`kernels/${file}`),

@@ -15,13 +15,12 @@
 import { madd, nextTask, rows, SCRATCH } from '../lib/abi';
 import { Epilogue, finish } from '../lib/epilogue';
 import { ceilDiv } from '../lib/gemm';
+import { PIXEL, PLANE, half } from '../lib/plane';
 import { addFloats, copyFloats, loadLanes, storeLanes, zeroFloats } from '../lib/simd';
+import { convolve5, correlate5 } from '../lib/stencil';
 
 /** Columns that are computed at a time. */
 const COLUMNS: i32 = 8;
-/** Channels of a plane, and the bytes of its pixels. */
-const PLANE: i32 = 8;
-const PIXEL: usize = 32;
 /** Most channels of a group. */
 const GROUP: i32 = 2048;
 
@@ -188,13 +187,6 @@ function packWeights(g: Geometry, weights: usize, reversed: i32, channel: i32, c
   }
 }
 
-/** Where the four channels from `at` on begin in planes of `planeBytes` bytes. */
-// @ts-ignore: decorator
-@inline
-function half(at: i32, planeBytes: usize): usize {
-  return (<usize>at >> 3) * planeBytes + ((<usize>at & 4) << 2);
-}
-
 /**
  * Gathers `count` channels from `channel` on of `lines` rows from row `top` on into planes at `to`, `before` columns from
  * their left border. Rows outside the image become zeros; the border columns are zeros already.
@@ -294,14 +286,20 @@ function convolveBand(g: Geometry, x: usize, band: i32, count: i32, weights: usi
   const weightBytes = <usize>(size * size) * PIXEL;
   const stride = (<usize>g.group) << 2;
   const columns = <usize>g.columns;
-  for (let at = 0; at < count; at += 4) {
+  for (let at = 0; at < count; at += PLANE) {
     const w = weights + half(at, weightBytes);
     let row = x + half(at, planeBytes);
     let to = results + ((<usize>at) << 2);
     for (let y = 0; y < band; y++) {
       for (let column: usize = 0; column < columns; column += COLUMNS) {
-        if (size == 5) convolve5(row + column * PIXEL, rowBytes, w, to + column * stride, stride);
-        else convolveAny(row + column * PIXEL, rowBytes, w, size, to + column * stride, stride);
+        const from = row + column * PIXEL;
+        const target = to + column * stride;
+        if (size == 5) {
+          convolve5(from, rowBytes, w, target, stride);
+        } else {
+          convolveAny(from, rowBytes, w, size, target, stride);
+          convolveAny(from + 16, rowBytes, w + 16, size, target + 16, stride);
+        }
       }
       row += rowBytes;
       to += g.resultBytes;
@@ -309,92 +307,7 @@ function convolveBand(g: Geometry, x: usize, band: i32, count: i32, weights: usi
   }
 }
 
-/**
- * Eight columns of results of a 5×5 kernel, `stride` bytes apart. Five weights stay in registers for a kernel row and each
- * input is loaded once for it; a result still adds its taps one after the other.
- */
-function convolve5(x: usize, rowBytes: usize, w: usize, to: usize, stride: usize): void {
-  let c0 = f32x4.splat(0);
-  let c1 = c0;
-  let c2 = c0;
-  let c3 = c0;
-  let c4 = c0;
-  let c5 = c0;
-  let c6 = c0;
-  let c7 = c0;
-  const end = w + 25 * PIXEL;
-  while (w < end) {
-    const w0 = v128.load(w);
-    const w1 = v128.load(w, 32);
-    const w2 = v128.load(w, 64);
-    const w3 = v128.load(w, 96);
-    const w4 = v128.load(w, 128);
-    let v = v128.load(x);
-    c0 = madd(v, w0, c0);
-    v = v128.load(x, 32);
-    c0 = madd(v, w1, c0);
-    c1 = madd(v, w0, c1);
-    v = v128.load(x, 64);
-    c0 = madd(v, w2, c0);
-    c1 = madd(v, w1, c1);
-    c2 = madd(v, w0, c2);
-    v = v128.load(x, 96);
-    c0 = madd(v, w3, c0);
-    c1 = madd(v, w2, c1);
-    c2 = madd(v, w1, c2);
-    c3 = madd(v, w0, c3);
-    v = v128.load(x, 128);
-    c0 = madd(v, w4, c0);
-    c1 = madd(v, w3, c1);
-    c2 = madd(v, w2, c2);
-    c3 = madd(v, w1, c3);
-    c4 = madd(v, w0, c4);
-    v = v128.load(x, 160);
-    c1 = madd(v, w4, c1);
-    c2 = madd(v, w3, c2);
-    c3 = madd(v, w2, c3);
-    c4 = madd(v, w1, c4);
-    c5 = madd(v, w0, c5);
-    v = v128.load(x, 192);
-    c2 = madd(v, w4, c2);
-    c3 = madd(v, w3, c3);
-    c4 = madd(v, w2, c4);
-    c5 = madd(v, w1, c5);
-    c6 = madd(v, w0, c6);
-    v = v128.load(x, 224);
-    c3 = madd(v, w4, c3);
-    c4 = madd(v, w3, c4);
-    c5 = madd(v, w2, c5);
-    c6 = madd(v, w1, c6);
-    c7 = madd(v, w0, c7);
-    v = v128.load(x, 256);
-    c4 = madd(v, w4, c4);
-    c5 = madd(v, w3, c5);
-    c6 = madd(v, w2, c6);
-    c7 = madd(v, w1, c7);
-    v = v128.load(x, 288);
-    c5 = madd(v, w4, c5);
-    c6 = madd(v, w3, c6);
-    c7 = madd(v, w2, c7);
-    v = v128.load(x, 320);
-    c6 = madd(v, w4, c6);
-    c7 = madd(v, w3, c7);
-    v = v128.load(x, 352);
-    c7 = madd(v, w4, c7);
-    x += rowBytes;
-    w += 5 * PIXEL;
-  }
-  v128.store(to, c0);
-  v128.store(to + stride, c1);
-  v128.store(to + 2 * stride, c2);
-  v128.store(to + 3 * stride, c3);
-  v128.store(to + 4 * stride, c4);
-  v128.store(to + 5 * stride, c5);
-  v128.store(to + 6 * stride, c6);
-  v128.store(to + 7 * stride, c7);
-}
-
-/** The same for a kernel of any size. */
+/** Eight columns of results of four channels, `stride` bytes apart, for a kernel of any size. */
 function convolveAny(x: usize, rowBytes: usize, w: usize, size: i32, to: usize, stride: usize): void {
   let c0 = f32x4.splat(0);
   let c1 = c0;
@@ -508,7 +421,7 @@ function differentiate(
     const band = min(g.bandRows, g.height - top);
     gather(g, x, sample, channel, count, top - g.pad, band + size - 1, g.pad, IMAGES);
     gather(g, dy, sample, channel, count, top - pad, band + size - 1, pad, gradients);
-    for (let at = 0; at < count; at += 4) {
+    for (let at = 0; at < count; at += PLANE) {
       const plane = half(at, planeBytes);
       correlate(g, IMAGES + plane, image + plane, band, sums + half(at, sumBytes));
     }
@@ -525,11 +438,15 @@ function differentiate(
 /** Stores `width` pixels of `count` channels of results (+ residual). */
 function storeRow(results: usize, resultStride: usize, residual: usize, to: usize, stride: usize, width: i32, count: i32): void {
   const bytes = (<usize>count) << 2;
-  const whole = bytes & ~15;
   for (let x = 0; x < width; x++) {
     let at: usize = 0;
     if (residual) {
-      for (; at < whole; at += 16) v128.store(to + at, f32x4.add(v128.load(results + at), v128.load(residual + at)));
+      for (; at + 32 <= bytes; at += 32) {
+        const low = f32x4.add(v128.load(results + at), v128.load(residual + at));
+        const high = f32x4.add(v128.load(results + at, 16), v128.load(residual + at, 16));
+        v128.store(to + at, low);
+        v128.store(to + at, high, 16);
+      }
       for (; at < bytes; at += 4) store<f32>(to + at, load<f32>(results + at) + load<f32>(residual + at));
       residual += stride;
     } else {
@@ -540,7 +457,7 @@ function storeRow(results: usize, resultStride: usize, residual: usize, to: usiz
   }
 }
 
-/** Adds to the dw and Σdy of four channels. `x` is their plane with its border, `dy` where the image begins in theirs. */
+/** Adds to the dw and Σdy of a plane. `x` is the plane with its border, `dy` where the image begins in that of dy. */
 function correlate(g: Geometry, x: usize, dy: usize, band: i32, to: usize): void {
   const size = g.size;
   const rowBytes = g.rowBytes;
@@ -550,66 +467,30 @@ function correlate(g: Geometry, x: usize, dy: usize, band: i32, to: usize): void
       to += 5 * PIXEL;
     } else {
       for (let tap = 0; tap < size; tap++) {
-        correlateTap(x + <usize>tap * PIXEL, dy, rowBytes, band, g.width, to);
+        const from = x + <usize>tap * PIXEL;
+        correlateTap(from, dy, rowBytes, band, g.width, to);
+        correlateTap(from + 16, dy + 16, rowBytes, band, g.width, to + 16);
         to += PIXEL;
       }
     }
     x += rowBytes;
   }
   for (let y = 0; y < band; y++) {
-    let sum = v128.load(dy);
-    for (let at: usize = PIXEL; at < <usize>g.width * PIXEL; at += PIXEL) sum = f32x4.add(sum, v128.load(dy + at));
-    v128.store(to, f32x4.add(v128.load(to), sum));
+    let low = v128.load(dy);
+    let high = v128.load(dy, 16);
+    for (let at: usize = PIXEL; at < <usize>g.width * PIXEL; at += PIXEL) {
+      low = f32x4.add(low, v128.load(dy + at));
+      high = f32x4.add(high, v128.load(dy + at, 16));
+    }
+    low = f32x4.add(v128.load(to), low);
+    high = f32x4.add(v128.load(to, 16), high);
+    v128.store(to, low);
+    v128.store(to, high, 16);
     dy += rowBytes;
   }
 }
 
-/** Adds to a row of a 5×5 kernel's dw, even and odd columns apart: twice as many sums as taps keep the adders busy. */
-function correlate5(x: usize, dy: usize, rowBytes: usize, band: i32, width: i32, to: usize): void {
-  const runBytes = <usize>ceilDiv(width, 2) * 2 * PIXEL;
-  let a0 = v128.load(to);
-  let a1 = v128.load(to, 32);
-  let a2 = v128.load(to, 64);
-  let a3 = v128.load(to, 96);
-  let a4 = v128.load(to, 128);
-  let b0 = f32x4.splat(0);
-  let b1 = b0;
-  let b2 = b0;
-  let b3 = b0;
-  let b4 = b0;
-  for (let y = 0; y < band; y++) {
-    const end = dy + runBytes;
-    while (dy < end) {
-      const d0 = v128.load(dy);
-      const d1 = v128.load(dy, 32);
-      a0 = madd(v128.load(x), d0, a0);
-      let v = v128.load(x, 32);
-      a1 = madd(v, d0, a1);
-      b0 = madd(v, d1, b0);
-      v = v128.load(x, 64);
-      a2 = madd(v, d0, a2);
-      b1 = madd(v, d1, b1);
-      v = v128.load(x, 96);
-      a3 = madd(v, d0, a3);
-      b2 = madd(v, d1, b2);
-      v = v128.load(x, 128);
-      a4 = madd(v, d0, a4);
-      b3 = madd(v, d1, b3);
-      b4 = madd(v128.load(x, 160), d1, b4);
-      dy += 2 * PIXEL;
-      x += 2 * PIXEL;
-    }
-    x += rowBytes - runBytes;
-    dy += rowBytes - runBytes;
-  }
-  v128.store(to, f32x4.add(a0, b0));
-  v128.store(to, f32x4.add(a1, b1), 32);
-  v128.store(to, f32x4.add(a2, b2), 64);
-  v128.store(to, f32x4.add(a3, b3), 96);
-  v128.store(to, f32x4.add(a4, b4), 128);
-}
-
-/** Adds to one tap of dw, four columns apart. */
+/** Adds to one tap of the dw of four channels, four columns apart. */
 function correlateTap(x: usize, dy: usize, rowBytes: usize, band: i32, width: i32, to: usize): void {
   const runBytes = <usize>ceilDiv(width, 4) * 4 * PIXEL;
   let c0 = v128.load(to);

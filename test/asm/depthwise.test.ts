@@ -43,6 +43,7 @@ function operands(op: DepthwiseOp, { rows, shape, k }: Size): KernelRun {
 const machines = [
   { build: 'fma', machine: await KernelMachine.load('fma', 128) },
   { build: 'plain', machine: await KernelMachine.load('plain', 128) },
+  { build: 'wide', machine: await KernelMachine.load('wide', 128) },
 ];
 
 describe.each(machines)('$build', ({ machine }) => {
@@ -129,4 +130,12 @@ describe.each(machines)('$build', ({ machine }) => {
       check({ op: 'depthwise', inputs, attrs: { epilogue }, rows });
     }
   });
+});
+
+test.each(OPS)('%s gives the same bits in the wide form', (op) => {
+  const [fma, , wide] = machines;
+  for (const size of SIZES) {
+    const run = operands(op, size);
+    expect(wide.machine.run(run, depthwise[op])).toEqual(fma.machine.run(run, depthwise[op]));
+  }
 });
