@@ -1,11 +1,14 @@
+// asc: -O1
 // Batch normalisation: statistics of a batch, folding them into scale and shift, applying those, and the gradients.
 //
 // Statistics are sums per tile (samplesPerTile consecutive samples), merged in the order of the tiles in doubles: which
 // thread summed a tile cannot change a bit. The sums inside a tile are f32, kept in memory and read in order (lib/columns.ts
 // says why).
 
-import { bnMomentum, float, int, madd, nextTask, ptr, rows } from '../lib/abi';
+import { bnMomentum, float, int, madd, nextTask, ptr, rows, SCRATCH } from '../lib/abi';
 import { pixelsPerChunk } from '../lib/chunks';
+import { Epilogue, finish, NONE } from '../lib/epilogue';
+import { addFloats } from '../lib/simd';
 
 /** madd of three floats: what a lane of the vector loop gives, bit for bit. */
 // @ts-ignore: decorator
@@ -118,10 +121,52 @@ export function bnFold(args: usize): void {
 }
 
 /**
- * args: x, scale, shift, residual or 0, its scale and shift or 0, y, pixels of a sample, C.
- * y = x·scale + shift (+ residual, or + (residual·scale + shift)).
+ * args: x, scale, shift, residual or 0, its scale and shift or 0, y, pixels of a sample, C; then those of an Epilogue.
+ * y = epilogue(x·scale + shift (+ residual, or + (residual·scale + shift))).
  */
 export function normalize(args: usize): void {
+  const y = ptr(args, 6);
+  const pixels = rows() * int(args, 7);
+  const channels = int(args, 8);
+  const epilogue = changetype<Epilogue>(args + 9 * 4);
+  const width = (<usize>channels) << 2;
+  // A task is a tile of statistics where there are any.
+  const perTask = epilogue.partials ? epilogue.rowsPerTile : pixelsPerChunk(channels);
+  const tasks = (pixels + perTask - 1) / perTask;
+  if (epilogue.activation == NONE && epilogue.partials == 0) {
+    for (let task = nextTask(); task < tasks; task = nextTask()) {
+      normalizePixels(args, task * perTask, min((task + 1) * perTask, pixels));
+    }
+    return;
+  }
+  const blockSums = SCRATCH;
+  const blockSquares = blockSums + ((<usize>((channels + 3) & ~3)) << 2);
+  for (let task = nextTask(); task < tasks; task = nextTask()) {
+    const end = min((task + 1) * perTask, pixels);
+    const tile = epilogue.partials + <usize>task * 2 * width;
+    if (epilogue.partials) memory.fill(tile, 0, 2 * width);
+    for (let begin = task * perTask; begin < end; begin += BLOCK) {
+      const last = min(begin + BLOCK, end);
+      normalizePixels(args, begin, last);
+      const offset = <usize>begin * width;
+      const derivative = epilogue.derivative ? epilogue.derivative + offset : 0;
+      // The sums of short blocks are added up, because one long sum in f32 would lose digits.
+      const sums = epilogue.partials ? blockSums : 0;
+      if (sums) memory.fill(blockSums, 0, 2 * (blockSquares - blockSums));
+      finish(y + offset, width, y + offset, derivative, width, last - begin, channels, 0, epilogue.activation, sums, blockSquares);
+      if (sums) {
+        addFloats(tile, blockSums, channels);
+        addFloats(tile + width, blockSquares, channels);
+      }
+    }
+  }
+}
+
+/** Pixels that an epilogue takes at a time: what they are normalised to is still in the first cache. */
+const BLOCK: i32 = 16;
+
+/** The pixels from `begin` to `last` (exclusive) of a call of `normalize`, before the epilogue. */
+function normalizePixels(args: usize, begin: i32, last: i32): void {
   const x = ptr(args, 0);
   const scale = ptr(args, 1);
   const shift = ptr(args, 2);
@@ -129,37 +174,30 @@ export function normalize(args: usize): void {
   const residualScale = ptr(args, 4);
   const residualShift = ptr(args, 5);
   const y = ptr(args, 6);
-  const pixels = rows() * int(args, 7);
-  const channels = int(args, 8);
-  const width = (<usize>channels) << 2;
+  const width = (<usize>int(args, 8)) << 2;
   const vectors = width & ~15;
-  const perChunk = pixelsPerChunk(channels);
-  const tasks = (pixels + perChunk - 1) / perChunk;
-  for (let task = nextTask(); task < tasks; task = nextTask()) {
-    const begin = task * perChunk;
-    const end = <usize>min(begin + perChunk, pixels) * width;
-    for (let at = <usize>begin * width; at < end; at += width) {
-      let c: usize = 0;
-      if (residual == 0) {
-        for (; c < vectors; c += 16) v128.store(y + at + c, madd(v128.load(x + at + c), v128.load(scale + c), v128.load(shift + c)));
-      } else if (residualScale == 0) {
-        for (; c < vectors; c += 16) {
-          const v = madd(v128.load(x + at + c), v128.load(scale + c), v128.load(shift + c));
-          v128.store(y + at + c, f32x4.add(v, v128.load(residual + at + c)));
-        }
-      } else {
-        for (; c < vectors; c += 16) {
-          const v = madd(v128.load(x + at + c), v128.load(scale + c), v128.load(shift + c));
-          const r = madd(v128.load(residual + at + c), v128.load(residualScale + c), v128.load(residualShift + c));
-          v128.store(y + at + c, f32x4.add(v, r));
-        }
+  const end = <usize>last * width;
+  for (let at = <usize>begin * width; at < end; at += width) {
+    let c: usize = 0;
+    if (residual == 0) {
+      for (; c < vectors; c += 16) v128.store(y + at + c, madd(v128.load(x + at + c), v128.load(scale + c), v128.load(shift + c)));
+    } else if (residualScale == 0) {
+      for (; c < vectors; c += 16) {
+        const v = madd(v128.load(x + at + c), v128.load(scale + c), v128.load(shift + c));
+        v128.store(y + at + c, f32x4.add(v, v128.load(residual + at + c)));
       }
-      for (; c < width; c += 4) {
-        let v = maddScalar(load<f32>(x + at + c), load<f32>(scale + c), load<f32>(shift + c));
-        if (residualScale) v += maddScalar(load<f32>(residual + at + c), load<f32>(residualScale + c), load<f32>(residualShift + c));
-        else if (residual) v += load<f32>(residual + at + c);
-        store<f32>(y + at + c, v);
+    } else {
+      for (; c < vectors; c += 16) {
+        const v = madd(v128.load(x + at + c), v128.load(scale + c), v128.load(shift + c));
+        const r = madd(v128.load(residual + at + c), v128.load(residualScale + c), v128.load(residualShift + c));
+        v128.store(y + at + c, f32x4.add(v, r));
       }
+    }
+    for (; c < width; c += 4) {
+      let v = maddScalar(load<f32>(x + at + c), load<f32>(scale + c), load<f32>(shift + c));
+      if (residualScale) v += maddScalar(load<f32>(residual + at + c), load<f32>(residualScale + c), load<f32>(residualShift + c));
+      else if (residual) v += load<f32>(residual + at + c);
+      store<f32>(y + at + c, v);
     }
   }
 }

@@ -1,7 +1,8 @@
 // Batch normalisation to calls of asm/kernels/batchnorm.ts.
 
-import { samplesPerTile } from '../../runtime/ops/batchnorm.ts';
+import { samplesPerTile } from '../../runtime/ops/check.ts';
 import { channels, mergeSums, pixels, tilesOf } from './elementwise.ts';
+import { lowerEpilogue } from './epilogue.ts';
 import { f32, type Lowering } from './lowering.ts';
 
 /** What tiles hold, for bnStatsMerge: mean and Σ(x−mean)², or Σx and Σx². */
@@ -31,11 +32,14 @@ export const batchnorm = {
     return [{ kernel: 'bnFold', args: [...args, f32(node.attrs.epsilon as number)] }];
   },
 
-  normalize(node, { spec, address }) {
+  normalize(node, context) {
+    const { spec, address } = context;
     const [x] = node.inputs;
     // Residual, its scale and its shift: 0 where there are none.
     const operands = Array.from({ length: 6 }, (_, i) => (i < node.inputs.length ? address(node.inputs[i]) : 0));
-    return [{ kernel: 'normalize', args: [...operands, address(node.outputs[0]), pixels(spec(x)), channels(spec(x))] }];
+    const sizes = [pixels(spec(x)), channels(spec(x))];
+    const { words } = lowerEpilogue(node, context, pixels(spec(x)));
+    return [{ kernel: 'normalize', args: [...operands, address(node.outputs[0]), ...sizes, ...words] }];
   },
 
   bnGradStats(node, { capacity, spec, address, scratch }) {

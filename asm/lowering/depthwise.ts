@@ -3,7 +3,7 @@
 
 import { HybridError } from '../../runtime/base/errors.ts';
 import type { Node, ValueId } from '../../runtime/ir/graph.ts';
-import { samplesPerTile } from '../../runtime/ops/batchnorm.ts';
+import { samplesPerTile } from '../../runtime/ops/check.ts';
 import {
   type DepthwiseAttrs,
   type DepthwiseGeometry,

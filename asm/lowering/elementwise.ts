@@ -1,8 +1,7 @@
 // Elementwise ops to calls of asm/kernels/elementwise.ts.
 
 import { elementCount, type TensorSpec, type ValueId } from '../../runtime/ir/graph.ts';
-import { samplesPerTile } from '../../runtime/ops/batchnorm.ts';
-import { channelsOf, pixelsOf } from '../../runtime/ops/check.ts';
+import { channelsOf, pixelsOf, samplesPerTile } from '../../runtime/ops/check.ts';
 import { dropoutScale, dropoutThreshold } from '../../runtime/ops/elementwise.ts';
 import { type Call, f32, type Lowering, type LoweringContext } from './lowering.ts';
 

@@ -1,7 +1,7 @@
-// The argument words of an epilogue, shared by conv and depthwise: the class `Epilogue` of asm/lib/epilogue.ts.
+// The argument words of an epilogue, shared by conv, depthwise and normalize: the class `Epilogue` of asm/lib/epilogue.ts.
 
 import type { Node } from '../../runtime/ir/graph.ts';
-import { samplesPerTile } from '../../runtime/ops/batchnorm.ts';
+import { samplesPerTile } from '../../runtime/ops/check.ts';
 import { type Epilogue, epilogueOutputs } from '../../runtime/ops/epilogue.ts';
 import type { LoweringContext, Word } from './lowering.ts';
 

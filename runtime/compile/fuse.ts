@@ -16,7 +16,7 @@ interface FusionRule {
   apply(editor: GraphEditor, node: Node): boolean;
 }
 
-const hasEpilogue = (node: Node): boolean => node.op === 'conv' || node.op === 'depthwise';
+const hasEpilogue = ({ op }: Node): boolean => op === 'conv' || op === 'depthwise' || op === 'normalize';
 const epilogueOf = (node: Node): Epilogue => (node.attrs.epilogue as Epilogue | undefined) ?? {};
 const withEpilogue = (node: Node, change: Epilogue, inputs: readonly ValueId[], outputs: readonly ValueId[]): Node => ({
   ...node,
@@ -51,7 +51,7 @@ export const FUSION_RULES: readonly FusionRule[] = [
     name: 'bias-into-epilogue',
     pattern: 'bias(conv(x, w), b) → conv(x, w, b) {epilogue: bias}',
     apply(editor, node) {
-      if (!hasEpilogue(node) || epilogueOf(node).bias) return false;
+      if (!hasEpilogue(node) || node.op === 'normalize' || epilogueOf(node).bias) return false;
       const bias = editor.soleConsumer(node.outputs[0]);
       if (bias?.op !== 'bias') return false;
       editor.replace([node, bias], [withEpilogue(node, { bias: true }, [...node.inputs, bias.inputs[1]], bias.outputs)]);
@@ -59,8 +59,23 @@ export const FUSION_RULES: readonly FusionRule[] = [
     },
   },
   {
+    name: 'residual-into-normalize',
+    pattern: 'add(normalize(x, scale, shift), r) → normalize(x, scale, shift, r)',
+    apply(editor, node) {
+      if (node.op !== 'normalize' || node.inputs.length !== 3) return false;
+      const [y] = node.outputs;
+      const add = editor.soleConsumer(y);
+      if (add?.op !== 'add') return false;
+      const residual = add.inputs[0] === y ? add.inputs[1] : add.inputs[0];
+      if (residual === y) return false;
+      editor.replace([node, add], [{ ...node, inputs: [...node.inputs, residual], outputs: add.outputs }]);
+      return true;
+    },
+  },
+  {
     name: 'activation-into-epilogue',
-    pattern: 'gelu(conv(…)) → conv(…) {activation, derivative}; geluGrad reads the stored derivative instead of evaluating erf again',
+    pattern:
+      'gelu(conv(…)) → conv(…) {activation, derivative}, and so for depthwise and normalize; geluGrad reads the stored derivative instead of evaluating erf again',
     apply(editor, node) {
       if (!hasEpilogue(node) || epilogueOf(node).activation) return false;
       const [u] = node.outputs;
@@ -101,25 +116,11 @@ export const FUSION_RULES: readonly FusionRule[] = [
     },
   },
   {
-    name: 'residual-into-normalize',
-    pattern: 'add(normalize(x, scale, shift), r) → normalize(x, scale, shift, r)',
-    apply(editor, node) {
-      if (node.op !== 'normalize' || node.inputs.length !== 3) return false;
-      const [y] = node.outputs;
-      const add = editor.soleConsumer(y);
-      if (add?.op !== 'add') return false;
-      const residual = add.inputs[0] === y ? add.inputs[1] : add.inputs[0];
-      if (residual === y) return false;
-      editor.replace([node, add], [{ ...node, inputs: [...node.inputs, residual], outputs: add.outputs }]);
-      return true;
-    },
-  },
-  {
     name: 'normalize-into-depthwise',
     pattern:
       'depthwise(normalize(x, scale, shift)) → depthwise(x, …, scale, shift) {prologue}; its weight gradient and a residual likewise',
     apply(editor, node) {
-      if (node.op !== 'normalize' || node.inputs.length !== 3) return false;
+      if (node.op !== 'normalize' || node.inputs.length !== 3 || node.attrs.epilogue) return false;
       const [y] = node.outputs;
       const [x, ...affine] = node.inputs;
       // Where one reader needs y stored, the others may as well read it.

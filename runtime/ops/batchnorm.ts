@@ -19,14 +19,10 @@ import {
   parameter,
   pixelsOf,
   sameSpec,
+  samplesPerTile,
   throughFirstOutput,
 } from './check.ts';
-
-/**
- * Consecutive samples whose sums are one partial result: as many as have 64 pixels, at least one. Sums over rows and pixels
- * are those of the tiles, merged in order, so that their bits depend on shapes alone and never on threads.
- */
-export const samplesPerTile = (pixels: number): number => Math.max(1, Math.floor(64 / pixels));
+import { applyEpilogue, type Epilogue, epilogueSpecs, fitsEpilogue } from './epilogue.ts';
 
 export interface BatchnormAttrs {
   readonly epsilon: number;
@@ -37,6 +33,11 @@ export interface BnStatsAttrs {
   readonly from: 'input' | 'partials';
   /** Pixels of a sample of x. */
   readonly pixels: number;
+}
+
+export interface NormalizeAttrs {
+  /** Without bias: shift is one. */
+  readonly epilogue?: Epilogue;
 }
 
 export interface BnGradFoldAttrs {
@@ -209,25 +210,29 @@ export const bnFold: OpDefinition = {
 };
 
 export const normalize: OpDefinition = {
-  infer(inputs) {
+  infer(inputs, attrs) {
+    const { epilogue = {} } = attrs as unknown as NormalizeAttrs;
     const [x, scale, shift, residual, ...residualAffine] = inputs;
     const fits =
       [3, 4, 6].includes(inputs.length) &&
       isActivation(x) &&
+      fitsEpilogue(epilogue) &&
+      !epilogue.bias &&
       (!residual || sameSpec(residual, x)) &&
       [scale, shift, ...residualAffine].every((spec) => isVector(spec, channelsOf(x.shape)));
     const expected = 'x [n, …, C], scale, shift [C], perhaps a residual of the shape of x, and perhaps scale and shift of that';
-    accept('normalize', inputs, fits, expected);
-    return [x];
+    accept('normalize', inputs, fits, `${expected} (epilogue ${JSON.stringify(epilogue)}; without bias, derivative needs gelu)`);
+    return epilogueSpecs(x, epilogue);
   },
-  reference({ inputs, outputs }) {
-    const [x, scale, shift, residual, residualScale, residualShift] = inputs.map(({ data }) => data);
-    const y = outputs[0].data;
+  reference(io, attrs) {
+    const [x, scale, shift, residual, residualScale, residualShift] = io.inputs.map(({ data }) => data);
+    const y = io.outputs[0].data;
     for (let i = 0; i < y.length; i++) {
       const c = i % scale.length;
       y[i] = x[i] * scale[c] + shift[c];
       if (residual) y[i] += residualScale ? residual[i] * residualScale[c] + residualShift[c] : residual[i];
     }
+    applyEpilogue(io, (attrs as unknown as NormalizeAttrs).epilogue);
   },
   cost: elementwiseCost(3),
   inPlace: 0,

@@ -42,6 +42,12 @@ export const channelsOf = (shape: readonly number[]): number => shape[shape.leng
 /** Positions of a sample that share a channel: the product of all axes but the last. Takes a shape without rows. */
 export const pixelsOf = (shape: readonly number[]): number => shape.slice(0, -1).reduce((product, n) => product * n, 1);
 
+/**
+ * Consecutive samples whose sums are one partial result: as many as have 64 pixels, at least one. Sums over rows and pixels
+ * are those of the tiles, merged in order, so that their bits depend on shapes alone and never on threads.
+ */
+export const samplesPerTile = (pixels: number): number => Math.max(1, Math.floor(64 / pixels));
+
 export const isPositiveInteger = (value: unknown): value is number => Number.isInteger(value) && (value as number) > 0;
 
 /** Bytes of inputs and outputs, each once. */

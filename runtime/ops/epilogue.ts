@@ -1,11 +1,10 @@
-// The epilogue of `conv` and `depthwise`: what they do to their result before storing it, so that bias, activation, the
+// The epilogue of `conv`, `depthwise` and `normalize`: what they do to their result before storing it, so that bias, activation, the
 // derivative that the backward pass will need and the sums of batch normalisation cost no pass over memory of their own.
 // The fusion rules set it; unfused nodes have none.
 
 import type { TensorSpec } from '../ir/graph.ts';
 import type { ReferenceIO } from '../ir/op.ts';
-import { samplesPerTile } from './batchnorm.ts';
-import { activation, channelsOf, isVector, pixelsOf } from './check.ts';
+import { activation, channelsOf, isVector, pixelsOf, samplesPerTile } from './check.ts';
 import { gelu, geluDerivative } from './elementwise.ts';
 
 export interface Epilogue {
@@ -30,9 +29,12 @@ export function epilogueSpecs(y: TensorSpec, epilogue: Epilogue = {}): TensorSpe
   return epilogueOutputs(epilogue).map((name) => (name === 'partials' ? partials : y));
 }
 
+/** Whether its parts go together. */
+export const fitsEpilogue = ({ activation, derivative }: Epilogue): boolean => !derivative || activation === 'gelu';
+
 /** Whether the inputs after x and w are what the epilogue takes, for an op whose plain result is `y`. */
 export function acceptsEpilogue(inputs: readonly TensorSpec[], y: TensorSpec, epilogue: Epilogue = {}): boolean {
-  if (epilogue.derivative && epilogue.activation !== 'gelu') return false;
+  if (!fitsEpilogue(epilogue)) return false;
   if (!epilogue.bias) return inputs.length === 2;
   return inputs.length === 3 && isVector(inputs[2], channelsOf(y.shape));
 }

@@ -110,6 +110,15 @@ describe('fusion', () => {
     }
   });
 
+  it('leaves no pass of its own to GELU where a residual spans the whole block', () => {
+    const model = smallModels().find(({ arch }) => arch === 'convmixer-256-8-block-residual') as Model;
+    const { graph } = fuse(expand(trainingGraphs(model).train));
+    const ops = graph.nodes.map(({ op }) => op);
+    for (const gone of ['gelu', 'geluGrad', 'add']) expect(ops).not.toContain(gone);
+    expect(graph.nodes.filter(({ op, attrs }) => op === 'bnStats' && attrs.from === 'input')).toEqual([]);
+    expect(printGraph(graph)).toContain('epilogue: {activation: gelu, derivative, stats}');
+  });
+
   it('stores no derivative where nothing is differentiated', () => {
     for (const model of smallModels()) {
       const { graph } = fuse(expand(trainingGraphs(model).evaluate));

@@ -2,14 +2,15 @@
 
 import { describe, expect, test } from 'vitest';
 import { GraphBuilder } from '../../runtime/ir/graph.ts';
-import { samplesPerTile } from '../../runtime/ops/batchnorm.ts';
+import { samplesPerTile } from '../../runtime/ops/check.ts';
 import { ops } from '../../runtime/ops/index.ts';
-import { partialsOf, STATISTICS } from '../support/cases.ts';
+import { NORMALIZE_EPILOGUES, partialsOf, STATISTICS } from '../support/cases.ts';
 import { expectClose } from '../support/close.ts';
 import { checkGradient } from '../support/gradient-check.ts';
 import { referenceData, runReference } from '../support/reference.ts';
 import { expectRefused } from '../support/refuse.ts';
 import { fixed, samples, type TestTensor, uniform } from '../support/tensors.ts';
+import { unfusedEpilogue } from '../support/unfused.ts';
 
 const EPSILON = 1e-3;
 const pixelsOf = (shape: readonly number[]): number => shape.slice(0, -1).reduce((product, n) => product * n, 1);
@@ -109,6 +110,16 @@ describe.each(STATISTICS)('expanded, %d × [%s]', (rows, shape) => {
     expect(referenceData('normalize', [x, scale, shift, dy, gamma, beta])).toEqual(sum.data);
   });
 
+  test.each(NORMALIZE_EPILOGUES)('normalize with epilogue %o equals the unfused ops', (epilogue) => {
+    const inputs = [x, gamma, beta, dy];
+    const fused = runReference('normalize', inputs, { epilogue });
+    const unfused = unfusedEpilogue(runReference('normalize', inputs)[0], beta, epilogue);
+    expect(fused.map(({ spec }) => spec)).toEqual(unfused.map(({ spec }) => spec));
+    fused.forEach(({ data }, i) => {
+      expectClose(data, unfused[i].data, { absolute: 1e-12 }, `output ${i}`);
+    });
+  });
+
   test('bnGradStats, bnGradFold, bnGradApply equal batchnormGrad', () => {
     const [scale, alpha, kappa, dgammaFolded, dbetaFolded] = gradients();
     expectClose(dgammaFolded.data, dgamma.data, { absolute: 1e-11 }, 'dgamma');
@@ -167,6 +178,8 @@ describe('the expanded ops refuse', () => {
     const other = samples(2, [2, 3, 3], uniform(1));
     expectRefused('normalize', [x, gamma, beta, other], {}, 'normalize got');
     expectRefused('normalize', [x, gamma, beta, x, gamma], {}, 'normalize got');
+    expectRefused('normalize', [x, gamma, beta], { epilogue: { bias: true } }, 'without bias');
+    expectRefused('normalize', [x, gamma, beta], { epilogue: { activation: 'relu', derivative: true } }, 'derivative needs gelu');
     expectRefused('normalize', [x, gamma, beta, x, gamma, fixed([4], uniform(1))], {}, 'normalize got');
     expectRefused('bnGradStats', [other, x, gamma], {}, 'bnGradStats got');
     expectRefused('bnGradApply', [dy, x, gamma, gamma, gamma], { epilogue: { derivative: true } }, 'derivative of the shape of dy');

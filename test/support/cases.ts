@@ -40,6 +40,8 @@ const x = (rows: number, shape: readonly number[], seed = 1): TestTensor => samp
 const vector = (shape: readonly number[], seed: number, low = -1, high = 1): TestTensor => fixed(shape.slice(-1), uniform(seed, low, high));
 const pixelsOf = (shape: readonly number[]): number => shape.slice(0, -1).reduce((product, n) => product * n, 1);
 
+const EVERYTHING: Epilogue = { bias: true, activation: 'gelu', derivative: true, stats: true };
+
 /** All combinations that fusion can set. */
 export const EPILOGUES: readonly Epilogue[] = [
   {},
@@ -50,9 +52,12 @@ export const EPILOGUES: readonly Epilogue[] = [
   { bias: true, activation: 'gelu' },
   { bias: true, activation: 'gelu', derivative: true },
   { bias: true, activation: 'gelu', stats: true },
-  { bias: true, activation: 'gelu', derivative: true, stats: true },
+  EVERYTHING,
+  { activation: 'relu' },
   { activation: 'gelu', derivative: true, stats: true },
 ];
+
+export const NORMALIZE_EPILOGUES = EPILOGUES.filter(({ bias }) => !bias);
 
 interface ConvSize {
   readonly rows: number;
@@ -241,7 +246,7 @@ export const opCases: Record<KernelOpName, () => OpCase[]> = {
       withEpilogues(depthwiseName(size), [x(size.rows, size.shape), depthwiseW(size)], size.shape[2], {}),
     ),
     ...DEPTHWISES.flatMap((size) =>
-      [{}, EPILOGUES[EPILOGUES.length - 2]].map((epilogue) => ({
+      [{}, EVERYTHING].map((epilogue) => ({
         name: `${depthwiseName(size)} normalized ${JSON.stringify(epilogue)}`,
         rows: size.rows,
         inputs: [
@@ -334,15 +339,26 @@ export const opCases: Record<KernelOpName, () => OpCase[]> = {
       attrs: { epsilon: 1e-3 },
     })),
   normalize: () =>
-    ['', ' with residual', ' with residual and its scale'].flatMap((what, operands) =>
-      forActivations((rows, shape) => ({
-        inputs: [
-          ...[x(rows, shape), vector(shape, 2), vector(shape, 3)],
-          ...[[], [x(rows, shape, 4)], [x(rows, shape, 4), ...affine(shape)]][operands],
-        ],
-        attrs: {},
-      })).map((one) => ({ ...one, name: `${one.name}${what}` })),
-    ),
+    ['', ' with residual', ' with residual and its scale']
+      .flatMap((what, operands) =>
+        forActivations((rows, shape) => ({
+          inputs: [
+            ...[x(rows, shape), vector(shape, 2), vector(shape, 3)],
+            ...[[], [x(rows, shape, 4)], [x(rows, shape, 4), ...affine(shape)]][operands],
+          ],
+          attrs: {},
+        })).map((one) => ({ ...one, name: `${one.name}${what}` })),
+      )
+      .concat(
+        NORMALIZE_EPILOGUES.flatMap((epilogue) =>
+          STATISTICS.map(([rows, shape]) => ({
+            name: `${rows} × [${shape}] ${JSON.stringify(epilogue)}`,
+            rows,
+            inputs: [x(rows, shape), vector(shape, 2), vector(shape, 3), x(rows, shape, 4)],
+            attrs: { epilogue },
+          })),
+        ),
+      ),
   bnGradStats: () =>
     STATISTICS.map(([rows, shape]) => ({
       name: `${rows} × [${shape}]`,
