@@ -32,6 +32,8 @@ for (const file of files) {
         level,
         '--noAssert',
         ...['--runtime', 'stub', '--importMemory', '--sharedMemory', '--initialMemory', '1', '--maximumMemory', '65536'],
+        // Static data (asm/lib/gelu.ts) lies below the step block: asm/host/abi.ts.
+        ...['--memoryBase', '64'],
         ...['--enable', `simd,threads,bulk-memory${build.endsWith('.fma') ? ',relaxed-simd' : ''}`],
         ...['-o', `${out}${file.replace(/\.ts$/, `${build}.wasm`)}`],
       ],

@@ -1,10 +1,11 @@
 // The kernel ABI, seen from the host: where things lie in the shared memory. The kernels' side is asm/lib/abi.ts: change
 // both together.
 //
-//   | nothing | step block | task counter | gang words | arena | shared scratch | a scratch area per thread | programs |
-//   0         1024         1152           1280         4096
+//   | constants | zeros | step block | task counter | gang words | arena | shared scratch | a scratch area per thread | programs |
+//   64          512     1024         1152           1280         4096
 //
-// Address 0 stands for "absent" in argument blocks; nothing lies below 1024.
+// Address 0 stands for "absent" in argument blocks. The constants are the kernel modules' static data (asm/lib/gelu.ts), the
+// same in each of them.
 
 import type { StepScalars } from '../../runtime/ir/op.ts';
 

@@ -19,6 +19,9 @@ export declare const SCRATCH: usize;
 /** Bytes of the scratch area of a thread. */
 export const SCRATCH_BYTES: usize = 4 << 20;
 
+/** 64 bytes that are always zero. */
+export const ZERO_LINE: usize = 512;
+
 /** Rows of this run. */
 // @ts-ignore: decorator
 @inline

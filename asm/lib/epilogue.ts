@@ -42,37 +42,84 @@ export function finish(
   sums: usize,
   squares: usize,
 ): void {
-  const bytes = (<usize>columns) << 2;
-  const whole = bytes & ~15;
   for (let row = 0; row < rows; row++) {
-    for (let at: usize = 0; at < whole; at += 16) {
-      let v = v128.load(source + at);
-      if (bias) v = f32x4.add(v, v128.load(bias + at));
-      if (activation == GELU) {
-        const e = expHalfSquare(v);
-        const cdf = normalCdf(v, e);
-        if (derivative) v128.store(derivative + at, geluDerivative(v, e, cdf));
-        v = gelu(v, cdf);
-      } else if (activation == RELU) {
-        v = relu(v);
+    let from = source;
+    let to = y;
+    let slope = derivative;
+    let shift = bias;
+    let sum = sums;
+    let square = squares;
+    // Two vectors at a time, every step of one beside that of the other: V8's revectorizer joins such pairs, if all
+    // addresses are variables.
+    let left = columns;
+    for (; left >= 8; left -= 8) {
+      let v0 = v128.load(from);
+      let v1 = v128.load(from, 16);
+      if (bias) {
+        const b0 = v128.load(shift);
+        const b1 = v128.load(shift, 16);
+        v0 = f32x4.add(v0, b0);
+        v1 = f32x4.add(v1, b1);
       }
-      v128.store(y + at, v);
-      if (sums) addTo(sums + at, squares + at, v);
+      if (activation == GELU) {
+        const e0 = expHalfSquare(v0);
+        const e1 = expHalfSquare(v1);
+        const cdf0 = normalCdf(v0, e0);
+        const cdf1 = normalCdf(v1, e1);
+        if (derivative) {
+          const d0 = geluDerivative(v0, e0, cdf0);
+          const d1 = geluDerivative(v1, e1, cdf1);
+          v128.store(slope, d0);
+          v128.store(slope, d1, 16);
+        }
+        v0 = gelu(v0, cdf0);
+        v1 = gelu(v1, cdf1);
+      } else if (activation == RELU) {
+        v0 = relu(v0);
+        v1 = relu(v1);
+      }
+      v128.store(to, v0);
+      v128.store(to, v1, 16);
+      if (sums) {
+        const s0 = v128.load(sum);
+        const s1 = v128.load(sum, 16);
+        const q0 = v128.load(square);
+        const q1 = v128.load(square, 16);
+        v128.store(sum, f32x4.add(s0, v0));
+        v128.store(sum, f32x4.add(s1, v1), 16);
+        v128.store(square, madd(v0, v0, q0));
+        v128.store(square, madd(v1, v1, q1), 16);
+      }
+      from += 32;
+      to += 32;
+      slope += 32;
+      shift += 32;
+      sum += 32;
+      square += 32;
     }
-    if (whole < bytes) {
-      const lanes = columns & 3;
-      let v = loadLanes(source + whole, lanes);
-      if (bias) v = f32x4.add(v, loadLanes(bias + whole, lanes));
+    for (; left > 0; left -= 4) {
+      const lanes = min(left, 4);
+      let v = loadLanes(from, lanes);
+      if (bias) v = f32x4.add(v, loadLanes(shift, lanes));
       if (activation == GELU) {
         const e = expHalfSquare(v);
         const cdf = normalCdf(v, e);
-        if (derivative) storeLanes(derivative + whole, geluDerivative(v, e, cdf), lanes);
+        if (derivative) storeLanes(slope, geluDerivative(v, e, cdf), lanes);
         v = gelu(v, cdf);
       } else if (activation == RELU) {
         v = relu(v);
       }
-      storeLanes(y + whole, v, lanes);
-      if (sums) addTo(sums + whole, squares + whole, v);
+      storeLanes(to, v, lanes);
+      if (sums) {
+        v128.store(sum, f32x4.add(v128.load(sum), v));
+        v128.store(square, madd(v, v, v128.load(square)));
+      }
+      from += 16;
+      to += 16;
+      slope += 16;
+      shift += 16;
+      sum += 16;
+      square += 16;
     }
     source += sourceStride;
     y += stride;
@@ -85,11 +132,4 @@ export function finish(
 @inline
 function relu(v: v128): v128 {
   return f32x4.pmax(v, f32x4.splat(0));
-}
-
-// @ts-ignore: decorator
-@inline
-function addTo(sum: usize, square: usize, v: v128): void {
-  v128.store(sum, f32x4.add(v128.load(sum), v));
-  v128.store(square, madd(v, v, v128.load(square)));
 }

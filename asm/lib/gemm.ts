@@ -78,19 +78,33 @@ export function multiply(
   }
 }
 
-/** Rows that are dealt out together: each panel gets whole cache lines at a time (panels lie a power of two apart, and so in few sets). */
-export const DEAL: i32 = 8;
+/** Rows that are dealt out together: a panel gets whole cache lines at a time (panels lie a power of two apart, and so in few sets). */
+export const DEAL: i32 = 4;
 
 /**
  * Rows k, k + 1, … of panels of B: `rows` (up to DEAL) rows of `n` consecutive floats, whose addresses are at `pointers`, are
  * dealt out to panels that lie `panelBytes` apart. `to` is row k of the first panel.
  */
 export function dealToB(to: usize, panelBytes: usize, pointers: usize, rows: i32, n: i32): void {
-  const end = pointers + ((<usize>rows) << 2);
-  for (let at: usize = 0; n > 0; at += 4 * NR, n -= NR, to += panelBytes) {
-    let row = to;
-    for (let p = pointers; p < end; p += 4, row += 4 * NR) {
-      const from = load<usize>(p) + at;
+  let at: usize = 0;
+  if (rows == DEAL) {
+    const r0 = load<usize>(pointers);
+    const r1 = load<usize>(pointers, 4);
+    const r2 = load<usize>(pointers, 8);
+    const r3 = load<usize>(pointers, 12);
+    for (; n >= NR; n -= NR) {
+      copyToB(to, r0 + at);
+      copyToB(to + 4 * NR, r1 + at);
+      copyToB(to + 8 * NR, r2 + at);
+      copyToB(to + 12 * NR, r3 + at);
+      at += 4 * NR;
+      to += panelBytes;
+    }
+  }
+  for (; n > 0; n -= NR) {
+    for (let i = 0; i < rows; i++) {
+      const row = to + <usize>(i * 4 * NR);
+      const from = load<usize>(pointers + ((<usize>i) << 2)) + at;
       if (n >= NR) {
         copyToB(row, from);
       } else {
@@ -98,16 +112,32 @@ export function dealToB(to: usize, panelBytes: usize, pointers: usize, rows: i32
         copyFloats(row, from, n);
       }
     }
+    at += 4 * NR;
+    to += panelBytes;
   }
 }
 
 /** The same for panels of A, whose columns k, k + 1, … the rows are: A is transposed. */
 export function dealToA(to: usize, panelBytes: usize, pointers: usize, rows: i32, n: i32): void {
-  const end = pointers + ((<usize>rows) << 2);
-  for (let at: usize = 0; n > 0; at += 4 * MR, n -= MR, to += panelBytes) {
-    let row = to;
-    for (let p = pointers; p < end; p += 4, row += 4 * MR) {
-      const from = load<usize>(p) + at;
+  let at: usize = 0;
+  if (rows == DEAL) {
+    const r0 = load<usize>(pointers);
+    const r1 = load<usize>(pointers, 4);
+    const r2 = load<usize>(pointers, 8);
+    const r3 = load<usize>(pointers, 12);
+    for (; n >= MR; n -= MR) {
+      copyToA(to, r0 + at);
+      copyToA(to + 4 * MR, r1 + at);
+      copyToA(to + 8 * MR, r2 + at);
+      copyToA(to + 12 * MR, r3 + at);
+      at += 4 * MR;
+      to += panelBytes;
+    }
+  }
+  for (; n > 0; n -= MR) {
+    for (let i = 0; i < rows; i++) {
+      const row = to + <usize>(i * 4 * MR);
+      const from = load<usize>(pointers + ((<usize>i) << 2)) + at;
       if (n >= MR) {
         copyToA(row, from);
       } else {
@@ -115,6 +145,8 @@ export function dealToA(to: usize, panelBytes: usize, pointers: usize, rows: i32
         copyFloats(row, from, n);
       }
     }
+    at += 4 * MR;
+    to += panelBytes;
   }
 }
 

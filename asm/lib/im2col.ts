@@ -34,6 +34,11 @@ export function im2colRow(g: Im2col, row: i32, from: i32, to: i32, buffer: usize
   const kernelWidth = g.kernelWidth;
   const upsampling = g.upsampling;
   const pixels = g.outHeight * g.outWidth;
+  // A 1×1 kernel at every pixel: the matrix is the tensor.
+  const kernelPixels = g.kernelHeight * kernelWidth;
+  if (kernelPixels == 1 && g.stride == 1 && upsampling == 1 && pixels == g.height * g.width && !g.bytes) {
+    return g.input + ((<usize>(row * channels + from)) << 2);
+  }
   const sample = row / pixels;
   const pixel = row - sample * pixels;
   const outY = pixel / g.outWidth;

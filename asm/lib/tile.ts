@@ -1,7 +1,7 @@
 // The micro-kernel of asm/lib/gemm.ts and what its size decides: 6×8, the tile for engines that work on 128 bits at a time. The
 // other size is tile.wide.ts; both have the same names, and the build puts one or the other into a module.
 
-import { madd } from './abi';
+import { madd, ZERO_LINE } from './abi';
 import { highHalves, highPairs, lowHalves, lowPairs } from './transpose';
 
 /** Rows of a tile: 6×8 needs 12 accumulators, two vectors of B and one of A, which is what 16 registers hold. */
@@ -11,37 +11,26 @@ export const NR: i32 = 8;
 
 /** C += A·B for one tile (C = A·B without `accumulate`). `stride`: bytes between rows of C. */
 export function tile(a: usize, b: usize, depth: i32, c: usize, stride: usize, accumulate: bool): void {
-  let c00 = f32x4.splat(0);
-  let c01 = c00;
-  let c10 = c00;
-  let c11 = c00;
-  let c20 = c00;
-  let c21 = c00;
-  let c30 = c00;
-  let c31 = c00;
-  let c40 = c00;
-  let c41 = c00;
-  let c50 = c00;
-  let c51 = c00;
-  const c1 = c + stride;
-  const c2 = c1 + stride;
-  const c3 = c2 + stride;
-  const c4 = c3 + stride;
-  const c5 = c4 + stride;
-  if (accumulate) {
-    c00 = v128.load(c);
-    c01 = v128.load(c, 16);
-    c10 = v128.load(c1);
-    c11 = v128.load(c1, 16);
-    c20 = v128.load(c2);
-    c21 = v128.load(c2, 16);
-    c30 = v128.load(c3);
-    c31 = v128.load(c3, 16);
-    c40 = v128.load(c4);
-    c41 = v128.load(c4, 16);
-    c50 = v128.load(c5);
-    c51 = v128.load(c5, 16);
-  }
+  // Sums start from C or from zeros.
+  let from = accumulate ? c : ZERO_LINE;
+  const step = accumulate ? stride : 0;
+  let c00 = v128.load(from);
+  let c01 = v128.load(from, 16);
+  from += step;
+  let c10 = v128.load(from);
+  let c11 = v128.load(from, 16);
+  from += step;
+  let c20 = v128.load(from);
+  let c21 = v128.load(from, 16);
+  from += step;
+  let c30 = v128.load(from);
+  let c31 = v128.load(from, 16);
+  from += step;
+  let c40 = v128.load(from);
+  let c41 = v128.load(from, 16);
+  from += step;
+  let c50 = v128.load(from);
+  let c51 = v128.load(from, 16);
   const end = a + ((<usize>(depth * MR)) << 2);
   while (a < end) {
     const b0 = v128.load(b);
@@ -67,6 +56,11 @@ export function tile(a: usize, b: usize, depth: i32, c: usize, stride: usize, ac
     a += 4 * MR;
     b += 4 * NR;
   }
+  const c1 = c + stride;
+  const c2 = c1 + stride;
+  const c3 = c2 + stride;
+  const c4 = c3 + stride;
+  const c5 = c4 + stride;
   v128.store(c, c00);
   v128.store(c, c01, 16);
   v128.store(c1, c10);

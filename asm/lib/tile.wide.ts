@@ -2,7 +2,7 @@
 // bits: 4×16, where every load, multiply-add and store of B and C has a neighbour to be joined with. Without the
 // revectorizer it runs out of registers; tile.ts is the size for that. The same names, the same bits.
 
-import { madd } from './abi';
+import { madd, ZERO_LINE } from './abi';
 import { highHalves, highPairs, lowHalves, lowPairs } from './transpose';
 
 /** Rows of a tile: joined, 4×16 needs 8 accumulators, two vectors of B and one of A. */
@@ -12,43 +12,28 @@ export const NR: i32 = 16;
 
 /** C += A·B for one tile (C = A·B without `accumulate`). `stride`: bytes between rows of C. */
 export function tile(a: usize, b: usize, depth: i32, c: usize, stride: usize, accumulate: bool): void {
-  let c00 = f32x4.splat(0);
-  let c01 = c00;
-  let c02 = c00;
-  let c03 = c00;
-  let c10 = c00;
-  let c11 = c00;
-  let c12 = c00;
-  let c13 = c00;
-  let c20 = c00;
-  let c21 = c00;
-  let c22 = c00;
-  let c23 = c00;
-  let c30 = c00;
-  let c31 = c00;
-  let c32 = c00;
-  let c33 = c00;
-  const c1 = c + stride;
-  const c2 = c1 + stride;
-  const c3 = c2 + stride;
-  if (accumulate) {
-    c00 = v128.load(c);
-    c01 = v128.load(c, 16);
-    c02 = v128.load(c, 32);
-    c03 = v128.load(c, 48);
-    c10 = v128.load(c1);
-    c11 = v128.load(c1, 16);
-    c12 = v128.load(c1, 32);
-    c13 = v128.load(c1, 48);
-    c20 = v128.load(c2);
-    c21 = v128.load(c2, 16);
-    c22 = v128.load(c2, 32);
-    c23 = v128.load(c2, 48);
-    c30 = v128.load(c3);
-    c31 = v128.load(c3, 16);
-    c32 = v128.load(c3, 32);
-    c33 = v128.load(c3, 48);
-  }
+  // Sums start from C or from zeros, always by loads: the revectorizer joins these, but not a choice of load or constant.
+  let from = accumulate ? c : ZERO_LINE;
+  const step = accumulate ? stride : 0;
+  let c00 = v128.load(from);
+  let c01 = v128.load(from, 16);
+  let c02 = v128.load(from, 32);
+  let c03 = v128.load(from, 48);
+  from += step;
+  let c10 = v128.load(from);
+  let c11 = v128.load(from, 16);
+  let c12 = v128.load(from, 32);
+  let c13 = v128.load(from, 48);
+  from += step;
+  let c20 = v128.load(from);
+  let c21 = v128.load(from, 16);
+  let c22 = v128.load(from, 32);
+  let c23 = v128.load(from, 48);
+  from += step;
+  let c30 = v128.load(from);
+  let c31 = v128.load(from, 16);
+  let c32 = v128.load(from, 32);
+  let c33 = v128.load(from, 48);
   const end = a + ((<usize>(depth * MR)) << 2);
   while (a < end) {
     const b0 = v128.load(b);
@@ -78,6 +63,9 @@ export function tile(a: usize, b: usize, depth: i32, c: usize, stride: usize, ac
     a += 4 * MR;
     b += 4 * NR;
   }
+  const c1 = c + stride;
+  const c2 = c1 + stride;
+  const c3 = c2 + stride;
   v128.store(c, c00);
   v128.store(c, c01, 16);
   v128.store(c, c02, 32);

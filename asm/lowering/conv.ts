@@ -27,6 +27,8 @@ const TASK_COLUMNS = { least: 32, most: 512 };
 const TASKS = 48;
 /** Output pixels in a chunk of a weight gradient, about. */
 const CHUNK_PIXELS = 1024;
+/** The same for weight gradients, whose tasks pack both operands: fewer, because larger ones pack less. */
+const GRADIENT_TASKS = 24;
 /** Most rows and columns of the weight gradient that a task computes at a time. */
 const GRADIENT_BLOCK = { rows: 256, columns: 512 };
 /** The most that weight gradients of chunks may take; beyond, a task adds up the chunks itself. */
@@ -140,7 +142,7 @@ function lowerConvGradWeight(node: Node, context: LoweringContext): Call[] {
   const partials = chunks > 1 && bytes <= PARTIALS_BYTES ? context.scratch(bytes) : 0;
   const taskColumns = evenly(g.co, GRADIENT_BLOCK.columns, TILE_COLUMNS);
   const otherTasks = Math.ceil(g.co / taskColumns) * (partials ? chunks : 1);
-  const rowTasks = Math.ceil(TASKS / otherTasks);
+  const rowTasks = Math.ceil(GRADIENT_TASKS / otherTasks);
   const taskRows = evenly(depth, clamp(Math.ceil(depth / rowTasks), 48, GRADIENT_BLOCK.rows), TILE_ROWS);
   return [
     {
