@@ -49,6 +49,12 @@ const text = (placeholder: string, expected: string) => ({
   parse: (value: string) => (value === '' || value.includes('\0') ? undefined : value),
 });
 
+/** A switch that is on. */
+const toggle = {
+  expected: 'true or false',
+  parse: (value: string) => (value === 'true' ? true : value === 'false' ? false : undefined),
+};
+
 const within = (value: number, least: number, most: number) => (value >= least && value <= most ? value : undefined);
 
 const PRESET = 'the preset of the architecture';
@@ -118,8 +124,7 @@ export const OPTIONS = {
     help: 'random changes of training images; crop: shifts by up to 4 pixels',
   },
   shuffle: {
-    expected: 'true or false',
-    parse: (value: string) => (value === 'true' ? true : value === 'false' ? false : undefined),
+    ...toggle,
     group: 'Data',
     otherwise: 'true',
     example: 'false',
@@ -182,6 +187,13 @@ export const OPTIONS = {
 
   device: { ...choice('auto', 'wasm', 'reference'), group: 'Machine', otherwise: 'auto', example: 'wasm', help: 'what computes' },
   threads: { ...integer(1, 256), group: 'Machine', otherwise: 'all cores', example: '2', help: 'threads of the wasm device' },
+  revectorize: {
+    ...toggle,
+    group: 'Machine',
+    otherwise: 'true',
+    example: 'false',
+    help: "do without V8's revectorizer, even where a test at the start finds it equal and faster",
+  },
 
   out: { ...text('DIR', 'the path of a folder'), group: 'Output', otherwise: 'runs', example: 'runs', help: 'folder that holds the runs' },
   name: {

@@ -69,6 +69,7 @@ function describe(io: CliIo, setStatus: (status: number) => void): Command {
     'batch',
     'device',
     'threads',
+    'revectorize',
     'arch',
     'dim',
     'depth',
@@ -112,7 +113,7 @@ function describe(io: CliIo, setStatus: (status: number) => void): Command {
     );
 
   const bench = program.command('bench').description('measure speed');
-  const measured = ['arch', 'dim', 'depth', 'kernel', 'patch', 'batch', 'device', 'threads'] as const;
+  const measured = ['arch', 'dim', 'depth', 'kernel', 'patch', 'batch', 'device', 'threads', 'revectorize'] as const;
   addFlags(bench.command('train').description('time whole training steps on made-up images'), measured)
     .option('--steps <N>', 'steps that are timed (default: 10)')
     .option('--warmup <N>', 'steps before them that are not (default: 2)')

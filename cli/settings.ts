@@ -13,6 +13,7 @@ const DEFAULTS = {
   augment: 'crop,flip',
   seed: 0n,
   device: 'auto',
+  revectorize: true,
   out: 'runs',
 } as const satisfies Partial<Settings>;
 

@@ -31,7 +31,7 @@ export async function evalCommand(path: string, command: Command, io: CliIo): Pr
   checkGraph(saved, model);
   if (!source.test) throw new HybridError('E_DATA', 'the data has no test images', 'Add test_batch.bin to the folder of the data.');
   const { train: dataset } = partsOf({ train: source.test, test: null }, { valFraction: 0, limit: settings.limit });
-  const device = await openDevice(settings.device, { threads: settings.threads, v8Flags: true });
+  const device = await openDevice(settings.device, { threads: settings.threads, revectorize: settings.revectorize, v8Flags: true });
   try {
     const evaluation = await evaluate({
       device,

@@ -53,7 +53,7 @@ export async function trainCommand(command: Command, io: CliIo): Promise<number>
   }
   const model = buildModel(settings.arch, modelOptions(settings, parts.train));
   const init = settings.init === undefined ? undefined : await initialWeights(settings.init, model, io);
-  const device = await openDevice(settings.device, { threads: settings.threads, v8Flags: true });
+  const device = await openDevice(settings.device, { threads: settings.threads, revectorize: settings.revectorize, v8Flags: true });
   try {
     const options: TrainOptions = { ...trainOptions(settings), ...parts, device, model, init, signal: io.signal };
     return flags.dryRun ? await dryRun(options, flags, io) : await run(options, settings, flags, io, progress);

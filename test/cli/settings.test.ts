@@ -42,6 +42,7 @@ describe('precedence', () => {
       patience: 3,
       seed: 0n,
       shuffle: true,
+      revectorize: true,
     });
     expect(resolveSettings(flags(), file({ epochs: 5, lr: 0.5 }))).toMatchObject({ epochs: 5, lr: 0.5, batch: preset.batch });
     expect(resolveSettings(flags({ lr: '0.25' }), file({ epochs: 5, lr: 0.5 }))).toMatchObject({ epochs: 5, lr: 0.25 });
@@ -71,6 +72,7 @@ describe('values', () => {
     seed: ['-1', '1.5', '18446744073709551616', 'x'],
     augment: ['', 'flop', 'flip,flip', 'none,flip', 'crop;flip'],
     schedule: ['Cosine', 'linear', 'constructor'],
+    revectorize: ['no'],
     shuffle: ['yes', '__proto__', 'toString'],
     device: ['gpu'],
     threads: ['0', '257'],
@@ -96,6 +98,7 @@ describe('values', () => {
     ['seed', '18446744073709551615', 18446744073709551615n],
     ['valFraction', '0', 0],
     ['shuffle', 'false', false],
+    ['revectorize', 'false', false],
     ['patience', '0', 0],
   ] as const)('--%s %s is %s', (key, value, expected) => {
     expect(resolveSettings(flags({ [key]: value }))[key]).toBe(expected);
