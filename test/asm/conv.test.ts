@@ -133,3 +133,11 @@ describe.each(machines)('$build', ({ machine }) => {
     }
   });
 });
+
+test.each(OPS)('%s gives the same bits with both micro-kernels', (op) => {
+  const [narrow, , wide] = machines;
+  for (const size of SIZES) {
+    const run = operands(op, size);
+    expect(wide.machine.run(run, conv[op])).toEqual(narrow.machine.run(run, conv[op]));
+  }
+});
