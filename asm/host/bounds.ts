@@ -2,7 +2,7 @@
 
 import type { Bounds } from '../../runtime/device.ts';
 import { ARENA, align } from './abi.ts';
-import { Gang, type GangOptions, type Program } from './gang.ts';
+import { type Equipment, Gang, type GangOptions, type Program } from './gang.ts';
 import { PAGE_BYTES } from './program.ts';
 
 const TASKS = 64;
@@ -16,7 +16,7 @@ const BLOCKS = 256;
 /** The best of so many runs: the bound is what the machine can do, not what it does when it is disturbed. */
 const RUNS = 5;
 
-export async function measureBounds(options: Omit<GangOptions, 'memory' | 'scratch'>): Promise<Bounds> {
+export async function measureBounds(options: GangOptions & Omit<Equipment, 'memory' | 'scratch'>): Promise<Bounds> {
   const from = align(ARENA + 64 * 16 + 16 * TASKS);
   const pages = Math.ceil((from + 2 * COPY_BYTES) / PAGE_BYTES);
   const memory = new WebAssembly.Memory({ initial: pages, maximum: pages, shared: true });

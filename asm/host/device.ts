@@ -63,17 +63,23 @@ class WasmDevice implements Device {
     invariant(!this.#closed, 'the device is closed');
     const { capacity, seed } = options;
     invariant(Number.isInteger(capacity) && capacity >= 1, `capacity ${capacity}`);
-    const compiled = compileAll(graphs, options);
-    const layout = layOut(compiled, capacity, this.threads);
-    const memory = this.#allocate(compiled, capacity, layout);
-    const programs = writePrograms(layout, memory.buffer, this.#kernels.kernels);
-    const { modules, kernels } = this.#kernels;
-    const gang = await Gang.start({ memory, modules, kernels, threads: this.threads, scratch: layout.threadScratch, spins: this.#spins });
-    const onClose = () => this.#executables.delete(executable);
-    const executable = new WasmExecutable({ graphs: compiled, layout, memory, programs, gang, capacity, seed, onClose });
-    this.#executables.add(executable);
-    if (this.#closed) await executable.close(); // closed while the threads started
-    return executable;
+    const gang = new Gang({ threads: this.threads }); // its threads come up meanwhile
+    try {
+      const compiled = compileAll(graphs, options);
+      const layout = layOut(compiled, capacity, this.threads);
+      const memory = this.#allocate(compiled, capacity, layout);
+      const { modules, kernels } = this.#kernels;
+      const programs = writePrograms(layout, memory.buffer, kernels);
+      await gang.equip({ memory, modules, kernels, scratch: layout.threadScratch, spins: this.#spins });
+      const onClose = () => this.#executables.delete(executable);
+      const executable = new WasmExecutable({ graphs: compiled, layout, memory, programs, gang, capacity, seed, onClose });
+      this.#executables.add(executable);
+      if (this.#closed) await executable.close(); // closed while the threads started
+      return executable;
+    } catch (error) {
+      await gang.close();
+      throw error;
+    }
   }
 
   memoryFor(graphs: ModelGraphs, options: CompileOptions): number {

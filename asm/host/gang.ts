@@ -22,19 +22,23 @@ export interface Program {
 }
 
 export interface GangOptions {
-  readonly modules: readonly WebAssembly.Module[];
-  /** Names of the kernels; programs name them by index. */
-  readonly kernels: readonly string[];
-  readonly memory: WebAssembly.Memory;
   readonly threads: number;
-  /** Address of the scratch areas, one after the other. */
-  readonly scratch: number;
-  /** How often a waiting thread looks at the barrier before it sleeps. */
-  readonly spins: number;
   /** Time within which all threads must have reported. */
   readonly startLimitMs?: number;
   /** Body of the threads. */
   readonly script?: URL;
+}
+
+/** What a gang works with. */
+export interface Equipment {
+  readonly modules: readonly WebAssembly.Module[];
+  /** Names of the kernels; programs name them by index. */
+  readonly kernels: readonly string[];
+  readonly memory: WebAssembly.Memory;
+  /** Address of the scratch areas, one after the other. */
+  readonly scratch: number;
+  /** How often a waiting thread looks at the barrier before it sleeps. */
+  readonly spins: number;
 }
 
 /** Under a heavy load a thread may take seconds to start; one that has not after this long never will. */
@@ -46,59 +50,74 @@ interface Run {
   readonly reject: (error: Error) => void;
 }
 
+/** The roll call at the start. */
+interface Roll {
+  readonly resolve: () => void;
+  readonly reject: (error: Error) => void;
+}
+
 export class Gang {
-  readonly #words: Int32Array;
   readonly #workers: Worker[];
+  readonly #startLimitMs: number;
+  readonly #ready = new Set<number>();
+  #roll: Roll | null = null;
+  #words: Int32Array = new Int32Array();
   #run: Run | null = null;
   #failure: Error | null = null;
   #closing: Promise<void> | null = null;
 
-  /** Starts the threads and calls the roll. Throws E_INTERNAL where not all of them report in time. */
-  static async start(options: GangOptions): Promise<Gang> {
-    const { threads, startLimitMs = START_LIMIT_MS } = options;
-    const ready = new Set<number>();
-    let timer: NodeJS.Timeout | undefined;
-    let gang: Gang | undefined;
-    try {
-      await new Promise<void>((resolve, reject) => {
-        const late = () => reject(startError(`${ready.size} of ${threads} threads reported within ${startLimitMs} ms`));
-        timer = setTimeout(late, startLimitMs);
-        gang = new Gang(options, {
-          ready: (thread) => ready.add(thread).size === threads && resolve(),
-          failed: (error) => reject(startError(error.message, error)),
-        });
-      });
-    } catch (error) {
-      await gang?.close();
-      throw error;
-    } finally {
-      clearTimeout(timer);
-    }
-    invariant(gang, 'the gang did not start');
-    // From now on an idle gang does not keep the process alive; a run does.
-    for (const worker of gang.#workers) worker.unref();
+  static async start(options: GangOptions & Equipment): Promise<Gang> {
+    const gang = new Gang(options);
+    await gang.equip(options);
     return gang;
   }
 
-  private constructor(options: GangOptions, roll: { ready(thread: number): void; failed(error: Error): void }) {
-    const { memory, modules, kernels, threads, scratch, spins, script = THREAD_SCRIPT } = options;
-    this.#words = new Int32Array(memory.buffer);
+  /** Starts the threads: they come up while the caller prepares what they work with. */
+  constructor({ threads, startLimitMs = START_LIMIT_MS, script = THREAD_SCRIPT }: GangOptions) {
+    this.#startLimitMs = startLimitMs;
     this.#workers = Array.from({ length: threads }, (_, thread) => {
-      const workerData: ThreadData = { memory, modules, kernels, threads, thread, scratch: scratch + thread * SCRATCH_BYTES, spins };
       // No flags of the host process: a loader for TypeScript, say, has no business in a thread.
-      const worker = new Worker(script, { name: `hybrid-gang-${thread}`, workerData, execArgv: [] });
-      const fail = (what: string, cause?: Error) => {
-        const error = this.#fail(`thread ${thread} of ${threads} ${what}`, cause);
-        if (error) roll.failed(error);
-      };
+      const worker = new Worker(script, { name: `hybrid-gang-${thread}`, execArgv: [] });
+      const fail = (what: string, cause?: Error) => this.#fail(`thread ${thread} of ${threads} ${what}`, cause);
       worker.on('message', (message: ThreadMessage) => {
-        if (message.type === 'ready') roll.ready(thread);
-        else this.#settle(message.stopped);
+        if (message.type === 'done') this.#settle(message.stopped);
+        else if (this.#ready.add(thread).size === threads) this.#roll?.resolve();
       });
       worker.on('error', (error) => fail(`failed${this.#place()}: ${error.message}`, error));
       worker.on('exit', (status) => fail(`ended with status ${status}${this.#place()}`));
       return worker;
     });
+  }
+
+  /**
+   * Hands the threads what they work with, once, and calls the roll. Throws E_INTERNAL where not all of them report in time;
+   * the gang is over then.
+   */
+  async equip({ memory, modules, kernels, scratch, spins }: Equipment): Promise<void> {
+    this.#words = new Int32Array(memory.buffer);
+    const threads = this.#workers.length;
+    let timer: NodeJS.Timeout | undefined;
+    try {
+      if (this.#failure) throw this.#failure;
+      invariant(!this.#closing, 'the gang is closed');
+      await new Promise<void>((resolve, reject) => {
+        this.#roll = { resolve, reject };
+        const late = () => reject(new Error(`${this.#ready.size} of ${threads} threads reported within ${this.#startLimitMs} ms`));
+        timer = setTimeout(late, this.#startLimitMs);
+        for (const [thread, worker] of this.#workers.entries()) {
+          const data: ThreadData = { memory, modules, kernels, threads, thread, scratch: scratch + thread * SCRATCH_BYTES, spins };
+          worker.postMessage(data);
+        }
+      });
+    } catch (error) {
+      await this.close();
+      throw startError(error as Error);
+    } finally {
+      clearTimeout(timer);
+      this.#roll = null;
+    }
+    // From now on an idle gang does not keep the process alive; a run does.
+    for (const worker of this.#workers) worker.unref();
   }
 
   /** Why the gang is over, if it is. */
@@ -138,6 +157,7 @@ export class Gang {
   /** Ends the threads. A run in flight rejects. */
   close(): Promise<void> {
     this.#closing ??= Promise.all(this.#workers.map((worker) => worker.terminate())).then(() => {});
+    this.#roll?.reject(new HybridError('E_INTERNAL', 'the gang was closed'));
     this.#reject(new HybridError('E_INTERNAL', 'the gang was closed during a run'));
     return this.#closing;
   }
@@ -156,14 +176,14 @@ export class Gang {
   }
 
   /** Ends the gang because of the first failure of a thread; later ones are its consequences. */
-  #fail(what: string, cause?: Error): Error | undefined {
-    if (this.#failure || this.#closing) return undefined;
+  #fail(what: string, cause?: Error): void {
+    if (this.#failure || this.#closing) return;
     this.#failure = new HybridError('E_INTERNAL', `internal error: ${what}`, 'Please report it together with the command that caused it.', {
       cause,
     });
+    this.#roll?.reject(this.#failure);
     this.#reject(this.#failure);
     void this.close();
-    return this.#failure;
   }
 
   /** Where the current run is, for messages: the first call that is not complete. */
@@ -175,12 +195,10 @@ export class Gang {
   }
 }
 
-const startError = (what: string, cause?: Error): HybridError =>
+const startError = (cause: Error): HybridError =>
   new HybridError(
     'E_INTERNAL',
-    `the threads of the wasm device did not start: ${what}`,
+    `the threads of the wasm device did not start: ${cause.message}`,
     'Try fewer with --threads; if that fails too, please report it.',
-    {
-      cause,
-    },
+    { cause },
   );

@@ -27,7 +27,7 @@ export const COMMIT = word(8);
 /** Address of a table of f64 where thread 0 notes when each call was complete, in ms of its clock; 0: it does not. */
 export const TIMES = word(9);
 
-/** What a thread is started with. */
+/** The one message to a thread: what it works with. */
 export interface ThreadData {
   readonly memory: WebAssembly.Memory;
   readonly modules: readonly WebAssembly.Module[];

@@ -1,7 +1,8 @@
-// A thread of a gang: waits for a run, walks its program, meets the others at a barrier after every call, waits again.
-// It never returns to an event loop: the host ends it with terminate().
+// A thread of a gang: is handed what it works with, waits for a run, walks its program, meets the others at a barrier after
+// every call, waits again. It never returns to an event loop: the host ends it with terminate().
 
-import { parentPort, workerData } from 'node:worker_threads';
+import { once } from 'node:events';
+import { type MessagePort, parentPort } from 'node:worker_threads';
 import { STEP, TASKS } from './abi.ts';
 import {
   ABORT,
@@ -20,10 +21,12 @@ import {
 
 type Kernel = (args: number) => void;
 
-const { memory, modules, kernels: names, threads, thread, scratch, spins } = workerData as ThreadData;
+const host = parentPort as MessagePort;
+const [data] = await once(host, 'message');
+const { memory, modules, kernels: names, threads, thread, scratch, spins } = data as ThreadData;
 const words = new Int32Array(memory.buffer);
 const doubles = new Float64Array(memory.buffer);
-const tell = (message: ThreadMessage): void => parentPort?.postMessage(message);
+const tell = (message: ThreadMessage): void => host.postMessage(message);
 
 const exported = new Map<string, Kernel>();
 for (const module of modules) {

@@ -98,10 +98,12 @@ describe('failure', () => {
 
   it('rejects the run when a thread ends, and names the kernel', async () => {
     const script = new URL(`data:text/javascript,
-      import { parentPort, workerData } from 'node:worker_threads';
-      parentPort.postMessage({ type: 'ready' });
-      Atomics.wait(new Int32Array(workerData.memory.buffer), ${RUN}, 0);
-      process.exit(7);`);
+      import { parentPort } from 'node:worker_threads';
+      parentPort.once('message', ({ memory }) => {
+        parentPort.postMessage({ type: 'ready' });
+        Atomics.wait(new Int32Array(memory.buffer), ${RUN}, 0);
+        process.exit(7);
+      });`);
     const { gang, words } = await start(2, { script });
     await expect(gang.run(write(words, mirrors(1)))).rejects.toMatchObject({
       code: 'E_INTERNAL',
@@ -123,6 +125,24 @@ describe('start', () => {
   it('fails when a thread fails', async () => {
     const script = new URL('data:text/javascript,throw new Error("broken");');
     await expect(start(2, { script })).rejects.toMatchObject({ code: 'E_INTERNAL', message: expect.stringContaining('broken') });
+  });
+
+  it('fails when a thread ended before it was handed anything', async () => {
+    const gang = new Gang({ threads: 2, script: new URL('data:text/javascript,process.exit(3);') });
+    while (!gang.failure) await new Promise((resolve) => setTimeout(resolve, 5));
+    const memory = new WebAssembly.Memory({ initial: PAGES, maximum: PAGES, shared: true });
+    await expect(gang.equip({ memory, modules, kernels, scratch: 16 * 65536, spins: 100 })).rejects.toMatchObject({
+      code: 'E_INTERNAL',
+      message: expect.stringMatching(/threads .* did not start: .* ended with status 3/),
+    });
+  });
+
+  it('fails when it is closed meanwhile', async () => {
+    const starting = new Gang({ threads: 2 });
+    const memory = new WebAssembly.Memory({ initial: PAGES, maximum: PAGES, shared: true });
+    const equipped = starting.equip({ memory, modules, kernels, scratch: 16 * 65536, spins: 100 });
+    void starting.close();
+    await expect(equipped).rejects.toMatchObject({ message: expect.stringContaining('the gang was closed') });
   });
 
   it('fails when a thread does not report in time', async () => {
