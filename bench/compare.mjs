@@ -1,9 +1,9 @@
 // Training steps of hybrid and of its rivals in turn, A B A B, in one go, and the ratios of the medians as a Markdown table.
 //
-//   node bench/compare.mjs --keras PYTHON --torch PYTHON [--node NODE] [--arch NAME,NAME] [--batch 128] [--steps 4] [--rounds 2]
+//   node bench/compare.mjs --keras PYTHON --torch PYTHON [--node NODE] [--arch NAME,NAME] [--batch 128] [--steps 4] [--rounds 2] [--no-revectorize]
 //
-// PYTHON: an interpreter with what the head of bench/peers/*.py asks for; a rival that is not named is left out. Build first
-// (npm run build), and leave the machine alone meanwhile.
+// PYTHON: an interpreter with what the head of bench/peers/*.py asks for; a rival that is not named, or that fails, is left
+// out. Build first (npm run build), and leave the machine alone meanwhile.
 
 import { execFileSync } from 'node:child_process';
 import { availableParallelism, cpus } from 'node:os';
@@ -22,11 +22,13 @@ const { values } = parseArgs({
     batch: { type: 'string', default: '128' },
     steps: { type: 'string', default: '4' },
     rounds: { type: 'string', default: '2' },
+    'no-revectorize': { type: 'boolean', default: false },
   },
 });
 const here = (path) => fileURLToPath(new URL(path, import.meta.url));
 const TORCH_ARCHS = ['convmixer-256-8', 'convmixer-2stage'];
 const { keras, torch, node, batch, steps } = values;
+const extra = values['no-revectorize'] ? ['--no-revectorize'] : [];
 
 /** Last JSON lines that a command prints. Variables that slow numerical libraries down are not passed on. */
 function run(command, args) {
@@ -39,8 +41,17 @@ function run(command, args) {
 }
 
 const hybrid = (arch) =>
-  run(node, [here('../dist/cli/main.js'), 'bench', 'train', '--arch', arch, '--batch', batch, '--steps', steps, '--json']);
-const peer = (python, script, arch) => run(python, [here(`peers/${script}`), '--arch', arch, '--batch', batch, '--steps', steps]);
+  run(node, [here('../dist/cli/main.js'), 'bench', 'train', '--arch', arch, '--batch', batch, '--steps', steps, '--json', ...extra]);
+
+/** Results of a rival; none, and a line that says so, where it cannot run: the others are still worth knowing. */
+function peer(python, script, arch) {
+  try {
+    return run(python, [here(`peers/${script}`), '--arch', arch, '--batch', batch, '--steps', steps]);
+  } catch (error) {
+    process.stderr.write(`${arch}  ${script} failed and is left out: ${error.message}\n`);
+    return [];
+  }
+}
 
 const seen = new Map(); // arch → name → step times
 const note = (arch, name, ms) => {
