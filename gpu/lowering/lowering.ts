@@ -1,0 +1,54 @@
+// From a node of the graph to dispatches of the webgpu device: the contract between the host, which owns device and buffers, and
+// the files of this folder, which know the ops.
+
+import type { Node, TensorSpec, ValueId } from '../../runtime/ir/graph.ts';
+
+/**
+ * What a binding refers to: a value of the graph, scratch that lives during this node only, or a whole flat range of the plan.
+ * Values that share storage (a view and what it shows) are one operand only if their ids are equal.
+ */
+export type Operand =
+  | { readonly value: ValueId }
+  | { readonly scratch: number }
+  | { readonly range: 'parameters' | 'gradients' | 'moment1' | 'moment2' };
+
+export interface Binding {
+  readonly operand: Operand;
+  readonly access: 'read' | 'read_write';
+}
+
+/** One dispatch of the program. Dispatches of a node run in order, each seeing what those before it wrote. */
+export interface Dispatch {
+  /** For people: labels and profiles. */
+  readonly kernel: string;
+  /**
+   * A whole WGSL module with the entry point `main`. `@group(0) @binding(0)` is the uniform `step` (gpu/lowering/step.ts);
+   * `@binding(1 + i)` is `bindings[i]`, a storage buffer. Equal texts are equal pipelines.
+   */
+  readonly code: string;
+  readonly bindings: readonly Binding[];
+  /** Workgroups of a run of `rows` rows, each from 1 to 65535. */
+  workgroups(rows: number): readonly [x: number, y: number, z: number];
+}
+
+/** What the kernels may use of the device that they are generated for. */
+export interface LoweringContext {
+  /** Largest number of rows of a run. */
+  readonly capacity: number;
+  /** How activations are stored. Parameters, statistics, sums and everything inside kernels are f32 either way. */
+  readonly precision: 'f32' | 'f16';
+  readonly limits: {
+    /** Bytes of workgroup memory. */
+    readonly workgroupStorage: number;
+    /** Invocations of a workgroup. */
+    readonly invocations: number;
+    /** Storage buffers that one dispatch may bind. */
+    readonly storageBuffers: number;
+  };
+  readonly features: { readonly f16: boolean; readonly subgroups: boolean; readonly subgroupMatrix: boolean };
+  spec(id: ValueId): TensorSpec;
+  /** `bytes` bytes that live during this node only. Each call gives a new range. */
+  scratch(bytes: number): Operand;
+}
+
+export type Lowering = (node: Node, context: LoweringContext) => readonly Dispatch[];
