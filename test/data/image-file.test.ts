@@ -1,0 +1,132 @@
+import { execFileSync } from 'node:child_process';
+import { mkdirSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import sharp from 'sharp';
+import { afterEach, describe, expect, test, vi } from 'vitest';
+import { decodeImage } from '../../runtime/data/image-file.ts';
+import { hybridError } from '../support/expect-error.ts';
+import { gradient, imageFile, pngClaiming } from '../support/images.ts';
+import { tempFolder } from '../support/temp-folder.ts';
+
+const SHAPE = [32, 32, 3] as const;
+
+describe('decodeImage', () => {
+  test.each(['png', 'webp', 'jpeg'] as const)('%s: the pixels of the file, from its path and from its bytes', async (format) => {
+    const bytes = await imageFile(format, 32, 32, 90);
+    const pixels = await decodeImage(bytes, { shape: SHAPE });
+    const expected = gradient(32, 32, 90);
+    const worst = Math.max(...pixels.map((value, i) => Math.abs(value - expected[i])));
+    expect(worst).toBeLessThanOrEqual(format === 'jpeg' ? 12 : 0);
+    const path = join(tempFolder(), 'named-by-mistake.txt');
+    writeFileSync(path, bytes);
+    expect(await decodeImage(path, { shape: SHAPE })).toEqual(pixels);
+  });
+
+  test('a wide image is scaled to the height and cut to its middle', async () => {
+    const pixels = await decodeImage(await imageFile('png', 40, 120), { shape: [20, 20, 3] });
+    expect(pixels).toHaveLength(20 * 20 * 3);
+    // Of 60 columns the middle 20 remain: red runs from 85 to 170 of 255, green over its whole range.
+    const row = Array.from({ length: 20 }, (_, x) => pixels[(10 * 20 + x) * 3]);
+    expect(Math.min(...row)).toBeGreaterThan(80);
+    expect(Math.max(...row)).toBeLessThan(175);
+    expect(pixels[1]).toBeLessThan(12);
+    expect(pixels[19 * 20 * 3 + 1]).toBeGreaterThan(240);
+  });
+
+  test('grey, transparent, 16 bit and turned images come out as they are seen', async () => {
+    const grey = await sharp(Buffer.alloc(100, 77), { raw: { width: 10, height: 10, channels: 1 } })
+      .png()
+      .toBuffer();
+    expect(new Set(await decodeImage(grey, { shape: [8, 8, 3] }))).toEqual(new Set([77]));
+    expect((await decodeImage(grey, { shape: [8, 8, 1] })).length).toBe(64);
+    const clear = await sharp({ create: { width: 9, height: 9, channels: 4, background: { r: 9, g: 9, b: 9, alpha: 0 } } })
+      .png()
+      .toBuffer();
+    expect(new Set(await decodeImage(clear, { shape: [8, 8, 3] }))).toEqual(new Set([255]));
+    const deep = await sharp(grey).toColourspace('rgb16').png().toBuffer();
+    expect(new Set(await decodeImage(deep, { shape: [8, 8, 3] }))).toEqual(new Set([77]));
+    // Orientation 6: stored lying, to be turned clockwise.
+    const stored = sharp(gradient(16, 16), { raw: { width: 16, height: 16, channels: 3 } });
+    const turned = await decodeImage(await stored.jpeg({ quality: 95 }).withMetadata({ orientation: 6 }).toBuffer(), {
+      shape: [16, 16, 3],
+    });
+    expect(turned[0]).toBeLessThan(30); // red, which grew to the right, now grows downwards …
+    expect(turned[15 * 16 * 3]).toBeGreaterThan(200);
+    expect(turned[1]).toBeGreaterThan(200); // … and green to the left
+  });
+
+  test('the number of pixels is checked before anything is decoded', async () => {
+    const start = performance.now();
+    const { message } = await hybridError('E_DATA', decodeImage(pngClaiming(50_000, 50_000), { shape: SHAPE, name: 'bomb.png' }));
+    expect(message).toContain('bomb.png has 50000 × 50000 pixels, more than the 67,108,864 allowed');
+    expect(performance.now() - start).toBeLessThan(2_000);
+    const fits = await imageFile('png', 30, 30);
+    await hybridError('E_DATA', decodeImage(fits, { shape: SHAPE, maxPixels: 899 }));
+    expect(await decodeImage(fits, { shape: SHAPE, maxPixels: 900 })).toHaveLength(3072);
+  });
+
+  test.each(['png', 'webp', 'jpeg'] as const)('%s cut short is refused, wherever it is cut', async (format) => {
+    const bytes = await imageFile(format, 64, 64);
+    for (const share of [0.05, 0.3, 0.6, 0.9]) {
+      await hybridError('E_DATA', decodeImage(bytes.subarray(0, Math.floor(bytes.length * share)), { shape: SHAPE }));
+    }
+  });
+
+  test('other formats are refused by their contents, whatever they are called', async () => {
+    const folder = tempFolder();
+    const gif = await sharp(gradient(8, 8), { raw: { width: 8, height: 8, channels: 3 } })
+      .gif()
+      .toBuffer();
+    const svg = Buffer.from('<svg xmlns="http://www.w3.org/2000/svg" width="9" height="9"><image href="/etc/hostname"/></svg>');
+    for (const bytes of [gif, svg, Buffer.from('GIF89a'), Buffer.from([1, 2, 3])]) {
+      const path = join(folder, 'a.png');
+      writeFileSync(path, bytes);
+      expect((await hybridError('E_DATA', decodeImage(path, { shape: SHAPE }))).message).toContain('is no PNG, JPEG or WebP image');
+    }
+  });
+
+  test('what is no readable file is named, and nothing waits for a pipe', async () => {
+    const folder = tempFolder();
+    mkdirSync(join(folder, 'd.png'));
+    writeFileSync(join(folder, 'empty.png'), '');
+    writeFileSync(join(folder, 'large.png'), new Uint8Array(101));
+    execFileSync('mkfifo', [join(folder, 'pipe.png')]);
+    const message = async (name: string): Promise<string> =>
+      (await hybridError('E_DATA', decodeImage(join(folder, name), { shape: SHAPE, maxBytes: 100 }))).message;
+    expect(await message('d.png')).toMatch(/d\.png is not a file$/);
+    expect(await message('pipe.png')).toMatch(/is not a file$/);
+    expect(await message('empty.png')).toMatch(/is empty$/);
+    expect(await message('large.png')).toContain('has 101 bytes, more than the 100 allowed');
+    expect(await message('none.png')).toContain('cannot be read: ENOENT');
+  });
+
+  test('damaged files neither crash nor hang', { timeout: 60_000 }, async () => {
+    const honest = await Promise.all((['png', 'webp', 'jpeg'] as const).map((format) => imageFile(format, 12, 12)));
+    let state = 1;
+    const below = (limit: number): number => (state = (state * 1_103_515_245 + 12_345) & 0x7fffffff) % limit;
+    let refused = 0;
+    for (let i = 0; i < 900; i++) {
+      const bytes = Buffer.from(honest[i % 3]);
+      for (let k = 1 + below(4); k > 0; k--) bytes[below(bytes.length)] = below(256);
+      await decodeImage(bytes, { shape: [8, 8, 3] }).catch((error) => {
+        expect(error).toMatchObject({ code: 'E_DATA' });
+        refused++;
+      });
+    }
+    expect(refused).toBeGreaterThan(300);
+  });
+});
+
+describe('without sharp', () => {
+  afterEach(() => void vi.doUnmock('sharp'));
+
+  test('the error says how to get it', async () => {
+    const bytes = await imageFile('png', 8, 8);
+    vi.doMock('sharp', () => {
+      throw new Error('Could not load the "sharp" module using the linux-x64 runtime\nPossible solutions:');
+    });
+    const error = await hybridError('E_ENVIRONMENT', decodeImage(bytes, { shape: SHAPE }));
+    expect(error.message).not.toContain('\n');
+    expect(error.remedy).toContain('npm install sharp');
+  });
+});
