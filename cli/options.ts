@@ -57,7 +57,7 @@ const toggle = {
 
 const within = (value: number, least: number, most: number) => (value >= least && value <= most ? value : undefined);
 
-const PRESET = 'the preset of the architecture';
+const PRESET = 'the recipe, see --recipe';
 
 export const OPTIONS = {
   arch: {
@@ -131,6 +131,13 @@ export const OPTIONS = {
     help: 'train on the images in the order in which they are stored',
   },
 
+  recipe: {
+    ...choice('script', 'fast'),
+    group: 'Training',
+    otherwise: 'script',
+    example: 'fast',
+    help: 'defaults of the options below; script: those of the original script for the architecture; fast: one cycle of ten epochs',
+  },
   epochs: { ...integer(1), group: 'Training', otherwise: PRESET, example: '30', help: 'passes over the training images' },
   batch: { ...integer(1), group: 'Training', otherwise: PRESET, example: '128', help: 'images per step' },
   lr: {

@@ -1,13 +1,14 @@
 // Makes one complete configuration out of what the user gave.
-// Precedence: flag, then configuration file, then the architecture's preset, then the default here.
+// Precedence: flag, then configuration file, then the recipe's preset for the architecture, then the default here.
 
 import type { Command } from 'commander';
-import { architectureName, type Dataset, HybridError, type ModelOptions, nearest, type Preset, presetFor } from '../runtime/index.ts';
+import { architectureName, type Dataset, HybridError, type ModelOptions, nearest, type Preset, presetFor, type Recipe } from '../runtime/index.ts';
 import { givenFlags, KEY_OF, KEYS, type Key, OPTIONS, type Option, type Settings, spelling } from './options.ts';
 
 const DEFAULTS = {
   arch: 'convmixer-2stage',
   dropout: 0.5,
+  recipe: 'script',
   data: 'auto',
   valFraction: 0.1,
   augment: 'crop,flip',
@@ -69,7 +70,8 @@ export function resolveSettings(flags: ReadonlyMap<Key, string>, file?: FileValu
   if (problems.length > 0) throw new HybridError('E_USAGE', problems.join('\n'), [...new Set(remedies)].join('\n'));
 
   const arch = (given.arch as string | undefined) ?? DEFAULTS.arch;
-  return { ...DEFAULTS, ...presetSettings(presetFor(architectureName(arch))), ...given } as Settings;
+  const recipe = (given.recipe as Recipe | undefined) ?? DEFAULTS.recipe;
+  return { ...DEFAULTS, ...presetSettings(presetFor(architectureName(arch), recipe)), ...given } as Settings;
 }
 
 /** The configuration as the run folder keeps it: plain JSON that `-c` reads. */

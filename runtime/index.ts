@@ -21,7 +21,7 @@ export { type Evaluation, evaluate } from './train/evaluate.ts';
 export type { EndReason, Metrics, TrainEvent, TrainOptions, TrainResult, TrainRun } from './train/events.ts';
 export { train } from './train/fit.ts';
 export { trainingGraphs } from './train/graphs.ts';
-export { type Preset, presetFor } from './train/presets.ts';
+export { type Preset, presetFor, RECIPES, type Recipe } from './train/presets.ts';
 export { type CreateRunOptions, type RunConfig, RunFolder } from './train/run-folder.ts';
 export { type FileTensor, readSafetensors, writeSafetensors } from './train/safetensors.ts';
 export { checkGraph, readWeights, type SavedWeights } from './train/saved-weights.ts';

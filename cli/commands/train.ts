@@ -73,7 +73,7 @@ function trainOptions(settings: Settings) {
     weightDecay: settings.weightDecay,
     schedule: { name: settings.schedule },
     earlyStopping: patience > 0 ? { patience } : null,
-    plateau: settings.schedule === 'constant' ? presetFor(settings.arch).plateau : null,
+    plateau: settings.schedule === 'constant' ? presetFor(settings.arch, settings.recipe).plateau : null,
     augment: { crop: augment.includes('crop') ? CROP_PADDING : 0, flip: augment.includes('flip') },
     shuffle,
     seed,

@@ -1,4 +1,5 @@
-// The settings with which the script trains each of its models (keras-semantics.md, sections 4 and 5).
+// Named recipes: the settings with which the script trains each of its models (keras-semantics.md, sections 4 and 5), and a
+// fast one with which every model gets most of its accuracy in ten epochs.
 
 import type { ArchitectureName } from '../model/architectures.ts';
 import type { TrainOptions } from './events.ts';
@@ -38,8 +39,27 @@ const brisk: Preset = {
   plateau: { patience: 1, factor: 0.5, minLearningRate: 5e-6 },
 };
 
+/**
+ * One cycle of the learning rate. Rate and decay are those behind the published log of convmixer-cifar10 (0.01 and 0.01 at
+ * batches of 512), brought to batches of 128: AdamW's rate goes with the root of the batch, and rate × decay × steps is kept.
+ * There is no early stopping: the loss may rise while the rate is high, and falls at the end.
+ */
+const fast: Preset = {
+  epochs: 10,
+  batch: 128,
+  learningRate: 5e-3,
+  weightDecay: 5e-3,
+  earlyStopping: null,
+  plateau: null,
+  schedule: { name: 'one-cycle' },
+  // The statistics of the last epoch are those of weights that hardly move: about thirty batches are enough of them.
+  bnMomentum: 0.97,
+  recalibrateBn: 0,
+  shuffle: true,
+};
+
 /** The family `convmixer`, which the script does not have, is trained as its first model is. */
-export const PRESETS = {
+const SCRIPT = {
   'convmixer-256-8': patient,
   'conv-pooling': patient,
   'convmixer-2stage-flatten': patient,
@@ -48,4 +68,7 @@ export const PRESETS = {
   convmixer: patient,
 } as const satisfies Record<ArchitectureName, Preset>;
 
-export const presetFor = (arch: ArchitectureName): Preset => PRESETS[arch];
+export const RECIPES = ['script', 'fast'] as const;
+export type Recipe = (typeof RECIPES)[number];
+
+export const presetFor = (arch: ArchitectureName, recipe: Recipe = 'script'): Preset => (recipe === 'fast' ? fast : SCRIPT[arch]);

@@ -6,7 +6,7 @@ import { readConfigFile } from '../../cli/config-file.ts';
 import type { CliIo } from '../../cli/io.ts';
 import { KEYS, type Key, OPTIONS, spelling } from '../../cli/options.ts';
 import { resolveSettings, toConfig } from '../../cli/settings.ts';
-import { ARCHITECTURES, DEVICES, HybridError, presetFor, SCHEDULES } from '../../runtime/index.ts';
+import { ARCHITECTURES, DEVICES, HybridError, presetFor, RECIPES, SCHEDULES } from '../../runtime/index.ts';
 import { tempFolder } from '../support/temp-folder.ts';
 
 const flags = (values: Partial<Record<Key, string>> = {}) => new Map(Object.entries(values)) as Map<Key, string>;
@@ -53,6 +53,14 @@ describe('precedence', () => {
     expect(resolveSettings(flags({ arch: 'convmixer-2stage' }), file({ arch: 'conv-pooling' })).patience).toBe(3);
   });
 
+  test('a recipe gives the defaults of training, from a flag or a file', () => {
+    const fast = presetFor('convmixer-2stage', 'fast');
+    const expected = { schedule: 'one-cycle', epochs: fast.epochs, lr: fast.learningRate, weightDecay: fast.weightDecay, patience: 0 };
+    expect(resolveSettings(flags({ recipe: 'fast' }))).toMatchObject(expected);
+    expect(resolveSettings(flags(), file({ recipe: 'fast', epochs: 3 }))).toMatchObject({ ...expected, epochs: 3 });
+    expect(resolveSettings(flags({ recipe: 'script' }), file({ recipe: 'fast' })).schedule).toBe('constant');
+  });
+
   test('what is not given stays absent where there is no default', () => {
     const settings = resolveSettings(flags());
     for (const key of ['limit', 'threads', 'init', 'name', 'dim'] as const) expect(settings[key]).toBeUndefined();
@@ -71,6 +79,7 @@ describe('values', () => {
     bnMomentum: ['1', '-1'],
     seed: ['-1', '1.5', '18446744073709551616', 'x'],
     augment: ['', 'flop', 'flip,flip', 'none,flip', 'crop;flip'],
+    recipe: ['', 'slow', 'constructor'],
     schedule: ['Cosine', 'linear', 'constructor'],
     revectorize: ['no'],
     shuffle: ['yes', '__proto__', 'toString'],
@@ -122,6 +131,7 @@ test('the table agrees with the library about names', () => {
   for (const name of ARCHITECTURES) expect(OPTIONS.arch.help).toContain(name);
   expect(OPTIONS.device.placeholder.split('|')).toEqual([...DEVICES]);
   expect(OPTIONS.schedule.placeholder.split('|')).toEqual([...SCHEDULES]);
+  expect(OPTIONS.recipe.placeholder.split('|')).toEqual([...RECIPES]);
 });
 
 test('a resolved configuration comes back through a file', async () => {
