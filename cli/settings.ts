@@ -2,7 +2,16 @@
 // Precedence: flag, then configuration file, then the recipe's preset for the architecture, then the default here.
 
 import type { Command } from 'commander';
-import { architectureName, type Dataset, HybridError, type ModelOptions, nearest, type Preset, presetFor, type Recipe } from '../runtime/index.ts';
+import {
+  architectureName,
+  type Dataset,
+  HybridError,
+  type ModelOptions,
+  nearest,
+  type Preset,
+  presetFor,
+  type Recipe,
+} from '../runtime/index.ts';
 import { givenFlags, KEY_OF, KEYS, type Key, OPTIONS, type Option, type Settings, spelling } from './options.ts';
 
 const DEFAULTS = {
