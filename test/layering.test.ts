@@ -18,6 +18,7 @@ const LAYERS: readonly { readonly name: string; readonly files: RegExp }[] = [
   { name: 'contract', files: /^runtime\/device\.ts$/ },
   { name: 'ops', files: /^runtime\/ops\// },
   { name: 'graph', files: /^runtime\/ir\// },
+  { name: 'formats', files: /^runtime\/formats\// },
   { name: 'base', files: /^runtime\/base\// },
 ];
 /** The only ways into another device: none. Each device is an island among its layer. */

@@ -6,7 +6,7 @@ import { graphDigest } from '../ir/serialize.ts';
 import type { Model } from '../model/model.ts';
 import { trainingGraphs } from './graphs.ts';
 import { floats, type RunConfig, RunFolder } from './run-folder.ts';
-import { readSafetensors } from './safetensors.ts';
+import { readSafetensors } from '../formats/safetensors.ts';
 
 export interface SavedWeights {
   /** Where they are, for messages. */

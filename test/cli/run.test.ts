@@ -4,7 +4,7 @@ import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { KEYS, spelling } from '../../cli/options.ts';
 import { EXIT_STATUS, nodeFiles } from '../../runtime/index.ts';
-import { writeSafetensors } from '../../runtime/train/safetensors.ts';
+import { writeSafetensors } from '../../runtime/formats/safetensors.ts';
 import { cli } from '../support/cli.ts';
 import { tempFolder } from '../support/temp-folder.ts';
 

@@ -5,7 +5,7 @@ import { HybridError } from '../../runtime/base/errors.ts';
 import { type Files, nodeFiles } from '../../runtime/base/files.ts';
 import type { Checkpoint } from '../../runtime/train/checkpoint.ts';
 import { RunFolder } from '../../runtime/train/run-folder.ts';
-import { readSafetensors } from '../../runtime/train/safetensors.ts';
+import { readSafetensors } from '../../runtime/formats/safetensors.ts';
 import { faultyFiles } from '../support/faulty-files.ts';
 import { tempFolder } from '../support/temp-folder.ts';
 

@@ -7,7 +7,7 @@ import { initialize } from '../../runtime/model/init.ts';
 import type { Model } from '../../runtime/model/model.ts';
 import { trainingGraphs } from '../../runtime/train/graphs.ts';
 import { RunFolder } from '../../runtime/train/run-folder.ts';
-import { writeSafetensors } from '../../runtime/train/safetensors.ts';
+import { writeSafetensors } from '../../runtime/formats/safetensors.ts';
 import { checkGraph, readWeights } from '../../runtime/train/saved-weights.ts';
 import { tempFolder } from '../support/temp-folder.ts';
 

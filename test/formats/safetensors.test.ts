@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { HybridError } from '../../runtime/base/errors.ts';
-import { type FileTensor, readSafetensors, writeSafetensors } from '../../runtime/train/safetensors.ts';
+import { type FileTensor, readSafetensors, writeSafetensors } from '../../runtime/formats/safetensors.ts';
 
 /** A file from a header as text, with its true length unless another is given. */
 function fileOf(header: string, data: Uint8Array = new Uint8Array(0), length = BigInt(Buffer.byteLength(header))): Uint8Array {

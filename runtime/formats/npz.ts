@@ -1,0 +1,171 @@
+// NumPy's files: .npy holds one array, .npz is a ZIP archive of them. Read are whole numbers, booleans and floats of the
+// usual sizes, little-endian; nothing that would need Python (object arrays are pickles) is ever interpreted.
+
+import { HybridError } from '../base/errors.ts';
+import { type Fail, quote, readZip, writeZip } from './zip.ts';
+
+/** Types by NumPy's names. Booleans are bytes that are 0 or 1. */
+const TYPES = {
+  '|b1': Uint8Array,
+  '|u1': Uint8Array,
+  '|i1': Int8Array,
+  '<u2': Uint16Array,
+  '<i2': Int16Array,
+  '<u4': Uint32Array,
+  '<i4': Int32Array,
+  '<u8': BigUint64Array,
+  '<i8': BigInt64Array,
+  '<f4': Float32Array,
+  '<f8': Float64Array,
+} as const;
+type TypeName = keyof typeof TYPES;
+
+/** An array in row-major order; the kind of `data` is its type in the file. `shape` [] is a scalar, one element. */
+export interface NpyArray {
+  readonly shape: readonly number[];
+  readonly data: InstanceType<(typeof TYPES)[TypeName]>;
+}
+
+/** Of messages and errors about a file. */
+export interface NpyOptions {
+  /** Name of the file. */
+  readonly source?: string;
+  /** Code of the error where it is not well-formed; E_DATA by default. */
+  readonly code?: 'E_DATA' | 'E_CHECKPOINT';
+}
+
+const MAGIC = [0x93, 0x4e, 0x55, 0x4d, 0x50, 0x59]; // \x93NUMPY
+/** NumPy's own arrays have headers of 128 bytes; its reader allows this much. */
+const MAX_HEADER_BYTES = 10_000;
+/** NumPy pads its headers to this, so that the data can be mapped into memory. */
+const ALIGNMENT = 64;
+/** NumPy's own limit. */
+const MAX_RANK = 64;
+
+/**
+ * Reads a whole .npy file. The array may be a view of `bytes`.
+ * @throws HybridError for anything but one complete array of a known type.
+ */
+export function readNpy(bytes: Uint8Array, options: NpyOptions = {}): NpyArray {
+  return parseNpy(bytes, refuse('.npy', options));
+}
+
+/**
+ * Reads a whole .npz file: its arrays by name, without the ending `.npy`. Members that are no arrays are passed over. Arrays may be views of
+ * `bytes`, and the others take at most as much memory as deflate can have packed into the file.
+ * @throws HybridError for anything but a complete archive of complete arrays of known types.
+ */
+export function readNpz(bytes: Uint8Array, options: NpyOptions = {}): Map<string, NpyArray> {
+  const fail = refuse('.npz', options);
+  const arrays = new Map<string, NpyArray>();
+  for (const [member, contents] of readZip(bytes, fail)) {
+    if (!member.endsWith('.npy')) continue;
+    arrays.set(
+      member.slice(0, -'.npy'.length),
+      parseNpy(contents, (what, cause) => fail(`its array ${quote(member)}: ${what}`, cause)),
+    );
+  }
+  return arrays;
+}
+
+function refuse(format: string, { source = 'the file', code = 'E_DATA' }: NpyOptions): Fail {
+  return (what, cause) => {
+    throw new HybridError(
+      code,
+      `${source} is not a ${format} file that can be read: ${what}`,
+      'Write arrays of plain numbers with numpy.savez or numpy.save; if the file was copied or downloaded, fetch it again.',
+      { cause },
+    );
+  };
+}
+
+function parseNpy(bytes: Uint8Array, fail: Fail): NpyArray {
+  if (bytes.length < 12 || !MAGIC.every((byte, i) => bytes[i] === byte)) fail('it does not begin as NumPy arrays do');
+  const [major, minor] = bytes.subarray(6, 8);
+  if (major < 1 || major > 3) fail(`it is of version ${major}.${minor}, and versions 1 to 3 are read`);
+  const view = new DataView(bytes.buffer, bytes.byteOffset);
+  const headerStart = major === 1 ? 10 : 12;
+  const headerBytes = major === 1 ? view.getUint16(8, true) : view.getUint32(8, true);
+  if (headerBytes > MAX_HEADER_BYTES || headerStart + headerBytes > bytes.length) fail(`its header claims ${headerBytes} bytes`);
+  const dataStart = headerStart + headerBytes;
+  // Whatever is not ASCII becomes a character that the grammar does not know.
+  const { descr, fortran, shape } = parseHeader(Buffer.from(bytes.subarray(headerStart, dataStart)).toString('latin1'), fail);
+
+  if (!Object.hasOwn(TYPES, descr)) fail(`its elements are of type ${quote(descr)}, and ${Object.keys(TYPES).join(', ')} are read`);
+  const Type = TYPES[descr as TypeName];
+  const size = shape.reduce((product, n) => product * n, 1);
+  const dataBytes = bytes.length - dataStart;
+  if (size * Type.BYTES_PER_ELEMENT !== dataBytes) {
+    fail(`an array of type ${descr} and shape (${shape.join(', ')}) needs ${size * Type.BYTES_PER_ELEMENT} bytes, but has ${dataBytes}`);
+  }
+  const data = typed(Type, bytes.subarray(dataStart));
+  return { shape, data: fortran ? rowMajor(data, shape) : data };
+}
+
+/** The header is a Python dictionary, always with these three keys; NumPy writes them sorted, others need not. */
+function parseHeader(text: string, fail: Fail): { descr: string; fortran: boolean; shape: number[] } {
+  const value = (key: string, pattern: string): string => {
+    const found = new RegExp(`^\\s*\\{(?:[^{}]*,)?\\s*['"]${key}['"]\\s*:\\s*${pattern}\\s*[,}]`).exec(text);
+    return found ? found[1] : fail(`its header has no ${key} that is understood: ${quote(text.trim())}`);
+  };
+  const descr = value('descr', `['"]([^'"]*)['"]`);
+  const fortran = value('fortran_order', '(True|False)') === 'True';
+  const numbers = value('shape', `\\(([0-9,\\s]*)\\)`).split(',');
+  if (numbers.at(-1)?.trim() === '') numbers.pop(); // Python's (3,)
+  const shape = numbers.map((number) => (/^\s*\d{1,16}\s*$/.test(number) ? Number(number) : fail('its shape is not understood')));
+  if (shape.length > MAX_RANK || !Number.isSafeInteger(shape.reduce((product, n) => product * Math.max(n, 1), 8))) {
+    fail(`its shape (${shape.join(', ')}) is impossible`);
+  }
+  return { descr, fortran, shape };
+}
+
+/** Elements over the same memory where their place allows it. */
+function typed(Type: (typeof TYPES)[TypeName], bytes: Uint8Array): NpyArray['data'] {
+  if (bytes.byteOffset % Type.BYTES_PER_ELEMENT !== 0) bytes = Uint8Array.from(bytes);
+  return new Type(bytes.buffer as ArrayBuffer, bytes.byteOffset, bytes.length / Type.BYTES_PER_ELEMENT);
+}
+
+/** From column-major order, in which NumPy stores a transposed array. */
+function rowMajor(data: NpyArray['data'], shape: readonly number[]): NpyArray['data'] {
+  const result = data.slice();
+  const strides = shape.map((_, axis) => shape.slice(0, axis).reduce((product, n) => product * n, 1));
+  const index = new Array<number>(shape.length).fill(0);
+  for (let i = 0, from = 0; i < data.length; i++) {
+    result[i] = data[from];
+    // To the next element in row-major order.
+    for (let axis = shape.length - 1; axis >= 0; axis--) {
+      from += strides[axis];
+      if (++index[axis] < shape[axis]) break;
+      from -= strides[axis] * shape[axis];
+      index[axis] = 0;
+    }
+  }
+  return result;
+}
+
+/** One array as a .npy file. Bytes are written as `|u1`. */
+export function writeNpy({ shape, data }: NpyArray): Uint8Array {
+  const size = shape.reduce((product, n) => product * n, 1);
+  if (size !== data.length) {
+    throw new HybridError('E_INTERNAL', `the array has ${data.length} elements, but its shape (${shape.join(', ')}) has ${size}`);
+  }
+  const descr = (Object.keys(TYPES) as TypeName[]).filter((name) => name !== '|b1').find((name) => data instanceof TYPES[name]);
+  const tuple = shape.length === 1 ? `(${shape[0]},)` : `(${shape.join(', ')})`;
+  const dictionary = `{'descr': '${descr}', 'fortran_order': False, 'shape': ${tuple}, }`;
+  const headerEnd = Math.ceil((10 + dictionary.length + 1) / ALIGNMENT) * ALIGNMENT;
+  const header = `${dictionary.padEnd(headerEnd - 10 - 1)}\n`;
+
+  const file = new Uint8Array(headerEnd + data.byteLength);
+  file.set([...MAGIC, 1, 0, header.length & 255, header.length >> 8]);
+  file.set(Buffer.from(header, 'latin1'), 10);
+  file.set(new Uint8Array(data.buffer, data.byteOffset, data.byteLength), headerEnd);
+  return file;
+}
+
+/**
+ * Arrays as a .npz file, as numpy.savez writes it. The same input gives the same bytes.
+ * @param extras Further members of the archive, by file name: `numpy.load` gives them as bytes.
+ */
+export function writeNpz(arrays: ReadonlyMap<string, NpyArray>, extras: ReadonlyMap<string, Uint8Array> = new Map()): Uint8Array {
+  return writeZip(new Map([...[...arrays].map(([name, array]) => [`${name}.npy`, writeNpy(array)] as const), ...extras]));
+}
