@@ -12,8 +12,8 @@ import { createHash } from 'node:crypto';
 import { join, resolve } from 'node:path';
 import { HybridError } from '../base/errors.ts';
 import { diskError, type Files, nodeFiles, type OpenFile, systemCode, writeAll, writeAtomically } from '../base/files.ts';
-import type { Checkpoint, CheckpointStore } from './checkpoint.ts';
 import { type FileTensor, readSafetensors, writeSafetensors } from '../formats/safetensors.ts';
+import type { Checkpoint, CheckpointStore } from './checkpoint.ts';
 
 /** Of state.json; a reader refuses newer ones. */
 const FORMAT_VERSION = 1;

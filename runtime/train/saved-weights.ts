@@ -2,11 +2,11 @@
 
 import { HybridError } from '../base/errors.ts';
 import { type Files, nodeFiles } from '../base/files.ts';
+import { readSafetensors } from '../formats/safetensors.ts';
 import { graphDigest } from '../ir/serialize.ts';
 import type { Model } from '../model/model.ts';
 import { trainingGraphs } from './graphs.ts';
 import { floats, type RunConfig, RunFolder } from './run-folder.ts';
-import { readSafetensors } from '../formats/safetensors.ts';
 
 export interface SavedWeights {
   /** Where they are, for messages. */

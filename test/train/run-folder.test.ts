@@ -3,9 +3,9 @@ import { join } from 'node:path';
 import { afterEach, describe, expect, test } from 'vitest';
 import { HybridError } from '../../runtime/base/errors.ts';
 import { type Files, nodeFiles } from '../../runtime/base/files.ts';
+import { readSafetensors } from '../../runtime/formats/safetensors.ts';
 import type { Checkpoint } from '../../runtime/train/checkpoint.ts';
 import { RunFolder } from '../../runtime/train/run-folder.ts';
-import { readSafetensors } from '../../runtime/formats/safetensors.ts';
 import { faultyFiles } from '../support/faulty-files.ts';
 import { tempFolder } from '../support/temp-folder.ts';
 
