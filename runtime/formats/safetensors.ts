@@ -1,5 +1,5 @@
 // Reader and writer of the safetensors format: eight bytes of header length, a JSON header that says where each tensor
-// lies, the data. Only what weights and optimizer state need: F32, and I32 or I64 for step counts.
+// lies, the data. Only what is needed here: F32 for weights and optimizer state, I32 and I64 for counts and labels, U8 for images.
 //
 // A file may come from anywhere, so every promise of the format is checked before a byte of tensor data is copied: the
 // memory a hostile file can claim is bounded by its own size. The header is read by a parser for exactly this grammar:
@@ -11,7 +11,7 @@ import { HybridError } from '../base/errors.ts';
 /** A tensor in row-major order; the kind of array is its type in the file. `shape` [] is a scalar, one element. */
 export interface FileTensor {
   readonly shape: readonly number[];
-  readonly data: Float32Array | Int32Array | BigInt64Array;
+  readonly data: Float32Array | Int32Array | BigInt64Array | Uint8Array;
 }
 
 export interface SafetensorsFile {
@@ -27,7 +27,7 @@ const MAX_HEADER_BYTES = 100_000_000;
 const MAX_TENSORS = 100_000;
 const METADATA_KEY = '__metadata__';
 
-const TYPES = { F32: Float32Array, I32: Int32Array, I64: BigInt64Array } as const;
+const TYPES = { F32: Float32Array, I32: Int32Array, I64: BigInt64Array, U8: Uint8Array } as const;
 type TypeName = keyof typeof TYPES;
 
 interface HeaderEntry {
@@ -37,39 +37,39 @@ interface HeaderEntry {
   readonly offsets: readonly number[];
 }
 
+/** Where a tensor lies in its file, in bytes from the beginning. */
+export interface TensorPlace {
+  readonly dtype: TypeName;
+  readonly shape: readonly number[];
+  readonly start: number;
+  readonly end: number;
+}
+
+export interface SafetensorsLayout {
+  /** By name, in the order of the data. */
+  readonly tensors: ReadonlyMap<string, TensorPlace>;
+  readonly metadata: ReadonlyMap<string, string>;
+}
+
 /**
  * Lays tensors down as a file, the widest elements first, so that each is aligned to its element size, otherwise in the order
  * of the map. The same input gives the same bytes.
  */
 export function writeSafetensors(tensors: ReadonlyMap<string, FileTensor>, metadata: ReadonlyMap<string, string> = new Map()): Uint8Array {
   const ordered = [...tensors].sort(([, a], [, b]) => b.data.BYTES_PER_ELEMENT - a.data.BYTES_PER_ELEMENT);
-  let offset = 0;
-  const entries = ordered.map(([name, { shape, data }]) => {
-    const elements = shape.reduce((product, n) => product * n, 1);
+  for (const [name, { shape, data }] of ordered) {
+    const elements = product(shape);
     if (elements !== data.length) {
       throw new HybridError(
         'E_INTERNAL',
         `tensor ${name} has ${data.length} elements, but its shape [${shape.join(', ')}] has ${elements}`,
       );
     }
-    const range = [offset, offset + data.byteLength];
-    offset = range[1];
-    return `${JSON.stringify(name)}:${JSON.stringify({ dtype: typeName(data), shape, data_offsets: range })}`;
-  });
-  if (metadata.size > 0) {
-    const pairs = [...metadata].map(([key, value]) => `${JSON.stringify(key)}:${JSON.stringify(value)}`);
-    entries.unshift(`${JSON.stringify(METADATA_KEY)}:{${pairs.join(',')}}`);
   }
-
-  let header = new TextEncoder().encode(`{${entries.join(',')}}`);
-  const padded = new Uint8Array(Math.ceil(header.length / 8) * 8).fill(0x20);
-  padded.set(header);
-  header = padded;
-
-  const file = new Uint8Array(LENGTH_BYTES + header.length + offset);
-  new DataView(file.buffer).setBigUint64(0, BigInt(header.length), true);
-  file.set(header, LENGTH_BYTES);
-  let at = LENGTH_BYTES + header.length;
+  const head = safetensorsHead(new Map(ordered.map(([name, { shape, data }]) => [name, { dtype: typeName(data), shape }])), metadata);
+  const file = new Uint8Array(ordered.reduce((sum, [, { data }]) => sum + data.byteLength, head.length));
+  file.set(head);
+  let at = head.length;
   for (const [, { data }] of ordered) {
     file.set(new Uint8Array(data.buffer, data.byteOffset, data.byteLength), at);
     at += data.byteLength;
@@ -77,8 +77,37 @@ export function writeSafetensors(tensors: ReadonlyMap<string, FileTensor>, metad
   return file;
 }
 
+/**
+ * What comes before the data, for a file that is written piece by piece: after it the tensors follow one another in the order of the map. Its
+ * length is a multiple of 8, so that tensors are aligned if the widest come first.
+ */
+export function safetensorsHead(
+  tensors: ReadonlyMap<string, { readonly dtype: TypeName; readonly shape: readonly number[] }>,
+  metadata: ReadonlyMap<string, string> = new Map(),
+): Uint8Array {
+  let offset = 0;
+  const entries = [...tensors].map(([name, { dtype, shape }]) => {
+    const range = [offset, offset + product(shape) * TYPES[dtype].BYTES_PER_ELEMENT];
+    offset = range[1];
+    return `${JSON.stringify(name)}:${JSON.stringify({ dtype, shape, data_offsets: range })}`;
+  });
+  if (metadata.size > 0) {
+    const pairs = [...metadata].map(([key, value]) => `${JSON.stringify(key)}:${JSON.stringify(value)}`);
+    entries.unshift(`${JSON.stringify(METADATA_KEY)}:{${pairs.join(',')}}`);
+  }
+  const header = new TextEncoder().encode(`{${entries.join(',')}}`);
+  const padded = Math.ceil(header.length / 8) * 8;
+  const head = new Uint8Array(LENGTH_BYTES + padded).fill(0x20);
+  new DataView(head.buffer).setBigUint64(0, BigInt(padded), true);
+  head.set(header, LENGTH_BYTES);
+  return head;
+}
+
+const product = (shape: readonly number[]): number => shape.reduce((partial, n) => partial * n, 1);
+
 function typeName(data: FileTensor['data']): TypeName {
   if (data instanceof Float32Array) return 'F32';
+  if (data instanceof Uint8Array) return 'U8';
   return data instanceof Int32Array ? 'I32' : 'I64';
 }
 
@@ -88,19 +117,43 @@ function typeName(data: FileTensor['data']): TypeName {
  * @throws HybridError E_CHECKPOINT for anything that is not a complete, well-formed file with tensors of known types.
  */
 export function readSafetensors(bytes: Uint8Array, source = 'the file'): SafetensorsFile {
-  const fail = (what: string): never => {
-    throw new HybridError(
-      'E_CHECKPOINT',
-      `${source} is not a valid safetensors file: ${what}`,
-      'Use a file in the safetensors format; if it was copied or downloaded, fetch it again.',
-    );
-  };
-  const header = readHeader(bytes, fail);
-  const dataStart = LENGTH_BYTES + header.byteLength;
-  const dataBytes = bytes.length - dataStart;
+  const layout = readSafetensorsLayout(bytes, { source });
+  const tensors = new Map<string, FileTensor>();
+  for (const [name, { dtype, shape, start, end }] of layout.tensors) {
+    const Type = TYPES[dtype];
+    const data = new Type((end - start) / Type.BYTES_PER_ELEMENT);
+    new Uint8Array(data.buffer).set(bytes.subarray(start, end));
+    tensors.set(name, { shape, data });
+  }
+  return { tensors, metadata: layout.metadata };
+}
 
-  // First every check, then the copies. Sorted by place, the tensors must tile the data: no hole, no overlap, no rest.
+export interface LayoutOptions {
+  /** Name of the file for messages. */
+  readonly source?: string;
+  /** Code of the error; E_CHECKPOINT by default. */
+  readonly code?: 'E_CHECKPOINT' | 'E_DATA';
+  /** Bytes of the whole file, where `head` is only its beginning: `safetensorsHeadBytes` at least. */
+  readonly fileBytes?: number;
+}
+
+/** How long the beginning of a file must be to hold its header, from its first eight bytes. Throws as `readSafetensorsLayout` does. */
+export function safetensorsHeadBytes(start: Uint8Array, options: LayoutOptions = {}): number {
+  const { fileBytes = start.length } = options;
+  return LENGTH_BYTES + headerLength(start, fileBytes, refuse(options));
+}
+
+/** Where the tensors are, after every check that the format allows; copies nothing. */
+export function readSafetensorsLayout(head: Uint8Array, options: LayoutOptions = {}): SafetensorsLayout {
+  const { fileBytes = head.length } = options;
+  const fail = refuse(options);
+  const header = readHeader(head, fileBytes, fail);
+  const dataStart = LENGTH_BYTES + header.byteLength;
+  const dataBytes = fileBytes - dataStart;
+
+  // Sorted by place, the tensors must tile the data: no hole, no overlap, no rest.
   const entries = header.entries.sort((a, b) => a.offsets[0] - b.offsets[0] || a.offsets[1] - b.offsets[1]);
+  const tensors = new Map<string, TensorPlace>();
   let end = 0;
   for (const { name, dtype, shape, offsets } of entries) {
     const label = `tensor ${quote(name)}`;
@@ -118,29 +171,36 @@ export function readSafetensors(bytes: Uint8Array, source = 'the file'): Safeten
       fail(`${label} of type ${dtype} and shape [${shape.join(', ')}] needs ${size} bytes, but has ${offsets[1] - offsets[0]}`);
     }
     end = offsets[1];
+    tensors.set(name, { dtype: dtype as TypeName, shape, start: dataStart + offsets[0], end: dataStart + end });
   }
   if (end !== dataBytes) fail(`its tensors end at byte ${end} of the data, but the file has ${dataBytes}`);
-
-  const tensors = new Map<string, FileTensor>();
-  for (const { name, dtype, shape, offsets } of entries) {
-    const source = bytes.subarray(dataStart + offsets[0], dataStart + offsets[1]);
-    const Type = TYPES[dtype as TypeName];
-    const data = new Type(source.length / Type.BYTES_PER_ELEMENT);
-    new Uint8Array(data.buffer).set(source);
-    tensors.set(name, { shape, data });
-  }
   return { tensors, metadata: header.metadata };
 }
 
+const refuse =
+  ({ source = 'the file', code = 'E_CHECKPOINT' }: LayoutOptions): Fail =>
+  (what) => {
+    throw new HybridError(
+      code,
+      `${source} is not a valid safetensors file: ${what}`,
+      'Use a file in the safetensors format; if it was copied or downloaded, fetch it again.',
+    );
+  };
+
 type Fail = (what: string) => never;
 
-function readHeader(bytes: Uint8Array, fail: Fail) {
+/** Of the header, from the first eight bytes. */
+function headerLength(bytes: Uint8Array, fileBytes: number, fail: Fail): number {
   if (bytes.length < LENGTH_BYTES) fail(`it has ${bytes.length} bytes, fewer than the ${LENGTH_BYTES} of the header length`);
   const length = new DataView(bytes.buffer, bytes.byteOffset).getBigUint64(0, true);
   if (length > BigInt(MAX_HEADER_BYTES)) fail(`it claims a header of ${length} bytes, more than the ${MAX_HEADER_BYTES} allowed`);
-  if (length > BigInt(bytes.length - LENGTH_BYTES)) fail(`it claims a header of ${length} bytes, but has ${bytes.length} in all`);
+  if (length > BigInt(fileBytes - LENGTH_BYTES)) fail(`it claims a header of ${length} bytes, but has ${fileBytes} in all`);
   if (length < 2n) fail(`it claims a header of ${length} bytes, fewer than an empty one has`);
-  const byteLength = Number(length);
+  return Number(length);
+}
+
+function readHeader(bytes: Uint8Array, fileBytes: number, fail: Fail) {
+  const byteLength = headerLength(bytes, fileBytes, fail);
   let text = '';
   try {
     text = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes.subarray(LENGTH_BYTES, LENGTH_BYTES + byteLength));
