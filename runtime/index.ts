@@ -4,7 +4,7 @@
 export { type ErrorCode, EXIT_STATUS, HybridError, isAbortError, nearest } from './base/errors.ts';
 export { type Files, nodeFiles, writeAtomically } from './base/files.ts';
 export { FUSION_RULES } from './compile/fuse.ts';
-export type { DataSource, Dataset, Subset } from './data/dataset.ts';
+export type { DataSource, Dataset, ImageReader, ImageSource, ModuleImages, OpenReader, SharedImages, Subset } from './data/dataset.ts';
 export { memoryDataset } from './data/memory-dataset.ts';
 export { DATA_NAMES, type DataNotice, type DataProgress, type OpenDataOptions, openData } from './data/source.ts';
 export { partsOf, split } from './data/split.ts';

@@ -65,7 +65,7 @@ async function readPart(files: Files, name: string, paths: readonly string[], cl
 
   const samples = found.reduce((sum, { size }) => sum + size / RECORD_BYTES, 0);
   const labels = new Uint8Array(samples);
-  const images = new Uint8Array(samples * IMAGE_BYTES);
+  const images = new Uint8Array(new SharedArrayBuffer(samples * IMAGE_BYTES));
   let sample = 0;
   // File by file, so that only one is held besides the result.
   for (const { path, size } of found) {

@@ -1,4 +1,5 @@
-// What a dataset is. Embedders may implement it.
+// What a dataset is, and how the workers of the data pipeline get at its images. Embedders may implement `Dataset`; `read` is
+// all that it takes. A set that says where its `images` are is read by the workers, and the thread that trains is left alone.
 
 export interface Dataset {
   /** For people and for the resume check, such as `cifar10 (4,653 of 45,000 training images)`. */
@@ -9,8 +10,45 @@ export interface Dataset {
   readonly classes: readonly string[];
   /** Class of each sample. */
   readonly labels: Uint8Array | Int32Array;
-  /** Copies the images at `indices` into `out`, one after the other, as NHWC bytes. */
-  read(indices: ArrayLike<number>, out: Uint8Array): void;
+  /**
+   * Copies the images at `indices` into `out`, one after the other, as NHWC bytes: at once, or by the time the promise resolves.
+   * Called on the thread that asks for batches, one call at a time and only where `images` is absent.
+   */
+  read(indices: ArrayLike<number>, out: Uint8Array): void | Promise<void>;
+  /** Where workers find the images. Absent: `read` is asked. */
+  readonly images?: ImageSource;
+}
+
+export type ImageSource = SharedImages | ModuleImages;
+
+/** All images in shared memory: image i is at `offset + i · stride`. */
+export interface SharedImages {
+  readonly kind: 'shared';
+  readonly bytes: Uint8Array<SharedArrayBuffer>;
+  readonly offset: number;
+  readonly stride: number;
+  /** `planar`: channel by channel (CHW), which the workers turn into NHWC. */
+  readonly layout: 'interleaved' | 'planar';
+}
+
+/** Images that workers read or decode themselves, with code of the dataset: for sets larger than memory and for files to decode. */
+export interface ModuleImages {
+  readonly kind: 'module';
+  /** Address of an ES module (a `file:` URL) that exports `openReader`; each worker imports it once. */
+  readonly module: string;
+  /** What `openReader` is called with. Copied to each worker: plain data, shared buffers. */
+  readonly data: unknown;
+  /** Added to the index of each image: where a part of a set begins. */
+  readonly first: number;
+}
+
+/** What a module of `ModuleImages` exports by the name `openReader`. */
+export type OpenReader = (data: unknown) => ImageReader | Promise<ImageReader>;
+
+/** Reads images inside a worker, which makes one call at a time. The same index gives the same bytes whenever it is asked for. */
+export interface ImageReader {
+  /** Writes the images at `indices` to `out`, one after the other, as NHWC bytes. */
+  read(indices: Int32Array, out: Uint8Array): void | Promise<void>;
 }
 
 /** Training and test part as they come, before the validation split. */
@@ -22,4 +60,10 @@ export interface DataSource {
 /** A part of a dataset: the samples at `indices`, in that order. `samples[i]` keeps the index in the whole set: it keys the random draws. */
 export interface Subset extends Dataset {
   readonly samples: Int32Array;
+}
+
+/** Where the images of a part are that begins at image `first` of the whole. */
+export function imagesFrom(images: ImageSource | undefined, first: number): ImageSource | undefined {
+  if (images?.kind === 'shared') return { ...images, offset: images.offset + first * images.stride };
+  return images && { ...images, first: images.first + first };
 }

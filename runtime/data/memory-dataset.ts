@@ -1,7 +1,7 @@
-// A dataset that is held in memory: all images as one byte array.
+// A dataset that is held in memory: all images in one byte array.
 
 import { invariant } from '../base/errors.ts';
-import type { Dataset } from './dataset.ts';
+import type { Dataset, SharedImages } from './dataset.ts';
 
 export interface MemoryDatasetOptions {
   readonly name: string;
@@ -10,14 +10,14 @@ export interface MemoryDatasetOptions {
   readonly classes: readonly string[];
   /** One a sample. */
   readonly labels: Uint8Array | Int32Array;
-  /** Samples × height × width × channels, NHWC. Kept, not copied. */
+  /** Samples × height × width × channels, NHWC. Kept, not copied. Workers read it if it lies on a SharedArrayBuffer. */
   readonly images: Uint8Array;
 }
 
 export function memoryDataset({ name, shape, classes, labels, images }: MemoryDatasetOptions): Dataset {
-  const imageBytes = shape[0] * shape[1] * shape[2];
+  const stride = shape[0] * shape[1] * shape[2];
   const size = labels.length;
-  invariant(images.length === size * imageBytes, `${name}: ${images.length} image bytes for ${size} labels of ${imageBytes} bytes each`);
+  invariant(images.length === size * stride, `${name}: ${images.length} image bytes for ${size} labels of ${stride} bytes each`);
   return {
     name,
     size,
@@ -26,9 +26,12 @@ export function memoryDataset({ name, shape, classes, labels, images }: MemoryDa
     labels,
     read(indices, out) {
       for (let i = 0; i < indices.length; i++) {
-        const from = indices[i] * imageBytes;
-        out.set(images.subarray(from, from + imageBytes), i * imageBytes);
+        const from = indices[i] * stride;
+        out.set(images.subarray(from, from + stride), i * stride);
       }
     },
+    ...(isShared(images) && { images: { kind: 'shared', bytes: images, offset: 0, stride, layout: 'interleaved' } satisfies SharedImages }),
   };
 }
+
+const isShared = (bytes: Uint8Array): bytes is Uint8Array<SharedArrayBuffer> => bytes.buffer instanceof SharedArrayBuffer;

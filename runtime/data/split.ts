@@ -1,7 +1,7 @@
 // Which samples are for training and which for validation. Nothing is copied: a part remembers where its samples are.
 
 import { HybridError } from '../base/errors.ts';
-import type { DataSource, Dataset, Subset } from './dataset.ts';
+import { type DataSource, type Dataset, type ImageSource, imagesFrom, type Subset } from './dataset.ts';
 
 export interface Split {
   readonly train: Subset;
@@ -68,6 +68,7 @@ class Range implements Subset {
   readonly classes: readonly string[];
   readonly labels: Uint8Array | Int32Array;
   readonly samples: Int32Array;
+  readonly images: ImageSource | undefined;
   readonly whole: Dataset;
   readonly from: number;
   #wholeIndices = new Int32Array(0);
@@ -80,13 +81,14 @@ class Range implements Subset {
     this.classes = whole.classes;
     this.labels = whole.labels.subarray(from, to);
     this.samples = samplesOf(whole).subarray(from, to);
+    this.images = imagesFrom(whole.images, from);
     this.name = this.size === whole.size ? whole.name : `${whole.name}, images ${from} to ${to - 1} of ${whole.size}`;
   }
 
-  read(indices: ArrayLike<number>, out: Uint8Array): void {
+  read(indices: ArrayLike<number>, out: Uint8Array): void | Promise<void> {
     if (this.#wholeIndices.length < indices.length) this.#wholeIndices = new Int32Array(indices.length);
     const wholeIndices = this.#wholeIndices.subarray(0, indices.length);
     for (let i = 0; i < indices.length; i++) wholeIndices[i] = this.from + indices[i];
-    this.whole.read(wholeIndices, out);
+    return this.whole.read(wholeIndices, out);
   }
 }

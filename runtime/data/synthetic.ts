@@ -26,7 +26,7 @@ export function syntheticSource({ train = 5_000, test = 1_000, seed = 0n }: Synt
 
 function drawPart(name: string, part: number, size: number, seed: bigint): Dataset {
   const labels = Uint8Array.from({ length: size }, (_, i) => i % FIGURES.length);
-  const images = new Uint8Array(size * IMAGE_BYTES);
+  const images = new Uint8Array(new SharedArrayBuffer(size * IMAGE_BYTES));
   const random = new RandomBytes(seed);
   for (let i = 0; i < size; i++) {
     random.seek(i, part);
