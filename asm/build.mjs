@@ -1,6 +1,6 @@
 // Compiles each file of asm/kernels to WebAssembly modules in dist/asm/kernels: `x.wasm` (multiply, then add), `x.fma.wasm`
 // (relaxed-SIMD fused multiply-add) and, where matrices are multiplied and for depthwise convolutions, `x.wide.fma.wasm` (the inner
-// loops for V8's revectorizer, asm/lib/*.wide.ts). Run by `npm run build:asm`.
+// loops for V8's revectorizer, asm/lib/*.wide.ts); and asm/data to one module, dist/asm/data.wasm. Run by `npm run build:asm`.
 
 import { mkdir, readdir, readFile } from 'node:fs/promises';
 import { resolve } from 'node:path';
@@ -20,28 +20,29 @@ const reader = (wide) => async (name, folder) => {
   return readFile(path, 'utf8').catch(() => null);
 };
 
+/** Compiles one module; `options` are those in which modules differ. */
+async function compile(source, target, level, options, readFile) {
+  const flags = ['--noAssert', '--runtime', 'stub', '--importMemory', '--initialMemory', '1', ...options];
+  const { error, stderr } = await asc.main([here(source), level, ...flags, '-o', target], { readFile });
+  if (!error) return;
+  console.error(stderr.toString());
+  throw new Error(`${source}: ${error.message}`);
+}
+
 const files = (await readdir(here('kernels'))).filter((file) => file.endsWith('.ts'));
 for (const file of files) {
   // The level that is fastest differs from file to file (V8 and Binaryen disagree about unrolled loops): a first line
   // `// asc: -O1` in the kernel file says it.
   const level = /^\/\/ asc: (-O\w+)/.exec(await readFile(here(`kernels/${file}`), 'utf8'))?.[1] ?? '-O3';
   for (const build of WIDE.includes(file) ? ['', '.fma', '.wide.fma'] : ['', '.fma']) {
-    const { error, stderr } = await asc.main(
-      [
-        here(`kernels/${file}`),
-        level,
-        '--noAssert',
-        ...['--runtime', 'stub', '--importMemory', '--sharedMemory', '--initialMemory', '1', '--maximumMemory', '65536'],
-        // Static data (asm/lib/gelu.ts) lies below the step block: asm/host/abi.ts.
-        ...['--memoryBase', '64'],
-        ...['--enable', `simd,threads,bulk-memory${build.endsWith('.fma') ? ',relaxed-simd' : ''}`],
-        ...['-o', `${out}${file.replace(/\.ts$/, `${build}.wasm`)}`],
-      ],
-      { readFile: reader(build.startsWith('.wide')) },
-    );
-    if (error) {
-      console.error(stderr.toString());
-      throw new Error(`${file}: ${error.message}`);
-    }
+    const options = [
+      ...['--sharedMemory', '--maximumMemory', '65536'],
+      // Static data (asm/lib/gelu.ts) lies below the step block: asm/host/abi.ts.
+      ...['--memoryBase', '64'],
+      ...['--enable', `simd,threads,bulk-memory${build.endsWith('.fma') ? ',relaxed-simd' : ''}`],
+    ];
+    await compile(`kernels/${file}`, `${out}${file.replace(/\.ts$/, `${build}.wasm`)}`, level, options, reader(build.startsWith('.wide')));
   }
 }
+// Each data worker has a memory of its own, not a shared one.
+await compile('data/index.ts', here('../dist/asm/data.wasm'), '-O3', ['--enable', 'simd,bulk-memory'], reader(false));
