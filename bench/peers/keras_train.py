@@ -24,62 +24,15 @@ os.environ["CUDA_VISIBLE_DEVICES"] = "-1"
 import keras  # noqa: E402
 import numpy as np  # noqa: E402
 import tensorflow as tf  # noqa: E402
-from keras import layers as L  # noqa: E402
+from keras_models import MODELS, build  # noqa: E402
 
 if args.threads:
     tf.config.threading.set_intra_op_parallelism_threads(args.threads)
     tf.config.threading.set_inter_op_parallelism_threads(args.threads)
 
 
-def gelu_norm(x):
-    return L.BatchNormalization()(L.Activation("gelu")(x))
-
-
-def mixer_block(x, dim):
-    y = L.Add()([gelu_norm(L.DepthwiseConv2D(5, padding="same")(x)), x])
-    return gelu_norm(L.Conv2D(dim, 1)(y))
-
-
-def block_residual(x, dim):
-    y = L.Conv2D(dim, 1)(L.DepthwiseConv2D(5, padding="same")(x))
-    return gelu_norm(L.Add()([gelu_norm(y), x]))
-
-
-def stage(x, dim, depth, block=mixer_block):
-    x = gelu_norm(L.Conv2D(dim, 2, strides=2)(x))
-    for _ in range(depth):
-        x = block(x, dim)
-    return x
-
-
-def pooled(x):
-    return L.Dense(10)(L.Dropout(0.5)(L.GlobalAveragePooling2D()(x)))
-
-
-def flattened(x):
-    return L.Dense(10)(L.Dense(256, activation="relu")(L.Dropout(0.5)(L.Flatten()(x))))
-
-
-def conv_pooling(x):
-    for filters in (64, 128, 256):
-        x = L.BatchNormalization()(x)
-        for _ in range(2):
-            x = L.Conv2D(filters, 3, padding="same", activation="gelu")(x)
-        x = L.MaxPooling2D()(x)
-    return flattened(x)
-
-
-MODELS = {
-    "convmixer-256-8": lambda x: pooled(stage(x, 256, 8)),
-    "convmixer-2stage": lambda x: pooled(stage(stage(x, 256, 4), 512, 4)),
-    "convmixer-256-8-block-residual": lambda x: pooled(stage(x, 256, 8, block_residual)),
-    "convmixer-2stage-flatten": lambda x: flattened(stage(stage(x, 256, 4), 512, 4)),
-    "conv-pooling": conv_pooling,
-}
-
 for arch in args.arch or MODELS:
-    image = keras.Input((32, 32, 3))
-    model = keras.Model(image, MODELS[arch](L.Rescaling(1 / 255)(image)))
+    model = build(arch)
     model.compile(
         optimizer=keras.optimizers.AdamW(learning_rate=2e-3, weight_decay=1e-4),
         loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
