@@ -192,6 +192,14 @@ export const OPTIONS = {
     help: 'of the initial weights, the order of the images, augmentation and dropout',
   },
 
+  onNan: {
+    ...choice('stop', 'skip', 'rollback'),
+    group: 'Training',
+    otherwise: 'stop',
+    example: 'skip',
+    help: 'where loss or gradients are not finite: stop; skip the step; or roll back to the last saved state and halve the rate',
+  },
+
   device: { ...choice('auto', 'wasm', 'reference'), group: 'Machine', otherwise: 'auto', example: 'wasm', help: 'what computes' },
   threads: { ...integer(1, 256), group: 'Machine', otherwise: 'all cores', example: '2', help: 'threads of the wasm device' },
   revectorize: {
@@ -210,12 +218,28 @@ export const OPTIONS = {
     example: 'first',
     help: 'of the run folder; a second run of that name gets a suffix',
   },
+  checkpointEvery: {
+    placeholder: 'N|Nm',
+    expected: 'a number of steps, or of minutes with an m behind it',
+    parse: (value: string) => (/^[1-9]\d{0,8}m?$/.test(value) ? value : undefined),
+    group: 'Output',
+    otherwise: 'after each epoch only',
+    example: '10m',
+    help: 'save the last state also within epochs, every N steps or N minutes',
+  },
+  keepEvery: {
+    ...integer(0),
+    group: 'Output',
+    otherwise: '0',
+    example: '10',
+    help: 'keep the state of every N-th epoch for good, beside the last and the best; 0: none',
+  },
 } as const satisfies Record<string, Option<unknown>>;
 
 export type Key = keyof typeof OPTIONS;
 type ValueOf<K extends Key> = NonNullable<ReturnType<(typeof OPTIONS)[K]['parse']>>;
 /** These have no default: absent means what the help says. */
-type OptionalKey = 'dim' | 'depth' | 'kernel' | 'patch' | 'init' | 'dataUrl' | 'limit' | 'threads' | 'name';
+type OptionalKey = 'dim' | 'depth' | 'kernel' | 'patch' | 'init' | 'dataUrl' | 'limit' | 'threads' | 'name' | 'checkpointEvery';
 
 /** A resolved configuration. */
 export type Settings = { readonly arch: ArchitectureName } & { readonly [K in Exclude<Key, OptionalKey | 'arch'>]: ValueOf<K> } & {

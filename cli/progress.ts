@@ -39,6 +39,9 @@ export class Progress {
             `${count(event.stepsPerEpoch)} steps an epoch`,
         );
         break;
+      case 'resume':
+        this.line(`${event.reason}: on from epoch ${event.epoch}, step ${event.step}`);
+        break;
       case 'step':
         this.#step(event);
         break;

@@ -13,7 +13,7 @@ const DESCRIPTION = 'Trains ConvMixer image classifiers on every CPU core.';
 
 const STATUSES = `
 Exit status: 0 done, 1 defect of this program, 2 wrong usage, 3 this machine lacks something, 4 data or network, 5 checkpoint,
-6 diverged, 9 too large for memory, 10 disk, 130 and 143 stopped by SIGINT and SIGTERM, 141 reader went away.`;
+6 diverged, 8 run folder in use, 9 too large for memory, 10 disk, 130 and 143 stopped by SIGINT and SIGTERM, 141 reader went away.`;
 
 const TRAIN_EXAMPLES = `
 Examples:
@@ -21,6 +21,8 @@ Examples:
   hybrid train --epochs 3 --limit 2000 --bn-momentum 0.9
   hybrid train --arch convmixer --dim 64 --depth 4 --schedule one-cycle --epochs 10
   hybrid train -c runs/first/config.json --seed 1 --name second
+  hybrid train --resume                         the newest run, from where it stopped
+  hybrid train --resume runs/first --epochs 60  a run that was complete, and more
   hybrid train --json | jq 'select(.type == "epoch")'`;
 
 /** Runs one command. Never throws and never ends the process. */
@@ -56,6 +58,8 @@ function describe(io: CliIo, setStatus: (status: number) => void): Command {
 
   addFlags(program.command('train').description('train a model and measure it on the test images'))
     .option('-c, --config <FILE>', 'options from a YAML or JSON file; flags win')
+    .option('--resume [RUN]', 'go on with a run where it stopped: its folder or name; the newest of --out if there is none')
+    .option('--allow-changed <NAMES>', 'settings, separated by commas, that a resumed run may have otherwise than before')
     .option('--dry-run', 'print what the run would take, and stop')
     .option('--json', 'one JSON event a line on stdout')
     .option('--quiet', 'print the result only')

@@ -22,6 +22,8 @@ const DEFAULTS = {
   valFraction: 0.1,
   augment: 'crop,flip',
   seed: 0n,
+  onNan: 'stop',
+  keepEvery: 0,
   device: 'auto',
   revectorize: true,
   out: 'runs',

@@ -117,6 +117,11 @@ export interface Device {
   readonly name: 'reference' | 'wasm' | 'webgpu';
   /** One line about what it runs on, for people: threads, kind of arithmetic. */
   readonly description: string;
+  /**
+   * Kind of arithmetic, such as `fused multiply-add`: devices of equal name and arithmetic give equal bits. A checkpoint
+   * keeps it, so that a resumed run is the uninterrupted one or says that it cannot be.
+   */
+  readonly arithmetic: string;
   readonly threads: number;
   compile(graphs: ModelGraphs, options: CompileOptions): Promise<Executable>;
   /** Bytes that `compile` would need, without allocating: what `--dry-run` and the largest-batch message use. */

@@ -18,12 +18,13 @@ export { ARCHITECTURES, type ArchitectureName, architectureName, buildModel, typ
 export { initialize } from './model/init.ts';
 export type { Model, ModelConfig } from './model/model.ts';
 export { formatBytes, formatSummary, type Summary, summarize } from './model/summary.ts';
-export type { Checkpoint, CheckpointStore } from './train/checkpoint.ts';
+export type { Checkpoint, CheckpointKind, CheckpointStore } from './train/checkpoint.ts';
 export { type Evaluation, evaluate } from './train/evaluate.ts';
 export type { EndReason, Metrics, TrainEvent, TrainOptions, TrainResult, TrainRun } from './train/events.ts';
 export { train } from './train/fit.ts';
 export { trainingGraphs } from './train/graphs.ts';
 export { type Preset, presetFor, RECIPES, type Recipe } from './train/presets.ts';
-export { type CreateRunOptions, type RunConfig, RunFolder } from './train/run-folder.ts';
+export { completeProgress, RESUME_SETTINGS, type RunProgress, readProgress, type SteadyOptions } from './train/resume.ts';
+export { type CreateRunOptions, type NewestCheckpoint, type RunConfig, RunFolder } from './train/run-folder.ts';
 export { checkGraph, readWeights, type SavedWeights } from './train/saved-weights.ts';
 export { SCHEDULES, type ScheduleName, type ScheduleOptions } from './train/schedule.ts';

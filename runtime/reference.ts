@@ -28,6 +28,7 @@ export function openReferenceDevice(): ReferenceDevice {
   return {
     name: 'reference',
     description: 'reference loops in doubles, 1 thread',
+    arithmetic: 'doubles',
     threads: 1,
     memoryLimit: Number.MAX_SAFE_INTEGER,
     compile: async (graphs, options) => new ReferenceExecutable(graphs, options),

@@ -44,6 +44,7 @@ export async function openWasmDevice({ threads, v8Flags, revectorize }: WasmDevi
 class WasmDevice implements Device {
   readonly name = 'wasm';
   readonly description: string;
+  readonly arithmetic: string;
   readonly threads: number;
   readonly memoryLimit = Math.min(ADDRESS_LIMIT, physicalMemory());
   readonly #spins: number;
@@ -55,8 +56,9 @@ class WasmDevice implements Device {
     this.threads = threads;
     this.#spins = spins;
     this.#kernels = kernels;
-    const arithmetic = `${kernels.fma ? 'fused multiply-add' : 'multiply, then add'}${kernels.revectorized ? ', revectorized' : ''}`;
-    this.description = `WebAssembly SIMD (${arithmetic}), ${threads} thread${threads === 1 ? '' : 's'}`;
+    this.arithmetic = kernels.fma ? 'fused multiply-add' : 'multiply, then add';
+    const build = `${this.arithmetic}${kernels.revectorized ? ', revectorized' : ''}`;
+    this.description = `WebAssembly SIMD (${build}), ${threads} thread${threads === 1 ? '' : 's'}`;
   }
 
   async compile(graphs: ModelGraphs, options: CompileOptions): Promise<WasmExecutable> {

@@ -1,18 +1,23 @@
 // hybrid train: settings → data, model, device, run folder → a training run whose events are shown and kept.
 
-import { relative, resolve, sep } from 'node:path';
+import { join, relative, resolve, sep } from 'node:path';
 import type { Command } from 'commander';
 import { benchTrain } from '../../bench/train.ts';
 import {
   buildModel,
+  type Checkpoint,
   checkGraph,
+  completeProgress,
   estimate,
   formatBytes,
+  HybridError,
   type Model,
+  nodeFiles,
   openDevice,
   partsOf,
   presetFor,
   RunFolder,
+  readProgress,
   readWeights,
   type TrainEvent,
   type TrainOptions,
@@ -24,10 +29,13 @@ import { assumedData, openSettingsData } from '../data.ts';
 import { type CliIo, stoppedStatus } from '../io.ts';
 import { givenFlags, type Settings } from '../options.ts';
 import { count, duration, Progress, percent } from '../progress.ts';
-import { modelOptions, resolveSettings, toConfig } from '../settings.ts';
+import { type FileValues, modelOptions, resolveSettings, toConfig } from '../settings.ts';
 
 interface Flags {
   readonly config?: string;
+  /** True: the newest. */
+  readonly resume?: string | true;
+  readonly allowChanged?: string;
   readonly dryRun?: boolean;
   readonly json?: boolean;
   readonly quiet?: boolean;
@@ -38,7 +46,17 @@ const CROP_PADDING = 4;
 
 export async function trainCommand(command: Command, io: CliIo): Promise<number> {
   const flags = command.opts<Flags>();
-  const file = flags.config === undefined ? undefined : await readConfigFile(flags.config, io);
+  if (flags.resume === undefined) return trainWith(command, flags, io, null);
+  const earlier = await openEarlier(flags, command, io);
+  try {
+    return await trainWith(command, flags, io, earlier);
+  } finally {
+    await earlier.folder.close().catch(() => {}); // where it matters, `run` has closed it already and told
+  }
+}
+
+async function trainWith(command: Command, flags: Flags, io: CliIo, earlier: Earlier | null): Promise<number> {
+  const file = earlier?.values ?? (flags.config === undefined ? undefined : await readConfigFile(flags.config, io));
   const given = resolveSettings(givenFlags(command), file);
   const progress = new Progress(io);
   const talk = !flags.quiet && !flags.json;
@@ -52,15 +70,78 @@ export async function trainCommand(command: Command, io: CliIo): Promise<number>
     progress.line(`limited to the first ${sizes[0]} training, ${sizes[1]} validation and ${sizes[2]} test images: accuracies are rough`);
   }
   const model = buildModel(settings.arch, modelOptions(settings, parts.train));
-  const init = settings.init === undefined ? undefined : await initialWeights(settings.init, model, io);
+  const init = settings.init === undefined || earlier ? undefined : await initialWeights(settings.init, model, io);
   const device = await openDevice(settings.device, { threads: settings.threads, revectorize: settings.revectorize, v8Flags: true });
   try {
-    const options: TrainOptions = { ...trainOptions(settings), ...parts, device, model, init, signal: io.signal };
-    return flags.dryRun ? await dryRun(options, flags, io) : await run(options, settings, flags, io, progress);
+    const resume = earlier ? await checkpointOf(earlier, progress) : undefined;
+    const allowChanged = flags.allowChanged?.split(',');
+    const options: TrainOptions = { ...trainOptions(settings), ...parts, device, model, init, resume, allowChanged, signal: io.signal };
+    return flags.dryRun ? await dryRun(options, flags, io) : await run(options, settings, flags, io, progress, earlier);
   } finally {
     progress.clear();
     await device.close();
   }
+}
+
+/** A run to go on with. */
+interface Earlier {
+  readonly folder: RunFolder;
+  /** Its configuration, as if it were given with -c. */
+  readonly values: FileValues;
+}
+
+async function openEarlier(flags: Flags, command: Command, io: CliIo): Promise<Earlier> {
+  for (const [given, name] of [
+    [flags.config, '--config'],
+    [flags.dryRun, '--dry-run'],
+    [command.getOptionValueSource('name'), '--name'],
+  ] as const) {
+    if (given === undefined) continue;
+    throw new HybridError('E_USAGE', `--resume and ${name} exclude each other`, 'A resumed run keeps its folder and its configuration.');
+  }
+  const out = resolve(io.cwd, command.opts<{ out?: string }>().out ?? 'runs');
+  const path = flags.resume === true ? await newestRun(out, io) : await findRun(flags.resume as string, out, io);
+  const folder = await RunFolder.reopen(path, io.files);
+  return {
+    folder,
+    values: { path: `the configuration of ${shown(path, io)}`, values: new Map<unknown, unknown>(Object.entries(folder.config)) },
+  };
+}
+
+/** A run by its path, or by its name among the others. */
+async function findRun(given: string, out: string, io: CliIo): Promise<string> {
+  const files = io.files ?? nodeFiles;
+  const path = resolve(io.cwd, given);
+  return (await files.stat(path)) || !(await files.stat(join(out, given))) ? path : join(out, given);
+}
+
+/** The run in which something was saved last. */
+async function newestRun(out: string, io: CliIo): Promise<string> {
+  const files = io.files ?? nodeFiles;
+  let newest: { path: string; modified: number } | undefined;
+  for (const name of (await files.stat(out)) ? await files.readdir(out) : []) {
+    const path = join(out, name);
+    const saved = await files.stat(join(path, 'checkpoints'));
+    if (saved && (await files.stat(join(path, 'config.json'))) && saved.modified > (newest?.modified ?? 0)) newest = { path, ...saved };
+  }
+  if (newest) return newest.path;
+  throw new HybridError('E_CHECKPOINT', `there is no run with a checkpoint in ${shown(out, io)}`, 'Name the run folder: --resume RUN.');
+}
+
+/** The state to go on from, completed where an older version wrote it. */
+async function checkpointOf({ folder, values }: Earlier, progress: Progress): Promise<Checkpoint> {
+  const newest = await folder.newest();
+  if (!newest) {
+    throw new HybridError(
+      'E_CHECKPOINT',
+      `the run ${folder.location} has no checkpoint to go on from`,
+      'Begin it again, from its configuration: -c.',
+    );
+  }
+  for (const problem of newest.damaged) progress.warn(problem);
+  if (newest.damaged.length > 0) progress.warn(`going on from ${newest.path}, which is older, but whole`);
+  const events = await folder.events();
+  return completeProgress(newest.checkpoint, { options: trainOptions(resolveSettings(new Map(), values)), events });
 }
 
 /** The part of the options that is in the settings alone. */
@@ -79,7 +160,16 @@ function trainOptions(settings: Settings) {
     seed,
     bnMomentum,
     recalibrateBn,
+    onNan: settings.onNan,
+    keepEvery: settings.keepEvery,
+    checkpointEvery: checkpointEvery(settings.checkpointEvery),
   };
+}
+
+function checkpointEvery(text: string | undefined): TrainOptions['checkpointEvery'] {
+  if (text === undefined) return undefined;
+  const count = Number.parseInt(text, 10);
+  return text.endsWith('m') ? { minutes: count } : { steps: count };
 }
 
 /** Of `convmixer`, with its defaults: the configuration of a run is complete. */
@@ -93,19 +183,25 @@ async function initialWeights(path: string, model: Model, io: CliIo): Promise<Re
   return saved.weights;
 }
 
-async function run(options: TrainOptions, settings: Settings, flags: Flags, io: CliIo, progress: Progress): Promise<number> {
-  const folder = await RunFolder.create({
-    out: resolve(io.cwd, settings.out),
-    name: settings.name,
-    config: toConfig({ ...settings, ...measures(options.model) }),
-    files: io.files,
-  });
+async function run(
+  options: TrainOptions,
+  settings: Settings,
+  flags: Flags,
+  io: CliIo,
+  progress: Progress,
+  earlier: Earlier | null,
+): Promise<number> {
+  const config = toConfig({ ...settings, ...measures(options.model) });
+  const folder =
+    earlier?.folder ?? (await RunFolder.create({ out: resolve(io.cwd, settings.out), name: settings.name, config, files: io.files }));
   const talk = !flags.quiet && !flags.json;
   let begun = false;
   let saved: Extract<TrainEvent, { type: 'checkpoint' }> | undefined;
   const training = train({ ...options, store: folder });
   try {
     for await (const event of training) {
+      // Not before the checkpoint was accepted: a run that cannot go on leaves everything as it was.
+      if (event.type === 'start' && options.resume) await folder.begin(jointOf(options.resume), config);
       begun ||= event.type === 'start';
       if (event.type === 'checkpoint') saved = event;
       await folder.log(event);
@@ -120,17 +216,22 @@ async function run(options: TrainOptions, settings: Settings, flags: Flags, io: 
     return 0;
   } catch (error) {
     await training[Symbol.asyncDispose]();
-    if (!begun) await folder.discard();
+    if (!begun && !earlier) await folder.discard();
     throw error;
   } finally {
     await folder.close();
   }
 }
 
+function jointOf(checkpoint: Checkpoint) {
+  const { epoch, step, history } = readProgress(checkpoint);
+  return { epoch, step, epochs: history.length };
+}
+
 function sayStopped(saved: Extract<TrainEvent, { type: 'checkpoint' }> | undefined, io: CliIo, flags: Flags): number {
   const where = saved
     ? `the state after its last completed step is in ${shown(saved.path ?? 'memory', io)}`
-    : 'no step was completed, nothing was saved';
+    : 'no further step was completed, nothing was saved';
   if (!flags.quiet && io.signal?.reason !== 'EPIPE') io.stderr.write(`stopped by ${io.signal?.reason ?? 'its user'}: ${where}\n`);
   return stoppedStatus(io);
 }

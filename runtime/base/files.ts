@@ -31,6 +31,8 @@ export interface Files {
   stream(path: string): AsyncIterable<Uint8Array>;
   /** Null where nothing is there. Follows links. */
   stat(path: string): Promise<FileStat | null>;
+  /** Whether a symbolic link is there. */
+  isLink(path: string): Promise<boolean>;
   /** Names, sorted by code unit. */
   readdir(path: string): Promise<string[]>;
   /** `w` replaces, `wx` fails with EEXIST where something is there, `a` appends. */
@@ -55,6 +57,14 @@ export const nodeFiles: Files = {
       return { kind: stat.isFile() ? 'file' : stat.isDirectory() ? 'folder' : 'other', size: stat.size, modified: stat.mtimeMs };
     } catch (error) {
       if (['ENOENT', 'ENOTDIR'].includes(systemCode(error))) return null;
+      throw error;
+    }
+  },
+  async isLink(path) {
+    try {
+      return (await fs.lstat(path)).isSymbolicLink();
+    } catch (error) {
+      if (['ENOENT', 'ENOTDIR'].includes(systemCode(error))) return false;
       throw error;
     }
   },

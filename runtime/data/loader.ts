@@ -17,6 +17,8 @@ export interface LoaderOptions {
   readonly shuffle: boolean;
   /** Off by default. */
   readonly augment?: AugmentOptions;
+  /** Batches at the beginning of the epoch that are left out: a resumed run has had them. */
+  readonly skip?: number;
 }
 
 /** A batch with all that the loader knows of it. The arrays are exactly as long as `rows` needs. */
@@ -31,7 +33,15 @@ const BUFFERS = 2;
  * The batches of one epoch, a function of the options alone. A batch stays valid until two further batches were taken:
  * its arrays are used again then. (A device copies during the call, so only those who keep batches need to copy.)
  */
-export function* loadBatches({ dataset, batch, epoch, seed, shuffle, augment }: LoaderOptions): Generator<LoadedBatch, void, undefined> {
+export function* loadBatches({
+  dataset,
+  batch,
+  epoch,
+  seed,
+  shuffle,
+  augment,
+  skip = 0,
+}: LoaderOptions): Generator<LoadedBatch, void, undefined> {
   invariant(Number.isInteger(batch) && batch > 0, `a batch of ${batch} rows`);
   const { size, shape, labels } = dataset;
   const imageBytes = shape[0] * shape[1] * shape[2];
@@ -48,7 +58,7 @@ export function* loadBatches({ dataset, batch, epoch, seed, shuffle, augment }: 
   }));
   const original = draw ? new Uint8Array(capacity * imageBytes) : undefined;
 
-  for (let start = 0, k = 0; start < size; start += batch, k++) {
+  for (let start = skip * batch, k = 0; start < size; start += batch, k++) {
     const indices = order.subarray(start, start + batch);
     const rows = indices.length;
     const buffer = buffers[k % BUFFERS];

@@ -87,9 +87,14 @@ export class EarlyStopping {
 
   onEpochEnd(epoch: number, loss: number): { readonly stop: boolean; readonly message: string | null } {
     this.#wait = this.#monitor.improves(loss) ? 0 : this.#wait + 1;
-    // An improvement never stops, not even with patience 0.
-    const stop = this.#wait > 0 && this.#wait >= this.#patience && epoch > 1;
+    const stop = this.stopsAfter(epoch);
     return { stop, message: stop ? `Epoch ${epoch}: early stopping` : null };
+  }
+
+  /** Whether training stops after `epoch`, the last one that it was told of. */
+  stopsAfter(epoch: number): boolean {
+    // An improvement never stops, not even with patience 0.
+    return this.#wait > 0 && this.#wait >= this.#patience && epoch > 1;
   }
 
   state(): CallbackState {

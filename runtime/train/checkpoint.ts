@@ -1,4 +1,5 @@
-// What a checkpoint is, and the interface of the place where checkpoints go. The folder on disk is in run-folder.ts.
+// What a checkpoint is, and the interface of the place where checkpoints go. The folder on disk is in run-folder.ts, what
+// `progress` holds in resume.ts.
 
 /** A snapshot of a run: enough to go on, and to use the weights elsewhere. */
 export interface Checkpoint {
@@ -6,16 +7,22 @@ export interface Checkpoint {
   readonly weights: ReadonlyMap<string, { readonly shape: readonly number[]; readonly data: Float32Array }>;
   /** `optimizer/vars/…` by name. */
   readonly optimizer: ReadonlyMap<string, { readonly shape: readonly number[]; readonly data: Float32Array }>;
-  /** Plain JSON: epoch, step, seed, callback state, metrics, configuration that must not change. */
+  /** Plain JSON: position, seed, callback state, metrics, settings that must not change. */
   readonly progress: Readonly<Record<string, unknown>>;
   /** The serialised forward graph and its SHA-256: models of equal shapes can differ in their graph. */
   readonly graph: { readonly text: string; readonly digest: string };
 }
 
+/** `last`: the state to go on from. `best`: of the lowest monitored loss. `epoch-…`: kept for good. */
+export type CheckpointKind = 'best' | 'last' | `epoch-${string}`;
+
 export interface CheckpointStore {
   /** For messages: the run folder. */
   readonly location: string;
-  /** Writes whole or not at all: a failed save leaves the previous checkpoint of that kind as it was, and throws. */
-  save(kind: 'best' | 'last', checkpoint: Checkpoint): Promise<string>;
-  load(kind: 'best' | 'last'): Promise<Checkpoint | null>;
+  /**
+   * Writes whole or not at all: a failed save leaves the previous checkpoint of that kind as it was, and throws. Returns where it
+   * is. The loop does not change the arrays afterwards, and calls again only when this has settled.
+   */
+  save(kind: CheckpointKind, checkpoint: Checkpoint): Promise<string>;
+  load(kind: CheckpointKind): Promise<Checkpoint | null>;
 }

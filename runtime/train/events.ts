@@ -3,7 +3,7 @@
 import type { Dataset } from '../data/dataset.ts';
 import type { Device } from '../device.ts';
 import type { Model } from '../model/model.ts';
-import type { CheckpointStore } from './checkpoint.ts';
+import type { Checkpoint, CheckpointKind, CheckpointStore } from './checkpoint.ts';
 import type { ScheduleOptions } from './schedule.ts';
 
 export interface TrainOptions {
@@ -32,6 +32,19 @@ export interface TrainOptions {
   readonly init?: ReadonlyMap<string, Float32Array>;
   /** Where checkpoints go; absent: best weights are kept in memory only. */
   readonly store?: CheckpointStore;
+  /** The state to go on from, in place of initial weights. The best weights of before come from `store`. */
+  readonly resume?: Checkpoint;
+  /** Names of `RESUME_SETTINGS` that may differ from those the checkpoint was made with. */
+  readonly allowChanged?: readonly string[];
+  /** Saves `last` also within epochs; absent: after each epoch only. */
+  readonly checkpointEvery?: { readonly steps?: number; readonly minutes?: number };
+  /** Keeps the checkpoint of every n-th epoch for good, as `epoch-0010`; absent or 0: none. */
+  readonly keepEvery?: number;
+  /**
+   * What to do where loss or gradients are not finite (the step is never applied): `stop`, the default, throws E_DIVERGED;
+   * `skip` goes on with the next batch; `rollback` goes back to the last saved state and halves the rate.
+   */
+  readonly onNan?: 'stop' | 'skip' | 'rollback';
   readonly withoutRules?: readonly string[];
   readonly signal?: AbortSignal;
 }
@@ -82,7 +95,9 @@ export type TrainEvent =
       /** Whether the monitored loss improved. */
       readonly best: boolean;
     }
-  | { readonly type: 'checkpoint'; readonly kind: 'best' | 'last'; readonly epoch: number; readonly path: string | null }
+  /** The run goes on after `step` of `epoch`: events of later ones, before this event, tell of work that was undone. */
+  | { readonly type: 'resume'; readonly reason: 'resumed' | 'rolled back'; readonly epoch: number; readonly step: number }
+  | { readonly type: 'checkpoint'; readonly kind: CheckpointKind; readonly epoch: number; readonly path: string | null }
   /** The script's messages: improved, reduced, stopped early; and hints. */
   | { readonly type: 'message'; readonly level: 'info' | 'warning'; readonly text: string }
   | {

@@ -2,19 +2,23 @@
 //
 // A step is two runs on the device, `gradient` and `update`. The gradient of step k+1 is queued before the update of step
 // k is awaited, so the device always has work; the update of k+1 is queued only once that of k is known to have been
-// applied, so a run that diverges or is stopped ends with exactly the state after its last completed step.
+// applied, so a run that diverges or is stopped ends with exactly the state after its last completed step. The state is read
+// between the two: behind the update of k in the device's order of calls, before that of k+1.
 
 import { abortError, HybridError, isAbortError } from '../base/errors.ts';
 import { batchesPerEpoch, loadBatches } from '../data/loader.ts';
-import type { Batch, BatchMetrics, Executable } from '../device.ts';
+import type { Batch, BatchMetrics, Executable, StateEntry } from '../device.ts';
 import { graphDigest, serializeGraph } from '../ir/serialize.ts';
 import { initialize } from '../model/init.ts';
 import { BestKeeper, EarlyStopping, ReduceLROnPlateau } from './callbacks.ts';
-import type { Checkpoint } from './checkpoint.ts';
+import type { Checkpoint, CheckpointKind } from './checkpoint.ts';
+import { CheckpointWriter } from './checkpoint-writer.ts';
 import { evaluateWith, writeWeights } from './evaluate.ts';
 import { EventStream } from './event-stream.ts';
 import type { EndReason, Metrics, TrainEvent, TrainOptions, TrainResult, TrainRun } from './events.ts';
 import { trainingGraphs } from './graphs.ts';
+import { compareSettings, type RunProgress, readProgress, resumeSettings, stepAfterBatchChange } from './resume.ts';
+import { RunningMetrics } from './running-metrics.ts';
 import { learningRateAt } from './schedule.ts';
 
 /** Starts a training run. It goes on whether or not anybody iterates over its events. */
@@ -39,23 +43,6 @@ export function train(options: TrainOptions): TrainRun {
   };
 }
 
-/** Loss and accuracy so far, each batch weighted by its rows. */
-class RunningMetrics {
-  #loss = 0;
-  #correct = 0;
-  rows = 0;
-
-  add({ loss, correct }: BatchMetrics, rows: number): void {
-    this.#loss += loss * rows;
-    this.#correct += correct;
-    this.rows += rows;
-  }
-
-  get value(): Metrics {
-    return { loss: this.#loss / this.rows, accuracy: this.#correct / this.rows };
-  }
-}
-
 /** A step in flight. */
 interface PendingStep {
   readonly batch: Batch;
@@ -66,30 +53,46 @@ interface PendingStep {
 
 /** Fewer steps than this many time constants of the moving statistics leave them close to where they started. */
 const TIME_CONSTANTS_NEEDED = 5;
+/** A run that skips or rolls back more often than this in a row is beyond help. */
+const MAX_SKIPS = 10;
+const MAX_ROLLBACKS = 5;
+const RATE_AFTER_ROLLBACK = 0.5;
+const LEARNING_RATE = 'optimizer/vars/1';
 
 class Fit {
   readonly #options: TrainOptions & { readonly signal: AbortSignal };
   readonly #emit: (event: TrainEvent) => void;
-  readonly #monitor: 'val_loss' | 'loss';
   readonly #best: BestKeeper;
   readonly #earlyStopping: EarlyStopping | null;
   readonly #plateau: ReduceLROnPlateau | null;
   readonly #graph: { text: string; digest: string };
   readonly #graphs: ReturnType<typeof trainingGraphs>;
   readonly #stepsPerEpoch: number;
+  readonly #settings: Readonly<Record<string, string>>;
+  readonly #writer: CheckpointWriter | null;
   #executable!: Executable;
   #learningRate: number;
+  #rateFactor = 1;
   #bestWeights: Map<string, Float32Array> | null = null;
   /** The last completed step: what the state on the device corresponds to. */
   #completed = { epoch: 1, step: 0 };
+  /** Of the epoch of that step, up to it. */
+  #running = new RunningMetrics();
+  #history: Extract<TrainEvent, { type: 'epoch' }>[] = [];
+  /** Whether there is anything that the last checkpoint does not have. */
+  #unsaved = false;
+  #lastSave = performance.now();
+  #stepsHere = 0;
   #firstStepEnd = 0;
-  readonly #history: Extract<TrainEvent, { type: 'epoch' }>[] = [];
+  #skipsInARow = 0;
+  #rollbacks = 0;
+  /** Where to roll back to. */
+  #good: Promise<Checkpoint> | null = null;
 
   constructor(options: TrainOptions & { readonly signal: AbortSignal }, emit: (event: TrainEvent) => void) {
     this.#options = options;
     this.#emit = emit;
-    this.#monitor = options.validation ? 'val_loss' : 'loss';
-    this.#best = new BestKeeper(this.#monitor);
+    this.#best = new BestKeeper(options.validation ? 'val_loss' : 'loss');
     this.#earlyStopping = options.earlyStopping && new EarlyStopping(options.earlyStopping);
     // A schedule decides the rate alone: reduction on a plateau would be overwritten at the next step.
     this.#plateau = options.plateau && options.schedule.name === 'constant' ? new ReduceLROnPlateau(options.plateau) : null;
@@ -97,15 +100,21 @@ class Fit {
     this.#graphs = trainingGraphs(options.model);
     this.#graph = { text: serializeGraph(this.#graphs.predict), digest: graphDigest(this.#graphs.predict) };
     this.#stepsPerEpoch = batchesPerEpoch(options.train.size, options.batch);
+    this.#settings = resumeSettings(options);
+    const { store } = options;
+    this.#writer =
+      store === undefined ? null : new CheckpointWriter(store, (kind, path, epoch) => emit({ type: 'checkpoint', kind, epoch, path }));
   }
 
   async run(): Promise<TrainResult> {
-    const { device, model, train, validation, test, epochs, batch, seed, withoutRules, signal, init } = this.#options;
+    const { device, model, train, validation, test, epochs, batch, seed, withoutRules, signal, resume } = this.#options;
     if (signal.aborted) throw abortError(signal);
+    const changes = resume && this.#checkResume(resume);
     const capacity = Math.min(batch, Math.max(train.size, validation?.size ?? 0, test?.size ?? 0));
     this.#executable = await device.compile(this.#graphs, { capacity, seed, withoutRules, programs: ['train', 'calibrate', 'evaluate'] });
     try {
-      await writeWeights(this.#executable, model, init ?? initialize(model, seed));
+      if (resume) await this.#restore(resume);
+      else await writeWeights(this.#executable, model, this.#initialWeights());
       this.#emit({
         type: 'start',
         schema: 1,
@@ -118,30 +127,121 @@ class Fit {
         validationImages: validation?.size ?? 0,
         testImages: test?.size ?? 0,
       });
-      this.#warnOfShortRun();
+      if (changes) await this.#tellResumed(changes);
+      else this.#warnOfShortRun();
+      if (this.#options.onNan === 'rollback') this.#good = this.#snapshot();
       return await this.#finish(await this.#epochs());
     } finally {
+      // After a failure too: a checkpoint that is being written is better than the one before it.
+      await this.#writer?.settle().catch(() => {});
       await this.#executable.close();
     }
   }
 
-  async #epochs(): Promise<EndReason> {
-    for (let epoch = 1; epoch <= this.#options.epochs; epoch++) {
-      try {
-        if (await this.#runEpoch(epoch)) return 'early-stopped';
-      } catch (error) {
-        if (isAbortError(error) && this.#options.signal.aborted) return 'aborted';
-        throw error;
-      }
+  /** Refuses a checkpoint of another run; returns the changes that were allowed, as sentences. */
+  #checkResume(checkpoint: Checkpoint): string[] {
+    const { model, epochs, allowChanged } = this.#options;
+    if (checkpoint.graph.digest !== this.#graph.digest) {
+      throw new HybridError(
+        'E_CHECKPOINT',
+        `the checkpoint is of another model (graph ${checkpoint.graph.digest.slice(0, 12)}) than ${model.arch} (${this.#graph.digest.slice(0, 12)})`,
+        'Use the architecture, image size and number of classes it was made with.',
+      );
     }
-    return 'completed';
+    const { seed, batch, settings, history } = readProgress(checkpoint);
+    const changes = compareSettings(settings ?? { seed, batch: `${batch}` }, this.#settings, allowChanged);
+    if (history.length > epochs) {
+      throw new HybridError(
+        'E_USAGE',
+        `the run has completed ${history.length} epochs already, and ${epochs} were asked for`,
+        `Ask for more than ${history.length} epochs.`,
+      );
+    }
+    return changes;
   }
 
-  /** One epoch and what follows it; true: stop. */
-  async #runEpoch(epoch: number): Promise<boolean> {
-    const { train, validation, recalibrateBn, model, signal, store } = this.#options;
+  /** Takes over the state of a checkpoint, whole. Throws E_CHECKPOINT. */
+  async #restore(checkpoint: Checkpoint): Promise<void> {
+    const { batch, train, learningRate } = this.#options;
+    const progress = readProgress(checkpoint);
+    const { state } = this.#executable;
+    await Promise.all(state.map((entry) => this.#executable.write(entry.name, savedTensor(checkpoint, entry))));
+    this.#history = [...progress.history];
+    const step =
+      progress.batch === batch
+        ? progress.step
+        : stepAfterBatchChange(progress.step, { before: progress.batch, now: batch, size: train.size });
+    if (step > this.#stepsPerEpoch || ![progress.epoch, progress.epoch - 1].includes(this.#history.length)) {
+      throw new HybridError(
+        'E_CHECKPOINT',
+        `the checkpoint is at step ${step} of ${this.#stepsPerEpoch} of epoch ${progress.epoch}, after ${this.#history.length} whole epochs`,
+        'It is damaged or of other data: resume from another one.',
+      );
+    }
+    this.#completed = { epoch: progress.epoch, step };
+    this.#running = new RunningMetrics(progress.running ?? undefined);
+    // A rate that was changed on purpose counts; else what the plateau has made of it does.
+    this.#learningRate = progress.settings && progress.settings.lr !== this.#settings.lr ? learningRate : progress.learningRate;
+    this.#rateFactor = progress.rateFactor;
+    const { best, earlyStopping, plateau } = progress.callbacks;
+    this.#best.restore(best);
+    if (earlyStopping) this.#earlyStopping?.restore(earlyStopping);
+    if (plateau) this.#plateau?.restore(plateau);
+    this.#unsaved = false;
+  }
+
+  async #tellResumed(changes: readonly string[]): Promise<void> {
+    const { epoch, step } = this.#completed;
+    if (this.#best.epoch > 0) {
+      const saved = await this.#options.store?.load('best').catch((error: unknown) => {
+        this.#say(
+          'warning',
+          `${error instanceof Error ? error.message : error}. Unless there is a better epoch, the test has to do without the best weights.`,
+        );
+      });
+      this.#bestWeights = saved ? weightsOf(saved) : null;
+    }
+    for (const change of changes) this.#say('warning', `${change}: from here on this is another run than before.`);
+    this.#emit({ type: 'resume', reason: 'resumed', epoch, step });
+    if (this.#history.length === this.#options.epochs) {
+      this.#say('info', `All ${this.#history.length} epochs were done: only the test is left. --epochs adds to them.`);
+    }
+  }
+
+  #initialWeights(): ReadonlyMap<string, Float32Array> {
+    const { init, model, seed } = this.#options;
+    if (!init) return initialize(model, seed);
+    const bad = [...init].find(([, data]) => !data.every(Number.isFinite));
+    if (!bad) return init;
+    throw new HybridError('E_CHECKPOINT', `the initial weights ${bad[0]} are not all finite`, 'Start from other weights.');
+  }
+
+  async #epochs(): Promise<EndReason> {
+    for (;;) {
+      const done = this.#history.length;
+      if (done > 0 && this.#earlyStopping?.stopsAfter(done)) return 'early-stopped';
+      if (done >= this.#options.epochs) return 'completed';
+      try {
+        await this.#runEpoch(done + 1);
+        this.#rollbacks = 0;
+      } catch (error) {
+        if (isAbortError(error) && this.#options.signal.aborted) return 'aborted';
+        if (!(await this.#rollBack(error))) throw error;
+      }
+    }
+  }
+
+  /** One epoch, or the rest of it, and what follows it. */
+  async #runEpoch(epoch: number): Promise<void> {
+    const { train, validation, recalibrateBn, model, signal, store, keepEvery = 0 } = this.#options;
     const start = performance.now();
-    const { metrics, dataWaitMs } = await this.#steps(epoch);
+    if (this.#completed.epoch !== epoch) {
+      this.#completed = { epoch, step: 0 };
+      this.#running = new RunningMetrics();
+    }
+    const rowsBefore = this.#running.rows;
+    const { dataWaitMs } = await this.#steps(epoch);
+    const metrics = this.#running.value;
     const trainMs = performance.now() - start;
     if (recalibrateBn > 0) await this.#recalibrate(epoch, recalibrateBn);
     const validated = validation && (await evaluateWith(this.#executable, model.classes, validation, { signal }));
@@ -155,8 +255,8 @@ class Fit {
       epoch,
       train: metrics,
       validation: validated && { loss: validated.loss, accuracy: validated.accuracy },
-      lr,
-      imagesPerSecond: (train.size / trainMs) * 1000,
+      lr: lr * this.#rateFactor,
+      imagesPerSecond: ((Math.min(this.#running.rows, train.size) - rowsBefore) / trainMs) * 1000,
       seconds: (performance.now() - start) / 1000,
       dataWait: dataWaitMs / trainMs,
       best: improved,
@@ -164,30 +264,40 @@ class Fit {
     this.#history.push(record);
     this.#emit(record);
     this.#say('info', message);
-    // The best checkpoint is written before the rate is reduced, as Keras' is.
-    if (improved) await this.#keepBest(epoch);
     if (stopping?.message) this.#say('info', stopping.message);
     const reduced = this.#plateau?.onEpochEnd(epoch, monitored, lr);
     if (reduced) this.#learningRate = reduced.learningRate;
     if (reduced?.message) this.#say('info', reduced.message);
-    await this.#save('last');
-    return stopping?.stop ?? false;
+
+    await this.#writer?.settle(); // at most one snapshot waits to be written
+    const snapshot = this.#snapshot();
+    if (improved) this.#bestWeights = weightsOf(await snapshot);
+    // The rate in the best checkpoint is the one before its reduction, as in Keras' file.
+    if (improved)
+      this.#save(
+        'best',
+        epoch,
+        snapshot.then((checkpoint) => withRate(checkpoint, lr)),
+      );
+    this.#save('last', epoch, snapshot);
+    if (keepEvery > 0 && epoch % keepEvery === 0) this.#save(`epoch-${String(epoch).padStart(4, '0')}`, epoch, snapshot);
   }
 
-  async #steps(epoch: number): Promise<{ metrics: Metrics; dataWaitMs: number }> {
+  async #steps(epoch: number): Promise<{ dataWaitMs: number }> {
     const { train, batch, seed, shuffle, augment, weightDecay, bnMomentum, signal } = this.#options;
-    const batches = loadBatches({ dataset: train, batch, epoch, seed, shuffle, augment })[Symbol.iterator]();
+    const first = this.#completed.step;
+    const batches = loadBatches({ dataset: train, batch, epoch, seed, shuffle, augment, skip: first })[Symbol.iterator]();
     const prepare = () => {
       const begin = performance.now();
       const { value, done } = batches.next();
       return { batch: done ? undefined : value, ms: performance.now() - begin };
     };
-    const running = new RunningMetrics();
     const start = performance.now();
+    const rowsBefore = this.#running.rows;
 
     let next = prepare();
     let dataWaitMs = next.ms;
-    let pending = next.batch && this.#queueGradient(next.batch, epoch, 1);
+    let pending = next.batch && this.#queueGradient(next.batch, epoch, first + 1);
     while (pending) {
       next = prepare();
       // Preparing in the shadow of the device's work costs nothing. Where the gradient was there first, the device may
@@ -197,14 +307,18 @@ class Fit {
       const update = this.#executable.update({ learningRate: pending.lr, weightDecay, bnMomentum });
       const following: PendingStep | undefined = next.batch && this.#queueGradient(next.batch, epoch, pending.step + 1);
       const { applied } = await update;
-      if (!applied) throw diverged(epoch, pending, metrics.loss);
-      running.add(metrics, pending.batch.rows);
+      if (applied) this.#running.add(metrics, pending.batch.rows);
+      else this.#skip(diverged(epoch, pending, metrics.loss));
+      this.#skipsInARow = applied ? 0 : this.#skipsInARow;
       this.#completed = { epoch, step: pending.step };
-      this.#emitStep(epoch, pending, running, dataWaitMs, performance.now() - start);
+      this.#unsaved = true;
+      this.#emitStep(epoch, pending, { rows: this.#running.rows - rowsBefore, dataWaitMs, elapsedMs: performance.now() - start });
+      this.#writer?.check();
+      if (following) this.#saveWithinEpoch(epoch, pending.step);
       pending = following;
       if (signal.aborted) throw abortError(signal);
     }
-    return { metrics: running.value, dataWaitMs };
+    return { dataWaitMs };
   }
 
   #queueGradient(batch: Batch, epoch: number, step: number): PendingStep {
@@ -215,25 +329,53 @@ class Fit {
     }
     const gradient = this.#executable.gradient(batch, { signal });
     gradient.catch(() => {}); // the loop may leave by another error before it comes to await this one
-    return { batch, step, lr: this.#learningRate, gradient };
+    return { batch, step, lr: this.#learningRate * this.#rateFactor, gradient };
   }
 
-  #emitStep(epoch: number, { step, lr }: PendingStep, running: RunningMetrics, dataWaitMs: number, elapsedMs: number): void {
+  #emitStep(
+    epoch: number,
+    { step, lr }: PendingStep,
+    { rows, dataWaitMs, elapsedMs }: { rows: number; dataWaitMs: number; elapsedMs: number },
+  ): void {
     const done = (epoch - 1) * this.#stepsPerEpoch + step;
     const now = performance.now();
+    this.#stepsHere++;
     // The first step includes warming up: rates and the time left are measured from its end.
-    if (done === 1) this.#firstStepEnd = now;
-    const msPerStep = done > 1 ? (now - this.#firstStepEnd) / (done - 1) : elapsedMs;
+    if (this.#stepsHere === 1) this.#firstStepEnd = now;
+    const msPerStep = this.#stepsHere > 1 ? (now - this.#firstStepEnd) / (this.#stepsHere - 1) : elapsedMs;
     this.#emit({
       type: 'step',
       epoch,
       step,
-      ...running.value,
+      ...this.#running.value,
       lr,
-      imagesPerSecond: (running.rows / elapsedMs) * 1000,
+      imagesPerSecond: (rows / elapsedMs) * 1000,
       dataWait: Math.min(1, dataWaitMs / elapsedMs),
       etaSeconds: (msPerStep * (this.#options.epochs * this.#stepsPerEpoch - done)) / 1000,
     });
+  }
+
+  /** A step that was not applied: an error, or a warning where such steps are skipped. */
+  #skip(error: HybridError): void {
+    if (this.#options.onNan !== 'skip' || ++this.#skipsInARow > MAX_SKIPS) throw error;
+    this.#say('warning', `${error.message} Skipped (${this.#skipsInARow} in a row, ${MAX_SKIPS} are allowed).`);
+  }
+
+  /** Goes back to the last good state with a lower rate, if that is wanted and may help. */
+  async #rollBack(error: unknown): Promise<boolean> {
+    if (!(this.#good && error instanceof HybridError && error.code === 'E_DIVERGED')) return false;
+    if (++this.#rollbacks > MAX_ROLLBACKS) return false;
+    await this.#writer?.settle();
+    const factor = this.#rateFactor * RATE_AFTER_ROLLBACK;
+    await this.#restore(await this.#good);
+    this.#rateFactor = factor;
+    const { epoch, step } = this.#completed;
+    this.#say(
+      'warning',
+      `${error.message} Back to the state after step ${step} of epoch ${epoch}, with ${factor} times the learning rate.`,
+    );
+    this.#emit({ type: 'resume', reason: 'rolled back', epoch, step });
+    return true;
   }
 
   /**
@@ -265,40 +407,60 @@ class Fit {
     );
   }
 
-  async #keepBest(epoch: number): Promise<void> {
-    this.#bestWeights = new Map([...(await this.#read('weights'))].map(([name, { data }]) => [name, data]));
-    await this.#save('best', epoch);
+  /** The state goes to `last` where the options want it within an epoch. A write that is under way is not waited for: the next step asks again. */
+  #saveWithinEpoch(epoch: number, step: number): void {
+    const { steps = Number.POSITIVE_INFINITY, minutes = Number.POSITIVE_INFINITY } = this.#options.checkpointEvery ?? {};
+    const due = ((epoch - 1) * this.#stepsPerEpoch + step) % steps === 0 || performance.now() - this.#lastSave >= minutes * 60_000;
+    if (due && this.#writer && !this.#writer.busy) this.#save('last', epoch, this.#snapshot());
   }
 
-  async #save(kind: 'best' | 'last', epoch = this.#completed.epoch): Promise<void> {
-    const { store } = this.#options;
-    if (!store) return;
-    const path = await store.save(kind, await this.#checkpoint());
-    this.#emit({ type: 'checkpoint', kind, epoch, path });
+  #save(kind: CheckpointKind, epoch: number, snapshot: Promise<Checkpoint>): void {
+    if (kind === 'last') {
+      this.#lastSave = performance.now();
+      this.#unsaved = false;
+      // Only a state that proves to be finite is one to go back to.
+      if (this.#good)
+        void snapshot.then(
+          () => (this.#good = snapshot),
+          () => {},
+        );
+    }
+    snapshot.catch(() => {}); // without a store nobody asks for it
+    this.#writer?.save(kind, epoch, snapshot);
   }
 
-  async #checkpoint(): Promise<Checkpoint> {
-    const { seed, batch } = this.#options;
-    const optimizer = await this.#read('optimizer');
-    optimizer.set('optimizer/vars/1', { shape: [], data: Float32Array.of(this.#learningRate) });
-    return {
-      weights: await this.#read('weights'),
-      optimizer,
-      progress: {
-        ...this.#completed,
-        stepsPerEpoch: this.#stepsPerEpoch,
-        seed: `${seed}`,
-        batch,
-        learningRate: this.#learningRate,
-        callbacks: {
-          best: this.#best.state(),
-          earlyStopping: this.#earlyStopping?.state() ?? null,
-          plateau: this.#plateau?.state() ?? null,
-        },
-        history: this.#history,
+  /**
+   * The state now: everything is copied or asked for before this returns, and what the loop asks of the device later comes later.
+   * Rejects with E_DIVERGED where a value is not finite: such a state must not replace a good one.
+   */
+  async #snapshot(): Promise<Checkpoint> {
+    const learningRate = this.#learningRate;
+    const progress: RunProgress = {
+      ...this.#completed,
+      stepsPerEpoch: this.#stepsPerEpoch,
+      seed: `${this.#options.seed}`,
+      batch: this.#options.batch,
+      learningRate,
+      rateFactor: this.#rateFactor,
+      callbacks: {
+        best: this.#best.state(),
+        earlyStopping: this.#earlyStopping?.state() ?? null,
+        plateau: this.#plateau?.state() ?? null,
       },
-      graph: this.#graph,
+      history: [...this.#history],
+      running: this.#running.sums,
+      settings: this.#settings,
     };
+    const [weights, optimizer] = await Promise.all([this.#read('weights'), this.#read('optimizer')]);
+    for (const [name, { data }] of [...weights, ...optimizer]) {
+      if (allFinite(data)) continue;
+      throw new HybridError(
+        'E_DIVERGED',
+        `after epoch ${progress.epoch}, step ${progress.step}, ${name} is not finite (learning rate ${learningRate}).`,
+        'The checkpoints are as they were. Try a smaller --lr.',
+      );
+    }
+    return withRate({ weights, optimizer, progress: { ...progress }, graph: this.#graph }, learningRate);
   }
 
   async #read(part: 'weights' | 'optimizer'): Promise<Map<string, { shape: readonly number[]; data: Float32Array }>> {
@@ -313,8 +475,10 @@ class Fit {
   async #finish(reason: EndReason): Promise<TrainResult> {
     const { test, model, store, signal } = this.#options;
     let measured: Metrics | null = null;
+    await this.#writer?.settle();
     if (reason === 'aborted') {
-      if (this.#completed.step > 0) await this.#save('last');
+      if (this.#unsaved) this.#save('last', this.#completed.epoch, this.#snapshot());
+      await this.#writer?.settle();
     } else if (test) {
       if (this.#bestWeights) await writeWeights(this.#executable, model, this.#bestWeights);
       try {
@@ -334,6 +498,33 @@ class Fit {
   #say(level: 'info' | 'warning', text: string): void {
     this.#emit({ type: 'message', level, text });
   }
+}
+
+/** The values that a checkpoint has for an entry of the state. Throws E_CHECKPOINT where it has none, or of another size. */
+function savedTensor({ weights, optimizer }: Checkpoint, { name, shape }: StateEntry): Float32Array {
+  const data = (weights.get(name) ?? optimizer.get(name))?.data;
+  const size = shape.reduce((product, n) => product * n, 1);
+  if (data?.length === size && allFinite(data)) return data;
+  const found = !data ? 'does not have it' : data.length === size ? 'has values that are not finite' : `has ${data.length} elements there`;
+  throw new HybridError(
+    'E_CHECKPOINT',
+    `the run needs ${name} with shape [${shape.join(', ')}]; the checkpoint ${found}`,
+    'It is damaged or of another model: resume from another one.',
+  );
+}
+
+const weightsOf = ({ weights }: Checkpoint): Map<string, Float32Array> => new Map([...weights].map(([name, { data }]) => [name, data]));
+
+/** With the rate where Keras keeps it. */
+function withRate(checkpoint: Checkpoint, rate: number): Checkpoint {
+  return { ...checkpoint, optimizer: new Map(checkpoint.optimizer).set(LEARNING_RATE, { shape: [], data: Float32Array.of(rate) }) };
+}
+
+/** Of every element: x − x is 0 but for infinities and NaN. */
+function allFinite(data: Float32Array): boolean {
+  let sum = 0;
+  for (let i = 0; i < data.length; i++) sum += data[i] - data[i];
+  return sum === 0;
 }
 
 /** Whether a promise has settled by the next turn of the event loop. */

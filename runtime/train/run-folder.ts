@@ -2,7 +2,9 @@
 //
 //   <out>/<name>/config.json                   the resolved configuration, usable with -c
 //                metrics.jsonl                 one event a line
+//                lock.json                     names the process that is at work here (run-lock.ts)
 //                checkpoints/best, last/       model.safetensors  optimizer.safetensors  graph.json  state.json  COMPLETE
+//                checkpoints/epoch-0010/ …     the same, of epochs that are kept for good
 //
 // A checkpoint is written into `<kind>.new`, every file synced, COMPLETE (the SHA-256 of each file) last. Then `<kind>` moves
 // to `<kind>.old`, `<kind>.new` to `<kind>`, and the old one goes. A crash between any two calls leaves at least one complete
@@ -13,13 +15,19 @@ import { join, resolve } from 'node:path';
 import { HybridError } from '../base/errors.ts';
 import { diskError, type Files, nodeFiles, type OpenFile, systemCode, writeAll, writeAtomically } from '../base/files.ts';
 import { type FileTensor, readSafetensors, writeSafetensors } from '../formats/safetensors.ts';
-import type { Checkpoint, CheckpointStore } from './checkpoint.ts';
+import type { Checkpoint, CheckpointKind, CheckpointStore } from './checkpoint.ts';
+import { type Joint, parseLines, trimMetrics } from './metrics-file.ts';
+import { RunLock } from './run-lock.ts';
 
 /** Of state.json; a reader refuses newer ones. */
 const FORMAT_VERSION = 1;
 const FILES = { model: 'model.safetensors', optimizer: 'optimizer.safetensors', graph: 'graph.json', state: 'state.json' } as const;
 const MARKER = 'COMPLETE';
 const CONFIG = 'config.json';
+const METRICS = 'metrics.jsonl';
+/** Where `save` may leave a complete checkpoint of a kind, the best place first. */
+const PLACES = ['', '.new', '.old'];
+const KEPT = /^epoch-\d+$/;
 /** Keras' `iterations`: an integer in files, one float in a Checkpoint. */
 const STEP_COUNT = 'optimizer/vars/0';
 
@@ -35,19 +43,33 @@ export interface CreateRunOptions {
   readonly files?: Files;
 }
 
+/** What a run folder has to go on from. */
+export interface NewestCheckpoint {
+  readonly checkpoint: Checkpoint;
+  readonly path: string;
+  /** Newer ones that could not be used, and why. */
+  readonly damaged: readonly string[];
+}
+
 export class RunFolder implements CheckpointStore {
   /** Absolute path. */
   readonly location: string;
-  readonly config: RunConfig;
+  #config: RunConfig;
   readonly #files: Files;
-  /** Of a run in progress; absent in one that was opened. */
-  readonly #metrics?: OpenFile;
+  /** Of a run in progress; absent in one that was opened to be read. */
+  readonly #lock?: RunLock;
+  #metrics?: OpenFile;
 
-  private constructor(location: string, config: RunConfig, files: Files, metrics?: OpenFile) {
+  private constructor(location: string, config: RunConfig, files: Files, lock?: RunLock, metrics?: OpenFile) {
     this.location = location;
-    this.config = config;
+    this.#config = config;
     this.#files = files;
+    this.#lock = lock;
     this.#metrics = metrics;
+  }
+
+  get config(): RunConfig {
+    return this.#config;
   }
 
   /** Makes a folder that was not there before, with its configuration: an unwritable disk shows here, before any training. Throws E_DISK. */
@@ -59,8 +81,9 @@ export class RunFolder implements CheckpointStore {
       const metrics = await claim(files, location);
       if (!metrics) continue;
       try {
+        const lock = await RunLock.take(files, location);
         await writeAtomically(files, join(location, CONFIG), [encode(`${JSON.stringify(config, null, 2)}\n`)]);
-        return new RunFolder(location, config, files, metrics);
+        return new RunFolder(location, config, files, lock, metrics);
       } catch (error) {
         await metrics.close().catch(() => {});
         await files.remove(location).catch(() => {}); // the first error is the one to report
@@ -69,18 +92,51 @@ export class RunFolder implements CheckpointStore {
     }
   }
 
-  /** Opens the folder of an earlier run to load its checkpoints. Throws E_CHECKPOINT where it is none. */
+  /** Opens the folder of an earlier run to read its checkpoints. Throws E_CHECKPOINT where it is none. */
   static async open(path: string, files: Files = nodeFiles): Promise<RunFolder> {
+    return new RunFolder(resolve(path), await readConfig(path, files), files);
+  }
+
+  /**
+   * Opens the folder of an earlier run to go on with it: takes its lock, and removes what a crash has left behind. `begin` must be
+   * called before `log`. Throws E_CHECKPOINT where it is no run folder, or where a link in it could lead elsewhere, E_LOCKED where
+   * another process is at work there, E_DISK where it cannot be written.
+   */
+  static async reopen(path: string, files: Files = nodeFiles): Promise<RunFolder> {
     const location = resolve(path);
-    if ((await files.stat(join(location, CONFIG)))?.kind !== 'file') {
-      throw new HybridError(
-        'E_CHECKPOINT',
-        `${path} is not a run folder: it has no ${CONFIG}`,
-        'Name the folder that `hybrid train` printed.',
-      );
+    const config = await readConfig(path, files);
+    const lock = await RunLock.take(files, location);
+    try {
+      await refuseLinks(files, location);
+      await refuseLinks(files, join(location, 'checkpoints'));
+      await sweep(files, location);
+      return new RunFolder(location, config, files, lock);
+    } catch (error) {
+      await lock.release();
+      throw error;
     }
-    const config = parseObject(await readOr(files, join(location, CONFIG)), join(path, CONFIG));
-    return new RunFolder(location, config, files);
+  }
+
+  /** Goes on with the metrics after the joint: lines about what came later go, for the run does it again. Throws E_DISK. */
+  async begin(joint: Joint, config: RunConfig): Promise<void> {
+    const path = join(this.location, METRICS);
+    const text = (await this.#files.stat(path)) ? new TextDecoder().decode(await readOr(this.#files, path)) : '';
+    await writeAtomically(this.#files, path, [encode(trimMetrics(text, joint))]);
+    if (JSON.stringify(config) !== JSON.stringify(this.#config)) {
+      await writeAtomically(this.#files, join(this.location, CONFIG), [encode(`${JSON.stringify(config, null, 2)}\n`)]);
+      this.#config = config;
+    }
+    try {
+      this.#metrics = await this.#files.open(path, 'a');
+    } catch (error) {
+      throw diskError(path, error);
+    }
+  }
+
+  /** The lines of metrics.jsonl so far that can be read. Throws E_CHECKPOINT. */
+  async events(): Promise<unknown[]> {
+    const path = join(this.location, METRICS);
+    return (await this.#files.stat(path)) ? parseLines(new TextDecoder().decode(await readOr(this.#files, path))) : [];
   }
 
   /** Adds a line to metrics.jsonl. Throws E_DISK; the last line of a run that ended so may be incomplete. */
@@ -94,14 +150,18 @@ export class RunFolder implements CheckpointStore {
     await this.#files.remove(this.location).catch(() => {}); // the reason for not beginning is the one to report
   }
 
-  /** Ends the metrics. The checkpoints stay usable. Throws E_DISK: some file systems report only here that a write has failed. */
+  /** Ends the metrics and gives the lock back. The checkpoints stay usable. Throws E_DISK: some file systems report only here that a write has failed. */
   async close(): Promise<void> {
-    await this.#metrics?.close().catch((error) => {
-      throw diskError(this.#metrics?.path ?? this.location, error);
-    });
+    try {
+      await this.#metrics?.close();
+    } catch (error) {
+      throw diskError(join(this.location, METRICS), error);
+    } finally {
+      await this.#lock?.release();
+    }
   }
 
-  async save(kind: 'best' | 'last', checkpoint: Checkpoint): Promise<string> {
+  async save(kind: CheckpointKind, checkpoint: Checkpoint): Promise<string> {
     // Before the first await: whatever happens to the arrays later, the files hold the state at the call.
     const contents = serialise(checkpoint, this.config);
     const bytes = [...contents.values()].reduce((sum, { length }) => sum + length, 0);
@@ -135,9 +195,9 @@ export class RunFolder implements CheckpointStore {
   }
 
   /** The newest complete checkpoint of a kind; null where there never was one. Throws E_CHECKPOINT where all there is is damaged. */
-  async load(kind: 'best' | 'last'): Promise<Checkpoint | null> {
+  async load(kind: CheckpointKind): Promise<Checkpoint | null> {
     let damage: unknown;
-    for (const suffix of ['', '.new', '.old']) {
+    for (const suffix of PLACES) {
       const folder = join(this.location, 'checkpoints', kind + suffix);
       try {
         if (await this.#files.stat(folder)) return await readCheckpoint(this.#files, folder);
@@ -148,6 +208,59 @@ export class RunFolder implements CheckpointStore {
     if (damage) throw damage;
     return null;
   }
+
+  /**
+   * The state that a run goes on from: `last`, or the newest older one that is whole. Null where there never was one. Throws
+   * E_CHECKPOINT where all there is is damaged.
+   */
+  async newest(): Promise<NewestCheckpoint | null> {
+    const parent = join(this.location, 'checkpoints');
+    const kept = (await this.#files.stat(parent)) ? (await this.#files.readdir(parent)).filter((name) => KEPT.test(name)).reverse() : [];
+    const damaged: string[] = [];
+    let first: unknown;
+    for (const name of [...PLACES.map((suffix) => `last${suffix}`), ...PLACES.map((suffix) => `best${suffix}`), ...kept]) {
+      const path = join(parent, name);
+      try {
+        if (await this.#files.stat(path)) return { checkpoint: await readCheckpoint(this.#files, path), path, damaged };
+      } catch (error) {
+        first ??= error;
+        damaged.push(error instanceof Error ? error.message : String(error));
+      }
+    }
+    if (first) throw first;
+    return null;
+  }
+}
+
+async function readConfig(path: string, files: Files): Promise<RunConfig> {
+  const file = join(resolve(path), CONFIG);
+  if ((await files.stat(file))?.kind === 'file') return parseObject(await readOr(files, file), join(path, CONFIG));
+  throw new HybridError('E_CHECKPOINT', `${path} is not a run folder: it has no ${CONFIG}`, 'Name the folder that `hybrid train` printed.');
+}
+
+/** A link in a run folder would have the run write elsewhere. */
+async function refuseLinks(files: Files, folder: string): Promise<void> {
+  const names = (await files.stat(folder)) ? await files.readdir(folder) : [];
+  for (const path of names.map((name) => join(folder, name))) {
+    if (!(await files.isLink(path))) continue;
+    throw new HybridError(
+      'E_CHECKPOINT',
+      `${path} is a symbolic link`,
+      'Put what it points to in its place: a run writes into its own folder only.',
+    );
+  }
+}
+
+/** Removes files and checkpoints that were being written when the process before ended. Only who holds the lock may. */
+async function sweep(files: Files, location: string): Promise<void> {
+  const orphans = (await files.readdir(location)).filter((name) => name.endsWith('.tmp')).map((name) => join(location, name));
+  const parent = join(location, 'checkpoints');
+  for (const name of (await files.stat(parent)) ? await files.readdir(parent) : []) {
+    // A complete one may be the newest there is: it goes with the next save.
+    const aside = name.endsWith('.new') && !(await files.stat(join(parent, name, MARKER)));
+    if (aside) orphans.push(join(parent, name));
+  }
+  for (const path of orphans) await files.remove(path).catch(() => {}); // leftovers are harmless
 }
 
 /** Makes the folder and in it the empty metrics file, which two runs cannot both make. Null: the folder is taken. */
@@ -155,7 +268,7 @@ async function claim(files: Files, location: string): Promise<OpenFile | null> {
   try {
     if (await files.stat(location)) return null;
     await files.mkdir(location);
-    return await files.open(join(location, 'metrics.jsonl'), 'wx');
+    return await files.open(join(location, METRICS), 'wx');
   } catch (error) {
     if (systemCode(error) === 'EEXIST') return null;
     throw diskError(location, error);

@@ -142,9 +142,9 @@ describe('refuses', () => {
 
   test('more tensors than any model has, quickly', () => {
     const names = Array.from({ length: 150_000 }, (_, i) => tensor(`t${i}`, 0, 0, '[0]'));
-    const start = performance.now();
+    const start = process.cpuUsage();
     expect(refusal(fileOf(`{${names.join(',')}}`))).toMatch(/more than 100000 tensors/);
-    expect(performance.now() - start).toBeLessThan(2000);
+    expect(process.cpuUsage(start).user).toBeLessThan(2e6); // microseconds
   });
 
   test('a name of a megabyte with a short message', () => {

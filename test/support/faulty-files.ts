@@ -36,6 +36,7 @@ export function faultyFiles(
     readFile: (path) => base.readFile(path),
     stream: (path) => base.stream(path),
     stat: (path) => base.stat(path),
+    isLink: (path) => base.isLink(path),
     readdir: (path) => base.readdir(path),
     async open(path, flags) {
       count('open');

@@ -1,0 +1,226 @@
+// How far a run was and with which settings, as its checkpoints keep it, and whether another run may go on from there.
+//
+// Random numbers, the order of the images and the rate of a schedule are functions of seed and position: the position
+// alone brings them back. Whatever else decides what the next steps do is among the settings, and must be the same.
+
+import { HybridError, nearest } from '../base/errors.ts';
+import { fingerprint } from '../data/fingerprint.ts';
+import type { CallbackState } from './callbacks.ts';
+import type { Checkpoint } from './checkpoint.ts';
+import type { TrainEvent, TrainOptions } from './events.ts';
+
+type EpochRecord = Extract<TrainEvent, { type: 'epoch' }>;
+
+/** `progress` of a checkpoint. */
+export interface RunProgress {
+  /** Epoch and step, both from 1, that were completed last; step 0: none yet. */
+  readonly epoch: number;
+  readonly step: number;
+  readonly stepsPerEpoch: number;
+  readonly seed: string;
+  readonly batch: number;
+  /** Rate of the next step where the schedule is constant. */
+  readonly learningRate: number;
+  /** What rolling back has made of the rate: a factor on it. */
+  readonly rateFactor: number;
+  readonly callbacks: { readonly [name in 'best' | 'earlyStopping' | 'plateau']: CallbackState | null };
+  /** Of the epochs that are over, with validation and callbacks. */
+  readonly history: readonly EpochRecord[];
+  /** Sums over the samples of the epoch so far; null in a checkpoint of version 0.1.0. */
+  readonly running: { readonly loss: number; readonly correct: number; readonly rows: number } | null;
+  /** By the names of `RESUME_SETTINGS`, as text; null in a checkpoint of version 0.1.0. */
+  readonly settings: Readonly<Record<string, string>> | null;
+}
+
+/** The part of the training options that must not change; what it computes on and with is in `surroundings`. */
+export type SteadyOptions = Pick<
+  TrainOptions,
+  | 'batch'
+  | 'learningRate'
+  | 'weightDecay'
+  | 'schedule'
+  | 'earlyStopping'
+  | 'plateau'
+  | 'augment'
+  | 'shuffle'
+  | 'seed'
+  | 'bnMomentum'
+  | 'recalibrateBn'
+>;
+
+/** What must be the same, by the names of the flags. Threads, workers, paths and the number of epochs change no bit of a step. */
+export const RESUME_SETTINGS = [
+  'batch',
+  'lr',
+  'weight-decay',
+  'schedule',
+  'patience',
+  'plateau',
+  'augment',
+  'shuffle',
+  'seed',
+  'bn-momentum',
+  'recalibrate-bn',
+  'data',
+  'validation',
+  'arithmetic',
+] as const;
+type ResumeSetting = (typeof RESUME_SETTINGS)[number];
+
+export function steadySettings(options: SteadyOptions): Record<Exclude<ResumeSetting, 'data' | 'validation' | 'arithmetic'>, string> {
+  const { schedule, plateau, augment } = options;
+  return {
+    batch: `${options.batch}`,
+    lr: `${options.learningRate}`,
+    'weight-decay': `${options.weightDecay}`,
+    schedule: [schedule.name, ...Object.entries(schedule).flatMap(([key, value]) => (key === 'name' ? [] : [`${key} ${value}`]))].join(
+      ', ',
+    ),
+    patience: `${options.earlyStopping?.patience ?? 0}`,
+    // Of no effect, and so no difference, where a schedule decides the rate.
+    plateau: plateau && schedule.name === 'constant' ? `${plateau.patience} epochs, ${plateau.factor}, ${plateau.minLearningRate}` : 'none',
+    augment: `crop ${augment.crop}, flip ${augment.flip}`,
+    shuffle: `${options.shuffle}`,
+    seed: `${options.seed}`,
+    'bn-momentum': `${options.bnMomentum}`,
+    'recalibrate-bn': `${options.recalibrateBn}`,
+  };
+}
+
+/** All of `RESUME_SETTINGS`. */
+export function resumeSettings(options: TrainOptions): Record<ResumeSetting, string> {
+  const { device, train, validation } = options;
+  return {
+    ...steadySettings(options),
+    data: fingerprint(train),
+    validation: validation ? fingerprint(validation) : 'none',
+    arithmetic: `${device.name}, ${device.arithmetic}`,
+  };
+}
+
+/**
+ * Compares what the checkpoint was made with to what is asked for now. Returns the differences that `allowed` names, as
+ * sentences. Throws E_CHECKPOINT with the list of the others, E_USAGE for an unknown name in `allowed`.
+ */
+export function compareSettings(
+  before: Readonly<Record<string, string>>,
+  now: Readonly<Record<string, string>>,
+  allowed: readonly string[] = [],
+): string[] {
+  for (const name of allowed) {
+    if (RESUME_SETTINGS.some((known) => known === name)) continue;
+    const near = nearest(name, RESUME_SETTINGS);
+    throw new HybridError(
+      'E_USAGE',
+      `no setting that may be allowed to change is called ${JSON.stringify(name)}${near ? `; did you mean ${near}?` : ''}`,
+      `Choose from ${RESUME_SETTINGS.join(', ')}.`,
+    );
+  }
+  const changed = RESUME_SETTINGS.filter((name) => Object.hasOwn(before, name) && before[name] !== now[name]);
+  const told = (names: readonly ResumeSetting[]) => names.map((name) => `${name} is ${now[name]}, but was ${before[name]}`);
+  const refused = changed.filter((name) => !allowed.includes(name));
+  if (refused.length > 0) {
+    throw new HybridError(
+      'E_CHECKPOINT',
+      `the run was begun with other settings: ${told(refused).join('; ')}`,
+      `Go on with the same ones, or allow the change: --allow-changed ${changed.join(',')}. The result is then not that of one run.`,
+    );
+  }
+  return told(changed);
+}
+
+/** Reads `progress`, believing nothing. Throws E_CHECKPOINT. */
+export function readProgress({ progress }: Pick<Checkpoint, 'progress'>): RunProgress {
+  const own = (of: object, key: string): unknown => (Object.hasOwn(of, key) ? (of as Record<string, unknown>)[key] : undefined);
+  const number = (of: object, key: string, least: number, otherwise?: number): number => {
+    const value = own(of, key) ?? otherwise;
+    if (typeof value === 'number' && Number.isFinite(value) && value >= least) return value;
+    throw damaged(`${key} is ${JSON.stringify(value)}`);
+  };
+  const object = (of: object, key: string): object | null => {
+    const value = own(of, key) ?? null;
+    if (typeof value === 'object') return value;
+    throw damaged(`${key} is ${JSON.stringify(value)}`);
+  };
+  const callbacks = object(progress, 'callbacks');
+  const history = own(progress, 'history');
+  const running = object(progress, 'running');
+  const settings = object(progress, 'settings');
+  const seed = own(progress, 'seed');
+  if (!callbacks) throw damaged('callbacks are missing');
+  if (!Array.isArray(history)) throw damaged('history is no list');
+  if (typeof seed !== 'string') throw damaged('seed is no text');
+  return {
+    epoch: number(progress, 'epoch', 1),
+    step: number(progress, 'step', 0),
+    stepsPerEpoch: number(progress, 'stepsPerEpoch', 1),
+    seed,
+    batch: number(progress, 'batch', 1),
+    learningRate: number(progress, 'learningRate', 0),
+    rateFactor: number(progress, 'rateFactor', 0, 1),
+    callbacks: {
+      best: object(callbacks, 'best') as CallbackState | null,
+      earlyStopping: object(callbacks, 'earlyStopping') as CallbackState | null,
+      plateau: object(callbacks, 'plateau') as CallbackState | null,
+    },
+    history: history as EpochRecord[],
+    running: running && { loss: number(running, 'loss', 0), correct: number(running, 'correct', 0), rows: number(running, 'rows', 0) },
+    settings: settings && Object.fromEntries(Object.entries(settings).map(([name, value]) => [name, String(value)])),
+  };
+}
+
+function damaged(what: string): HybridError {
+  return new HybridError(
+    'E_CHECKPOINT',
+    `the progress in the checkpoint makes no sense: ${what}`,
+    'It is damaged or of another version: resume from another one.',
+  );
+}
+
+/**
+ * The step of the epoch with batches of `now` that corresponds to `step` with batches of `before`. Throws E_CHECKPOINT where none
+ * does: a batch cannot begin in the middle of another.
+ */
+export function stepAfterBatchChange(step: number, { before, now, size }: { before: number; now: number; size: number }): number {
+  const samples = Math.min(step * before, size);
+  if (samples === size) return Math.ceil(size / now);
+  if (samples % now === 0) return samples / now;
+  throw new HybridError(
+    'E_CHECKPOINT',
+    `the run stopped after ${samples} images of an epoch, which is no whole number of batches of ${now}`,
+    `Go on with batches of ${before} to the end of the epoch, or use a divisor of ${samples}.`,
+  );
+}
+
+/** Descriptions of the devices of version 0.1.0 contain these. */
+const FORMER_ARITHMETIC = [
+  ['fused multiply-add', 'wasm, fused multiply-add'],
+  ['multiply, then add', 'wasm, multiply, then add'],
+  ['doubles', 'reference, doubles'],
+] as const;
+
+/**
+ * Version 0.1.0 kept neither settings nor the sums of an unfinished epoch in its checkpoints. The settings follow from the configuration
+ * of the run; its metrics tell which device it was and what loss and accuracy were after the last step.
+ */
+export function completeProgress(
+  checkpoint: Checkpoint,
+  { options, events }: { readonly options: SteadyOptions; readonly events: readonly unknown[] },
+): Checkpoint {
+  const { settings, running, epoch, step, batch } = readProgress(checkpoint);
+  if (settings && running) return checkpoint;
+  const told = events.map((event) => Object(event) as Record<string, unknown>);
+  const device = String(told.findLast(({ type }) => type === 'start')?.device);
+  const arithmetic = FORMER_ARITHMETIC.find(([text]) => device.includes(text))?.[1];
+  const last = told.findLast((event) => event.type === 'step' && event.epoch === epoch && event.step === step);
+  const rows = step * batch;
+  const known = typeof last?.loss === 'number' && typeof last.accuracy === 'number';
+  return {
+    ...checkpoint,
+    progress: {
+      ...checkpoint.progress,
+      settings: settings ?? { ...steadySettings(options), ...(arithmetic && { arithmetic }) },
+      running: running ?? (known ? { loss: Number(last.loss) * rows, correct: Number(last.accuracy) * rows, rows } : null),
+    },
+  };
+}
