@@ -7,12 +7,12 @@ import type { Dataset } from './dataset.ts';
 const IMAGES = 64;
 
 /** One line: number of images, and a digest of shape, classes, all labels and evenly spaced images. Name and place do not count. */
-export function fingerprint(dataset: Dataset): string {
+export async function fingerprint(dataset: Dataset): Promise<string> {
   const { size, shape, classes, labels } = dataset;
   const count = Math.min(size, IMAGES);
   const indices = Int32Array.from({ length: count }, (_, i) => Math.floor((i * size) / count));
   const images = new Uint8Array(count * shape[0] * shape[1] * shape[2]);
-  dataset.read(indices, images);
+  await dataset.read(indices, images);
   const digest = createHash('sha256')
     .update(JSON.stringify([size, shape, classes]))
     .update(new Uint8Array(Int32Array.from(labels).buffer))

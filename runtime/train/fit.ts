@@ -68,8 +68,8 @@ class Fit {
   readonly #graph: { text: string; digest: string };
   readonly #graphs: ReturnType<typeof trainingGraphs>;
   readonly #stepsPerEpoch: number;
-  readonly #settings: Readonly<Record<string, string>>;
   readonly #writer: CheckpointWriter | null;
+  #settings: Readonly<Record<string, string>> = {};
   #executable!: Executable;
   #learningRate: number;
   #rateFactor = 1;
@@ -100,7 +100,6 @@ class Fit {
     this.#graphs = trainingGraphs(options.model);
     this.#graph = { text: serializeGraph(this.#graphs.predict), digest: graphDigest(this.#graphs.predict) };
     this.#stepsPerEpoch = batchesPerEpoch(options.train.size, options.batch);
-    this.#settings = resumeSettings(options);
     const { store } = options;
     this.#writer =
       store === undefined ? null : new CheckpointWriter(store, (kind, path, epoch) => emit({ type: 'checkpoint', kind, epoch, path }));
@@ -109,6 +108,7 @@ class Fit {
   async run(): Promise<TrainResult> {
     const { device, model, train, validation, test, epochs, batch, seed, withoutRules, signal, resume } = this.#options;
     if (signal.aborted) throw abortError(signal);
+    this.#settings = await resumeSettings(this.#options);
     const changes = resume && this.#checkResume(resume);
     const capacity = Math.min(batch, Math.max(train.size, validation?.size ?? 0, test?.size ?? 0));
     this.#executable = await device.compile(this.#graphs, { capacity, seed, withoutRules, programs: ['train', 'calibrate', 'evaluate'] });

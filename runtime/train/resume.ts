@@ -88,12 +88,12 @@ export function steadySettings(options: SteadyOptions): Record<Exclude<ResumeSet
 }
 
 /** All of `RESUME_SETTINGS`. */
-export function resumeSettings(options: TrainOptions): Record<ResumeSetting, string> {
+export async function resumeSettings(options: TrainOptions): Promise<Record<ResumeSetting, string>> {
   const { device, train, validation } = options;
   return {
     ...steadySettings(options),
-    data: fingerprint(train),
-    validation: validation ? fingerprint(validation) : 'none',
+    data: await fingerprint(train),
+    validation: validation ? await fingerprint(validation) : 'none',
     arithmetic: `${device.name}, ${device.arithmetic}`,
   };
 }
