@@ -113,22 +113,43 @@ export async function writeAll(file: OpenFile, bytes: Uint8Array, needed = bytes
  * Puts a file in place whole or not at all: written aside in the same folder, synced, renamed, folder synced. A reader,
  * or a crash at any moment, sees the old contents or the new. Throws E_DISK, having removed what it wrote aside.
  */
-export async function writeAtomically(files: Files, path: string, chunks: readonly Uint8Array[]): Promise<void> {
+export function writeAtomically(files: Files, path: string, chunks: readonly Uint8Array[]): Promise<void> {
   const needed = chunks.reduce((sum, chunk) => sum + chunk.length, 0);
+  return streamAtomically(files, path, needed, async (write) => {
+    for (const chunk of chunks) await write(chunk);
+  });
+}
+
+/** The same for a file that is too large to hold: `produce` writes it piece by piece, `needed` bytes in all. Passes on what `produce` throws. */
+export async function streamAtomically(
+  files: Files,
+  path: string,
+  needed: number,
+  produce: (write: (bytes: Uint8Array) => Promise<void>) => Promise<void>,
+): Promise<void> {
   const aside = `${path}.${randomBytes(4).toString('hex')}.tmp`;
   try {
-    const file = await files.open(aside, 'wx');
+    const file = await onDisk(path, needed, files.open(aside, 'wx'));
     try {
-      for (const chunk of chunks) await writeAll(file, chunk, needed);
-      await file.sync();
+      await produce((bytes) => writeAll(file, bytes, needed));
+      await onDisk(path, needed, file.sync());
     } finally {
-      await file.close();
+      await onDisk(path, needed, file.close());
     }
-    await files.rename(aside, path);
-    await files.syncFolder(dirname(path));
+    await onDisk(path, needed, files.rename(aside, path));
+    await onDisk(path, needed, files.syncFolder(dirname(path)));
   } catch (error) {
     await files.remove(aside).catch(() => {}); // the first error is the one to report
-    throw diskError(path, error instanceof HybridError ? error.cause : error, needed);
+    // A message about the file that was asked for, not about the one beside it.
+    throw error instanceof HybridError && error.code === 'E_DISK' ? diskError(path, error.cause, needed) : error;
+  }
+}
+
+async function onDisk<T>(path: string, needed: number, operation: Promise<T>): Promise<T> {
+  try {
+    return await operation;
+  } catch (error) {
+    throw diskError(path, error, needed);
   }
 }
 
