@@ -1,10 +1,10 @@
 // Opens the data that the settings name, telling a person what happens meanwhile.
 
 import { resolve } from 'node:path';
-import { DATA_NAMES, type DataSource, type Dataset, openData } from '../runtime/index.ts';
+import { DATA_NAMES, type DataProgress, type DataSource, type Dataset, openData } from '../runtime/index.ts';
 import type { CliIo } from './io.ts';
 import type { Settings } from './options.ts';
-import type { Progress } from './progress.ts';
+import { count, type Progress } from './progress.ts';
 import { CIFAR10 } from './settings.ts';
 
 /** CIFAR-10 by its numbers only, for a dry run: nothing is read, and above all nothing fetched. */
@@ -19,6 +19,11 @@ function assumed(part: string, size: number): Dataset {
 
 const megabytes = (bytes: number): string => (bytes / 1e6).toFixed(1);
 
+function progressText({ stage, done, total }: DataProgress): string {
+  const amount = stage === 'decode' ? `${count(done)} of ${count(total)} images` : `${megabytes(done)} of ${megabytes(total)} MB`;
+  return `${stage}  ${amount}  ${Math.floor((100 * done) / total)}%`;
+}
+
 /** @param talk Whether anything but warnings is told. */
 export async function openSettingsData(settings: Settings, io: CliIo, progress: Progress, talk: boolean): Promise<DataSource> {
   const { data, dataUrl } = settings;
@@ -30,9 +35,8 @@ export async function openSettingsData(settings: Settings, io: CliIo, progress: 
       url: dataUrl,
       localDir: resolve(io.cwd, 'data'),
       signal: io.signal,
-      onProgress({ stage, bytes, total }) {
-        if (talk)
-          progress.status(`${stage} CIFAR-10  ${megabytes(bytes)} of ${megabytes(total)} MB  ${Math.floor((100 * bytes) / total)}%`);
+      onProgress(step) {
+        if (talk) progress.status(progressText(step));
       },
       onNotice({ level, text }) {
         if (level === 'warning') progress.warn(text);

@@ -6,7 +6,7 @@ import { fileURLToPath } from 'node:url';
 import { describe, expect, it } from 'vitest';
 import { openWasmDevice } from '../asm/host/device.ts';
 import { nodeFiles } from '../runtime/base/files.ts';
-import { readCifar10 } from '../runtime/data/cifar10.ts';
+import { readCifar } from '../runtime/data/cifar.ts';
 import type { Dataset } from '../runtime/data/dataset.ts';
 import { epochOrder } from '../runtime/data/sampler.ts';
 import { split } from '../runtime/data/split.ts';
@@ -25,7 +25,7 @@ function withShuffledLabels(dataset: Dataset): Dataset {
 }
 
 async function validationAccuracy(prepare: (dataset: Dataset) => Dataset): Promise<number> {
-  const source = await readCifar10(nodeFiles, sample);
+  const source = await readCifar(nodeFiles, sample);
   const parts = split(prepare(source.train), { valFraction: 0.1 });
   const device = await openWasmDevice({ v8Flags: true });
   try {

@@ -1,4 +1,4 @@
-// Unpacks the official CIFAR-10 archive (a tar, compressed with gzip) and nothing else. The archive decides nothing: names,
+// Unpacks the official archives of CIFAR-10 and CIFAR-100 (tars, compressed with gzip) and nothing else. The archive decides nothing: names,
 // places and sizes come from a table here, and whatever does not fit the table ends the reading. That rules out the known
 // attacks on unpackers (`../`, links, devices, long-name records, duplicates, bombs) without looking for them one by one.
 
@@ -8,19 +8,32 @@ import { pipeline } from 'node:stream';
 import { createGunzip } from 'node:zlib';
 import { abortError, HybridError, isAbortError } from '../base/errors.ts';
 import { diskError, type Files, systemCode, writeAll } from '../base/files.ts';
-import { CIFAR10_FOLDER, findCifar10, NAMES_FILE, TEST_FILE, TRAIN_FILES } from './cifar10.ts';
+import { CIFAR10, CIFAR100, type CifarSet, findCifar } from './cifar.ts';
 
 /** Bytes that a file of the archive may have, by its name. */
 export type ArchiveContents = Readonly<Record<string, { readonly min: number; readonly max: number }>>;
 
-const BATCH_BYTES = 10_000 * 3_073;
 const SMALL_FILE_BYTES = 4_096;
 
-export const OFFICIAL_CONTENTS: ArchiveContents = {
-  ...Object.fromEntries([...TRAIN_FILES, TEST_FILE].map((name) => [name, { min: BATCH_BYTES, max: BATCH_BYTES }])),
-  [NAMES_FILE]: { min: 1, max: SMALL_FILE_BYTES },
-  'readme.html': { min: 1, max: SMALL_FILE_BYTES },
+const exactly = (bytes: number) => ({ min: bytes, max: bytes });
+const small = { min: 1, max: SMALL_FILE_BYTES };
+
+const CONTENTS: Readonly<Record<CifarSet['title'], ArchiveContents>> = {
+  'CIFAR-10': {
+    ...Object.fromEntries([...CIFAR10.trainFiles, CIFAR10.testFile].map((name) => [name, exactly(10_000 * 3_073)])),
+    [CIFAR10.namesFile]: small,
+    'readme.html': small,
+  },
+  'CIFAR-100': {
+    ...Object.fromEntries(CIFAR100.trainFiles.map((name) => [name, exactly(50_000 * 3_074)])),
+    [CIFAR100.testFile]: exactly(10_000 * 3_074),
+    [CIFAR100.namesFile]: small,
+    'coarse_label_names.txt': small,
+  },
 };
+
+/** What the official archive of a set holds. */
+export const officialContents = ({ title }: CifarSet): ArchiveContents => CONTENTS[title];
 
 export interface UnpackOptions {
   readonly files: Files;
@@ -28,6 +41,8 @@ export interface UnpackOptions {
   readonly archive: string;
   /** The folder to make. It appears complete or not at all. */
   readonly folder: string;
+  /** Which set it is; CIFAR-10 by default. */
+  readonly set?: CifarSet;
   readonly contents?: ArchiveContents;
   readonly signal?: AbortSignal;
 }
@@ -36,18 +51,25 @@ export interface UnpackOptions {
  * Unpacks `archive` into the new `folder`. Throws E_DATA where the archive is anything but the files of the table, each
  * once, and E_DISK where they cannot be written; nothing is left behind then.
  */
-export async function unpackArchive({ files, archive, folder, contents = OFFICIAL_CONTENTS, signal }: UnpackOptions): Promise<void> {
+export async function unpackArchive({
+  files,
+  archive,
+  folder,
+  set = CIFAR10,
+  contents = officialContents(set),
+  signal,
+}: UnpackOptions): Promise<void> {
   const aside = `${folder}.${randomBytes(4).toString('hex')}.tmp`;
   const gunzip = createGunzip();
   try {
     await onDisk(aside, () => files.mkdir(aside));
     // Errors of the source arrive where the result is read.
     pipeline(files.stream(archive), gunzip, () => {});
-    await unpackTar(new ByteReader(gunzip, signal), files, aside, contents);
+    await unpackTar(new ByteReader(gunzip, signal), files, aside, { set, contents });
     // Bytes after the end of the compressed stream are passed over by zlib; an archive with a tail is not the official one.
     if (gunzip.bytesWritten !== (await files.stat(archive))?.size) throw malformed('data after the end of the compressed part');
     await onDisk(aside, () => files.syncFolder(aside));
-    await moveFolder(files, aside, folder);
+    await moveFolder(files, aside, folder, set);
   } catch (error) {
     await files.remove(aside).catch(() => {}); // the first error is the one to report
     if (error instanceof HybridError || isAbortError(error)) throw error;
@@ -57,13 +79,13 @@ export async function unpackArchive({ files, archive, folder, contents = OFFICIA
   }
 }
 
-async function moveFolder(files: Files, from: string, to: string): Promise<void> {
+async function moveFolder(files: Files, from: string, to: string, set: CifarSet): Promise<void> {
   try {
     await files.rename(from, to);
     await files.syncFolder(dirname(to));
   } catch (error) {
     // Another process may have unpacked the same archive meanwhile: theirs is as good.
-    if (!(await files.stat(from)) || !(await findCifar10(files, to))) throw diskError(to, error);
+    if (!(await files.stat(from)) || !(await findCifar(files, to, [set]))) throw diskError(to, error);
     await files.remove(from);
   }
 }
@@ -74,16 +96,21 @@ const DIRECTORY = 0x35; // '5'
 // The end of a tar is two blocks of zeros, filled up to the size of a tape record: 10 KiB as a rule.
 const MAX_PADDING_BYTES = 1 << 20;
 
-async function unpackTar(input: ByteReader, files: Files, folder: string, contents: ArchiveContents): Promise<void> {
+async function unpackTar(
+  input: ByteReader,
+  files: Files,
+  folder: string,
+  { set, contents }: { readonly set: CifarSet; readonly contents: ArchiveContents },
+): Promise<void> {
   const missing = new Map(Object.entries(contents));
   for (;;) {
     const header = await input.exactly(BLOCK);
     if (isZero(header)) break;
     const { name, type, size } = readHeader(header);
-    if (type === DIRECTORY && name === `${CIFAR10_FOLDER}/` && size === 0) continue;
+    if (type === DIRECTORY && name === `${set.folder}/` && size === 0) continue;
     if (!REGULAR.has(type)) throw malformed(`the entry ${quoted(name)} is not a regular file (type ${quoted(String.fromCharCode(type))})`);
     // The name written to is the key of the table, equal to the entry's name unit by unit: nothing is normalised.
-    const fileName = [...missing.keys()].find((known) => name === `${CIFAR10_FOLDER}/${known}`);
+    const fileName = [...missing.keys()].find((known) => name === `${set.folder}/${known}`);
     if (fileName === undefined) throw malformed(`the entry ${quoted(name)} is not one of the expected files, or comes twice`);
     const { min, max } = contents[fileName];
     if (size < min || size > max) throw malformed(`${fileName} has ${size} bytes instead of ${min === max ? min : `${min} to ${max}`}`);
@@ -147,7 +174,7 @@ const isZero = (bytes: Uint8Array): boolean => bytes.every((byte) => byte === 0)
 const quoted = (name: string): string => JSON.stringify(name);
 
 const malformed = (what: string, cause?: unknown): HybridError =>
-  new HybridError('E_DATA', `the archive is not that of CIFAR-10: ${what}`, 'Fetch it again, or from another place with --data-url.', {
+  new HybridError('E_DATA', `the archive is not the official one: ${what}`, 'Fetch it again, or from another place with --data-url.', {
     cause,
   });
 

@@ -1,6 +1,8 @@
 // What a dataset is, and how the workers of the data pipeline get at its images. Embedders may implement `Dataset`; `read` is
 // all that it takes. A set that says where its `images` are is read by the workers, and the thread that trains is left alone.
 
+import { invariant } from '../base/errors.ts';
+
 export interface Dataset {
   /** For people and for the resume check, such as `cifar10 (4,653 of 45,000 training images)`. */
   readonly name: string;
@@ -51,9 +53,17 @@ export interface ImageReader {
   read(indices: Int32Array, out: Uint8Array): void | Promise<void>;
 }
 
-/** Training and test part as they come, before the validation split. */
+/** The parts of a set, by the names that files and folders give them. */
+export const PARTS = ['train', 'validation', 'test'] as const;
+export type PartName = (typeof PARTS)[number];
+
+/** What comes after the name of a set in the name of one of its parts. */
+export const partTitle = (part: PartName): string => (part === 'train' ? 'training set' : `${part} set`);
+
+/** The parts of a set as they come: before the validation images are split off, unless the set has some of its own. */
 export interface DataSource {
   readonly train: Dataset;
+  readonly validation?: Dataset | null;
   readonly test: Dataset | null;
 }
 
@@ -66,4 +76,11 @@ export interface Subset extends Dataset {
 export function imagesFrom(images: ImageSource | undefined, first: number): ImageSource | undefined {
   if (images?.kind === 'shared') return { ...images, offset: images.offset + first * images.stride };
   return images && { ...images, first: images.first + first };
+}
+
+/** The datasets of a set's parts together; there must be training images. */
+export function sourceOf(datasets: ReadonlyMap<PartName, Dataset>): DataSource {
+  const train = datasets.get('train');
+  invariant(train !== undefined, 'a set without training images');
+  return { train, validation: datasets.get('validation') ?? null, test: datasets.get('test') ?? null };
 }

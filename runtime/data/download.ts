@@ -1,4 +1,4 @@
-// Fetches one file of known size and hash. Knows no CIFAR-10 beyond the default address; unpacking is in archive.ts.
+// Fetches one file of known size and hash. Knows of CIFAR the official addresses only; unpacking is in archive.ts.
 
 import { createHash, type Hash } from 'node:crypto';
 import { dirname } from 'node:path';
@@ -14,11 +14,18 @@ export interface RemoteFile {
   readonly sha256: string;
 }
 
-export const OFFICIAL_ARCHIVE: RemoteFile = {
-  url: 'https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz',
-  size: 170_052_171,
-  sha256: 'c4a38c50a1bc5f3a1c5537f2155ab9d68f9f25eb1ed8d9ddda3db29a59bca1dd',
-};
+export const OFFICIAL_ARCHIVES = {
+  'CIFAR-10': {
+    url: 'https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz',
+    size: 170_052_171,
+    sha256: 'c4a38c50a1bc5f3a1c5537f2155ab9d68f9f25eb1ed8d9ddda3db29a59bca1dd',
+  },
+  'CIFAR-100': {
+    url: 'https://www.cs.toronto.edu/~kriz/cifar-100-binary.tar.gz',
+    size: 168_513_733,
+    sha256: '58a81ae192c23a4be8b1804d68e518ed807d710a4eb253b1f2a199162a40d8ec',
+  },
+} as const satisfies Record<string, RemoteFile>;
 
 export interface DownloadOptions {
   readonly files: Files;

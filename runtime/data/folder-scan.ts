@@ -64,7 +64,8 @@ export async function scanFolder(folder: string, signal?: AbortSignal): Promise<
     for (const [label, name] of classes.entries()) {
       const images = await scan.images(join(base, name));
       // Of the other parts a class may be absent: there is nothing to learn from them.
-      if (images.length === 0 && part === 'train') throw folderError(join(folder, base, name), 'holds no PNG, JPEG or WebP files: a class without images');
+      if (images.length === 0 && part === 'train')
+        throw folderError(join(folder, base, name), 'holds no PNG, JPEG or WebP files: a class without images');
       files.set(label, images);
     }
     const dealt = deal(files);
@@ -169,16 +170,23 @@ async function describing<T>(path: string, operation: () => Promise<T>): Promise
     if (error instanceof HybridError) throw error;
     const code = systemCode(error);
     const reason = code === 'ENOENT' ? 'it does not exist' : code === 'ENOTDIR' ? 'it is not a folder' : code || String(error);
-    throw new HybridError('E_DATA', `cannot read the folder ${path}: ${reason}`, 'Check that it is there and that you may read it.', { cause: error });
+    throw new HybridError('E_DATA', `cannot read the folder ${path}: ${reason}`, 'Check that it is there and that you may read it.', {
+      cause: error,
+    });
   }
 }
 
 /** A name from a disk, safe to print: escaped and of bounded length. */
 const quote = (name: string): string => JSON.stringify(name.length > 80 ? `${name.slice(0, 80)}…` : name);
 
-const LAYOUT = 'Give a folder with one folder for each class and PNG, JPEG or WebP files in them, or with such folders in train, val and test.';
+const LAYOUT =
+  'Give a folder with one folder for each class and PNG, JPEG or WebP files in them, or with such folders in train, val and test.';
 
 const folderError = (path: string, what: string): HybridError => new HybridError('E_DATA', `${path} ${what}`, LAYOUT);
 
 const linkError = (path: string, what: string): HybridError =>
-  new HybridError('E_DATA', `the link ${path} ${what}`, 'Put the files themselves there: only links to files inside of the folder are followed.');
+  new HybridError(
+    'E_DATA',
+    `the link ${path} ${what}`,
+    'Put the files themselves there: only links to files inside of the folder are followed.',
+  );

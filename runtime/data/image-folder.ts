@@ -7,7 +7,7 @@ import { stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { abortError, HybridError } from '../base/errors.ts';
 import type { Files } from '../base/files.ts';
-import { type DataSource, type Dataset, PARTS, type PartName } from './dataset.ts';
+import { type DataSource, type Dataset, PARTS, type PartName, partTitle, sourceOf } from './dataset.ts';
 import { openReader } from './folder-reader.ts';
 import { type FolderListing, type ListedImage, scanFolder } from './folder-scan.ts';
 import { decodeImage, loadSharp } from './image-file.ts';
@@ -34,6 +34,8 @@ export interface FolderOptions {
 
 /** Part of the name of a packed file: changes when the same files would give other pixels. */
 const DECODER = 'sharp 0.35, cover, srgb, 1';
+/** Folder of the cache for packed files. */
+export const IMAGES_FOLDER = 'images';
 /** Images decoded at a time. */
 const PIECE = 64;
 
@@ -43,7 +45,7 @@ export async function openImageFolder(options: FolderOptions): Promise<DataSourc
   const listing = await scanFolder(folder, options.signal);
   if (listing.others > 0) onNotice?.('info', `${folder}: ${listing.others} files whose names are not those of images are left out`);
   const key = await keyOf(listing, options);
-  const path = join(cacheDir, 'images', `${key.slice(0, 32)}.safetensors`);
+  const path = join(cacheDir, IMAGES_FOLDER, `${key.slice(0, 32)}.safetensors`);
   const cached = (await files.stat(path).catch(() => null)) && (await openCached(path, key, options));
   if (cached) return cached;
 
@@ -67,7 +69,9 @@ export async function openImageFolder(options: FolderOptions): Promise<DataSourc
     const fits = pass.bytes <= options.memoryBudget;
     if (!(error instanceof HybridError && error.code === 'E_DISK' && fits)) throw error;
     onNotice?.('warning', `the decoded images are not kept for the next time: ${error.message}`);
-    return await pass.into((parts, images) => hold(listing, parts, images, options));
+    const held = await pass.into((parts, images) => hold(listing, parts, images, options));
+    if (pass.skipped.length > 0) await judge(pass.skipped, options);
+    return held;
   }
 }
 
@@ -131,9 +135,7 @@ class DecodePass {
     for (;;) {
       const parts = this.#kept();
       try {
-        const taken = await take(parts, () => this.#decode(this.#images(parts)));
-        if (this.skipped.length > 0) await judge(this.skipped, this.#options);
-        return taken;
+        return await take(parts, () => this.#decode(this.#images(parts)));
       } catch (error) {
         if (!(error instanceof SkippedFiles)) throw error;
       }
@@ -151,7 +153,11 @@ class DecodePass {
     const empty = this.#listing.classes.find((_, label) => !present.has(label));
     if (empty !== undefined) {
       const { folder } = this.#options;
-      throw new HybridError('E_DATA', `${folder}: no image of the class ${JSON.stringify(empty)} can be decoded`, 'Replace the files of this class, or remove its folder.');
+      throw new HybridError(
+        'E_DATA',
+        `${folder}: no image of the class ${JSON.stringify(empty)} can be decoded`,
+        'Replace the files of this class, or remove its folder.',
+      );
     }
     return new Map(PARTS.flatMap((part) => (parts.get(part)?.length ? [[part, parts.get(part) as ListedImage[]]] : [])));
   }

@@ -8,7 +8,7 @@ import { open } from 'node:fs/promises';
 import { abortError, HybridError } from '../base/errors.ts';
 import { type Files, streamAtomically, systemCode } from '../base/files.ts';
 import { readSafetensorsLayout, safetensorsHead, safetensorsHeadBytes, type TensorPlace } from '../formats/safetensors.ts';
-import { type DataSource, type Dataset, PARTS, type PartName } from './dataset.ts';
+import { type DataSource, type Dataset, PARTS, type PartName, partTitle, sourceOf } from './dataset.ts';
 import { memoryDataset } from './memory-dataset.ts';
 import { recordDataset } from './record-dataset.ts';
 
@@ -37,7 +37,7 @@ export interface PackOptions {
 export async function writePacked({ files, path, shape, classes, name, labels, metadata, signal, images }: PackOptions): Promise<void> {
   const imageBytes = shape[0] * shape[1] * shape[2];
   const head = safetensorsHead(
-    new Map([
+    new Map<string, { dtype: 'I32' | 'U8'; shape: readonly number[] }>([
       ...[...labels].map(([part, { length }]) => [`${part}.labels`, { dtype: 'I32', shape: [length] }] as const),
       ...[...labels].map(([part, { length }]) => [`${part}.images`, { dtype: 'U8', shape: [length, ...shape] }] as const),
       ['sha256', { dtype: 'U8', shape: [HASH_BYTES] }],
@@ -112,26 +112,27 @@ export async function openPacked(path: string, { memoryBudget, signal, onProgres
       kept?.set(piece, at - imagesStart);
       onProgress?.(at + piece.length, stat.size);
     }
-    if (!digest.digest().equals(await read(hash.start, hash.end))) throw damaged(path, 'its SHA-256 is not the one that it was written with');
+    if (!digest.digest().equals(await read(hash.start, hash.end)))
+      throw damaged(path, 'its SHA-256 is not the one that it was written with');
 
     const labels = new Int32Array(labelBytes.buffer, 0, labelBytes.length / 4);
     const datasets = parts.map(({ part, labels: place, images }): [PartName, Dataset] => {
       const first = (place.start - headBytes) / 4;
       const about = {
-        name: `${metadata.get('name')} ${part === 'train' ? 'training' : part} set`,
+        name: `${metadata.get('name')} ${partTitle(part)}`,
         shape,
         classes,
         labels: labels.subarray(first, first + place.shape[0]),
       };
       const wrong = about.labels.findIndex((label) => label < 0 || label >= classes.length);
-      if (wrong >= 0) throw damaged(path, `image ${wrong} of its ${part} part has the label ${about.labels[wrong]} of ${classes.length} classes`);
+      if (wrong >= 0)
+        throw damaged(path, `image ${wrong} of its ${part} part has the label ${about.labels[wrong]} of ${classes.length} classes`);
       if (kept) return [part, memoryDataset({ ...about, images: kept.subarray(images.start - imagesStart, images.end - imagesStart) })];
       const stride = shape[0] * shape[1] * shape[2];
       const records = { path, size: stat.size, modified: stat.mtimeMs, count: place.shape[0], offset: images.start, stride };
       return [part, recordDataset({ ...about, files: [records], layout: 'interleaved' })];
     });
-    const { train, validation = null, test = null } = Object.fromEntries(datasets) as { train: Dataset } & { [part in PartName]?: Dataset };
-    return { train, validation, test, metadata };
+    return { ...sourceOf(new Map(datasets)), metadata };
   } catch (error) {
     if (error instanceof HybridError || signal?.aborted) throw error;
     throw damaged(path, `it cannot be read (${systemCode(error) || error})`, error);
@@ -157,19 +158,26 @@ function understand(path: string, tensors: ReadonlyMap<string, TensorPlace>, met
   }
   const expected = [...parts.map(({ part }) => `${part}.labels`), ...parts.map(({ part }) => `${part}.images`), 'sha256'];
   const hash = tensors.get('sha256');
-  if (parts[0]?.part !== 'train' || !hash || [...tensors.keys()].join() !== expected.join()) throw damaged(path, 'its tensors are not those of a set of images');
+  if (parts[0]?.part !== 'train' || !hash || [...tensors.keys()].join() !== expected.join())
+    throw damaged(path, 'its tensors are not those of a set of images');
   const shape = parts[0].images.shape.slice(1);
   for (const { part, labels, images } of parts) {
     const fits =
-      labels.dtype === 'I32' && labels.shape.length === 1 && images.dtype === 'U8' && images.shape.length === 4 && images.shape[0] === labels.shape[0];
-    if (!fits || images.shape.includes(0) || images.shape.slice(1).join() !== shape.join()) throw damaged(path, `its ${part} part is not labels and images of one size`);
+      labels.dtype === 'I32' &&
+      labels.shape.length === 1 &&
+      images.dtype === 'U8' &&
+      images.shape.length === 4 &&
+      images.shape[0] === labels.shape[0];
+    if (!fits || images.shape.includes(0) || images.shape.slice(1).join() !== shape.join())
+      throw damaged(path, `its ${part} part is not labels and images of one size`);
   }
   if (hash.dtype !== 'U8' || hash.shape.join() !== `${HASH_BYTES}`) throw damaged(path, 'its hash is none');
   let classes: unknown;
   try {
     classes = JSON.parse(metadata.get('classes') ?? '');
   } catch {}
-  if (!Array.isArray(classes) || classes.length === 0 || classes.some((name) => typeof name !== 'string')) throw damaged(path, 'its class names are no list of names');
+  if (!Array.isArray(classes) || classes.length === 0 || classes.some((name) => typeof name !== 'string'))
+    throw damaged(path, 'its class names are no list of names');
   return { classes: classes as string[], shape: shape as unknown as Dataset['shape'], parts, hash };
 }
 

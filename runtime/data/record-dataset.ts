@@ -12,7 +12,8 @@ export interface RecordDatasetOptions extends Records {
 }
 
 // Workers load built files also where this one is run from its source, as the tests do.
-const READER = new URL(import.meta.url.endsWith('.ts') ? '../../dist/runtime/data/record-reader.js' : 'record-reader.js', import.meta.url).href;
+const READER = new URL(import.meta.url.endsWith('.ts') ? '../../dist/runtime/data/record-reader.js' : 'record-reader.js', import.meta.url)
+  .href;
 
 export function recordDataset({ name, classes, labels, ...records }: RecordDatasetOptions): Dataset {
   const count = records.files.reduce((sum, file) => sum + file.count, 0);

@@ -71,7 +71,11 @@ function readFully(file: RecordFile, handle: number, target: Uint8Array, record:
     const got = describing(file, () => readSync(handle, target, done, target.length - done, at + done));
     if (got === 0) {
       const where = `byte ${at + done}, within record ${record}`;
-      throw new HybridError('E_DATA', `${file.path} ends at ${where}: it was cut while it was in use`, 'Replace the file with a good copy.');
+      throw new HybridError(
+        'E_DATA',
+        `${file.path} ends at ${where}: it was cut while it was in use`,
+        'Replace the file with a good copy.',
+      );
     }
     done += got;
   }
@@ -81,7 +85,9 @@ function describing<T>({ path }: RecordFile, operation: () => T): T {
   try {
     return operation();
   } catch (error) {
-    throw new HybridError('E_DATA', `cannot read ${path}: ${systemCode(error) || error}`, 'Check that the file is still there.', { cause: error });
+    throw new HybridError('E_DATA', `cannot read ${path}: ${systemCode(error) || error}`, 'Check that the file is still there.', {
+      cause: error,
+    });
   }
 }
 

@@ -1,20 +1,23 @@
-// Where the data comes from: turns what a person says (`--data`) into a training and a test set.
+// Where the data comes from: turns what a person says (`--data`) into datasets.
 
 import { randomBytes } from 'node:crypto';
-import { homedir } from 'node:os';
+import { homedir, totalmem } from 'node:os';
 import { isAbsolute, join } from 'node:path';
 import { HybridError, nearest } from '../base/errors.ts';
 import { type Files, nodeFiles } from '../base/files.ts';
-import { type ArchiveContents, OFFICIAL_CONTENTS, unpackArchive } from './archive.ts';
-import { CIFAR10_FOLDER, findCifar10, readCifar10 } from './cifar10.ts';
+import { type ArchiveContents, unpackArchive } from './archive.ts';
+import { CIFAR10, CIFAR100, type CifarSet, findCifar, readCifar } from './cifar.ts';
 import type { DataSource } from './dataset.ts';
-import { download, OFFICIAL_ARCHIVE, type RemoteFile } from './download.ts';
+import { download, OFFICIAL_ARCHIVES, type RemoteFile } from './download.ts';
+import { IMAGES_FOLDER, openImageFolder } from './image-folder.ts';
+import { openNpz } from './npz.ts';
+import { openPacked } from './packed.ts';
 import { syntheticSource } from './synthetic.ts';
 
 export interface DataProgress {
-  readonly stage: 'download' | 'unpack';
-  /** Bytes so far, of the archive. */
-  readonly bytes: number;
+  /** `decode` counts images, the others bytes of the archive. */
+  readonly stage: 'download' | 'unpack' | 'decode';
+  readonly done: number;
   readonly total: number;
 }
 
@@ -27,10 +30,16 @@ export interface OpenDataOptions {
   readonly files?: Files;
   /** Another place of the official archive: size and hash stay the same. */
   readonly url?: string;
-  /** Where `cifar10` and `auto` look first; `data` by default. */
+  /** Where `cifar10`, `cifar100` and `auto` look first; `data` by default. */
   readonly localDir?: string;
-  /** Where they look then and keep what they fetch; `userCacheDir` by default. */
+  /** Where they look then and keep what they fetch, and where decoded images are kept; `userCacheDir` by default. */
   readonly cacheDir?: string;
+  /** [height, width] that the images of a folder are brought to; [32, 32] by default. Other sets come as they are. */
+  readonly imageSize?: readonly [number, number];
+  /** How many files of a folder may be left out because they cannot be decoded; 0 by default. */
+  readonly maxBad?: number;
+  /** Images of more bytes than this in all stay on the disk and are read by the workers; `defaultMemoryBudget` by default. */
+  readonly memoryBudget?: number;
   readonly signal?: AbortSignal;
   readonly onProgress?: (progress: DataProgress) => void;
   readonly onNotice?: (notice: DataNotice) => void;
@@ -40,27 +49,33 @@ export interface OpenDataOptions {
   readonly archive?: { readonly remote: RemoteFile; readonly contents: ArchiveContents };
 }
 
-/** Words that are no folder. A folder of such a name is given as `./cifar10`. */
-export const DATA_NAMES = ['auto', 'cifar10', 'synthetic'] as const;
+/** Words that are no path. A folder of such a name is given as `./cifar10`. */
+export const DATA_NAMES = ['auto', 'cifar10', 'cifar100', 'synthetic'] as const;
+
+const SETS = { auto: CIFAR10, cifar10: CIFAR10, cifar100: CIFAR100 } as const;
+
+/** Bytes of images that are held in memory: a quarter of the machine's, and at most 1 GiB. */
+export const defaultMemoryBudget = (): number => Math.min(2 ** 30, Math.floor(totalmem() / 4));
 
 /**
  * Opens a dataset.
  *
- * - a path: the folder with CIFAR-10's binary files (`readCifar10`);
- * - `cifar10`: `./data`, then the user's cache folder, then the official archive over the network, kept in the cache;
+ * - a folder: CIFAR-10's or CIFAR-100's binary files (`readCifar`), or class folders of images (`openImageFolder`);
+ * - a file: `.npz` (`openNpz`), or `.safetensors` as `hybrid data convert` writes it (`openPacked`);
+ * - `cifar10`, `cifar100`: `./data`, then the user's cache folder, then the official archive over the network, kept in the cache;
  * - `synthetic`: the built-in set, which needs nothing;
  * - `auto`: like `cifar10`, but where nothing is found and nothing can be fetched `onNotice` gets a warning and the built-in
  *   set is returned. Without `onNotice` it is `cifar10`.
  *
- * Throws E_DATA, E_NETWORK, E_DISK, or an AbortError.
+ * Throws E_DATA, E_NETWORK, E_DISK, E_ENVIRONMENT, or an AbortError.
  */
 export async function openData(spec: string, options: OpenDataOptions = {}): Promise<DataSource> {
-  const { files = nodeFiles, onNotice } = options;
+  const { files = nodeFiles, onNotice, memoryBudget = defaultMemoryBudget() } = options;
   checkUrl(options.url);
   if (spec === 'synthetic') return syntheticSource();
-  if (spec !== 'auto' && spec !== 'cifar10') return readFolder(files, spec);
+  if (spec !== 'auto' && spec !== 'cifar10' && spec !== 'cifar100') return openPath(files, spec, memoryBudget, options);
   try {
-    return await readCifar10(files, await locateCifar10(files, options));
+    return await readCifar(files, await locateCifar(files, SETS[spec], options), { memoryBudget });
   } catch (error) {
     // Of all that can go wrong only a missing network is expected. That includes answers with wrong contents: a login page of
     // a hotel's network is one. Damaged data and full disks are for a person to repair.
@@ -77,32 +92,61 @@ function checkUrl(url: string | undefined): void {
   throw new HybridError('E_USAGE', `${JSON.stringify(url)} is no address to fetch from`, 'Give one that starts with https:// or http://.');
 }
 
-async function readFolder(files: Files, path: string): Promise<DataSource> {
-  const meant = nearest(path, DATA_NAMES);
-  if (meant && !(await files.stat(path).catch(() => null))) {
-    throw new HybridError('E_DATA', `there is no folder ${path}`, `Did you mean --data ${meant}?`);
+async function openPath(files: Files, path: string, memoryBudget: number, options: OpenDataOptions): Promise<DataSource> {
+  const { signal, maxBad, imageSize = DEFAULT_SIZE, onProgress, onNotice } = options;
+  const stat = await files.stat(path).catch(() => null); // what opens it says why
+  const meant = stat ? undefined : nearest(path, DATA_NAMES);
+  if (meant) throw new HybridError('E_DATA', `there is no folder ${path}`, `Did you mean --data ${meant}?`);
+  if (stat?.kind === 'file') {
+    if (/\.npz$/i.test(path)) return openNpz({ files, path, memoryBudget });
+    if (/\.safetensors$/i.test(path)) return openPacked(path, { memoryBudget, signal });
   }
-  return readCifar10(files, path);
+  // Without CIFAR's files a folder can only be one of images, if it has folders at all.
+  if (stat?.kind !== 'folder' || (await findCifar(files, path)) || !(await hasFolders(files, path)))
+    return readCifar(files, path, { memoryBudget });
+  const cacheDir = options.cacheDir ?? ownCacheDir();
+  await removeAbandoned(files, cacheDir);
+  return openImageFolder({
+    files,
+    folder: path,
+    shape: [...imageSize, 3],
+    maxBad,
+    memoryBudget,
+    cacheDir,
+    signal,
+    onDecoded: (done, total) => onProgress?.({ stage: 'decode', done, total }),
+    onNotice: (level, text) => onNotice?.({ level, text }),
+  });
 }
 
-async function locateCifar10(files: Files, options: OpenDataOptions): Promise<string> {
-  const { localDir = 'data', cacheDir = userCacheDir(process.platform, process.env, homedir()), onNotice } = options;
+const DEFAULT_SIZE = [32, 32] as const;
+
+async function hasFolders(files: Files, path: string): Promise<boolean> {
+  for (const name of await files.readdir(path)) if ((await files.stat(join(path, name)).catch(() => null))?.kind === 'folder') return true;
+  return false;
+}
+
+const ownCacheDir = (): string => userCacheDir(process.platform, process.env, homedir());
+
+/** The folder of a set: in `localDir`, in the cache, or in the cache after it was fetched to there. */
+export async function locateCifar(files: Files, set: CifarSet, options: OpenDataOptions): Promise<string> {
+  const { localDir = 'data', cacheDir = ownCacheDir(), onNotice } = options;
   for (const place of [localDir, cacheDir]) {
     // A place that cannot be looked at is as good as an empty one here: nobody named it.
-    const found = await findCifar10(files, place).catch(() => null);
-    if (found) return found;
+    const found = await findCifar(files, place, [set]).catch(() => null);
+    if (found) return found.folder;
   }
   await removeAbandoned(files, cacheDir);
-  const { remote, contents } = options.archive ?? { remote: OFFICIAL_ARCHIVE, contents: OFFICIAL_CONTENTS };
+  const { remote, contents } = options.archive ?? { remote: OFFICIAL_ARCHIVES[set.title], contents: undefined };
   const { silence, signal, onProgress, url = remote.url } = options;
   onNotice?.({
     level: 'info',
-    text: `CIFAR-10 is neither in ${localDir} nor in ${cacheDir}: fetching ${url} (${megabytes(remote.size)} MB)`,
+    text: `${set.title} is neither in ${localDir} nor in ${cacheDir}: fetching ${url} (${megabytes(remote.size)} MB)`,
   });
 
   // Not shared with other processes that fetch the same, so that none can spoil another's.
-  const archive = join(cacheDir, `cifar-10-binary-${randomBytes(4).toString('hex')}${PART_SUFFIX}`);
-  const folder = join(cacheDir, CIFAR10_FOLDER);
+  const archive = join(cacheDir, `${set.title.toLowerCase()}-binary-${randomBytes(4).toString('hex')}${PART_SUFFIX}`);
+  const folder = join(cacheDir, set.folder);
   await download(
     { ...remote, url },
     {
@@ -110,17 +154,17 @@ async function locateCifar10(files: Files, options: OpenDataOptions): Promise<st
       path: archive,
       silence,
       signal,
-      onProgress: (bytes, total) => onProgress?.({ stage: 'download', bytes, total }),
+      onProgress: (done, total) => onProgress?.({ stage: 'download', done, total }),
     },
   );
   try {
-    onProgress?.({ stage: 'unpack', bytes: 0, total: remote.size });
-    await unpackArchive({ files, archive, folder, contents, signal });
-    onProgress?.({ stage: 'unpack', bytes: remote.size, total: remote.size });
+    onProgress?.({ stage: 'unpack', done: 0, total: remote.size });
+    await unpackArchive({ files, archive, folder, set, contents, signal });
+    onProgress?.({ stage: 'unpack', done: remote.size, total: remote.size });
   } finally {
     await files.remove(archive).catch(() => {}); // at worst it is removed as abandoned later
   }
-  onNotice?.({ level: 'info', text: `CIFAR-10 is in ${folder} now` });
+  onNotice?.({ level: 'info', text: `${set.title} is in ${folder} now` });
   return folder;
 }
 
@@ -128,14 +172,18 @@ const PART_SUFFIX = '.part';
 // A download in progress changes its file at least every ten seconds, and unpacking takes a few.
 const ABANDONED_AFTER_MS = 3_600_000;
 
-/** Removes what processes that were killed while they fetched have left in the cache. */
+/** Removes what processes that were killed while they fetched or decoded have left in the cache. */
 async function removeAbandoned(files: Files, cacheDir: string): Promise<void> {
-  const names = await files.readdir(cacheDir).catch(() => []);
-  for (const name of names) {
-    if (!(name.startsWith('cifar-10-') && (name.endsWith(PART_SUFFIX) || name.endsWith('.tmp')))) continue;
-    const path = join(cacheDir, name);
-    const stat = await files.stat(path).catch(() => null);
-    if (stat && Date.now() - stat.modified > ABANDONED_AFTER_MS) await files.remove(path).catch(() => {});
+  for (const [folder, pattern] of [
+    [cacheDir, /^cifar-10.*\.(part|tmp)$/],
+    [join(cacheDir, IMAGES_FOLDER), /\.tmp$/],
+  ] as const) {
+    for (const name of await files.readdir(folder).catch(() => [])) {
+      if (!pattern.test(name)) continue;
+      const path = join(folder, name);
+      const stat = await files.stat(path).catch(() => null);
+      if (stat && Date.now() - stat.modified > ABANDONED_AFTER_MS) await files.remove(path).catch(() => {});
+    }
   }
 }
 

@@ -46,9 +46,10 @@ export function limitParts({ train, validation, test }: Parts, limit: number): P
   };
 }
 
-/** Source to parts in one step: split, then limited where a limit is given. */
+/** Source to parts in one step: split, unless the set has validation images of its own, then limited where a limit is given. */
 export function partsOf(source: DataSource, { valFraction, limit }: { readonly valFraction: number; readonly limit?: number }): Parts {
-  const parts = { ...split(source.train, { valFraction }), test: source.test };
+  const { train, validation, test } = source;
+  const parts = { ...(validation ? { train, validation } : split(train, { valFraction })), test };
   return limit === undefined ? parts : limitParts(parts, limit);
 }
 

@@ -3,7 +3,8 @@ import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
 import { describe, expect, test } from 'vitest';
 import { type Files, nodeFiles } from '../../runtime/base/files.ts';
-import { OFFICIAL_CONTENTS, unpackArchive } from '../../runtime/data/archive.ts';
+import { officialContents, unpackArchive } from '../../runtime/data/archive.ts';
+import { CIFAR10 } from '../../runtime/data/cifar.ts';
 import { records } from '../support/cifar10-records.ts';
 import { hybridError } from '../support/expect-error.ts';
 import { faultyFiles } from '../support/faulty-files.ts';
@@ -43,8 +44,8 @@ describe('unpackArchive', () => {
   });
 
   test('the official table has six files of 10,000 records and two small ones', () => {
-    const sizes = Object.values(OFFICIAL_CONTENTS).filter(({ min, max }) => min === 30_730_000 && max === 30_730_000);
-    expect([sizes.length, Object.keys(OFFICIAL_CONTENTS).sort()]).toEqual([6, NAMES]);
+    const sizes = Object.values(officialContents(CIFAR10)).filter(({ min, max }) => min === 30_730_000 && max === 30_730_000);
+    expect([sizes.length, Object.keys(officialContents(CIFAR10)).sort()]).toEqual([6, NAMES]);
   });
 
   const bomb = Buffer.alloc(16 << 20);

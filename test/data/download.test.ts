@@ -3,7 +3,7 @@ import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { type Files, nodeFiles } from '../../runtime/base/files.ts';
-import { type DownloadOptions, download, OFFICIAL_ARCHIVE, type RemoteFile } from '../../runtime/data/download.ts';
+import { type DownloadOptions, download, OFFICIAL_ARCHIVES, type RemoteFile } from '../../runtime/data/download.ts';
 import { hybridError } from '../support/expect-error.ts';
 import { faultyFiles } from '../support/faulty-files.ts';
 import { breakOff, rangeStart, refusedUrl, sendFile, serve } from '../support/loopback.ts';
@@ -24,9 +24,9 @@ function target(options: Partial<DownloadOptions> = {}) {
 
 describe('download', () => {
   test('knows the official archive', () => {
-    expect(OFFICIAL_ARCHIVE.size).toBe(170_052_171);
-    expect(OFFICIAL_ARCHIVE.sha256).toBe('c4a38c50a1bc5f3a1c5537f2155ab9d68f9f25eb1ed8d9ddda3db29a59bca1dd');
-    expect(new URL(OFFICIAL_ARCHIVE.url).pathname).toMatch(/\/cifar-10-binary\.tar\.gz$/);
+    expect(OFFICIAL_ARCHIVES['CIFAR-10'].size).toBe(170_052_171);
+    expect(OFFICIAL_ARCHIVES['CIFAR-10'].sha256).toBe('c4a38c50a1bc5f3a1c5537f2155ab9d68f9f25eb1ed8d9ddda3db29a59bca1dd');
+    expect(new URL(OFFICIAL_ARCHIVES['CIFAR-10'].url).pathname).toMatch(/\/cifar-10-binary\.tar\.gz$/);
   });
 
   test('fetches, and tells how far it is', async () => {

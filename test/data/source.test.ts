@@ -70,7 +70,7 @@ describe('openData', () => {
     expect([fetched.train.size, fetched.test?.size, fetched.train.classes[0]]).toEqual([10, 2, 'a']);
     expect(cached()).toEqual(['cifar-10-batches-bin']);
     expect(progress.at(0)?.stage).toBe('download');
-    expect(progress.at(-1)).toEqual({ stage: 'unpack', bytes: ARCHIVE.length, total: ARCHIVE.length });
+    expect(progress.at(-1)).toEqual({ stage: 'unpack', done: ARCHIVE.length, total: ARCHIVE.length });
     expect((await open(spec)).train.size).toBe(10);
     putRecords(cacheDir, 4);
     expect((await open(spec)).train.size).toBe(4);
