@@ -1,20 +1,26 @@
 // Opens the data that the settings name, telling a person what happens meanwhile.
 
+import { homedir } from 'node:os';
 import { resolve } from 'node:path';
-import { DATA_NAMES, type DataProgress, type DataSource, type Dataset, openData } from '../runtime/index.ts';
+import { DATA_NAMES, type DataProgress, type DataSource, type Dataset, openData, userCacheDir } from '../runtime/index.ts';
 import type { CliIo } from './io.ts';
 import type { Settings } from './options.ts';
 import { count, type Progress } from './progress.ts';
 import { CIFAR10 } from './settings.ts';
 
-/** CIFAR-10 by its numbers only, for a dry run: nothing is read, and above all nothing fetched. */
+/** A set of CIFAR by its numbers only, for a dry run: nothing is read, and above all nothing fetched. */
 export function assumedData({ data }: Settings): DataSource | null {
-  if (data !== 'auto' && data !== 'cifar10') return null;
+  if (data !== 'auto' && data !== 'cifar10' && data !== 'cifar100') return null;
+  const [name, classes] = data === 'cifar100' ? ['CIFAR-100', 100] : ['CIFAR-10', 10];
+  const assumed = (part: string, size: number): Dataset => ({
+    name: `${name} ${part} set`,
+    shape: CIFAR10.shape,
+    classes: Array.from({ length: classes }, (_, i) => `class ${i}`),
+    size,
+    labels: new Uint8Array(size),
+    read: () => {},
+  });
   return { train: assumed('training', 50_000), test: assumed('test', 10_000) };
-}
-
-function assumed(part: string, size: number): Dataset {
-  return { ...CIFAR10, name: `CIFAR-10 ${part} set`, size, labels: new Uint8Array(size), read: () => {} };
 }
 
 const megabytes = (bytes: number): string => (bytes / 1e6).toFixed(1);
@@ -26,7 +32,8 @@ function progressText({ stage, done, total }: DataProgress): string {
 
 /** @param talk Whether anything but warnings is told. */
 export async function openSettingsData(settings: Settings, io: CliIo, progress: Progress, talk: boolean): Promise<DataSource> {
-  const { data, dataUrl } = settings;
+  const { data, dataUrl, imageSize, maxBad, dataMemory } = settings;
+  const [height, width = height] = imageSize.split('x').map(Number);
   const isName = DATA_NAMES.some((name) => name === data);
   try {
     // A path stays as it was given where that means the same: messages then speak the user's words.
@@ -34,6 +41,10 @@ export async function openSettingsData(settings: Settings, io: CliIo, progress: 
       files: io.files,
       url: dataUrl,
       localDir: resolve(io.cwd, 'data'),
+      cacheDir: userCacheDir(process.platform, io.env, homedir()),
+      imageSize: [height, width],
+      maxBad,
+      memoryBudget: dataMemory === undefined ? undefined : dataMemory * 2 ** 20,
       signal: io.signal,
       onProgress(step) {
         if (talk) progress.status(progressText(step));

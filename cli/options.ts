@@ -87,11 +87,11 @@ export const OPTIONS = {
   },
 
   data: {
-    ...text('auto|cifar10|synthetic|DIR', 'auto, cifar10, synthetic or a folder'),
+    ...text('auto|cifar10|cifar100|synthetic|PATH', 'auto, cifar10, cifar100, synthetic or a path'),
     group: 'Data',
     otherwise: 'auto',
     example: 'cifar10',
-    help: 'CIFAR-10 in its binary format from a folder; auto: ./data, the cache, the network, else a synthetic set',
+    help: 'a name, a folder (CIFAR in binary form; class folders of images), an .npz or packed file; auto: CIFAR-10 from ./data, the cache, the network, else synthetic',
   },
   dataUrl: {
     ...text('URL', 'a URL'),
@@ -99,6 +99,29 @@ export const OPTIONS = {
     otherwise: 'the official archive',
     example: 'http://localhost/cifar-10-binary.tar.gz',
     help: 'where to fetch the CIFAR-10 archive from',
+  },
+  imageSize: {
+    placeholder: 'N|HxW',
+    expected: 'a size from 1 to 4096, or height x width',
+    parse: parseSize,
+    group: 'Data',
+    otherwise: '32',
+    example: '40x48',
+    help: 'size in pixels that the images of a folder are brought to, cut to their middle',
+  },
+  maxBad: {
+    ...integer(0),
+    group: 'Data',
+    otherwise: '0',
+    example: '10',
+    help: 'image files of a folder that may be left out because they cannot be decoded',
+  },
+  dataMemory: {
+    ...integer(0),
+    group: 'Data',
+    otherwise: 'a quarter of the memory, at most 1024',
+    example: '512',
+    help: 'MiB of images held in memory; larger sets are read from the disk as they are needed',
   },
   valFraction: {
     ...number('a number from 0 to below 1', (x) => x >= 0 && x < 1),
@@ -239,7 +262,18 @@ export const OPTIONS = {
 export type Key = keyof typeof OPTIONS;
 type ValueOf<K extends Key> = NonNullable<ReturnType<(typeof OPTIONS)[K]['parse']>>;
 /** These have no default: absent means what the help says. */
-type OptionalKey = 'dim' | 'depth' | 'kernel' | 'patch' | 'init' | 'dataUrl' | 'limit' | 'threads' | 'name' | 'checkpointEvery';
+type OptionalKey =
+  | 'dim'
+  | 'depth'
+  | 'kernel'
+  | 'patch'
+  | 'init'
+  | 'dataUrl'
+  | 'dataMemory'
+  | 'limit'
+  | 'threads'
+  | 'name'
+  | 'checkpointEvery';
 
 /** A resolved configuration. */
 export type Settings = { readonly arch: ArchitectureName } & { readonly [K in Exclude<Key, OptionalKey | 'arch'>]: ValueOf<K> } & {
@@ -247,6 +281,13 @@ export type Settings = { readonly arch: ArchitectureName } & { readonly [K in Ex
 };
 
 export type Augment = 'none' | 'flip' | 'crop' | 'crop,flip';
+
+/** `32` is short for `32x32`. */
+function parseSize(value: string): string | undefined {
+  const sides = value.split('x');
+  const good = sides.length <= 2 && sides.every((side) => /^\d{1,4}$/.test(side) && within(Number(side), 1, 4096) !== undefined);
+  return good ? value : undefined;
+}
 
 function parseAugment(value: string): Augment | undefined {
   if (value === 'none') return value;

@@ -69,6 +69,9 @@ function describe(io: CliIo, setStatus: (status: number) => void): Command {
   addFlags(program.command('eval').description('measure saved weights on the test images'), [
     'data',
     'dataUrl',
+    'imageSize',
+    'maxBad',
+    'dataMemory',
     'limit',
     'batch',
     'device',

@@ -19,6 +19,8 @@ const DEFAULTS = {
   dropout: 0.5,
   recipe: 'script',
   data: 'auto',
+  imageSize: '32',
+  maxBad: 0,
   valFraction: 0.1,
   augment: 'crop,flip',
   seed: 0n,

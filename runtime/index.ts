@@ -5,8 +5,9 @@ export { type ErrorCode, EXIT_STATUS, HybridError, isAbortError, nearest } from 
 export { type Files, nodeFiles, writeAtomically } from './base/files.ts';
 export { FUSION_RULES } from './compile/fuse.ts';
 export type { DataSource, Dataset, ImageReader, ImageSource, ModuleImages, OpenReader, SharedImages, Subset } from './data/dataset.ts';
+export { type DecodeOptions, decodeImage } from './data/image-file.ts';
 export { memoryDataset } from './data/memory-dataset.ts';
-export { DATA_NAMES, type DataNotice, type DataProgress, type OpenDataOptions, openData } from './data/source.ts';
+export { DATA_NAMES, type DataNotice, type DataProgress, type OpenDataOptions, openData, userCacheDir } from './data/source.ts';
 export { partsOf, split } from './data/split.ts';
 export { type SyntheticOptions, syntheticSource } from './data/synthetic.ts';
 export type { Batch, Bounds, Device, Executable, KernelTime } from './device.ts';

@@ -13,7 +13,7 @@ import { modelOptions, resolveSettings } from '../settings.ts';
  * What of the training run's configuration holds for its evaluation. Not its limit: all test images count. And nothing that a file
  * from elsewhere could use to make this program reach into the network.
  */
-const KEPT = new Set(['arch', 'dim', 'depth', 'kernel', 'patch', 'dropout', 'data', 'batch']);
+const KEPT = new Set(['arch', 'dim', 'depth', 'kernel', 'patch', 'dropout', 'data', 'image-size', 'batch']);
 
 export async function evalCommand(path: string, command: Command, io: CliIo): Promise<number> {
   const json = command.opts().json === true;
@@ -29,7 +29,8 @@ export async function evalCommand(path: string, command: Command, io: CliIo): Pr
   const source = await openSettingsData(settings, io, progress, !json);
   const model = buildModel(settings.arch, modelOptions(settings, source.train));
   checkGraph(saved, model);
-  if (!source.test) throw new HybridError('E_DATA', 'the data has no test images', 'Add test_batch.bin to the folder of the data.');
+  if (!source.test)
+    throw new HybridError('E_DATA', 'the data has no test images', 'Add some: test_batch.bin, a folder test, or x_test and y_test.');
   const { train: dataset } = partsOf({ train: source.test, test: null }, { valFraction: 0, limit: settings.limit });
   const device = await openDevice(settings.device, { threads: settings.threads, revectorize: settings.revectorize, v8Flags: true });
   try {
