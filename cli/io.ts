@@ -21,7 +21,7 @@ export interface CliIo {
 }
 
 /** Of a command that was stopped, by what stopped it: 128 + the number of the signal, as shells have it. */
-const STOPPED: Readonly<Record<string, number>> = { SIGINT: 130, SIGTERM: 143, EPIPE: 141 };
+const STOPPED: Readonly<Record<string, number>> = { SIGINT: 130, SIGTERM: 143, SIGHUP: 129, EPIPE: 141 };
 
 export function stoppedStatus({ signal }: CliIo): number {
   return STOPPED[String(signal?.reason)] ?? STOPPED.SIGINT;

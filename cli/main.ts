@@ -1,12 +1,13 @@
 #!/usr/bin/env node
 // The executable: hands arguments, streams and signals to `runCli`, and its status to the system. Decides nothing itself.
 
+import { readFileSync } from 'node:fs';
 import { runCli } from './run.ts';
 
-const STATUS = { SIGINT: 130, SIGTERM: 143 } as const;
+const STATUS = { SIGINT: 130, SIGTERM: 143, SIGHUP: 129 } as const;
 
 const controller = new AbortController();
-for (const signal of ['SIGINT', 'SIGTERM'] as const) {
+for (const signal of ['SIGINT', 'SIGTERM', ...(hangUpIsIgnored() ? [] : (['SIGHUP'] as const))] as const) {
   process.on(signal, () => {
     // The first one ends the work in order; whoever sends a second one wants out.
     if (controller.signal.aborted) process.exit(STATUS[signal]);
@@ -26,3 +27,13 @@ process.exitCode = await runCli(process.argv.slice(2), {
   cwd: process.cwd(),
   signal: controller.signal,
 });
+
+/** Under `nohup` a run must outlive its terminal: a handler would undo what that has set. Only Linux tells; elsewhere nothing is handled. */
+function hangUpIsIgnored(): boolean {
+  try {
+    const ignored = /^SigIgn:\s*([0-9a-f]+)$/m.exec(readFileSync('/proc/self/status', 'utf8'))?.[1];
+    return ignored === undefined || (BigInt(`0x${ignored}`) & 1n) === 1n;
+  } catch {
+    return true;
+  }
+}

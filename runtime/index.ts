@@ -20,6 +20,7 @@ export { initialize } from './model/init.ts';
 export type { Model, ModelConfig } from './model/model.ts';
 export { formatBytes, formatSummary, type Summary, summarize } from './model/summary.ts';
 export type { Checkpoint, CheckpointKind, CheckpointStore } from './train/checkpoint.ts';
+export { describeEnvironment } from './train/environment.ts';
 export { type Evaluation, evaluate } from './train/evaluate.ts';
 export type { EndReason, Metrics, TrainEvent, TrainOptions, TrainResult, TrainRun } from './train/events.ts';
 export { train } from './train/fit.ts';

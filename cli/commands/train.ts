@@ -8,6 +8,7 @@ import {
   type Checkpoint,
   checkGraph,
   completeProgress,
+  describeEnvironment,
   estimate,
   formatBytes,
   HybridError,
@@ -201,7 +202,10 @@ async function run(
   try {
     for await (const event of training) {
       // Not before the checkpoint was accepted: a run that cannot go on leaves everything as it was.
-      if (event.type === 'start' && options.resume) await folder.begin(jointOf(options.resume), config);
+      if (event.type === 'start') {
+        if (options.resume) await folder.begin(jointOf(options.resume), config);
+        await folder.addEnvironment(describeEnvironment(options.device));
+      }
       begun ||= event.type === 'start';
       if (event.type === 'checkpoint') saved = event;
       await folder.log(event);
@@ -216,7 +220,8 @@ async function run(
     return 0;
   } catch (error) {
     await training[Symbol.asyncDispose]();
-    if (!begun && !earlier) await folder.discard();
+    if (begun) await folder.reportCrash(error);
+    else if (!earlier) await folder.discard();
     throw error;
   } finally {
     await folder.close();

@@ -153,6 +153,14 @@ async function onDisk<T>(path: string, needed: number, operation: Promise<T>): P
   }
 }
 
+/** Makes a folder, with its parents, so that its name outlives a loss of power. Throws what the system throws. */
+export async function makeFolder(files: Files, path: string): Promise<void> {
+  const missing: string[] = [];
+  for (let folder = path; !(await files.stat(folder)); folder = dirname(folder)) missing.push(folder);
+  await files.mkdir(path);
+  for (const folder of missing) await files.syncFolder(dirname(folder));
+}
+
 const REASONS: Readonly<Record<string, string>> = {
   ENOSPC: 'the disk is full',
   EDQUOT: 'the disk quota is used up',

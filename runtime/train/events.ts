@@ -45,6 +45,8 @@ export interface TrainOptions {
    * `skip` goes on with the next batch; `rollback` goes back to the last saved state and halves the rate.
    */
   readonly onNan?: 'stop' | 'skip' | 'rollback';
+  /** Seconds without any progress after which the run says what it waits for; 60 by default. */
+  readonly stallSeconds?: number;
   readonly withoutRules?: readonly string[];
   readonly signal?: AbortSignal;
 }

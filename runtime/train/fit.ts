@@ -6,6 +6,7 @@
 // between the two: behind the update of k in the device's order of calls, before that of k+1.
 
 import { abortError, HybridError, isAbortError } from '../base/errors.ts';
+import type { Dataset } from '../data/dataset.ts';
 import { batchesPerEpoch, loadBatches } from '../data/loader.ts';
 import type { Batch, BatchMetrics, Executable, StateEntry } from '../device.ts';
 import { graphDigest, serializeGraph } from '../ir/serialize.ts';
@@ -20,6 +21,7 @@ import { trainingGraphs } from './graphs.ts';
 import { compareSettings, type RunProgress, readProgress, resumeSettings, stepAfterBatchChange } from './resume.ts';
 import { RunningMetrics } from './running-metrics.ts';
 import { learningRateAt } from './schedule.ts';
+import { Watchdog } from './watchdog.ts';
 
 /** Starts a training run. It goes on whether or not anybody iterates over its events. */
 export function train(options: TrainOptions): TrainRun {
@@ -57,6 +59,7 @@ const TIME_CONSTANTS_NEEDED = 5;
 const MAX_SKIPS = 10;
 const MAX_ROLLBACKS = 5;
 const RATE_AFTER_ROLLBACK = 0.5;
+const STALL_SECONDS = 60;
 const LEARNING_RATE = 'optimizer/vars/1';
 
 class Fit {
@@ -70,6 +73,7 @@ class Fit {
   readonly #stepsPerEpoch: number;
   readonly #writer: CheckpointWriter | null;
   #settings: Readonly<Record<string, string>> = {};
+  readonly #watchdog: Watchdog;
   #executable!: Executable;
   #learningRate: number;
   #rateFactor = 1;
@@ -100,18 +104,28 @@ class Fit {
     this.#graphs = trainingGraphs(options.model);
     this.#graph = { text: serializeGraph(this.#graphs.predict), digest: graphDigest(this.#graphs.predict) };
     this.#stepsPerEpoch = batchesPerEpoch(options.train.size, options.batch);
-    const { store } = options;
+    const { store, stallSeconds = STALL_SECONDS } = options;
+    this.#watchdog = new Watchdog({ limitMs: stallSeconds * 1000, onStall: (text) => this.#say('warning', text) });
     this.#writer =
       store === undefined ? null : new CheckpointWriter(store, (kind, path, epoch) => emit({ type: 'checkpoint', kind, epoch, path }));
   }
 
   async run(): Promise<TrainResult> {
-    const { device, model, train, validation, test, epochs, batch, seed, withoutRules, signal, resume } = this.#options;
-    if (signal.aborted) throw abortError(signal);
-    this.#settings = await resumeSettings(this.#options);
-    const changes = resume && this.#checkResume(resume);
-    const capacity = Math.min(batch, Math.max(train.size, validation?.size ?? 0, test?.size ?? 0));
-    this.#executable = await device.compile(this.#graphs, { capacity, seed, withoutRules, programs: ['train', 'calibrate', 'evaluate'] });
+    const { device, train, validation, test, batch, seed, withoutRules, signal, resume } = this.#options;
+    try {
+      if (signal.aborted) throw abortError(signal);
+      this.#settings = await resumeSettings(this.#options);
+      const changes = resume && this.#checkResume(resume);
+      const capacity = Math.min(batch, Math.max(train.size, validation?.size ?? 0, test?.size ?? 0));
+      this.#executable = await device.compile(this.#graphs, { capacity, seed, withoutRules, programs: ['train', 'calibrate', 'evaluate'] });
+      return await this.#run(changes);
+    } finally {
+      this.#watchdog.stop();
+    }
+  }
+
+  async #run(changes: readonly string[] | undefined): Promise<TrainResult> {
+    const { device, model, train, validation, test, epochs, resume } = this.#options;
     try {
       if (resume) await this.#restore(resume);
       else await writeWeights(this.#executable, model, this.#initialWeights());
@@ -233,7 +247,7 @@ class Fit {
 
   /** One epoch, or the rest of it, and what follows it. */
   async #runEpoch(epoch: number): Promise<void> {
-    const { train, validation, recalibrateBn, model, signal, store, keepEvery = 0 } = this.#options;
+    const { train, validation, recalibrateBn, store, keepEvery = 0 } = this.#options;
     const start = performance.now();
     if (this.#completed.epoch !== epoch) {
       this.#completed = { epoch, step: 0 };
@@ -244,7 +258,7 @@ class Fit {
     const metrics = this.#running.value;
     const trainMs = performance.now() - start;
     if (recalibrateBn > 0) await this.#recalibrate(epoch, recalibrateBn);
-    const validated = validation && (await evaluateWith(this.#executable, model.classes, validation, { signal }));
+    const validated = validation && (await this.#evaluate(validation, 'the validation'));
     const lr = this.#learningRate;
 
     const monitored = validated ? validated.loss : metrics.loss;
@@ -254,7 +268,7 @@ class Fit {
       type: 'epoch',
       epoch,
       train: metrics,
-      validation: validated && { loss: validated.loss, accuracy: validated.accuracy },
+      validation: validated,
       lr: lr * this.#rateFactor,
       imagesPerSecond: ((Math.min(this.#running.rows, train.size) - rowsBefore) / trainMs) * 1000,
       seconds: (performance.now() - start) / 1000,
@@ -269,6 +283,7 @@ class Fit {
     if (reduced) this.#learningRate = reduced.learningRate;
     if (reduced?.message) this.#say('info', reduced.message);
 
+    this.#watchdog.begin('a checkpoint to be written', `epoch ${epoch}`);
     await this.#writer?.settle(); // at most one snapshot waits to be written
     const snapshot = this.#snapshot();
     if (improved) this.#bestWeights = weightsOf(await snapshot);
@@ -299,7 +314,9 @@ class Fit {
     let dataWaitMs = next.ms;
     let pending = next.batch && this.#queueGradient(next.batch, epoch, first + 1);
     while (pending) {
+      this.#watchdog.begin('the next images', `epoch ${epoch}, step ${pending.step}`);
       next = prepare();
+      this.#watchdog.begin('the device', `gradient of epoch ${epoch}, step ${pending.step}`);
       // Preparing in the shadow of the device's work costs nothing. Where the gradient was there first, the device may
       // have waited all the while: count it all, an upper bound.
       if (await hasSettled(pending.gradient)) dataWaitMs += next.ms;
@@ -388,9 +405,18 @@ class Fit {
     for (const next of loadBatches({ dataset: train, batch, epoch, seed, shuffle, augment })) {
       // A short last batch would weigh as much as a full one.
       if (k === count || (k > 0 && next.rows < batch)) break;
+      this.#watchdog.begin('the device', `statistics after epoch ${epoch}, batch ${k + 1}`);
       await this.#executable.calibrate(next, k / (k + 1), { signal });
       k++;
     }
+  }
+
+  async #evaluate(dataset: Dataset, what: string): Promise<Metrics> {
+    const { model, signal } = this.#options;
+    const onProgress = (done: number, total: number) => this.#watchdog.begin(what, `${done} of ${total} images`);
+    onProgress(0, dataset.size);
+    const { loss, accuracy } = await evaluateWith(this.#executable, model.classes, dataset, { signal, onProgress });
+    return { loss, accuracy };
   }
 
   #warnOfShortRun(): void {
@@ -475,6 +501,7 @@ class Fit {
   async #finish(reason: EndReason): Promise<TrainResult> {
     const { test, model, store, signal } = this.#options;
     let measured: Metrics | null = null;
+    this.#watchdog.begin('a checkpoint to be written', 'at the end');
     await this.#writer?.settle();
     if (reason === 'aborted') {
       if (this.#unsaved) this.#save('last', this.#completed.epoch, this.#snapshot());
@@ -482,8 +509,7 @@ class Fit {
     } else if (test) {
       if (this.#bestWeights) await writeWeights(this.#executable, model, this.#bestWeights);
       try {
-        const { loss, accuracy } = await evaluateWith(this.#executable, model.classes, test, { signal });
-        measured = { loss, accuracy };
+        measured = await this.#evaluate(test, 'the test');
       } catch (error) {
         if (!(isAbortError(error) && signal.aborted)) throw error;
         reason = 'aborted';

@@ -2,6 +2,8 @@
 //
 //   <out>/<name>/config.json                   the resolved configuration, usable with -c
 //                metrics.jsonl                 one event a line
+//                environment.json              machine, versions and device, one entry for each time it was begun or gone on with
+//                crash.json                    of a run that failed: the error and the last events before it
 //                lock.json                     names the process that is at work here (run-lock.ts)
 //                checkpoints/best, last/       model.safetensors  optimizer.safetensors  graph.json  state.json  COMPLETE
 //                checkpoints/epoch-0010/ …     the same, of epochs that are kept for good
@@ -13,9 +15,20 @@
 import { createHash } from 'node:crypto';
 import { join, resolve } from 'node:path';
 import { HybridError } from '../base/errors.ts';
-import { diskError, type Files, nodeFiles, type OpenFile, systemCode, writeAll, writeAtomically } from '../base/files.ts';
+import {
+  diskError,
+  type FileStat,
+  type Files,
+  makeFolder,
+  nodeFiles,
+  type OpenFile,
+  systemCode,
+  writeAll,
+  writeAtomically,
+} from '../base/files.ts';
 import { type FileTensor, readSafetensors, writeSafetensors } from '../formats/safetensors.ts';
 import type { Checkpoint, CheckpointKind, CheckpointStore } from './checkpoint.ts';
+import { crashReport } from './environment.ts';
 import { type Joint, parseLines, trimMetrics } from './metrics-file.ts';
 import { RunLock } from './run-lock.ts';
 
@@ -25,6 +38,9 @@ const FILES = { model: 'model.safetensors', optimizer: 'optimizer.safetensors', 
 const MARKER = 'COMPLETE';
 const CONFIG = 'config.json';
 const METRICS = 'metrics.jsonl';
+const ENVIRONMENT = 'environment.json';
+const CRASH = 'crash.json';
+const RECENT_EVENTS = 50;
 /** Where `save` may leave a complete checkpoint of a kind, the best place first. */
 const PLACES = ['', '.new', '.old'];
 const KEPT = /^epoch-\d+$/;
@@ -59,6 +75,8 @@ export class RunFolder implements CheckpointStore {
   /** Of a run in progress; absent in one that was opened to be read. */
   readonly #lock?: RunLock;
   #metrics?: OpenFile;
+  /** The last events, for a report of a crash. */
+  readonly #recent: object[] = [];
 
   private constructor(location: string, config: RunConfig, files: Files, lock?: RunLock, metrics?: OpenFile) {
     this.location = location;
@@ -113,14 +131,14 @@ export class RunFolder implements CheckpointStore {
       return new RunFolder(location, config, files, lock);
     } catch (error) {
       await lock.release();
-      throw error;
+      throw error instanceof HybridError ? error : unreadable(path, error);
     }
   }
 
   /** Goes on with the metrics after the joint: lines about what came later go, for the run does it again. Throws E_DISK. */
   async begin(joint: Joint, config: RunConfig): Promise<void> {
     const path = join(this.location, METRICS);
-    const text = (await this.#files.stat(path)) ? new TextDecoder().decode(await readOr(this.#files, path)) : '';
+    const text = (await statOr(this.#files, path)) ? new TextDecoder().decode(await readOr(this.#files, path)) : '';
     await writeAtomically(this.#files, path, [encode(trimMetrics(text, joint))]);
     if (JSON.stringify(config) !== JSON.stringify(this.#config)) {
       await writeAtomically(this.#files, join(this.location, CONFIG), [encode(`${JSON.stringify(config, null, 2)}\n`)]);
@@ -136,11 +154,27 @@ export class RunFolder implements CheckpointStore {
   /** The lines of metrics.jsonl so far that can be read. Throws E_CHECKPOINT. */
   async events(): Promise<unknown[]> {
     const path = join(this.location, METRICS);
-    return (await this.#files.stat(path)) ? parseLines(new TextDecoder().decode(await readOr(this.#files, path))) : [];
+    return (await statOr(this.#files, path)) ? parseLines(new TextDecoder().decode(await readOr(this.#files, path))) : [];
+  }
+
+  /** Adds what `describeEnvironment` tells to environment.json. Throws E_DISK. */
+  async addEnvironment(environment: object): Promise<void> {
+    const path = join(this.location, ENVIRONMENT);
+    const text = (await statOr(this.#files, path)) ? new TextDecoder().decode(await readOr(this.#files, path)) : '[]';
+    const before = parseList(text);
+    await writeAtomically(this.#files, path, [encode(`${JSON.stringify([...before, environment], null, 2)}\n`)]);
+  }
+
+  /** Writes crash.json, if the disk lets it: the error itself is more important than its report. */
+  async reportCrash(error: unknown): Promise<void> {
+    const report = JSON.stringify(crashReport(error, this.#recent), null, 2);
+    await writeAtomically(this.#files, join(this.location, CRASH), [encode(`${report}\n`)]).catch(() => {});
   }
 
   /** Adds a line to metrics.jsonl. Throws E_DISK; the last line of a run that ended so may be incomplete. */
   async log(event: object): Promise<void> {
+    this.#recent.push(event);
+    if (this.#recent.length > RECENT_EVENTS) this.#recent.shift();
     if (this.#metrics) await writeAll(this.#metrics, encode(`${JSON.stringify(event)}\n`));
   }
 
@@ -171,6 +205,7 @@ export class RunFolder implements CheckpointStore {
     const [aside, old] = [`${place}.new`, `${place}.old`];
     let moved: 'nothing' | 'old' | 'both' = 'nothing';
     try {
+      await makeFolder(files, parent);
       await files.remove(aside);
       await files.mkdir(aside);
       for (const [name, data] of contents) await writeSynced(files, join(aside, name), data, bytes);
@@ -200,7 +235,7 @@ export class RunFolder implements CheckpointStore {
     for (const suffix of PLACES) {
       const folder = join(this.location, 'checkpoints', kind + suffix);
       try {
-        if (await this.#files.stat(folder)) return await readCheckpoint(this.#files, folder);
+        if (await statOr(this.#files, folder)) return await readCheckpoint(this.#files, folder);
       } catch (error) {
         damage ??= error;
       }
@@ -215,13 +250,15 @@ export class RunFolder implements CheckpointStore {
    */
   async newest(): Promise<NewestCheckpoint | null> {
     const parent = join(this.location, 'checkpoints');
-    const kept = (await this.#files.stat(parent)) ? (await this.#files.readdir(parent)).filter((name) => KEPT.test(name)).reverse() : [];
+    const kept = (await statOr(this.#files, parent))
+      ? (await readdirOr(this.#files, parent)).filter((name) => KEPT.test(name)).reverse()
+      : [];
     const damaged: string[] = [];
     let first: unknown;
     for (const name of [...PLACES.map((suffix) => `last${suffix}`), ...PLACES.map((suffix) => `best${suffix}`), ...kept]) {
       const path = join(parent, name);
       try {
-        if (await this.#files.stat(path)) return { checkpoint: await readCheckpoint(this.#files, path), path, damaged };
+        if (await statOr(this.#files, path)) return { checkpoint: await readCheckpoint(this.#files, path), path, damaged };
       } catch (error) {
         first ??= error;
         damaged.push(error instanceof Error ? error.message : String(error));
@@ -234,7 +271,7 @@ export class RunFolder implements CheckpointStore {
 
 async function readConfig(path: string, files: Files): Promise<RunConfig> {
   const file = join(resolve(path), CONFIG);
-  if ((await files.stat(file))?.kind === 'file') return parseObject(await readOr(files, file), join(path, CONFIG));
+  if ((await statOr(files, file))?.kind === 'file') return parseObject(await readOr(files, file), join(path, CONFIG));
   throw new HybridError('E_CHECKPOINT', `${path} is not a run folder: it has no ${CONFIG}`, 'Name the folder that `hybrid train` printed.');
 }
 
@@ -267,7 +304,7 @@ async function sweep(files: Files, location: string): Promise<void> {
 async function claim(files: Files, location: string): Promise<OpenFile | null> {
   try {
     if (await files.stat(location)) return null;
-    await files.mkdir(location);
+    await makeFolder(files, location);
     return await files.open(join(location, METRICS), 'wx');
   } catch (error) {
     if (systemCode(error) === 'EEXIST') return null;
@@ -318,7 +355,7 @@ async function readCheckpoint(files: Files, folder: string): Promise<Checkpoint>
   const fail = (what: string): never => {
     throw new HybridError('E_CHECKPOINT', `the checkpoint ${folder} cannot be used: ${what}`, 'Use another checkpoint, or train again.');
   };
-  if (!(await files.stat(join(folder, MARKER)))) fail(`it is incomplete, ${MARKER} is missing`);
+  if (!(await statOr(files, join(folder, MARKER)))) fail(`it is incomplete, ${MARKER} is missing`);
   const digests = parseObject(await readOr(files, join(folder, MARKER)), join(folder, MARKER));
   const read = async (name: string): Promise<Uint8Array> => {
     const bytes = await readOr(files, join(folder, name));
@@ -356,12 +393,26 @@ async function writeSynced(files: Files, path: string, bytes: Uint8Array, needed
 }
 
 async function readOr(files: Files, path: string): Promise<Uint8Array> {
-  try {
-    return await files.readFile(path);
-  } catch (cause) {
-    const reason = systemCode(cause) === 'ENOENT' ? 'it does not exist' : (cause as Error).message;
-    throw new HybridError('E_CHECKPOINT', `cannot read ${path}: ${reason}`, 'Use another checkpoint, or train again.', { cause });
-  }
+  return files.readFile(path).catch((error) => {
+    throw unreadable(path, error);
+  });
+}
+
+async function readdirOr(files: Files, path: string): Promise<string[]> {
+  return files.readdir(path).catch((error) => {
+    throw unreadable(path, error);
+  });
+}
+
+async function statOr(files: Files, path: string): Promise<FileStat | null> {
+  return files.stat(path).catch((error) => {
+    throw unreadable(path, error);
+  });
+}
+
+function unreadable(path: string, cause: unknown): HybridError {
+  const reason = systemCode(cause) === 'ENOENT' ? 'it does not exist' : (cause as Error).message;
+  return new HybridError('E_CHECKPOINT', `cannot read ${path}: ${reason}`, 'Use another checkpoint, or train again.', { cause });
 }
 
 function parseObject(bytes: Uint8Array, path: string): Record<string, unknown> {
@@ -372,6 +423,16 @@ function parseObject(bytes: Uint8Array, path: string): Record<string, unknown> {
     // told below
   }
   throw new HybridError('E_CHECKPOINT', `${path} is not a JSON object`, 'Use another checkpoint, or train again.');
+}
+
+/** What is no list, because somebody has changed it, counts as an empty one. */
+function parseList(text: string): unknown[] {
+  try {
+    const value: unknown = JSON.parse(text);
+    return Array.isArray(value) ? value : [];
+  } catch {
+    return [];
+  }
 }
 
 const encode = (text: string): Uint8Array => new TextEncoder().encode(text);

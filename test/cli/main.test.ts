@@ -90,10 +90,10 @@ test('a batch that does not fit in memory is refused with the largest that does'
   expect(stderr).toMatch(/^error\[E_MEMORY\]: a batch of 40,?000 .*\nhelp: .*--batch \d+ .*\n$/);
 });
 
-describe.each([
-  ['SIGINT', 130],
-  ['SIGTERM', 143],
-] as const)('%s', (signal, expected) => {
+/** Where the tests themselves run under nohup, their children ignore it too; elsewhere than on Linux nothing is handled. */
+const HANG_UP = /^SigIgn:.*[02468ace]$/m.test(process.platform === 'linux' ? readFileSync('/proc/self/status', 'utf8') : '');
+
+describe.each([['SIGINT', 130], ['SIGTERM', 143], ...(HANG_UP ? ([['SIGHUP', 129]] as const) : [])] as const)('%s', (signal, expected) => {
   test(`saves and ends with ${expected}, soon`, async () => {
     const cwd = tempFolder();
     const { child, ended, line } = start(ENDLESS, cwd);
@@ -118,6 +118,19 @@ describe.each([
     expect((await ended).status).toBe(expected);
     expect(await (await RunFolder.open(join(cwd, 'runs', 'r'))).load('last')).not.toBeNull();
   });
+});
+
+test.skipIf(process.platform !== 'linux')('outlives its terminal under nohup', async () => {
+  const child = spawn('nohup', [process.execPath, MAIN, ...ENDLESS], { cwd: tempFolder(), stdio: ['ignore', 'pipe', 'pipe'] });
+  const ended = new Promise((resolve) => child.on('close', resolve));
+  const steps = () => new Promise<void>((resolve) => child.stdout?.once('data', () => resolve()));
+  await steps();
+  child.kill('SIGHUP');
+  await steps();
+  await steps();
+  expect(child.exitCode).toBeNull();
+  child.kill('SIGINT');
+  expect(await ended).toBe(130);
 });
 
 test('ends quietly where the reader of its output goes away', async () => {

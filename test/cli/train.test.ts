@@ -49,7 +49,7 @@ describe('a run', () => {
     expect(stderr).toMatch(/^epoch 1\/2 .*images\/s.*\n.*val_loss improved/m);
 
     const run = join(cwd, 'runs', 'first');
-    expect(readdirSync(run).sort()).toEqual(['checkpoints', 'config.json', 'metrics.jsonl']);
+    expect(readdirSync(run).sort()).toEqual(['checkpoints', 'config.json', 'environment.json', 'metrics.jsonl']);
     const events = eventsOf(readFileSync(join(run, 'metrics.jsonl'), 'utf8'));
     expect(events[0]).toMatchObject({
       type: 'start',
@@ -208,7 +208,14 @@ describe('what goes wrong', () => {
     const cwd = tempFolder();
     const result = await train(['--lr', '1e30', '--epochs', '3', '--name', 'r'], { cwd });
     expect(result.status).toBe(6);
-    expect(result.stderr).toMatch(/error\[E_DIVERGED\]: epoch \d, step \d+: .*learning rate 1e\+30.*\nhelp: .+\n$/);
+    expect(result.stderr).toMatch(/error\[E_DIVERGED\]: (after )?epoch \d, step \d+.*learning rate 1e\+30.*\nhelp: .+\n$/);
+    const run = join(cwd, 'runs', 'r');
+    const crash = JSON.parse(readFileSync(join(run, 'crash.json'), 'utf8'));
+    expect(crash.error).toMatchObject({ name: 'HybridError', code: 'E_DIVERGED', stack: expect.stringContaining('fit') });
+    expect(crash.events.length).toBeGreaterThan(0);
+    const [environment] = JSON.parse(readFileSync(join(run, 'environment.json'), 'utf8'));
+    expect(environment).toMatchObject({ node: process.version, device: { name: 'reference', arithmetic: 'doubles' } });
+    expect(JSON.stringify([crash, environment])).not.toContain(process.env.PATH);
   });
 
   test('a disk that fills up at any call: one sentence, the old checkpoints whole', async () => {

@@ -1,10 +1,12 @@
-// A file layer that fails on demand: the n-th call that could change the disk throws, or writes come up short.
+// A file layer that fails on demand: the n-th call throws, or writes come up short. (What a disk keeps when the power fails is in
+// crash-disk.ts.)
 
 import type { Files } from '../../runtime/base/files.ts';
 
 export interface Faults {
-  /** The call that fails, counted from 1 over all calls that can change the disk; absent: none. */
+  /** The call that fails, counted from 1 over all calls that can change the disk, and with `reads` over all calls; absent: none. */
   readonly failAt?: number;
+  readonly reads?: boolean;
   /** Whether the calls after it fail too, as on a disk that stays full. */
   readonly keepFailing?: boolean;
   /** ENOSPC by default. */
@@ -14,13 +16,13 @@ export interface Faults {
 }
 
 export interface FaultyFiles extends Files {
-  /** The calls so far that could change the disk, such as `open`, `write`, `rename`. */
+  /** The calls that were counted, such as `open`, `write`, `rename`. */
   readonly calls: readonly string[];
 }
 
 export function faultyFiles(
   base: Files,
-  { failAt, keepFailing = false, code = 'ENOSPC', maxWrite = Number.POSITIVE_INFINITY }: Faults,
+  { failAt, reads = false, keepFailing = false, code = 'ENOSPC', maxWrite = Number.POSITIVE_INFINITY }: Faults,
 ): FaultyFiles {
   const calls: string[] = [];
   const count = (name: string): void => {
@@ -31,13 +33,17 @@ export function faultyFiles(
         code,
       });
   };
+  const reading = async <T>(name: string, read: () => Promise<T>): Promise<T> => {
+    if (reads) count(name);
+    return read();
+  };
   return {
     calls,
-    readFile: (path) => base.readFile(path),
+    readFile: (path) => reading('readFile', () => base.readFile(path)),
     stream: (path) => base.stream(path),
-    stat: (path) => base.stat(path),
-    isLink: (path) => base.isLink(path),
-    readdir: (path) => base.readdir(path),
+    stat: (path) => reading('stat', () => base.stat(path)),
+    isLink: (path) => reading('isLink', () => base.isLink(path)),
+    readdir: (path) => reading('readdir', () => base.readdir(path)),
     async open(path, flags) {
       count('open');
       const file = await base.open(path, flags);
