@@ -210,8 +210,8 @@ async function describingErrors<T>(path: string, body: () => Promise<T>): Promis
   }
 }
 
-/** Why a path is not the folder it should be. */
-async function nothingFound(files: Files, path: string): Promise<HybridError> {
+/** Why a path is no folder of data. */
+export async function nothingFound(files: Files, path: string): Promise<HybridError> {
   return describingErrors(path, async () => {
     const stat = await files.stat(path);
     if (stat === null) return new HybridError('E_DATA', `there is no folder ${path}`, REMEDY);

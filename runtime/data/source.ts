@@ -6,7 +6,7 @@ import { isAbsolute, join } from 'node:path';
 import { HybridError, nearest } from '../base/errors.ts';
 import { type Files, nodeFiles } from '../base/files.ts';
 import { type ArchiveContents, unpackArchive } from './archive.ts';
-import { CIFAR10, CIFAR100, type CifarSet, findCifar, readCifar } from './cifar.ts';
+import { CIFAR10, CIFAR100, type CifarSet, findCifar, nothingFound, readCifar } from './cifar.ts';
 import type { DataSource } from './dataset.ts';
 import { download, OFFICIAL_ARCHIVES, type RemoteFile } from './download.ts';
 import { IMAGES_FOLDER, openImageFolder } from './image-folder.ts';
@@ -57,6 +57,12 @@ const SETS = { auto: CIFAR10, cifar10: CIFAR10, cifar100: CIFAR100 } as const;
 /** Bytes of images that are held in memory: a quarter of the machine's, and at most 1 GiB. */
 export const defaultMemoryBudget = (): number => Math.min(2 ** 30, Math.floor(totalmem() / 4));
 
+/** What `--data` comes to. */
+export type DataPlace =
+  | { readonly kind: 'cifar'; readonly set: CifarSet; readonly path: string }
+  | { readonly kind: 'folder' | 'npz' | 'packed'; readonly path: string }
+  | { readonly kind: 'synthetic' };
+
 /**
  * Opens a dataset.
  *
@@ -70,19 +76,50 @@ export const defaultMemoryBudget = (): number => Math.min(2 ** 30, Math.floor(to
  * Throws E_DATA, E_NETWORK, E_DISK, E_ENVIRONMENT, or an AbortError.
  */
 export async function openData(spec: string, options: OpenDataOptions = {}): Promise<DataSource> {
-  const { files = nodeFiles, onNotice, memoryBudget = defaultMemoryBudget() } = options;
+  const place = await locateData(spec, options);
+  const { files = nodeFiles, memoryBudget = defaultMemoryBudget(), signal, onProgress, onNotice } = options;
+  switch (place.kind) {
+    case 'synthetic':
+      return syntheticSource();
+    case 'cifar':
+      return readCifar(files, place.path, { memoryBudget });
+    case 'npz':
+      return openNpz({ files, path: place.path, memoryBudget });
+    case 'packed':
+      return openPacked(place.path, { memoryBudget, signal });
+    case 'folder': {
+      const cacheDir = options.cacheDir ?? ownCacheDir();
+      await removeAbandoned(files, cacheDir);
+      return openImageFolder({
+        files,
+        folder: place.path,
+        shape: [...(options.imageSize ?? DEFAULT_SIZE), 3],
+        maxBad: options.maxBad,
+        memoryBudget,
+        cacheDir,
+        signal,
+        onDecoded: (done, total) => onProgress?.({ stage: 'decode', done, total }),
+        onNotice: (level, text) => onNotice?.({ level, text }),
+      });
+    }
+  }
+}
+
+/** Finds a dataset, and fetches it where it is one that can be fetched; opens nothing. Throws as `openData` does. */
+export async function locateData(spec: string, options: OpenDataOptions = {}): Promise<DataPlace> {
+  const { files = nodeFiles, onNotice } = options;
   checkUrl(options.url);
-  if (spec === 'synthetic') return syntheticSource();
-  if (spec !== 'auto' && spec !== 'cifar10' && spec !== 'cifar100') return openPath(files, spec, memoryBudget, options);
+  if (spec === 'synthetic') return { kind: 'synthetic' };
+  if (spec !== 'auto' && spec !== 'cifar10' && spec !== 'cifar100') return locatePath(files, spec);
   try {
-    return await readCifar(files, await locateCifar(files, SETS[spec], options), { memoryBudget });
+    return { kind: 'cifar', set: SETS[spec], path: await locateCifar(files, SETS[spec], options) };
   } catch (error) {
     // Of all that can go wrong only a missing network is expected. That includes answers with wrong contents: a login page of
     // a hotel's network is one. Damaged data and full disks are for a person to repair.
     // Nor is other data given to a caller who could not hear of it.
     if (spec !== 'auto' || !onNotice || !(error instanceof HybridError && error.code === 'E_NETWORK')) throw error;
     onNotice({ level: 'warning', text: syntheticWarning(error) });
-    return syntheticSource();
+    return { kind: 'synthetic' };
   }
 }
 
@@ -92,31 +129,17 @@ function checkUrl(url: string | undefined): void {
   throw new HybridError('E_USAGE', `${JSON.stringify(url)} is no address to fetch from`, 'Give one that starts with https:// or http://.');
 }
 
-async function openPath(files: Files, path: string, memoryBudget: number, options: OpenDataOptions): Promise<DataSource> {
-  const { signal, maxBad, imageSize = DEFAULT_SIZE, onProgress, onNotice } = options;
-  const stat = await files.stat(path).catch(() => null); // what opens it says why
+async function locatePath(files: Files, path: string): Promise<DataPlace> {
+  const stat = await files.stat(path).catch(() => null); // where it cannot be looked at, `nothingFound` says why
   const meant = stat ? undefined : nearest(path, DATA_NAMES);
   if (meant) throw new HybridError('E_DATA', `there is no folder ${path}`, `Did you mean --data ${meant}?`);
-  if (stat?.kind === 'file') {
-    if (/\.npz$/i.test(path)) return openNpz({ files, path, memoryBudget });
-    if (/\.safetensors$/i.test(path)) return openPacked(path, { memoryBudget, signal });
-  }
+  if (stat?.kind === 'file' && /\.npz$/i.test(path)) return { kind: 'npz', path };
+  if (stat?.kind === 'file' && /\.safetensors$/i.test(path)) return { kind: 'packed', path };
+  const cifar = stat?.kind === 'folder' ? await findCifar(files, path) : null;
+  if (cifar) return { kind: 'cifar', set: cifar.set, path: cifar.folder };
   // Without CIFAR's files a folder can only be one of images, if it has folders at all.
-  if (stat?.kind !== 'folder' || (await findCifar(files, path)) || !(await hasFolders(files, path)))
-    return readCifar(files, path, { memoryBudget });
-  const cacheDir = options.cacheDir ?? ownCacheDir();
-  await removeAbandoned(files, cacheDir);
-  return openImageFolder({
-    files,
-    folder: path,
-    shape: [...imageSize, 3],
-    maxBad,
-    memoryBudget,
-    cacheDir,
-    signal,
-    onDecoded: (done, total) => onProgress?.({ stage: 'decode', done, total }),
-    onNotice: (level, text) => onNotice?.({ level, text }),
-  });
+  if (stat?.kind === 'folder' && (await hasFolders(files, path))) return { kind: 'folder', path };
+  throw await nothingFound(files, path);
 }
 
 const DEFAULT_SIZE = [32, 32] as const;
@@ -128,8 +151,8 @@ async function hasFolders(files: Files, path: string): Promise<boolean> {
 
 const ownCacheDir = (): string => userCacheDir(process.platform, process.env, homedir());
 
-/** The folder of a set: in `localDir`, in the cache, or in the cache after it was fetched to there. */
-export async function locateCifar(files: Files, set: CifarSet, options: OpenDataOptions): Promise<string> {
+/** The folder of a set of CIFAR: in `localDir`, in the cache, or in the cache after it was fetched to there. */
+async function locateCifar(files: Files, set: CifarSet, options: OpenDataOptions): Promise<string> {
   const { localDir = 'data', cacheDir = ownCacheDir(), onNotice } = options;
   for (const place of [localDir, cacheDir]) {
     // A place that cannot be looked at is as good as an empty one here: nobody named it.
