@@ -2,7 +2,15 @@
 
 import { homedir } from 'node:os';
 import { resolve } from 'node:path';
-import { DATA_NAMES, type DataProgress, type DataSource, type Dataset, openData, userCacheDir } from '../runtime/index.ts';
+import {
+  DATA_NAMES,
+  type DataProgress,
+  type DataSource,
+  type Dataset,
+  type OpenDataOptions,
+  openData,
+  userCacheDir,
+} from '../runtime/index.ts';
 import type { CliIo } from './io.ts';
 import type { Settings } from './options.ts';
 import { count, type Progress } from './progress.ts';
@@ -32,29 +40,36 @@ function progressText({ stage, done, total }: DataProgress): string {
 
 /** @param talk Whether anything but warnings is told. */
 export async function openSettingsData(settings: Settings, io: CliIo, progress: Progress, talk: boolean): Promise<DataSource> {
-  const { data, dataUrl, imageSize, maxBad, dataMemory } = settings;
-  const [height, width = height] = imageSize.split('x').map(Number);
-  const isName = DATA_NAMES.some((name) => name === data);
   try {
-    // A path stays as it was given where that means the same: messages then speak the user's words.
-    return await openData(isName || io.cwd === process.cwd() ? data : resolve(io.cwd, data), {
-      files: io.files,
-      url: dataUrl,
-      localDir: resolve(io.cwd, 'data'),
-      cacheDir: userCacheDir(process.platform, io.env, homedir()),
-      imageSize: [height, width],
-      maxBad,
-      memoryBudget: dataMemory === undefined ? undefined : dataMemory * 2 ** 20,
-      signal: io.signal,
-      onProgress(step) {
-        if (talk) progress.status(progressText(step));
-      },
-      onNotice({ level, text }) {
-        if (level === 'warning') progress.warn(text);
-        else if (talk) progress.line(text);
-      },
-    });
+    return await openData(dataSpec(settings, io), dataOptions(settings, io, progress, talk));
   } finally {
     progress.clear();
   }
+}
+
+/** A path stays as it was given where that means the same: messages then speak the user's words. */
+export function dataSpec({ data }: Settings, { cwd }: CliIo): string {
+  return DATA_NAMES.some((name) => name === data) || cwd === process.cwd() ? data : resolve(cwd, data);
+}
+
+export function dataOptions(settings: Settings, io: CliIo, progress: Progress, talk: boolean): OpenDataOptions {
+  const { dataUrl, imageSize, maxBad, dataMemory } = settings;
+  const [height, width = height] = imageSize.split('x').map(Number);
+  return {
+    files: io.files,
+    url: dataUrl,
+    localDir: resolve(io.cwd, 'data'),
+    cacheDir: userCacheDir(process.platform, io.env, homedir()),
+    imageSize: [height, width],
+    maxBad,
+    memoryBudget: dataMemory === undefined ? undefined : dataMemory * 2 ** 20,
+    signal: io.signal,
+    onProgress(step) {
+      if (talk) progress.status(progressText(step));
+    },
+    onNotice({ level, text }) {
+      if (level === 'warning') progress.warn(text);
+      else if (talk) progress.line(text);
+    },
+  };
 }

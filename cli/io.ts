@@ -1,5 +1,6 @@
 // What the command line takes from the outside, so that it can run inside a test as it runs in a terminal.
 
+import { relative, sep } from 'node:path';
 import type { Files } from '../runtime/index.ts';
 
 export interface OutputStream {
@@ -25,4 +26,10 @@ const STOPPED: Readonly<Record<string, number>> = { SIGINT: 130, SIGTERM: 143, S
 
 export function stoppedStatus({ signal }: CliIo): number {
   return STOPPED[String(signal?.reason)] ?? STOPPED.SIGINT;
+}
+
+/** Relative where that is shorter to read: inside the current folder. */
+export function shown(path: string, { cwd }: CliIo): string {
+  const short = relative(cwd, path);
+  return short === '' || short === '..' || short.startsWith(`..${sep}`) ? path : short;
 }

@@ -36,7 +36,7 @@ export async function runCli(argv: readonly string[], io: CliIo): Promise<number
     return status;
   } catch (error) {
     if (error instanceof CommanderError && error.exitCode === 0) return 0; // help or version was printed
-    return reportError(error, argv, io);
+    return reportError(error, argv, io, program);
   }
 }
 
@@ -119,6 +119,35 @@ function describe(io: CliIo, setStatus: (status: number) => void): Command {
       setStatus(await (await import('./commands/inspect.ts')).inspectCommand(arch, command, io)),
     );
 
+  const data = program.command('data').description('fetch, check, look at and convert data');
+  const opened = ['dataUrl', 'imageSize', 'maxBad', 'dataMemory'] as const;
+  addFlags(data.command('download').description('fetch a set, unless it is there, and print where it is'), ['dataUrl'])
+    .argument('[cifar10|cifar100]', 'the set (default: cifar10)')
+    .option('--to <DIR>', 'folder that it goes to (default: the cache)')
+    .option('--json', 'the result as JSON')
+    .action(async (set: string | undefined, _, command: Command) =>
+      setStatus(await (await import('./commands/data.ts')).downloadCommand(set, command, io)),
+    );
+  addFlags(data.command('verify').description('check every label, image and file of a set'), ['dataUrl'])
+    .argument('[DATA]', 'what --data of train takes (default: cifar10)')
+    .option('--json', 'the result as JSON')
+    .action(async (set: string | undefined, _, command: Command) =>
+      setStatus(await (await import('./commands/data.ts')).verifyCommand(set, command, io)),
+    );
+  addFlags(data.command('info').description('sizes, classes and colours of a set'), opened)
+    .argument('[DATA]', 'what --data of train takes (default: cifar10)')
+    .option('--json', 'the result as JSON')
+    .action(async (set: string | undefined, _, command: Command) =>
+      setStatus(await (await import('./commands/data.ts')).infoCommand(set, command, io)),
+    );
+  addFlags(data.command('convert').description('write a set as one file of raw pixels'), opened)
+    .argument('<DATA>', 'what --data of train takes')
+    .argument('<FILE>', '.safetensors, which --data takes as well, or .npz')
+    .option('--json', 'the result as JSON')
+    .action(async (set: string, out: string, _, command: Command) =>
+      setStatus(await (await import('./commands/data.ts')).convertCommand(set, out, command, io)),
+    );
+
   const bench = program.command('bench').description('measure speed');
   const measured = ['arch', 'dim', 'depth', 'kernel', 'patch', 'batch', 'device', 'threads', 'revectorize'] as const;
   addFlags(bench.command('train').description('time whole training steps on made-up images'), measured)
@@ -139,8 +168,8 @@ function version(): string {
 }
 
 /** Says on stderr, and with --json on stdout too, what went wrong and what to do about it. Returns the exit status. */
-function reportError(error: unknown, argv: readonly string[], io: CliIo): number {
-  const { code, message, remedy, status } = explain(error, argv, io);
+function reportError(error: unknown, argv: readonly string[], io: CliIo, program: Command): number {
+  const { code, message, remedy, status } = explain(error, argv, io, program);
   if (code !== null) {
     const lines = [
       ...message.split('\n').map((line) => `error[${code}]: ${line}`),
@@ -161,8 +190,9 @@ function explain(
   error: unknown,
   argv: readonly string[],
   io: CliIo,
+  program: Command,
 ): { code: string | null; message: string; remedy: string; status: number } {
-  if (error instanceof CommanderError) return { code: 'E_USAGE', ...usageError(error, argv), status: USAGE };
+  if (error instanceof CommanderError) return { code: 'E_USAGE', ...usageError(error, argv, program), status: USAGE };
   if (isHybridError(error)) return { code: error.code, message: error.message, remedy: error.remedy, status: error.exitStatus };
   if (error instanceof Error && error.name === 'AbortError') return { code: null, message: '', remedy: '', status: stoppedStatus(io) };
   return {
@@ -179,17 +209,24 @@ function isHybridError(error: unknown): error is HybridError {
 }
 
 /** Commander's message without its prefix; its suggestion, or the way to the help, becomes the remedy. */
-function usageError(error: CommanderError, argv: readonly string[]): { message: string; remedy: string } {
-  const command =
-    argv[0] === 'bench'
-      ? `bench ${argv[1] === 'kernels' ? 'kernels' : 'train'}`
-      : (argv.find((word) => /^(train|eval|summary|inspect)$/.test(word)) ?? '');
-  const remedy = `Run \`${['hybrid', command, '--help'].filter(Boolean).join(' ')}\` to see what there is.`;
-  if (error.code === 'commander.help')
+function usageError(error: CommanderError, argv: readonly string[], program: Command): { message: string; remedy: string } {
+  const names = [program.name()];
+  let command = program;
+  for (const word of argv) {
+    const inner = command.commands.find((candidate) => candidate.name() === word);
+    if (!inner) continue;
+    command = inner;
+    names.push(word);
+  }
+  const remedy = `Run \`${names.join(' ')} --help\` to see what there is.`;
+  if (error.code === 'commander.help') {
+    const choices = command.commands.map((inner) => inner.name()).join(', ');
     return {
-      message: argv[0] === 'bench' ? 'bench needs the name of a benchmark: train or kernels' : 'the name of a command is missing',
+      message:
+        command === program ? 'the name of a command is missing' : `${command.name()} needs the name of one of its commands: ${choices}`,
       remedy,
     };
+  }
   const [message, suggestion] = error.message.replace(/^error: /, '').split('\n');
   return { message, remedy: suggestion ? suggestion.replace(/^\((.*)\)$/, '$1') : remedy };
 }

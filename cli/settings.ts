@@ -98,9 +98,9 @@ export function toConfig(settings: Settings): Record<string, string | number | b
   return Object.fromEntries(entries);
 }
 
-/** Of a command without a configuration file; `arch` where it is an argument and no flag. */
-export function settingsOf(command: Command, { arch }: { readonly arch?: string } = {}): Settings {
-  return resolveSettings(new Map([...givenFlags(command), ...(arch === undefined ? [] : [['arch', arch] as const])]));
+/** Of a command without a configuration file; `given` are those that are arguments and no flags. */
+export function settingsOf(command: Command, given: { readonly arch?: string; readonly data?: string } = {}): Settings {
+  return resolveSettings(new Map([...givenFlags(command), ...(Object.entries(given) as [Key, string][])]));
 }
 
 /** What images a model is for. */

@@ -4,12 +4,24 @@
 export { type ErrorCode, EXIT_STATUS, HybridError, isAbortError, nearest } from './base/errors.ts';
 export { type Files, nodeFiles, writeAtomically } from './base/files.ts';
 export { FUSION_RULES } from './compile/fuse.ts';
+export { type ConvertOptions, convertData } from './data/convert.ts';
 export type { DataSource, Dataset, ImageReader, ImageSource, ModuleImages, OpenReader, SharedImages, Subset } from './data/dataset.ts';
+export { type Description, describeDataset } from './data/describe.ts';
 export { type DecodeOptions, decodeImage } from './data/image-file.ts';
 export { memoryDataset } from './data/memory-dataset.ts';
-export { DATA_NAMES, type DataNotice, type DataProgress, type OpenDataOptions, openData, userCacheDir } from './data/source.ts';
+export {
+  DATA_NAMES,
+  type DataNotice,
+  type DataPlace,
+  type DataProgress,
+  locateData,
+  type OpenDataOptions,
+  openData,
+  userCacheDir,
+} from './data/source.ts';
 export { partsOf, split } from './data/split.ts';
 export { type SyntheticOptions, syntheticSource } from './data/synthetic.ts';
+export { type Verification, type VerifiedFile, verifyData } from './data/verify.ts';
 export type { Batch, Bounds, Device, Executable, KernelTime } from './device.ts';
 export { DEVICES, type DeviceName, type DeviceOptions, openDevice } from './devices.ts';
 export { type NpyArray, type NpyOptions, readNpy, readNpz, writeNpy, writeNpz } from './formats/npz.ts';

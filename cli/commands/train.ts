@@ -1,6 +1,6 @@
 // hybrid train: settings → data, model, device, run folder → a training run whose events are shown and kept.
 
-import { join, relative, resolve, sep } from 'node:path';
+import { join, resolve } from 'node:path';
 import type { Command } from 'commander';
 import { benchTrain } from '../../bench/train.ts';
 import {
@@ -27,7 +27,7 @@ import {
 } from '../../runtime/index.ts';
 import { readConfigFile } from '../config-file.ts';
 import { assumedData, openSettingsData } from '../data.ts';
-import { type CliIo, stoppedStatus } from '../io.ts';
+import { type CliIo, shown, stoppedStatus } from '../io.ts';
 import { givenFlags, type Settings } from '../options.ts';
 import { count, duration, Progress, percent } from '../progress.ts';
 import { type FileValues, modelOptions, resolveSettings, toConfig } from '../settings.ts';
@@ -253,12 +253,6 @@ function resultText({ test, best, reason, epochs }: TrainResult, options: TrainO
     `run folder ${shown(folder.location, io)}`,
   ];
   return `${lines.join('\n')}\n`;
-}
-
-/** Relative where that is shorter to read: inside the current folder. */
-function shown(path: string, { cwd }: CliIo): string {
-  const short = relative(cwd, path);
-  return short === '' || short === '..' || short.startsWith(`..${sep}`) ? path : short;
 }
 
 const DRY_STEPS = 2;

@@ -225,6 +225,10 @@ export async function nothingFound(files: Files, path: string): Promise<HybridEr
         'Use the binary version, cifar-10-binary.tar.gz, or leave --data out to have it fetched.',
       );
     }
-    return new HybridError('E_DATA', `${path} holds no CIFAR-10: none of data_batch_1.bin to data_batch_5.bin is in it`, REMEDY);
+    return new HybridError(
+      'E_DATA',
+      `${path} holds no data: none of data_batch_1.bin to data_batch_5.bin and train.bin, and no class folders`,
+      REMEDY,
+    );
   });
 }

@@ -1,7 +1,9 @@
-import { mkdirSync, readdirSync, writeFileSync } from 'node:fs';
+import { createHash } from 'node:crypto';
+import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
-import { writeNpz } from '../../runtime/formats/npz.ts';
+import { readNpz, writeNpz } from '../../runtime/formats/npz.ts';
+import { records } from '../support/cifar10-records.ts';
 import { cli } from '../support/cli.ts';
 import { imageFile } from '../support/images.ts';
 import { tempFolder } from '../support/temp-folder.ts';
@@ -63,5 +65,130 @@ describe('other data than CIFAR-10 from the disk to the test accuracy', () => {
   ])('%j is a usage error', async (flags, message) => {
     const { status, stderr } = await cli(['train', '--data', 'synthetic', ...flags]);
     expect([status, stderr]).toEqual([2, expect.stringMatching(message)]);
+  });
+});
+
+/** A working folder with CIFAR-10 in small in `data`, and with a cache of its own. */
+function cifarFolder() {
+  const cwd = tempFolder();
+  mkdirSync(join(cwd, 'data'));
+  writeFileSync(join(cwd, 'data', 'data_batch_1.bin'), records(25));
+  writeFileSync(join(cwd, 'data', 'test_batch.bin'), records(11, 3));
+  return { cwd, env: { XDG_CACHE_HOME: join(cwd, 'cache') } };
+}
+
+describe('hybrid data', () => {
+  test('download: what is there is not fetched again', async () => {
+    const io = cifarFolder();
+    expect(await cli(['data', 'download'], io)).toEqual({ status: 0, stdout: 'data\n', stderr: '' });
+    const json = await cli(['data', 'download', 'cifar10', '--json'], io);
+    expect(JSON.parse(json.stdout)).toEqual({ set: 'cifar10', path: join(io.cwd, 'data') });
+    expect(await cli(['data', 'download', 'synthetic'], io)).toMatchObject({
+      status: 2,
+      stderr: expect.stringContaining('no set that can be fetched'),
+    });
+  });
+
+  test('download: without a network it says where to put the set', async () => {
+    const io = cifarFolder();
+    const { status, stdout, stderr } = await cli(['data', 'download', 'cifar100', '--data-url', 'http://127.0.0.1:9/x'], io);
+    expect([status, stdout]).toEqual([4, '']);
+    expect(stderr).toMatch(/error\[E_NETWORK\].*\nhelp: .*--data/);
+  });
+
+  test('verify: the hash of each file, and whether it is an official one', async () => {
+    const io = cifarFolder();
+    const { status, stdout } = await cli(['data', 'verify'], io);
+    const hash = createHash('sha256').update(records(25)).digest('hex');
+    expect([status, stdout.split('\n')]).toEqual([
+      0,
+      [
+        `data/data_batch_1.bin  76,825 bytes  sha256 ${hash}`,
+        expect.stringContaining('data/test_batch.bin  33,803 bytes'),
+        'cifar: 25 training, 0 validation, 11 test images of 10 classes, files of their own making; nothing is wrong with them',
+        '',
+      ],
+    ]);
+    writeFileSync(join(io.cwd, 'data', 'test_batch.bin'), records(11, 3).fill(77, 3073, 3074));
+    expect(await cli(['data', 'verify'], io)).toMatchObject({
+      status: 4,
+      stdout: '',
+      stderr: expect.stringContaining('label 77 in record 1'),
+    });
+  });
+
+  test('verify: every bad file of a folder is listed', async () => {
+    const cwd = await petsFolder();
+    writeFileSync(join(cwd, 'pets', 'train', 'kind 0', 'bad.png'), 'x');
+    writeFileSync(join(cwd, 'pets', 'test', 'kind 4', 'worse.jpg'), '');
+    const { status, stdout, stderr } = await cli(['data', 'verify', 'pets', '--json'], { cwd });
+    expect([status, stderr]).toEqual([4, expect.stringContaining('2 of 42 files cannot be decoded')]);
+    const [result, error] = stdout
+      .trim()
+      .split('\n')
+      .map((line) => JSON.parse(line));
+    expect(result.bad.map(({ path }: { path: string }) => path).sort()).toEqual(['test/kind 4/worse.jpg', 'train/kind 0/bad.png']);
+    expect([result.kind, result.classes, result.images, error.code]).toEqual([
+      'folder',
+      5,
+      { train: 31, validation: 0, test: 11 },
+      'E_DATA',
+    ]);
+  });
+
+  test('info: sizes, classes and colours', async () => {
+    const cwd = tempFolder();
+    // Two channels: one all 51 (a fifth), one half 0 and half 255.
+    const data = Uint8Array.from({ length: 4 * 2 * 2 * 2 }, (_, i) => (i % 2 === 0 ? 51 : i % 4 === 1 ? 0 : 255));
+    writeFileSync(
+      join(cwd, 'a.npz'),
+      writeNpz(
+        new Map([
+          ['x', { shape: [4, 2, 2, 2], data }],
+          ['y', { shape: [4], data: Int32Array.of(0, 2, 2, 2) }],
+        ]),
+      ),
+    );
+    const { status, stdout } = await cli(['data', 'info', 'a.npz'], { cwd });
+    expect([status, stdout]).toEqual([0, expect.stringContaining('training set: 4 images of 2 × 2 × 2')]);
+    expect(stdout).toContain(
+      '  mean 0.2000 0.5000, deviation 0.0000 0.5000\n3 classes\n  class 0        1\n  class 1        0\n  class 2        3\n',
+    );
+    const json = JSON.parse((await cli(['data', 'info', 'a.npz', '--json'], { cwd })).stdout);
+    expect(json.train.classes[2]).toEqual({ name: 'class 2', count: 3 });
+  });
+
+  test('convert: to a packed file that trains, and to arrays for NumPy', async () => {
+    const cwd = await petsFolder();
+    const io = { cwd, env: { XDG_CACHE_HOME: join(cwd, 'cache') } };
+    const size = ['--image-size', '12x10'];
+    expect(await cli(['data', 'convert', 'pets', 'pets.safetensors', ...size], io)).toMatchObject({
+      status: 0,
+      stdout: 'pets.safetensors\n',
+    });
+    expect(JSON.parse((await cli(['data', 'convert', 'pets', 'pets.npz', ...size, '--json'], io)).stdout)).toEqual({
+      path: join(cwd, 'pets.npz'),
+      images: 40,
+    });
+    const arrays = readNpz(readFileSync(join(cwd, 'pets.npz')));
+    expect([...arrays].map(([name, { shape }]) => [name, shape])).toEqual([
+      ['x_train', [30, 12, 10, 3]],
+      ['y_train', [30]],
+      ['x_test', [10, 12, 10, 3]],
+      ['y_test', [10]],
+    ]);
+    // All three are the same set.
+    const infos = await Promise.all(
+      ['pets', 'pets.npz', 'pets.safetensors'].map(async (data) => {
+        const info = JSON.parse((await cli(['data', 'info', data, '--json', ...size], io)).stdout);
+        return [info.train.mean, info.test.deviation, info.train.classes.map(({ count }: { count: number }) => count)];
+      }),
+    );
+    expect(infos[1]).toEqual(infos[0]);
+    expect(infos[2]).toEqual(infos[0]);
+    expect((await cli(['data', 'convert', 'pets', 'pets.npz', ...size], io)).stderr).toContain('pets.npz is there already');
+    expect((await cli(['data', 'convert', 'pets', 'pets.zip', ...size], io)).stderr).toContain('neither of the endings');
+    const { status, stdout } = await cli(['train', '--data', 'pets.safetensors', ...TINY], io);
+    expect([status, stdout]).toEqual([0, expect.stringContaining('pets test set, 10 images')]);
   });
 });

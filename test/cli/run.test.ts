@@ -39,7 +39,8 @@ describe('help and version', () => {
     const { status, stdout, stderr } = await cli(['--help']);
     expect(status).toBe(0);
     expect(stderr).toBe('');
-    for (const command of ['train', 'eval', 'summary', 'inspect', 'bench']) expect(stdout).toMatch(new RegExp(`^  ${command} `, 'm'));
+    for (const command of ['train', 'eval', 'summary', 'inspect', 'data', 'bench'])
+      expect(stdout).toMatch(new RegExp(`^  ${command} `, 'm'));
     for (const code of Object.values(EXIT_STATUS)) expect(stdout).toMatch(new RegExp(`\\b${code}\\b`));
   });
 
@@ -53,7 +54,7 @@ describe('help and version', () => {
     expect(stdout).not.toContain('\x1b');
   });
 
-  test.each(['eval', 'summary', 'inspect', 'bench'])('%s has a help', async (command) => {
+  test.each(['eval', 'summary', 'inspect', 'data', 'bench'])('%s has a help', async (command) => {
     const { status, stdout } = await cli([command, '--help']);
     expect(status).toBe(0);
     expect(stdout).toContain(`Usage: hybrid ${command}`);
@@ -64,7 +65,10 @@ describe('usage errors', () => {
   test.each([
     [[], /name of a command is missing/, /hybrid --help/],
     [['trian'], /unknown command 'trian'/, /train/],
-    [['bench'], /bench needs the name/, /hybrid bench train --help/],
+    [['bench'], /bench needs the name of one of its commands: train, kernels/, /hybrid bench --help/],
+    [['data'], /data needs the name of one of its commands: download, verify/, /hybrid data --help/],
+    [['data', 'verifi'], /unknown command 'verifi'/, /verify/],
+    [['data', 'convert', 'synthetic'], /missing required argument 'FILE'/, /hybrid data convert --help/],
     [['bench', 'tarin'], /unknown command 'tarin'/, /train/],
     [['train', '--lrr', '1'], /unknown option '--lrr'/, /--lr/],
     [['train', '--weight_decay', '1'], /unknown option '--weight_decay'/, /--weight-decay/],

@@ -1,0 +1,143 @@
+// hybrid data download|verify|info|convert: what there is to do with data besides training on it.
+
+import { resolve } from 'node:path';
+import type { Command } from 'commander';
+import {
+  convertData,
+  type DataSource,
+  type Description,
+  describeDataset,
+  formatBytes,
+  HybridError,
+  locateData,
+  type Verification,
+  verifyData,
+} from '../../runtime/index.ts';
+import { dataOptions, dataSpec, openSettingsData } from '../data.ts';
+import { type CliIo, shown } from '../io.ts';
+import type { Settings } from '../options.ts';
+import { count, Progress } from '../progress.ts';
+import { quote, settingsOf } from '../settings.ts';
+
+/** Sets that can be fetched. */
+const REMOTE = ['cifar10', 'cifar100'];
+
+/** Fetches a set, unless it is there, and prints the folder that it is in. */
+export async function downloadCommand(set: string | undefined, command: Command, io: CliIo): Promise<number> {
+  const { json, to } = command.opts<{ json?: boolean; to?: string }>();
+  const settings = settingsOf(command, { data: set ?? 'cifar10' });
+  if (!REMOTE.includes(settings.data)) {
+    throw new HybridError('E_USAGE', `${quote(settings.data)} is no set that can be fetched`, `Choose one of ${REMOTE.join(', ')}.`);
+  }
+  const progress = new Progress(io);
+  const folder = to === undefined ? undefined : resolve(io.cwd, to);
+  try {
+    const options = dataOptions(settings, io, progress, !json);
+    const place = await locateData(settings.data, { ...options, ...(folder && { localDir: folder, cacheDir: folder }) });
+    const path = 'path' in place ? place.path : ''; // always: a set that can be fetched has a folder
+    io.stdout.write(json ? `${JSON.stringify({ set: settings.data, path })}\n` : `${shown(path, io)}\n`);
+    return 0;
+  } finally {
+    progress.clear();
+  }
+}
+
+/** Checks every label, image and file. Status 4 where files of a folder cannot be decoded; they are listed. */
+export async function verifyCommand(data: string | undefined, command: Command, io: CliIo): Promise<number> {
+  const { json } = command.opts<{ json?: boolean }>();
+  const settings = settingsOf(command, { data: data ?? 'cifar10' });
+  const progress = new Progress(io);
+  try {
+    const verification = await verifyData(dataSpec(settings, io), dataOptions(settings, io, progress, !json));
+    progress.clear();
+    io.stdout.write(json ? `${JSON.stringify(verification)}\n` : verificationText(verification, io));
+    if (verification.bad.length === 0) return 0;
+    throw new HybridError(
+      'E_DATA',
+      `${count(verification.bad.length)} of ${count(totalImages(verification))} files cannot be decoded`,
+      `Replace or remove them, or train with --max-bad ${verification.bad.length}.`,
+    );
+  } finally {
+    progress.clear();
+  }
+}
+
+const totalImages = ({ images: { train, validation, test } }: Verification): number => train + validation + test;
+
+function verificationText({ kind, files, images, classes, bad }: Verification, io: CliIo): string {
+  const lines = files.map(
+    ({ path, bytes, sha256, official }) => `${shown(path, io)}  ${count(bytes)} bytes  sha256 ${sha256}${official ? '  official' : ''}`,
+  );
+  const own = files.length > 0 && !files.some(({ official }) => official) ? ', files of their own making' : '';
+  return [
+    ...bad.map(({ reason }) => reason),
+    ...lines,
+    `${kind}: ${count(images.train)} training, ${count(images.validation)} validation, ${count(images.test)} test images of ${classes} classes` +
+      `${kind === 'cifar' ? own : ''}; ${bad.length === 0 ? 'nothing is wrong with them' : `${count(bad.length)} are bad`}`,
+    '',
+  ].join('\n');
+}
+
+/** Prints sizes, classes and colours. */
+export async function infoCommand(data: string | undefined, command: Command, io: CliIo): Promise<number> {
+  const { json } = command.opts<{ json?: boolean }>();
+  const settings = settingsOf(command, { data: data ?? 'cifar10' });
+  const progress = new Progress(io);
+  try {
+    const source = await openSettingsData(settings, io, progress, !json);
+    const described = new Map<string, Description>();
+    for (const [part, dataset] of partsOfSource(source)) {
+      const onProgress = (done: number, total: number) => {
+        if (!json) progress.status(`${dataset.name}  ${count(done)} of ${count(total)} images`);
+      };
+      described.set(part, await describeDataset(dataset, { signal: io.signal, onProgress }));
+    }
+    progress.clear();
+    io.stdout.write(json ? `${JSON.stringify(Object.fromEntries(described))}\n` : infoText([...described.values()]));
+    return 0;
+  } finally {
+    progress.clear();
+  }
+}
+
+const partsOfSource = ({ train, validation, test }: DataSource) =>
+  Object.entries({ train, validation, test }).flatMap(([part, dataset]) => (dataset ? [[part, dataset] as const] : []));
+
+/** One column of counts for each part. */
+function infoText(parts: readonly Description[]): string {
+  const sides = ({ shape, size }: Description): string =>
+    `${count(size)} images of ${shape.join(' × ')}, ${formatBytes(size * shape[0] * shape[1] * shape[2])}`;
+  const decimals = (values: readonly number[]): string => values.map((value) => value.toFixed(4)).join(' ');
+  const [{ classes }] = parts;
+  const width = Math.max(...classes.map(({ name }) => name.length));
+  return [
+    ...parts.flatMap((part) => [`${part.name}: ${sides(part)}`, `  mean ${decimals(part.mean)}, deviation ${decimals(part.deviation)}`]),
+    `${classes.length} classes`,
+    ...classes.map(
+      ({ name }, label) => `  ${name.padEnd(width)}${parts.map((part) => count(part.classes[label].count).padStart(9)).join('')}`,
+    ),
+    '',
+  ].join('\n');
+}
+
+/** Writes a set as one file and prints its path. */
+export async function convertCommand(data: string, out: string, command: Command, io: CliIo): Promise<number> {
+  const { json } = command.opts<{ json?: boolean }>();
+  const settings: Settings = settingsOf(command, { data });
+  const progress = new Progress(io);
+  const path = resolve(io.cwd, out);
+  try {
+    const source = await openSettingsData(settings, io, progress, !json);
+    const name = source.train.name.replace(/ training set$/, '');
+    const onProgress = (done: number, total: number) => {
+      if (!json) progress.status(`convert  ${count(done)} of ${count(total)} images  ${Math.floor((100 * done) / total)}%`);
+    };
+    await convertData(source, { files: io.files, path, name, signal: io.signal, onProgress });
+    progress.clear();
+    const images = partsOfSource(source).reduce((sum, [, { size }]) => sum + size, 0);
+    io.stdout.write(json ? `${JSON.stringify({ path, images })}\n` : `${shown(path, io)}\n`);
+    return 0;
+  } finally {
+    progress.clear();
+  }
+}
