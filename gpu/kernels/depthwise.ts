@@ -1,0 +1,292 @@
+// Depthwise convolutions. An invocation takes one channel of some images: neighbours take neighbouring channels, so that every
+// access is in a row with theirs. It keeps k rows of the image in registers and moves down: each element is loaded once, each tap is a
+// multiply-add between registers, and taps on the padding are not in the text. Images wider than the registers are taken in strips.
+//
+// Kernels too large for registers (k > 11, about) go tap by tap instead (`direct…`).
+
+import type { DepthwiseGeometry } from '../../runtime/ops/depthwise.ts';
+import type { Epilogue } from '../../runtime/ops/epilogue.ts';
+import { epilogueDeclarations, finish } from './epilogue.ts';
+import { each, type KernelText, range } from './wgsl.ts';
+
+const WORKGROUP = 64;
+/** Registers for the rows of an image. */
+const WINDOW = 96;
+
+export const CHANNELS_PER_GROUP = WORKGROUP;
+
+/** The columns of an image that are taken at a time. */
+interface Strips {
+  readonly count: number;
+  /** Columns of results in a strip. */
+  readonly width: number;
+  /** Columns in registers: those of results, and with several strips those around them. */
+  readonly columns: number;
+  /** Column of the image, from that of the strip's first result, of the first register. */
+  readonly first: number;
+}
+
+/** Null: a strip would be too narrow. `before`: columns of the window before that of the result. */
+function stripsFor({ w, k }: DepthwiseGeometry, before: number): Strips | null {
+  const most = Math.floor(WINDOW / k);
+  if (w <= most) return { count: 1, width: w, columns: w, first: 0 };
+  const widest = most - (k - 1);
+  if (widest < 1) return null;
+  const count = Math.ceil(w / widest);
+  const width = Math.ceil(w / count);
+  return { count, width, columns: width + k - 1, first: -before };
+}
+
+/** Whether the kernels with rows in registers take it. */
+export const fitsRegisters = (g: DepthwiseGeometry): boolean => stripsFor(g, 0) !== null;
+
+interface Sliding {
+  readonly g: DepthwiseGeometry;
+  readonly strips: Strips;
+  /** Rows of the window above that of the result. */
+  readonly before: number;
+  /** Expression for the element of the window at the access `at`. */
+  readonly load: string;
+}
+
+const register = (row: number, column: number): string => `r${row}_${column}`;
+
+/** Statements that load row `y` (an expression, i32) of the strip into the registers of row `slot`; zeros outside of the image. */
+function loadRow({ g, strips, load }: Sliding, slot: number, y: string): string {
+  const columns = range(strips.columns);
+  const one = (j: number): string => {
+    if (strips.count === 1) return `{ let at = rowAt + ${j * g.c}u; ${register(slot, j)} = ${load}; }`;
+    return `{ let column = left + ${strips.first + j}; if (column >= 0 && column < ${g.w}) { let at = rowAt + u32(column) * ${g.c}u; ${register(slot, j)} = ${load}; } else { ${register(slot, j)} = 0.0; } }`;
+  };
+  return `if (${y} >= 0 && ${y} < ${g.h}) {
+  let rowAt = image + u32(${y}) * ${g.w * g.c}u;
+  ${columns.map(one).join('\n  ')}
+} else { ${columns.map((j) => `${register(slot, j)} = 0.0;`).join(' ')} }`;
+}
+
+/**
+ * Statements for all rows of the images from `firstSample` to below `endSample`: `row` is run for each, with `image` (offset of the sample's
+ * channel), `y` (i32), `left` (i32, first column of the strip) and the registers of rows y−before to y−before+k−1.
+ */
+function slide(sliding: Sliding, row: string): string {
+  const { g, strips, before } = sliding;
+  const { k } = g;
+  const declare = range(k)
+    .map((i) => `${range(strips.columns).map((j) => `var ${register(i, j)} = 0.0;`).join(' ')}`)
+    .join('\n');
+  const start = each(k - 1, (i) => loadRow(sliding, i + 1, `${i - before}`));
+  const shift = each(k - 1, (i) => range(strips.columns).map((j) => `${register(i, j)} = ${register(i + 1, j)};`).join(' '));
+  return `for (var sample = firstSample; sample < endSample; sample++) {
+  let image = sample * ${g.h * g.w * g.c}u + c;
+  for (var left = 0; left < ${g.w}; left += ${strips.width}) {
+${declare}
+${start}
+    for (var y = 0; y < ${g.h}; y++) {
+${shift}
+${loadRow(sliding, k - 1, `(y + ${k - 1 - before})`)}
+${row}
+    }
+  }
+}`;
+}
+
+/** Statements for each result column of the strip: `at` is its access. Columns of a last strip that are outside of the image are left out. */
+function overColumns({ g, strips }: Sliding, text: (x: number) => string): string {
+  const inside = strips.count > 1 && g.w % strips.width !== 0;
+  return each(strips.width, (x) => {
+    const body = `let at = image + (u32(y) * ${g.w}u + u32(left) + ${x}u) * ${g.c}u; ${text(x)}`;
+    return inside ? `if (left + ${x} < ${g.w}) { ${body} }` : `{ ${body} }`;
+  });
+}
+
+/** The register's column for the result column x and the column `tap` of the window; undefined if it is surely on the padding. */
+function columnFor({ g, strips }: Sliding, before: number, x: number, tap: number): number | undefined {
+  if (strips.count > 1) return x + tap;
+  const column = x + tap - before;
+  return column >= 0 && column < g.w ? column : undefined;
+}
+
+/** The frame of a kernel: invocations for channels in x, groups of `samples` rows in y and z. */
+function forChannels(g: DepthwiseGeometry, samples: number, declarations: string, body: string): KernelText {
+  return {
+    workgroup: [WORKGROUP, 1, 1],
+    declarations,
+    body: `let c = group.x * ${WORKGROUP}u + local;
+let t = group.y + groups.y * group.z;
+let firstSample = t * ${samples}u;
+if (c >= ${g.c}u || firstSample >= step.rows) { return; }
+let endSample = min(firstSample + ${samples}u, step.rows);
+${body}`,
+  };
+}
+
+export interface DepthwiseOptions {
+  /** With `pad` as the pass has it: that of the gradient is k − 1 − pad. */
+  readonly g: DepthwiseGeometry;
+  readonly epilogue: Epilogue;
+  readonly normalize: boolean;
+  /** Taps in reverse order: the gradient of x. */
+  readonly reversed: boolean;
+  /** Rows that are an invocation's; those of a tile where there are statistics. */
+  readonly samples: number;
+}
+
+const inputOf = (normalize: boolean): string => (normalize ? 'x(at) * xScale + xShift' : 'x(at)');
+const affine = (normalize: boolean): string => (normalize ? 'let xScale = scale(c);\nlet xShift = shift(c);' : '');
+const tapIndex = (k: number, reversed: boolean, i: number, j: number): number => (reversed ? k * k - 1 - (i * k + j) : i * k + j);
+
+/** y = epilogue(x convolved with w). */
+export function depthwise(options: DepthwiseOptions): KernelText {
+  const { g, epilogue, normalize, reversed, samples } = options;
+  const { k, pad } = g;
+  const strips = stripsFor(g, pad);
+  if (!strips) return directDepthwise(options);
+  const sliding: Sliding = { g, strips, before: pad, load: inputOf(normalize) };
+  const row = overColumns(sliding, (x) => {
+    const taps = range(k).flatMap((i) =>
+      range(k).flatMap((j) => {
+        const column = columnFor(sliding, pad, x, j);
+        return column === undefined ? [] : [`v = fma(w${tapIndex(k, reversed, i, j)}, ${register(i, column)}, v);`];
+      }),
+    );
+    return `var v = ${epilogue.bias ? 'b' : '0.0'}; ${taps.join(' ')} ${finishAndSum(epilogue)}`;
+  });
+  return forChannels(
+    g,
+    samples,
+    epilogueDeclarations(epilogue, 1),
+    `${each(k * k, (i) => `let w${i} = w(${i * g.c}u + c);`)}
+${affine(normalize)}
+${epilogue.bias ? 'let b = bias(c);' : ''}
+${withSums(g, epilogue, slide(sliding, row))}`,
+  );
+}
+
+const finishAndSum = (epilogue: Epilogue): string => `${finish(epilogue, 1, 'v', 'at')}${epilogue.stats ? ' sum += y; squares = fma(y, y, squares);' : ''}`;
+
+const withSums = (g: DepthwiseGeometry, { stats }: Epilogue, body: string): string =>
+  stats ? `var sum = 0.0;\nvar squares = 0.0;\n${body}\nset_partials(2u * t * ${g.c}u + c, sum);\nset_partials((2u * t + 1u) * ${g.c}u + c, squares);` : body;
+
+/** The loops of a kernel that goes tap by tap: all pixels of the invocation's samples, `at` each one's access, y and x its place. */
+const overPixels = ({ h, w, c }: DepthwiseGeometry, text: string): string => `for (var sample = firstSample; sample < endSample; sample++) {
+  let image = sample * ${h * w * c}u + c;
+  for (var y = 0; y < ${h}; y++) {
+    for (var x0 = 0; x0 < ${w}; x0++) {
+      let at = image + u32(y * ${w} + x0) * ${c}u;
+      ${text}
+    }
+  }
+}`;
+
+/** Statements that add up all taps of the window at (y, x0): `term` uses `at`, the access inside of the image, and `tap`. */
+const overTaps = ({ h, w, c, k }: DepthwiseGeometry, before: number, reversed: boolean, term: string): string => `for (var ky = 0; ky < ${k}; ky++) {
+  let iy = y + ky - ${before};
+  if (iy < 0 || iy >= ${h}) { continue; }
+  for (var kx = 0; kx < ${k}; kx++) {
+    let ix = x0 + kx - ${before};
+    if (ix < 0 || ix >= ${w}) { continue; }
+    let at = image + u32(iy * ${w} + ix) * ${c}u;
+    let tap = ${reversed ? `${k * k - 1} - ` : ''}(ky * ${k} + kx);
+    ${term}
+  }
+}`;
+
+function directDepthwise({ g, epilogue, normalize, reversed, samples }: DepthwiseOptions): KernelText {
+  const taps = overTaps(g, g.pad, reversed, `v = fma(w(u32(tap) * ${g.c}u + c), ${inputOf(normalize)}, v);`);
+  const pixel = `var v = ${epilogue.bias ? 'b' : '0.0'};\n${taps}\n{ ${finishAndSum(epilogue)} }`;
+  return forChannels(
+    g,
+    samples,
+    epilogueDeclarations(epilogue, 1),
+    `${affine(normalize)}\n${epilogue.bias ? 'let b = bias(c);' : ''}\n${withSums(g, epilogue, overPixels(g, pixel))}`,
+  );
+}
+
+export interface DepthwiseGradOptions {
+  /** Of the forward pass. */
+  readonly g: DepthwiseGeometry;
+  readonly normalize: boolean;
+  readonly bnGrad: boolean;
+  readonly residual: boolean;
+  /** Absent: only the gradient of the weights is wanted. */
+  readonly dx: boolean;
+  readonly biasGrad: boolean;
+  /** Rows that are an invocation's, whose sums are one part of dw and dbias. */
+  readonly samples: number;
+}
+
+const slopeOf = (bnGrad: boolean): string => (bnGrad ? '(yScale * dy(at) + yAlpha + yKappa * activation(at)) * derivative(at)' : 'dy(at)');
+const bnGradVectors = (bnGrad: boolean): string => (bnGrad ? 'let yScale = slope(c);\nlet yAlpha = alpha(c);\nlet yKappa = kappa(c);' : '');
+
+/**
+ * Both gradients from one look at dy: an invocation's window is that of dy, which serves dx (all taps of it at a pixel) and dw (the
+ * same products with x of that pixel). `sums` [parts][k·k (+ 1)][C].
+ */
+export function depthwiseGrad(options: DepthwiseGradOptions): KernelText {
+  const { g, normalize, bnGrad, residual, dx, biasGrad, samples } = options;
+  const { k, pad } = g;
+  // dy that the pixel (y, x) went into with the tap (i, j) lies at (y − i + pad, x − j + pad): the window, reversed.
+  const before = k - 1 - pad;
+  const strips = stripsFor(g, before);
+  if (!strips) return directDepthwiseGrad(options);
+  const sliding: Sliding = { g, strips, before, load: slopeOf(bnGrad) };
+  const row = overColumns(sliding, (x) => {
+    const own = columnFor(sliding, before, x, before) as number;
+    const taps = range(k).flatMap((i) =>
+      range(k).flatMap((j) => {
+        const column = columnFor(sliding, before, x, j);
+        if (column === undefined) return [];
+        const tap = tapIndex(k, true, i, j);
+        const value = register(i, column);
+        return [`${dx ? `v = fma(w${tap}, ${value}, v); ` : ''}dw${tap} = fma(x0, ${value}, dw${tap});`];
+      }),
+    );
+    return `let x0 = ${inputOf(normalize)}; ${dx ? `var v = ${residual ? 'residual(at)' : '0.0'};` : ''} ${biasGrad ? `db += ${register(before, own)};` : ''} ${taps.join(' ')} ${dx ? 'set_dx(at, v);' : ''}`;
+  });
+  return forChannels(
+    g,
+    samples,
+    '',
+    `${dx ? each(k * k, (i) => `let w${i} = w(${i * g.c}u + c);`) : ''}
+${affine(normalize)}
+${bnGradVectors(bnGrad)}
+${each(k * k, (i) => `var dw${i} = 0.0;`)}
+${biasGrad ? 'var db = 0.0;' : ''}
+${slide(sliding, row)}
+let part = t * ${(k * k + (biasGrad ? 1 : 0)) * g.c}u + c;
+${each(k * k, (i) => `set_sums(part + ${i * g.c}u, dw${i});`)}
+${biasGrad ? `set_sums(part + ${k * k * g.c}u, db);` : ''}`,
+  );
+}
+
+/** Tap by tap: first dx, then one gradient of a weight after the other. */
+function directDepthwiseGrad({ g, normalize, bnGrad, residual, dx, biasGrad, samples }: DepthwiseGradOptions): KernelText {
+  const { h, w, c, k, pad } = g;
+  const dxTaps = overTaps(g, k - 1 - pad, true, `v = fma(w(u32(tap) * ${c}u + c), ${slopeOf(bnGrad)}, v);`);
+  const ofX = overPixels(g, `var v = ${residual ? 'residual(at)' : '0.0'};\n${dxTaps}\nset_dx(at, v);`);
+  const product = overPixels(
+    g,
+    `let iy = y + ky - ${pad};
+      let ix = x0 + kx - ${pad};
+      if (iy < 0 || iy >= ${h} || ix < 0 || ix >= ${w}) { continue; }
+      let d = ${slopeOf(bnGrad)};
+      { let at = image + u32(iy * ${w} + ix) * ${c}u; sum = fma(${inputOf(normalize)}, d, sum); }`,
+  );
+  return forChannels(
+    g,
+    samples,
+    '',
+    `${affine(normalize)}
+${bnGradVectors(bnGrad)}
+let part = t * ${(k * k + (biasGrad ? 1 : 0)) * c}u + c;
+${dx ? ofX : ''}
+for (var ky = 0; ky < ${k}; ky++) {
+  for (var kx = 0; kx < ${k}; kx++) {
+    var sum = 0.0;
+    ${product}
+    set_sums(part + u32(ky * ${k} + kx) * ${c}u, sum);
+  }
+}
+${biasGrad ? `var db = 0.0;\n${overPixels(g, `db += ${slopeOf(bnGrad)};`)}\nset_sums(part + ${k * k * c}u, db);` : ''}`,
+  );
+}

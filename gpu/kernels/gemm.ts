@@ -1,0 +1,145 @@
+// The matrix product that all convolutions are: C [M, N] = A [M, K] · B [K, N], cut into tiles.
+//
+// A workgroup computes bm × bn elements of C, each invocation tm × tn of them in registers. For bk of the depth at a time the
+// workgroup loads a panel of A and one of B into its memory; while it multiplies them, the next ones are on their way into
+// registers. A lies there in accesses along the depth or along the rows, as it comes from memory: A[i][k..k+3] is broadcast to four
+// multiply-adds in either case. Every element is one chain of multiply-adds in the order of k, so no choice of tile changes a bit.
+//
+// What A and B are (im2col of an image, bytes, transposed weights) is up to the functions that the caller declares:
+//   rowOf(m: u32) -> Row                   once for each row that an invocation loads; any m, those outside too
+//   loadA(row: Row, k: u32) -> vec4f       along the depth: elements k to k+3 of the row; zeros where there is no k
+//                                          along the rows: elements m to m+3 at depth k (Row stands for the four rows)
+//   loadB(k: u32, n: u32) -> vec4f         columns n to n+3 at depth k; zeros where there is no k
+
+import { each, range } from './wgsl.ts';
+
+export interface Tile {
+  readonly bm: number;
+  readonly bn: number;
+  readonly bk: number;
+  readonly tm: number;
+  readonly tn: number;
+}
+
+export interface Product {
+  readonly tile: Tile;
+  /** Which way the accesses of A go. */
+  readonly a: 'depth' | 'rows';
+  /** WGSL type of `rowOf`. */
+  readonly row: string;
+  /** Whether neighbouring invocations load neighbouring columns of B, or neighbouring depths. */
+  readonly b: 'columns' | 'depth';
+}
+
+/** Invocations of a workgroup. */
+export const invocations = ({ bm, bn, tm, tn }: Tile): number => (bm / tm) * (bn / tn);
+
+const aAccesses = ({ bm, bk }: Tile): number => (bm * bk) / 4;
+const bAccesses = ({ bn, bk }: Tile): number => (bn * bk) / 4;
+/** Sums of a workgroup's columns, one access for each row of invocations. */
+const sumAccesses = ({ bm, bn, tm }: Tile): number => ((bm / tm) * bn) / 4;
+
+/** Bytes of workgroup memory. */
+export const workgroupBytes = (tile: Tile, sums: boolean): number =>
+  16 * (Math.max(aAccesses(tile), sums ? sumAccesses(tile) : 0) + Math.max(bAccesses(tile), sums ? sumAccesses(tile) : 0));
+
+/** Workgroup memory: the panels of A and B, which hold columns' sums at the end where there are any. */
+export const panels = (tile: Tile, sums: boolean): string => `var<workgroup> panelA: array<vec4f, ${Math.max(aAccesses(tile), sums ? sumAccesses(tile) : 0)}>;
+var<workgroup> panelB: array<vec4f, ${Math.max(bAccesses(tile), sums ? sumAccesses(tile) : 0)}>;`;
+
+/** Statements that define what the others use: `tx`, `ty`, the invocation's column and row of the workgroup. */
+export const places = ({ bn, tn }: Tile): string => `let tx = local % ${bn / tn}u;
+let ty = local / ${bn / tn}u;`;
+
+/** Name of the invocation's accumulator for its row i and its access j of columns. */
+export const accumulator = (i: number, j: number): string => `c${i}_${j}`;
+
+/** Column of the invocation's access j, from the workgroup's first. */
+export const columnOf = ({ bn, tn }: Tile, j: number): string => `(tx + ${(j * bn) / tn}u) * 4u`;
+
+/** Row of the invocation's i-th row, from the workgroup's first. */
+export const rowAt = ({ tm }: Tile, i: number): string => `ty * ${tm}u + ${i}u`;
+
+interface Loads {
+  readonly count: number;
+  readonly text: (q: number, statement: (e: string) => string) => string;
+}
+
+/** The accesses of a panel that an invocation loads: `count`, the last of them perhaps beyond the panel. */
+function loads(accesses: number, threads: number): Loads {
+  const count = Math.ceil(accesses / threads);
+  return {
+    count,
+    text: (q, statement) => {
+      const e = `(local + ${q * threads}u)`;
+      return (q + 1) * threads <= accesses ? statement(e) : `if (${e} < ${accesses}u) { ${statement(e)} }`;
+    },
+  };
+}
+
+/**
+ * Statements that accumulate C for the workgroup whose first row is `m0` and first column `n0`, over the depths from `begin` to below
+ * `end` (expressions, the same for the whole workgroup). Declares the accumulators.
+ */
+export function multiply({ tile, a, row, b }: Product, begin: string, end: string): string {
+  const { bm, bn, bk, tm, tn } = tile;
+  const threads = invocations(tile);
+  const [bk4, bm4, bn4, tn4] = [bk / 4, bm / 4, bn / 4, tn / 4];
+  const ofA = loads(aAccesses(tile), threads);
+  const ofB = loads(bAccesses(tile), threads);
+  const rowsOfA = (e: string): string => (a === 'depth' ? `${e} / ${bk4}u` : `${e} % ${bm4}u * 4u`);
+  const depthOfA = (e: string): string => (a === 'depth' ? `${e} % ${bk4}u * 4u` : `${e} / ${bm4}u`);
+  const columnsOfB = (e: string): string => (b === 'columns' ? `${e} % ${bn4}u` : `${e} / ${bk}u`);
+  const depthOfB = (e: string): string => (b === 'columns' ? `${e} / ${bn4}u` : `${e} % ${bk}u`);
+  const load = (k: string): string => `${each(ofA.count, (q) => ofA.text(q, (e) => `nextA${q} = loadA(row${q}, ${k} + ${depthOfA(e)});`))}
+${each(ofB.count, (q) => ofB.text(q, (e) => `nextB${q} = loadB(${k} + ${depthOfB(e)}, n0 + ${columnsOfB(e)} * 4u);`))}`;
+  const columns = range(tn4);
+  const loadColumns = (k: string): string => columns.map((j) => `let b${j} = panelB[(${k}) * ${bn4}u + tx + ${(j * bn) / tn}u];`).join(' ');
+  const multiplyRow = (i: number, factor: string): string =>
+    columns.map((j) => `${accumulator(i, j)} = fma(vec4f(${factor}), b${j}, ${accumulator(i, j)});`).join(' ');
+  const inner =
+    a === 'depth'
+      ? `for (var k = 0u; k < ${bk4}u; k++) {
+    ${each(tm, (i) => `let a${i} = panelA[(${rowAt(tile, i)}) * ${bk4}u + k];`)}
+    ${each(4, (kk) => `{ ${loadColumns(`k * 4u + ${kk}u`)}\n${each(tm, (i) => multiplyRow(i, `a${i}[${kk}]`))} }`)}
+  }`
+      : `for (var k = 0u; k < ${bk}u; k++) {
+    ${each(tm / 4, (i) => `let a${i} = panelA[k * ${bm4}u + ty * ${tm / 4}u + ${i}u];`)}
+    ${loadColumns('k')}
+    ${each(tm, (i) => multiplyRow(i, `a${i >> 2}[${i & 3}]`))}
+  }`;
+  return `${range(tm)
+    .map((i) => columns.map((j) => `var ${accumulator(i, j)} = vec4f();`).join(' '))
+    .join('\n')}
+${each(ofA.count, (q) => `let row${q}: ${row} = rowOf(m0 + ${rowsOfA(`(local + ${q * threads}u)`)}); var nextA${q} = vec4f();`)}
+${each(ofB.count, (q) => `var nextB${q} = vec4f();`)}
+${load(begin)}
+for (var k0 = ${begin}; k0 < ${end}; k0 += ${bk}u) {
+  workgroupBarrier();
+  ${each(ofA.count, (q) => ofA.text(q, (e) => `panelA[${e}] = nextA${q};`))}
+  ${each(ofB.count, (q) => ofB.text(q, (e) => `panelB[${b === 'columns' ? e : `${depthOfB(e)} * ${bn4}u + ${columnsOfB(e)}`}] = nextB${q};`))}
+  workgroupBarrier();
+  if (k0 + ${bk}u < ${end}) {
+    ${load(`k0 + ${bk}u`)}
+  }
+  ${inner}
+}`;
+}
+
+/**
+ * Statements that add up the invocations' sums of each column, `sum<j>` and `squares<j>`, in the order of their rows, and hand
+ * them to `store(n, sum, squares)`, n the column (a multiple of four) from the workgroup's first.
+ */
+export function reduceColumns(tile: Tile, store: (n: string, sum: string, squares: string) => string): string {
+  const { bm, bn, tm, tn } = tile;
+  const bn4 = bn / 4;
+  return `workgroupBarrier();
+${each(tn / 4, (j) => `panelA[ty * ${bn4}u + tx + ${(j * bn) / tn}u] = sum${j}; panelB[ty * ${bn4}u + tx + ${(j * bn) / tn}u] = squares${j};`)}
+workgroupBarrier();
+for (var column = local; column < ${bn4}u; column += ${invocations(tile)}u) {
+  var sum = vec4f();
+  var squares = vec4f();
+  for (var i = 0u; i < ${bm / tm}u; i++) { sum += panelA[i * ${bn4}u + column]; squares += panelB[i * ${bn4}u + column]; }
+  ${store('column * 4u', 'sum', 'squares')}
+}`;
+}

@@ -1,0 +1,57 @@
+// Softmax cross-entropy. The maximum of a row is taken out first, and the gradient of the right class is minus the sum of the
+// other probabilities, not one less than its own: nothing overflows and nothing cancels, however sure the network is.
+
+import type { KernelText } from './wgsl.ts';
+
+const WORKGROUP = 64;
+/** Rows that the one workgroup of the loss takes side by side. */
+const LOSS_ROWS = 256;
+
+export const GRADIENT_ROWS = WORKGROUP;
+
+/** Statements for `row`: its label, `best` (index of the first maximum), `others` = Σ exp(z−max) over all but the label, `own` that of the label. */
+const readRow = (classes: number): string => `let first = row * ${classes}u;
+let label = u32(labels(row));
+var best = 0u;
+var maximum = logits(first);
+for (var k = 1u; k < ${classes}u; k++) {
+  let z = logits(first + k);
+  if (z > maximum) { maximum = z; best = k; }
+}
+var others = 0.0;
+for (var k = 0u; k < ${classes}u; k++) {
+  if (k != label) { others += exp(logits(first + k) - maximum); }
+}
+let margin = logits(first + label) - maximum;
+let own = exp(margin);`;
+
+/** Mean loss and number of right answers. One workgroup: each invocation takes every LOSS_ROWS-th row, then they meet pairwise. */
+export const softmaxCrossEntropy = (classes: number): KernelText => ({
+  workgroup: [LOSS_ROWS, 1, 1],
+  declarations: `var<workgroup> sums: array<vec2f, ${LOSS_ROWS}>;`,
+  body: `var sum = vec2f();
+for (var row = local; row < step.rows; row += ${LOSS_ROWS}u) {
+${readRow(classes)}
+  sum += vec2f(log(own + others) - margin, f32(best == label));
+}
+sums[local] = sum;
+for (var half = ${LOSS_ROWS / 2}u; half > 0u; half /= 2u) {
+  workgroupBarrier();
+  if (local < half) { sums[local] += sums[local + half]; }
+}
+if (local == 0u) {
+  set_loss(0u, sums[0].x / f32(step.rows));
+  set_correct(0u, sums[0].y);
+}`,
+});
+
+export const softmaxCrossEntropyGrad = (classes: number): KernelText => ({
+  workgroup: [WORKGROUP, 1, 1],
+  body: `let row = group.x * ${WORKGROUP}u + local;
+if (row >= step.rows) { return; }
+${readRow(classes)}
+let unit = 1.0 / ((own + others) * f32(step.rows));
+for (var k = 0u; k < ${classes}u; k++) {
+  set_dlogits(first + k, select(exp(logits(first + k) - maximum), -others, k == label) * unit);
+}`,
+});

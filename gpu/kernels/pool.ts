@@ -1,0 +1,75 @@
+// Pooling over the pixels of an image.
+
+import { map } from './elementwise.ts';
+import { each, floats, type KernelText, type Lanes } from './wgsl.ts';
+
+/** One invocation for each channel of a sample. `channels` counts accesses. */
+export const globalAvgPool = (pixels: number, channels: number, lanes: Lanes): KernelText =>
+  map({
+    perSample: channels,
+    body: `let first = at / ${channels}u * ${pixels * channels}u + at % ${channels}u;
+var sum = ${floats(lanes)}();
+for (var pixel = 0u; pixel < ${pixels}u; pixel++) { sum += x(first + pixel * ${channels}u); }
+set_y(at, sum / ${pixels}.0);`,
+  });
+
+export const globalAvgPoolGrad = (pixels: number, channels: number): KernelText =>
+  map({
+    perSample: pixels * channels,
+    body: `set_dx(at, dy(at / ${pixels * channels}u * ${channels}u + at % ${channels}u) / ${pixels}.0);`,
+  });
+
+/** An image and its windows of 2×2. `c` counts accesses. */
+export interface PoolShape {
+  readonly h: number;
+  readonly w: number;
+  readonly c: number;
+}
+
+/** Statements that find the window of output access `at`: `corner`, and its four accesses v0 to v3 in row-major order. */
+const windowOf = ({ h, w, c }: PoolShape): string => {
+  const [oh, ow] = [Math.floor(h / 2), Math.floor(w / 2)];
+  return `let pixel = at / ${c}u;
+let row = pixel / ${ow}u;
+let corner = ((row / ${oh}u * ${h}u + row % ${oh}u * 2u) * ${w}u + pixel % ${ow}u * 2u) * ${c}u + at % ${c}u;
+${each(4, (i) => `let v${i} = x(corner + ${((i >> 1) * w + (i & 1)) * c}u);`)}`;
+};
+
+/** A NaN anywhere in the window comes through, so that the loss shows it; comparisons need not see it, its bits do. */
+export function maxPool(shape: PoolShape, lanes: Lanes): KernelText {
+  const T = floats(lanes);
+  const U = lanes === 4 ? 'vec4u' : 'u32';
+  return map({
+    perSample: Math.floor(shape.h / 2) * Math.floor(shape.w / 2) * shape.c,
+    declarations: `fn larger(a: ${T}, b: ${T}) -> ${T} {
+  let bIsNaN = (bitcast<${U}>(b) & ${U}(0x7fffffffu)) > ${U}(0x7f800000u);
+  let aIsNaN = (bitcast<${U}>(a) & ${U}(0x7fffffffu)) > ${U}(0x7f800000u);
+  return select(select(a, b, b > a), select(b, a, aIsNaN), aIsNaN | bIsNaN);
+}`,
+    body: `${windowOf(shape)}\nset_y(at, larger(larger(larger(v0, v1), v2), v3));`,
+  });
+}
+
+/** One invocation for each access of x: dy of its window if x is the first maximum there, else zero. */
+export function maxPoolGrad({ h, w, c }: PoolShape, lanes: Lanes): KernelText {
+  const T = floats(lanes);
+  const [oh, ow] = [Math.floor(h / 2), Math.floor(w / 2)];
+  return map({
+    perSample: h * w * c,
+    body: `let pixel = at / ${c}u;
+let px = pixel % ${w}u;
+let py = pixel / ${w}u % ${h}u;
+if (px >= ${2 * ow}u || py >= ${2 * oh}u) { set_dx(at, ${T}()); return; }
+let corner = at - ((py & 1u) * ${w}u + (px & 1u)) * ${c}u;
+${each(4, (i) => `let v${i} = x(corner + ${((i >> 1) * w + (i & 1)) * c}u);`)}
+let inSecond = v1 > v0;
+let first = select(v0, v1, inSecond);
+let inThird = v2 > first;
+let second = select(first, v2, inThird);
+let inFourth = v3 > second;
+let place = select(select(select(${lanes === 4 ? 'vec4u' : 'u32'}(0u), ${lanes === 4 ? 'vec4u' : 'u32'}(1u), inSecond), ${lanes === 4 ? 'vec4u' : 'u32'}(2u), inThird), ${lanes === 4 ? 'vec4u' : 'u32'}(3u), inFourth);
+let mine = (py & 1u) * 2u + (px & 1u);
+let window = (pixel / ${w * h}u * ${oh}u + py / 2u) * ${ow}u + px / 2u;
+set_dx(at, select(${T}(), dy(window * ${c}u + at % ${c}u), place == ${lanes === 4 ? 'vec4u' : ''}(mine)));`,
+  });
+}

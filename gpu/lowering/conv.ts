@@ -1,0 +1,143 @@
+// Convolutions and dense layers as matrix products (gpu/kernels/conv.ts): which product a node is, and how it is cut into tiles and
+// chunks. Tiles decide the speed only; chunks, which decide bits, follow from the shape of a sample alone.
+
+import { elementCount, type Node } from '../../runtime/ir/graph.ts';
+import { samplesPerTile } from '../../runtime/ops/check.ts';
+import {
+  type ConvAttrs,
+  type ConvGeometry,
+  type ConvGradInputAttrs,
+  type ConvGradWeightAttrs,
+  convGeometry,
+} from '../../runtime/ops/conv.ts';
+import * as kernels from '../kernels/conv.ts';
+import { zero } from '../kernels/elementwise.ts';
+import { invocations, type Tile, workgroupBytes } from '../kernels/gemm.ts';
+import { lanesFor } from '../kernels/wgsl.ts';
+import { mapGroups } from './elementwise.ts';
+import { epilogueOf, epilogueOperands } from './epilogue.ts';
+import { KernelOperands } from './kernel.ts';
+import type { Dispatch, Lowering, LoweringContext } from './lowering.ts';
+import { mergeTiles } from './tiles.ts';
+
+/** From the largest on; the first that fits device and product is taken. */
+const TILES: readonly Omit<Tile, 'bk'>[] = [
+  { bm: 128, bn: 128, tm: 8, tn: 8 },
+  { bm: 64, bn: 64, tm: 4, tn: 4 },
+  { bm: 64, bn: 32, tm: 4, tn: 4 },
+  { bm: 64, bn: 16, tm: 4, tn: 4 },
+];
+/** Depth of a panel. */
+const PANEL = 16;
+/** Tiles that keep a large device busy. */
+const BUSY = 256;
+
+const ceilTo = (n: number, unit: number): number => Math.ceil(n / unit) * unit;
+
+/** The tile for `rows` × `columns` of C, over `depth`; `parts`: independent products of that size. */
+function tileFor(rows: number, columns: number, depth: number, parts: number, sums: boolean, { limits }: LoweringContext): Tile {
+  const bk = Math.min(PANEL, ceilTo(depth, 4));
+  const candidates = TILES.map((tile): Tile => ({ ...tile, bk })).filter(
+    (tile) => invocations(tile) <= limits.invocations && workgroupBytes(tile, sums) <= limits.workgroupStorage,
+  );
+  const fits = ({ bm, bn }: Tile): boolean =>
+    columns > bn / 2 && (bm < 128 || (rows > bm / 2 && Math.ceil(rows / bm) * Math.ceil(columns / bn) * parts >= BUSY));
+  return candidates.find(fits) ?? candidates[candidates.length - 1];
+}
+
+/** Workgroups of a product by rows: columns in x, groups of `rowsPerGroup` rows of C folded into y and z. */
+const rowGroups =
+  (columns: number, { bn }: Tile, pixels: number, rowsPerGroup: number): Dispatch['workgroups'] =>
+  (rows) => {
+    const groups = Math.ceil((rows * pixels) / rowsPerGroup);
+    const z = Math.ceil(groups / 65535);
+    return [Math.ceil(columns / bn), Math.ceil(groups / z), z];
+  };
+
+function lowerConv(node: Node, context: LoweringContext): Dispatch[] {
+  const { stride, padding, inputScale } = node.attrs as unknown as ConvAttrs;
+  const [x, w, bias] = node.inputs;
+  const g = convGeometry(context.spec(x).shape, context.spec(w).shape, stride, padding);
+  const epilogue = epilogueOf(node);
+  const windows = kernels.forwardWindows(g, inputScale);
+  const pixels = g.oh * g.ow;
+  const rowsPerTile = samplesPerTile(pixels) * pixels;
+  const sums = epilogue.stats === true;
+  const tile = tileFor(context.capacity * pixels, g.co, g.kh * g.kw * g.ci, 1, sums, context);
+  const lanes = lanesFor(g.co);
+  const operands = new KernelOperands('conv', context)
+    .read('x', x, kernels.windowLanes(windows))
+    .read('w', w, lanes)
+    .read('bias', bias, lanes);
+  return epilogueOperands(node, operands, lanes).dispatch(
+    kernels.conv({ windows, columns: g.co, tile, epilogue, rowsPerTile }),
+    rowGroups(g.co, tile, pixels, sums ? rowsPerTile : tile.bm),
+  );
+}
+
+/** Windows that do not overlap, from the corner on: each pixel of x belongs to one at most. */
+const arePatches = (g: ConvGeometry): boolean =>
+  g.stride > 1 && g.kh === g.stride && g.kw === g.stride && g.padTop === 0 && g.padLeft === 0 && g.oh * g.stride <= g.h && g.ow * g.stride <= g.w;
+
+function lowerConvGradInput(node: Node, context: LoweringContext): Dispatch[] {
+  const { stride, padding, inputShape } = node.attrs as unknown as ConvGradInputAttrs;
+  const [dy, w] = node.inputs;
+  const [dx] = node.outputs;
+  const g = convGeometry(inputShape, context.spec(w).shape, stride, padding);
+  const lanes = lanesFor(g.ci);
+  if (arePatches(g)) {
+    const columns = g.kh * g.kw * g.ci;
+    const tile = tileFor(context.capacity * g.oh * g.ow, columns, g.co, 1, false, context);
+    const covered = g.oh * stride === g.h && g.ow * stride === g.w;
+    const perSample = elementCount(context.spec(dx)) / lanes;
+    return [
+      ...(covered ? [] : new KernelOperands('zero', context).write('y', dx, lanes).dispatch(zero(perSample, lanes), mapGroups(perSample))),
+      ...new KernelOperands('convGradInputPatches', context)
+        .read('x', dy, lanesFor(g.co))
+        .read('w', w)
+        .write('dx', dx, lanes)
+        .dispatch(kernels.convGradInputPatches(g, tile), rowGroups(columns, tile, g.oh * g.ow, tile.bm)),
+    ];
+  }
+  const tile = tileFor(context.capacity * g.h * g.w, g.ci, g.kh * g.kw * g.co, 1, false, context);
+  return new KernelOperands('convGradInput', context)
+    .read('x', dy, lanesFor(g.co))
+    .read('w', w)
+    .write('y', dx, lanes)
+    .dispatch(
+      kernels.conv({ windows: kernels.reversedWindows(g), columns: g.ci, tile, epilogue: {}, rowsPerTile: 0, transposed: true }),
+      rowGroups(g.ci, tile, g.h * g.w, tile.bm),
+    );
+}
+
+/** Pixels in a chunk of a weight gradient, about: more where its many weights would make many sums. */
+const chunkPixels = (weights: number): number => (weights > 1 << 18 ? 4096 : 1024);
+
+function lowerConvGradWeight(node: Node, context: LoweringContext): Dispatch[] {
+  const { stride, padding, weightShape, inputScale } = node.attrs as unknown as ConvGradWeightAttrs;
+  const [x, dy] = node.inputs;
+  const [dw] = node.outputs;
+  const g = convGeometry(context.spec(x).shape, weightShape, stride, padding);
+  const pixels = g.oh * g.ow;
+  const depth = g.kh * g.kw * g.ci;
+  const chunkSamples = Math.max(1, Math.floor(chunkPixels(depth * g.co) / pixels));
+  const chunks = Math.ceil(context.capacity / chunkSamples);
+  const windows = kernels.forwardWindows(g, inputScale);
+  const tile = tileFor(depth, g.co, chunkSamples * pixels, chunks, false, context);
+  const lanes = lanesFor(g.co);
+  const operands = new KernelOperands('convGradWeight', context).read('x', x, kernels.windowLanes(windows)).read('dy', dy, lanes);
+  const text = kernels.convGradWeight({ windows, columns: g.co, tile, chunkSamples });
+  const groups: Dispatch['workgroups'] = (rows) => [Math.ceil(g.co / tile.bn), Math.ceil(depth / tile.bm), Math.ceil(rows / chunkSamples)];
+  if (chunks === 1) return operands.write('sums', dw, lanes).dispatch(text, groups);
+  const sums = context.scratch(ceilTo(chunks * depth * g.co * 4, 16));
+  return [
+    ...operands.raw('sums', sums, 'read_write', lanes).dispatch(text, groups),
+    ...mergeTiles(sums, [dw], chunkSamples, lanes, context),
+  ];
+}
+
+export const conv = {
+  conv: lowerConv,
+  convGradInput: lowerConvGradInput,
+  convGradWeight: lowerConvGradWeight,
+} satisfies Record<string, Lowering>;

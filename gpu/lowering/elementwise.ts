@@ -1,0 +1,76 @@
+// Elementwise ops to kernels of gpu/kernels/elementwise.ts.
+
+import { elementCount, type Node, type ValueId } from '../../runtime/ir/graph.ts';
+import { channelsOf } from '../../runtime/ops/check.ts';
+import { dropoutScale, dropoutThreshold } from '../../runtime/ops/elementwise.ts';
+import * as kernels from '../kernels/elementwise.ts';
+import { tileSums } from '../kernels/tiles.ts';
+import { foldedGroups, type KernelText, type Lanes, lanesFor } from '../kernels/wgsl.ts';
+import { KernelOperands } from './kernel.ts';
+import type { Dispatch, Lowering, LoweringContext } from './lowering.ts';
+import { mergeTiles, sumsScratch, tileGroups, tilesOf } from './tiles.ts';
+
+/** Workgroups for `perSample` invocations a row. */
+export const mapGroups =
+  (perSample: number): Dispatch['workgroups'] =>
+  (rows) =>
+    foldedGroups(rows * perSample, kernels.MAP_INVOCATIONS);
+
+/** An op whose inputs all have the shape of its output: `text` of the accesses a sample has. */
+const flat =
+  (names: readonly string[], text: (node: Node, perSample: number, lanes: Lanes) => KernelText): Lowering =>
+  (node, context) => {
+    const elements = elementCount(context.spec(node.outputs[0]));
+    const lanes = lanesFor(elements);
+    const operands = new KernelOperands(node.op, context);
+    for (const [i, name] of names.entries()) operands.read(name, node.inputs[i], lanes);
+    operands.write('y', node.outputs[0], lanes);
+    return operands.dispatch(text(node, elements / lanes, lanes), mapGroups(elements / lanes));
+  };
+
+/** Sum of dy over rows and pixels. */
+export function sumOverPixels(kernel: string, dy: ValueId, out: ValueId, context: LoweringContext): Dispatch[] {
+  const { shape, lanes, tiles } = tilesOf(context.spec(dy), context.capacity);
+  const sums = sumsScratch(context, tiles, 1, shape, lanes);
+  const operands = new KernelOperands(kernel, context).read('dy', dy, lanes).raw('sums', sums, 'read_write', lanes);
+  return [
+    ...operands.dispatch(tileSums(shape, lanes, ['dy(at)']), tileGroups(shape)),
+    ...mergeTiles(sums, [out], shape.samples, lanes, context),
+  ];
+}
+
+export const elementwise = {
+  rescale(node, context) {
+    const [x] = node.inputs;
+    const elements = elementCount(context.spec(x));
+    const lanes = lanesFor(elements);
+    const operands = new KernelOperands('rescale', context).read('x', x).write('y', node.outputs[0], lanes);
+    const text = kernels.rescale(elements, node.attrs.scale as number, lanes);
+    return operands.dispatch(text, (rows) => foldedGroups(Math.ceil((rows * elements) / 4), kernels.MAP_INVOCATIONS));
+  },
+  add: flat(['a', 'b'], (_, perSample) => kernels.addition(perSample)),
+  gelu: flat(['x'], (_, perSample, lanes) => kernels.gelu(perSample, lanes)),
+  geluGrad: flat(['a', 'b'], ({ attrs }, perSample, lanes) =>
+    attrs.from === 'derivative' ? kernels.multiplication(perSample) : kernels.geluGrad(perSample, lanes),
+  ),
+  relu: flat(['x'], (_, perSample, lanes) => kernels.relu(perSample, lanes)),
+  reluGrad: flat(['a', 'b'], (_, perSample, lanes) => kernels.reluGrad(perSample, lanes)),
+  dropout(node, context) {
+    const [x, samples] = node.inputs;
+    const elements = elementCount(context.spec(x));
+    const lanes = lanesFor(elements);
+    const rate = node.attrs.rate as number;
+    const options = { elements, purpose: node.attrs.purpose as number, threshold: dropoutThreshold(rate), scale: dropoutScale(rate) };
+    const operands = new KernelOperands('dropout', context).read('x', x, lanes).read('samples', samples).write('y', node.outputs[0], lanes);
+    return operands.dispatch(kernels.dropout(options, lanes), mapGroups(Math.ceil(elements / 4)));
+  },
+  bias(node, context) {
+    const [x, b] = node.inputs;
+    const channels = channelsOf(context.spec(x).shape);
+    const lanes = lanesFor(channels);
+    const perSample = elementCount(context.spec(x)) / lanes;
+    const operands = new KernelOperands('bias', context).read('x', x, lanes).vectors({ b }, lanes).write('y', node.outputs[0], lanes);
+    return operands.dispatch(kernels.bias(perSample, channels / lanes), mapGroups(perSample));
+  },
+  biasGrad: (node, context) => sumOverPixels('biasGrad', node.inputs[0], node.outputs[0], context),
+} satisfies Record<string, Lowering>;

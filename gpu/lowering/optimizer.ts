@@ -1,0 +1,55 @@
+// The update phase to kernels of gpu/kernels/optimizer.ts. The gradients of finiteCheck and the tensors of adamw are those of the
+// plan's flat ranges, all of them in order, so that each op is one kernel over whole ranges.
+
+import { elementCount } from '../../runtime/ir/graph.ts';
+import type { AdamwAttrs } from '../../runtime/ops/optimizer.ts';
+import * as kernels from '../kernels/optimizer.ts';
+import { KernelOperands } from './kernel.ts';
+import type { Dispatch, Lowering, LoweringContext } from './lowering.ts';
+
+/** Accesses of the ranges, about: their padding is not known here, and kernels stride over what there is. */
+const elements = (ids: readonly number[], { spec }: LoweringContext): number => ids.reduce((sum, id) => sum + elementCount(spec(id)), 0);
+
+const strided = (accesses: number, most: number): Dispatch['workgroups'] => {
+  const groups = [Math.min(most, Math.max(1, Math.ceil(accesses / kernels.UPDATE_INVOCATIONS))), 1, 1] as const;
+  return () => groups;
+};
+
+export const optimizer = {
+  finiteCheck(node, context) {
+    const [loss, ...gradients] = node.inputs;
+    const [ok] = node.outputs;
+    const groups = gradients.length ? strided(elements(gradients, context), kernels.CHECK_GROUPS) : undefined;
+    const count = groups?.(1)[0] ?? 0;
+    const merge = new KernelOperands('finiteMerge', context).raw('loss', { value: loss }, 'read', 1, 'u32');
+    if (!groups) return merge.write('ok', ok).dispatch(kernels.finiteMerge(0), () => [1, 1, 1]);
+    const flags = context.scratch(Math.ceil(count / 4) * 16);
+    return [
+      ...new KernelOperands('finiteGroups', context)
+        .raw('gradients', { range: 'gradients' }, 'read', 1, 'u32')
+        .raw('flags', flags, 'read_write', 1, 'u32')
+        .dispatch(kernels.finiteGroups, groups),
+      ...merge.raw('flags', flags, 'read', 1, 'u32').write('ok', ok).dispatch(kernels.finiteMerge(count), () => [1, 1, 1]),
+    ];
+  },
+
+  adamw(node, context) {
+    const [ok, counter, ...gradients] = node.inputs;
+    const { beta1, beta2, epsilon } = node.attrs as unknown as AdamwAttrs;
+    return new KernelOperands('adamw', context)
+      .read('ok', ok)
+      .read('counter', counter)
+      .raw('g', { range: 'gradients' }, 'read', 1)
+      .raw('w', { range: 'parameters' }, 'read_write', 1)
+      .raw('m', { range: 'moment1' }, 'read_write', 1)
+      .raw('v', { range: 'moment2' }, 'read_write', 1)
+      .dispatch(kernels.adamw(beta1, beta2, epsilon), strided(elements(gradients, context), 4096));
+  },
+
+  countStep(node, context) {
+    return new KernelOperands('countStep', context)
+      .read('ok', node.inputs[0])
+      .write('counter', node.updates[0])
+      .dispatch(kernels.countStep, () => [1, 1, 1]);
+  },
+} satisfies Record<string, Lowering>;
