@@ -3,7 +3,19 @@
 import type { ConvGeometry } from '../../runtime/ops/conv.ts';
 import type { Epilogue } from '../../runtime/ops/epilogue.ts';
 import { epilogueDeclarations, finish } from './epilogue.ts';
-import { accumulator, columnOf, invocations, multiply, panels, places, type Product, reduceColumns, rowAt, type Tile } from './gemm.ts';
+import {
+  type Cell,
+  cells,
+  columnSums,
+  invocations,
+  multiply,
+  type Product,
+  panels,
+  places,
+  reduceColumns,
+  rowAt,
+  type Tile,
+} from './gemm.ts';
 import { each, f32, type KernelText, type Lanes, lanesFor, range } from './wgsl.ts';
 
 /**
@@ -42,11 +54,11 @@ const isPointwise = ({ kh, kw, stride, dilation, padTop, padLeft, h, w, oh, ow }
   kh === 1 && kw === 1 && stride === 1 && dilation === 1 && padTop === 0 && padLeft === 0 && h === oh && w === ow;
 
 /** Lanes of the accesses to the image. */
-export const windowLanes = ({ c, inputScale }: Windows): Lanes => (inputScale === undefined ? lanesFor(c) : 1);
+export const windowLanes = ({ c, inputScale }: Windows, tile: Tile): Lanes => (tile.panels && inputScale === undefined ? lanesFor(c) : 1);
 
 const depthOf = ({ kh, kw, c }: Windows): number => kh * kw * c;
 
-/** Four elements: one access, or four of them (`element(i)` an expression for the i-th). */
+/** A vec4f of four expressions. */
 const four = (element: (i: number) => string): string => `vec4f(${range(4).map(element).join(', ')})`;
 
 /** The expression for the element or access at element offset `at` of the image. */
@@ -57,89 +69,89 @@ function fetch({ inputScale }: Windows, lanes: Lanes, at: string): string {
 
 const BYTES = 'fn byteAt(i: u32) -> f32 { return f32((x(i >> 2u) >> ((i & 3u) * 8u)) & 0xffu); }';
 
-/** `inside(y, x)`: the pixel's index in the image, or -1; y and x count in the dilated image. */
-function pixelFunction({ h, w, dilation: d }: Windows): string {
-  const whole = d === 1 ? '' : ` || y % ${d} != 0 || x % ${d} != 0`;
-  return `fn pixelAt(y: i32, x: i32) -> i32 {
-  if (y < 0 || x < 0 || y >= ${(h - 1) * d + 1} || x >= ${(w - 1) * d + 1}${whole}) { return -1; }
-  return y / ${d} * ${w} + x / ${d};
-}`;
-}
+/** Whether a window may reach beyond the image, or between its pixels. */
+const mayMiss = ({ h, w, oh, ow, kh, kw, stride, dilation, padTop, padLeft }: Windows): boolean =>
+  dilation > 1 || padTop > 0 || padLeft > 0 || (oh - 1) * stride + kh > h || (ow - 1) * stride + kw > w;
 
-/** rowOf and loadA for rows that are positions of the window: A along the depth. `bk`: see gemm.ts. */
-function positionRows(windows: Windows, bk: number): { row: string; declarations: string } {
-  const { h, w, c, oh, ow, kw, stride, padTop, padLeft, inputScale } = windows;
-  const lanes = windowLanes(windows);
-  const depth = depthOf(windows);
-  const inDepth = (k: string): string => (depth % bk === 0 ? '' : `if (${k} >= ${depth}u) { return ${lanes === 4 ? 'vec4f()' : '0.0'}; }`);
-  const bytes = inputScale === undefined ? '' : BYTES;
+/**
+ * The image in two functions of an index and one of what they give: `positionOf` for rows of the matrix, `tapOf` for its columns, and
+ * `elementAt(position, tap)`, zero beyond the image. Indices beyond the matrix give the last row or column. No branches: a software
+ * adapter takes long to compile them.
+ */
+function imageFunctions(windows: Windows, lanes: Lanes): string {
+  const { h, w, c, oh, ow, kw, stride, dilation: d, padTop, padLeft, inputScale } = windows;
   const T = lanes === 4 ? 'vec4f' : 'f32';
-  const loadA = (row: string): string =>
-    `fn loadA(row: ${row}, k: u32) -> vec4f { return ${lanes === 4 ? 'elementA(row, k)' : four((i) => `elementA(row, k + ${i}u)`)}; }`;
-  const last = `min(m, step.rows * ${oh * ow}u - 1u)`;
+  const bytes = inputScale === undefined ? '' : BYTES;
+  const position = `min(m, step.rows * ${oh * ow}u - 1u)`;
+  const tap = `min(k, ${depthOf(windows) - lanes}u)`;
   if (isPointwise(windows)) {
-    const declarations = `${bytes}
-fn rowOf(m: u32) -> u32 { return ${last} * ${c}u; }
-fn elementA(row: u32, k: u32) -> ${T} { ${inDepth('k')} return ${fetch(windows, lanes, 'row + k')}; }
-${loadA('u32')}`;
-    return { row: 'u32', declarations };
+    return `${bytes}
+alias Position = u32;
+alias Tap = u32;
+fn positionOf(m: u32) -> Position { return ${position} * ${c}u; }
+fn tapOf(k: u32) -> Tap { return ${tap}; }
+fn elementAt(p: Position, t: Tap) -> ${T} { return ${fetch(windows, lanes, 'p + t')}; }`;
   }
-  const declarations = `${bytes}
-${pixelFunction(windows)}
+  const whole = d === 1 ? '' : ` & (py % ${d} == 0) & (px % ${d} == 0)`;
+  const at = `(p.sample + u32(py / ${d} * ${w} + px / ${d})) * ${c}u + t.channel`;
+  const inside = `(py >= 0) & (px >= 0) & (py < ${(h - 1) * d + 1}) & (px < ${(w - 1) * d + 1})${whole}`;
+  const element = mayMiss(windows)
+    ? `let inside = ${inside};\n  let at = select(0u, ${at}, inside);\n  return select(${T}(), ${fetch(windows, lanes, 'at')}, inside);`
+    : `let at = ${at};\n  return ${fetch(windows, lanes, 'at')};`;
+  return `${bytes}
 struct Position { sample: u32, y: i32, x: i32 }
-fn rowOf(m: u32) -> Position {
-  let position = ${last};
+struct Tap { channel: u32, y: i32, x: i32 }
+fn positionOf(m: u32) -> Position {
+  let position = ${position};
   let pixel = position % ${oh * ow}u;
   return Position(position / ${oh * ow}u * ${h * w}u, i32(pixel / ${ow}u) * ${stride} - ${padTop}, i32(pixel % ${ow}u) * ${stride} - ${padLeft});
 }
-fn elementA(row: Position, k: u32) -> ${T} {
-  ${inDepth('k')}
-  let tap = k / ${c}u;
-  let pixel = pixelAt(row.y + i32(tap / ${kw}u), row.x + i32(tap % ${kw}u));
-  if (pixel < 0) { return ${lanes === 4 ? 'vec4f()' : '0.0'}; }
-  return ${fetch(windows, lanes, `(row.sample + u32(pixel)) * ${c}u + k % ${c}u`)};
+fn tapOf(k: u32) -> Tap {
+  let column = ${tap};
+  let tap = column / ${c}u;
+  return Tap(column % ${c}u, i32(tap / ${kw}u), i32(tap % ${kw}u));
 }
-${loadA('Position')}`;
-  return { row: 'Position', declarations };
+fn elementAt(p: Position, t: Tap) -> ${T} {
+  let py = p.y + t.y;
+  let px = p.x + t.x;
+  ${element}
+}`;
 }
 
-/** rowOf and loadA for the transpose: rows are (tap, channel), the depth runs over positions below `step.rows`·oh·ow and `chunkEnd`. */
-function tapRows(windows: Windows): { row: string; declarations: string } {
-  const { h, w, c, oh, ow, kw, stride, padTop, padLeft, inputScale } = windows;
-  const lanes = windowLanes(windows);
-  const T = lanes === 4 ? 'vec4f' : 'f32';
-  const depth = depthOf(windows);
-  const zero = lanes === 4 ? 'vec4f()' : '0.0';
-  const bytes = inputScale === undefined ? '' : BYTES;
-  const loadA = `fn rowOf(m: u32) -> u32 { return m; }
-fn loadA(row: u32, k: u32) -> vec4f {
-  if (k >= chunkEnd) { return vec4f(); }
-  return ${lanes === 4 ? 'elementA(row, k)' : four((i) => `elementA(row + ${i}u, k)`)};
-}`;
-  if (isPointwise(windows)) {
-    const declarations = `${bytes}
-fn elementA(m: u32, k: u32) -> ${T} { return ${fetch(windows, lanes, `k * ${c}u + min(m, ${depth - lanes}u)`)}; }
-${loadA}`;
-    return { row: 'u32', declarations };
-  }
-  const declarations = `${bytes}
-${pixelFunction(windows)}
-fn elementA(m: u32, k: u32) -> ${T} {
-  if (m >= ${depth}u) { return ${zero}; }
-  let tap = m / ${c}u;
-  let position = k % ${oh * ow}u;
-  let y = i32(position / ${ow}u) * ${stride} - ${padTop} + i32(tap / ${kw}u);
-  let pixel = pixelAt(y, i32(position % ${ow}u) * ${stride} - ${padLeft} + i32(tap % ${kw}u));
-  if (pixel < 0) { return ${zero}; }
-  return ${fetch(windows, lanes, `(k / ${oh * ow}u * ${h * w}u + u32(pixel)) * ${c}u + m % ${c}u`)};
+/** A of rows that are positions of the window, for gemm.ts. */
+function positionRows(windows: Windows, tile: Tile): string {
+  const lanes = windowLanes(windows, tile);
+  const value = lanes === 4 ? 'elementA(row, deepOf(k))' : four((i) => `elementA(row, deepOf(k + ${i}u))`);
+  // Beyond the depth B has zeros, and what A repeats there is finite where the rest is.
+  const loadA = `fn loadA(row: Row, k: u32) -> vec4f { return ${value}; }`;
+  return `${imageFunctions(windows, lanes)}
+alias Row = Position;
+alias Deep = Tap;
+fn rowOf(m: u32) -> Row { return positionOf(m); }
+fn deepOf(k: u32) -> Deep { return tapOf(k); }
+fn elementA(row: Row, deep: Deep) -> ${lanes === 4 ? 'vec4f' : 'f32'} { return elementAt(row, deep); }
+${tile.panels ? loadA : ''}`;
 }
-${loadA}`;
-  return { row: 'u32', declarations };
+
+/** A of the transpose: rows are (tap, channel), the depth runs over positions. */
+function tapRows(windows: Windows, tile: Tile): string {
+  const lanes = windowLanes(windows, tile);
+  // Rows of single elements are looked up in fours.
+  const single = tile.panels && lanes === 1;
+  const value = single ? four((i) => `elementAt(deep, tapOf(row + ${i}u))`) : 'elementAt(deep, row)';
+  return `${imageFunctions(windows, lanes)}
+alias Row = ${single ? 'u32' : 'Tap'};
+alias Deep = Position;
+fn rowOf(m: u32) -> Row { return ${single ? 'm' : 'tapOf(m)'}; }
+fn deepOf(k: u32) -> Deep { return positionOf(k); }
+fn elementA(row: Row, deep: Deep) -> ${tile.panels ? 'vec4f' : 'f32'} { return ${value}; }
+${tile.panels ? 'fn loadA(row: Row, k: u32) -> vec4f { return elementA(row, deepOf(k)); }' : ''}`;
 }
 
 /** loadB of a matrix [depth, columns] in memory as `name`. `end`: below which depths there are; none is checked where it is empty. */
-function plainColumns(name: string, columns: number, end: string): string {
+function plainColumns(name: string, columns: number, tile: Tile, end: string): string {
   const guard = end ? `if (k >= ${end}) { return vec4f(); }` : '';
+  if (!tile.panels) return `fn loadB(k: u32, n: u32) -> f32 { return ${name}(k * ${columns}u + min(n, ${columns - 1}u)); }`;
   if (columns % 4 === 0) {
     return `fn loadB(k: u32, n: u32) -> vec4f { ${guard} return ${name}(k * ${columns / 4}u + min(n, ${columns - 4}u) / 4u); }`;
   }
@@ -184,15 +196,23 @@ ${several ? '}' : ''}
 ${after}`;
 }
 
-/** Statements for each access of columns of the invocation: whole accesses where columns come in fours, single elements else. */
-function overColumns(tile: Tile, columns: number, lanes: Lanes, statement: (j: number, n: string, lane?: number) => string): string {
+/** Statements for each cell of the invocation's row i: `n` is its column of C. */
+function overCells(tile: Tile, columns: number, lanes: Lanes, statement: (cell: Cell) => string): string {
   const covered = columns % tile.bn === 0;
-  return each(tile.tn / 4, (j) => {
-    const n = `n0 + ${columnOf(tile, j)}`;
-    if (lanes === 4) return covered ? `{ let n = ${n}; ${statement(j, 'n')} }` : `{ let n = ${n}; if (n < ${columns}u) { ${statement(j, 'n')} } }`;
-    return each(4, (lane) => `{ let n = ${n} + ${lane}u; if (n < ${columns}u) { ${statement(j, 'n', lane)} } }`);
-  });
+  return cells(tile, lanes)
+    .map((cell) => `{ let n = n0 + ${cell.column}; ${covered ? statement(cell) : `if (n < ${columns}u) { ${statement(cell)} }`} }`)
+    .join('\n');
 }
+
+/** Statements for each row of the invocation: `m` is its row of C, below `end`. */
+const overRowsOf = (tile: Tile, end: string, statement: (i: number) => string): string =>
+  each(tile.tm, (i) => `{ let m = m0 + ${rowAt(tile, i)}; if (m < ${end}) {\n${statement(i)}\n} }`);
+
+/** The access or element at an expression of elements. */
+const accessAt = ({ lanes }: Pick<Cell, 'lanes'>, at: string): string => (lanes === 4 ? `(${at}) / 4u` : at);
+
+/** Lanes of the accesses to outputs and bias. */
+export const cellLanes = (tile: Tile, columns: number): Lanes => (tile.panels ? lanesFor(columns) : 1);
 
 export interface ConvOptions {
   readonly windows: Windows;
@@ -205,68 +225,87 @@ export interface ConvOptions {
   readonly transposed?: boolean;
 }
 
-/** y = epilogue(windows of x · w). Accesses: x by `windowLanes`; w, bias and outputs by lanesFor(columns), w one by one if transposed. */
+/** y = epilogue(windows of x · w). Accesses: x by `windowLanes`; w, bias and outputs by `cellLanes`, w one by one if transposed. */
 export function conv({ windows, columns, tile, epilogue, rowsPerTile, transposed = false }: ConvOptions): KernelText {
-  const lanes = lanesFor(columns);
+  const lanes = cellLanes(tile, columns);
   const depth = depthOf(windows);
-  const a = positionRows(windows, tile.bk);
+  const a = positionRows(windows, tile);
   const b = transposed
     ? transposedColumns(windows.kh * windows.kw, columns, windows.c, tile.bk)
-    : plainColumns('w', columns, depth % tile.bk === 0 ? '' : `${depth}u`);
-  const product: Product = { tile, a: 'depth', row: a.row, b: transposed ? 'depth' : 'columns' };
+    : plainColumns('w', columns, tile, depth % tile.bk === 0 ? '' : `${depth}u`);
+  const product: Product = { tile, a: 'depth', b: transposed ? 'depth' : 'columns' };
   const sums = epilogue.stats === true;
-  const tn4 = tile.tn / 4;
-  const store = each(tile.tm, (i) => {
-    const element = (j: number, n: string, lane?: number): string => {
-      const value = lane === undefined ? accumulator(i, j) : `${accumulator(i, j)}[${lane}]`;
-      const biased = epilogue.bias ? `${value} + bias(${lane === undefined ? `${n} / 4u` : n})` : value;
-      const at = lane === undefined ? `(m * ${columns}u + ${n}) / 4u` : `m * ${columns}u + ${n}`;
-      const add = lane === undefined ? `sum${j} += y; squares${j} += y * y;` : `sum${j}[${lane}] += y; squares${j}[${lane}] += y * y;`;
-      return `${finish(epilogue, lanes, biased, at)}${sums ? ` ${add}` : ''}`;
-    };
-    return `{ let m = m0 + ${rowAt(tile, i)}; if (m < end) {\n${overColumns(tile, columns, lanes, element)}\n} }`;
-  });
-  const storeSums = (n: string, sum: string, squares: string): string => {
-    const set = (row: string, value: string): string =>
-      lanes === 4
-        ? `if (n < ${columns}u) { set_partials(((${row}) * ${columns}u + n) / 4u, ${value}); }`
-        : each(4, (lane) => `if (n + ${lane}u < ${columns}u) { set_partials((${row}) * ${columns}u + n + ${lane}u, ${value}[${lane}]); }`);
-    return `let n = n0 + ${n};\n${set('2u * t', sum)}\n${set('2u * t + 1u', squares)}`;
+  const store = overRowsOf(tile, 'end', (i) =>
+    overCells(tile, columns, lanes, (cell) => {
+      const biased = epilogue.bias ? `${cell.value(i)} + bias(${accessAt(cell, 'n')})` : cell.value(i);
+      const add = sums ? ` ${cell.sum} += y; ${cell.squares} += y * y;` : '';
+      return `${finish(epilogue, lanes, biased, accessAt(cell, `m * ${columns}u + n`))}${add}`;
+    }),
+  );
+  const storeSums = (n: string, sum: string, squares: string, width: Lanes): string => {
+    const at = (row: string, lane = 0): string => accessAt({ lanes }, `(${row}) * ${columns}u + ${n} + ${lane}u`);
+    if (lanes === width)
+      return `if (${n} < ${columns}u) { set_partials(${at('2u * t')}, ${sum}); set_partials(${at('2u * t + 1u')}, ${squares}); }`;
+    return each(
+      4,
+      (lane) =>
+        `if (${n} + ${lane}u < ${columns}u) { set_partials(${at('2u * t', lane)}, ${sum}[${lane}]); set_partials(${at('2u * t + 1u', lane)}, ${squares}[${lane}]); }`,
+    );
   };
-  const before = sums ? each(tn4, (j) => `var sum${j} = vec4f(); var squares${j} = vec4f();`) : '';
-  const rowsPerGroup = sums ? rowsPerTile : tile.bm;
   return {
     workgroup: [invocations(tile), 1, 1],
-    declarations: [panels(tile, sums), a.declarations, b, epilogueDeclarations(epilogue, lanes)].join('\n'),
-    body: overRows({ product, columns, rowsPerGroup, pixels: windows.oh * windows.ow, depth }, before, store, sums ? reduceColumns(tile, storeSums) : ''),
+    declarations: [panels(tile, sums), a, b, epilogueDeclarations(epilogue, lanes)].join('\n'),
+    body: overRows(
+      { product, columns, rowsPerGroup: sums ? rowsPerTile : groupRows(tile), pixels: windows.oh * windows.ow, depth },
+      sums ? columnSums(tile) : '',
+      store,
+      sums ? reduceColumns(tile, storeSums) : '',
+    ),
+  };
+}
+
+/** Rows of C that are one workgroup's where it does not matter: a block, or without panels a few. */
+export const groupRows = (tile: Tile): number => (tile.panels ? tile.bm : 8 * tile.bm);
+
+/** [taps, columns, channels] to [taps, channels, columns] with the taps reversed: weights for the gradient of x. */
+export function transposeWeights(taps: number, columns: number, channels: number): KernelText {
+  return {
+    workgroup: [64, 1, 1],
+    body: `let at = (group.y * groups.x + group.x) * 64u + local;
+if (at >= ${taps * columns * channels}u) { return; }
+let tap = at / ${columns * channels}u;
+let channel = at / ${columns}u % ${channels}u;
+set_transposed(at, w(((${taps - 1}u - tap) * ${columns}u + at % ${columns}u) * ${channels}u + channel));`,
   };
 }
 
 /**
  * The gradient of x where windows do not overlap and the first begins at the corner: dy, one row for each patch, times the transposed
- * weights; each row of C is a whole patch. Accesses: dy by lanesFor(co), w one by one, dx by lanesFor(ci).
+ * weights; each row of C is a whole patch. Accesses: dy by lanesFor(co), w one by one, dx by `cellLanes` of ci.
  */
 export function convGradInputPatches(g: ConvGeometry, tile: Tile): KernelText {
   const windows: Windows = { h: g.oh, w: g.ow, c: g.co, oh: g.oh, ow: g.ow, kh: 1, kw: 1, stride: 1, dilation: 1, padTop: 0, padLeft: 0 };
   const columns = g.kh * g.kw * g.ci;
-  const lanes = lanesFor(g.ci);
-  const a = positionRows(windows, tile.bk);
-  const product: Product = { tile, a: 'depth', row: a.row, b: 'depth' };
-  const store = each(tile.tm, (i) => {
-    const element = (j: number, n: string, lane?: number): string => {
-      const value = lane === undefined ? accumulator(i, j) : `${accumulator(i, j)}[${lane}]`;
-      const at = `corner + (${n} / ${g.kw * g.ci}u * ${g.w}u + ${n} / ${g.ci}u % ${g.kw}u) * ${g.ci}u + ${n} % ${g.ci}u`;
-      return lane === undefined ? `set_dx((${at}) / 4u, ${value});` : `set_dx(${at}, ${value});`;
-    };
-    return `{ let m = m0 + ${rowAt(tile, i)}; if (m < end) {
-let patch = m % ${g.oh * g.ow}u;
-let corner = ((m / ${g.oh * g.ow}u * ${g.h}u + patch / ${g.ow}u * ${g.stride}u) * ${g.w}u + patch % ${g.ow}u * ${g.stride}u) * ${g.ci}u;
-${overColumns(tile, columns, lanes, element)}\n} }`;
-  });
+  const lanes = cellLanes(tile, g.ci);
+  const a = positionRows(windows, tile);
+  const product: Product = { tile, a: 'depth', b: 'depth' };
+  const b = tile.panels
+    ? transposedColumns(1, columns, g.co, tile.bk)
+    : plainColumns('w', columns, tile, g.co % tile.bk === 0 ? '' : `${g.co}u`);
+  const store = overRowsOf(
+    tile,
+    'end',
+    (i) => `let place = m % ${g.oh * g.ow}u;
+let corner = ((m / ${g.oh * g.ow}u * ${g.h}u + place / ${g.ow}u * ${g.stride}u) * ${g.w}u + place % ${g.ow}u * ${g.stride}u) * ${g.ci}u;
+${overCells(tile, columns, lanes, (cell) => {
+  const at = `corner + (n / ${g.kw * g.ci}u * ${g.w}u + n / ${g.ci}u % ${g.kw}u) * ${g.ci}u + n % ${g.ci}u`;
+  return `set_dx(${accessAt(cell, at)}, ${cell.value(i)});`;
+})}`,
+  );
   return {
     workgroup: [invocations(tile), 1, 1],
-    declarations: [panels(tile, false), a.declarations, transposedColumns(1, columns, g.co, tile.bk)].join('\n'),
-    body: overRows({ product, columns, rowsPerGroup: tile.bm, pixels: g.oh * g.ow, depth: g.co }, '', store, ''),
+    declarations: [panels(tile, false), a, b].join('\n'),
+    body: overRows({ product, columns, rowsPerGroup: groupRows(tile), pixels: g.oh * g.ow, depth: g.co }, '', store, ''),
   };
 }
 
@@ -280,24 +319,23 @@ export interface ConvGradWeightOptions {
 
 /**
  * The gradient of the weights, windows of xᵀ · dy, in chunks of samples: `sums` [chunks][taps·channels][columns]. Workgroups: columns
- * in x, rows in y, chunks in z. Accesses: x by `windowLanes`; dy and sums by lanesFor(columns).
+ * in x, rows in y, chunks in z. Accesses: x by `windowLanes`; dy and sums by `cellLanes`.
  */
 export function convGradWeight({ windows, columns, tile, chunkSamples }: ConvGradWeightOptions): KernelText {
-  const lanes = lanesFor(columns);
+  const lanes = cellLanes(tile, columns);
   const depth = depthOf(windows);
   const pixels = windows.oh * windows.ow;
-  const a = tapRows(windows);
-  const product: Product = { tile, a: 'rows', row: a.row, b: 'columns' };
-  const store = each(tile.tm, (i) => {
-    const element = (j: number, n: string, lane?: number): string =>
-      lane === undefined
-        ? `set_sums(((group.z * ${depth}u + m) * ${columns}u + ${n}) / 4u, ${accumulator(i, j)});`
-        : `set_sums((group.z * ${depth}u + m) * ${columns}u + ${n}, ${accumulator(i, j)}[${lane}]);`;
-    return `{ let m = m0 + ${rowAt(tile, i)}; if (m < ${depth}u) {\n${overColumns(tile, columns, lanes, element)}\n} }`;
-  });
+  const a = tapRows(windows, tile);
+  const product: Product = { tile, a: 'rows', b: 'columns' };
+  const store = overRowsOf(tile, `${depth}u`, (i) =>
+    overCells(tile, columns, lanes, (cell) => {
+      const at = accessAt(cell, `(group.z * ${depth}u + m) * ${columns}u + n`);
+      return `set_sums(${at}, ${cell.value(i)});`;
+    }),
+  );
   return {
     workgroup: [invocations(tile), 1, 1],
-    declarations: [panels(tile, false), 'var<private> chunkEnd: u32;', a.declarations, plainColumns('dy', columns, 'chunkEnd')].join('\n'),
+    declarations: [panels(tile, false), 'var<private> chunkEnd: u32;', a, plainColumns('dy', columns, tile, 'chunkEnd')].join('\n'),
     body: `${places(tile)}
 let n0 = group.x * ${tile.bn}u;
 let m0 = group.y * ${tile.bm}u;

@@ -51,17 +51,14 @@ interface Sliding {
 
 const register = (row: number, column: number): string => `r${row}_${column}`;
 
-/** Statements that load row `y` (an expression, i32) of the strip into the registers of row `slot`; zeros outside of the image. */
+/** Statements that load row `y` (an expression, i32, of a row inside of the image) of the strip into the registers of row `slot`. */
 function loadRow({ g, strips, load }: Sliding, slot: number, y: string): string {
-  const columns = range(strips.columns);
   const one = (j: number): string => {
     if (strips.count === 1) return `{ let at = rowAt + ${j * g.c}u; ${register(slot, j)} = ${load}; }`;
     return `{ let column = left + ${strips.first + j}; if (column >= 0 && column < ${g.w}) { let at = rowAt + u32(column) * ${g.c}u; ${register(slot, j)} = ${load}; } else { ${register(slot, j)} = 0.0; } }`;
   };
-  return `if (${y} >= 0 && ${y} < ${g.h}) {
-  let rowAt = image + u32(${y}) * ${g.w * g.c}u;
-  ${columns.map(one).join('\n  ')}
-} else { ${columns.map((j) => `${register(slot, j)} = 0.0;`).join(' ')} }`;
+  return `{ let rowAt = image + u32(${y}) * ${g.w * g.c}u;
+  ${range(strips.columns).map(one).join('\n  ')} }`;
 }
 
 /**
@@ -72,10 +69,24 @@ function slide(sliding: Sliding, row: string): string {
   const { g, strips, before } = sliding;
   const { k } = g;
   const declare = range(k)
-    .map((i) => `${range(strips.columns).map((j) => `var ${register(i, j)} = 0.0;`).join(' ')}`)
+    .map(
+      (i) =>
+        `${range(strips.columns)
+          .map((j) => `var ${register(i, j)} = 0.0;`)
+          .join(' ')}`,
+    )
     .join('\n');
-  const start = each(k - 1, (i) => loadRow(sliding, i + 1, `${i - before}`));
-  const shift = each(k - 1, (i) => range(strips.columns).map((j) => `${register(i, j)} = ${register(i + 1, j)};`).join(' '));
+  // What is above the image keeps the zeros of its declaration.
+  const start = each(k - 1, (i) => (i >= before && i - before < g.h ? loadRow(sliding, i + 1, `${i - before}`) : ''));
+  const below = `y + ${k - 1 - before}`;
+  const zeros = range(strips.columns)
+    .map((j) => `${register(k - 1, j)} = 0.0;`)
+    .join(' ');
+  const shift = each(k - 1, (i) =>
+    range(strips.columns)
+      .map((j) => `${register(i, j)} = ${register(i + 1, j)};`)
+      .join(' '),
+  );
   return `for (var sample = firstSample; sample < endSample; sample++) {
   let image = sample * ${g.h * g.w * g.c}u + c;
   for (var left = 0; left < ${g.w}; left += ${strips.width}) {
@@ -83,7 +94,7 @@ ${declare}
 ${start}
     for (var y = 0; y < ${g.h}; y++) {
 ${shift}
-${loadRow(sliding, k - 1, `(y + ${k - 1 - before})`)}
+if (${below} < ${g.h}) ${loadRow(sliding, k - 1, below)} else { ${zeros} }
 ${row}
     }
   }
@@ -162,10 +173,13 @@ ${withSums(g, epilogue, slide(sliding, row))}`,
   );
 }
 
-const finishAndSum = (epilogue: Epilogue): string => `${finish(epilogue, 1, 'v', 'at')}${epilogue.stats ? ' sum += y; squares = fma(y, y, squares);' : ''}`;
+const finishAndSum = (epilogue: Epilogue): string =>
+  `${finish(epilogue, 1, 'v', 'at')}${epilogue.stats ? ' sum += y; squares = fma(y, y, squares);' : ''}`;
 
 const withSums = (g: DepthwiseGeometry, { stats }: Epilogue, body: string): string =>
-  stats ? `var sum = 0.0;\nvar squares = 0.0;\n${body}\nset_partials(2u * t * ${g.c}u + c, sum);\nset_partials((2u * t + 1u) * ${g.c}u + c, squares);` : body;
+  stats
+    ? `var sum = 0.0;\nvar squares = 0.0;\n${body}\nset_partials(2u * t * ${g.c}u + c, sum);\nset_partials((2u * t + 1u) * ${g.c}u + c, squares);`
+    : body;
 
 /** The loops of a kernel that goes tap by tap: all pixels of the invocation's samples, `at` each one's access, y and x its place. */
 const overPixels = ({ h, w, c }: DepthwiseGeometry, text: string): string => `for (var sample = firstSample; sample < endSample; sample++) {
@@ -179,7 +193,12 @@ const overPixels = ({ h, w, c }: DepthwiseGeometry, text: string): string => `fo
 }`;
 
 /** Statements that add up all taps of the window at (y, x0): `term` uses `at`, the access inside of the image, and `tap`. */
-const overTaps = ({ h, w, c, k }: DepthwiseGeometry, before: number, reversed: boolean, term: string): string => `for (var ky = 0; ky < ${k}; ky++) {
+const overTaps = (
+  { h, w, c, k }: DepthwiseGeometry,
+  before: number,
+  reversed: boolean,
+  term: string,
+): string => `for (var ky = 0; ky < ${k}; ky++) {
   let iy = y + ky - ${before};
   if (iy < 0 || iy >= ${h}) { continue; }
   for (var kx = 0; kx < ${k}; kx++) {

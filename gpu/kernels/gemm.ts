@@ -5,15 +5,23 @@
 // registers. A lies there in accesses along the depth or along the rows, as it comes from memory: A[i][k..k+3] is broadcast to four
 // multiply-adds in either case. Every element is one chain of multiply-adds in the order of k, so no choice of tile changes a bit.
 //
+// Where barriers are dear (software adapters) the same product does without workgroup memory: an invocation reads A and B itself, and
+// neighbouring invocations have neighbouring columns, so that they read the same A and neighbouring B. A workgroup is then one row of
+// invocations, and columns are scalars.
+//
 // What A and B are (im2col of an image, bytes, transposed weights) is up to the functions that the caller declares:
-//   rowOf(m: u32) -> Row                   once for each row that an invocation loads; any m, those outside too
-//   loadA(row: Row, k: u32) -> vec4f       along the depth: elements k to k+3 of the row; zeros where there is no k
-//                                          along the rows: elements m to m+3 at depth k (Row stands for the four rows)
-//   loadB(k: u32, n: u32) -> vec4f         columns n to n+3 at depth k; zeros where there is no k
+//   rowOf(m: u32) -> Row, deepOf(k: u32) -> Deep    once for each row, and depth, of A that an invocation looks at; any m and k
+//   elementA(row: Row, deep: Deep)                  their element; finite wherever A is, even beyond it
+//   loadA(row: Row, k: u32) -> vec4f                with panels: along the depth, elements k to k+3 of the row; along the rows,
+//                                                   at depth k, elements of the four rows that Row stands for
+//   loadB(k: u32, n: u32) -> vec4f                  columns n to n+3 at depth k; zeros where there is no k. Without panels: f32,
+//                                                   column n
 
-import { each, range } from './wgsl.ts';
+import { each, type Lanes, range } from './wgsl.ts';
 
 export interface Tile {
+  /** Whether operands go through workgroup memory. Without, bm = tm and bk = 4. */
+  readonly panels: boolean;
   readonly bm: number;
   readonly bn: number;
   readonly bk: number;
@@ -25,8 +33,6 @@ export interface Product {
   readonly tile: Tile;
   /** Which way the accesses of A go. */
   readonly a: 'depth' | 'rows';
-  /** WGSL type of `rowOf`. */
-  readonly row: string;
   /** Whether neighbouring invocations load neighbouring columns of B, or neighbouring depths. */
   readonly b: 'columns' | 'depth';
 }
@@ -41,21 +47,59 @@ const sumAccesses = ({ bm, bn, tm }: Tile): number => ((bm / tm) * bn) / 4;
 
 /** Bytes of workgroup memory. */
 export const workgroupBytes = (tile: Tile, sums: boolean): number =>
-  16 * (Math.max(aAccesses(tile), sums ? sumAccesses(tile) : 0) + Math.max(bAccesses(tile), sums ? sumAccesses(tile) : 0));
+  tile.panels ? 16 * (sizeOf(aAccesses, tile, sums) + sizeOf(bAccesses, tile, sums)) : 0;
 
 /** Workgroup memory: the panels of A and B, which hold columns' sums at the end where there are any. */
-export const panels = (tile: Tile, sums: boolean): string => `var<workgroup> panelA: array<vec4f, ${Math.max(aAccesses(tile), sums ? sumAccesses(tile) : 0)}>;
-var<workgroup> panelB: array<vec4f, ${Math.max(bAccesses(tile), sums ? sumAccesses(tile) : 0)}>;`;
+export const panels = (tile: Tile, sums: boolean): string =>
+  tile.panels
+    ? `var<workgroup> panelA: array<vec4f, ${sizeOf(aAccesses, tile, sums)}>;\nvar<workgroup> panelB: array<vec4f, ${sizeOf(bAccesses, tile, sums)}>;`
+    : '';
+
+const sizeOf = (accesses: (tile: Tile) => number, tile: Tile, sums: boolean): number =>
+  Math.max(accesses(tile), sums ? sumAccesses(tile) : 0);
 
 /** Statements that define what the others use: `tx`, `ty`, the invocation's column and row of the workgroup. */
 export const places = ({ bn, tn }: Tile): string => `let tx = local % ${bn / tn}u;
 let ty = local / ${bn / tn}u;`;
 
-/** Name of the invocation's accumulator for its row i and its access j of columns. */
-export const accumulator = (i: number, j: number): string => `c${i}_${j}`;
+/** What an invocation holds of C at its row i: one access of columns, or one column. */
+export interface Cell {
+  /** Elements of it. */
+  readonly lanes: Lanes;
+  /** Expression for its (first) column, from the workgroup's first. */
+  readonly column: string;
+  readonly value: (i: number) => string;
+  /** Where the sums of its column over rows, and those of the squares, are kept. */
+  readonly sum: string;
+  readonly squares: string;
+}
 
-/** Column of the invocation's access j, from the workgroup's first. */
-export const columnOf = ({ bn, tn }: Tile, j: number): string => `(tx + ${(j * bn) / tn}u) * 4u`;
+/** The cells of an invocation's row: whole accesses if `lanes` is 4 and they come in panels. */
+export function cells({ panels, bn, tn }: Tile, lanes: Lanes): Cell[] {
+  if (!panels) {
+    return range(tn).map((j) => ({
+      ...{ lanes: 1, column: `tx + ${(j * bn) / tn}u`, value: (i) => accumulator(i, j), sum: `sum${j}`, squares: `squares${j}` },
+    }));
+  }
+  return range(tn / 4).flatMap((j): Cell[] => {
+    const column = `(tx + ${(j * bn) / tn}u) * 4u`;
+    if (lanes === 4) return [{ lanes, column, value: (i) => accumulator(i, j), sum: `sum${j}`, squares: `squares${j}` }];
+    return range(4).map((lane) => ({
+      ...{ lanes: 1, column: `${column} + ${lane}u`, value: (i) => `${accumulator(i, j)}[${lane}]` },
+      ...{ sum: `sum${j}[${lane}]`, squares: `squares${j}[${lane}]` },
+    }));
+  });
+}
+
+/** Accumulators of a row. */
+const accumulators = ({ panels, tn }: Tile): number => (panels ? tn / 4 : tn);
+const typeOf = ({ panels }: Tile): string => (panels ? 'vec4f' : 'f32');
+
+const accumulator = (i: number, j: number): string => `c${i}_${j}`;
+
+/** Statements that declare the sums of an invocation's columns. */
+export const columnSums = (tile: Tile): string =>
+  each(accumulators(tile), (j) => `var sum${j} = ${typeOf(tile)}(); var squares${j} = ${typeOf(tile)}();`);
 
 /** Row of the invocation's i-th row, from the workgroup's first. */
 export const rowAt = ({ tm }: Tile, i: number): string => `ty * ${tm}u + ${i}u`;
@@ -81,7 +125,28 @@ function loads(accesses: number, threads: number): Loads {
  * Statements that accumulate C for the workgroup whose first row is `m0` and first column `n0`, over the depths from `begin` to below
  * `end` (expressions, the same for the whole workgroup). Declares the accumulators.
  */
-export function multiply({ tile, a, row, b }: Product, begin: string, end: string): string {
+export function multiply(product: Product, begin: string, end: string): string {
+  const { tile } = product;
+  const declare = each(tile.tm, (i) =>
+    range(accumulators(tile))
+      .map((j) => `var ${accumulator(i, j)} = ${typeOf(tile)}();`)
+      .join(' '),
+  );
+  return `${declare}\n${tile.panels ? multiplyPanels(product, begin, end) : multiplyDirectly(product, begin, end)}`;
+}
+
+function multiplyDirectly({ tile }: Product, begin: string, end: string): string {
+  const { bn, tm, tn } = tile;
+  const columns = range(tn);
+  return `${each(tm, (i) => `let row${i} = rowOf(m0 + ${i}u);`)}
+for (var k = ${begin}; k < ${end}; k++) {
+  let deep = deepOf(k);
+  ${columns.map((j) => `let b${j} = loadB(k, n0 + tx + ${(j * bn) / tn}u);`).join(' ')}
+  ${each(tm, (i) => `{ let a = elementA(row${i}, deep); ${columns.map((j) => `${accumulator(i, j)} = fma(a, b${j}, ${accumulator(i, j)});`).join(' ')} }`)}
+}`;
+}
+
+function multiplyPanels({ tile, a, b }: Product, begin: string, end: string): string {
   const { bm, bn, bk, tm, tn } = tile;
   const threads = invocations(tile);
   const [bk4, bm4, bn4, tn4] = [bk / 4, bm / 4, bn / 4, tn / 4];
@@ -108,10 +173,7 @@ ${each(ofB.count, (q) => ofB.text(q, (e) => `nextB${q} = loadB(${k} + ${depthOfB
     ${loadColumns('k')}
     ${each(tm, (i) => multiplyRow(i, `a${i >> 2}[${i & 3}]`))}
   }`;
-  return `${range(tm)
-    .map((i) => columns.map((j) => `var ${accumulator(i, j)} = vec4f();`).join(' '))
-    .join('\n')}
-${each(ofA.count, (q) => `let row${q}: ${row} = rowOf(m0 + ${rowsOfA(`(local + ${q * threads}u)`)}); var nextA${q} = vec4f();`)}
+  return `${each(ofA.count, (q) => `let row${q} = rowOf(m0 + ${rowsOfA(`(local + ${q * threads}u)`)}); var nextA${q} = vec4f();`)}
 ${each(ofB.count, (q) => `var nextB${q} = vec4f();`)}
 ${load(begin)}
 for (var k0 = ${begin}; k0 < ${end}; k0 += ${bk}u) {
@@ -127,11 +189,15 @@ for (var k0 = ${begin}; k0 < ${end}; k0 += ${bk}u) {
 }
 
 /**
- * Statements that add up the invocations' sums of each column, `sum<j>` and `squares<j>`, in the order of their rows, and hand
- * them to `store(n, sum, squares)`, n the column (a multiple of four) from the workgroup's first.
+ * Statements that add up the invocations' sums of each column, in the order of their rows, and hand them to `store`: an access of
+ * columns from `n` (of C) on, or a single one.
  */
-export function reduceColumns(tile: Tile, store: (n: string, sum: string, squares: string) => string): string {
+export function reduceColumns(tile: Tile, store: (n: string, sum: string, squares: string, lanes: Lanes) => string): string {
   const { bm, bn, tm, tn } = tile;
+  if (!tile.panels)
+    return cells(tile, 1)
+      .map(({ column, sum, squares }) => `{ let n = n0 + ${column};\n${store('n', sum, squares, 1)} }`)
+      .join('\n');
   const bn4 = bn / 4;
   return `workgroupBarrier();
 ${each(tn / 4, (j) => `panelA[ty * ${bn4}u + tx + ${(j * bn) / tn}u] = sum${j}; panelB[ty * ${bn4}u + tx + ${(j * bn) / tn}u] = squares${j};`)}
@@ -140,6 +206,7 @@ for (var column = local; column < ${bn4}u; column += ${invocations(tile)}u) {
   var sum = vec4f();
   var squares = vec4f();
   for (var i = 0u; i < ${bm / tm}u; i++) { sum += panelA[i * ${bn4}u + column]; squares += panelB[i * ${bn4}u + column]; }
-  ${store('column * 4u', 'sum', 'squares')}
+  let n = n0 + column * 4u;
+  ${store('n', 'sum', 'squares', 4)}
 }`;
 }

@@ -25,25 +25,33 @@ for (var k = 0u; k < ${classes}u; k++) {
 let margin = logits(first + label) - maximum;
 let own = exp(margin);`;
 
-/** Mean loss and number of right answers. One workgroup: each invocation takes every LOSS_ROWS-th row, then they meet pairwise. */
-export const softmaxCrossEntropy = (classes: number): KernelText => ({
-  workgroup: [LOSS_ROWS, 1, 1],
-  declarations: `var<workgroup> sums: array<vec2f, ${LOSS_ROWS}>;`,
-  body: `var sum = vec2f();
-for (var row = local; row < step.rows; row += ${LOSS_ROWS}u) {
+/**
+ * Mean loss and number of right answers. One workgroup: each invocation takes every LOSS_ROWS-th row, then they meet pairwise. Without
+ * barriers one invocation takes them all.
+ */
+export function softmaxCrossEntropy(classes: number, barriers: boolean): KernelText {
+  const invocations = barriers ? LOSS_ROWS : 1;
+  const sum = `var sum = vec2f();
+for (var row = local; row < step.rows; row += ${invocations}u) {
 ${readRow(classes)}
   sum += vec2f(log(own + others) - margin, f32(best == label));
-}
+}`;
+  const store = (result: string): string => `set_loss(0u, ${result}.x / f32(step.rows));\n  set_correct(0u, ${result}.y);`;
+  if (!barriers) return { workgroup: [1, 1, 1], body: `${sum}\n  ${store('sum')}` };
+  return {
+    workgroup: [LOSS_ROWS, 1, 1],
+    declarations: `var<workgroup> sums: array<vec2f, ${LOSS_ROWS}>;`,
+    body: `${sum}
 sums[local] = sum;
 for (var half = ${LOSS_ROWS / 2}u; half > 0u; half /= 2u) {
   workgroupBarrier();
   if (local < half) { sums[local] += sums[local + half]; }
 }
 if (local == 0u) {
-  set_loss(0u, sums[0].x / f32(step.rows));
-  set_correct(0u, sums[0].y);
+  ${store('sums[0]')}
 }`,
-});
+  };
+}
 
 export const softmaxCrossEntropyGrad = (classes: number): KernelText => ({
   workgroup: [WORKGROUP, 1, 1],

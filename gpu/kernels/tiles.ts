@@ -1,7 +1,7 @@
 // Sums over rows and pixels, in two steps: a kernel makes the sums of each tile of consecutive samples (`samplesPerTile`), another
 // merges the tiles. Every sum is added in an order that follows from shapes and rows alone.
 
-import { floats, type KernelText, type Lanes } from './wgsl.ts';
+import { each, floats, type KernelText, type Lanes } from './wgsl.ts';
 
 /** Channels and tiles that a workgroup takes side by side. */
 const COLUMNS = 32;
@@ -15,7 +15,7 @@ export interface TileShape {
   readonly samples: number;
 }
 
-/** Invocations that share a merge: each takes every MERGE_SLICES-th tile, then they meet pairwise. */
+/** Sums that a merge keeps side by side. */
 const MERGE_SLICES = 8;
 
 interface TileLoop {
@@ -59,6 +59,67 @@ export const tileSums = (shape: TileShape, lanes: Lanes, terms: readonly string[
 export const storeSum = ({ channels }: TileShape, sums: number, s: number, value: string): string =>
   `set_sums((t * ${sums}u + ${s}u) * ${channels}u + c, ${value});`;
 
+/**
+ * How tiles are merged: slice s takes every MERGE_SLICES-th tile from s on, then slices meet pairwise. With barriers the slices are
+ * invocations side by side; without, one invocation has them all in registers, to the same bits.
+ */
+interface Merge {
+  readonly columns: number;
+  readonly rowsPerTile: number;
+  /** WGSL type of what is merged, and its value for no tile. */
+  readonly type: string;
+  readonly none: string;
+  /** Expression for `sum` joined with tile t. */
+  readonly add: string;
+  /** Expression for two slices joined. */
+  readonly join: (a: string, b: string) => string;
+  /** Statements for the result of column c. */
+  readonly store: (result: string) => string;
+  readonly declarations?: string;
+}
+
+function merge({ columns, rowsPerTile, type, none, add, join, store, declarations = '' }: Merge, barriers: boolean): KernelText {
+  const tiles = `let tiles = (step.rows + ${rowsPerTile - 1}u) / ${rowsPerTile}u;`;
+  if (!barriers) {
+    const joins: string[] = [];
+    for (let half = MERGE_SLICES / 2; half >= 1; half /= 2) {
+      for (let s = 0; s < half; s++) joins.push(`slice${s} = ${join(`slice${s}`, `slice${s + half}`)};`);
+    }
+    return {
+      workgroup: [COLUMNS, 1, 1],
+      declarations,
+      body: `let c = (group.y * groups.x + group.x) * ${COLUMNS}u + local;
+if (c >= ${columns}u) { return; }
+${tiles}
+${each(MERGE_SLICES, (s) => `var slice${s} = ${none};`)}
+for (var first = 0u; first < tiles; first += ${MERGE_SLICES}u) {
+  ${each(MERGE_SLICES, (s) => `if (first + ${s}u < tiles) { let t = first + ${s}u; let sum = slice${s}; slice${s} = ${add}; }`)}
+}
+${joins.join('\n')}
+${store('slice0')}`,
+    };
+  }
+  return {
+    workgroup: [COLUMNS, MERGE_SLICES, 1],
+    declarations: `${declarations}\nvar<workgroup> slices: array<${type}, ${COLUMNS * MERGE_SLICES}>;`,
+    body: `let c = (group.y * groups.x + group.x) * ${COLUMNS}u + local % ${COLUMNS}u;
+let slice = local / ${COLUMNS}u;
+${tiles}
+var sum = ${none};
+if (c < ${columns}u) {
+  for (var t = slice; t < tiles; t += ${MERGE_SLICES}u) { sum = ${add}; }
+}
+slices[local] = sum;
+for (var half = ${MERGE_SLICES / 2}u; half > 0u; half /= 2u) {
+  workgroupBarrier();
+  if (slice < half) { slices[local] = ${join('slices[local]', `slices[local + half * ${COLUMNS}u]`)}; }
+}
+if (slice == 0u && c < ${columns}u) {
+  ${store('slices[local]')}
+}`,
+  };
+}
+
 /** Where a merge stores a part of the vectors: the next `columns` accesses by the function `set`. */
 export interface MergeOutput {
   readonly set: string;
@@ -69,81 +130,61 @@ export interface MergeOutput {
  * Adds up the vectors of tiles, one for each `rowsPerTile` rows of the run, and hands their parts to the outputs. Workgroups: columns
  * in x, folded into y.
  */
-export function mergeSums(rowsPerTile: number, lanes: Lanes, outputs: readonly MergeOutput[]): KernelText {
+export function mergeSums(rowsPerTile: number, lanes: Lanes, outputs: readonly MergeOutput[], barriers: boolean): KernelText {
   const columns = outputs.reduce((sum, output) => sum + output.columns, 0);
-  let first = 0;
-  const stores = outputs.map((output) => {
-    const store = `if (c >= ${first}u && c < ${first + output.columns}u) { ${output.set}(c - ${first}u, slices[local]); }`;
-    first += output.columns;
-    return store;
-  });
-  return {
-    workgroup: [COLUMNS, MERGE_SLICES, 1],
-    declarations: `var<workgroup> slices: array<${floats(lanes)}, ${COLUMNS * MERGE_SLICES}>;`,
-    body: `${mergeColumn}
-let tiles = (step.rows + ${rowsPerTile - 1}u) / ${rowsPerTile}u;
-var sum = ${floats(lanes)}();
-if (c < ${columns}u) {
-  for (var t = slice; t < tiles; t += ${MERGE_SLICES}u) { sum += sums(t * ${columns}u + c); }
-}
-slices[local] = sum;
-for (var half = ${MERGE_SLICES / 2}u; half > 0u; half /= 2u) {
-  workgroupBarrier();
-  if (slice < half) { slices[local] += slices[local + half * ${COLUMNS}u]; }
-}
-if (slice == 0u) {
-  ${stores.join('\n  ')}
-}`,
+  const store = (result: string): string => {
+    let first = 0;
+    const parts = outputs.map((output) => {
+      const part = `if (c >= ${first}u && c < ${first + output.columns}u) { ${output.set}(c - ${first}u, ${result}); }`;
+      first += output.columns;
+      return part;
+    });
+    return parts.join('\n  ');
   };
+  const add = `sum + sums(t * ${columns}u + c)`;
+  const type = floats(lanes);
+  return merge({ columns, rowsPerTile, type, none: `${type}()`, add, join: (a, b) => `${a} + ${b}`, store }, barriers);
 }
 
-const mergeColumn = `let c = (group.y * groups.x + group.x) * ${COLUMNS}u + local % ${COLUMNS}u;
-let slice = local / ${COLUMNS}u;`;
-
-/**
- * Merges the tiles' count, mean and Σ(x−mean)² (or, from `partials`, Σx and Σx²) by Chan's formula into mean and biased variance.
- * With partials, tile t of the [rows][2][channels] entries is merged; their sums become means first.
- */
-export function mergeMoments({ pixels, channels, samples }: TileShape, lanes: Lanes, from: 'moments' | 'partials', after = defaultAfter): KernelText {
-  const T = floats(lanes);
-  const tile = {
-    moments: 'let tileMean = sums(2u * t * CHANNELS + c);\n let tileSquares = sums((2u * t + 1u) * CHANNELS + c);',
-    partials:
-      'let sum = sums(2u * t * CHANNELS + c);\n let tileMean = sum / count;\n let tileSquares = sums((2u * t + 1u) * CHANNELS + c) - sum * tileMean;',
-  }[from].replaceAll('CHANNELS', `${channels}u`);
-  return {
-    workgroup: [COLUMNS, MERGE_SLICES, 1],
-    declarations: `struct Moments { count: f32, mean: ${T}, squares: ${T} }
+const MOMENTS = (T: string): string => `struct Moments { count: f32, mean: ${T}, squares: ${T} }
 fn joined(a: Moments, b: Moments) -> Moments {
   if (b.count == 0.0) { return a; }
   let count = a.count + b.count;
   let delta = b.mean - a.mean;
   let share = b.count / count;
   return Moments(count, a.mean + delta * share, a.squares + b.squares + delta * delta * (a.count * share));
-}
-var<workgroup> slices: array<Moments, ${COLUMNS * MERGE_SLICES}>;`,
-    body: `${mergeColumn}
-let tiles = (step.rows + ${samples - 1}u) / ${samples}u;
-var moments = Moments(0.0, ${T}(), ${T}());
-if (c < ${channels}u) {
-  for (var t = slice; t < tiles; t += ${MERGE_SLICES}u) {
-    let count = f32((min((t + 1u) * ${samples}u, step.rows) - t * ${samples}u) * ${pixels}u);
-    ${tile}
-    moments = joined(moments, Moments(count, tileMean, tileSquares));
-  }
-}
-slices[local] = moments;
-for (var half = ${MERGE_SLICES / 2}u; half > 0u; half /= 2u) {
-  workgroupBarrier();
-  if (slice < half) { slices[local] = joined(slices[local], slices[local + half * ${COLUMNS}u]); }
-}
-if (slice == 0u && c < ${channels}u) {
-  let mean = slices[local].mean;
-  // Never below zero, whatever the sums of squares lost.
-  let variance = max(slices[local].squares / slices[local].count, ${T}());
-  ${after}
-}`,
-  };
-}
+}`;
 
-const defaultAfter = 'set_mean(c, mean);\n  set_variance(c, variance);';
+/**
+ * Merges the tiles by Chan's formula into mean and biased variance. `sums` holds for each tile the mean and Σ(x−mean)²
+ * (`moments`), or Σx and Σx² (`partials`).
+ */
+export function mergeMoments(
+  { pixels, channels, samples }: TileShape,
+  lanes: Lanes,
+  from: 'moments' | 'partials',
+  barriers: boolean,
+): KernelText {
+  const T = floats(lanes);
+  const squares = `sums((2u * t + 1u) * ${channels}u + c)`;
+  const first = `sums(2u * t * ${channels}u + c)`;
+  const tile = `fn tile(t: u32, c: u32) -> Moments {
+  let count = f32((min((t + 1u) * ${samples}u, step.rows) - t * ${samples}u) * ${pixels}u);
+  let first = ${first};
+  ${from === 'moments' ? `return Moments(count, first, ${squares});` : `return Moments(count, first / count, ${squares} - first * (first / count));`}
+}`;
+  return merge(
+    {
+      columns: channels,
+      rowsPerTile: samples,
+      type: 'Moments',
+      none: `Moments(0.0, ${T}(), ${T}())`,
+      add: 'joined(sum, tile(t, c))',
+      join: (a, b) => `joined(${a}, ${b})`,
+      // Never below zero, whatever the sums of squares lost.
+      store: (result) => `set_mean(c, ${result}.mean);\n  set_variance(c, max(${result}.squares / ${result}.count, ${T}()));`,
+      declarations: `${MOMENTS(T)}\n${tile}`,
+    },
+    barriers,
+  );
+}

@@ -27,7 +27,10 @@ function lowerBnStats(node: Node, context: LoweringContext): Dispatch[] {
   const { shape: ofInput, lanes, tiles } = tilesOf(context.spec(input), context.capacity);
   const shape = { pixels, channels: ofInput.channels, samples: samplesPerTile(pixels) };
   const merge = (operands: KernelOperands, kind: 'moments' | 'partials'): Dispatch[] =>
-    operands.write('mean', mean, lanes).write('variance', variance, lanes).dispatch(mergeMoments(shape, lanes, kind), columnGroups(shape.channels));
+    operands
+      .write('mean', mean, lanes)
+      .write('variance', variance, lanes)
+      .dispatch(mergeMoments(shape, lanes, kind, context.features.barriers === true), columnGroups(shape.channels));
   if (from === 'partials') return merge(new KernelOperands('bnStatsMerge', context).read('sums', input, lanes), 'partials');
   const sums = sumsScratch(context, tiles, 2, shape, lanes);
   return [

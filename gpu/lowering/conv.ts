@@ -13,19 +13,25 @@ import {
 import * as kernels from '../kernels/conv.ts';
 import { zero } from '../kernels/elementwise.ts';
 import { invocations, type Tile, workgroupBytes } from '../kernels/gemm.ts';
-import { lanesFor } from '../kernels/wgsl.ts';
+import { foldedGroups, lanesFor } from '../kernels/wgsl.ts';
 import { mapGroups } from './elementwise.ts';
 import { epilogueOf, epilogueOperands } from './epilogue.ts';
 import { KernelOperands } from './kernel.ts';
 import type { Dispatch, Lowering, LoweringContext } from './lowering.ts';
 import { mergeTiles } from './tiles.ts';
 
-/** From the largest on; the first that fits device and product is taken. */
-const TILES: readonly Omit<Tile, 'bk'>[] = [
+/** Tiles with panels, from the largest on; the first that fits device and product is taken. */
+const TILES: readonly Omit<Tile, 'bk' | 'panels'>[] = [
   { bm: 128, bn: 128, tm: 8, tn: 8 },
   { bm: 64, bn: 64, tm: 4, tn: 4 },
   { bm: 64, bn: 32, tm: 4, tn: 4 },
   { bm: 64, bn: 16, tm: 4, tn: 4 },
+];
+/** Tiles without. */
+const DIRECT_TILES: readonly Omit<Tile, 'bk' | 'panels'>[] = [
+  { bm: 8, bn: 64, tm: 8, tn: 4 },
+  { bm: 8, bn: 32, tm: 8, tn: 4 },
+  { bm: 8, bn: 16, tm: 8, tn: 4 },
 ];
 /** Depth of a panel. */
 const PANEL = 16;
@@ -35,14 +41,18 @@ const BUSY = 256;
 const ceilTo = (n: number, unit: number): number => Math.ceil(n / unit) * unit;
 
 /** The tile for `rows` × `columns` of C, over `depth`; `parts`: independent products of that size. */
-function tileFor(rows: number, columns: number, depth: number, parts: number, sums: boolean, { limits }: LoweringContext): Tile {
+function tileFor(rows: number, columns: number, depth: number, parts: number, sums: boolean, { limits, features }: LoweringContext): Tile {
+  const last = <T>(tiles: readonly T[]): T => tiles[tiles.length - 1];
+  if (!features.barriers) {
+    return { ...(DIRECT_TILES.find(({ bn }) => columns > bn / 2) ?? last(DIRECT_TILES)), bk: 4, panels: false };
+  }
   const bk = Math.min(PANEL, ceilTo(depth, 4));
-  const candidates = TILES.map((tile): Tile => ({ ...tile, bk })).filter(
+  const candidates = TILES.map((tile): Tile => ({ ...tile, bk, panels: true })).filter(
     (tile) => invocations(tile) <= limits.invocations && workgroupBytes(tile, sums) <= limits.workgroupStorage,
   );
   const fits = ({ bm, bn }: Tile): boolean =>
     columns > bn / 2 && (bm < 128 || (rows > bm / 2 && Math.ceil(rows / bm) * Math.ceil(columns / bn) * parts >= BUSY));
-  return candidates.find(fits) ?? candidates[candidates.length - 1];
+  return candidates.find(fits) ?? last(candidates);
 }
 
 /** Workgroups of a product by rows: columns in x, groups of `rowsPerGroup` rows of C folded into y and z. */
@@ -64,50 +74,83 @@ function lowerConv(node: Node, context: LoweringContext): Dispatch[] {
   const rowsPerTile = samplesPerTile(pixels) * pixels;
   const sums = epilogue.stats === true;
   const tile = tileFor(context.capacity * pixels, g.co, g.kh * g.kw * g.ci, 1, sums, context);
-  const lanes = lanesFor(g.co);
+  const lanes = kernels.cellLanes(tile, g.co);
   const operands = new KernelOperands('conv', context)
-    .read('x', x, kernels.windowLanes(windows))
+    .read('x', x, kernels.windowLanes(windows, tile))
     .read('w', w, lanes)
     .read('bias', bias, lanes);
   return epilogueOperands(node, operands, lanes).dispatch(
     kernels.conv({ windows, columns: g.co, tile, epilogue, rowsPerTile }),
-    rowGroups(g.co, tile, pixels, sums ? rowsPerTile : tile.bm),
+    rowGroups(g.co, tile, pixels, sums ? rowsPerTile : kernels.groupRows(tile)),
   );
 }
 
 /** Windows that do not overlap, from the corner on: each pixel of x belongs to one at most. */
 const arePatches = (g: ConvGeometry): boolean =>
-  g.stride > 1 && g.kh === g.stride && g.kw === g.stride && g.padTop === 0 && g.padLeft === 0 && g.oh * g.stride <= g.h && g.ow * g.stride <= g.w;
+  g.stride > 1 &&
+  g.kh === g.stride &&
+  g.kw === g.stride &&
+  g.padTop === 0 &&
+  g.padLeft === 0 &&
+  g.oh * g.stride <= g.h &&
+  g.ow * g.stride <= g.w;
 
 function lowerConvGradInput(node: Node, context: LoweringContext): Dispatch[] {
   const { stride, padding, inputShape } = node.attrs as unknown as ConvGradInputAttrs;
   const [dy, w] = node.inputs;
   const [dx] = node.outputs;
   const g = convGeometry(inputShape, context.spec(w).shape, stride, padding);
-  const lanes = lanesFor(g.ci);
   if (arePatches(g)) {
     const columns = g.kh * g.kw * g.ci;
     const tile = tileFor(context.capacity * g.oh * g.ow, columns, g.co, 1, false, context);
     const covered = g.oh * stride === g.h && g.ow * stride === g.w;
+    const lanes = lanesFor(g.ci);
     const perSample = elementCount(context.spec(dx)) / lanes;
+    const { dispatches, operands } = weightsOfGradient('convGradInputPatches', w, 1, columns, g.co, tile, context);
     return [
       ...(covered ? [] : new KernelOperands('zero', context).write('y', dx, lanes).dispatch(zero(perSample, lanes), mapGroups(perSample))),
-      ...new KernelOperands('convGradInputPatches', context)
-        .read('x', dy, lanesFor(g.co))
-        .read('w', w)
-        .write('dx', dx, lanes)
-        .dispatch(kernels.convGradInputPatches(g, tile), rowGroups(columns, tile, g.oh * g.ow, tile.bm)),
+      ...dispatches,
+      ...operands
+        .read('x', dy, tile.panels ? lanesFor(g.co) : 1)
+        .write('dx', dx, kernels.cellLanes(tile, g.ci))
+        .dispatch(kernels.convGradInputPatches(g, tile), rowGroups(columns, tile, g.oh * g.ow, kernels.groupRows(tile))),
     ];
   }
   const tile = tileFor(context.capacity * g.h * g.w, g.ci, g.kh * g.kw * g.co, 1, false, context);
-  return new KernelOperands('convGradInput', context)
-    .read('x', dy, lanesFor(g.co))
+  const { dispatches, operands } = weightsOfGradient('convGradInput', w, g.kh * g.kw, g.ci, g.co, tile, context);
+  const windows = kernels.reversedWindows(g);
+  return [
+    ...dispatches,
+    ...operands
+      .read('x', dy, tile.panels ? lanesFor(g.co) : 1)
+      .write('y', dx, kernels.cellLanes(tile, g.ci))
+      .dispatch(
+        kernels.conv({ windows, columns: g.ci, tile, epilogue: {}, rowsPerTile: 0, transposed: tile.panels }),
+        rowGroups(g.ci, tile, g.h * g.w, kernels.groupRows(tile)),
+      ),
+  ];
+}
+
+/** The operand `w` of a gradient of x: with panels the weights as they are, else a transposed copy, so that neighbours read neighbours. */
+function weightsOfGradient(
+  kernel: string,
+  w: number,
+  taps: number,
+  columns: number,
+  channels: number,
+  tile: Tile,
+  context: LoweringContext,
+) {
+  const operands = new KernelOperands(kernel, context);
+  if (tile.panels) return { dispatches: [], operands: operands.read('w', w) };
+  const elements = taps * columns * channels;
+  const transposed = context.scratch(ceilTo(elements * 4, 16));
+  const groups = foldedGroups(elements, 64);
+  const dispatches = new KernelOperands('transposeWeights', context)
     .read('w', w)
-    .write('y', dx, lanes)
-    .dispatch(
-      kernels.conv({ windows: kernels.reversedWindows(g), columns: g.ci, tile, epilogue: {}, rowsPerTile: 0, transposed: true }),
-      rowGroups(g.ci, tile, g.h * g.w, tile.bm),
-    );
+    .raw('transposed', transposed, 'read_write')
+    .dispatch(kernels.transposeWeights(taps, columns, channels), () => groups);
+  return { dispatches, operands: operands.raw('w', transposed, 'read') };
 }
 
 /** Pixels in a chunk of a weight gradient, about: more where its many weights would make many sums. */
@@ -124,15 +167,15 @@ function lowerConvGradWeight(node: Node, context: LoweringContext): Dispatch[] {
   const chunks = Math.ceil(context.capacity / chunkSamples);
   const windows = kernels.forwardWindows(g, inputScale);
   const tile = tileFor(depth, g.co, chunkSamples * pixels, chunks, false, context);
-  const lanes = lanesFor(g.co);
-  const operands = new KernelOperands('convGradWeight', context).read('x', x, kernels.windowLanes(windows)).read('dy', dy, lanes);
+  const lanes = kernels.cellLanes(tile, g.co);
+  const operands = new KernelOperands('convGradWeight', context).read('x', x, kernels.windowLanes(windows, tile)).read('dy', dy, lanes);
   const text = kernels.convGradWeight({ windows, columns: g.co, tile, chunkSamples });
   const groups: Dispatch['workgroups'] = (rows) => [Math.ceil(g.co / tile.bn), Math.ceil(depth / tile.bm), Math.ceil(rows / chunkSamples)];
   if (chunks === 1) return operands.write('sums', dw, lanes).dispatch(text, groups);
   const sums = context.scratch(ceilTo(chunks * depth * g.co * 4, 16));
   return [
     ...operands.raw('sums', sums, 'read_write', lanes).dispatch(text, groups),
-    ...mergeTiles(sums, [dw], chunkSamples, lanes, context),
+    ...mergeTiles(sums, [dw], chunkSamples, lanesFor(g.co), context),
   ];
 }
 

@@ -10,6 +10,10 @@ export const epilogueOf = (node: Node): Epilogue => (node.attrs.epilogue ?? {}) 
 /** y and, where the node has them, derivative and partials. */
 export function epilogueOperands(node: Node, operands: KernelOperands, lanes: Lanes): KernelOperands {
   const names = epilogueOutputs(epilogueOf(node));
-  const output = (name: (typeof names)[number]): ValueId | undefined => (names.includes(name) ? node.outputs[names.indexOf(name)] : undefined);
-  return operands.write('y', output('y'), lanes).write('derivative', output('derivative'), lanes).write('partials', output('partials'), lanes);
+  const output = (name: (typeof names)[number]): ValueId | undefined =>
+    names.includes(name) ? node.outputs[names.indexOf(name)] : undefined;
+  return operands
+    .write('y', output('y'), lanes)
+    .write('derivative', output('derivative'), lanes)
+    .write('partials', output('partials'), lanes);
 }

@@ -122,7 +122,13 @@ function pack(vectors: readonly Buffer[], context: LoweringContext): { dispatche
   return { dispatches, buffer: { ...buffer, access: 'read' }, accessors };
 }
 
-function assemble(kernel: string, buffers: readonly Buffer[], accessors: readonly string[], text: KernelText, workgroups: Workgroups): Dispatch {
+function assemble(
+  kernel: string,
+  buffers: readonly Buffer[],
+  accessors: readonly string[],
+  text: KernelText,
+  workgroups: Workgroups,
+): Dispatch {
   const [x, y, z] = text.workgroup;
   const code = [
     ...(buffers.some(({ storage }) => storage === 'f16') ? ['enable f16;'] : []),
@@ -145,6 +151,7 @@ function declare({ name, access, storage, lanes }: Buffer, i: number): string {
     `@group(0) @binding(${1 + i}) var<storage, ${access}> ${name}_buffer: array<${type}>;`,
     `fn ${name}(i: u32) -> ${value} { return ${value === type ? `${name}_buffer[i]` : `${value}(${name}_buffer[i])`}; }`,
   ];
-  if (access === 'read_write') lines.push(`fn set_${name}(i: u32, v: ${value}) { ${name}_buffer[i] = ${value === type ? 'v' : `${type}(v)`}; }`);
+  if (access === 'read_write')
+    lines.push(`fn set_${name}(i: u32, v: ${value}) { ${name}_buffer[i] = ${value === type ? 'v' : `${type}(v)`}; }`);
   return lines.join('\n');
 }

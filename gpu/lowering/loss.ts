@@ -14,7 +14,7 @@ export const loss = {
       .read('labels', labels)
       .write('loss', node.outputs[0])
       .write('correct', node.outputs[1])
-      .dispatch(kernels.softmaxCrossEntropy(channelsOf(context.spec(logits).shape)), () => [1, 1, 1]);
+      .dispatch(kernels.softmaxCrossEntropy(channelsOf(context.spec(logits).shape), context.features.barriers === true), () => [1, 1, 1]);
   },
   softmaxCrossEntropyGrad(node, context) {
     const [logits, labels] = node.inputs;
@@ -22,6 +22,8 @@ export const loss = {
       .read('logits', logits)
       .read('labels', labels)
       .write('dlogits', node.outputs[0])
-      .dispatch(kernels.softmaxCrossEntropyGrad(channelsOf(context.spec(logits).shape)), (rows) => foldedGroups(rows, kernels.GRADIENT_ROWS));
+      .dispatch(kernels.softmaxCrossEntropyGrad(channelsOf(context.spec(logits).shape)), (rows) =>
+        foldedGroups(rows, kernels.GRADIENT_ROWS),
+      );
   },
 } satisfies Record<string, Lowering>;

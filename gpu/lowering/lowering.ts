@@ -45,7 +45,16 @@ export interface LoweringContext {
     /** Storage buffers that one dispatch may bind. */
     readonly storageBuffers: number;
   };
-  readonly features: { readonly f16: boolean; readonly subgroups: boolean; readonly subgroupMatrix: boolean };
+  readonly features: {
+    readonly f16: boolean;
+    readonly subgroups: boolean;
+    readonly subgroupMatrix: boolean;
+    /**
+     * Barriers are cheap, as on all hardware. Without, kernels keep to registers and caches: a software adapter turns every
+     * invocation that waits into a coroutine, and takes minutes to compile a large one.
+     */
+    readonly barriers?: boolean;
+  };
   spec(id: ValueId): TensorSpec;
   /** `bytes` bytes that live during this node only. Each call gives a new range. */
   scratch(bytes: number): Operand;

@@ -29,7 +29,10 @@ export const optimizer = {
         .raw('gradients', { range: 'gradients' }, 'read', 1, 'u32')
         .raw('flags', flags, 'read_write', 1, 'u32')
         .dispatch(kernels.finiteGroups, groups),
-      ...merge.raw('flags', flags, 'read', 1, 'u32').write('ok', ok).dispatch(kernels.finiteMerge(count), () => [1, 1, 1]),
+      ...merge
+        .raw('flags', flags, 'read', 1, 'u32')
+        .write('ok', ok)
+        .dispatch(kernels.finiteMerge(count), () => [1, 1, 1]),
     ];
   },
 

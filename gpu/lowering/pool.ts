@@ -37,7 +37,10 @@ export const pool = {
   maxPoolGrad(node, context) {
     const [dy, x] = node.inputs;
     const { lanes, pixels, shape } = image(context.spec(x));
-    const operands = new KernelOperands('maxPoolGrad', context).read('dy', dy, lanes).read('x', x, lanes).write('dx', node.outputs[0], lanes);
+    const operands = new KernelOperands('maxPoolGrad', context)
+      .read('dy', dy, lanes)
+      .read('x', x, lanes)
+      .write('dx', node.outputs[0], lanes);
     return operands.dispatch(kernels.maxPoolGrad(shape, lanes), mapGroups(pixels * shape.c));
   },
 } satisfies Record<string, Lowering>;

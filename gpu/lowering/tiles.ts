@@ -38,11 +38,20 @@ export const sumsScratch = (context: LoweringContext, tiles: number, sums: numbe
  * Adds up the vectors that `sums` holds, one for each `rowsPerTile` rows: each is the outputs one after the other, whose elements all
  * come in accesses of `lanes`.
  */
-export function mergeTiles(sums: Operand, outputs: readonly ValueId[], rowsPerTile: number, lanes: Lanes, context: LoweringContext): Dispatch[] {
+export function mergeTiles(
+  sums: Operand,
+  outputs: readonly ValueId[],
+  rowsPerTile: number,
+  lanes: Lanes,
+  context: LoweringContext,
+): Dispatch[] {
   const operands = new KernelOperands('mergeSums', context).raw('sums', sums, 'read', lanes);
   const parts = outputs.map((id, i) => ({ set: `set_out${i}`, columns: elementCount(context.spec(id)) / lanes }));
   for (const [i, id] of outputs.entries()) operands.write(`out${i}`, id, lanes);
-  return operands.dispatch(mergeSums(rowsPerTile, lanes, parts), columnGroups(parts.reduce((sum, { columns }) => sum + columns, 0)));
+  return operands.dispatch(
+    mergeSums(rowsPerTile, lanes, parts, context.features.barriers === true),
+    columnGroups(parts.reduce((sum, { columns }) => sum + columns, 0)),
+  );
 }
 
 /** Workgroups of a merge of `columns` accesses. */
