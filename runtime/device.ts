@@ -13,7 +13,10 @@
 
 import type { Graph, Node, StateKind, TensorSpec } from './ir/graph.ts';
 
-/** A batch of images and what belongs to it. Arrays may be longer than `rows` needs; they are copied during the call. */
+/**
+ * A batch of images and what belongs to it. Arrays may be longer than `rows` needs, and lie in shared memory; they are copied during
+ * the call.
+ */
 export interface Batch {
   readonly rows: number;
   /** rows × height × width × channels, NHWC. */

@@ -3,11 +3,22 @@
 
 export { type ErrorCode, EXIT_STATUS, HybridError, isAbortError, nearest } from './base/errors.ts';
 export { type Files, nodeFiles, writeAtomically } from './base/files.ts';
+export type { Trace } from './base/trace.ts';
 export { FUSION_RULES } from './compile/fuse.ts';
+export type { AugmentOptions, EraseOptions } from './data/augment/augmentation.ts';
 export { type ConvertOptions, convertData } from './data/convert.ts';
 export type { DataSource, Dataset, ImageReader, ImageSource, ModuleImages, OpenReader, SharedImages, Subset } from './data/dataset.ts';
 export { type Description, describeDataset } from './data/describe.ts';
 export { type DecodeOptions, decodeImage } from './data/image-file.ts';
+export {
+  DataPipeline,
+  type Epoch,
+  type EpochOptions,
+  type FeedOptions,
+  type LoadedBatch,
+  type Loader,
+  type PipelineOptions,
+} from './data/loader.ts';
 export { memoryDataset } from './data/memory-dataset.ts';
 export {
   DATA_NAMES,

@@ -5,24 +5,9 @@
 
 import { parentPort, workerData } from 'node:worker_threads';
 import { HybridError } from '../base/errors.ts';
-import { type FeedSetup, Preparer, type Task } from './preparer.ts';
+import { Preparer, type Task } from './preparer.ts';
+import { READY, type TaskFailure, type WorkerSetup } from './protocol.ts';
 import { selfTest } from './self-test.ts';
-
-export interface WorkerSetup {
-  readonly kernels: WebAssembly.Module;
-  readonly feeds: readonly FeedSetup[];
-}
-
-/** What went wrong in a task. `code`: of a HybridError, whose remedy comes along. */
-export interface TaskFailure {
-  readonly code: string | null;
-  readonly message: string;
-  readonly remedy: string;
-  readonly stack: string;
-}
-
-/** The message of a worker that is ready. */
-export const READY = 'data worker ready';
 
 const { kernels, feeds } = workerData as WorkerSetup;
 selfTest(kernels);

@@ -8,8 +8,8 @@ import { fileURLToPath } from 'node:url';
 import type { Piscina } from 'piscina';
 import { type ErrorCode, HybridError } from '../base/errors.ts';
 import type { Trace } from '../base/trace.ts';
-import { READY, type TaskFailure, type WorkerSetup } from './data.worker.ts';
 import { Preparer, type Task } from './preparer.ts';
+import { READY, type TaskFailure, type WorkerSetup } from './protocol.ts';
 import type { TaskWords } from './ring.ts';
 
 export interface Crew {
