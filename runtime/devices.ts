@@ -3,7 +3,7 @@
 import { HybridError } from './base/errors.ts';
 import type { Device } from './device.ts';
 
-export const DEVICES = ['auto', 'wasm', 'reference'] as const;
+export const DEVICES = ['auto', 'wasm', 'webgpu', 'reference'] as const;
 export type DeviceName = (typeof DEVICES)[number];
 
 export interface DeviceOptions {
@@ -20,9 +20,12 @@ export interface DeviceOptions {
 
 export async function openDevice(name: DeviceName, options: DeviceOptions = {}): Promise<Device> {
   switch (name) {
-    case 'auto': // the best device there is
+    case 'auto':
+      return (await (await import('../gpu/host/auto.ts')).openTrustedGpu()).device ?? openDevice('wasm', options);
     case 'wasm':
       return (await import('../asm/host/device.ts')).openWasmDevice(options);
+    case 'webgpu':
+      return (await import('../gpu/host/device.ts')).openWebGpuDevice();
     case 'reference':
       return (await import('./reference.ts')).openReferenceDevice();
     default:

@@ -16,10 +16,10 @@ import {
   STATISTICS,
   type StateEntry,
 } from './device.ts';
-import { byteLength, elementCount, type Graph, type Phase, type TensorSpec, type ValueId } from './ir/graph.ts';
-import type { OpDefinition, ReferenceTensor, StepScalars } from './ir/op.ts';
+import { byteLength, type Graph, type Phase } from './ir/graph.ts';
+import type { ReferenceTensor, StepScalars } from './ir/op.ts';
 import { printNode } from './ir/print.ts';
-import { ops } from './ops/index.ts';
+import { type Environment, interpret, zeros } from './ops/interpret.ts';
 
 /** A device whose executables show more than the contract asks. */
 interface ReferenceDevice extends Device {
@@ -61,8 +61,6 @@ export function openReferenceDevice(): ReferenceDevice {
   };
 }
 
-type Environment = Map<ValueId, ReferenceTensor>;
-
 export class ReferenceExecutable implements Executable {
   readonly capacity: number;
   readonly state: readonly StateEntry[];
@@ -100,7 +98,7 @@ export class ReferenceExecutable implements Executable {
   async update(hyper: Hyperparameters): Promise<{ applied: boolean }> {
     const pending = this.#gradients;
     if (!pending) throw new HybridError('E_INTERNAL', 'update was called before any gradient');
-    this.#execute(pending.graph, pending.environment, { ...pending.step, ...hyper }, ['update']);
+    interpret(pending.graph, pending.environment, { ...pending.step, ...hyper }, ['update']);
     return { applied: output(pending, 'applied').data[0] === 1 };
   }
 
@@ -199,27 +197,10 @@ export class ReferenceExecutable implements Executable {
       environment.set(id, tensor);
     }
     for (const value of graph.values) if (value.role === 'state') environment.set(value.id, this.#state.get(value.name) as ReferenceTensor);
-    this.#execute(graph, environment, step, phases);
+    interpret(graph, environment, step, phases);
     this.#last = { graph, environment, step };
     return this.#last;
   }
-
-  #execute(graph: Graph, environment: Environment, step: StepScalars, phases: readonly Phase[]): void {
-    const table: Readonly<Record<string, OpDefinition>> = ops;
-    const get = (id: ValueId) => environment.get(id) as ReferenceTensor;
-    for (const node of graph.nodes) {
-      if (!phases.includes(node.phase)) continue;
-      const outputs = node.outputs.map((id) => zeros(graph.values[id].spec, step.rows));
-      table[node.op].reference({ step, inputs: node.inputs.map(get), outputs, updates: node.updates.map(get) }, node.attrs);
-      for (const [i, id] of node.outputs.entries()) environment.set(id, outputs[i]);
-    }
-  }
-}
-
-function zeros(spec: TensorSpec, rows: number): ReferenceTensor {
-  const length = elementCount(spec) * (spec.perSample ? rows : 1);
-  const data = spec.dtype === 'f32' ? new Float64Array(length) : spec.dtype === 'u8' ? new Uint8Array(length) : new Int32Array(length);
-  return { shape: spec.perSample ? [rows, ...spec.shape] : spec.shape, data };
 }
 
 const output = ({ graph, environment }: { graph: Graph; environment: Environment }, name: string): ReferenceTensor =>

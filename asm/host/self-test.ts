@@ -2,8 +2,7 @@
 // that runs every heavy kernel, on the calling thread, must come out bit for bit the same, and faster.
 
 import { compileGraph, trainingGraph } from '../../runtime/compile/compile.ts';
-import { type Graph, GraphBuilder, type ValueId } from '../../runtime/ir/graph.ts';
-import { ops } from '../../runtime/ops/index.ts';
+import { smallNetwork } from '../../runtime/compile/small-network.ts';
 import { ARENA, STEP, TASKS, writeStep } from './abi.ts';
 import { type Layout, layOut, PAGE_BYTES, writePrograms } from './program.ts';
 
@@ -18,7 +17,7 @@ export function compareKernels(
   trusted: readonly WebAssembly.Module[],
   kernels: readonly string[],
 ): { readonly equal: boolean; readonly faster: boolean } {
-  const graphs = { train: compileGraph(trainingGraph(smallNetwork())) };
+  const graphs = { train: compileGraph(trainingGraph(smallNetwork(CHANNELS))) };
   const layout = layOut(graphs, ROWS, 1);
   const sides = [candidate, trusted].map((modules) => new Side(modules, kernels, layout));
   for (let round = 0; round < ROUNDS; round++) for (const side of sides) side.step();
@@ -86,38 +85,4 @@ class Side {
   results(): Int32Array {
     return new Int32Array(this.#memory.buffer, ARENA, this.#layout.plan.ranges.arena.offset / 4);
   }
-}
-
-/** Patch convolution, depthwise and 1×1 with a residual, 3×3, all with batch normalisation and GELU, and a dense head. */
-function smallNetwork(): Graph {
-  const g = new GraphBuilder('self-test', ops);
-  let names = 0;
-  const parameter = (...shape: number[]) => g.state(`parameter ${names++}`, shape, 'parameter');
-  const convolve = (op: string, x: ValueId, shape: number[], attrs = {}) => {
-    const u = g.one(op, [x, parameter(...shape)], attrs);
-    return g.one('gelu', [g.one('bias', [u, parameter(CHANNELS)])]);
-  };
-  const normalize = (x: ValueId) => {
-    const k = names++;
-    const affine = [parameter(CHANNELS), parameter(CHANNELS)];
-    g.state(`bn${k}/vars/2`, [CHANNELS], 'statistic');
-    g.state(`bn${k}/vars/3`, [CHANNELS], 'statistic');
-    const [y, mean, variance] = g.add('batchnorm', [x, ...affine], { epsilon: 1e-3 });
-    g.output(`bn${k}/mean`, mean);
-    g.output(`bn${k}/variance`, variance);
-    return y;
-  };
-  const images = g.input('images', { dtype: 'u8', shape: [16, 16, 3], perSample: true });
-  const labels = g.input('labels', { dtype: 'i32', shape: [], perSample: true });
-  const stem = convolve('conv', g.one('rescale', [images], { scale: 1 / 255 }), [2, 2, 3, CHANNELS], { stride: 2, padding: 'valid' });
-  const x0 = normalize(stem);
-  const mixed = g.one('add', [normalize(convolve('depthwise', x0, [5, 5, CHANNELS, 1])), x0]);
-  const x1 = normalize(convolve('conv', mixed, [1, 1, CHANNELS, CHANNELS], { stride: 1, padding: 'valid' }));
-  const x2 = convolve('conv', x1, [3, 3, CHANNELS, CHANNELS], { stride: 1, padding: 'same' });
-  const pooled = g.one('globalAvgPool', [g.one('maxPool', [x2])]);
-  const logits = g.one('conv', [pooled, parameter(CHANNELS, 10)], { stride: 1, padding: 'valid' });
-  const [loss, correct] = g.add('softmaxCrossEntropy', [logits, labels]);
-  g.output('loss', loss);
-  g.output('correct', correct);
-  return g.finish();
 }

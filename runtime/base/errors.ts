@@ -9,6 +9,7 @@ export const EXIT_STATUS = {
   E_NETWORK: 4, // a dataset that could not be fetched
   E_CHECKPOINT: 5, // a checkpoint or weight file that is missing, corrupt or of another model
   E_DIVERGED: 6, // loss or gradients are not finite
+  E_DEVICE: 7, // the GPU was lost, did not answer in time, or its driver failed
   E_LOCKED: 8, // another process is at work in the run folder
   E_MEMORY: 9, // does not fit in the memory of the device
   E_RANK: 11, // a rank of a distributed run that is lost, or disagrees

@@ -1,0 +1,42 @@
+// What `--device auto` thinks of this machine's GPU.
+
+import { HybridError } from '../../runtime/base/errors.ts';
+import { type SelfTestResult, selfTest } from '../../runtime/compile/self-test.ts';
+import type { AdapterReport } from './adapter.ts';
+import { openWebGpuDevice, type WebGpuDevice, type WebGpuDeviceOptions } from './device.ts';
+
+export interface GpuVerdict {
+  /** Open, and the caller's to close. Null: not to be used. */
+  readonly device: WebGpuDevice | null;
+  /** One line that says why. */
+  readonly reason: string;
+  readonly adapter?: AdapterReport;
+  readonly selfTest?: SelfTestResult;
+}
+
+/** Opens a GPU that is one, and that computes what it should. Throws nothing that has to do with the GPU. */
+export async function openTrustedGpu(options: WebGpuDeviceOptions = {}): Promise<GpuVerdict> {
+  let device: WebGpuDevice;
+  try {
+    device = await openWebGpuDevice(options);
+  } catch (error) {
+    if (error instanceof HybridError) return { device: null, reason: error.message };
+    throw error;
+  }
+  const { adapter } = device;
+  const name = adapter.description || adapter.device;
+  let result: SelfTestResult | undefined;
+  let reason = `${name} is a software adapter: it computes on the CPU, more slowly than the wasm device`;
+  if (!adapter.software) {
+    try {
+      result = await selfTest(device);
+      const measured = `${result.error.toExponential(1)} off in ${result.tensor}`;
+      if (result.passed) return { device, adapter, selfTest: result, reason: `${name} passes the self-test (at most ${measured})` };
+      reason = `${name} fails the self-test: ${measured}`;
+    } catch (error) {
+      reason = `${name} fails in the self-test: ${(error as Error).message}`;
+    }
+  }
+  await device.close();
+  return { device: null, adapter, selfTest: result, reason };
+}

@@ -1,0 +1,64 @@
+// The only file that loads `webgpu`, Dawn's binding for Node. It is an optional dependency: nothing is loaded, and nothing
+// missed, before somebody asks for a GPU.
+
+import { HybridError } from '../../runtime/base/errors.ts';
+
+/** Flags of WebGPU's enumerations, as the specification numbers them: the binding keeps them in no importable place. */
+export const USAGE = { mapRead: 0x1, copySrc: 0x4, copyDst: 0x8, uniform: 0x40, storage: 0x80, queryResolve: 0x200 } as const;
+export const MAP_READ = 0x1;
+export const COMPUTE_STAGE = 0x4;
+
+export interface BindingOptions {
+  /** Dawn's backend. `null` executes nothing: it is there to measure what submitting costs. */
+  readonly backend?: 'null' | 'vulkan' | 'metal' | 'd3d12';
+}
+
+const FLAGS = [
+  // Subgroup matrices are experimental, and f16 is off on NVIDIA: offered here, used only where the self-test passes.
+  'enable-dawn-features=allow_unsafe_apis,vulkan_enable_f16_on_nvidia',
+  // Otherwise profiles come in steps of 65 µs.
+  'disable-dawn-features=timestamp_quantization',
+];
+
+/**
+ * Dawn's instance and the number of its users. The instance must not be collected while any of its devices lives, or the
+ * process crashes; and it must be let go of afterwards.
+ */
+const instances = new Map<string, { readonly gpu: GPU; users: number }>();
+
+/**
+ * The instance of a backend, held until `release` is called. Throws E_ENVIRONMENT where the package is not installed or has no
+ * binary for this system.
+ */
+export async function acquireInstance({ backend }: BindingOptions = {}): Promise<{ readonly gpu: GPU; release(): void }> {
+  const key = backend ?? '';
+  const create = await loadCreate();
+  const instance = instances.get(key) ?? { gpu: create(backend ? [...FLAGS, `backend=${backend}`] : FLAGS), users: 0 };
+  instances.set(key, instance);
+  instance.users++;
+  let released = false;
+  return {
+    gpu: instance.gpu,
+    release() {
+      if (released) return;
+      released = true;
+      if (--instance.users === 0) instances.delete(key);
+    },
+  };
+}
+
+async function loadCreate(): Promise<typeof import('webgpu').create> {
+  try {
+    return (await import('webgpu')).create;
+  } catch (error) {
+    const missing = (error as NodeJS.ErrnoException).code === 'ERR_MODULE_NOT_FOUND';
+    throw new HybridError(
+      'E_ENVIRONMENT',
+      missing
+        ? 'the webgpu device needs the optional package `webgpu`, which is not installed'
+        : `the package \`webgpu\` does not load on this system (${process.platform}, ${process.arch}): ${(error as Error).message}`,
+      missing ? 'Run `npm install webgpu@0.6.2`, or use --device wasm.' : 'Use --device wasm.',
+      { cause: error },
+    );
+  }
+}

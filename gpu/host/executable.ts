@@ -1,0 +1,473 @@
+// An executable of the webgpu device: its buffers, programs with pipelines and bind groups made once, and a queue that keeps the
+// order of calls.
+//
+// A run is one encoder with one pass, submitted at once unless IN_FLIGHT others are still under way, and a small copy of its
+// results into a mapped buffer, from which they are read when they are there. The GPU keeps the order of what is submitted.
+
+import { abortError, HybridError, invariant } from '../../runtime/base/errors.ts';
+import type {
+  Batch,
+  BatchMetrics,
+  Executable,
+  Hyperparameters,
+  KernelTime,
+  ModelGraphs,
+  RunOptions,
+  StateEntry,
+} from '../../runtime/device.ts';
+import { BYTES_PER_ELEMENT, elementCount, type Graph, type Node } from '../../runtime/ir/graph.ts';
+import type { StepScalars } from '../../runtime/ir/op.ts';
+import { packStep, STEP_BYTES } from '../lowering/step.ts';
+import { type Gpu, STORAGE } from './gpu.ts';
+import { USAGE } from './binding.ts';
+import type { Pipelines } from './pipelines.ts';
+import { type CompiledGraphs, describeDispatch, type Layout, type PlacedDispatch, type ProgramName } from './program.ts';
+import type { Region } from './slots.ts';
+import { Staging } from './staging.ts';
+import { Stopwatch } from './stopwatch.ts';
+
+/** Runs that are submitted ahead: three steps of gradient and update. */
+const IN_FLIGHT = 6;
+
+/** A dispatch that can be encoded. */
+interface Command {
+  readonly dispatch: PlacedDispatch;
+  readonly pipeline: GPUComputePipeline;
+  readonly bindGroup: GPUBindGroup;
+}
+
+/** A program with the sizes of its dispatches for the rows of the last run: they are the same nearly always. */
+class Program {
+  readonly commands: readonly Command[];
+  #rows = 0;
+  #workgroups: (readonly [number, number, number])[] = [];
+
+  constructor(commands: readonly Command[]) {
+    this.commands = commands;
+  }
+
+  workgroups(rows: number) {
+    if (rows !== this.#rows) this.#workgroups = this.commands.map(({ dispatch }) => dispatch.workgroups(rows));
+    this.#rows = rows;
+    return this.#workgroups;
+  }
+}
+
+/** A call of the executable. */
+interface Job {
+  readonly label: string;
+  /** Absent: there is only memory to read or write. */
+  readonly program?: Program;
+  readonly rows?: number;
+  readonly reads: readonly Region[];
+  readonly stopwatch?: Stopwatch;
+  /** At its turn: writes inputs and step block. */
+  prepare(): void;
+  /** With the bytes of `reads`. */
+  finish(results: readonly ArrayBuffer[]): void;
+  /** Instead of `prepare` where the call was aborted while it waited. */
+  skip?(): void;
+  reject(error: unknown): void;
+  aborted: boolean;
+}
+
+const INPUTS = { images: 'images', labels: 'labels', samples: 'samples' } as const satisfies Record<string, keyof Batch>;
+const GRADIENT_PREFIX = 'gradients/';
+
+export interface ExecutableParts {
+  readonly gpu: Gpu;
+  readonly graphs: CompiledGraphs;
+  readonly layout: Layout;
+  readonly capacity: number;
+  readonly seed: bigint;
+  /** Called once, when the executable is closed. */
+  readonly onClose: () => void;
+}
+
+export class WebGpuExecutable implements Executable {
+  readonly capacity: number;
+  readonly state: readonly StateEntry[];
+  readonly memoryBytes: number;
+  readonly #parts: ExecutableParts;
+  readonly #gpu: Gpu;
+  readonly #buffers: readonly GPUBuffer[];
+  readonly #step: GPUBuffer;
+  readonly #programs: ReadonlyMap<ProgramName, Program>;
+  readonly #staging: Staging;
+  readonly #queue: Job[] = [];
+  #inFlight = 0;
+  #closed = false;
+  #profiling: Stopwatch | undefined;
+  /** Step of the last gradient that was submitted and not aborted; else why there is none to update with. */
+  #gradient: StepScalars | (() => Error) = () => new HybridError('E_INTERNAL', 'update was called before any gradient');
+  /** Step of the gradient that the last submitted update uses: too late to abort it. */
+  #updating: StepScalars | undefined;
+
+  /** Allocates and compiles. Throws E_MEMORY where the GPU does not give the memory. */
+  static async create(parts: ExecutableParts, pipelines: Pipelines): Promise<WebGpuExecutable> {
+    const { gpu, layout } = parts;
+    const compiled = new Map<ProgramName, Promise<Pick<Command, 'dispatch' | 'pipeline'>[]>>();
+    for (const { name, dispatches } of layout.programs) {
+      const commands = dispatches.map(async (dispatch) => ({
+        dispatch,
+        pipeline: await pipelines.pipeline(dispatch, describeDispatch(dispatch)),
+      }));
+      compiled.set(name, Promise.all(commands));
+    }
+    for (const commands of compiled.values()) commands.catch(() => {}); // awaited below, behind the allocation
+    const [step, ...buffers] = await gpu.allocate([
+      { label: 'step', bytes: STEP_BYTES, usage: USAGE.uniform | USAGE.copyDst },
+      ...layout.plan.buffers.map((buffer) => ({ ...buffer, usage: STORAGE })),
+    ]);
+    try {
+      const programs = new Map<ProgramName, Program>();
+      for (const [name, commands] of compiled) {
+        const withGroups = (await commands).map((command) => ({ ...command, bindGroup: bindGroup(command.dispatch) }));
+        programs.set(name, new Program(withGroups));
+      }
+      return new WebGpuExecutable(parts, step, buffers, programs);
+    } catch (error) {
+      for (const buffer of [step, ...buffers]) buffer.destroy();
+      throw error;
+    }
+
+    function bindGroup(dispatch: PlacedDispatch): GPUBindGroup {
+      return gpu.device.createBindGroup({
+        label: describeDispatch(dispatch),
+        layout: pipelines.layout(dispatch),
+        entries: [
+          { binding: 0, resource: { buffer: step } },
+          ...dispatch.regions.map(({ buffer, offset, bytes }, i) => ({
+            binding: 1 + i,
+            resource: { buffer: buffers[buffer], offset, size: bytes },
+          })),
+        ],
+      });
+    }
+  }
+
+  private constructor(parts: ExecutableParts, step: GPUBuffer, buffers: readonly GPUBuffer[], programs: ReadonlyMap<ProgramName, Program>) {
+    this.#parts = parts;
+    this.#gpu = parts.gpu;
+    this.#step = step;
+    this.#buffers = buffers;
+    this.#programs = programs;
+    this.#staging = new Staging(parts.gpu);
+    this.capacity = parts.capacity;
+    this.memoryBytes = parts.layout.plan.bytes;
+    this.state = [...parts.layout.plan.state].map(([name, { spec, kind }]) => ({ name, shape: spec.shape, kind }));
+  }
+
+  async gradient(batch: Batch, options: RunOptions = {}): Promise<BatchMetrics> {
+    const step = this.#scalars(batch);
+    const abort = (): Error => abortError(options.signal);
+    return this.#run('gradient', batch, step, options, {
+      reads: this.#outputs('train', 'loss', 'correct'),
+      finish: metrics,
+      before: () => {
+        this.#gradient = step;
+      },
+      skip: () => {
+        this.#gradient = abort;
+      },
+      abortable: () => {
+        if (this.#updating === step) return false; // an update with it is under way
+        if (this.#gradient === step) this.#gradient = abort;
+        return true;
+      },
+    });
+  }
+
+  async update(hyper: Hyperparameters): Promise<{ applied: boolean }> {
+    const program = this.#program('update');
+    return this.#submit({
+      label: 'update',
+      program,
+      rows: 1,
+      reads: this.#outputs('train', 'applied'),
+      prepare: () => {
+        if (typeof this.#gradient === 'function') throw this.#gradient();
+        this.#updating = this.#gradient;
+        this.#writeStep({ ...this.#gradient, ...hyper });
+      },
+      finish: ([applied]) => ({ applied: new Int32Array(applied)[0] === 1 }),
+    });
+  }
+
+  async calibrate(batch: Batch, bnMomentum: number, options: RunOptions = {}): Promise<void> {
+    const step = { ...this.#scalars(batch), bnMomentum };
+    // Nothing is wanted of it but to know that it is done; once submitted, it happens.
+    const reads = [...this.#parts.layout.plan.state.values()].slice(0, 1).map((region) => ({ ...region, bytes: 4 }));
+    return this.#run('calibrate', batch, step, options, { reads, finish: () => {}, abortable: () => false });
+  }
+
+  async evaluate(batch: Batch, options: RunOptions = {}): Promise<BatchMetrics & { logits: Float32Array }> {
+    return this.#run('evaluate', batch, this.#scalars(batch), options, {
+      reads: [...this.#outputs('evaluate', 'loss', 'correct'), this.#logits('evaluate', batch.rows)],
+      finish: ([loss, correct, logits]) => ({ ...metrics([loss, correct]), logits: new Float32Array(logits) }),
+    });
+  }
+
+  async predict(batch: Batch, options: RunOptions = {}): Promise<Float32Array> {
+    return this.#run('predict', batch, this.#scalars(batch), options, {
+      reads: [this.#logits('predict', batch.rows)],
+      finish: ([logits]) => new Float32Array(logits),
+    });
+  }
+
+  async profile(batch: Batch, hyper: Hyperparameters): Promise<KernelTime[]> {
+    const { graphs } = this.#parts;
+    invariant(!this.#inFlight && !this.#queue.length, 'profiling waits for an idle device');
+    const { values } = graphs.train as Graph;
+    const specs = (ids: Node['inputs']) => ids.map((id) => values[id].spec);
+    const programs = [this.#program('gradient'), this.#program('update')];
+    const stopwatches = programs.map(({ commands }) => new Stopwatch(this.#gpu, commands.length));
+    try {
+      this.#profiling = stopwatches[0];
+      await this.gradient(batch);
+      this.#profiling = stopwatches[1];
+      await this.update(hyper);
+      const taken: KernelTime[] = [];
+      for (const [p, { commands }] of programs.entries()) {
+        const times = await stopwatches[p].read();
+        for (const [i, { dispatch }] of commands.entries()) {
+          const { kernel, node } = dispatch;
+          taken.push({ kernel, node, inputs: specs(node.inputs), outputs: specs(node.outputs), ms: times[i] });
+        }
+      }
+      return taken;
+    } finally {
+      this.#profiling = undefined;
+      for (const stopwatch of stopwatches) stopwatch.destroy();
+    }
+  }
+
+  async read(name: string): Promise<Float32Array> {
+    const { region, isInteger, count } = this.#tensor(name);
+    return this.#submit({
+      label: `read ${name}`,
+      reads: [{ ...region, bytes: 4 * count }],
+      prepare: () => {},
+      finish: ([data]) => (isInteger ? Float32Array.from(new Int32Array(data)) : new Float32Array(data)),
+    });
+  }
+
+  async write(name: string, data: ArrayLike<number>): Promise<void> {
+    if (name.startsWith(GRADIENT_PREFIX)) throw new HybridError('E_INTERNAL', `${name} is not state: it cannot be written`);
+    const { region, isInteger, count } = this.#tensor(name);
+    if (data.length !== count) throw new HybridError('E_INTERNAL', `${name} has ${count} elements, not ${data.length}`);
+    const values = isInteger ? Int32Array.from(data) : Float32Array.from(data);
+    return this.#submit({
+      label: `write ${name}`,
+      reads: [],
+      prepare: () => this.#gpu.write(this.#buffers[region.buffer], region.offset, values),
+      finish: () => {},
+    });
+  }
+
+  async close(): Promise<void> {
+    if (this.#closed) return;
+    this.#closed = true;
+    for (const job of this.#queue.splice(0)) job.reject(abortError());
+    // What is under way ends by itself and is rejected there; destroying a buffer in use is safe in WebGPU.
+    for (const buffer of [this.#step, ...this.#buffers]) buffer.destroy();
+    this.#staging.destroy();
+    this.#parts.onClose();
+  }
+
+  #program(name: ProgramName): Program {
+    const program = this.#programs.get(name);
+    if (!program) throw new HybridError('E_INTERNAL', `the program ${name} was not compiled`);
+    return program;
+  }
+
+  #tensor(name: string): { region: Region; isInteger: boolean; count: number } {
+    const { state, gradients } = this.#parts.layout.plan;
+    const isGradient = name.startsWith(GRADIENT_PREFIX);
+    const stateName = isGradient ? name.slice(GRADIENT_PREFIX.length) : name;
+    const place = state.get(stateName);
+    const region = isGradient ? gradients.get(stateName) : place;
+    if (!place || !region) throw new HybridError('E_INTERNAL', `no state or gradient is called ${name}`);
+    return { region, isInteger: place.spec.dtype === 'i32', count: elementCount(place.spec) };
+  }
+
+  /** Scalars of the outputs of a graph. */
+  #outputs(graph: keyof ModelGraphs, ...names: string[]): Region[] {
+    if (!this.#parts.graphs[graph]) return []; // refused where the program is looked for
+    return names.map((name) => ({ ...this.#parts.layout.output(graph, name), bytes: 4 }));
+  }
+
+  #logits(key: keyof ModelGraphs, rows: number): Region {
+    const graph = this.#parts.graphs[key];
+    if (!graph) return { buffer: 0, offset: 0, bytes: 4 };
+    const classes = elementCount(graph.values[graph.outputs.logits].spec);
+    return { ...this.#parts.layout.output(key, 'logits'), bytes: 4 * rows * classes };
+  }
+
+  #scalars({ rows, epoch = 0 }: Batch): StepScalars {
+    invariant(Number.isInteger(rows) && rows >= 1 && rows <= this.capacity, `${rows} rows, capacity ${this.capacity}`);
+    return { rows, epoch, seed: this.#parts.seed, learningRate: 0, weightDecay: 0, bnMomentum: 0 };
+  }
+
+  #writeStep(step: StepScalars): void {
+    const block = new ArrayBuffer(STEP_BYTES);
+    packStep(step, block);
+    this.#gpu.write(this.#step, 0, new Uint8Array(block));
+  }
+
+  /** Queues a run over a batch. What the caller may overwrite after the call is copied before this returns. */
+  #run<T>(
+    name: ProgramName,
+    batch: Batch,
+    step: StepScalars,
+    { signal }: RunOptions,
+    { before, ...job }: Pick<Job, 'reads' | 'skip'> & { before?(): void; finish(results: readonly ArrayBuffer[]): T; abortable?(): boolean },
+  ): Promise<T> {
+    const program = this.#program(name);
+    const graph = this.#parts.graphs[name === 'gradient' || name === 'update' ? 'train' : name] as Graph;
+    const waits = !this.#isFree;
+    const inputs: { region: Region; data: Uint8Array | Int32Array }[] = [];
+    for (const [key, id] of Object.entries(graph.inputs)) {
+      const { spec } = graph.values[id];
+      const count = batch.rows * elementCount(spec);
+      const data = batch[INPUTS[key as keyof typeof INPUTS]];
+      invariant(data && data.length >= count, `${name} needs ${count} elements of ${key}, got ${data?.length ?? 'none'}`);
+      invariant(data.BYTES_PER_ELEMENT === BYTES_PER_ELEMENT[spec.dtype], `${key} has elements of ${data.BYTES_PER_ELEMENT} bytes`);
+      const region = this.#parts.layout.plan.inputs.get(key) as Region;
+      // A run that starts at once is copied by the queue itself.
+      inputs.push({ region, data: waits ? data.slice(0, count) : data.subarray(0, count) });
+      if (key === 'labels') checkLabels(graph, data, count);
+    }
+    return this.#submit({
+      ...job,
+      label: name,
+      program,
+      rows: batch.rows,
+      signal,
+      prepare: () => {
+        before?.();
+        for (const { region, data } of inputs) this.#gpu.write(this.#buffers[region.buffer], region.offset, data);
+        this.#writeStep(step);
+      },
+    });
+  }
+
+  get #isFree(): boolean {
+    return this.#inFlight < IN_FLIGHT && this.#queue.length === 0;
+  }
+
+  #submit<T>({
+    finish,
+    signal,
+    abortable = () => true,
+    ...job
+  }: Omit<Job, 'finish' | 'reject' | 'aborted' | 'stopwatch'> & {
+    finish(results: readonly ArrayBuffer[]): T;
+    signal?: AbortSignal;
+    /** Of a run that is submitted: whether it may still be taken as not having happened. */
+    abortable?(): boolean;
+  }): Promise<T> {
+    return new Promise<T>((resolve, reject) => {
+      if (this.#gpu.failure && !this.#closed) throw this.#gpu.failure;
+      invariant(!this.#closed, 'the executable is closed');
+      if (signal?.aborted) throw abortError(signal);
+      const abort = (): void => {
+        if (!this.#queue.includes(queued) && !abortable()) return;
+        queued.aborted = true;
+        queued.reject(abortError(signal));
+      };
+      const settle = (): void => signal?.removeEventListener('abort', abort);
+      const queued: Job = {
+        ...job,
+        aborted: false,
+        stopwatch: job.program && this.#profiling,
+        finish(results) {
+          settle();
+          resolve(finish(results));
+        },
+        reject(error) {
+          settle();
+          reject(error);
+        },
+      };
+      signal?.addEventListener('abort', abort);
+      this.#queue.push(queued);
+      this.#pump();
+    });
+  }
+
+  /** Submits what waits, as long as there is room. */
+  #pump(): void {
+    while (this.#inFlight < IN_FLIGHT) {
+      const job = this.#queue.shift();
+      if (!job) return;
+      if (job.aborted) {
+        job.skip?.();
+        continue;
+      }
+      try {
+        job.prepare();
+        if (job.program || job.reads.length) this.#start(job);
+        else job.finish([]);
+      } catch (error) {
+        job.reject(error);
+      }
+    }
+  }
+
+  #start(job: Job): void {
+    const download = this.#staging.prepare(job.reads.map(({ bytes }) => bytes));
+    const valid = this.#gpu.submit(job.label, (encoder) => {
+      if (job.program) encode(encoder, job.program, job.rows as number, job.stopwatch);
+      for (const [i, { buffer, offset, bytes }] of job.reads.entries())
+        encoder.copyBufferToBuffer(this.#buffers[buffer], offset, download.buffer, download.offsets[i], bytes);
+    });
+    this.#inFlight++;
+    Promise.all([download.read(), valid]).then(
+      ([results]) => {
+        this.#inFlight--;
+        if (this.#closed) job.reject(abortError());
+        else if (!job.aborted) job.finish(results);
+        this.#pump();
+      },
+      (error) => {
+        this.#inFlight--;
+        const reason = this.#closed ? abortError() : error;
+        job.reject(reason);
+        for (const waiting of this.#queue.splice(0)) waiting.reject(reason);
+      },
+    );
+  }
+}
+
+function encode(encoder: GPUCommandEncoder, program: Program, rows: number, stopwatch?: Stopwatch): void {
+  const workgroups = program.workgroups(rows);
+  let pass = stopwatch ? null : encoder.beginComputePass();
+  let current: GPUComputePipeline | undefined;
+  for (const [i, { pipeline, bindGroup }] of program.commands.entries()) {
+    if (stopwatch) {
+      pass = encoder.beginComputePass({ timestampWrites: stopwatch.ofPass(i) });
+      current = undefined;
+    }
+    const into = pass as GPUComputePassEncoder;
+    if (pipeline !== current) into.setPipeline((current = pipeline));
+    into.setBindGroup(0, bindGroup);
+    const [x, y, z] = workgroups[i];
+    into.dispatchWorkgroups(x, y, z);
+    if (stopwatch) into.end();
+  }
+  if (stopwatch) stopwatch.resolve(encoder);
+  else pass?.end();
+}
+
+const metrics = ([loss, correct]: readonly ArrayBuffer[]): BatchMetrics => ({
+  loss: new Float32Array(loss)[0],
+  correct: new Float32Array(correct)[0],
+});
+
+/** A label that no class has would send the loss kernel to a wrong address. */
+function checkLabels(graph: Graph, labels: ArrayLike<number>, count: number): void {
+  const classes = elementCount(graph.values[graph.outputs.logits].spec);
+  for (let i = 0; i < count; i++)
+    invariant(labels[i] >= 0 && labels[i] < classes, `row ${i} has label ${labels[i]} of ${classes} classes`);
+}

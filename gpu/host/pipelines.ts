@@ -1,0 +1,70 @@
+// Shaders to pipelines: compiled in parallel, each once for all executables of a device.
+
+import { HybridError } from '../../runtime/base/errors.ts';
+import type { Dispatch } from '../lowering/lowering.ts';
+import { COMPUTE_STAGE } from './binding.ts';
+import { type Gpu, REPORT } from './gpu.ts';
+
+export class Pipelines {
+  readonly #gpu: Gpu;
+  readonly #layouts = new Map<string, GPUBindGroupLayout>();
+  readonly #pipelines = new Map<string, Promise<GPUComputePipeline>>();
+
+  constructor(gpu: Gpu) {
+    this.#gpu = gpu;
+  }
+
+  /** The layout of a dispatch's bind group. (One made from the shader would leave out bindings that it does not use.) */
+  layout({ bindings }: Dispatch): GPUBindGroupLayout {
+    const key = bindings.map(({ access }) => access).join();
+    const layout =
+      this.#layouts.get(key) ??
+      this.#gpu.device.createBindGroupLayout({
+        label: key,
+        entries: [
+          { binding: 0, visibility: COMPUTE_STAGE, buffer: { type: 'uniform' } },
+          ...bindings.map(({ access }, i) => ({
+            binding: 1 + i,
+            visibility: COMPUTE_STAGE,
+            buffer: { type: access === 'read' ? ('read-only-storage' as const) : ('storage' as const) },
+          })),
+        ],
+      });
+    this.#layouts.set(key, layout);
+    return layout;
+  }
+
+  /** The pipeline of a dispatch. `label` says whose it is. Rejects with E_INTERNAL and the line if it does not compile. */
+  pipeline(dispatch: Dispatch, label: string): Promise<GPUComputePipeline> {
+    const key = `${dispatch.bindings.map(({ access }) => access)}\n${dispatch.code}`;
+    let pipeline = this.#pipelines.get(key);
+    if (!pipeline) {
+      pipeline = this.#gpu.within(`compilation of ${label}`, this.#compile(dispatch, label));
+      this.#pipelines.set(key, pipeline);
+    }
+    return pipeline;
+  }
+
+  async #compile(dispatch: Dispatch, label: string): Promise<GPUComputePipeline> {
+    const { device } = this.#gpu;
+    device.pushErrorScope('validation');
+    const module = device.createShaderModule({ label, code: dispatch.code });
+    const invalid = await device.popErrorScope();
+    if (invalid) {
+      const { messages } = await module.getCompilationInfo();
+      throw doesNotCompile(label, dispatch.code, messages.find(({ type }) => type === 'error') ?? invalid);
+    }
+    const layout = device.createPipelineLayout({ bindGroupLayouts: [this.layout(dispatch)] });
+    try {
+      return await device.createComputePipelineAsync({ label, layout, compute: { module, entryPoint: 'main' } });
+    } catch (error) {
+      throw doesNotCompile(label, dispatch.code, error as Error);
+    }
+  }
+}
+
+function doesNotCompile(label: string, code: string, error: { readonly message: string; readonly lineNum?: number }): HybridError {
+  const where = error.lineNum ? `, line ${error.lineNum}` : '';
+  const line = error.lineNum ? `\n  ${code.split('\n')[error.lineNum - 1]?.trim()}` : '';
+  return new HybridError('E_INTERNAL', `internal error: the shader ${label} does not compile${where}: ${error.message}${line}`, REPORT);
+}

@@ -1,0 +1,46 @@
+// Times of the dispatches of a run, for profiles: a pass each, with timestamps. (Timestamps exist only at the ends of passes.)
+
+import { USAGE } from './binding.ts';
+import type { Gpu } from './gpu.ts';
+
+export class Stopwatch {
+  readonly #gpu: Gpu;
+  readonly #count: number;
+  readonly #stamps: GPUQuerySet;
+  readonly #resolved: GPUBuffer;
+  readonly #staging: GPUBuffer;
+
+  constructor(gpu: Gpu, count: number) {
+    this.#gpu = gpu;
+    this.#count = count;
+    const { device } = gpu;
+    const size = 16 * count;
+    this.#stamps = device.createQuerySet({ type: 'timestamp', count: 2 * count });
+    this.#resolved = device.createBuffer({ label: 'stamps', size, usage: USAGE.queryResolve | USAGE.copySrc });
+    this.#staging = device.createBuffer({ label: 'stamps to read', size, usage: USAGE.mapRead | USAGE.copyDst });
+  }
+
+  ofPass(index: number): GPUComputePassTimestampWrites {
+    return { querySet: this.#stamps, beginningOfPassWriteIndex: 2 * index, endOfPassWriteIndex: 2 * index + 1 };
+  }
+
+  resolve(encoder: GPUCommandEncoder): void {
+    encoder.resolveQuerySet(this.#stamps, 0, 2 * this.#count, this.#resolved, 0);
+    encoder.copyBufferToBuffer(this.#resolved, 0, this.#staging, 0, 16 * this.#count);
+  }
+
+  /**
+   * Milliseconds of each dispatch, from the end of the one before to its own: a pass may be stamped as begun before the barrier
+   * that it waits at.
+   */
+  async read(): Promise<number[]> {
+    const stamps = new BigUint64Array(await this.#gpu.download(this.#staging, 16 * this.#count));
+    return Array.from({ length: this.#count }, (_, i) => Number(stamps[2 * i + 1] - (i ? stamps[2 * i - 1] : stamps[0])) / 1e6);
+  }
+
+  destroy(): void {
+    this.#stamps.destroy();
+    this.#resolved.destroy();
+    this.#staging.destroy();
+  }
+}

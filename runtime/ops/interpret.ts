@@ -1,0 +1,26 @@
+// Runs a graph by the reference loops of its ops: the reference device, and what self-tests compare with.
+
+import { elementCount, type Graph, type Phase, type TensorSpec, type ValueId } from '../ir/graph.ts';
+import type { OpDefinition, ReferenceTensor, StepScalars } from '../ir/op.ts';
+import { ops } from './index.ts';
+
+/** The values of a run: inputs and state before it, everything after it. */
+export type Environment = Map<ValueId, ReferenceTensor>;
+
+/** Runs the nodes of these phases, adding their outputs to `environment`. State that they update is changed in place. */
+export function interpret(graph: Graph, environment: Environment, step: StepScalars, phases: readonly Phase[]): void {
+  const table: Readonly<Record<string, OpDefinition>> = ops;
+  const get = (id: ValueId) => environment.get(id) as ReferenceTensor;
+  for (const node of graph.nodes) {
+    if (!phases.includes(node.phase)) continue;
+    const outputs = node.outputs.map((id) => zeros(graph.values[id].spec, step.rows));
+    table[node.op].reference({ step, inputs: node.inputs.map(get), outputs, updates: node.updates.map(get) }, node.attrs);
+    for (const [i, id] of node.outputs.entries()) environment.set(id, outputs[i]);
+  }
+}
+
+export function zeros(spec: TensorSpec, rows: number): ReferenceTensor {
+  const length = elementCount(spec) * (spec.perSample ? rows : 1);
+  const data = spec.dtype === 'f32' ? new Float64Array(length) : spec.dtype === 'u8' ? new Uint8Array(length) : new Int32Array(length);
+  return { shape: spec.perSample ? [rows, ...spec.shape] : spec.shape, data };
+}
