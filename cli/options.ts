@@ -225,7 +225,7 @@ export const OPTIONS = {
     help: 'where loss or gradients are not finite: stop; skip the step; or roll back to the last saved state and halve the rate',
   },
 
-  device: { ...choice('auto', 'wasm', 'reference'), group: 'Machine', otherwise: 'auto', example: 'wasm', help: 'what computes' },
+  device: { ...choice('auto', 'wasm', 'webgpu', 'reference'), group: 'Machine', otherwise: 'auto', example: 'wasm', help: 'what computes' },
   threads: { ...integer(1, 256), group: 'Machine', otherwise: 'all cores', example: '2', help: 'threads of the wasm device' },
   revectorize: {
     ...toggle,

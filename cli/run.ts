@@ -163,6 +163,13 @@ function describe(io: CliIo, setStatus: (status: number) => void): Command {
     .option('--steps <N>', 'steps of which the median counts (default: 5)')
     .option('--json', 'the result as JSON, on the last line')
     .action(async (_, command: Command) => setStatus(await (await import('./commands/bench.ts')).benchKernelsCommand(command, io)));
+
+  program
+    .command('doctor')
+    .description('what this machine offers, and what --device auto makes of it')
+    .option('--json', 'the report as JSON')
+    .option('--markdown', 'the report as a table for a bug report')
+    .action(async (_, command: Command) => setStatus(await (await import('./commands/doctor.ts')).doctorCommand(command, io)));
   return program;
 }
 

@@ -10,7 +10,7 @@ const root = fileURLToPath(new URL('..', import.meta.url));
 /** From the top of the table to the bottom; a file belongs to the first pattern that matches. */
 const LAYERS: readonly { readonly name: string; readonly files: RegExp }[] = [
   { name: 'programs', files: /^(cli|bench)\// },
-  { name: 'public API', files: /^runtime\/(index|devices|inspect)\.ts$/ },
+  { name: 'public API', files: /^runtime\/(index|devices|inspect|doctor)\.ts$/ },
   { name: 'training', files: /^runtime\/train\// },
   { name: 'distribution', files: /^runtime\/distributed\// },
   { name: 'models, data', files: /^runtime\/(model|data)\// },

@@ -1,0 +1,57 @@
+// hybrid doctor: what this machine has, what `--device auto` makes of it, and whether both devices compute right.
+
+import type { Command } from 'commander';
+import { examineMachine, formatBytes, type MachineReport } from '../../runtime/index.ts';
+import type { CliIo } from '../io.ts';
+
+export async function doctorCommand(command: Command, io: CliIo): Promise<number> {
+  const { json, markdown } = command.opts<{ json?: boolean; markdown?: boolean }>();
+  const report = await examineMachine({ v8Flags: true });
+  io.stdout.write(json ? `${JSON.stringify(report)}\n` : markdown ? formatMarkdown(report) : formatReport(report));
+  return 0;
+}
+
+type Rows = readonly (readonly [what: string, found: string])[];
+
+function rowsOf(report: MachineReport): Rows {
+  const { wasm, webgpu, auto } = report;
+  return [
+    ['hybrid', `${report.hybrid}, Node ${report.node} (V8 ${report.v8}), ${report.system}`],
+    ['CPU', `${report.cpu}, ${report.cores} core${report.cores === 1 ? '' : 's'}, ${formatBytes(report.memoryBytes)} of memory`],
+    ['wasm', wasm.description],
+    ['wasm self-test', verdict(wasm.selfTest)],
+    ['webgpu package', webgpu.package ?? 'not installed: `npm install webgpu@0.6.2`'],
+    ...adapterRows(webgpu),
+    ['auto', `${auto.device}: ${auto.reason}`],
+  ];
+}
+
+function adapterRows({ adapter, selfTest }: MachineReport['webgpu']): Rows {
+  if (!adapter) return [['GPU', 'none']];
+  const { vendor, architecture, device, description, software, features, limits, subgroupMatrices } = adapter;
+  const mebibytes = (name: string) => `${name} ${Math.floor(limits[name] / 2 ** 20)} MiB`;
+  const kibibytes = (name: string) => `${name} ${limits[name] / 1024} KiB`;
+  const numbers = ['maxStorageBuffersPerShaderStage', 'maxComputeInvocationsPerWorkgroup'].map((name) => `${name} ${limits[name]}`);
+  return [
+    ['GPU', `${description || device} (${[vendor, architecture].filter(Boolean).join(', ') || 'vendor unknown'})`],
+    ...(software ? ([['warning', 'this is a software renderer: it computes on the CPU']] as const) : []),
+    ['features', features.filter((name) => !name.startsWith('texture-')).join(', ')],
+    ['subgroup matrices', subgroupMatrices.join(', ') || 'none'],
+    ['limits', [mebibytes('maxBufferSize'), mebibytes('maxStorageBufferBindingSize'), kibibytes('maxComputeWorkgroupStorageSize'), ...numbers].join(', ')],
+    ['webgpu self-test', selfTest ? verdict(selfTest) : 'could not run'],
+  ];
+}
+
+const verdict = ({ passed, error, tensor, ms }: MachineReport['wasm']['selfTest']): string =>
+  `${passed ? 'passed' : 'FAILED'}: at most ${error.toExponential(1)} off the reference, in ${tensor}; ${(ms / 1000).toFixed(1)} s`;
+
+function formatReport(report: MachineReport): string {
+  const rows = rowsOf(report);
+  const width = Math.max(...rows.map(([what]) => what.length));
+  return `${rows.map(([what, found]) => `${what.padEnd(width)}  ${found}`).join('\n')}\n`;
+}
+
+function formatMarkdown(report: MachineReport): string {
+  const cell = (text: string) => text.replaceAll('|', '\\|');
+  return ['| | |', '| --- | --- |', ...rowsOf(report).map(([what, found]) => `| ${what} | ${cell(found)} |`), ''].join('\n');
+}
