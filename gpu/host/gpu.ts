@@ -202,4 +202,4 @@ export const REPORT = 'Please report it together with the output of `hybrid doct
 const lost = (reason: string): HybridError => new HybridError('E_DEVICE', `the GPU was lost: ${reason}`, RETRY);
 
 const unanswered = (what: string, limitMs: number): HybridError =>
-  new HybridError('E_DEVICE', `the GPU has not answered for ${Math.round(limitMs / 1000)} s (waiting for ${what})`, RETRY);
+  new HybridError('E_DEVICE', `the GPU has not answered for ${limitMs / 1000} s (waiting for ${what})`, RETRY);

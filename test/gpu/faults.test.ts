@@ -1,0 +1,143 @@
+// What can go wrong with a GPU, each case with its error: code, cause, remedy. On Dawn's null backend, whose results are zeros.
+
+import { spawnSync } from 'node:child_process';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { openTrustedGpu } from '../../gpu/host/auto.ts';
+import { acquireInstance } from '../../gpu/host/binding.ts';
+import { openWebGpuDevice } from '../../gpu/host/device.ts';
+import { Gpu } from '../../gpu/host/gpu.ts';
+import { Pipelines } from '../../gpu/host/pipelines.ts';
+import { buildModel } from '../../runtime/model/architectures.ts';
+import { trainingGraphs } from '../../runtime/train/graphs.ts';
+import { hybridError } from '../support/expect-error.ts';
+import { type Faults, faultyGpu } from '../support/faulty-gpu.ts';
+
+const model = buildModel('convmixer', { input: [8, 8, 3], classes: 4, dim: 8, depth: 1, kernel: 3, patch: 2 });
+const graphs = trainingGraphs(model);
+const CAPACITY = 4;
+const batch = { rows: CAPACITY, images: new Uint8Array(CAPACITY * 192), labels: new Int32Array(CAPACITY), samples: new Int32Array(CAPACITY), epoch: 1 };
+const HYPER = { learningRate: 1e-3, weightDecay: 0, bnMomentum: 0.9 };
+
+let instance: Awaited<ReturnType<typeof acquireInstance>>;
+beforeAll(async () => {
+  instance = await acquireInstance({ backend: 'null' });
+});
+afterAll(() => instance?.release());
+
+const open = async (faults: Faults, timeLimitMs?: number) => {
+  const { gpu, seen } = faultyGpu(instance.gpu, faults);
+  return { device: await openWebGpuDevice({ gpu, timeLimitMs }), seen };
+};
+const compile = async (faults: Faults, timeLimitMs?: number) => {
+  const { device, seen } = await open(faults, timeLimitMs);
+  return { device, seen, executable: await device.compile(graphs, { capacity: CAPACITY, seed: 1n }) };
+};
+
+describe('a lost device', () => {
+  it.each(['gradient', 'update', 'calibrate', 'evaluate', 'predict', 'read'] as const)('is noticed by %s, and by all that waits', async (call) => {
+    const faults: Faults = {};
+    const { device, executable, seen } = await compile(faults);
+    await executable.gradient(batch);
+    faults.loseAtSubmit = seen.submits;
+    const calls = {
+      gradient: () => executable.gradient(batch),
+      update: () => executable.update(HYPER),
+      calibrate: () => executable.calibrate(batch, 0.9),
+      evaluate: () => executable.evaluate(batch),
+      predict: () => executable.predict(batch),
+      read: () => executable.read('layers/dense/vars/1'),
+    };
+    const [first, ...others] = await Promise.allSettled([calls[call](), executable.predict(batch), executable.read('layers/dense/vars/1')]);
+    for (const outcome of [first, ...others]) expect(outcome).toMatchObject({ status: 'rejected', reason: { code: 'E_DEVICE' } });
+    expect((first as PromiseRejectedResult).reason.message).toMatch(/the GPU was lost/);
+    await hybridError('E_DEVICE', executable.gradient(batch));
+    await hybridError('E_DEVICE', executable.write('layers/dense/vars/1', [0, 0, 0, 0]));
+    await device.close();
+  });
+});
+
+it('a GPU that never answers ends in the time limit, and closing does not wait for it', async () => {
+  const faults: Faults = { silent: true };
+  const { device, executable } = await compile(faults, 300);
+  const begin = performance.now();
+  const error = await hybridError('E_DEVICE', executable.gradient(batch));
+  expect(error.message).toBe('the GPU has not answered for 0.3 s (waiting for results)');
+  expect(performance.now() - begin).toBeLessThan(5000);
+  await device.close();
+});
+
+describe('what a machine lacks', () => {
+  it('no adapter: says so; auto goes on without', async () => {
+    const { gpu } = faultyGpu(instance.gpu, { noAdapter: true });
+    const error = await hybridError('E_ENVIRONMENT', openWebGpuDevice({ gpu }));
+    expect(error.message).toBe('this machine offers no GPU to WebGPU');
+    expect(error.remedy).toMatch(/hybrid doctor/);
+    expect(await openTrustedGpu({ gpu })).toEqual({ device: null, reason: 'this machine offers no GPU to WebGPU' });
+  });
+
+  it('the package: importing works, and opening says what to install', () => {
+    const hook = `export const resolve = async (name, context, next) => {
+      if (name === 'webgpu') throw Object.assign(new Error('not found'), { code: 'ERR_MODULE_NOT_FOUND' });
+      return next(name, context);
+    };`;
+    const code = `import { register } from 'node:module';
+      register('data:text/javascript,' + encodeURIComponent(${JSON.stringify(hook)}));
+      const { openDevice } = await import(${JSON.stringify(new URL('../../dist/runtime/index.js', import.meta.url).href)});
+      await openDevice('webgpu').catch((error) => console.log(error.code, error.message, error.remedy));
+      const auto = await openDevice('auto');
+      console.log(auto.name);
+      await auto.close();`;
+    const { stdout, stderr } = spawnSync(process.execPath, ['--input-type=module', '-e', code], { encoding: 'utf8' });
+    expect(stderr).toBe('');
+    expect(stdout).toMatch(/^E_ENVIRONMENT .*optional package `webgpu`.* npm install webgpu.*\nwasm\n$/);
+  });
+
+  it('memory: names bytes and the batch', async () => {
+    const { device } = await open({ memoryBytes: 1024 });
+    const error = await hybridError('E_MEMORY', device.compile(graphs, { capacity: CAPACITY, seed: 1n }));
+    expect(error.message).toMatch(/^a batch of 4: the GPU does not give \d+ MiB of memory: .* of \d+ bytes$/);
+    expect(error.remedy).toMatch(/--batch/);
+    await device.close();
+  });
+
+  it('limits: names the largest batch that fits', async () => {
+    const { device } = await open({});
+    const error = await hybridError('E_MEMORY', device.compile(graphs, { capacity: 1_000_000, seed: 1n }));
+    expect(error.message).toMatch(/^a batch of 1000000 needs a buffer of [\d,]+ MiB \(.+\), but this GPU takes at most [\d,]+ MiB$/);
+    const largest = Number(/--batch (\d+) is the largest/.exec(error.remedy)?.[1]);
+    expect(largest).toBeGreaterThan(1000);
+    await device.close();
+  });
+});
+
+describe('defects of our own', () => {
+  it('a shader that does not compile: its name, the line and what is on it', async () => {
+    const gpu = await Gpu.open(instance.gpu);
+    const code = '@compute @workgroup_size(1) fn main() {\n  let x = unknown + 1;\n}';
+    const dispatch = { kernel: 'broken', code, bindings: [], workgroups: () => [1, 1, 1] as const };
+    const error = await hybridError('E_INTERNAL', new Pipelines(gpu).pipeline(dispatch, 'broken of layers/dense'));
+    expect(error.message).toBe(
+      "internal error: the shader broken of layers/dense does not compile, line 2: unresolved value 'unknown'\n  let x = unknown + 1;",
+    );
+    gpu.close();
+  });
+
+  it('commands that are not valid: an error, never the results of the run before', async () => {
+    const faults: Faults = {};
+    const { device, executable, seen } = await compile(faults);
+    await executable.gradient(batch);
+    faults.invalidAtSubmit = seen.submits;
+    const error = await hybridError('E_INTERNAL', executable.gradient(batch));
+    expect(error.message).toMatch(/WebGPU refuses: .*"too small"/s);
+    await device.close();
+  });
+});
+
+it('views on shared memory never reach the queue', async () => {
+  const { device, executable } = await compile({});
+  const images = new Uint8Array(new SharedArrayBuffer(batch.images.length));
+  const labels = new Int32Array(new SharedArrayBuffer(4 * CAPACITY));
+  await executable.gradient({ ...batch, images, labels });
+  await executable.write('layers/dense/vars/1', new Float32Array(new SharedArrayBuffer(16)));
+  await device.close();
+});
