@@ -27,9 +27,9 @@ export { DEVICES, type DeviceName, type DeviceOptions, openDevice } from './devi
 export { type Communicator, solo } from './distributed/communicator.ts';
 export { distribute } from './distributed/distributed-device.ts';
 export { type MpiOptions, openMpi } from './distributed/mpi.ts';
+export { examineMachine, type MachineReport } from './doctor.ts';
 export { type NpyArray, type NpyOptions, readNpy, readNpz, writeNpy, writeNpz } from './formats/npz.ts';
 export { type FileTensor, readSafetensors, writeSafetensors } from './formats/safetensors.ts';
-export { examineMachine, type MachineReport } from './doctor.ts';
 export { type Estimate, estimate, type InspectOptions, inspectModel, nodeCost, STAGES, type Stage } from './inspect.ts';
 export { ARCHITECTURES, type ArchitectureName, architectureName, buildModel, type ModelOptions } from './model/architectures.ts';
 export { initialize } from './model/init.ts';

@@ -37,7 +37,12 @@ function adapterRows({ adapter, selfTest }: MachineReport['webgpu']): Rows {
     ...(software ? ([['warning', 'this is a software renderer: it computes on the CPU']] as const) : []),
     ['features', features.filter((name) => !name.startsWith('texture-')).join(', ')],
     ['subgroup matrices', subgroupMatrices.join(', ') || 'none'],
-    ['limits', [mebibytes('maxBufferSize'), mebibytes('maxStorageBufferBindingSize'), kibibytes('maxComputeWorkgroupStorageSize'), ...numbers].join(', ')],
+    [
+      'limits',
+      [mebibytes('maxBufferSize'), mebibytes('maxStorageBufferBindingSize'), kibibytes('maxComputeWorkgroupStorageSize'), ...numbers].join(
+        ', ',
+      ),
+    ],
     ['webgpu self-test', selfTest ? verdict(selfTest) : 'could not run'],
   ];
 }

@@ -85,7 +85,7 @@ export function requestDevice(adapter: GPUAdapter): Promise<GPUDevice> {
 }
 
 /** What the kernels may use of a device. */
-export function kernelOptions({ limits, features }: GPUDevice): Pick<LoweringContext, 'limits' | 'features'> {
+export function kernelOptions({ limits, features }: GPUDevice, software: boolean): Pick<LoweringContext, 'limits' | 'features'> {
   return {
     limits: {
       workgroupStorage: limits.maxComputeWorkgroupStorageSize,
@@ -96,6 +96,7 @@ export function kernelOptions({ limits, features }: GPUDevice): Pick<LoweringCon
       f16: features.has('shader-f16'),
       subgroups: features.has('subgroups'),
       subgroupMatrix: features.has('chromium-experimental-subgroup-matrix' as GPUFeatureName),
+      barriers: !software,
     },
   };
 }

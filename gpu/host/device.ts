@@ -1,7 +1,7 @@
 // The webgpu device: any vendor's GPU, through WGSL compute shaders and Dawn.
 
 import { HybridError, invariant } from '../../runtime/base/errors.ts';
-import type { Bounds, CompileOptions, Device, ModelGraphs } from '../../runtime/device.ts';
+import type { Bounds, CompileOptions, Device, Executable, ModelGraphs } from '../../runtime/device.ts';
 import { type AdapterReport, kernelOptions } from './adapter.ts';
 import { acquireInstance, type BindingOptions } from './binding.ts';
 import { measureBounds } from './bounds.ts';
@@ -9,17 +9,20 @@ import { WebGpuExecutable } from './executable.ts';
 import { Gpu, type GpuOptions } from './gpu.ts';
 import { Pipelines } from './pipelines.ts';
 import { type CompiledGraphs, compileAll, type KernelOptions, type Layout, layOut, printPrograms } from './program.ts';
+import { RecoveringExecutable } from './recovery.ts';
 
 export interface WebGpuDeviceOptions extends BindingOptions, GpuOptions {
   /** Stands for what the binding gives: how tests make a GPU fail. */
   readonly gpu?: GPU;
+  /** Told in a sentence that a GPU was lost and another one goes on. */
+  readonly onNotice?: (text: string) => void;
 }
 
 /** Opens the device. Throws E_ENVIRONMENT where the package `webgpu` or a GPU is missing. */
 export async function openWebGpuDevice(options: WebGpuDeviceOptions = {}): Promise<WebGpuDevice> {
   const instance = options.gpu ? { gpu: options.gpu, release: () => {} } : await acquireInstance(options);
   try {
-    return new WebGpuDevice(await Gpu.open(instance.gpu, options), () => instance.release());
+    return new WebGpuDevice(await Gpu.open(instance.gpu, options), instance, options);
   } catch (error) {
     instance.release();
     throw error;
@@ -29,39 +32,48 @@ export async function openWebGpuDevice(options: WebGpuDeviceOptions = {}): Promi
 export class WebGpuDevice implements Device {
   readonly name = 'webgpu';
   readonly description: string;
+  readonly arithmetic: string;
   /** Of the CPU: the one that submits. */
   readonly threads = 1;
   /** WebGPU does not tell how much memory a GPU has. */
   readonly memoryLimit = Number.MAX_SAFE_INTEGER;
   readonly adapter: AdapterReport;
-  readonly #gpu: Gpu;
-  readonly #pipelines: Pipelines;
-  readonly #kernels: KernelOptions;
-  readonly #release: () => void;
-  readonly #executables = new Set<WebGpuExecutable>();
+  readonly #instance: { readonly gpu: GPU; release(): void };
+  readonly #options: WebGpuDeviceOptions;
+  #gpu: Gpu;
+  #pipelines: Pipelines;
+  #renewal: Promise<void> | null = null;
+  readonly #executables = new Set<RecoveringExecutable>();
   #closed = false;
 
-  constructor(gpu: Gpu, release: () => void) {
+  constructor(gpu: Gpu, instance: { readonly gpu: GPU; release(): void }, options: WebGpuDeviceOptions) {
     this.#gpu = gpu;
-    this.#release = release;
+    this.#instance = instance;
+    this.#options = options;
     this.#pipelines = new Pipelines(gpu);
-    this.#kernels = { precision: 'f32', ...kernelOptions(gpu.device) };
     this.adapter = gpu.adapter;
-    const { description, device, vendor, software } = gpu.adapter;
+    const { description, device, vendor, architecture, software } = gpu.adapter;
+    this.arithmetic = [vendor, architecture, device, 'f32'].join(' ');
     this.description = `WebGPU, ${description || device || vendor || 'unnamed adapter'}${software ? ' (software: computes on the CPU)' : ''}, f32`;
   }
 
-  async compile(graphs: ModelGraphs, options: CompileOptions): Promise<WebGpuExecutable> {
+  async compile(graphs: ModelGraphs, options: CompileOptions): Promise<Executable> {
     invariant(!this.#closed, 'the device is closed');
     const { capacity, seed } = options;
     invariant(Number.isInteger(capacity) && capacity >= 1, `capacity ${capacity}`);
     const compiled = compileAll(graphs, options);
-    const layout = this.#layOut(compiled, capacity);
-    const onClose = () => this.#executables.delete(executable);
-    const parts = { gpu: this.#gpu, graphs: compiled, layout, capacity, seed, onClose };
-    const executable = await WebGpuExecutable.create(parts, this.#pipelines).catch((error: unknown) => {
-      const isMemory = error instanceof HybridError && error.code === 'E_MEMORY';
-      throw isMemory ? new HybridError('E_MEMORY', `a batch of ${capacity}: ${error.message}`, error.remedy, { cause: error }) : error;
+    const executable = await RecoveringExecutable.create({
+      onNotice: this.#options.onNotice,
+      create: async (lost) => {
+        if (lost) await this.#renew(lost.gpu);
+        invariant(!this.#closed, 'the device is closed');
+        const parts = { gpu: this.#gpu, graphs: compiled, layout: this.#layOut(compiled, capacity), capacity, seed };
+        return WebGpuExecutable.create(parts, this.#pipelines).catch((error: unknown) => {
+          const isMemory = error instanceof HybridError && error.code === 'E_MEMORY';
+          throw isMemory ? new HybridError('E_MEMORY', `a batch of ${capacity}: ${error.message}`, error.remedy, { cause: error }) : error;
+        });
+      },
+      onClose: () => this.#executables.delete(executable),
     });
     this.#executables.add(executable);
     if (this.#closed) await executable.close(); // closed while the shaders were compiled
@@ -69,11 +81,11 @@ export class WebGpuDevice implements Device {
   }
 
   memoryFor(graphs: ModelGraphs, options: CompileOptions): number {
-    return layOut(compileAll(graphs, options), options.capacity, this.#kernels).plan.bytes;
+    return layOut(compileAll(graphs, options), options.capacity, this.#kernelOptions).plan.bytes;
   }
 
   inspect(graphs: ModelGraphs, options: CompileOptions): string {
-    return printPrograms(layOut(compileAll(graphs, options), options.capacity, this.#kernels), options.capacity);
+    return printPrograms(layOut(compileAll(graphs, options), options.capacity, this.#kernelOptions), options.capacity);
   }
 
   bounds(): Promise<Bounds> {
@@ -84,8 +96,28 @@ export class WebGpuDevice implements Device {
     if (this.#closed) return;
     this.#closed = true;
     await Promise.all([...this.#executables].map((executable) => executable.close()));
+    await this.#renewal?.catch(() => {});
     this.#gpu.close();
-    this.#release();
+    this.#instance.release();
+  }
+
+  get #kernelOptions(): KernelOptions {
+    return { precision: 'f32', ...kernelOptions(this.#gpu.device, this.#gpu.adapter.software) };
+  }
+
+  /** Opens a new adapter and device in place of a lost one, once for all executables that had it. */
+  #renew(lost: Gpu): Promise<void> {
+    if (this.#gpu !== lost) return Promise.resolve();
+    this.#renewal ??= Gpu.open(this.#instance.gpu, this.#options)
+      .then((gpu) => {
+        lost.close();
+        this.#gpu = gpu;
+        this.#pipelines = new Pipelines(gpu);
+      })
+      .finally(() => {
+        this.#renewal = null;
+      });
+    return this.#renewal;
   }
 
   /** The layout, if every buffer can be made and bound as a whole. Throws E_MEMORY with the largest batch of which that is true. */
@@ -93,13 +125,13 @@ export class WebGpuDevice implements Device {
     const { maxBufferSize, maxStorageBufferBindingSize } = this.#gpu.device.limits;
     const limit = Math.min(maxBufferSize, maxStorageBufferBindingSize);
     const largestOf = ({ plan }: Layout) => plan.buffers.reduce((a, b) => (b.bytes > a.bytes ? b : a));
-    const layout = layOut(graphs, capacity, this.#kernels);
+    const layout = layOut(graphs, capacity, this.#kernelOptions);
     const largest = largestOf(layout);
     if (largest.bytes <= limit) return layout;
     let fits = 0;
     for (let above = capacity; above - fits > 1; ) {
       const middle = Math.floor((fits + above) / 2);
-      if (largestOf(layOut(graphs, middle, this.#kernels)).bytes <= limit) fits = middle;
+      if (largestOf(layOut(graphs, middle, this.#kernelOptions)).bytes <= limit) fits = middle;
       else above = middle;
     }
     const mebibytes = (n: number) => Math.ceil(n / 2 ** 20).toLocaleString('en');

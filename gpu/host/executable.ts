@@ -18,8 +18,8 @@ import type {
 import { BYTES_PER_ELEMENT, elementCount, type Graph, type Node } from '../../runtime/ir/graph.ts';
 import type { StepScalars } from '../../runtime/ir/op.ts';
 import { packStep, STEP_BYTES } from '../lowering/step.ts';
-import { type Gpu, STORAGE } from './gpu.ts';
 import { USAGE } from './binding.ts';
+import { type Gpu, STORAGE } from './gpu.ts';
 import type { Pipelines } from './pipelines.ts';
 import { type CompiledGraphs, describeDispatch, type Layout, type PlacedDispatch, type ProgramName } from './program.ts';
 import type { Region } from './slots.ts';
@@ -74,14 +74,15 @@ interface Job {
 const INPUTS = { images: 'images', labels: 'labels', samples: 'samples' } as const satisfies Record<string, keyof Batch>;
 const GRADIENT_PREFIX = 'gradients/';
 
+/** The flat ranges of the state, byte for byte. */
+export type Snapshot = readonly ArrayBuffer[];
+
 export interface ExecutableParts {
   readonly gpu: Gpu;
   readonly graphs: CompiledGraphs;
   readonly layout: Layout;
   readonly capacity: number;
   readonly seed: bigint;
-  /** Called once, when the executable is closed. */
-  readonly onClose: () => void;
 }
 
 export class WebGpuExecutable implements Executable {
@@ -265,6 +266,31 @@ export class WebGpuExecutable implements Executable {
     });
   }
 
+  /** What it runs on. */
+  get gpu(): Gpu {
+    return this.#gpu;
+  }
+
+  /** All state as it is after the calls so far. */
+  async snapshot(): Promise<Snapshot> {
+    const reads = this.#stateRegions;
+    return this.#submit({ label: 'snapshot', reads, prepare: () => {}, finish: (results) => results });
+  }
+
+  async restore(snapshot: Snapshot): Promise<void> {
+    const prepare = (): void => {
+      for (const [i, { buffer }] of this.#stateRegions.entries()) this.#gpu.write(this.#buffers[buffer], 0, new Uint8Array(snapshot[i]));
+    };
+    return this.#submit({ label: 'restore', reads: [], prepare, finish: () => {} });
+  }
+
+  /** The flat ranges of the state. */
+  get #stateRegions(): Region[] {
+    const { state, buffers } = this.#parts.layout.plan;
+    const indices = [...new Set([...state.values()].map(({ buffer }) => buffer))];
+    return indices.map((buffer) => ({ buffer, offset: 0, bytes: buffers[buffer].bytes }));
+  }
+
   async close(): Promise<void> {
     if (this.#closed) return;
     this.#closed = true;
@@ -272,7 +298,6 @@ export class WebGpuExecutable implements Executable {
     // What is under way ends by itself and is rejected there; destroying a buffer in use is safe in WebGPU.
     for (const buffer of [this.#step, ...this.#buffers]) buffer.destroy();
     this.#staging.destroy();
-    this.#parts.onClose();
   }
 
   #program(name: ProgramName): Program {
@@ -321,7 +346,10 @@ export class WebGpuExecutable implements Executable {
     batch: Batch,
     step: StepScalars,
     { signal }: RunOptions,
-    { before, ...job }: Pick<Job, 'reads' | 'skip'> & { before?(): void; finish(results: readonly ArrayBuffer[]): T; abortable?(): boolean },
+    {
+      before,
+      ...job
+    }: Pick<Job, 'reads' | 'skip'> & { before?(): void; finish(results: readonly ArrayBuffer[]): T; abortable?(): boolean },
   ): Promise<T> {
     const program = this.#program(name);
     const graph = this.#parts.graphs[name === 'gradient' || name === 'update' ? 'train' : name] as Graph;
@@ -468,6 +496,5 @@ const metrics = ([loss, correct]: readonly ArrayBuffer[]): BatchMetrics => ({
 /** A label that no class has would send the loss kernel to a wrong address. */
 function checkLabels(graph: Graph, labels: ArrayLike<number>, count: number): void {
   const classes = elementCount(graph.values[graph.outputs.logits].spec);
-  for (let i = 0; i < count; i++)
-    invariant(labels[i] >= 0 && labels[i] < classes, `row ${i} has label ${labels[i]} of ${classes} classes`);
+  for (let i = 0; i < count; i++) invariant(labels[i] >= 0 && labels[i] < classes, `row ${i} has label ${labels[i]} of ${classes} classes`);
 }

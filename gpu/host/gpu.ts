@@ -27,6 +27,7 @@ export class Gpu {
   readonly adapter: AdapterReport;
   readonly #timeLimitMs: number;
   #failure: HybridError | null = null;
+  #isLost = false;
   #closed = false;
   /** Those to be told of a failure. */
   readonly #waiting = new Set<(failure: HybridError) => void>();
@@ -58,13 +59,20 @@ export class Gpu {
       this.fail(this.explain((event as GPUUncapturedErrorEvent).error));
     });
     device.lost.then(({ reason, message }) => {
-      if (!this.#closed) this.fail(lost(message || reason));
+      if (this.#closed) return;
+      this.#isLost = true;
+      this.fail(lost(message || reason));
     });
   }
 
   /** Why the device can no longer be used. */
   get failure(): HybridError | null {
     return this.#failure;
+  }
+
+  /** Whether the reason is that the device was lost: the one failure that a new device is not expected to have as well. */
+  get isLost(): boolean {
+    return this.#isLost;
   }
 
   /** Notes that the device is of no more use and tells all that wait. The first cause counts. */
@@ -116,6 +124,7 @@ export class Gpu {
         (error: unknown) => {
           settle();
           // Mapping rejects when the device is lost; the reason comes with `lost`, at about the same time.
+          if (!(error instanceof HybridError)) this.#isLost = true;
           reject(this.fail(error instanceof HybridError ? error : lost((error as Error).message)));
         },
       );

@@ -115,7 +115,8 @@ function check(dispatch: PlacedDispatch, capacity: number, { limits }: KernelOpt
   }
 }
 
-export const describeDispatch = ({ kernel, node }: PlacedDispatch): string => `${kernel} of ${node.label ? `${node.label}/` : ''}${node.op}`;
+export const describeDispatch = ({ kernel, node }: PlacedDispatch): string =>
+  `${kernel} of ${node.label ? `${node.label}/` : ''}${node.op}`;
 
 /** The programs as text, one line a dispatch. */
 export function printPrograms({ programs, plan }: Layout, capacity: number): string {
@@ -123,7 +124,10 @@ export function printPrograms({ programs, plan }: Layout, capacity: number): str
   for (const { name, dispatches } of programs) {
     lines.push(`program ${name}: ${dispatches.length} dispatches`);
     for (const [i, { kernel, bindings, regions, node, workgroups }] of dispatches.entries()) {
-      const shown = bindings.map(({ access }, b) => `${access === 'read' ? '' : '→'}${plan.buffers[regions[b].buffer].label}${regions[b].offset ? `+${regions[b].offset}` : ''}`);
+      const shown = bindings.map(
+        ({ access }, b) =>
+          `${access === 'read' ? '' : '→'}${plan.buffers[regions[b].buffer].label}${regions[b].offset ? `+${regions[b].offset}` : ''}`,
+      );
       const groups = workgroups(capacity).join('×');
       lines.push(`  ${String(i).padStart(4)}  ${kernel}(${shown.join(', ')}) × ${groups}  # ${node.phase} ${node.label}/${node.op}`);
     }

@@ -156,7 +156,10 @@ export function planBuffers(graphs: readonly LoweredGraph[], capacity: number): 
           : 'scratch' in operand
             ? scratch[g].get(`${n} ${operand.scratch}`)
             : ranges.get(operand.range);
-      invariant(region, `${graphs[g].nodes[n].node.label}/${graphs[g].nodes[n].node.op} binds ${JSON.stringify(operand)}, which has no place`);
+      invariant(
+        region,
+        `${graphs[g].nodes[n].node.label}/${graphs[g].nodes[n].node.op} binds ${JSON.stringify(operand)}, which has no place`,
+      );
       return region;
     },
   };

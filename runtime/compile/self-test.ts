@@ -35,7 +35,10 @@ export async function selfTest(device: Pick<Device, 'compile'>): Promise<SelfTes
   try {
     for (const { name, kind } of executable.state)
       if (kind === 'parameter' || kind === 'statistic') await executable.write(name, expected.initial.get(name) as Float64Array);
-    const [{ loss, correct }, { applied }] = await Promise.all([executable.gradient({ rows: ROWS, images, labels }), executable.update(HYPER)]);
+    const [{ loss, correct }, { applied }] = await Promise.all([
+      executable.gradient({ rows: ROWS, images, labels }),
+      executable.update(HYPER),
+    ]);
     let worst = { error: 0, tensor: '' };
     const compare = (tensor: string, actual: ArrayLike<number>, values: ArrayLike<number>): void => {
       let largest = 0;
@@ -69,7 +72,8 @@ function reference(train: Graph, images: Uint8Array, labels: Int32Array, noise: 
     if (name === 'images') tensor.data.set(images);
     if (name === 'labels') tensor.data.set(labels);
     if (state !== 'parameter' && state !== 'statistic') continue;
-    for (let i = 0; i < tensor.data.length; i++) tensor.data[i] = Math.fround(0.6 * (noise(31 * id + i) - 0.5) + (state === 'statistic' ? 1 : 0));
+    for (let i = 0; i < tensor.data.length; i++)
+      tensor.data[i] = Math.fround(0.6 * (noise(31 * id + i) - 0.5) + (state === 'statistic' ? 1 : 0));
     initial.set(name, tensor.data.slice());
   }
   interpret(graph, environment, { rows: ROWS, epoch: 0, seed: 1n, ...HYPER }, ['forward', 'backward', 'update']);

@@ -7,6 +7,7 @@ import { acquireInstance } from '../../gpu/host/binding.ts';
 import { openWebGpuDevice } from '../../gpu/host/device.ts';
 import { Gpu } from '../../gpu/host/gpu.ts';
 import { Pipelines } from '../../gpu/host/pipelines.ts';
+import type { Executable } from '../../runtime/device.ts';
 import { buildModel } from '../../runtime/model/architectures.ts';
 import { trainingGraphs } from '../../runtime/train/graphs.ts';
 import { hybridError } from '../support/expect-error.ts';
@@ -15,7 +16,13 @@ import { type Faults, faultyGpu } from '../support/faulty-gpu.ts';
 const model = buildModel('convmixer', { input: [8, 8, 3], classes: 4, dim: 8, depth: 1, kernel: 3, patch: 2 });
 const graphs = trainingGraphs(model);
 const CAPACITY = 4;
-const batch = { rows: CAPACITY, images: new Uint8Array(CAPACITY * 192), labels: new Int32Array(CAPACITY), samples: new Int32Array(CAPACITY), epoch: 1 };
+const batch = {
+  rows: CAPACITY,
+  images: new Uint8Array(CAPACITY * 192),
+  labels: new Int32Array(CAPACITY),
+  samples: new Int32Array(CAPACITY),
+  epoch: 1,
+};
 const HYPER = { learningRate: 1e-3, weightDecay: 0, bnMomentum: 0.9 };
 
 let instance: Awaited<ReturnType<typeof acquireInstance>>;
@@ -30,28 +37,54 @@ const open = async (faults: Faults, timeLimitMs?: number) => {
 };
 const compile = async (faults: Faults, timeLimitMs?: number) => {
   const { device, seen } = await open(faults, timeLimitMs);
-  return { device, seen, executable: await device.compile(graphs, { capacity: CAPACITY, seed: 1n }) };
+  return { device, seen, faults, executable: await device.compile(graphs, { capacity: CAPACITY, seed: 1n }) };
 };
 
+const STAGES = ['gradient', 'update', 'calibrate', 'evaluate', 'predict', 'read'] as const;
+const calls = (executable: Executable) => ({
+  gradient: () => executable.gradient(batch),
+  update: () => executable.update(HYPER),
+  calibrate: () => executable.calibrate(batch, 0.9),
+  evaluate: () => executable.evaluate(batch),
+  predict: () => executable.predict(batch),
+  read: () => executable.read('layers/dense/vars/1'),
+});
+
 describe('a lost device', () => {
-  it.each(['gradient', 'update', 'calibrate', 'evaluate', 'predict', 'read'] as const)('is noticed by %s, and by all that waits', async (call) => {
+  it.each(STAGES)('is made good at %s: a new one goes on, with the state and all that waits', async (stage) => {
     const faults: Faults = {};
-    const { device, executable, seen } = await compile(faults);
+    const notices: string[] = [];
+    const { gpu, seen } = faultyGpu(instance.gpu, faults);
+    const device = await openWebGpuDevice({ gpu, onNotice: (text) => notices.push(text) });
+    const executable = await device.compile(graphs, { capacity: CAPACITY, seed: 1n });
+    await executable.write('layers/dense/vars/1', [1, 2, 3, 4]);
     await executable.gradient(batch);
     faults.loseAtSubmit = seen.submits;
-    const calls = {
-      gradient: () => executable.gradient(batch),
-      update: () => executable.update(HYPER),
-      calibrate: () => executable.calibrate(batch, 0.9),
-      evaluate: () => executable.evaluate(batch),
-      predict: () => executable.predict(batch),
-      read: () => executable.read('layers/dense/vars/1'),
-    };
-    const [first, ...others] = await Promise.allSettled([calls[call](), executable.predict(batch), executable.read('layers/dense/vars/1')]);
-    for (const outcome of [first, ...others]) expect(outcome).toMatchObject({ status: 'rejected', reason: { code: 'E_DEVICE' } });
-    expect((first as PromiseRejectedResult).reason.message).toMatch(/the GPU was lost/);
+    const waiting = [calls(executable)[stage](), executable.predict(batch), executable.read('layers/dense/vars/1')];
+    const outcomes = await Promise.allSettled(waiting);
+    expect(outcomes.map(({ status }) => status)).toEqual(['fulfilled', 'fulfilled', 'fulfilled']);
+    expect(seen.devices).toBe(2);
+    expect(notices).toEqual([expect.stringMatching(/^the GPU was lost: the cable was pulled; went on with a new one/)]);
+    await device.close();
+  });
+
+  it.each(STAGES)('is given up at %s when it is lost again and again, and nothing works any more', async (stage) => {
+    const { device, executable, seen, faults } = await compile({});
+    await executable.gradient(batch);
+    faults.loseAtSubmit = 'every';
+    const outcomes = await Promise.allSettled([calls(executable)[stage](), executable.predict(batch)]);
+    for (const outcome of outcomes) expect(outcome).toMatchObject({ status: 'rejected', reason: { code: 'E_DEVICE' } });
+    expect((outcomes[0] as PromiseRejectedResult).reason.message).toBe('the GPU was lost: the cable was pulled, 3 times in a row');
+    expect(seen.devices).toBe(4);
     await hybridError('E_DEVICE', executable.gradient(batch));
-    await hybridError('E_DEVICE', executable.write('layers/dense/vars/1', [0, 0, 0, 0]));
+    await device.close();
+  });
+
+  it('is given up when there is no other', async () => {
+    const { device, executable, faults } = await compile({});
+    faults.loseAtSubmit = 'every';
+    faults.noAdapter = true;
+    await hybridError('E_ENVIRONMENT', executable.gradient(batch));
     await device.close();
   });
 });

@@ -6,8 +6,8 @@ import type { BufferRequest } from '../../gpu/host/gpu.ts';
 export interface Faults {
   /** No adapter at all. */
   noAdapter?: boolean;
-  /** The n-th submission (from 0) loses the device. */
-  loseAtSubmit?: number;
+  /** The n-th submission (from 0) loses the device; or every one does. */
+  loseAtSubmit?: number | 'every';
   /** The reason that is given for it. */
   lossReason?: GPUDeviceLostReason;
   /** Mapping never settles. */
@@ -21,7 +21,10 @@ export interface Faults {
 class GPUOutOfMemoryError extends Error {}
 
 /** `gpu` with these faults, which may be changed at any time. `devices` counts those that were given. */
-export function faultyGpu(gpu: GPU, faults: Faults): { readonly gpu: GPU; readonly seen: { devices: number; submits: number; buffers: BufferRequest[] } } {
+export function faultyGpu(
+  gpu: GPU,
+  faults: Faults,
+): { readonly gpu: GPU; readonly seen: { devices: number; submits: number; buffers: BufferRequest[] } } {
   const seen = { devices: 0, submits: 0, buffers: [] as BufferRequest[] };
   const faulty = {
     async requestAdapter(options: GPURequestAdapterOptions) {
@@ -75,7 +78,8 @@ function instrument(device: GPUDevice, faults: Faults, seen: { submits: number; 
   Object.defineProperty(queue, 'submit', {
     value: (commands: GPUCommandBuffer[]) => {
       submit(commands);
-      if (seen.submits++ !== faults.loseAtSubmit) return;
+      const n = seen.submits++;
+      if (faults.loseAtSubmit !== 'every' && faults.loseAtSubmit !== n) return;
       device.destroy();
       lose({ reason: faults.lossReason ?? 'unknown', message: 'the cable was pulled' });
     },
