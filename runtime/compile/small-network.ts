@@ -35,6 +35,7 @@ export function smallNetwork(channels: number): Graph {
   const pooled = g.one('globalAvgPool', [g.one('maxPool', [x2])]);
   const logits = g.one('conv', [pooled, parameter(channels, 10)], { stride: 1, padding: 'valid' });
   const [loss, correct] = g.add('softmaxCrossEntropy', [logits, labels]);
+  g.output('logits', logits);
   g.output('loss', loss);
   g.output('correct', correct);
   return g.finish();
