@@ -13,7 +13,8 @@ const DESCRIPTION = 'Trains ConvMixer image classifiers on every CPU core.';
 
 const STATUSES = `
 Exit status: 0 done, 1 defect of this program, 2 wrong usage, 3 this machine lacks something, 4 data or network, 5 checkpoint,
-6 diverged, 8 run folder in use, 9 too large for memory, 10 disk, 11 rank lost, 130, 143 and 129 stopped by SIGINT, SIGTERM and SIGHUP, 141 reader went away.`;
+6 diverged, 7 GPU failed, 8 run folder in use, 9 too large for memory, 10 disk, 11 rank lost, 130, 143 and 129 stopped by SIGINT,
+SIGTERM and SIGHUP, 141 reader went away.`;
 
 const TRAIN_EXAMPLES = `
 Examples:

@@ -16,16 +16,20 @@ export interface DeviceOptions {
   readonly v8Flags?: boolean;
   /** False: the wasm device does without V8's revectorizer, even where it is faster. */
   readonly revectorize?: boolean;
+  /** Told in a sentence what people should know of: that a GPU was lost and another one goes on. */
+  readonly onNotice?: (text: string) => void;
 }
 
 export async function openDevice(name: DeviceName, options: DeviceOptions = {}): Promise<Device> {
   switch (name) {
     case 'auto':
-      return (await (await import('../gpu/host/auto.ts')).openTrustedGpu()).device ?? openDevice('wasm', options);
+      return (
+        (await (await import('../gpu/host/auto.ts')).openTrustedGpu({ onNotice: options.onNotice })).device ?? openDevice('wasm', options)
+      );
     case 'wasm':
       return (await import('../asm/host/device.ts')).openWasmDevice(options);
     case 'webgpu':
-      return (await import('../gpu/host/device.ts')).openWebGpuDevice();
+      return (await import('../gpu/host/device.ts')).openWebGpuDevice({ onNotice: options.onNotice });
     case 'reference':
       return (await import('./reference.ts')).openReferenceDevice();
     default:

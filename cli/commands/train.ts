@@ -80,7 +80,8 @@ async function trainWith(command: Command, flags: Flags, io: CliIo, earlier: Ear
   const model = buildModel(settings.arch, modelOptions(settings, parts.train));
   const init = settings.init === undefined || earlier ? undefined : await initialWeights(settings.init, model, io);
   const threads = settings.threads ?? threadsOfRank(group, io);
-  const device = await openDevice(settings.device, { threads, revectorize: settings.revectorize, v8Flags: true });
+  const onNotice = (text: string) => progress.line(text);
+  const device = await openDevice(settings.device, { threads, revectorize: settings.revectorize, v8Flags: true, onNotice });
   try {
     const found = earlier?.folder ? await checkpointOf(earlier.folder, earlier.values, progress) : null;
     const resume = earlier ? ((await shareCheckpoint(group, found)) ?? undefined) : undefined;

@@ -122,7 +122,7 @@ describe('what a machine lacks', () => {
       await auto.close();`;
     const { stdout, stderr } = spawnSync(process.execPath, ['--input-type=module', '-e', code], { encoding: 'utf8' });
     expect(stderr).toBe('');
-    expect(stdout).toMatch(/^E_ENVIRONMENT .*optional package `webgpu`.* npm install webgpu.*\nwasm\n$/);
+    expect(stdout).toMatch(/^E_ENVIRONMENT .*optional package `webgpu`.*npm install webgpu.*\nwasm\n$/);
   });
 
   it('memory: names bytes and the batch', async () => {
