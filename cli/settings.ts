@@ -28,7 +28,6 @@ const DEFAULTS = {
   keepEvery: 0,
   device: 'auto',
   revectorize: true,
-  syncBn: false,
   out: 'runs',
 } as const satisfies Partial<Settings>;
 

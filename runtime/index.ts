@@ -3,11 +3,22 @@
 
 export { type ErrorCode, EXIT_STATUS, HybridError, isAbortError, nearest } from './base/errors.ts';
 export { type Files, nodeFiles, writeAtomically } from './base/files.ts';
+export type { Trace } from './base/trace.ts';
 export { FUSION_RULES } from './compile/fuse.ts';
+export type { AugmentOptions, EraseOptions } from './data/augment/augmentation.ts';
 export { type ConvertOptions, convertData } from './data/convert.ts';
 export type { DataSource, Dataset, ImageReader, ImageSource, ModuleImages, OpenReader, SharedImages, Subset } from './data/dataset.ts';
 export { type Description, describeDataset } from './data/describe.ts';
 export { type DecodeOptions, decodeImage } from './data/image-file.ts';
+export {
+  DataPipeline,
+  type Epoch,
+  type EpochOptions,
+  type FeedOptions,
+  type LoadedBatch,
+  type Loader,
+  type PipelineOptions,
+} from './data/loader.ts';
 export { memoryDataset } from './data/memory-dataset.ts';
 export {
   DATA_NAMES,
@@ -24,9 +35,6 @@ export { type SyntheticOptions, syntheticSource } from './data/synthetic.ts';
 export { type Verification, type VerifiedFile, verifyData } from './data/verify.ts';
 export type { Batch, Bounds, Device, Executable, KernelTime } from './device.ts';
 export { DEVICES, type DeviceName, type DeviceOptions, openDevice } from './devices.ts';
-export { type Communicator, solo } from './distributed/communicator.ts';
-export { distribute } from './distributed/distributed-device.ts';
-export { type MpiOptions, openMpi } from './distributed/mpi.ts';
 export { examineMachine, type MachineReport } from './doctor.ts';
 export { type NpyArray, type NpyOptions, readNpy, readNpz, writeNpy, writeNpz } from './formats/npz.ts';
 export { type FileTensor, readSafetensors, writeSafetensors } from './formats/safetensors.ts';
@@ -41,7 +49,6 @@ export { type Evaluation, evaluate } from './train/evaluate.ts';
 export type { EndReason, Metrics, TrainEvent, TrainOptions, TrainResult, TrainRun } from './train/events.ts';
 export { train } from './train/fit.ts';
 export { trainingGraphs } from './train/graphs.ts';
-export { type GroupTrainOptions, shareCheckpoint, trainInGroup } from './train/group.ts';
 export { type Preset, presetFor, RECIPES, type Recipe } from './train/presets.ts';
 export { completeProgress, RESUME_SETTINGS, type RunProgress, readProgress, type SteadyOptions } from './train/resume.ts';
 export { type CreateRunOptions, type NewestCheckpoint, type RunConfig, RunFolder } from './train/run-folder.ts';

@@ -12,7 +12,6 @@ const LAYERS: readonly { readonly name: string; readonly files: RegExp }[] = [
   { name: 'programs', files: /^(cli|bench)\// },
   { name: 'public API', files: /^runtime\/(index|devices|inspect|doctor)\.ts$/ },
   { name: 'training', files: /^runtime\/train\// },
-  { name: 'distribution', files: /^runtime\/distributed\// },
   { name: 'models, data', files: /^runtime\/(model|data)\// },
   { name: 'devices', files: /^(asm\/(host|lowering)|gpu)\/|^runtime\/reference\.ts$/ },
   { name: 'compile', files: /^runtime\/compile\// },

@@ -7,7 +7,7 @@
 // read; the result goes to `to`, which either does not overlap or, for kernels that work in place, is equal. Nothing is written
 // outside of the images. `samples` is an i32 an image: with seed and epoch it keys the random draws, so that neither batch nor
 // worker nor order changes a byte. `args` are doubles, laid down by runtime/data/kernels.ts: those below, then the kernel's own
-// (the `args` of its entry in runtime/data/augmentations.ts).
+// (the `args` of its entry in runtime/data/augment/augmentations.ts).
 
 import { philox4x32 } from "../lib/philox";
 

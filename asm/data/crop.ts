@@ -1,4 +1,4 @@
-// Random crops and flips (runtime/data/augment.ts draws the same and says what they mean). Every row of the result is one row of
+// Random crops and flips (runtime/data/augment/crop.ts draws the same and says what they mean). Every row of the result is one row of
 // the image, read at an address that is shifted by dx pixels; what lies outside of the image is masked out and becomes padding.
 // The mask is a window on zeros, ones, zeros: moved by dx pixels it marks the columns that are inside. So each row is the
 // same straight run of unaligned loads, whatever the shift.

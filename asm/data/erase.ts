@@ -1,4 +1,4 @@
-// Random erasing, in place (runtime/data/erase.ts draws the same and says what the words mean).
+// Random erasing, in place (runtime/data/augment/erase.ts draws the same and says what the words mean).
 
 import { arg, below, channels, draw, height, OWN, width } from "./abi";
 

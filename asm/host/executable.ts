@@ -1,29 +1,26 @@
 // An executable of the wasm device: one shared memory, one gang, the programs, and a queue that keeps the order of calls.
 
 import { abortError, HybridError, invariant } from '../../runtime/base/errors.ts';
-import {
-  type Batch,
-  type BatchMetrics,
-  type Exchange,
-  type Executable,
-  GRADIENTS,
-  type Hyperparameters,
-  type KernelTime,
-  type ModelGraphs,
-  type RunOptions,
-  STATISTICS,
-  type StateEntry,
+import type {
+  Batch,
+  BatchMetrics,
+  Executable,
+  Hyperparameters,
+  KernelTime,
+  ModelGraphs,
+  RunOptions,
+  StateEntry,
 } from '../../runtime/device.ts';
 import { BYTES_PER_ELEMENT, elementCount, type Graph, type Node } from '../../runtime/ir/graph.ts';
 import type { StepScalars } from '../../runtime/ir/op.ts';
 import { ARENA, writeStep } from './abi.ts';
-import type { Gang } from './gang.ts';
-import { type CompiledGraphs, type Layout, type ProgramName, partOf, type WrittenProgram } from './program.ts';
+import type { Gang, Program } from './gang.ts';
+import type { CompiledGraphs, Layout, ProgramName } from './program.ts';
 
 /** A call of the executable that waits for its turn. */
 interface Job {
   /** Absent: there is nothing to run, only memory to read or write. */
-  readonly program?: WrittenProgram;
+  readonly program?: Program;
   readonly signal?: AbortSignal;
   /** At its turn: writes inputs and step block. */
   prepare(): void;
@@ -40,11 +37,10 @@ export interface ExecutableParts {
   readonly graphs: CompiledGraphs;
   readonly layout: Layout;
   readonly memory: WebAssembly.Memory;
-  readonly programs: ReadonlyMap<ProgramName, WrittenProgram>;
+  readonly programs: ReadonlyMap<ProgramName, Program>;
   readonly gang: Gang;
   readonly capacity: number;
   readonly seed: bigint;
-  readonly exchange?: Exchange;
   /** Called once, when the executable is closed. */
   readonly onClose: () => void;
 }
@@ -112,7 +108,6 @@ export class WasmExecutable implements Executable {
   async profile(batch: Batch, hyper: Hyperparameters): Promise<KernelTime[]> {
     const { layout, graphs } = this.#parts;
     invariant(this.#idle, 'profiling waits for an idle device');
-    invariant(!this.#parts.exchange, 'programs that exchange are not profiled');
     this.#times = layout.times;
     const taken: KernelTime[] = [];
     const take = (name: ProgramName): void => {
@@ -160,19 +155,15 @@ export class WasmExecutable implements Executable {
     return !this.#active && this.#queue.length === 0;
   }
 
-  #program(name: ProgramName): WrittenProgram {
+  #program(name: ProgramName): Program {
     const program = this.#parts.programs.get(name);
     if (!program) throw new HybridError('E_INTERNAL', `the program ${name} was not compiled`);
     return program;
   }
 
-  /** The place in memory of a state tensor, of a parameter's gradient, or of a whole range. */
+  /** The place in memory of a state tensor or of a parameter's gradient. */
   #tensor(name: string): Float32Array | Int32Array {
     const { state, ranges } = this.#parts.layout.plan;
-    if (name === GRADIENTS || name === STATISTICS) {
-      const { offset, bytes } = ranges[name];
-      return new Float32Array(this.#buffer, ARENA + offset, bytes / 4);
-    }
     const isGradient = name.startsWith(GRADIENT_PREFIX);
     const place = state.get(isGradient ? name.slice(GRADIENT_PREFIX.length) : name);
     if (!place || (isGradient && (place.kind !== 'parameter' || !this.#parts.graphs.train))) {
@@ -295,22 +286,9 @@ export class WasmExecutable implements Executable {
     }
   }
 
-  /** Runs a program, in one go or held at its exchanges. */
-  async #execute(program: WrittenProgram): Promise<'done' | 'stopped'> {
-    const { gang, exchange } = this.#parts;
-    if (!exchange || program.exchanges.length === 0) return gang.run(program, { times: this.#times });
-    let begin = 0;
-    for (const { kind, after, first, second, length } of program.exchanges) {
-      if ((await gang.run(partOf(program, begin, after))) === 'stopped') return 'stopped';
-      await exchange(kind, new Float32Array(this.#buffer, first, length), new Float32Array(this.#buffer, second, length));
-      begin = after;
-    }
-    return gang.run(partOf(program, begin, program.calls));
-  }
-
-  #start(job: Job, program: WrittenProgram): void {
+  #start(job: Job, program: Program): void {
     this.#active = job;
-    this.#execute(program).then(
+    this.#parts.gang.run(program, { times: this.#times }).then(
       (outcome) => {
         this.#active = null;
         if (outcome === 'done') job.finish();

@@ -3,17 +3,17 @@
 
 declare namespace WebAssembly {
   class Module {
-    private constructor();
+    constructor(bytes: Uint8Array);
     static exports(module: Module): { name: string; kind: 'function' | 'table' | 'memory' | 'global' }[];
   }
   class Instance {
-    constructor(module: Module, imports: Record<string, Record<string, Memory | number>>);
+    constructor(module: Module, imports: Record<string, Record<string, Memory<ArrayBufferLike> | number>>);
     readonly exports: Readonly<Record<string, unknown>>;
   }
-  class Memory {
+  class Memory<Buffer extends ArrayBufferLike = SharedArrayBuffer> {
     /** In pages of 64 KiB. */
-    constructor(size: { initial: number; maximum: number; shared: true });
-    readonly buffer: SharedArrayBuffer;
+    constructor(size: { initial: number; maximum: number; shared: Buffer extends SharedArrayBuffer ? true : false });
+    readonly buffer: Buffer;
   }
   function compile(bytes: Uint8Array): Promise<Module>;
   function validate(bytes: Uint8Array): boolean;

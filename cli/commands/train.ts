@@ -6,7 +6,6 @@ import { benchTrain } from '../../bench/train.ts';
 import {
   buildModel,
   type Checkpoint,
-  type Communicator,
   checkGraph,
   completeProgress,
   describeEnvironment,
@@ -21,23 +20,19 @@ import {
   RunFolder,
   readProgress,
   readWeights,
-  shareCheckpoint,
   type TrainEvent,
   type TrainOptions,
   type TrainResult,
-  type TrainRun,
   train,
-  trainInGroup,
 } from '../../runtime/index.ts';
 import { readConfigFile } from '../config-file.ts';
 import { assumedData, openSettingsData } from '../data.ts';
 import { type CliIo, shown, stoppedStatus } from '../io.ts';
 import { givenFlags, type Settings } from '../options.ts';
 import { count, duration, Progress, percent } from '../progress.ts';
-import { inGroup, type RankFlags, threadsOfRank } from '../ranks.ts';
 import { type FileValues, modelOptions, resolveSettings, toConfig } from '../settings.ts';
 
-interface Flags extends RankFlags {
+interface Flags {
   readonly config?: string;
   /** True: the newest. */
   readonly resume?: string | true;
@@ -52,18 +47,16 @@ const CROP_PADDING = 4;
 
 export async function trainCommand(command: Command, io: CliIo): Promise<number> {
   const flags = command.opts<Flags>();
-  return inGroup(flags, io, async (group, io) => {
-    if (flags.resume === undefined) return trainWith(command, flags, io, null, group);
-    const earlier = await shareEarlier(group, group.rank === 0 ? await openEarlier(flags, command, io) : null);
-    try {
-      return await trainWith(command, flags, io, earlier, group);
-    } finally {
-      await earlier.folder?.close().catch(() => {}); // where it matters, `run` has closed it already and told
-    }
-  });
+  if (flags.resume === undefined) return trainWith(command, flags, io, null);
+  const earlier = await openEarlier(flags, command, io);
+  try {
+    return await trainWith(command, flags, io, earlier);
+  } finally {
+    await earlier.folder.close().catch(() => {}); // where it matters, `run` has closed it already and told
+  }
 }
 
-async function trainWith(command: Command, flags: Flags, io: CliIo, earlier: Earlier | null, group: Communicator): Promise<number> {
+async function trainWith(command: Command, flags: Flags, io: CliIo, earlier: Earlier | null): Promise<number> {
   const file = earlier?.values ?? (flags.config === undefined ? undefined : await readConfigFile(flags.config, io));
   const given = resolveSettings(givenFlags(command), file);
   const progress = new Progress(io);
@@ -79,15 +72,17 @@ async function trainWith(command: Command, flags: Flags, io: CliIo, earlier: Ear
   }
   const model = buildModel(settings.arch, modelOptions(settings, parts.train));
   const init = settings.init === undefined || earlier ? undefined : await initialWeights(settings.init, model, io);
-  const threads = settings.threads ?? threadsOfRank(group, io);
-  const onNotice = (text: string) => progress.line(text);
-  const device = await openDevice(settings.device, { threads, revectorize: settings.revectorize, v8Flags: true, onNotice });
+  const device = await openDevice(settings.device, {
+    threads: settings.threads,
+    revectorize: settings.revectorize,
+    v8Flags: true,
+    onNotice: (text) => progress.line(text),
+  });
   try {
-    const found = earlier?.folder ? await checkpointOf(earlier.folder, earlier.values, progress) : null;
-    const resume = earlier ? ((await shareCheckpoint(group, found)) ?? undefined) : undefined;
+    const resume = earlier ? await checkpointOf(earlier, progress) : undefined;
     const allowChanged = flags.allowChanged?.split(',');
     const options: TrainOptions = { ...trainOptions(settings), ...parts, device, model, init, resume, allowChanged, signal: io.signal };
-    return flags.dryRun ? await dryRun(options, flags, io) : await run(options, settings, flags, io, progress, earlier, group);
+    return flags.dryRun ? await dryRun(options, flags, io) : await run(options, settings, flags, io, progress, earlier);
   } finally {
     progress.clear();
     await device.close();
@@ -96,8 +91,7 @@ async function trainWith(command: Command, flags: Flags, io: CliIo, earlier: Ear
 
 /** A run to go on with. */
 interface Earlier {
-  /** Of rank 0 only. */
-  readonly folder: RunFolder | null;
+  readonly folder: RunFolder;
   /** Its configuration, as if it were given with -c. */
   readonly values: FileValues;
 }
@@ -118,15 +112,6 @@ async function openEarlier(flags: Flags, command: Command, io: CliIo): Promise<E
     folder,
     values: { path: `the configuration of ${shown(path, io)}`, values: new Map<unknown, unknown>(Object.entries(folder.config)) },
   };
-}
-
-/** What rank 0 has opened, on all ranks; the folder stays with it. */
-async function shareEarlier(group: Communicator, earlier: Earlier | null): Promise<Earlier> {
-  const own = earlier && { path: earlier.values.path, values: [...earlier.values.values] };
-  const text = await group.broadcast(own && new TextEncoder().encode(JSON.stringify(own)));
-  if (earlier) return earlier;
-  const { path, values } = JSON.parse(new TextDecoder().decode(text)) as { path: string; values: [unknown, unknown][] };
-  return { folder: null, values: { path, values: new Map(values) } };
 }
 
 /** A run by its path, or by its name among the others. */
@@ -150,7 +135,7 @@ async function newestRun(out: string, io: CliIo): Promise<string> {
 }
 
 /** The state to go on from, completed where an older version wrote it. */
-async function checkpointOf(folder: RunFolder, values: FileValues, progress: Progress): Promise<Checkpoint> {
+async function checkpointOf({ folder, values }: Earlier, progress: Progress): Promise<Checkpoint> {
   const newest = await folder.newest();
   if (!newest) {
     throw new HybridError(
@@ -211,22 +196,15 @@ async function run(
   io: CliIo,
   progress: Progress,
   earlier: Earlier | null,
-  group: Communicator,
 ): Promise<number> {
-  if (group.rank > 0) return follow(options, settings, io, group);
   const config = toConfig({ ...settings, ...measures(options.model) });
   const folder =
     earlier?.folder ?? (await RunFolder.create({ out: resolve(io.cwd, settings.out), name: settings.name, config, files: io.files }));
   const talk = !flags.quiet && !flags.json;
   let begun = false;
   let saved: Extract<TrainEvent, { type: 'checkpoint' }> | undefined;
-  const start = () =>
-    group.size > 1
-      ? trainInGroup({ ...options, store: folder, communicator: group, syncBatchNorm: settings.syncBn })
-      : train({ ...options, store: folder });
-  let training: TrainRun | undefined;
+  const training = train({ ...options, store: folder });
   try {
-    training = await start();
     for await (const event of training) {
       // Not before the checkpoint was accepted: a run that cannot go on leaves everything as it was.
       if (event.type === 'start') {
@@ -246,34 +224,18 @@ async function run(
     if (!flags.json) io.stdout.write(resultText(result, options, folder, io));
     return 0;
   } catch (error) {
-    await training?.[Symbol.asyncDispose]();
+    await training[Symbol.asyncDispose]();
     if (begun) await folder.reportCrash(error);
     else if (!earlier) await folder.discard();
-    throw begun && group.size > 1 ? withWayOn(error, folder.location) : error;
+    throw error;
   } finally {
     await folder.close();
   }
 }
 
-/** The part of a rank that has nothing to say. */
-async function follow(options: TrainOptions, settings: Settings, io: CliIo, communicator: Communicator): Promise<number> {
-  const training = await trainInGroup({ ...options, communicator, syncBatchNorm: settings.syncBn });
-  const { reason } = await training.result;
-  return reason === 'aborted' ? stoppedStatus(io) : 0;
-}
-
 function jointOf(checkpoint: Checkpoint) {
   const { epoch, step, history } = readProgress(checkpoint);
   return { epoch, step, epochs: history.length };
-}
-
-/** Of a rank that was lost: the command to go on with, for any number of ranks. */
-function withWayOn(error: unknown, location: string): unknown {
-  if (!(error instanceof HybridError && error.code === 'E_RANK')) return error;
-  const command = `hybrid train --resume ${location} --distributed mpi`;
-  return new HybridError('E_RANK', error.message, `The last checkpoint is intact: go on with \`${command}\` under mpiexec.`, {
-    cause: error,
-  });
 }
 
 function sayStopped(saved: Extract<TrainEvent, { type: 'checkpoint' }> | undefined, io: CliIo, flags: Flags): number {

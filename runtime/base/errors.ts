@@ -5,15 +5,16 @@
 export const EXIT_STATUS = {
   E_USAGE: 2, // a flag, argument or configuration value that is not valid
   E_ENVIRONMENT: 3, // this machine or Node lacks something that was asked for
+  E_WORKER_BOOT: 3, // data workers that do not start
   E_DATA: 4, // a dataset that is missing, unreadable or malformed
   E_NETWORK: 4, // a dataset that could not be fetched
   E_CHECKPOINT: 5, // a checkpoint or weight file that is missing, corrupt or of another model
   E_DIVERGED: 6, // loss or gradients are not finite
-  E_DEVICE: 7, // the GPU was lost, did not answer in time, or its driver failed
+  E_WORKER: 7, // a data worker that hangs, or fails again and again
   E_LOCKED: 8, // another process is at work in the run folder
   E_MEMORY: 9, // does not fit in the memory of the device
-  E_RANK: 11, // a rank of a distributed run that is lost, or disagrees
   E_DISK: 10, // the disk is full or refuses to write
+  E_DEVICE: 12, // the GPU was lost, did not answer in time, or its driver failed
   E_ABORTED: 130, // stopped by its user
   E_INTERNAL: 1, // a defect of this program
 } as const;

@@ -1,80 +1,393 @@
-// From a dataset to batches: order, read, augment. Runs in the thread that asks for the batches.
+// From datasets to batches: order, read, augment, ahead of time. A pipeline has one crew of workers and, for each feed (the
+// training set, say), a loader with its ring of slots.
+//
+// Credits: a batch is filled as soon as a slot is free, in the order of the epoch, and its slot is free again when the consumer
+// asks for the next batch. Tasks end in any order; every row has its place, so batches are the same for any number of workers.
 
-import { invariant } from '../base/errors.ts';
+import { abortError, HybridError, invariant } from '../base/errors.ts';
+import type { Trace } from '../base/trace.ts';
 import type { Batch } from '../device.ts';
-import { type AugmentOptions, augmentationDraws, augmentImage } from './augment.ts';
+import type { AugmentOptions } from './augment/augmentation.ts';
+import { needsMean } from './augment/augmentations.ts';
 import type { Dataset, Subset } from './dataset.ts';
+import { kernelCalls, loadDataKernels, normalization } from './kernels.ts';
+import { type Crew, type CrewOptions, type CrewStats, openCrew } from './pool.ts';
+import type { FeedSetup } from './preparer.ts';
+import { Ring, type RingOptions, tasksOf } from './ring.ts';
 import { epochOrder } from './sampler.ts';
 import { samplesOf } from './split.ts';
 
-export interface LoaderOptions {
+export interface FeedOptions {
   /** The samples of a `Subset` keep the random draws they have in the whole set. */
   readonly dataset: Dataset | Subset;
   /** Rows of a batch. The last one has what remains; none is dropped. */
   readonly batch: number;
-  readonly epoch: number;
   readonly seed: bigint;
   readonly shuffle: boolean;
   /** Off by default. */
   readonly augment?: AugmentOptions;
-  /** Batches at the beginning of the epoch that are left out: a resumed run has had them. */
-  readonly skip?: number;
+  /** Asks for the float32 form too: (x / 255 − mean) / std, a value a channel. */
+  readonly normalize?: { readonly mean: readonly number[]; readonly std: readonly number[] };
+  /** Batches that are prepared ahead of the one after the next; 2 by default. */
+  readonly prefetch?: number;
+  /** Rows of a task; by default what suits the number of workers. */
+  readonly chunk?: number;
+}
+
+export interface PipelineOptions {
+  /** Worker threads; 1 by default, which is enough for any set in memory. 0: the calling thread prepares batches between its other work. */
+  readonly workers?: number;
+  readonly trace?: Trace;
+  /** Limits and the body of the workers, for tests. */
+  readonly crew?: Pick<CrewOptions, 'taskLimitMs' | 'startLimitMs' | 'script'>;
 }
 
 /** A batch with all that the loader knows of it. The arrays are exactly as long as `rows` needs. */
-export type LoadedBatch = Required<Batch>;
+export interface LoadedBatch extends Required<Batch> {
+  /** Position in its epoch, from 0. */
+  readonly index: number;
+  /** The float32 form of `images`, if the feed asks for it. */
+  readonly floats: Float32Array | null;
+}
+
+export interface EpochOptions {
+  /** Batch to begin with. */
+  readonly from?: number;
+  readonly signal?: AbortSignal;
+}
 
 export const batchesPerEpoch = (samples: number, batch: number): number => Math.ceil(samples / batch);
 
-// A batch must outlive the asking for the next, so that one can be prepared while another is in use.
-const BUFFERS = 2;
+const PREFETCH = 2;
+/** Tasks that are worth their messages, and not so long that the others wait for one. */
+const LEAST_CHUNK = 128;
+const MOST_CHUNK = 512;
+/** The same for images that are decoded: each takes a thousand times as long. */
+const LEAST_DECODED = 8;
 
-/**
- * The batches of one epoch, a function of the options alone. A batch stays valid until two further batches were taken:
- * its arrays are used again then. (A device copies during the call, so only those who keep batches need to copy.)
- */
-export function* loadBatches({
-  dataset,
-  batch,
-  epoch,
-  seed,
-  shuffle,
-  augment,
-  skip = 0,
-}: LoaderOptions): Generator<LoadedBatch, void, undefined> {
+export class DataPipeline<Name extends string = string> implements AsyncDisposable {
+  readonly #loaders: ReadonlyMap<string, Loader>;
+  readonly #crew: Crew;
+
+  /**
+   * Throws E_USAGE for options that are not possible, E_ENVIRONMENT where the kernels were not built, E_WORKER_BOOT where workers do
+   * not start, E_MEMORY where the slots cannot be had.
+   */
+  static async open<Name extends string>(
+    feeds: { readonly [name in Name]?: FeedOptions },
+    options: PipelineOptions = {},
+  ): Promise<DataPipeline<Name>> {
+    const { workers = 1, trace, crew } = options;
+    if (!(Number.isInteger(workers) && workers >= 0 && workers <= 256))
+      throw new HybridError('E_USAGE', `${workers} data workers`, 'Give a whole number from 0 to 256.');
+    const entries = Object.entries<FeedOptions | undefined>(feeds).flatMap(([name, feed]) => (feed ? [[name, feed] as const] : []));
+    const kernels = await loadDataKernels();
+    const setups = await Promise.all(entries.map(([, feed]) => setUp(feed, workers)));
+    const opened = await openCrew({ workers, trace, kernels, feeds: setups, ...crew });
+    return new DataPipeline(
+      entries.map(([name, feed], index) => [name, feed, setups[index]] as const),
+      opened,
+    );
+  }
+
+  private constructor(feeds: readonly (readonly [string, FeedOptions, FeedSetup])[], crew: Crew) {
+    this.#crew = crew;
+    // Datasets that this thread reads are asked one call at a time, whichever loaders they feed.
+    const turn = turns();
+    this.#loaders = new Map(feeds.map(([name, feed, setup], index) => [name, new Loader({ feed, setup, index, crew, turn })]));
+  }
+
+  loader(name: Name): Loader {
+    const loader = this.#loaders.get(name);
+    invariant(loader, `the pipeline has no feed ${name}`);
+    return loader;
+  }
+
+  get workers(): number {
+    return this.#crew.workers;
+  }
+
+  get stats(): Readonly<CrewStats> {
+    return this.#crew.stats;
+  }
+
+  /** Ends epochs and workers. */
+  async close(): Promise<void> {
+    for (const loader of this.#loaders.values()) loader.close();
+    await this.#crew.close();
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+}
+
+async function setUp(feed: FeedOptions, workers: number): Promise<FeedSetup> {
+  const { dataset, batch, seed, augment, normalize, prefetch = PREFETCH } = feed;
   invariant(Number.isInteger(batch) && batch > 0, `a batch of ${batch} rows`);
-  const { size, shape, labels } = dataset;
-  const imageBytes = shape[0] * shape[1] * shape[2];
-  const wholeSamples = samplesOf(dataset);
-  const order = epochOrder(size, { seed, epoch, shuffle });
-  const augmented = augment !== undefined && (augment.crop > 0 || augment.flip);
-  const draw = augmented ? augmentationDraws(seed, epoch, augment) : undefined;
+  invariant(Number.isInteger(prefetch) && prefetch >= 0, `a prefetch of ${prefetch} batches`);
+  const { shape, images: source } = dataset;
+  const capacity = Math.max(1, Math.min(batch, dataset.size));
+  const least = source?.kind === 'module' ? LEAST_DECODED : LEAST_CHUNK;
+  const chunk = feed.chunk ?? Math.min(MOST_CHUNK, Math.max(least, Math.ceil(capacity / Math.max(1, workers))));
+  invariant(Number.isInteger(chunk) && chunk > 0, `tasks of ${chunk} rows`);
+  const set = { shape, mean: needsMean(augment) ? await meanColour(dataset) : new Array<number>(shape[2]).fill(0) };
+  const calls = kernelCalls(source?.kind === 'shared' ? source.layout : 'interleaved', augment, set);
+  const ring: RingOptions = {
+    // One in use, one being filled, and those between.
+    slots: prefetch + 2,
+    capacity,
+    imageBytes: shape[0] * shape[1] * shape[2],
+    chunk: Math.min(chunk, capacity),
+    floats: normalize !== undefined,
+    // Without kernels this thread reads to where the batch is in the end.
+    raw: !source && (calls.length > 0 || normalize !== undefined),
+  };
+  const shared = { shape, seed, source, calls, normalize: normalize && normalization(normalize.mean, normalize.std), ring };
+  return { ...shared, buffer: allocate(ring) };
+}
 
-  const capacity = Math.min(batch, size);
-  const buffers = Array.from({ length: BUFFERS }, () => ({
-    images: new Uint8Array(capacity * imageBytes),
-    labels: new Int32Array(capacity),
-    samples: new Int32Array(capacity),
-  }));
-  const original = draw ? new Uint8Array(capacity * imageBytes) : undefined;
+function allocate(ring: RingOptions): SharedArrayBuffer {
+  try {
+    return new Ring(ring).buffer;
+  } catch (error) {
+    const bytes = ring.slots * ring.capacity * ring.imageBytes * (ring.floats ? 5 : 1) * (ring.raw ? 2 : 1);
+    const mebibytes = Math.ceil(bytes / 2 ** 20).toLocaleString('en');
+    const what = `${ring.slots} batches of ${ring.capacity} images need ${mebibytes} MiB of shared memory, and this system refuses to give as much`;
+    throw new HybridError('E_MEMORY', what, 'Use a smaller batch: --batch.', { cause: error });
+  }
+}
 
-  for (let start = skip * batch, k = 0; start < size; start += batch, k++) {
-    const indices = order.subarray(start, start + batch);
-    const rows = indices.length;
-    const buffer = buffers[k % BUFFERS];
-    for (let i = 0; i < rows; i++) {
-      buffer.labels[i] = labels[indices[i]];
-      buffer.samples[i] = wholeSamples[indices[i]];
+/** Enough images for the mean to be that of the set, to a byte. */
+const MEAN_IMAGES = 1000;
+
+/** Mean of each channel over images evenly spread over the set, rounded to a byte. */
+export async function meanColour({ size, shape: [height, width, channels], read }: Dataset): Promise<number[]> {
+  return meanOf(size, height * width, channels, read);
+}
+
+async function meanOf(size: number, pixels: number, channels: number, read: Dataset['read']): Promise<number[]> {
+  const count = Math.min(size, MEAN_IMAGES);
+  const image = new Uint8Array(pixels * channels);
+  const sums = new Array<number>(channels).fill(0);
+  for (let i = 0; i < count; i++) {
+    await read([Math.floor((i * size) / count)], image);
+    for (let at = 0; at < image.length; at++) sums[at % channels] += image[at];
+  }
+  return sums.map((sum) => Math.round(sum / Math.max(1, count * pixels)));
+}
+
+/** Makes one call after the other. */
+function turns(): <T>(call: () => T | Promise<T>) => Promise<T> {
+  let last: Promise<unknown> = Promise.resolve();
+  return (call) => {
+    const next = last.then(call);
+    last = next.catch(() => {});
+    return next;
+  };
+}
+
+interface LoaderParts {
+  readonly feed: FeedOptions;
+  readonly setup: FeedSetup;
+  /** Of the feed, for the workers. */
+  readonly index: number;
+  readonly crew: Crew;
+  readonly turn: ReturnType<typeof turns>;
+}
+
+export class Loader {
+  readonly dataset: Dataset | Subset;
+  /** Batches of an epoch. */
+  readonly batches: number;
+  readonly #parts: LoaderParts;
+  readonly #samples: Int32Array;
+  readonly #ring: Ring;
+  /** Slots that nobody uses. */
+  readonly #free: number[];
+  #current: Epoch | null = null;
+
+  constructor(parts: LoaderParts) {
+    const { feed, setup } = parts;
+    this.dataset = feed.dataset;
+    this.#parts = parts;
+    this.batches = batchesPerEpoch(feed.dataset.size, feed.batch);
+    this.#samples = samplesOf(feed.dataset);
+    this.#ring = new Ring(setup.ring, setup.buffer);
+    this.#free = this.#ring.slots.map((_, slot) => slot);
+  }
+
+  /**
+   * The batches of an epoch, a function of feed, epoch and `from` alone. They are being prepared from this call on. A batch is valid
+   * until the next one is asked for. A loader has one epoch at a time: another call ends the one before.
+   *
+   * Iterating throws what reading threw, E_WORKER where workers fail, an AbortError. Leaving the loop gives the slots back.
+   */
+  epoch(epoch: number, { from = 0, signal }: EpochOptions = {}): Epoch {
+    this.#current?.end(new HybridError('E_INTERNAL', 'this epoch was ended: its loader began another one'));
+    const { dataset, batch, seed, shuffle } = this.#parts.feed;
+    const order = epochOrder(dataset.size, { seed, epoch, shuffle });
+    const hold = (): number | undefined => this.#free.shift();
+    const release = (slot: number): void => {
+      this.#free.push(slot);
+      this.#current?.fill();
+    };
+    const prepare = (index: number, slot: number) => this.#prepare(epoch, index, order.subarray(index * batch, (index + 1) * batch), slot);
+    const callOff = (slot: number): void => void Atomics.add(this.#ring.slots[slot].generation, 0, 1);
+    this.#current = new Epoch({ epoch, from, count: this.batches, signal, hold, release, prepare, callOff });
+    this.#current.fill();
+    return this.#current;
+  }
+
+  close(): void {
+    this.#current?.end(new HybridError('E_INTERNAL', 'the data pipeline was closed'));
+  }
+
+  async #prepare(epoch: number, index: number, order: Int32Array, slotIndex: number): Promise<LoadedBatch> {
+    const { feed, setup, index: feedIndex, crew, turn } = this.#parts;
+    const { dataset } = feed;
+    const slot = this.#ring.slots[slotIndex];
+    const rows = order.length;
+    const bytes = rows * setup.ring.imageBytes;
+    // New arrays: they are small, and callers may keep them longer than the images.
+    const labels = Int32Array.from(order, (i) => dataset.labels[i]);
+    const samples = Int32Array.from(order, (i) => this.#samples[i]);
+    slot.indices.set(order);
+    slot.samples.set(samples);
+    const generation = Atomics.load(slot.generation, 0);
+    const direct = !setup.source;
+    if (direct) await turn(() => dataset.read(order, (slot.raw ?? slot.images).subarray(0, bytes)));
+    if (!direct || slot.raw) {
+      const { chunk } = setup.ring;
+      const tasks = Array.from({ length: tasksOf(rows, chunk) }, (_, task) => {
+        const first = task * chunk;
+        return crew.run(
+          { feed: feedIndex, slot: slotIndex, generation, epoch, first, rows: Math.min(chunk, rows - first) },
+          slot.tasks[task],
+        );
+      });
+      // The slot is not free before all have ended, whatever became of one.
+      for (const { status, ...rest } of await Promise.allSettled(tasks))
+        if (status === 'rejected') throw (rest as PromiseRejectedResult).reason;
     }
-    const images = buffer.images.subarray(0, rows * imageBytes);
-    if (draw && original) {
-      dataset.read(indices, original);
-      for (let i = 0; i < rows; i++) {
-        augmentImage(original, i * imageBytes, images, i * imageBytes, shape, draw(buffer.samples[i]));
-      }
-    } else {
-      dataset.read(indices, images);
+    const floats = slot.floats?.subarray(0, bytes) ?? null;
+    return { rows, images: slot.images.subarray(0, bytes), floats, labels, samples, epoch, index };
+  }
+}
+
+interface EpochParts {
+  readonly epoch: number;
+  readonly from: number;
+  readonly count: number;
+  readonly signal: AbortSignal | undefined;
+  /** A free slot, now the caller's; undefined: there is none. */
+  hold(): number | undefined;
+  release(slot: number): void;
+  prepare(index: number, slot: number): Promise<LoadedBatch>;
+  /** Tells the tasks that fill a slot to stop. */
+  callOff(slot: number): void;
+}
+
+/** A batch on its way. */
+interface Fill {
+  readonly slot: number;
+  readonly batch: Promise<LoadedBatch>;
+}
+
+export class Epoch implements AsyncIterableIterator<LoadedBatch> {
+  readonly epoch: number;
+  /** Batch it began with. */
+  readonly from: number;
+  readonly #parts: EpochParts;
+  /** In the order of the epoch. */
+  readonly #fills: Fill[] = [];
+  /** Next batch to fill. */
+  #next: number;
+  /** Slot of the batch that the consumer has. */
+  #inUse: number | undefined;
+  #ended = false;
+  /** Why the epoch ended, if not with its last batch or because its consumer left. */
+  #error: unknown;
+  /** Rejects when the epoch is ended from outside. */
+  readonly #interrupted: Promise<never>;
+  #interrupt: (error: unknown) => void = () => {};
+  readonly #abort = (): void => this.end(abortError(this.#parts.signal));
+
+  constructor(parts: EpochParts) {
+    invariant(Number.isInteger(parts.from) && parts.from >= 0, `an epoch from batch ${parts.from}`);
+    this.epoch = parts.epoch;
+    this.from = parts.from;
+    this.#parts = parts;
+    this.#next = parts.from;
+    this.#interrupted = new Promise((_, reject) => {
+      this.#interrupt = reject;
+    });
+    this.#interrupted.catch(() => {});
+    if (parts.signal?.aborted) this.#abort();
+    else parts.signal?.addEventListener('abort', this.#abort);
+  }
+
+  [Symbol.asyncIterator](): this {
+    return this;
+  }
+
+  /** Begins to fill what there are slots for. */
+  fill(): void {
+    const { count, hold, prepare } = this.#parts;
+    while (!this.#ended && this.#next < count) {
+      const slot = hold();
+      if (slot === undefined) return;
+      const batch = prepare(this.#next++, slot);
+      batch.catch(() => {}); // told by next()
+      this.#fills.push({ slot, batch });
     }
-    yield { rows, images, labels: buffer.labels.subarray(0, rows), samples: buffer.samples.subarray(0, rows), epoch };
+  }
+
+  async next(): Promise<IteratorResult<LoadedBatch, undefined>> {
+    if (this.#error) throw this.#error;
+    this.#giveBack();
+    const fill = this.#fills[0];
+    if (this.#ended || !fill) {
+      this.end();
+      return { value: undefined, done: true };
+    }
+    try {
+      const batch = await Promise.race([fill.batch, this.#interrupted]);
+      // Ended by its consumer, in another turn, while this call waited.
+      if (this.#ended) return { value: undefined, done: true };
+      this.#fills.shift();
+      this.#inUse = fill.slot;
+      return { value: batch, done: false };
+    } catch (error) {
+      this.end(error);
+      throw error;
+    }
+  }
+
+  /** What `break` calls. The slots are free when the tasks that fill them have ended. */
+  async return(): Promise<IteratorResult<LoadedBatch, undefined>> {
+    this.end();
+    return { value: undefined, done: true };
+  }
+
+  /** Ends the epoch; with an error, that is what `next` throws from now on. */
+  end(error?: unknown): void {
+    if (this.#ended) return;
+    this.#ended = true;
+    this.#error = error;
+    if (error) this.#interrupt(error);
+    this.#parts.signal?.removeEventListener('abort', this.#abort);
+    this.#giveBack();
+    for (const { slot, batch } of this.#fills.splice(0)) {
+      this.#parts.callOff(slot);
+      const release = () => this.#parts.release(slot);
+      batch.then(release, release);
+    }
+  }
+
+  #giveBack(): void {
+    const slot = this.#inUse;
+    this.#inUse = undefined;
+    if (slot !== undefined) this.#parts.release(slot);
   }
 }

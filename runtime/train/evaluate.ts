@@ -2,7 +2,7 @@
 
 import { HybridError } from '../base/errors.ts';
 import type { Dataset } from '../data/dataset.ts';
-import { loadBatches } from '../data/loader.ts';
+import { DataPipeline, type FeedOptions, type Loader } from '../data/loader.ts';
 import type { Device, Executable } from '../device.ts';
 import type { Model } from '../model/model.ts';
 import type { Metrics } from './events.ts';
@@ -21,20 +21,32 @@ export interface EvaluateOptions {
   readonly weights: ReadonlyMap<string, Float32Array>;
   readonly dataset: Dataset;
   readonly batch: number;
+  /** Data workers: see PipelineOptions. */
+  readonly workers?: number;
   readonly signal?: AbortSignal;
   readonly onProgress?: (done: number, total: number) => void;
 }
 
-export async function evaluate({ device, model, weights, dataset, batch, signal, onProgress }: EvaluateOptions): Promise<Evaluation> {
+export async function evaluate(options: EvaluateOptions): Promise<Evaluation> {
+  const { device, model, weights, dataset, batch, workers, signal, onProgress } = options;
   const capacity = Math.min(batch, dataset.size);
-  const executable = await device.compile(trainingGraphs(model), { capacity, seed: 0n, programs: ['evaluate'] });
+  const opening = DataPipeline.open({ test: evaluationFeed(dataset, capacity) }, { workers }); // comes up while the device compiles
+  opening.catch(() => {});
   try {
-    await writeWeights(executable, model, weights);
-    return await evaluateWith(executable, model.classes, dataset, { signal, onProgress });
+    const executable = await device.compile(trainingGraphs(model), { capacity, seed: 0n, programs: ['evaluate'] });
+    try {
+      await writeWeights(executable, model, weights);
+      return await evaluateWith(executable, model.classes, (await opening).loader('test'), { signal, onProgress });
+    } finally {
+      await executable.close();
+    }
   } finally {
-    await executable.close();
+    await opening.then((data) => data.close()).catch(() => {});
   }
 }
+
+/** A dataset as it is, from its beginning to its end. */
+export const evaluationFeed = (dataset: Dataset, batch: number): FeedOptions => ({ dataset, batch, seed: 0n, shuffle: false });
 
 /** Checks that `weights` are those of the model, by name and size, and writes them. */
 export async function writeWeights(executable: Executable, model: Model, weights: ReadonlyMap<string, Float32Array>): Promise<void> {
@@ -56,9 +68,10 @@ export async function writeWeights(executable: Executable, model: Model, weights
 export async function evaluateWith(
   executable: Executable,
   classes: number,
-  dataset: Dataset,
+  loader: Loader,
   { signal, onProgress }: Pick<EvaluateOptions, 'signal' | 'onProgress'> = {},
 ): Promise<Evaluation> {
+  const { dataset } = loader;
   const confusion = new Uint32Array(classes * classes);
   let lossSum = 0;
   let done = 0;
@@ -69,16 +82,8 @@ export async function evaluateWith(
     onProgress?.((done += rows), dataset.size);
   };
   let pending: Promise<void> | undefined;
-  const batches = loadBatches({
-    dataset,
-    batch: executable.capacity,
-    epoch: 0,
-    seed: 0n,
-    shuffle: false,
-    augment: { crop: 0, flip: false },
-  });
-  for (const batch of batches) {
-    const current = take((batch.labels as Int32Array).slice(0, batch.rows), batch.rows, executable.evaluate(batch, { signal }));
+  for await (const batch of loader.epoch(0, { signal })) {
+    const current = take(batch.labels, batch.rows, executable.evaluate(batch, { signal }));
     current.catch(() => {}); // awaited below; an earlier failure must not leave this one unhandled
     await pending;
     pending = current;

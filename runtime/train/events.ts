@@ -1,5 +1,7 @@
 // What a training run takes and tells. The loop is in fit.ts.
 
+import type { Trace } from '../base/trace.ts';
+import type { AugmentOptions } from '../data/augment/augmentation.ts';
 import type { Dataset } from '../data/dataset.ts';
 import type { Device } from '../device.ts';
 import type { Model } from '../model/model.ts';
@@ -22,7 +24,7 @@ export interface TrainOptions {
   /** Null: off. Plateau is off for every schedule but `constant`. */
   readonly earlyStopping: { readonly patience: number } | null;
   readonly plateau: { readonly patience: number; readonly factor: number; readonly minLearningRate: number } | null;
-  readonly augment: { readonly crop: number; readonly flip: boolean };
+  readonly augment: AugmentOptions;
   readonly shuffle: boolean;
   readonly seed: bigint;
   readonly bnMomentum: number;
@@ -48,6 +50,10 @@ export interface TrainOptions {
   /** Seconds without any progress after which the run says what it waits for; 60 by default. */
   readonly stallSeconds?: number;
   readonly withoutRules?: readonly string[];
+  /** Threads that prepare batches; 1 by default. 0: the calling thread does. The same bytes in any case. */
+  readonly workers?: number;
+  /** Takes a timeline of the run. */
+  readonly trace?: Trace;
   readonly signal?: AbortSignal;
 }
 
@@ -81,7 +87,7 @@ export type TrainEvent =
       readonly accuracy: number;
       readonly lr: number;
       readonly imagesPerSecond: number;
-      /** Share of the time since the epoch began that steps waited for data. */
+      /** Share of the time since the epoch began in which nothing but data was missing. */
       readonly dataWait: number;
       readonly etaSeconds: number;
     }

@@ -6,21 +6,22 @@
 // between the two: behind the update of k in the device's order of calls, before that of k+1.
 
 import { abortError, HybridError, isAbortError } from '../base/errors.ts';
-import type { Dataset } from '../data/dataset.ts';
-import { batchesPerEpoch, loadBatches } from '../data/loader.ts';
+import { clock } from '../base/trace.ts';
+import { batchesPerEpoch, DataPipeline, type Epoch, type LoadedBatch, type Loader } from '../data/loader.ts';
 import type { Batch, BatchMetrics, Executable, StateEntry } from '../device.ts';
 import { graphDigest, serializeGraph } from '../ir/serialize.ts';
 import { initialize } from '../model/init.ts';
 import { BestKeeper, EarlyStopping, ReduceLROnPlateau } from './callbacks.ts';
 import type { Checkpoint, CheckpointKind } from './checkpoint.ts';
 import { CheckpointWriter } from './checkpoint-writer.ts';
-import { evaluateWith, writeWeights } from './evaluate.ts';
+import { evaluateWith, evaluationFeed, writeWeights } from './evaluate.ts';
 import { EventStream } from './event-stream.ts';
 import type { EndReason, Metrics, TrainEvent, TrainOptions, TrainResult, TrainRun } from './events.ts';
 import { trainingGraphs } from './graphs.ts';
 import { compareSettings, type RunProgress, readProgress, resumeSettings, stepAfterBatchChange } from './resume.ts';
 import { RunningMetrics } from './running-metrics.ts';
 import { learningRateAt } from './schedule.ts';
+import { tracedExecutable } from './traced-executable.ts';
 import { Watchdog } from './watchdog.ts';
 
 /** Starts a training run. It goes on whether or not anybody iterates over its events. */
@@ -43,6 +44,14 @@ export function train(options: TrainOptions): TrainRun {
     [Symbol.asyncIterator]: () => stream[Symbol.asyncIterator](),
     [Symbol.asyncDispose]: async () => void (await stop().catch(() => {})),
   };
+}
+
+type Part = 'train' | 'validation' | 'test';
+
+/** What came when the next batch was asked for; neither: the epoch is over. */
+interface Arrival {
+  readonly batch?: LoadedBatch;
+  readonly error?: unknown;
 }
 
 /** A step in flight. */
@@ -75,6 +84,9 @@ class Fit {
   #settings: Readonly<Record<string, string>> = {};
   readonly #watchdog: Watchdog;
   #executable!: Executable;
+  #data!: DataPipeline<Part>;
+  /** The next batches of training, which are being prepared already. */
+  #upcoming: Epoch | null = null;
   #learningRate: number;
   #rateFactor = 1;
   #bestWeights: Map<string, Float32Array> | null = null;
@@ -111,22 +123,44 @@ class Fit {
   }
 
   async run(): Promise<TrainResult> {
-    const { device, train, validation, test, batch, seed, withoutRules, signal, resume } = this.#options;
+    const { device, train, validation, test, batch, seed, withoutRules, signal, resume, trace } = this.#options;
+    let opening: Promise<DataPipeline<Part>> | undefined;
     try {
       if (signal.aborted) throw abortError(signal);
       this.#settings = await resumeSettings(this.#options);
       const changes = resume && this.#checkResume(resume);
       const capacity = Math.min(batch, Math.max(train.size, validation?.size ?? 0, test?.size ?? 0));
-      this.#executable = await device.compile(this.#graphs, { capacity, seed, withoutRules, programs: ['train', 'calibrate', 'evaluate'] });
-      return await this.#run(changes);
+      opening = this.#openData(capacity); // workers come up, and prepare the first batches, while the device compiles
+      opening.catch(() => {});
+      const programs = ['train', 'calibrate', 'evaluate'] as const;
+      const executable = await device.compile(this.#graphs, { capacity, seed, withoutRules, programs });
+      this.#executable = trace ? tracedExecutable(executable, trace) : executable;
+      return await this.#run(changes, opening);
     } finally {
       this.#watchdog.stop();
+      await opening?.then(
+        (data) => data.close(),
+        () => {},
+      );
     }
   }
 
-  async #run(changes: readonly string[] | undefined): Promise<TrainResult> {
+  async #openData(capacity: number): Promise<DataPipeline<Part>> {
+    const { train, validation, test, batch, seed, shuffle, augment, workers, trace, resume, signal } = this.#options;
+    const feeds = {
+      train: { dataset: train, batch, seed, shuffle, augment },
+      validation: validation ? evaluationFeed(validation, capacity) : undefined,
+      test: test ? evaluationFeed(test, capacity) : undefined,
+    };
+    const data: DataPipeline<Part> = await DataPipeline.open(feeds, { workers, trace });
+    if (!resume) this.#upcoming = data.loader('train').epoch(1, { signal });
+    return data;
+  }
+
+  async #run(changes: readonly string[] | undefined, opening: Promise<DataPipeline<Part>>): Promise<TrainResult> {
     const { device, model, train, validation, test, epochs, resume } = this.#options;
     try {
+      this.#data = await opening;
       if (resume) await this.#restore(resume);
       else await writeWeights(this.#executable, model, this.#initialWeights());
       this.#emit({
@@ -247,7 +281,7 @@ class Fit {
 
   /** One epoch, or the rest of it, and what follows it. */
   async #runEpoch(epoch: number): Promise<void> {
-    const { train, validation, recalibrateBn, store, keepEvery = 0 } = this.#options;
+    const { train, validation, recalibrateBn, store, epochs, signal, keepEvery = 0 } = this.#options;
     const start = performance.now();
     if (this.#completed.epoch !== epoch) {
       this.#completed = { epoch, step: 0 };
@@ -258,7 +292,9 @@ class Fit {
     const metrics = this.#running.value;
     const trainMs = performance.now() - start;
     if (recalibrateBn > 0) await this.#recalibrate(epoch, recalibrateBn);
-    const validated = validation && (await this.#evaluate(validation, 'the validation'));
+    // The first batches of the next epoch are ready when validation is over.
+    if (epoch < epochs) this.#upcoming = this.#data.loader('train').epoch(epoch + 1, { signal });
+    const validated = validation && (await this.#evaluate(this.#data.loader('validation'), 'the validation'));
     const lr = this.#learningRate;
 
     const monitored = validated ? validated.loss : metrics.loss;
@@ -299,33 +335,43 @@ class Fit {
   }
 
   async #steps(epoch: number): Promise<{ dataWaitMs: number }> {
-    const { train, batch, seed, shuffle, augment, weightDecay, bnMomentum, signal } = this.#options;
+    const { weightDecay, bnMomentum, signal, trace } = this.#options;
     const first = this.#completed.step;
-    const batches = loadBatches({ dataset: train, batch, epoch, seed, shuffle, augment, skip: first })[Symbol.iterator]();
-    const prepare = () => {
-      const begin = performance.now();
-      const { value, done } = batches.next();
-      return { batch: done ? undefined : value, ms: performance.now() - begin };
+    const batches = this.#batches(epoch, first);
+    const ask = (): Promise<Arrival> =>
+      batches.next().then(
+        ({ value }) => ({ batch: value }),
+        (error: unknown) => ({ error }),
+      );
+    let dataWaitMs = 0;
+    // Counts the time in which nothing but data is missing. The device may still be busy with an update: an upper bound.
+    const arrival = async (coming: Promise<Arrival>, step: number): Promise<Arrival> => {
+      this.#watchdog.begin('the next images', `epoch ${epoch}, step ${step}`);
+      const begin = clock();
+      const arrived = await coming;
+      const end = clock();
+      dataWaitMs += end - begin;
+      trace?.span('data wait', 'wait for data', begin, end);
+      return arrived;
     };
     const start = performance.now();
     const rowsBefore = this.#running.rows;
 
-    let next = prepare();
-    let dataWaitMs = next.ms;
+    let next = await arrival(ask(), first + 1);
+    if (next.error) throw next.error;
     let pending = next.batch && this.#queueGradient(next.batch, epoch, first + 1);
     while (pending) {
-      this.#watchdog.begin('the next images', `epoch ${epoch}, step ${pending.step}`);
-      next = prepare();
+      // The device has copied the batch, so that its slot may be filled again. The next one arrives while the device computes.
+      const coming = ask();
       this.#watchdog.begin('the device', `gradient of epoch ${epoch}, step ${pending.step}`);
-      // Preparing in the shadow of the device's work costs nothing. Where the gradient was there first, the device may
-      // have waited all the while: count it all, an upper bound.
-      if (await hasSettled(pending.gradient)) dataWaitMs += next.ms;
       const metrics = await pending.gradient;
       const update = this.#executable.update({ learningRate: pending.lr, weightDecay, bnMomentum });
+      next = await arrival(coming, pending.step + 1);
+      this.#watchdog.begin('the device', `update of epoch ${epoch}, step ${pending.step}`);
       const following: PendingStep | undefined = next.batch && this.#queueGradient(next.batch, epoch, pending.step + 1);
-      const { applied, cause } = await update;
+      const { applied } = await update;
       if (applied) this.#running.add(metrics, pending.batch.rows);
-      else this.#skip(diverged(epoch, pending, metrics.loss, cause));
+      else this.#skip(diverged(epoch, pending, metrics.loss));
       this.#skipsInARow = applied ? 0 : this.#skipsInARow;
       this.#completed = { epoch, step: pending.step };
       this.#unsaved = true;
@@ -334,8 +380,17 @@ class Fit {
       if (following) this.#saveWithinEpoch(epoch, pending.step);
       pending = following;
       if (signal.aborted) throw abortError(signal);
+      if (next.error) throw next.error;
     }
     return { dataWaitMs };
+  }
+
+  /** The batches of an epoch, or of the rest of it. */
+  #batches(epoch: number, from: number): Epoch {
+    const upcoming = this.#upcoming;
+    this.#upcoming = null;
+    const { signal } = this.#options;
+    return upcoming?.epoch === epoch && upcoming.from === from ? upcoming : this.#data.loader('train').epoch(epoch, { from, signal });
   }
 
   #queueGradient(batch: Batch, epoch: number, step: number): PendingStep {
@@ -400,9 +455,9 @@ class Fit {
    * weights: after few steps a moving average with momentum 0.99 is still close to its start.
    */
   async #recalibrate(epoch: number, count: number): Promise<void> {
-    const { train, batch, seed, shuffle, augment, signal } = this.#options;
+    const { batch, signal } = this.#options;
     let k = 0;
-    for (const next of loadBatches({ dataset: train, batch, epoch, seed, shuffle, augment })) {
+    for await (const next of this.#batches(epoch, 0)) {
       // A short last batch would weigh as much as a full one.
       if (k === count || (k > 0 && next.rows < batch)) break;
       this.#watchdog.begin('the device', `statistics after epoch ${epoch}, batch ${k + 1}`);
@@ -411,11 +466,11 @@ class Fit {
     }
   }
 
-  async #evaluate(dataset: Dataset, what: string): Promise<Metrics> {
+  async #evaluate(loader: Loader, what: string): Promise<Metrics> {
     const { model, signal } = this.#options;
     const onProgress = (done: number, total: number) => this.#watchdog.begin(what, `${done} of ${total} images`);
-    onProgress(0, dataset.size);
-    const { loss, accuracy } = await evaluateWith(this.#executable, model.classes, dataset, { signal, onProgress });
+    onProgress(0, loader.dataset.size);
+    const { loss, accuracy } = await evaluateWith(this.#executable, model.classes, loader, { signal, onProgress });
     return { loss, accuracy };
   }
 
@@ -509,7 +564,7 @@ class Fit {
     } else if (test) {
       if (this.#bestWeights) await writeWeights(this.#executable, model, this.#bestWeights);
       try {
-        measured = await this.#evaluate(test, 'the test');
+        measured = await this.#evaluate(this.#data.loader('test'), 'the test');
       } catch (error) {
         if (!(isAbortError(error) && signal.aborted)) throw error;
         reason = 'aborted';
@@ -553,22 +608,10 @@ function allFinite(data: Float32Array): boolean {
   return sum === 0;
 }
 
-/** Whether a promise has settled by the next turn of the event loop. */
-async function hasSettled(promise: Promise<unknown>): Promise<boolean> {
-  let settled = false;
-  const note = () => {
-    settled = true;
-  };
-  promise.then(note, note);
-  await new Promise((resolve) => setImmediate(resolve));
-  return settled;
-}
-
-function diverged(epoch: number, { batch, step, lr }: PendingStep, loss: number, cause?: string): HybridError {
+function diverged(epoch: number, { batch, step, lr }: PendingStep, loss: number): HybridError {
   const samples = Array.from(batch.samples?.subarray(0, Math.min(batch.rows, 8)) ?? []);
   const more = batch.rows > samples.length ? ', …' : '';
-  const where = cause === undefined ? '' : ` ${cause}`;
-  const what = Number.isFinite(loss) ? `a gradient${where} is not finite (loss ${loss})` : `the loss${where} is ${loss}`;
+  const what = Number.isFinite(loss) ? `a gradient is not finite (loss ${loss})` : `the loss is ${loss}`;
   return new HybridError(
     'E_DIVERGED',
     `epoch ${epoch}, step ${step}: ${what} at learning rate ${lr}; batch of ${batch.rows} images, samples ${samples.join(', ')}${more}.`,

@@ -4,6 +4,7 @@
 // alone brings them back. Whatever else decides what the next steps do is among the settings, and must be the same.
 
 import { HybridError, nearest } from '../base/errors.ts';
+import type { AugmentOptions } from '../data/augment/augmentation.ts';
 import { fingerprint } from '../data/fingerprint.ts';
 import type { CallbackState } from './callbacks.ts';
 import type { Checkpoint } from './checkpoint.ts';
@@ -79,12 +80,18 @@ export function steadySettings(options: SteadyOptions): Record<Exclude<ResumeSet
     patience: `${options.earlyStopping?.patience ?? 0}`,
     // Of no effect, and so no difference, where a schedule decides the rate.
     plateau: plateau && schedule.name === 'constant' ? `${plateau.patience} epochs, ${plateau.factor}, ${plateau.minLearningRate}` : 'none',
-    augment: `crop ${augment.crop}, flip ${augment.flip}`,
+    augment: describeAugment(augment),
     shuffle: `${options.shuffle}`,
     seed: `${options.seed}`,
     'bn-momentum': `${options.bnMomentum}`,
     'recalibrate-bn': `${options.recalibrateBn}`,
   };
+}
+
+/** Options that are off, or absent, say nothing: checkpoints from before there were any stay valid. */
+function describeAugment({ crop, flip, ...more }: AugmentOptions): string {
+  const rest = Object.entries<unknown>(more).filter(([, value]) => value !== undefined && value !== false);
+  return [`crop ${crop}, flip ${flip}`, ...rest.map(([name, value]) => `${name} ${JSON.stringify(value)}`).sort()].join(', ');
 }
 
 /** All of `RESUME_SETTINGS`. */

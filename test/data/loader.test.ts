@@ -1,14 +1,40 @@
+import { createHash } from 'node:crypto';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { PURPOSE, philox4x32, philoxKey } from '../../runtime/base/philox.ts';
-import { augmentationDraws, augmentImage } from '../../runtime/data/augment.ts';
-import { batchesPerEpoch, type LoaderOptions, loadBatches } from '../../runtime/data/loader.ts';
+import { cropDraws, cropImage } from '../../runtime/data/augment/crop.ts';
+import type { Dataset, Subset } from '../../runtime/data/dataset.ts';
+import {
+  batchesPerEpoch,
+  DataPipeline,
+  type FeedOptions,
+  type LoadedBatch,
+  meanColour,
+  type PipelineOptions,
+} from '../../runtime/data/loader.ts';
 import { memoryDataset } from '../../runtime/data/memory-dataset.ts';
 import { epochOrder } from '../../runtime/data/sampler.ts';
 import { split } from '../../runtime/data/split.ts';
+import { referenceBatches } from '../support/reference-batches.ts';
 
-/** Copies of the batches: their arrays are used again. */
-const copies = (options: LoaderOptions) => Array.from(loadBatches(options), (batch) => structuredClone(batch));
+/** structuredClone would not copy what lies in shared memory. */
+const copyOf = (batch: LoadedBatch): LoadedBatch => ({
+  ...batch,
+  images: Uint8Array.from(batch.images),
+  floats: batch.floats && Float32Array.from(batch.floats),
+});
+
+/** The batches of one epoch of a pipeline of its own, copied: their images are used again. */
+async function copies(
+  feed: Omit<FeedOptions, 'seed' | 'shuffle'> & Partial<FeedOptions>,
+  epoch = 1,
+  options: PipelineOptions = { workers: 0 },
+) {
+  await using data = await DataPipeline.open({ only: { seed: 1n, shuffle: false, ...feed } }, options);
+  const batches: LoadedBatch[] = [];
+  for await (const batch of data.loader('only').epoch(epoch)) batches.push(copyOf(batch));
+  return batches;
+}
 
 const dataset = (size: number, shape: readonly [number, number, number] = [2, 3, 2]) => {
   const bytes = shape[0] * shape[1] * shape[2];
@@ -104,7 +130,7 @@ describe('epochOrder', () => {
 
 describe('augmentation', () => {
   const draws = (options: { crop: number; flip: boolean }, samples: number[], seed = 7n, epoch = 2) => {
-    const draw = augmentationDraws(seed, epoch, options);
+    const draw = cropDraws(seed, epoch, options);
     return samples.map((sample) => ({ ...draw(sample) }));
   };
 
@@ -152,97 +178,216 @@ describe('augmentation', () => {
         fc.boolean(),
         fc.infiniteStream(fc.nat(255)),
         (h, w, c, dx, dy, flip, bytes) => {
-          // Something before and after, to see that neither is read or written.
-          const source = Uint8Array.from({ length: h * w * c + 10 }, () => bytes.next().value);
-          const target = new Uint8Array(h * w * c + 8).fill(77);
-          augmentImage(source, 5, target, 4, [h, w, c], { dx, dy, flip });
-          const expected = new Uint8Array(target.length).fill(77);
+          const source = Uint8Array.from({ length: h * w * c }, () => bytes.next().value);
+          const expected = new Uint8Array(h * w * c);
           for (let y = 0; y < h; y++) {
             for (let x = 0; x < w; x++) {
               for (let k = 0; k < c; k++) {
                 const [sy, sx] = [y + dy, (flip ? w - 1 - x : x) + dx];
                 const inside = sy >= 0 && sy < h && sx >= 0 && sx < w;
-                expected[4 + (y * w + x) * c + k] = inside ? source[5 + (sy * w + sx) * c + k] : 0;
+                expected[(y * w + x) * c + k] = inside ? source[(sy * w + sx) * c + k] : 9 + k;
               }
             }
           }
-          expect(target).toEqual(expected);
+          expect(cropImage(source, [h, w, c], { dx, dy, flip }, [9, 10, 11, 12])).toEqual(expected);
         },
       ),
       { numRuns: 500 },
     );
   });
+});
 
-  test('is deterministic by seed, sample and epoch, whatever the batch size and order', () => {
-    const images = (options: Partial<LoaderOptions>): Map<number, string> => {
+describe('the pipeline', () => {
+  const augment = { crop: 4, flip: true } as const;
+  const noise = (length: number) => Uint8Array.from({ length }, (_, i) => Math.imul(i + 1, 0x9e3779b1) >>> 24);
+  const set = (size: number, shared: boolean): Dataset => {
+    const bytes = noise(size * 3072);
+    const images = shared ? new Uint8Array(new SharedArrayBuffer(bytes.length)) : new Uint8Array(bytes.length);
+    images.set(bytes);
+    return memoryDataset({
+      name: 'noise',
+      shape: [32, 32, 3],
+      classes: ['a'],
+      labels: Uint8Array.from({ length: size }, (_, i) => i % 10),
+      images,
+    });
+  };
+
+  /** The same part without the place of its images. */
+  const unplaced = (part: Subset): Subset => {
+    const { name, size, shape, classes, labels, samples } = part;
+    return { name, size, shape, classes, labels, samples, read: (indices, out) => part.read(indices, out) };
+  };
+
+  /** Of everything that a device is given in two epochs. */
+  async function fingerprint(feed: Partial<FeedOptions>, options: PipelineOptions): Promise<string> {
+    const { train } = split(set(700, true), { valFraction: 0.1 });
+    await using data = await DataPipeline.open(
+      { only: { dataset: train, batch: 128, seed: 42n, shuffle: true, augment, ...feed } },
+      options,
+    );
+    const hash = createHash('sha256');
+    for (const epoch of [1, 2]) {
+      for await (const { images, labels, samples } of data.loader('only').epoch(epoch)) {
+        hash.update(images.slice());
+        hash.update(Uint8Array.from(labels));
+        hash.update(new Uint8Array(samples.buffer));
+      }
+    }
+    return hash.digest('hex');
+  }
+  /** Of the loader of version 0.1.0, which had neither kernels nor workers. */
+  const FROZEN = '9a27eda140310fe4fc342316efb7ba3074d28ee00cd630dae6be8915299c7d4e';
+
+  test.each([0, 1, 2, 3, 4, 5, 6, 7, 8])('%i workers: the same bytes as ever', async (workers) => {
+    expect(await fingerprint({}, { workers })).toBe(FROZEN);
+  });
+
+  test.each([1, 7, 64, 127, 128, 512])('tasks of %i rows: the same bytes as ever', async (chunk) => {
+    expect(await fingerprint({ chunk }, { workers: 2 })).toBe(FROZEN);
+  });
+
+  test.each([0, 1, 5])('%i batches ahead: the same bytes as ever', async (prefetch) => {
+    expect(await fingerprint({ prefetch }, { workers: 1 })).toBe(FROZEN);
+  });
+
+  test('datasets that this thread reads, at once or not, give the same bytes', async () => {
+    const { train } = split(set(700, false), { valFraction: 0.1 });
+    const slow: Subset = {
+      ...unplaced(train),
+      read: async (indices, out) => {
+        await new Promise((resolve) => setTimeout(resolve, 1));
+        await train.read(indices, out);
+      },
+    };
+    for (const workers of [0, 2]) {
+      expect(await fingerprint({ dataset: train }, { workers })).toBe(FROZEN);
+      expect(await fingerprint({ dataset: slow, chunk: 50 }, { workers })).toBe(FROZEN);
+    }
+  });
+
+  test('planar images and images of a module give the same bytes', async () => {
+    const { train } = split(set(700, true), { valFraction: 0.1 });
+    const planar = new Uint8Array(new SharedArrayBuffer(700 * 3073));
+    const bytes = noise(700 * 3072);
+    for (let i = 0; i < 700; i++) {
+      for (let at = 0; at < 3072; at++) planar[i * 3073 + 1 + (at % 3) * 1024 + Math.floor(at / 3)] = bytes[i * 3072 + at];
+    }
+    const first = train.samples[0];
+    const records = { kind: 'shared', bytes: planar, offset: 1 + first * 3073, stride: 3073, layout: 'planar' } as const;
+    const module = new URL('../support/noise-reader.mjs', import.meta.url).href;
+    const decoded = { kind: 'module', module, data: { imageBytes: 3072 }, first } as const;
+    for (const images of [records, decoded]) {
+      for (const workers of [0, 2]) expect(await fingerprint({ dataset: { ...unplaced(train), images } }, { workers })).toBe(FROZEN);
+    }
+  });
+
+  test('is the plain way of making batches, with every augmentation', async () => {
+    const whole = set(60, true);
+    const options = {
+      dataset: whole,
+      batch: 16,
+      augment: { ...augment, padding: 'mean', erase: { probability: 0.5, area: [0.05, 0.3], ratio: 3, fill: 'mean' } },
+    } as const;
+    const mean = await meanColour(whole);
+    const expected = [...referenceBatches({ ...options, seed: 1n, shuffle: true, epoch: 3, mean })];
+    const actual = await copies({ ...options, shuffle: true, chunk: 5 }, 3, { workers: 2 });
+    expect(
+      actual.map(({ rows, images, labels, samples, epoch }) => ({ rows, images: Uint8Array.from(images), labels, samples, epoch })),
+    ).toEqual(expected);
+  });
+
+  test('hands out the float32 form too', async () => {
+    const normalize = { mean: [0.5, 0.4, 0.3], std: [0.2, 0.25, 0.3] };
+    for (const shared of [true, false]) {
+      const [batch] = await copies({ dataset: set(5, shared), batch: 5, augment, normalize }, 1, { workers: 1 });
+      const expected = Float32Array.from(batch.images, (byte, i) =>
+        Math.fround(
+          Math.fround(byte * Math.fround(1 / (255 * normalize.std[i % 3]))) + Math.fround(-normalize.mean[i % 3] / normalize.std[i % 3]),
+        ),
+      );
+      expect(Float32Array.from(batch.floats ?? [])).toEqual(expected);
+    }
+  });
+
+  test('is deterministic by seed, sample and epoch, whatever the batch size and order', async () => {
+    const images = async (feed: Partial<FeedOptions>, epoch = 1): Promise<Map<number, string>> => {
       const seen = new Map<number, string>();
-      const base = { dataset: dataset(23, [8, 8, 3]), batch: 5, epoch: 1, seed: 3n, shuffle: false, augment: { crop: 2, flip: true } };
-      for (const batch of loadBatches({ ...base, ...options })) {
+      for (const batch of await copies(
+        { dataset: dataset(23, [8, 8, 3]), batch: 5, seed: 3n, augment: { crop: 2, flip: true }, ...feed },
+        epoch,
+      )) {
         batch.samples.forEach((sample, i) => {
           seen.set(sample, batch.images.subarray(i * 192, (i + 1) * 192).join());
         });
       }
       return seen;
     };
-    const expected = [...images({})];
-    expect([...images({ batch: 7, shuffle: true })].sort(([a], [b]) => a - b)).toEqual(expected);
+    const expected = [...(await images({}))];
+    expect([...(await images({ batch: 7, shuffle: true }))].sort(([a], [b]) => a - b)).toEqual(expected);
     const held = split(dataset(23, [8, 8, 3]), { valFraction: 0.5 }).train;
-    expect([...images({ dataset: held })]).toEqual(expected.slice(11));
-    expect([...images({ epoch: 2 })]).not.toEqual(expected);
-    expect([...images({ seed: 4n })]).not.toEqual(expected);
+    expect([...(await images({ dataset: held }))]).toEqual(expected.slice(11));
+    expect([...(await images({}, 2))]).not.toEqual(expected);
+    expect([...(await images({ seed: 4n }))]).not.toEqual(expected);
   });
-});
 
-describe('loadBatches', () => {
-  const plain = { epoch: 1, seed: 1n, shuffle: false };
-
-  test('keeps the partial last batch, as the script does', () => {
-    const sizes = (size: number) => copies({ ...plain, dataset: dataset(size), batch: 128 }).map((batch) => batch.rows);
-    expect(sizes(256 + 72)).toEqual([128, 128, 72]);
-    expect(sizes(256)).toEqual([128, 128]);
-    expect(sizes(3)).toEqual([3]);
-    expect(sizes(0)).toEqual([]);
+  test('keeps the partial last batch, as the script does', async () => {
+    const sizes = async (size: number) => (await copies({ dataset: dataset(size), batch: 128 })).map((batch) => batch.rows);
+    expect(await sizes(256 + 72)).toEqual([128, 128, 72]);
+    expect(await sizes(256)).toEqual([128, 128]);
+    expect(await sizes(3)).toEqual([3]);
+    expect(await sizes(0)).toEqual([]);
     expect([45_000, 5_000, 10_000, 128, 0].map((size) => batchesPerEpoch(size, 128))).toEqual([352, 40, 79, 1, 0]);
   });
 
-  test('rows, images, labels, samples and epoch belong together', () => {
-    fc.assert(
-      fc.property(fc.integer({ min: 1, max: 40 }), fc.integer({ min: 1, max: 12 }), fc.boolean(), (size, batch, shuffle) => {
+  test('rows, images, labels, samples and epoch belong together', async () => {
+    await fc.assert(
+      fc.asyncProperty(fc.integer({ min: 1, max: 40 }), fc.integer({ min: 1, max: 12 }), fc.boolean(), async (size, batch, shuffle) => {
         const whole = dataset(size);
         const { train } = split(whole, { valFraction: 0.25 });
         const seen: number[] = [];
-        for (const { rows, images, labels, samples, epoch } of loadBatches({ ...plain, epoch: 6, dataset: train, batch, shuffle })) {
+        for (const { rows, images, labels, samples, epoch } of await copies({ dataset: train, batch, shuffle }, 6)) {
           expect([images.length, labels.length, samples.length, epoch]).toEqual([rows * 12, rows, rows, 6]);
           samples.forEach((sample, i) => {
             const expected = new Uint8Array(12);
             whole.read([sample], expected);
-            expect(images.subarray(i * 12, i * 12 + 12)).toEqual(expected);
+            expect(Uint8Array.from(images.subarray(i * 12, i * 12 + 12))).toEqual(expected);
             expect(labels[i]).toBe(sample * 3);
           });
           seen.push(...samples);
         }
         expect(shuffle ? sortedCopy(seen) : seen).toEqual([...train.samples]);
       }),
+      { numRuns: 30 },
     );
   });
 
-  test('a batch stays as it is until two further ones were taken', () => {
-    for (const augment of [undefined, { crop: 1, flip: true }]) {
-      const options = { ...plain, dataset: dataset(12), batch: 2, augment };
-      const expected = copies(options);
-      const batches = loadBatches(options);
-      let previous = batches.next().value;
-      for (const next of expected.slice(1)) {
-        const before = structuredClone(previous);
-        const batch = batches.next().value;
-        expect(batch).toEqual(next);
-        expect(previous).toEqual(before);
-        previous = batch;
-      }
+  test('can begin in the middle of an epoch', async () => {
+    const feed = { dataset: dataset(50), batch: 8, seed: 5n, shuffle: true } as const;
+    const whole = await copies(feed, 2);
+    await using data = await DataPipeline.open({ only: feed }, { workers: 1 });
+    for (const from of [0, 3, 6, 7, 9]) {
+      const rest: LoadedBatch[] = [];
+      for await (const batch of data.loader('only').epoch(2, { from })) rest.push(copyOf(batch));
+      expect(rest).toEqual(whole.slice(from));
     }
   });
 
-  test('a batch of no rows is refused', () => {
-    expect(() => [...loadBatches({ ...plain, dataset: dataset(3), batch: 0 })]).toThrow(expect.objectContaining({ code: 'E_INTERNAL' }));
+  test('a batch stays as it is until the next one is asked for', async () => {
+    await using data = await DataPipeline.open({ only: { dataset: dataset(24), batch: 2, seed: 1n, shuffle: false } }, { workers: 2 });
+    for await (const batch of data.loader('only').epoch(1)) {
+      const before = copyOf(batch);
+      await new Promise((resolve) => setTimeout(resolve, 3));
+      expect(copyOf(batch)).toEqual(before);
+    }
+  });
+
+  test('bad options are refused', async () => {
+    const feed = { dataset: dataset(3), batch: 2, seed: 1n, shuffle: false };
+    await expect(DataPipeline.open({ only: { ...feed, batch: 0 } })).rejects.toMatchObject({ code: 'E_INTERNAL' });
+    await expect(DataPipeline.open({ only: feed }, { workers: -1 })).rejects.toMatchObject({ code: 'E_USAGE' });
+    await expect(DataPipeline.open({ only: feed }, { workers: 1.5 })).rejects.toMatchObject({ code: 'E_USAGE' });
+    const reflect = { crop: 2, flip: false, padding: 'reflect' } as const;
+    await expect(DataPipeline.open({ only: { ...feed, augment: reflect } })).rejects.toMatchObject({ code: 'E_USAGE' });
   });
 });

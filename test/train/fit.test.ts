@@ -1,6 +1,5 @@
 import { describe, expect, it } from 'vitest';
 import { HybridError } from '../../runtime/base/errors.ts';
-import { loadBatches } from '../../runtime/data/loader.ts';
 import { buildModel } from '../../runtime/model/architectures.ts';
 import { initialize } from '../../runtime/model/init.ts';
 import { openReferenceDevice } from '../../runtime/reference.ts';
@@ -10,6 +9,7 @@ import { train } from '../../runtime/train/fit.ts';
 import { trainingGraphs } from '../../runtime/train/graphs.ts';
 import { learningRateAt } from '../../runtime/train/schedule.ts';
 import { expectClose } from '../support/close.ts';
+import { referenceBatches } from '../support/reference-batches.ts';
 import { shapesDataset } from '../support/shapes-dataset.ts';
 
 const model = buildModel('convmixer', { input: [8, 8, 3], classes: 4, dim: 6, depth: 1, kernel: 3, patch: 2, dropout: 0.1 });
@@ -91,7 +91,7 @@ describe('a training run', () => {
     for (const [name, data] of initialize(model, 7n)) await executable.write(name, data);
     let loss = 0;
     let correct = 0;
-    for (const batch of loadBatches({
+    for (const batch of referenceBatches({
       dataset: shapesDataset(43),
       batch: 8,
       epoch: 1,
@@ -150,7 +150,7 @@ describe('a training run', () => {
     const executable = await openReferenceDevice().compile(trainingGraphs(model), { capacity: 8, seed: 7n });
     for (const [name, { data }] of best?.weights ?? []) await executable.write(name, data);
     let loss = 0;
-    for (const batch of loadBatches({ dataset: shapesDataset(30, { seed: 3 }), batch: 8, epoch: 0, seed: 0n, shuffle: false })) {
+    for (const batch of referenceBatches({ dataset: shapesDataset(30, { seed: 3 }), batch: 8, epoch: 0, seed: 0n, shuffle: false })) {
       loss += (await executable.evaluate(batch)).loss * batch.rows;
     }
     expect(end.test?.loss).toBeCloseTo(loss / 30, 6);
@@ -180,7 +180,7 @@ describe('a training run', () => {
     for (const [name, data] of initialize(model, 7n)) await executable.write(name, data);
     const name = 'layers/batch_normalization';
     const means: Float64Array[] = [];
-    for (const batch of loadBatches({
+    for (const batch of referenceBatches({
       dataset: shapesDataset(43),
       batch: 8,
       epoch: 1,
@@ -248,7 +248,7 @@ describe('stopping', () => {
     for (const [name, data] of initialize(model, 7n)) await executable.write(name, data);
     let done = 0;
     for (let e = 1; done < steps; e++) {
-      for (const batch of loadBatches({
+      for (const batch of referenceBatches({
         dataset: shapesDataset(43),
         batch: 8,
         epoch: e,

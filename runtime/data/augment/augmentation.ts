@@ -1,0 +1,56 @@
+// What an augmentation is: a kernel of asm/data, which does the work, and here its options, its arguments and the same thing in
+// plain loops, to which the kernel is held byte for byte. The table of all is augmentations.ts.
+
+export interface AugmentOptions {
+  /** Pixels of padding on each side, from which an image of the original size is cut; 0: off. */
+  readonly crop: number;
+  /** Whether half of the images are mirrored left to right. */
+  readonly flip: boolean;
+  /** What the padding is: black (the default), the image's mirror image (its edge not repeated), or the mean colour of the dataset. */
+  readonly padding?: 'zero' | 'reflect' | 'mean';
+  /** Random erasing; off by default. */
+  readonly erase?: EraseOptions;
+}
+
+/** One rectangle of some images is painted over. */
+export interface EraseOptions {
+  /** Share of the images, 0 to 1. */
+  readonly probability: number;
+  /** Least and largest share of the image's area, 0 to 1. */
+  readonly area: readonly [number, number];
+  /** Largest ratio of the longer side to the shorter, from 1. */
+  readonly ratio: number;
+  /** Black (the default) or the mean colour of the dataset. */
+  readonly fill?: 'zero' | 'mean';
+}
+
+/** [height, width, channels] */
+export type ImageShape = readonly [number, number, number];
+
+/** What the kernel and the plain loops are told besides the options. */
+export interface ImageSet {
+  readonly shape: ImageShape;
+  /** Mean colour of the dataset, a byte a channel. All zero where the options do not ask for it. */
+  readonly mean: readonly number[];
+}
+
+/** The four random words of block `block` for the present image, seed and epoch. The array is used again by the next call. */
+export type Draw = (purpose: number, block: number) => Uint32Array;
+
+export interface Augmentation {
+  /** Export of asm/data/index.ts. */
+  readonly kernel: string;
+  /** Whether the kernel changes images where they are. */
+  readonly inPlace: boolean;
+  /** Whether the options ask for it. */
+  active(options: AugmentOptions): boolean;
+  /** What is wrong with the options, for people; undefined: nothing. */
+  problem?(options: AugmentOptions, shape: ImageShape): string | undefined;
+  /** The kernel's own arguments. */
+  args(options: AugmentOptions, set: ImageSet): number[];
+  /** The augmented image, in plain loops; `image` stays as it is. */
+  reference(image: Uint8Array, draw: Draw, options: AugmentOptions, set: ImageSet): Uint8Array;
+}
+
+/** A random word as a whole number from 0 to below `count`, which is at most 2²¹: ⌊word · count / 2³²⌋. */
+export const below = (word: number, count: number): number => Math.floor((word * count) / 2 ** 32);
