@@ -34,28 +34,36 @@ if (c >= ${channels}u) { return; }
 ${body}`,
 });
 
-export const bnFold = (channels: number, epsilon: number): KernelText =>
-  forChannels(
-    channels,
-    `let s = gamma(c) / sqrt(variance(c) + ${f32(epsilon)});
-set_scale(c, s);
-set_shift(c, beta(c) - mean(c) * s);`,
-  );
+/** scale and shift of channel c from expressions for its mean and variance. */
+export const fold = (
+  mean: string,
+  variance: string,
+  epsilon: number,
+): string => `let foldScale = gamma(c) / sqrt(${variance} + ${f32(epsilon)});
+set_scale(c, foldScale);
+set_shift(c, beta(c) - ${mean} * foldScale);`;
+
+/** What `bnGradFold` makes of channel c from expressions for its two sums. */
+export const gradientFold = (
+  dySum: string,
+  dyxSum: string,
+  pixels: number,
+  epsilon: number,
+): string => `let count = f32(step.rows * ${pixels}u);
+let r = 1.0 / sqrt(variance(c) + ${f32(epsilon)});
+let foldScale = gamma(c) * r;
+let dg = r * ${dyxSum};
+let k = -foldScale * r * dg / count;
+set_scale(c, foldScale);
+set_kappa(c, k);
+set_alpha(c, -foldScale * ${dySum} / count - k * mean(c));
+set_dgamma(c, dg);
+set_dbeta(c, ${dySum});`;
+
+export const bnFold = (channels: number, epsilon: number): KernelText => forChannels(channels, fold('mean(c)', 'variance(c)', epsilon));
 
 export const bnGradFold = (channels: number, pixels: number, epsilon: number): KernelText =>
-  forChannels(
-    channels,
-    `let count = f32(step.rows * ${pixels}u);
-let r = 1.0 / sqrt(variance(c) + ${f32(epsilon)});
-let s = gamma(c) * r;
-let dg = r * dyxSum(c);
-let k = -s * r * dg / count;
-set_scale(c, s);
-set_kappa(c, k);
-set_alpha(c, -s * dySum(c) / count - k * mean(c));
-set_dgamma(c, dg);
-set_dbeta(c, dySum(c));`,
-  );
+  forChannels(channels, gradientFold('dySum(c)', 'dyxSum(c)', pixels, epsilon));
 
 export interface NormalizeOptions {
   readonly shape: TileShape;
@@ -104,11 +112,18 @@ export function bnGradApply(shape: TileShape, { derivative, biasGrad }: BnGradEp
   });
 }
 
-export const movingAverage = (channels: number): KernelText =>
-  forChannels(
-    channels,
-    `if (ok(0u) == 0i) { return; }
+/** The moving statistics of `count` layers; `channels` counts the accesses of each. */
+export const movingAverages = (channels: readonly number[]): KernelText => ({
+  workgroup: [64, 1, 1],
+  body: `if (ok(0u) == 0i) { return; }
+let c = group.x * 64u + local;
 let m = step.bnMomentum;
-set_movingMean(c, movingMean(c) * m + mean(c) * (1.0 - m));
-set_movingVariance(c, movingVariance(c) * m + variance(c) * (1.0 - m));`,
-  );
+${channels
+  .map(
+    (count, i) => `if (c < ${count}u) {
+  set_movingMean${i}(c, movingMean${i}(c) * m + mean${i}(c) * (1.0 - m));
+  set_movingVariance${i}(c, movingVariance${i}(c) * m + variance${i}(c) * (1.0 - m));
+}`,
+  )
+  .join('\n')}`,
+});

@@ -221,12 +221,14 @@ export interface ConvOptions {
   readonly epilogue: Epilogue;
   /** Rows of C whose sums are one partial result. */
   readonly rowsPerTile: number;
+  /** The result is the gradient of a normalised x, `activation`: `sums` [tiles][2][columns] get Σy and Σy·(activation − mean). */
+  readonly gradientSums?: boolean;
   /** Weights are [taps, columns, channels] and their taps reversed: the gradient of x. */
   readonly transposed?: boolean;
 }
 
 /** y = epilogue(windows of x · w). Accesses: x by `windowLanes`; w, bias and outputs by `cellLanes`, w one by one if transposed. */
-export function conv({ windows, columns, tile, epilogue, rowsPerTile, transposed = false }: ConvOptions): KernelText {
+export function conv({ windows, columns, tile, epilogue, rowsPerTile, gradientSums = false, transposed = false }: ConvOptions): KernelText {
   const lanes = cellLanes(tile, columns);
   const depth = depthOf(windows);
   const a = positionRows(windows, tile);
@@ -234,22 +236,25 @@ export function conv({ windows, columns, tile, epilogue, rowsPerTile, transposed
     ? transposedColumns(windows.kh * windows.kw, columns, windows.c, tile.bk)
     : plainColumns('w', columns, tile, depth % tile.bk === 0 ? '' : `${depth}u`);
   const product: Product = { tile, a: 'depth', b: transposed ? 'depth' : 'columns' };
-  const sums = epilogue.stats === true;
+  const sums = epilogue.stats === true || gradientSums;
+  const setSums = gradientSums ? 'set_sums' : 'set_partials';
   const store = overRowsOf(tile, 'end', (i) =>
     overCells(tile, columns, lanes, (cell) => {
+      const at = accessAt(cell, `m * ${columns}u + n`);
+      const second = gradientSums ? `(activation(${at}) - mean(${accessAt(cell, 'n')}))` : 'y';
       const biased = epilogue.bias ? `${cell.value(i)} + bias(${accessAt(cell, 'n')})` : cell.value(i);
-      const add = sums ? ` ${cell.sum} += y; ${cell.squares} += y * y;` : '';
-      return `${finish(epilogue, lanes, biased, accessAt(cell, `m * ${columns}u + n`))}${add}`;
+      const add = sums ? ` ${cell.sum} += y; ${cell.squares} += y * ${second};` : '';
+      return `${finish(epilogue, lanes, biased, at)}${add}`;
     }),
   );
   const storeSums = (n: string, sum: string, squares: string, width: Lanes): string => {
     const at = (row: string, lane = 0): string => accessAt({ lanes }, `(${row}) * ${columns}u + ${n} + ${lane}u`);
     if (lanes === width)
-      return `if (${n} < ${columns}u) { set_partials(${at('2u * t')}, ${sum}); set_partials(${at('2u * t + 1u')}, ${squares}); }`;
+      return `if (${n} < ${columns}u) { ${setSums}(${at('2u * t')}, ${sum}); ${setSums}(${at('2u * t + 1u')}, ${squares}); }`;
     return each(
       4,
       (lane) =>
-        `if (${n} + ${lane}u < ${columns}u) { set_partials(${at('2u * t', lane)}, ${sum}[${lane}]); set_partials(${at('2u * t + 1u', lane)}, ${squares}[${lane}]); }`,
+        `if (${n} + ${lane}u < ${columns}u) { ${setSums}(${at('2u * t', lane)}, ${sum}[${lane}]); ${setSums}(${at('2u * t + 1u', lane)}, ${squares}[${lane}]); }`,
     );
   };
   return {

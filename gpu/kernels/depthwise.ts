@@ -230,6 +230,8 @@ export interface DepthwiseGradOptions {
   /** Absent: only the gradient of the weights is wanted. */
   readonly dx: boolean;
   readonly biasGrad: boolean;
+  /** Two more sums, Σdx and Σdx·(x − mean): dx is the gradient of a normalised x. */
+  readonly gradientSums: boolean;
   /** Rows that are an invocation's, whose sums are one part of dw and dbias. */
   readonly samples: number;
 }
@@ -239,10 +241,10 @@ const bnGradVectors = (bnGrad: boolean): string => (bnGrad ? 'let yScale = slope
 
 /**
  * Both gradients from one look at dy: an invocation's window is that of dy, which serves dx (all taps of it at a pixel) and dw (the
- * same products with x of that pixel). `sums` [parts][k·k (+ 1)][C].
+ * same products with x of that pixel). `sums` [parts][k·k (+ 1) (+ 2)][C].
  */
 export function depthwiseGrad(options: DepthwiseGradOptions): KernelText {
-  const { g, normalize, bnGrad, residual, dx, biasGrad, samples } = options;
+  const { g, normalize, bnGrad, residual, dx, biasGrad, gradientSums, samples } = options;
   const { k, pad } = g;
   // dy that the pixel (y, x) went into with the tap (i, j) lies at (y − i + pad, x − j + pad): the window, reversed.
   const before = k - 1 - pad;
@@ -260,7 +262,7 @@ export function depthwiseGrad(options: DepthwiseGradOptions): KernelText {
         return [`${dx ? `v = fma(w${tap}, ${value}, v); ` : ''}dw${tap} = fma(x0, ${value}, dw${tap});`];
       }),
     );
-    return `let x0 = ${inputOf(normalize)}; ${dx ? `var v = ${residual ? 'residual(at)' : '0.0'};` : ''} ${biasGrad ? `db += ${register(before, own)};` : ''} ${taps.join(' ')} ${dx ? 'set_dx(at, v);' : ''}`;
+    return `let x0 = ${inputOf(normalize)}; ${dx ? `var v = ${residual ? 'residual(at)' : '0.0'};` : ''} ${biasGrad ? `db += ${register(before, own)};` : ''} ${taps.join(' ')} ${dx ? 'set_dx(at, v);' : ''} ${gradientSums ? SUM_GRADIENT : ''}`;
   });
   return forChannels(
     g,
@@ -271,18 +273,33 @@ ${affine(normalize)}
 ${bnGradVectors(bnGrad)}
 ${each(k * k, (i) => `var dw${i} = 0.0;`)}
 ${biasGrad ? 'var db = 0.0;' : ''}
+${gradientSums ? GRADIENT_SUMS : ''}
 ${slide(sliding, row)}
-let part = t * ${(k * k + (biasGrad ? 1 : 0)) * g.c}u + c;
+let part = t * ${sumsOf(options) * g.c}u + c;
 ${each(k * k, (i) => `set_sums(part + ${i * g.c}u, dw${i});`)}
-${biasGrad ? `set_sums(part + ${k * k * g.c}u, db);` : ''}`,
+${biasGrad ? `set_sums(part + ${k * k * g.c}u, db);` : ''}
+${gradientSums ? storeGradientSums(options) : ''}`,
   );
 }
 
+/** Vectors of a part. */
+export const sumsOf = ({ g, biasGrad, gradientSums }: Pick<DepthwiseGradOptions, 'g' | 'biasGrad' | 'gradientSums'>): number =>
+  g.k * g.k + (biasGrad ? 1 : 0) + (gradientSums ? 2 : 0);
+
+const GRADIENT_SUMS = 'let centre = mean(c);\nvar gradientSum = 0.0;\nvar gradientProduct = 0.0;';
+const SUM_GRADIENT = 'gradientSum += v; gradientProduct = fma(v, x(at) - centre, gradientProduct);';
+const storeGradientSums = (options: DepthwiseGradOptions): string =>
+  ['gradientSum', 'gradientProduct'].map((sum, i) => `set_sums(part + ${(sumsOf(options) - 2 + i) * options.g.c}u, ${sum});`).join('\n');
+
 /** Tap by tap: first dx, then one gradient of a weight after the other. */
-function directDepthwiseGrad({ g, normalize, bnGrad, residual, dx, biasGrad, samples }: DepthwiseGradOptions): KernelText {
+function directDepthwiseGrad(options: DepthwiseGradOptions): KernelText {
+  const { g, normalize, bnGrad, residual, dx, biasGrad, gradientSums, samples } = options;
   const { h, w, c, k, pad } = g;
   const dxTaps = overTaps(g, k - 1 - pad, true, `v = fma(w(u32(tap) * ${c}u + c), ${slopeOf(bnGrad)}, v);`);
-  const ofX = overPixels(g, `var v = ${residual ? 'residual(at)' : '0.0'};\n${dxTaps}\nset_dx(at, v);`);
+  const ofX = overPixels(
+    g,
+    `var v = ${residual ? 'residual(at)' : '0.0'};\n${dxTaps}\nset_dx(at, v);${gradientSums ? ` ${SUM_GRADIENT}` : ''}`,
+  );
   const product = overPixels(
     g,
     `let iy = y + ky - ${pad};
@@ -297,8 +314,10 @@ function directDepthwiseGrad({ g, normalize, bnGrad, residual, dx, biasGrad, sam
     '',
     `${affine(normalize)}
 ${bnGradVectors(bnGrad)}
-let part = t * ${(k * k + (biasGrad ? 1 : 0)) * c}u + c;
+let part = t * ${sumsOf(options) * c}u + c;
+${gradientSums ? GRADIENT_SUMS : ''}
 ${dx ? ofX : ''}
+${gradientSums ? storeGradientSums(options) : ''}
 for (var ky = 0; ky < ${k}; ky++) {
   for (var kx = 0; kx < ${k}; kx++) {
     var sum = 0.0;

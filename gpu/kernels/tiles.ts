@@ -60,10 +60,10 @@ export const storeSum = ({ channels }: TileShape, sums: number, s: number, value
   `set_sums((t * ${sums}u + ${s}u) * ${channels}u + c, ${value});`;
 
 /**
- * How tiles are merged: slice s takes every MERGE_SLICES-th tile from s on, then slices meet pairwise. With barriers the slices are
- * invocations side by side; without, one invocation has them all in registers, to the same bits.
+ * How the tiles of some columns are merged: slice s takes every MERGE_SLICES-th tile from s on, then slices meet pairwise. With barriers
+ * the slices are invocations side by side; without, one invocation has them all in registers, to the same bits.
  */
-interface Merge {
+export interface Merge {
   readonly columns: number;
   readonly rowsPerTile: number;
   /** WGSL type of what is merged, and its value for no tile. */
@@ -78,46 +78,60 @@ interface Merge {
   readonly declarations?: string;
 }
 
-function merge({ columns, rowsPerTile, type, none, add, join, store, declarations = '' }: Merge, barriers: boolean): KernelText {
-  const tiles = `let tiles = (step.rows + ${rowsPerTile - 1}u) / ${rowsPerTile}u;`;
-  if (!barriers) {
-    const joins: string[] = [];
-    for (let half = MERGE_SLICES / 2; half >= 1; half /= 2) {
-      for (let s = 0; s < half; s++) joins.push(`slice${s} = ${join(`slice${s}`, `slice${s + half}`)};`);
-    }
-    return {
-      workgroup: [COLUMNS, 1, 1],
-      declarations,
-      body: `let c = (group.y * groups.x + group.x) * ${COLUMNS}u + local;
-if (c >= ${columns}u) { return; }
-${tiles}
+const groupsOf = ({ columns }: Merge): number => Math.ceil(columns / COLUMNS);
+
+/** Workgroups of some merges in one dispatch. */
+export const mergeGroups = (merges: readonly Merge[]): number => merges.reduce((sum, one) => sum + groupsOf(one), 0);
+
+/** Independent merges, each in workgroups of its own: one dispatch for what would wait for no other. */
+export function merge(merges: readonly Merge[], barriers: boolean): KernelText {
+  let first = 0;
+  const parts = merges.map((one, i) => {
+    const text = `if (block >= ${first}u && block < ${first + groupsOf(one)}u) {
+let c = (block - ${first}u) * ${COLUMNS}u + local % ${COLUMNS}u;
+let tiles = (step.rows + ${one.rowsPerTile - 1}u) / ${one.rowsPerTile}u;
+${barriers ? mergeTogether(one, `slices${i}`) : mergeAlone(one)}
+}`;
+    first += groupsOf(one);
+    return text;
+  });
+  const memory = (one: Merge, i: number): string => `var<workgroup> slices${i}: array<${one.type}, ${COLUMNS * MERGE_SLICES}>;`;
+  return {
+    workgroup: [COLUMNS, barriers ? MERGE_SLICES : 1, 1],
+    declarations: [...merges.map(({ declarations = '' }) => declarations), ...(barriers ? merges.map(memory) : [])].join('\n'),
+    body: `let block = group.y * groups.x + group.x;\n${parts.join('\n')}`,
+  };
+}
+
+function mergeAlone({ columns, none, add, join, store }: Merge): string {
+  const joins: string[] = [];
+  for (let half = MERGE_SLICES / 2; half >= 1; half /= 2) {
+    for (let s = 0; s < half; s++) joins.push(`slice${s} = ${join(`slice${s}`, `slice${s + half}`)};`);
+  }
+  return `if (c < ${columns}u) {
 ${each(MERGE_SLICES, (s) => `var slice${s} = ${none};`)}
 for (var first = 0u; first < tiles; first += ${MERGE_SLICES}u) {
   ${each(MERGE_SLICES, (s) => `if (first + ${s}u < tiles) { let t = first + ${s}u; let sum = slice${s}; slice${s} = ${add}; }`)}
 }
 ${joins.join('\n')}
-${store('slice0')}`,
-    };
-  }
-  return {
-    workgroup: [COLUMNS, MERGE_SLICES, 1],
-    declarations: `${declarations}\nvar<workgroup> slices: array<${type}, ${COLUMNS * MERGE_SLICES}>;`,
-    body: `let c = (group.y * groups.x + group.x) * ${COLUMNS}u + local % ${COLUMNS}u;
-let slice = local / ${COLUMNS}u;
-${tiles}
+${store('slice0')}
+}`;
+}
+
+function mergeTogether({ columns, none, add, join, store }: Merge, slices: string): string {
+  return `let slice = local / ${COLUMNS}u;
 var sum = ${none};
 if (c < ${columns}u) {
   for (var t = slice; t < tiles; t += ${MERGE_SLICES}u) { sum = ${add}; }
 }
-slices[local] = sum;
+${slices}[local] = sum;
 for (var half = ${MERGE_SLICES / 2}u; half > 0u; half /= 2u) {
   workgroupBarrier();
-  if (slice < half) { slices[local] = ${join('slices[local]', `slices[local + half * ${COLUMNS}u]`)}; }
+  if (slice < half) { ${slices}[local] = ${join(`${slices}[local]`, `${slices}[local + half * ${COLUMNS}u]`)}; }
 }
 if (slice == 0u && c < ${columns}u) {
-  ${store('slices[local]')}
-}`,
-  };
+  ${store(`${slices}[local]`)}
+}`;
 }
 
 /** Where a merge stores a part of the vectors: the next `columns` accesses by the function `set`. */
@@ -127,10 +141,10 @@ export interface MergeOutput {
 }
 
 /**
- * Adds up the vectors of tiles, one for each `rowsPerTile` rows of the run, and hands their parts to the outputs. Workgroups: columns
- * in x, folded into y.
+ * Adds up the first columns of the tiles' vectors, `stride` accesses apart (as many as there are columns unless given), one tile for each
+ * `rowsPerTile` rows of the run, and hands their parts to the outputs.
  */
-export function mergeSums(rowsPerTile: number, lanes: Lanes, outputs: readonly MergeOutput[], barriers: boolean): KernelText {
+export function sumsMerge(rowsPerTile: number, lanes: Lanes, outputs: readonly MergeOutput[], stride?: number): Merge {
   const columns = outputs.reduce((sum, output) => sum + output.columns, 0);
   const store = (result: string): string => {
     let first = 0;
@@ -141,9 +155,9 @@ export function mergeSums(rowsPerTile: number, lanes: Lanes, outputs: readonly M
     });
     return parts.join('\n  ');
   };
-  const add = `sum + sums(t * ${columns}u + c)`;
+  const add = `sum + sums(t * ${stride ?? columns}u + c)`;
   const type = floats(lanes);
-  return merge({ columns, rowsPerTile, type, none: `${type}()`, add, join: (a, b) => `${a} + ${b}`, store }, barriers);
+  return { columns, rowsPerTile, type, none: `${type}()`, add, join: (a, b) => `${a} + ${b}`, store };
 }
 
 const MOMENTS = (T: string): string => `struct Moments { count: f32, mean: ${T}, squares: ${T} }
@@ -157,34 +171,53 @@ fn joined(a: Moments, b: Moments) -> Moments {
 
 /**
  * Merges the tiles by Chan's formula into mean and biased variance. `sums` holds for each tile the mean and Σ(x−mean)²
- * (`moments`), or Σx and Σx² (`partials`).
+ * (`moments`), or Σx and Σx² (`partials`). `after`: statements that may use `m` and `v`, mean and variance of channel c.
  */
-export function mergeMoments(
-  { pixels, channels, samples }: TileShape,
-  lanes: Lanes,
-  from: 'moments' | 'partials',
-  barriers: boolean,
-): KernelText {
+export function momentsMerge({ pixels, channels, samples }: TileShape, lanes: Lanes, from: 'moments' | 'partials', after: string): Merge {
   const T = floats(lanes);
   const squares = `sums((2u * t + 1u) * ${channels}u + c)`;
-  const first = `sums(2u * t * ${channels}u + c)`;
   const tile = `fn tile(t: u32, c: u32) -> Moments {
   let count = f32((min((t + 1u) * ${samples}u, step.rows) - t * ${samples}u) * ${pixels}u);
-  let first = ${first};
+  let first = sums(2u * t * ${channels}u + c);
   ${from === 'moments' ? `return Moments(count, first, ${squares});` : `return Moments(count, first / count, ${squares} - first * (first / count));`}
 }`;
-  return merge(
-    {
-      columns: channels,
-      rowsPerTile: samples,
-      type: 'Moments',
-      none: `Moments(0.0, ${T}(), ${T}())`,
-      add: 'joined(sum, tile(t, c))',
-      join: (a, b) => `joined(${a}, ${b})`,
-      // Never below zero, whatever the sums of squares lost.
-      store: (result) => `set_mean(c, ${result}.mean);\n  set_variance(c, max(${result}.squares / ${result}.count, ${T}()));`,
-      declarations: `${MOMENTS(T)}\n${tile}`,
-    },
-    barriers,
-  );
+  return {
+    columns: channels,
+    rowsPerTile: samples,
+    type: 'Moments',
+    none: `Moments(0.0, ${T}(), ${T}())`,
+    add: 'joined(sum, tile(t, c))',
+    join: (a, b) => `joined(${a}, ${b})`,
+    // The variance is never below zero, whatever the sums of squares lost.
+    store: (result) => `let m = ${result}.mean;
+  let v = max(${result}.squares / ${result}.count, ${T}());
+  set_mean(c, m);
+  set_variance(c, v);
+  ${after}`,
+    declarations: `${MOMENTS(T)}\n${tile}`,
+  };
+}
+
+/**
+ * Merges the tiles' Σdy and Σdy·(x−mean), `stride` accesses from tile to tile, the first `offset` accesses from the beginning. `after`:
+ * statements that may use `s` and `sx`, the sums of channel c.
+ */
+export function gradientMerge(
+  { channels, samples }: Omit<TileShape, 'pixels'>,
+  lanes: Lanes,
+  offset: number,
+  stride: number,
+  after: string,
+): Merge {
+  const T = floats(lanes);
+  return {
+    columns: channels,
+    rowsPerTile: samples,
+    type: 'Pair',
+    none: `Pair(${T}(), ${T}())`,
+    add: `Pair(sum.dy + sums(t * ${stride}u + ${offset}u + c), sum.dyx + sums(t * ${stride}u + ${offset + channels}u + c))`,
+    join: (a, b) => `Pair(${a}.dy + ${b}.dy, ${a}.dyx + ${b}.dyx)`,
+    store: (result) => `let s = ${result}.dy;\n  let sx = ${result}.dyx;\n  ${after}`,
+    declarations: `struct Pair { dy: ${T}, dyx: ${T} }`,
+  };
 }

@@ -4,13 +4,14 @@ import type { Node, ValueId } from '../../runtime/ir/graph.ts';
 import type { BnGradEpilogue, BnGradFoldAttrs, BnStatsAttrs } from '../../runtime/ops/batchnorm.ts';
 import { samplesPerTile } from '../../runtime/ops/check.ts';
 import * as kernels from '../kernels/batchnorm.ts';
-import { mergeMoments } from '../kernels/tiles.ts';
+import { gradientMerge, type Merge, momentsMerge } from '../kernels/tiles.ts';
 import { foldedGroups, type Lanes, lanesFor } from '../kernels/wgsl.ts';
 import { mapGroups } from './elementwise.ts';
 import { epilogueOf, epilogueOperands } from './epilogue.ts';
 import { KernelOperands } from './kernel.ts';
-import type { Dispatch, Lowering, LoweringContext } from './lowering.ts';
-import { columnGroups, mergeTiles, sumsScratch, tileGroups, tilesOf } from './tiles.ts';
+import type { Dispatch, Lowering, LoweringContext, Operand } from './lowering.ts';
+import type { GradientMerge, MergedFold, StatsMerge } from './merge.ts';
+import { dispatchMerges, mergeTiles, sumsScratch, tileGroups, tilesOf } from './tiles.ts';
 
 /** Lanes and accesses of the [C] vectors of a node. */
 function vectorShape(id: ValueId, context: LoweringContext): { lanes: Lanes; channels: number; groups: Dispatch['workgroups'] } {
@@ -21,16 +22,22 @@ function vectorShape(id: ValueId, context: LoweringContext): { lanes: Lanes; cha
 }
 
 function lowerBnStats(node: Node, context: LoweringContext): Dispatch[] {
-  const { from, pixels } = node.attrs as unknown as BnStatsAttrs;
-  const [input] = node.inputs;
-  const [mean, variance] = node.outputs;
+  const { from, pixels, fold } = node.attrs as unknown as BnStatsAttrs & StatsMerge;
+  const [input, gamma, beta] = node.inputs;
+  const [mean, variance, scale, shift] = node.outputs;
   const { shape: ofInput, lanes, tiles } = tilesOf(context.spec(input), context.capacity);
   const shape = { pixels, channels: ofInput.channels, samples: samplesPerTile(pixels) };
   const merge = (operands: KernelOperands, kind: 'moments' | 'partials'): Dispatch[] =>
-    operands
-      .write('mean', mean, lanes)
-      .write('variance', variance, lanes)
-      .dispatch(mergeMoments(shape, lanes, kind, context.features.barriers === true), columnGroups(shape.channels));
+    dispatchMerges(
+      operands
+        .vectors({ gamma, beta }, lanes)
+        .write('mean', mean, lanes)
+        .write('variance', variance, lanes)
+        .write('scale', scale, lanes)
+        .write('shift', shift, lanes),
+      [momentsMerge(shape, lanes, kind, fold ? kernels.fold('m', 'v', fold.epsilon) : '')],
+      context,
+    );
   if (from === 'partials') return merge(new KernelOperands('bnStatsMerge', context).read('sums', input, lanes), 'partials');
   const sums = sumsScratch(context, tiles, 2, shape, lanes);
   return [
@@ -40,6 +47,96 @@ function lowerBnStats(node: Node, context: LoweringContext): Dispatch[] {
       .dispatch(kernels.bnStatsTiles(shape, lanes), tileGroups(shape)),
     ...merge(new KernelOperands('bnStatsMerge', context).raw('sums', sums, 'read', lanes), 'moments'),
   ];
+}
+
+const GRADIENT_FOLD = ['scale', 'alpha', 'kappa', 'dgamma', 'dbeta'] as const;
+
+/** Binds what `bnGradFold` reads besides the sums, and what it writes. */
+export function gradientFoldOperands(
+  operands: KernelOperands,
+  mean: ValueId,
+  variance: ValueId,
+  gamma: ValueId,
+  outputs: readonly ValueId[],
+  lanes: Lanes,
+): KernelOperands {
+  operands.vectors({ mean, variance, gamma }, lanes);
+  for (const [i, name] of GRADIENT_FOLD.entries()) operands.write(name, outputs[i], lanes);
+  return operands;
+}
+
+function lowerBnGradStats(node: Node, context: LoweringContext): Dispatch[] {
+  const { fold } = node.attrs as GradientMerge;
+  const [dy, x, mean, variance, gamma] = node.inputs;
+  const { shape, lanes, tiles } = tilesOf(context.spec(dy), context.capacity);
+  const sums = sumsScratch(context, tiles, 2, shape, lanes);
+  const merge = new KernelOperands('bnGradStatsMerge', context).raw('sums', sums, 'read', lanes);
+  if (fold) gradientFoldOperands(merge, mean, variance, gamma, node.outputs, lanes);
+  else merge.write('dySum', node.outputs[0], lanes).write('dyxSum', node.outputs[1], lanes);
+  const after = fold ? kernels.gradientFold('s', 'sx', fold.pixels, fold.epsilon) : 'set_dySum(c, s);\nset_dyxSum(c, sx);';
+  return [
+    ...new KernelOperands('bnGradStatsTiles', context)
+      .read('dy', dy, lanes)
+      .read('x', x, lanes)
+      .vectors({ mean }, lanes)
+      .raw('sums', sums, 'read_write', lanes)
+      .dispatch(kernels.bnGradStatsTiles(shape, lanes), tileGroups(shape)),
+    ...dispatchMerges(merge, [gradientMerge(shape, lanes, 0, 2 * shape.channels, after)], context),
+  ];
+}
+
+/** The end of statistics that were merged into a gradient: `sums` holds them for each `samples` rows, `stride` elements apart. */
+export function mergeGradient(
+  merged: MergedFold,
+  sums: Operand,
+  samples: number,
+  offset: number,
+  stride: number,
+  context: LoweringContext,
+): Dispatch[] {
+  const { lanes } = vectorShape(merged.mean, context);
+  const operands = new KernelOperands('bnGradStatsMerge', context).raw('sums', sums, 'read', lanes);
+  return dispatchMerges(operands, [gradientMergeOf(merged, operands, samples, offset, stride, context)], context);
+}
+
+/** The merge of `mergeGradient`, for one dispatch with others; binds its vectors. */
+export function gradientMergeOf(
+  merged: MergedFold,
+  operands: KernelOperands,
+  samples: number,
+  offset: number,
+  stride: number,
+  context: LoweringContext,
+): Merge {
+  const { lanes, channels } = vectorShape(merged.mean, context);
+  gradientFoldOperands(operands, merged.mean, merged.variance, merged.gamma, merged.outputs, lanes);
+  const after = kernels.gradientFold('s', 'sx', merged.fold.pixels, merged.fold.epsilon);
+  return gradientMerge({ channels, samples }, lanes, offset / lanes, stride / lanes, after);
+}
+
+/** As many layers at a time as the device binds buffers for. */
+function lowerMovingAverage(node: Node, context: LoweringContext): Dispatch[] {
+  const [ok, ...batch] = node.inputs;
+  const layers = batch.length / 2;
+  const most = Math.floor((context.limits.storageBuffers - 1) / 4);
+  const dispatches: Dispatch[] = [];
+  for (let first = 0; first < layers; first += most) {
+    const operands = new KernelOperands('movingAverage', context).read('ok', ok);
+    const channels: number[] = [];
+    for (let i = 0; first + i < Math.min(first + most, layers); i++) {
+      const at = 2 * (first + i);
+      const { lanes, channels: count } = vectorShape(batch[at], context);
+      channels.push(count);
+      operands
+        .read(`mean${i}`, batch[at], lanes)
+        .read(`variance${i}`, batch[at + 1], lanes)
+        .write(`movingMean${i}`, node.updates[at], lanes)
+        .write(`movingVariance${i}`, node.updates[at + 1], lanes);
+    }
+    const groups = foldedGroups(Math.max(...channels), 64);
+    dispatches.push(...operands.dispatch(kernels.movingAverages(channels), () => groups));
+  }
+  return dispatches;
 }
 
 export const batchnorm = {
@@ -71,27 +168,14 @@ export const batchnorm = {
     );
   },
 
-  bnGradStats(node, context) {
-    const [dy, x, mean] = node.inputs;
-    const { shape, lanes, tiles } = tilesOf(context.spec(dy), context.capacity);
-    const sums = sumsScratch(context, tiles, 2, shape, lanes);
-    return [
-      ...new KernelOperands('bnGradStatsTiles', context)
-        .read('dy', dy, lanes)
-        .read('x', x, lanes)
-        .vectors({ mean }, lanes)
-        .raw('sums', sums, 'read_write', lanes)
-        .dispatch(kernels.bnGradStatsTiles(shape, lanes), tileGroups(shape)),
-      ...mergeTiles(sums, node.outputs, shape.samples, lanes, context),
-    ];
-  },
+  bnGradStats: lowerBnGradStats,
 
   bnGradFold(node, context) {
     const [dySum, dyxSum, mean, variance, gamma] = node.inputs;
     const { epsilon, pixels } = node.attrs as unknown as BnGradFoldAttrs;
     const { lanes, channels, groups } = vectorShape(mean, context);
-    const operands = new KernelOperands('bnGradFold', context).vectors({ dySum, dyxSum, mean, variance, gamma }, lanes);
-    for (const [i, name] of ['scale', 'alpha', 'kappa', 'dgamma', 'dbeta'].entries()) operands.write(name, node.outputs[i], lanes);
+    const operands = new KernelOperands('bnGradFold', context).vectors({ dySum, dyxSum }, lanes);
+    gradientFoldOperands(operands, mean, variance, gamma, node.outputs, lanes);
     return operands.dispatch(kernels.bnGradFold(channels, pixels, epsilon), groups);
   },
 
@@ -115,15 +199,5 @@ export const batchnorm = {
     ];
   },
 
-  movingAverage(node, context) {
-    const [ok, mean, variance] = node.inputs;
-    const [movingMean, movingVariance] = node.updates;
-    const { lanes, channels, groups } = vectorShape(mean, context);
-    return new KernelOperands('movingAverage', context)
-      .read('ok', ok)
-      .vectors({ mean, variance }, lanes)
-      .write('movingMean', movingMean, lanes)
-      .write('movingVariance', movingVariance, lanes)
-      .dispatch(kernels.movingAverage(channels), groups);
-  },
+  movingAverage: lowerMovingAverage,
 } satisfies Record<string, Lowering>;

@@ -14,10 +14,12 @@ import * as kernels from '../kernels/conv.ts';
 import { zero } from '../kernels/elementwise.ts';
 import { invocations, type Tile, workgroupBytes } from '../kernels/gemm.ts';
 import { foldedGroups, lanesFor } from '../kernels/wgsl.ts';
+import { mergeGradient } from './batchnorm.ts';
 import { mapGroups } from './elementwise.ts';
 import { epilogueOf, epilogueOperands } from './epilogue.ts';
 import { KernelOperands } from './kernel.ts';
 import type { Dispatch, Lowering, LoweringContext } from './lowering.ts';
+import { splitMerged } from './merge.ts';
 import { mergeTiles } from './tiles.ts';
 
 /** Tiles with panels, from the largest on; the first that fits device and product is taken. */
@@ -97,8 +99,9 @@ const arePatches = (g: ConvGeometry): boolean =>
 
 function lowerConvGradInput(node: Node, context: LoweringContext): Dispatch[] {
   const { stride, padding, inputShape } = node.attrs as unknown as ConvGradInputAttrs;
-  const [dy, w] = node.inputs;
-  const [dx] = node.outputs;
+  const { inputs, outputs, merged } = splitMerged(node);
+  const [dy, w] = inputs;
+  const [dx] = outputs;
   const g = convGeometry(inputShape, context.spec(w).shape, stride, padding);
   if (arePatches(g)) {
     const columns = g.kh * g.kw * g.ci;
@@ -116,18 +119,23 @@ function lowerConvGradInput(node: Node, context: LoweringContext): Dispatch[] {
         .dispatch(kernels.convGradInputPatches(g, tile), rowGroups(columns, tile, g.oh * g.ow, kernels.groupRows(tile))),
     ];
   }
-  const tile = tileFor(context.capacity * g.h * g.w, g.ci, g.kh * g.kw * g.co, 1, false, context);
+  const pixels = g.h * g.w;
+  const tile = tileFor(context.capacity * pixels, g.ci, g.kh * g.kw * g.co, 1, merged !== undefined, context);
   const { dispatches, operands } = weightsOfGradient('convGradInput', w, g.kh * g.kw, g.ci, g.co, tile, context);
   const windows = kernels.reversedWindows(g);
+  const lanes = kernels.cellLanes(tile, g.ci);
+  const samples = samplesPerTile(pixels);
+  operands.read('x', dy, tile.panels ? lanesFor(g.co) : 1).write('y', dx, lanes);
+  const options = { windows, columns: g.ci, tile, epilogue: {}, rowsPerTile: samples * pixels, transposed: tile.panels };
+  if (!merged) {
+    return [...dispatches, ...operands.dispatch(kernels.conv(options), rowGroups(g.ci, tile, pixels, kernels.groupRows(tile)))];
+  }
+  const sums = context.scratch(ceilTo(Math.ceil(context.capacity / samples) * 2 * g.ci * 4, 16));
+  operands.read('activation', merged.x, lanes).vectors({ mean: merged.mean }, lanes).raw('sums', sums, 'read_write', lanes);
   return [
     ...dispatches,
-    ...operands
-      .read('x', dy, tile.panels ? lanesFor(g.co) : 1)
-      .write('y', dx, kernels.cellLanes(tile, g.ci))
-      .dispatch(
-        kernels.conv({ windows, columns: g.ci, tile, epilogue: {}, rowsPerTile: 0, transposed: tile.panels }),
-        rowGroups(g.ci, tile, g.h * g.w, kernels.groupRows(tile)),
-      ),
+    ...operands.dispatch(kernels.conv({ ...options, gradientSums: true }), rowGroups(g.ci, tile, pixels, samples * pixels)),
+    ...mergeGradient(merged, sums, samples, 0, 2 * g.ci, context),
   ];
 }
 

@@ -12,14 +12,20 @@ import {
   splitPrologue,
 } from '../../runtime/ops/depthwise.ts';
 import * as kernels from '../kernels/depthwise.ts';
+import { sumsMerge } from '../kernels/tiles.ts';
 import { lanesFor } from '../kernels/wgsl.ts';
+import { gradientMergeOf, mergeGradient } from './batchnorm.ts';
 import { epilogueOf, epilogueOperands } from './epilogue.ts';
 import { KernelOperands } from './kernel.ts';
 import type { Dispatch, Lowering, LoweringContext } from './lowering.ts';
-import { mergeTiles } from './tiles.ts';
+import { type MergedFold, splitMerged } from './merge.ts';
+import { dispatchMerges, mergeOutputs } from './tiles.ts';
 
 /** Pixels behind one part of a weight gradient, at least. */
 const PART_PIXELS = 128;
+
+/** Buffers that the merge of all sums binds, its vectors packed: sums, dw, dbias, the five of the fold. */
+const TOGETHER = 9;
 
 /** Workgroups: channels in x, groups of `samples` rows folded into y and z. */
 const channelGroups =
@@ -52,25 +58,34 @@ interface Gradients {
   readonly dx?: { readonly output: ValueId; readonly weights: ValueId; readonly residual?: ValueId };
   readonly dw: ValueId;
   readonly dbias?: ValueId;
+  readonly merged?: MergedFold;
 }
 
 function lowerGradients(g: DepthwiseGeometry, gradients: Gradients, context: LoweringContext): Dispatch[] {
   const { dy, x, dx, dw, dbias } = gradients;
   const [activation, slope, alpha, kappa, derivative] = gradients.bnGrad;
   const [scale, shift] = gradients.affine;
+  const { merged } = gradients;
   const samples = Math.max(1, Math.floor(PART_PIXELS / (g.h * g.w)));
-  const sums = g.c * (g.k * g.k + (dbias === undefined ? 0 : 1));
-  const parts = context.scratch(Math.ceil((Math.ceil(context.capacity / samples) * sums * 4) / 16) * 16);
-  const text = kernels.depthwiseGrad({
+  const options = {
     g,
     normalize: scale !== undefined,
     bnGrad: slope !== undefined,
     residual: dx?.residual !== undefined,
     dx: dx !== undefined,
     biasGrad: dbias !== undefined,
+    gradientSums: merged !== undefined,
     samples,
-  });
+  };
+  const vectors = kernels.sumsOf(options);
+  const parts = context.scratch(Math.ceil((Math.ceil(context.capacity / samples) * vectors * g.c * 4) / 16) * 16);
   const lanes = lanesFor(g.c);
+  const merge = new KernelOperands('mergeSums', context).raw('sums', parts, 'read', lanes);
+  const stride = vectors * g.c;
+  const outputs = mergeOutputs(merge, dbias === undefined ? [dw] : [dw, dbias], lanes, context);
+  const merges = [sumsMerge(samples, lanes, outputs, stride / lanes)];
+  const together = context.limits.storageBuffers >= TOGETHER;
+  if (merged && together) merges.push(gradientMergeOf(merged, merge, samples, stride - 2 * g.c, stride, context));
   return [
     ...new KernelOperands('depthwiseGrad', context)
       .read('dy', dy)
@@ -78,11 +93,12 @@ function lowerGradients(g: DepthwiseGeometry, gradients: Gradients, context: Low
       .read('activation', activation)
       .read('derivative', derivative)
       .read('residual', dx?.residual)
-      .vectors({ w: dx?.weights, slope, alpha, kappa, scale, shift }, 1)
+      .vectors({ w: dx?.weights, slope, alpha, kappa, scale, shift, mean: merged?.mean }, 1)
       .write('dx', dx?.output)
       .raw('sums', parts, 'read_write')
-      .dispatch(text, channelGroups(g, samples)),
-    ...mergeTiles(parts, dbias === undefined ? [dw] : [dw, dbias], samples, lanes, context),
+      .dispatch(kernels.depthwiseGrad(options), channelGroups(g, samples)),
+    ...dispatchMerges(merge, merges, context),
+    ...(merged && !together ? mergeGradient(merged, parts, samples, stride - 2 * g.c, stride, context) : []),
   ];
 }
 
@@ -99,10 +115,11 @@ export const depthwise = {
   },
 
   depthwiseGrad(node, context) {
-    const { operands, bnGrad, residual, affine } = depthwiseGradInputs(node.inputs, node.attrs as unknown as DepthwiseGradAttrs);
+    const { inputs, outputs, merged } = splitMerged(node);
+    const { operands, bnGrad, residual, affine } = depthwiseGradInputs(inputs, node.attrs as unknown as DepthwiseGradAttrs);
     const [dy, x, weights] = operands;
-    const [output, dw, dbias] = node.outputs;
+    const [output, dw, dbias] = outputs;
     const g = depthwiseGeometry(context.spec(x).shape, context.spec(weights).shape);
-    return lowerGradients(g, { dy, x, bnGrad, affine, dx: { output, weights, residual: residual[0] }, dw, dbias }, context);
+    return lowerGradients(g, { dy, x, bnGrad, affine, dx: { output, weights, residual: residual[0] }, dw, dbias, merged }, context);
   },
 } satisfies Record<string, Lowering>;

@@ -2,7 +2,7 @@
 
 import { elementCount, type TensorSpec, type ValueId } from '../../runtime/ir/graph.ts';
 import { channelsOf, pixelsOf, samplesPerTile } from '../../runtime/ops/check.ts';
-import { mergeSums, TILE_COLUMNS, type TileShape } from '../kernels/tiles.ts';
+import { type Merge, type MergeOutput, merge, mergeGroups, sumsMerge, TILE_COLUMNS, type TileShape } from '../kernels/tiles.ts';
 import { foldedGroups, type Lanes, lanesFor } from '../kernels/wgsl.ts';
 import { KernelOperands } from './kernel.ts';
 import type { Dispatch, LoweringContext, Operand } from './lowering.ts';
@@ -46,16 +46,22 @@ export function mergeTiles(
   context: LoweringContext,
 ): Dispatch[] {
   const operands = new KernelOperands('mergeSums', context).raw('sums', sums, 'read', lanes);
-  const parts = outputs.map((id, i) => ({ set: `set_out${i}`, columns: elementCount(context.spec(id)) / lanes }));
-  for (const [i, id] of outputs.entries()) operands.write(`out${i}`, id, lanes);
-  return operands.dispatch(
-    mergeSums(rowsPerTile, lanes, parts, context.features.barriers === true),
-    columnGroups(parts.reduce((sum, { columns }) => sum + columns, 0)),
-  );
+  return dispatchMerges(operands, [sumsMerge(rowsPerTile, lanes, mergeOutputs(operands, outputs, lanes, context))], context);
 }
 
-/** Workgroups of a merge of `columns` accesses. */
-export const columnGroups = (columns: number): Dispatch['workgroups'] => {
-  const groups = foldedGroups(columns, TILE_COLUMNS);
-  return () => groups;
-};
+/** Binds `outputs` one by one, for a `sumsMerge`. */
+export const mergeOutputs = (
+  operands: KernelOperands,
+  outputs: readonly ValueId[],
+  lanes: Lanes,
+  { spec }: LoweringContext,
+): MergeOutput[] =>
+  outputs.map((id, i) => {
+    operands.write(`out${i}`, id, lanes);
+    return { set: `set_out${i}`, columns: elementCount(spec(id)) / lanes };
+  });
+
+export function dispatchMerges(operands: KernelOperands, merges: readonly Merge[], { features }: LoweringContext): Dispatch[] {
+  const groups = foldedGroups(mergeGroups(merges), 1);
+  return operands.dispatch(merge(merges, features.barriers === true), () => groups);
+}

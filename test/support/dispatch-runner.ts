@@ -29,6 +29,15 @@ interface Place {
   readonly bytes: number;
 }
 
+export interface RunOptions {
+  /** The capacity to lower for; the rows of the run by default. */
+  readonly capacity?: number;
+  /** What the kernels are generated for, where it is not the adapter's. */
+  readonly change?: Partial<Pick<LoweringContext, 'limits' | 'features' | 'precision'>>;
+  /** Types of the outputs, where they are not those of the op: of merged nodes. */
+  readonly results?: readonly TensorSpec[];
+}
+
 export class DispatchRunner {
   readonly #gpu: GPU;
   readonly #pipelines = new Map<string, { readonly layout: GPUBindGroupLayout; readonly pipeline: GPUComputePipeline }>();
@@ -74,15 +83,11 @@ export class DispatchRunner {
   async run(
     op: KernelOpName,
     { rows, inputs, attrs, updates = [], step = {} }: OpCase,
-    {
-      capacity = rows,
-      change = {},
-      lowering = lowerings[op] as Lowering,
-    }: { capacity?: number; change?: Parameters<DispatchRunner['context']>[1]; lowering?: Lowering } = {},
+    { capacity = rows, change = {}, results: resultSpecs }: RunOptions = {},
   ) {
     const definition: OpDefinition = ops[op];
     const given = inputs.map(({ spec }) => spec);
-    const specs = [...given, ...definition.infer(given, attrs), ...updates.map(({ spec }) => spec)];
+    const specs = [...given, ...(resultSpecs ?? definition.infer(given, attrs)), ...updates.map(({ spec }) => spec)];
     const ids = specs.map((_, id) => id);
     const node: Node = {
       op,
@@ -146,7 +151,7 @@ export class DispatchRunner {
         return { scratch: scratch.length - 1 };
       },
     };
-    const dispatches = lowering(node, context);
+    const dispatches = (lowerings[op] as Lowering)(node, context);
     const placeOf = (operand: Operand): Place =>
       ('value' in operand
         ? places.get(operand.value)
