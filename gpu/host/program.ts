@@ -7,6 +7,7 @@ import type { CompileOptions, ModelGraphs } from '../../runtime/device.ts';
 import type { Graph, Node, Phase } from '../../runtime/ir/graph.ts';
 import { lowerings } from '../lowering/index.ts';
 import type { Dispatch, Lowering, LoweringContext } from '../lowering/lowering.ts';
+import { mergeNodes } from '../lowering/merge.ts';
 import { type BufferPlan, type LoweredNode, planBuffers, type Region } from './slots.ts';
 
 export type CompiledGraphs = Partial<Record<keyof ModelGraphs, Graph>>;
@@ -48,7 +49,7 @@ export function compileAll(graphs: ModelGraphs, { withoutRules, programs }: Comp
   const compiled: CompiledGraphs = {};
   for (const key of ['train', 'calibrate', 'evaluate', 'predict'] as const) {
     const graph = graphs[key];
-    if (graph && (!programs || programs.includes(key))) compiled[key] = compileGraph(graph, { withoutRules });
+    if (graph && (!programs || programs.includes(key))) compiled[key] = mergeNodes(compileGraph(graph, { withoutRules }));
   }
   return compiled;
 }
