@@ -1,6 +1,7 @@
 // Opens devices by name. Each is imported only when it is asked for.
 
 import { HybridError } from './base/errors.ts';
+import { own } from './base/own.ts';
 import type { Device } from './device.ts';
 
 export const DEVICES = ['auto', 'wasm', 'webgpu', 'reference'] as const;
@@ -20,7 +21,8 @@ export interface DeviceOptions {
   readonly onNotice?: (text: string) => void;
 }
 
-export async function openDevice(name: DeviceName, options: DeviceOptions = {}): Promise<Device> {
+export async function openDevice(name: DeviceName, given: DeviceOptions = {}): Promise<Device> {
+  const options = own(given);
   switch (name) {
     case 'auto':
       return (

@@ -1,6 +1,7 @@
 // The wasm device: every core of the CPU, through SIMD WebAssembly over one shared memory.
 
 import { HybridError, invariant } from '../../runtime/base/errors.ts';
+import { own } from '../../runtime/base/own.ts';
 import { compileGraph } from '../../runtime/compile/compile.ts';
 import type { Bounds, CompileOptions, Device, ModelGraphs } from '../../runtime/device.ts';
 import { measureBounds } from './bounds.ts';
@@ -32,7 +33,8 @@ const SPINS = 10_000;
 const SPINS_SHARING_CORES = 0;
 
 /** Opens the device. Throws E_USAGE for a bad number of threads, E_ENVIRONMENT where the kernels were not built. */
-export async function openWasmDevice({ threads, v8Flags, revectorize }: WasmDeviceOptions = {}): Promise<Device> {
+export async function openWasmDevice(options: WasmDeviceOptions = {}): Promise<Device> {
+  const { threads, v8Flags, revectorize } = own(options);
   const cores = usableCores();
   const count = threads ?? Math.min(cores, MAX_THREADS);
   if (!Number.isInteger(count) || count < 1 || count > MAX_THREADS) {

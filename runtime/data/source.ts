@@ -5,6 +5,7 @@ import { homedir, totalmem } from 'node:os';
 import { isAbsolute, join } from 'node:path';
 import { HybridError, nearest } from '../base/errors.ts';
 import { type Files, nodeFiles } from '../base/files.ts';
+import { own } from '../base/own.ts';
 import { type ArchiveContents, unpackArchive } from './archive.ts';
 import { CIFAR10, CIFAR100, type CifarSet, findCifar, nothingFound, readCifar } from './cifar.ts';
 import type { DataSource } from './dataset.ts';
@@ -75,7 +76,8 @@ export type DataPlace =
  *
  * Throws E_DATA, E_NETWORK, E_DISK, E_ENVIRONMENT, or an AbortError.
  */
-export async function openData(spec: string, options: OpenDataOptions = {}): Promise<DataSource> {
+export async function openData(spec: string, given: OpenDataOptions = {}): Promise<DataSource> {
+  const options = own(given);
   const place = await locateData(spec, options);
   const { files = nodeFiles, memoryBudget = defaultMemoryBudget(), signal, onProgress, onNotice } = options;
   switch (place.kind) {

@@ -1,6 +1,7 @@
 // Loss and accuracy of a model over a dataset, in inference mode.
 
 import { HybridError } from '../base/errors.ts';
+import { own } from '../base/own.ts';
 import type { Dataset } from '../data/dataset.ts';
 import { DataPipeline, type FeedOptions, type Loader } from '../data/loader.ts';
 import type { Device, Executable } from '../device.ts';
@@ -28,7 +29,7 @@ export interface EvaluateOptions {
 }
 
 export async function evaluate(options: EvaluateOptions): Promise<Evaluation> {
-  const { device, model, weights, dataset, batch, workers, signal, onProgress } = options;
+  const { device, model, weights, dataset, batch, workers, signal, onProgress } = own(options);
   const capacity = Math.min(batch, dataset.size);
   const opening = DataPipeline.open({ test: evaluationFeed(dataset, capacity) }, { workers }); // comes up while the device compiles
   opening.catch(() => {});

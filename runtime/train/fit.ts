@@ -6,6 +6,7 @@
 // between the two: behind the update of k in the device's order of calls, before that of k+1.
 
 import { abortError, HybridError, isAbortError } from '../base/errors.ts';
+import { own } from '../base/own.ts';
 import { clock } from '../base/trace.ts';
 import { batchesPerEpoch, DataPipeline, type Epoch, type LoadedBatch, type Loader } from '../data/loader.ts';
 import type { Batch, BatchMetrics, Executable, StateEntry } from '../device.ts';
@@ -25,11 +26,20 @@ import { tracedExecutable } from './traced-executable.ts';
 import { Watchdog } from './watchdog.ts';
 
 /** Starts a training run. It goes on whether or not anybody iterates over its events. */
-export function train(options: TrainOptions): TrainRun {
+export function train(given: TrainOptions): TrainRun {
+  const options = own(given);
+  const { schedule, checkpointEvery } = options;
   const controller = new AbortController();
-  const signal = options.signal ? AbortSignal.any([options.signal, controller.signal]) : controller.signal;
+  // Not AbortSignal.any: a signal of the caller may live for long, and must not remember every run.
+  const abort = () => controller.abort(options.signal?.reason);
+  if (options.signal?.aborted) abort();
+  else options.signal?.addEventListener('abort', abort);
   const stream = new EventStream();
-  const result = new Fit({ ...options, signal }, (event) => stream.push(event)).run();
+  const fit = new Fit(
+    { ...options, schedule: own(schedule), checkpointEvery: checkpointEvery && own(checkpointEvery), signal: controller.signal },
+    (event) => stream.push(event),
+  );
+  const result = fit.run().finally(() => options.signal?.removeEventListener('abort', abort));
   result.then(
     () => stream.end(),
     (error: unknown) => stream.end(error),
@@ -105,7 +115,8 @@ class Fit {
   /** Where to roll back to. */
   #good: Promise<Checkpoint> | null = null;
 
-  constructor(options: TrainOptions & { readonly signal: AbortSignal }, emit: (event: TrainEvent) => void) {
+  constructor(given: TrainOptions & { readonly signal: AbortSignal }, emit: (event: TrainEvent) => void) {
+    const options = own(given);
     this.#options = options;
     this.#emit = emit;
     this.#best = new BestKeeper(options.validation ? 'val_loss' : 'loss');

@@ -26,6 +26,7 @@ import {
   writeAll,
   writeAtomically,
 } from '../base/files.ts';
+import { own } from '../base/own.ts';
 import { type FileTensor, readSafetensors, writeSafetensors } from '../formats/safetensors.ts';
 import type { Checkpoint, CheckpointKind, CheckpointStore } from './checkpoint.ts';
 import { crashReport } from './environment.ts';
@@ -91,7 +92,8 @@ export class RunFolder implements CheckpointStore {
   }
 
   /** Makes a folder that was not there before, with its configuration: an unwritable disk shows here, before any training. Throws E_DISK. */
-  static async create({ out, name, config, files = nodeFiles }: CreateRunOptions): Promise<RunFolder> {
+  static async create(options: CreateRunOptions): Promise<RunFolder> {
+    const { out, name, config, files = nodeFiles } = own(options);
     if (name !== undefined) checkName(name);
     const base = name ?? `${config.arch ?? 'run'}-${timestamp(new Date())}`;
     for (let count = 1; ; count++) {
