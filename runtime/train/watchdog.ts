@@ -15,7 +15,7 @@ export class Watchdog {
   /** Longest time that each kind of work has taken. */
   readonly #longest = new Map<string, number>();
   #doing = 'the start';
-  #where = '';
+  #where = 'of device and data';
   #since = performance.now();
   #told = false;
 
