@@ -311,6 +311,8 @@ export class Epoch implements AsyncIterableIterator<LoadedBatch> {
   /** Rejects when the epoch is ended from outside. */
   readonly #interrupted: Promise<never>;
   #interrupt: (error: unknown) => void = () => {};
+  /** Tells `next` that there is something to wait for, or nothing any more. */
+  #wake: () => void = () => {};
   readonly #abort = (): void => this.end(abortError(this.#parts.signal));
 
   constructor(parts: EpochParts) {
@@ -340,23 +342,28 @@ export class Epoch implements AsyncIterableIterator<LoadedBatch> {
       const batch = prepare(this.#next++, slot);
       batch.catch(() => {}); // told by next()
       this.#fills.push({ slot, batch });
+      this.#wake();
     }
   }
 
   async next(): Promise<IteratorResult<LoadedBatch, undefined>> {
     if (this.#error) throw this.#error;
     this.#giveBack();
-    const fill = this.#fills[0];
-    if (this.#ended || !fill) {
-      this.end();
-      return { value: undefined, done: true };
-    }
     try {
-      const batch = await Promise.race([fill.batch, this.#interrupted]);
-      // Ended by its consumer, in another turn, while this call waited.
-      if (this.#ended) return { value: undefined, done: true };
-      this.#fills.shift();
-      this.#inUse = fill.slot;
+      // All slots may still be busy with an epoch that was called off.
+      while (!this.#ended && this.#fills.length === 0 && this.#next < this.#parts.count) {
+        const filling = new Promise<void>((resolve) => {
+          this.#wake = resolve;
+        });
+        await Promise.race([filling, this.#interrupted]);
+      }
+      const batch = this.#fills.length > 0 ? await Promise.race([this.#fills[0].batch, this.#interrupted]) : undefined;
+      // Ended by its consumer, in another turn, while this call waited; or at its end.
+      if (this.#ended || !batch) {
+        this.end();
+        return { value: undefined, done: true };
+      }
+      this.#inUse = this.#fills.shift()?.slot;
       return { value: batch, done: false };
     } catch (error) {
       this.end(error);
@@ -376,6 +383,7 @@ export class Epoch implements AsyncIterableIterator<LoadedBatch> {
     this.#ended = true;
     this.#error = error;
     if (error) this.#interrupt(error);
+    this.#wake();
     this.#parts.signal?.removeEventListener('abort', this.#abort);
     this.#giveBack();
     for (const { slot, batch } of this.#fills.splice(0)) {
