@@ -225,6 +225,13 @@ export const OPTIONS = {
 
   device: { ...choice('auto', 'wasm', 'webgpu', 'reference'), group: 'Machine', otherwise: 'auto', example: 'wasm', help: 'what computes' },
   threads: { ...integer(1, 256), group: 'Machine', otherwise: 'all cores', example: '2', help: 'threads of the wasm device' },
+  workers: {
+    ...integer(0, 256),
+    group: 'Machine',
+    otherwise: '1',
+    example: '2',
+    help: 'threads that read and augment images while the device computes; 0: none, the main thread does',
+  },
   revectorize: {
     ...toggle,
     group: 'Machine',
@@ -272,6 +279,7 @@ type OptionalKey =
   | 'dataMemory'
   | 'limit'
   | 'threads'
+  | 'workers'
   | 'name'
   | 'checkpointEvery';
 

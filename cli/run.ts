@@ -62,6 +62,7 @@ function describe(io: CliIo, setStatus: (status: number) => void): Command {
     .option('--resume [RUN]', 'go on with a run where it stopped: its folder or name; the newest of --out if there is none')
     .option('--allow-changed <NAMES>', 'settings, separated by commas, that a resumed run may have otherwise than before')
     .option('--dry-run', 'print what the run would take, and stop')
+    .option('--trace <FILE>', "a timeline of data workers and device in Chrome's format, for Perfetto")
     .option('--json', 'one JSON event a line on stdout')
     .option('--quiet', 'print the result only')
     .addHelpText('after', TRAIN_EXAMPLES)
@@ -77,6 +78,7 @@ function describe(io: CliIo, setStatus: (status: number) => void): Command {
     'batch',
     'device',
     'threads',
+    'workers',
     'revectorize',
     'arch',
     'dim',
@@ -160,6 +162,15 @@ function describe(io: CliIo, setStatus: (status: number) => void): Command {
     .option('--steps <N>', 'steps of which the median counts (default: 5)')
     .option('--json', 'the result as JSON, on the last line')
     .action(async (_, command: Command) => setStatus(await (await import('./commands/bench.ts')).benchKernelsCommand(command, io)));
+  bench
+    .command('data')
+    .description('images a second of the data kernels and of the pipeline')
+    .option('--images <N>', 'images of the set (default: 50000)')
+    .option('--workers <N>', 'most data workers (default: 2)')
+    .option('--rows <LIST>', 'rows of a task, several separated by commas (default: 128,512)')
+    .option('--seconds <N>', 'of each measurement (default: 1)')
+    .option('--json', 'the result as JSON')
+    .action(async (_, command: Command) => setStatus(await (await import('./commands/bench.ts')).benchDataCommand(command, io)));
 
   program
     .command('doctor')

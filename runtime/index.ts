@@ -1,6 +1,7 @@
 // The public API: what embedders import, and all that the command line uses. Nothing here runs at import; devices are
 // loaded when they are opened.
 
+export { ChromeTrace } from './base/chrome-trace.ts';
 export { type ErrorCode, EXIT_STATUS, HybridError, isAbortError, nearest } from './base/errors.ts';
 export { type Files, nodeFiles, writeAtomically } from './base/files.ts';
 export type { Trace } from './base/trace.ts';
@@ -10,6 +11,7 @@ export { type ConvertOptions, convertData } from './data/convert.ts';
 export type { DataSource, Dataset, ImageReader, ImageSource, ModuleImages, OpenReader, SharedImages, Subset } from './data/dataset.ts';
 export { type Description, describeDataset } from './data/describe.ts';
 export { type DecodeOptions, decodeImage } from './data/image-file.ts';
+export { ImageKernels, type KernelCall, kernelCalls, loadDataKernels, type Normalization, normalization } from './data/kernels.ts';
 export {
   DataPipeline,
   type Epoch,

@@ -1,6 +1,7 @@
-// hybrid bench train: times training steps. hybrid bench kernels: times every kernel of a step.
+// hybrid bench train: times training steps. hybrid bench kernels: times every kernel of a step. hybrid bench data: images a second.
 
 import type { Command } from 'commander';
+import { benchData, formatData } from '../../bench/data.ts';
 import { benchKernels, formatKernels } from '../../bench/kernels.ts';
 import { benchTrain } from '../../bench/train.ts';
 import { buildModel, HybridError, openDevice } from '../../runtime/index.ts';
@@ -45,6 +46,19 @@ export async function benchKernelsCommand(command: Command, io: CliIo): Promise<
   } finally {
     await device.close();
   }
+}
+
+export async function benchDataCommand(command: Command, io: CliIo): Promise<number> {
+  const options = command.opts<{ images?: string; workers?: string; rows?: string; seconds?: string; json?: boolean }>();
+  const result = await benchData({
+    images: wholeNumber('--images', options.images ?? '50000'),
+    workers: wholeNumber('--workers', options.workers ?? '2'),
+    rows: (options.rows ?? '128,512').split(',').map((rows) => wholeNumber('--rows', rows)),
+    seconds: wholeNumber('--seconds', options.seconds ?? '1'),
+    signal: io.signal,
+  });
+  io.stdout.write(options.json ? `${JSON.stringify(result)}\n` : formatData(result));
+  return 0;
 }
 
 function wholeNumber(flag: string, value: string): number {

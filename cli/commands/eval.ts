@@ -40,6 +40,7 @@ export async function evalCommand(path: string, command: Command, io: CliIo): Pr
       weights: saved.weights,
       dataset,
       batch: settings.batch,
+      workers: settings.workers,
       signal: io.signal,
       onProgress(done, total) {
         if (!json) progress.status(`${count(done)} of ${count(total)} images  ${Math.floor((100 * done) / total)}%`);

@@ -6,6 +6,7 @@ import { benchTrain } from '../../bench/train.ts';
 import {
   buildModel,
   type Checkpoint,
+  ChromeTrace,
   checkGraph,
   completeProgress,
   describeEnvironment,
@@ -38,6 +39,7 @@ interface Flags {
   readonly resume?: string | true;
   readonly allowChanged?: string;
   readonly dryRun?: boolean;
+  readonly trace?: string;
   readonly json?: boolean;
   readonly quiet?: boolean;
 }
@@ -72,6 +74,7 @@ async function trainWith(command: Command, flags: Flags, io: CliIo, earlier: Ear
   }
   const model = buildModel(settings.arch, modelOptions(settings, parts.train));
   const init = settings.init === undefined || earlier ? undefined : await initialWeights(settings.init, model, io);
+  let trace: ChromeTrace | undefined;
   const device = await openDevice(settings.device, {
     threads: settings.threads,
     revectorize: settings.revectorize,
@@ -79,13 +82,25 @@ async function trainWith(command: Command, flags: Flags, io: CliIo, earlier: Ear
     onNotice: (text) => progress.line(text),
   });
   try {
+    if (flags.trace !== undefined) trace = await ChromeTrace.create(resolve(io.cwd, flags.trace), io.files);
     const resume = earlier ? await checkpointOf(earlier, progress) : undefined;
     const allowChanged = flags.allowChanged?.split(',');
-    const options: TrainOptions = { ...trainOptions(settings), ...parts, device, model, init, resume, allowChanged, signal: io.signal };
+    const options: TrainOptions = {
+      ...trainOptions(settings),
+      ...parts,
+      device,
+      model,
+      init,
+      resume,
+      allowChanged,
+      trace,
+      signal: io.signal,
+    };
     return flags.dryRun ? await dryRun(options, flags, io) : await run(options, settings, flags, io, progress, earlier);
   } finally {
     progress.clear();
     await device.close();
+    await trace?.close();
   }
 }
 
@@ -152,10 +167,11 @@ async function checkpointOf({ folder, values }: Earlier, progress: Progress): Pr
 
 /** The part of the options that is in the settings alone. */
 function trainOptions(settings: Settings) {
-  const { epochs, batch, patience, augment, shuffle, seed, bnMomentum, recalibrateBn } = settings;
+  const { epochs, batch, patience, augment, shuffle, seed, bnMomentum, recalibrateBn, workers } = settings;
   return {
     epochs,
     batch,
+    workers,
     learningRate: settings.lr,
     weightDecay: settings.weightDecay,
     schedule: { name: settings.schedule },

@@ -250,8 +250,12 @@ export class Loader {
     const rows = order.length;
     const bytes = rows * setup.ring.imageBytes;
     // New arrays: they are small, and callers may keep them longer than the images.
-    const labels = Int32Array.from(order, (i) => dataset.labels[i]);
-    const samples = Int32Array.from(order, (i) => this.#samples[i]);
+    const labels = new Int32Array(rows);
+    const samples = new Int32Array(rows);
+    for (let row = 0; row < rows; row++) {
+      labels[row] = dataset.labels[order[row]];
+      samples[row] = this.#samples[order[row]];
+    }
     slot.indices.set(order);
     slot.samples.set(samples);
     const generation = Atomics.load(slot.generation, 0);

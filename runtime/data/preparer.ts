@@ -117,11 +117,14 @@ async function openReader({ source, ring }: FeedSetup): Promise<ImageReader | nu
   if (!source) return null;
   if (source.kind === 'shared') {
     const { bytes, offset, stride } = source;
+    const { imageBytes } = ring;
+    // `copy` of a Buffer makes no view for each image, and on Node 24 moves shared memory in one go, which `set` does not.
+    const images = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length);
     return {
       read(indices, out) {
         for (let i = 0; i < indices.length; i++) {
           const from = offset + indices[i] * stride;
-          out.set(bytes.subarray(from, from + ring.imageBytes), i * ring.imageBytes);
+          images.copy(out, i * imageBytes, from, from + imageBytes);
         }
       },
     };
