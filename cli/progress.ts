@@ -1,38 +1,42 @@
-// Tells a person how a run goes, on stderr: a steady line on a terminal, one line an epoch and a heartbeat elsewhere.
-// Uses no colours, and no control characters but on a terminal that understands them.
+// Tells a person how a run goes, on stderr: a small panel on a terminal, which stays in its place; one line an epoch and a heartbeat
+// elsewhere. No control characters but on a terminal that understands them, and no colours with NO_COLOR.
 
-import type { TrainEvent } from '../runtime/index.ts';
+import { RunRecord, type TrainEvent, thinned } from '../runtime/index.ts';
 import type { CliIo } from './io.ts';
+import { bar, hasUnicode, type Piece, sparkline, styled, wantsColor } from './style.ts';
 
 type StepEvent = Extract<TrainEvent, { type: 'step' }>;
 type EpochEvent = Extract<TrainEvent, { type: 'epoch' }>;
 
 const REDRAW_MS = 100;
 const HEARTBEAT_MS = 60_000;
-const CLEAR_LINE = '\r\x1b[K';
+/** Narrower terminals get one line in place of the panel. */
+const PANEL_COLUMNS = 60;
+const CURVE_POINTS = 16;
 
 export class Progress {
   readonly #io: CliIo;
   readonly #now: () => number;
   readonly #live: boolean;
-  #drawn = false;
+  readonly #colored: boolean;
+  /** Lines of the panel on the screen. */
+  #drawn = 0;
   #lastWrite: number;
-  #epochs = 0;
-  #stepsPerEpoch = 0;
+  #record = new RunRecord('', {});
 
   /** @param now Milliseconds of a clock that never goes back. */
   constructor(io: CliIo, now: () => number = () => performance.now()) {
     this.#io = io;
     this.#now = now;
     this.#live = isLive(io);
+    this.#colored = this.#live && wantsColor(io.env);
     this.#lastWrite = now();
   }
 
   event(event: TrainEvent): void {
+    this.#record.add(event);
     switch (event.type) {
       case 'start':
-        this.#epochs = event.epochs;
-        this.#stepsPerEpoch = event.stepsPerEpoch;
         this.line(`${event.arch}: ${count(event.parameters)} parameters, on ${event.device}`);
         this.line(
           `${images(event.trainImages)} for training, ${count(event.validationImages)} for validation, ${count(event.testImages)} for the test; ` +
@@ -43,10 +47,10 @@ export class Progress {
         this.line(`${event.reason}: on from epoch ${event.epoch}, step ${event.step}`);
         break;
       case 'step':
-        this.#step(event);
+        this.#draw(() => this.#stepLines(event));
         break;
       case 'epoch':
-        this.line(this.#epochLine(event));
+        this.#write(this.#epochLine(event));
         break;
       case 'message':
         if (event.level === 'warning') this.warn(event.text);
@@ -57,54 +61,108 @@ export class Progress {
 
   /** A line that stays. */
   line(text: string): void {
-    this.clear();
-    this.#io.stderr.write(`${text}\n`);
-    this.#lastWrite = this.#now();
+    this.#write([text]);
   }
 
   warn(text: string): void {
-    this.line(`warning: ${text}`);
+    this.#write([['warning:', 'warn'], ` ${text}`]);
   }
 
   /** A line that the next one replaces; without a terminal it is written at most once a minute. */
   status(text: string): void {
-    const pause = this.#live ? (this.#drawn ? REDRAW_MS : 0) : HEARTBEAT_MS;
-    if (this.#now() - this.#lastWrite < pause) return;
-    if (!this.#live) {
-      this.line(text);
-      return;
-    }
-    // One column is left free: a full line would wrap, and the next redraw would clear only its second half.
-    this.#io.stderr.write(CLEAR_LINE + text.slice(0, (this.#io.stderr.columns ?? 80) - 1));
-    this.#drawn = true;
+    this.#draw(() => [[text]]);
+  }
+
+  /** Takes the panel away. */
+  clear(): void {
+    if (this.#drawn > 0) this.#io.stderr.write(this.#home() + '\x1b[J');
+    this.#drawn = 0;
+  }
+
+  #write(pieces: readonly Piece[]): void {
+    this.clear();
+    this.#io.stderr.write(`${styled(pieces, Number.POSITIVE_INFINITY, this.#colored)}\n`);
     this.#lastWrite = this.#now();
   }
 
-  /** Takes the status line away. */
-  clear(): void {
-    if (this.#drawn) this.#io.stderr.write(CLEAR_LINE);
-    this.#drawn = false;
+  /** To where the panel begins. */
+  #home(): string {
+    return this.#drawn > 1 ? `\x1b[${this.#drawn - 1}A\r` : '\r';
   }
 
-  #step({ epoch, step, loss, accuracy, lr, imagesPerSecond, dataWait, etaSeconds }: StepEvent): void {
-    const done = `${Math.floor((100 * step) / this.#stepsPerEpoch)}%`.padStart(4);
-    // What matters most comes first: narrow terminals cut the end.
-    this.status(
-      `epoch ${epoch}/${this.#epochs} ${done}  ${duration(etaSeconds)} left  loss ${loss.toFixed(4)}  acc ${(100 * accuracy).toFixed(1)}%  ` +
-        `lr ${rate(lr)}  ${speed(imagesPerSecond)}  data wait ${Math.round(100 * dataWait)}%`,
-    );
+  #draw(lines: () => readonly (readonly Piece[])[]): void {
+    const pause = this.#live ? (this.#drawn ? REDRAW_MS : 0) : HEARTBEAT_MS;
+    if (this.#now() - this.#lastWrite < pause) return;
+    if (!this.#live) {
+      for (const line of lines()) this.#write(line);
+      return;
+    }
+    // One column is left free: a full line would wrap. Lines are overwritten and not cleared before: nothing flickers.
+    const drawn = lines().map((line) => styled(line, (this.#io.stderr.columns ?? 80) - 1, this.#colored));
+    this.#io.stderr.write(`${this.#home()}${drawn.join('\x1b[K\n')}\x1b[J`);
+    this.#drawn = drawn.length;
+    this.#lastWrite = this.#now();
   }
 
-  #epochLine({ epoch, train, validation, lr, imagesPerSecond, seconds, dataWait, best }: EpochEvent): string {
+  #stepLines(event: StepEvent): (readonly Piece[])[] {
+    const { epoch, step, loss, accuracy, lr, imagesPerSecond, dataWait, etaSeconds } = event;
+    const { epochs = 1, stepsPerEpoch = step } = this.#record.start ?? {};
+    const share = step / stepsPerEpoch;
+    const percentDone = `${Math.floor(100 * share)}%`.padStart(4);
+    const columns = this.#io.stderr.columns ?? 80;
+    if (!this.#live || columns < PANEL_COLUMNS) {
+      // What matters most comes first: narrow terminals cut the end.
+      return [
+        [
+          `epoch ${epoch}/${epochs} ${percentDone}  ${duration(etaSeconds)} left  loss ${loss.toFixed(4)}  acc ${(100 * accuracy).toFixed(1)}%  ` +
+            `lr ${rate(lr)}  ${speed(imagesPerSecond)}  data wait ${Math.round(100 * dataWait)}%`,
+        ],
+      ];
+    }
+    const stepsLeft = (epochs - epoch + 1) * stepsPerEpoch - step;
+    const inEpoch = stepsLeft > 0 ? (etaSeconds * (stepsPerEpoch - step)) / stepsLeft : 0;
+    const unicode = hasUnicode(this.#io.env);
+    const [full, empty] = bar(share, Math.min(40, columns - 46), unicode);
+    const curve = unicode ? sparkline(thinned(this.#record.trace, CURVE_POINTS).map((point) => point.loss)) : '';
+    const wait = Math.round(100 * dataWait);
     return [
-      `epoch ${epoch}/${this.#epochs}`,
+      [
+        `epoch ${epoch}/${epochs} `,
+        [full, 'accent'],
+        [empty, 'dim'],
+        `${percentDone}  ${duration(inEpoch)}`,
+        [` left, `, 'dim'],
+        duration(etaSeconds),
+        [' in all', 'dim'],
+      ],
+      [
+        ['loss ', 'dim'],
+        loss.toFixed(3),
+        [curve && ` ${curve}`, 'accent'],
+        ['  acc ', 'dim'],
+        `${(100 * accuracy).toFixed(1)}%  `,
+        speed(imagesPerSecond),
+        ['  data wait ', 'dim'],
+        [`${wait}%`, wait >= 10 ? 'warn' : 'plain'],
+        ['  device busy ', 'dim'],
+        `${100 - wait}%`,
+        ['  lr ', 'dim'],
+        rate(lr),
+      ],
+    ];
+  }
+
+  #epochLine({ epoch, train, validation, lr, imagesPerSecond, seconds, dataWait, best }: EpochEvent): Piece[] {
+    const text = [
+      `epoch ${epoch}/${this.#record.start?.epochs ?? epoch}`,
       `loss ${train.loss.toFixed(4)} accuracy ${percent(train.accuracy)}`,
       ...(validation ? [`validation loss ${validation.loss.toFixed(4)} accuracy ${percent(validation.accuracy)}`] : []),
       `lr ${rate(lr)}`,
       speed(imagesPerSecond),
       `data wait ${Math.round(100 * dataWait)}%`,
-      `${duration(seconds)}${best ? ' *best' : ''}`,
+      duration(seconds),
     ].join('  ');
+    return best ? [text, [' *best', 'good']] : [text];
   }
 }
 

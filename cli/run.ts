@@ -26,6 +26,14 @@ Examples:
   hybrid train --resume runs/first --epochs 60  a run that was complete, and more
   hybrid train --json | jq 'select(.type == "epoch")'`;
 
+const VISUALIZE_EXAMPLES = `
+Figures: curves, confusion, misclassified, samples, augmented, patch-embedding, depthwise, feature-maps.
+
+Examples:
+  hybrid visualize runs/first
+  hybrid visualize runs/first --figures depthwise --block all --format svg
+  hybrid visualize runs/first --figures feature-maps --layer conv2d_3 --image 7`;
+
 /** Runs one command. Never throws and never ends the process. */
 export async function runCli(argv: readonly string[], io: CliIo): Promise<number> {
   let status = 0;
@@ -65,6 +73,8 @@ function describe(io: CliIo, setStatus: (status: number) => void): Command {
     .option('--trace <FILE>', "a timeline of data workers and device in Chrome's format, for Perfetto")
     .option('--json', 'one JSON event a line on stdout')
     .option('--quiet', 'print the result only')
+    .option('--no-figures', 'do without the figures at the end')
+    .option('--tensorboard', "write TensorBoard's event file into the run folder as well")
     .addHelpText('after', TRAIN_EXAMPLES)
     .action(async (_, command: Command) => setStatus(await (await import('./commands/train.ts')).trainCommand(command, io)));
 
@@ -91,6 +101,54 @@ function describe(io: CliIo, setStatus: (status: number) => void): Command {
     .option('--json', 'the result as JSON')
     .action(async (path: string, _, command: Command) =>
       setStatus(await (await import('./commands/eval.ts')).evalCommand(path, command, io)),
+    );
+
+  addFlags(program.command('visualize').description('draw figures of a run: curves, mistakes, weights, feature maps'), [
+    'data',
+    'dataUrl',
+    'imageSize',
+    'maxBad',
+    'dataMemory',
+    'limit',
+    'batch',
+    'device',
+    'threads',
+    'arch',
+    'dim',
+    'depth',
+    'kernel',
+    'patch',
+    'dropout',
+  ])
+    .argument('<RUN|FILE>', 'run folder (its best checkpoint) or safetensors file')
+    .option('--figures <NAMES>', 'which, separated by commas (default: all)')
+    .option('--layer <NAME>', 'whose weights and feature maps (default: the patch embedding)')
+    .option('--block <N|all>', 'whose depthwise kernels (default: the middle one)')
+    .option('--image <N>', 'test image whose feature maps are drawn (default: 0)')
+    .option('--images <N>', 'most images in a figure')
+    .option('--format <png|svg|png,svg>', 'of the files (default: both)')
+    .option('--output <DIR>', 'where they go (default: figures in the run folder)')
+    .option('--json', 'the paths as JSON')
+    .addHelpText('after', VISUALIZE_EXAMPLES)
+    .action(async (path: string, _, command: Command) =>
+      setStatus(await (await import('./commands/visualize.ts')).visualizeCommand(path, command, io)),
+    );
+
+  const runs = program.command('runs').description('what there is to know of earlier runs');
+  const runsOptions = (inner: Command) =>
+    inner.option('--out <DIR>', 'folder that holds the runs (default: runs)').option('--json', 'the result as JSON');
+  runsOptions(runs.command('list').description('one line a run'))
+    .option('--sort <date|name|accuracy|loss>', 'what comes first (default: date)')
+    .action(async (_, command: Command) => setStatus(await (await import('./commands/runs.ts')).runsListCommand(command, io)));
+  runsOptions(runs.command('show').description('results, time, settings and epochs of a run'))
+    .argument('<RUN>', 'run folder, or its name')
+    .action(async (run: string, _, command: Command) =>
+      setStatus(await (await import('./commands/runs.ts')).runsShowCommand(run, command, io)),
+    );
+  runsOptions(runs.command('compare').description('results of several runs beside each other, and the settings that differ'))
+    .argument('<RUNS...>', 'run folders, or their names')
+    .action(async (names: string[], _, command: Command) =>
+      setStatus(await (await import('./commands/runs.ts')).runsCompareCommand(names, command, io)),
     );
 
   addFlags(program.command('summary').description('the layers of an architecture, with shapes, parameters and FLOPs'), [

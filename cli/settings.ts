@@ -113,6 +113,13 @@ export function modelOptions({ dropout, dim, depth, kernel, patch }: Settings, {
   return { input: shape, classes: classes.length, dropout, dim, depth, kernel, patch };
 }
 
+/** Pixels by which `crop` shifts an image at most. */
+const CROP_PADDING = 4;
+
+export function augmentOptions({ augment }: Settings): { readonly crop: number; readonly flip: boolean } {
+  return { crop: augment.includes('crop') ? CROP_PADDING : 0, flip: augment.includes('flip') };
+}
+
 /** Text from a user, safe to print: escaped and of bounded length. */
 export function quote(text: string): string {
   return JSON.stringify(text.length > 60 ? `${text.slice(0, 60)}…` : text);

@@ -45,6 +45,12 @@ export { ARCHITECTURES, type ArchitectureName, architectureName, buildModel, typ
 export { initialize } from './model/init.ts';
 export type { Model, ModelConfig } from './model/model.ts';
 export { formatBytes, formatSummary, type Summary, summarize } from './model/summary.ts';
+export { EventFile } from './report/event-file.ts';
+export { drawFigures, FIGURES, type FigureName, type FigureOptions, type FigureSources, isSkipped } from './report/figures.ts';
+export { LiveReport, type LiveReportOptions, REPORT_FILE, writeReport } from './report/live-report.ts';
+export { asObject, RunRecord, thinned, timeShares } from './report/record.ts';
+export { FORMATS, type Format, render } from './report/render.ts';
+export type { Figure } from './report/svg.ts';
 export type { Checkpoint, CheckpointKind, CheckpointStore } from './train/checkpoint.ts';
 export { describeEnvironment } from './train/environment.ts';
 export { type Evaluation, evaluate } from './train/evaluate.ts';

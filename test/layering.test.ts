@@ -11,6 +11,7 @@ const root = fileURLToPath(new URL('..', import.meta.url));
 const LAYERS: readonly { readonly name: string; readonly files: RegExp }[] = [
   { name: 'programs', files: /^(cli|bench)\// },
   { name: 'public API', files: /^runtime\/(index|devices|inspect|doctor)\.ts$/ },
+  { name: 'reports', files: /^runtime\/report\// },
   { name: 'training', files: /^runtime\/train\// },
   { name: 'models, data', files: /^runtime\/(model|data)\// },
   { name: 'devices', files: /^(asm\/(host|lowering)|gpu)\/|^runtime\/reference\.ts$/ },

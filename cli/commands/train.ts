@@ -31,7 +31,9 @@ import { assumedData, openSettingsData } from '../data.ts';
 import { type CliIo, shown, stoppedStatus } from '../io.ts';
 import { givenFlags, type Settings } from '../options.ts';
 import { count, duration, Progress, percent } from '../progress.ts';
-import { type FileValues, modelOptions, resolveSettings, toConfig } from '../settings.ts';
+import { findRun } from '../run-names.ts';
+import { RunReport } from '../run-report.ts';
+import { augmentOptions, type FileValues, modelOptions, resolveSettings, toConfig } from '../settings.ts';
 
 interface Flags {
   readonly config?: string;
@@ -42,10 +44,9 @@ interface Flags {
   readonly trace?: string;
   readonly json?: boolean;
   readonly quiet?: boolean;
+  readonly figures: boolean;
+  readonly tensorboard?: boolean;
 }
-
-/** Pixels by which `crop` shifts an image at most. */
-const CROP_PADDING = 4;
 
 export async function trainCommand(command: Command, io: CliIo): Promise<number> {
   const flags = command.opts<Flags>();
@@ -129,13 +130,6 @@ async function openEarlier(flags: Flags, command: Command, io: CliIo): Promise<E
   };
 }
 
-/** A run by its path, or by its name among the others. */
-async function findRun(given: string, out: string, io: CliIo): Promise<string> {
-  const files = io.files ?? nodeFiles;
-  const path = resolve(io.cwd, given);
-  return (await files.stat(path)) || !(await files.stat(join(out, given))) ? path : join(out, given);
-}
-
 /** The run in which something was saved last. */
 async function newestRun(out: string, io: CliIo): Promise<string> {
   const files = io.files ?? nodeFiles;
@@ -167,7 +161,7 @@ async function checkpointOf({ folder, values }: Earlier, progress: Progress): Pr
 
 /** The part of the options that is in the settings alone. */
 function trainOptions(settings: Settings) {
-  const { epochs, batch, patience, augment, shuffle, seed, bnMomentum, recalibrateBn, workers } = settings;
+  const { epochs, batch, patience, shuffle, seed, bnMomentum, recalibrateBn, workers } = settings;
   return {
     epochs,
     batch,
@@ -177,7 +171,7 @@ function trainOptions(settings: Settings) {
     schedule: { name: settings.schedule },
     earlyStopping: patience > 0 ? { patience } : null,
     plateau: settings.schedule === 'constant' ? presetFor(settings.arch, settings.recipe).plateau : null,
-    augment: { crop: augment.includes('crop') ? CROP_PADDING : 0, flip: augment.includes('flip') },
+    augment: augmentOptions(settings),
     shuffle,
     seed,
     bnMomentum,
@@ -219,6 +213,7 @@ async function run(
   const talk = !flags.quiet && !flags.json;
   let begun = false;
   let saved: Extract<TrainEvent, { type: 'checkpoint' }> | undefined;
+  let report: RunReport | undefined;
   const training = train({ ...options, store: folder });
   try {
     for await (const event of training) {
@@ -228,23 +223,28 @@ async function run(
         await folder.addEnvironment(describeEnvironment(options.device));
       }
       begun ||= event.type === 'start';
+      if (event.type === 'start') report = await RunReport.open({ folder, tensorboard: flags.tensorboard === true, io, progress });
       if (event.type === 'checkpoint') saved = event;
       await folder.log(event);
+      await report?.event(event);
       if (flags.json) io.stdout.write(`${JSON.stringify(event)}\n`);
       else if (talk) progress.event(event);
       if (event.type === 'start' && talk) progress.line(`run folder ${shown(folder.location, io)}`);
     }
     const result = await training.result;
     progress.clear();
-    if (result.reason === 'aborted') return sayStopped(saved, io, flags);
-    if (!flags.json) io.stdout.write(resultText(result, options, folder, io));
-    return 0;
+    if (!flags.json && result.reason !== 'aborted') io.stdout.write(resultText(result, options, folder, io));
+    await report?.finish(flags.figures && result.best && result.reason !== 'aborted' ? options : null);
+    return result.reason === 'aborted' ? sayStopped(saved, io, flags) : 0;
   } catch (error) {
     await training[Symbol.asyncDispose]();
-    if (begun) await folder.reportCrash(error);
-    else if (!earlier) await folder.discard();
+    if (begun) {
+      await folder.reportCrash(error);
+      await report?.fail(error);
+    } else if (!earlier) await folder.discard();
     throw error;
   } finally {
+    await report?.close();
     await folder.close();
   }
 }

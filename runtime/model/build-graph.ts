@@ -19,8 +19,14 @@ import type { Model } from './model.ts';
  *
  * In training mode batch normalisation uses the statistics of the batch and dropout is on; in inference mode the moving
  * statistics are folded into scale and shift, and dropout is left out.
+ *
+ * With `until`, the index of a layer from 1 on, the graph ends there, and `logits` is what that layer computes, in its shape.
  */
-export function buildForward(model: Model, mode: 'train' | 'inference', { loss }: { readonly loss: boolean }): Graph {
+export function buildForward(
+  model: Model,
+  mode: 'train' | 'inference',
+  { loss, until = model.layers.length - 1 }: { readonly loss: boolean; readonly until?: number },
+): Graph {
   const g = new GraphBuilder(`${model.arch} ${mode}`, ops);
   const images = g.input('images', { dtype: 'u8', shape: model.input, perSample: true });
   const labels = loss ? g.input('labels', { dtype: 'i32', shape: [], perSample: true }) : null;
@@ -81,13 +87,14 @@ export function buildForward(model: Model, mode: 'train' | 'inference', { loss }
     }
   };
 
-  for (const layer of model.layers) {
+  for (const layer of model.layers.slice(0, until + 1)) {
     g.label = layer.path;
     results.push(compute(layer));
   }
 
   const logits = results[results.length - 1];
-  invariant(`${g.spec(logits).shape}` === `${model.classes}`, `${model.arch} ends with shape [${g.spec(logits).shape}]`);
+  const { shape } = g.spec(logits);
+  invariant(`${shape}` === `${model.layers[until].outputShape}`, `${model.arch} has shape [${shape}] after layer ${until}`);
   g.output('logits', logits);
   if (labels !== null) {
     g.label = 'loss';

@@ -26,10 +26,12 @@ export interface EvaluateOptions {
   readonly workers?: number;
   readonly signal?: AbortSignal;
   readonly onProgress?: (done: number, total: number) => void;
+  /** Gets the logits of each batch, rows × classes, from sample `first` of the dataset on. */
+  readonly onLogits?: (first: number, logits: Float32Array) => void;
 }
 
 export async function evaluate(options: EvaluateOptions): Promise<Evaluation> {
-  const { device, model, weights, dataset, batch, workers, signal, onProgress } = own(options);
+  const { device, model, weights, dataset, batch, workers, signal, onProgress, onLogits } = own(options);
   const capacity = Math.min(batch, dataset.size);
   const opening = DataPipeline.open({ test: evaluationFeed(dataset, capacity) }, { workers }); // comes up while the device compiles
   opening.catch(() => {});
@@ -37,7 +39,7 @@ export async function evaluate(options: EvaluateOptions): Promise<Evaluation> {
     const executable = await device.compile(trainingGraphs(model), { capacity, seed: 0n, programs: ['evaluate'] });
     try {
       await writeWeights(executable, model, weights);
-      return await evaluateWith(executable, model.classes, (await opening).loader('test'), { signal, onProgress });
+      return await evaluateWith(executable, model.classes, (await opening).loader('test'), { signal, onProgress, onLogits });
     } finally {
       await executable.close();
     }
@@ -70,7 +72,7 @@ export async function evaluateWith(
   executable: Executable,
   classes: number,
   loader: Loader,
-  { signal, onProgress }: Pick<EvaluateOptions, 'signal' | 'onProgress'> = {},
+  { signal, onProgress, onLogits }: Pick<EvaluateOptions, 'signal' | 'onProgress' | 'onLogits'> = {},
 ): Promise<Evaluation> {
   const { dataset } = loader;
   const confusion = new Uint32Array(classes * classes);
@@ -79,6 +81,7 @@ export async function evaluateWith(
   const take = async (labels: Int32Array, rows: number, run: ReturnType<Executable['evaluate']>): Promise<void> => {
     const { loss, logits } = await run;
     lossSum += loss * rows;
+    onLogits?.(done, logits);
     for (let row = 0; row < rows; row++) confusion[labels[row] * classes + argmax(logits, row * classes, classes)]++;
     onProgress?.((done += rows), dataset.size);
   };

@@ -167,6 +167,17 @@ export class RunFolder implements CheckpointStore {
     await writeAtomically(this.#files, path, [encode(`${JSON.stringify([...before, environment], null, 2)}\n`)]);
   }
 
+  /** Whether a process is at work here now. */
+  isRunning(): Promise<boolean> {
+    return RunLock.isHeld(this.#files, this.location);
+  }
+
+  /** What `addEnvironment` was told, the newest last. */
+  async environments(): Promise<unknown[]> {
+    const path = join(this.location, ENVIRONMENT);
+    return (await statOr(this.#files, path)) ? parseList(new TextDecoder().decode(await readOr(this.#files, path))) : [];
+  }
+
   /** Writes crash.json, if the disk lets it: the error itself is more important than its report. */
   async reportCrash(error: unknown): Promise<void> {
     const report = JSON.stringify(crashReport(error, this.#recent), null, 2);

@@ -49,6 +49,12 @@ export class RunLock {
     throw locked(folder, path, await read(files, path));
   }
 
+  /** Whether a live process has the lock of a folder. */
+  static async isHeld(files: Files, folder: string): Promise<boolean> {
+    const owner = await read(files, join(folder, LOCK)).catch(() => null);
+    return owner !== null && isAlive(owner);
+  }
+
   /** Gives the lock back, unless somebody has taken it away. Never throws: a lock that stays is stale once the process has ended. */
   async release(): Promise<void> {
     const owner = await read(this.#files, this.#path).catch(() => null);

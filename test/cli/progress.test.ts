@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import type { CliIo } from '../../cli/io.ts';
 import { duration, Progress } from '../../cli/progress.ts';
+import { sparkline } from '../../cli/style.ts';
 import type { TrainEvent } from '../../runtime/index.ts';
 
 const start: TrainEvent = {
@@ -45,29 +46,92 @@ function record({ tty = true, env = {}, columns = 200 }: { tty?: boolean; env?: 
   return { progress: new Progress(io, () => clock.ms), written, clock };
 }
 
+const ESC = '\x1b';
+const CONTROLS = new RegExp(`${ESC}\\[(\\d+)A|${ESC}\\[([JK])|${ESC}\\[([\\d;]*m)|([\\s\\S])`, 'g');
+
+/** What a terminal shows in the end: carriage returns, cursor up, erasing. Colours are left out. */
+function screen(written: readonly string[]): string[] {
+  const lines = [''];
+  let [row, column] = [0, 0];
+  for (const [, up, erase, color, char] of written.join('').matchAll(CONTROLS)) {
+    if (up) row -= Number(up);
+    else if (color !== undefined) continue;
+    else if (erase) {
+      lines[row] = lines[row].slice(0, column);
+      if (erase === 'J') lines.length = row + 1;
+    } else if (char === '\r') column = 0;
+    else if (char === '\n') {
+      row++;
+      column = 0;
+      lines[row] ??= '';
+    } else {
+      lines[row] = lines[row].slice(0, column).padEnd(column) + char + lines[row].slice(column + 1);
+      column++;
+    }
+  }
+  return lines;
+}
+
+const UTF8 = { LANG: 'en_US.UTF-8', NO_COLOR: '1' };
+
 describe('on a terminal', () => {
-  test('steps redraw one line, at most ten times a second; epochs stay', () => {
-    const { progress, written, clock } = record();
+  test('steps redraw a panel of two lines, at most ten times a second; epochs stay', () => {
+    const { progress, written, clock } = record({ env: UTF8, columns: 120 });
     progress.event(start);
-    written.length = 0;
     for (let n = 1; n <= 50; n++) {
       progress.event(step(n));
       clock.ms += 10;
     }
-    expect(written).toHaveLength(5);
-    expect(written[0]).toBe('\r\x1b[Kepoch 2/3   2%  1:02:05 left  loss 1.2346  acc 50.0%  lr 0.001  1,230 images/s  data wait 1%');
-    written.length = 0;
+    expect(written.length - 2).toBe(5);
+    const [, , first, second] = screen(written);
+    expect(first).toBe(`epoch 2/3 ${'━'.repeat(33)}${'─'.repeat(7)} 82%  9:28 left, 1:02:05 in all`);
+    expect(second).toMatch(/^loss 1\.235 [▁-█]+ {2}acc 50\.0% {2}1,230 images\/s {2}data wait 1% {2}device busy 99% {2}lr 0\.001$/);
     progress.event(epoch);
-    expect(written).toEqual([
-      '\r\x1b[K',
-      'epoch 2/3  loss 1.2000 accuracy 50.00 %  validation loss 1.1000 accuracy 62.50 %  lr 0.001  98.8 images/s  data wait 0%  1:01 *best\n',
+    expect(screen(written).slice(2)).toEqual([
+      'epoch 2/3  loss 1.2000 accuracy 50.00 %  validation loss 1.1000 accuracy 62.50 %  lr 0.001  98.8 images/s  data wait 0%  1:01 *best',
+      '',
     ]);
   });
 
-  test('the line is cut so that it cannot wrap', () => {
-    const { progress, written } = record({ columns: 20 });
-    progress.status('x'.repeat(50));
-    expect(written).toEqual([`\r\x1b[K${'x'.repeat(19)}`]);
+  test.each([20, 59, 60, 80, 300])('nothing is wider than a terminal of %i columns, or leaves something behind', (columns) => {
+    const { progress, written, clock } = record({ env: UTF8, columns });
+    progress.event(start);
+    for (let n = 1; n <= 50; n += 7) {
+      progress.event(step(n));
+      clock.ms += 1000;
+      expect(
+        Math.max(
+          ...screen(written)
+            .slice(2)
+            .map((line) => line.length),
+        ),
+      ).toBeLessThan(columns);
+      progress.status('x'.repeat(400));
+      clock.ms += 1000;
+    }
+    progress.clear();
+    expect(screen(written).slice(2)).toEqual(['']);
+    expect(written.at(-1)?.endsWith('\x1b[J')).toBe(true);
+  });
+
+  test('colours are there unless NO_COLOR is set; without UTF-8 all is ASCII', () => {
+    const draw = (env: Record<string, string>) => {
+      const { progress, written } = record({ env, columns: 100 });
+      progress.event(start);
+      progress.event(step(10));
+      return written.join('');
+    };
+    expect(draw({ LANG: 'C.UTF-8' })).toContain('\x1b[36m━');
+    expect(draw({ LANG: 'C.UTF-8', NO_COLOR: '1' })).not.toMatch(new RegExp(`${ESC}\\[[\\d;]+m`));
+    expect(draw({ LANG: 'C.UTF-8', NO_COLOR: '' })).toContain('\x1b[2m');
+    expect(draw({ LC_ALL: 'C', LANG: 'C.UTF-8' })).toMatch(/^[\p{ASCII}]*$/u);
+  });
+
+  test('a device that waits for data stands out', () => {
+    const { progress, written } = record({ env: { LANG: 'C.UTF-8' } });
+    progress.event(start);
+    progress.event({ ...step(10), dataWait: 0.34 } as TrainEvent);
+    expect(written.join('')).toContain('\x1b[33m34%\x1b[0m');
   });
 
   test('clear takes away what was drawn, once', () => {
@@ -76,8 +140,14 @@ describe('on a terminal', () => {
     progress.status('a');
     progress.clear();
     progress.clear();
-    expect(written).toEqual(['\r\x1b[Ka', '\r\x1b[K']);
+    expect(written).toEqual(['\ra\x1b[J', '\r\x1b[J']);
   });
+});
+
+test('a line of bars goes from the lowest to the highest value, whatever they are', () => {
+  expect(sparkline([3, 2, 1, Number.NaN, 0])).toBe('█▆▃▁');
+  expect(sparkline([5, 5])).toBe('▁▁');
+  expect(sparkline([])).toBe('');
 });
 
 describe.each([

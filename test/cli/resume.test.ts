@@ -30,8 +30,8 @@ beforeEach(() => {
 });
 
 const begin = (argv: readonly string[], io: { files?: Files; signal?: AbortSignal } = {}): Promise<CliResult> =>
-  cli(['train', ...tinyTraining('images', 'wasm'), '--threads', '1', '--quiet', ...argv], { cwd, ...io });
-const resume = (...argv: string[]): Promise<CliResult> => cli(['train', '--resume', ...argv], { cwd });
+  cli(['train', ...tinyTraining('images', 'wasm'), '--threads', '1', '--quiet', '--no-figures', ...argv], { cwd, ...io });
+const resume = (...argv: string[]): Promise<CliResult> => cli(['train', '--no-figures', '--resume', ...argv], { cwd });
 
 /** A run that was stopped after its first epoch, before its last one. */
 async function interrupted(name: string): Promise<string> {

@@ -1,0 +1,147 @@
+// hybrid visualize RUN|FILE: figures of a run as files, and its report anew.
+
+import { join, resolve } from 'node:path';
+import type { Command } from 'commander';
+import {
+  buildModel,
+  checkGraph,
+  drawFigures,
+  FIGURES,
+  type Figure,
+  type FigureName,
+  FORMATS,
+  type Format,
+  HybridError,
+  isSkipped,
+  nearest,
+  nodeFiles,
+  openDevice,
+  partsOf,
+  RunRecord,
+  readWeights,
+  render,
+  writeAtomically,
+  writeReport,
+} from '../../runtime/index.ts';
+import { openSettingsData } from '../data.ts';
+import { type CliIo, shown } from '../io.ts';
+import { givenFlags } from '../options.ts';
+import { count, Progress } from '../progress.ts';
+import { findRun } from '../run-names.ts';
+import { augmentOptions, modelOptions, quote, resolveSettings } from '../settings.ts';
+
+interface Flags {
+  readonly figures?: string;
+  readonly layer?: string;
+  readonly block?: string;
+  readonly image?: string;
+  readonly images?: string;
+  readonly format?: string;
+  readonly output?: string;
+  readonly json?: boolean;
+}
+
+/** What of the training run's configuration its figures need. Nothing that makes this program reach into the network. */
+const KEPT = new Set([
+  ...['arch', 'dim', 'depth', 'kernel', 'patch', 'dropout', 'data', 'image-size', 'batch'],
+  ...['val-fraction', 'augment', 'shuffle', 'seed'],
+]);
+
+export async function visualizeCommand(path: string, command: Command, io: CliIo): Promise<number> {
+  const flags = command.opts<Flags>();
+  const talk = flags.json !== true;
+  const names = list(flags.figures, FIGURES, '--figures');
+  const formats = list(flags.format, FORMATS, '--format');
+  const options = {
+    layer: flags.layer,
+    block: flags.block === 'all' ? ('all' as const) : wholeNumber(flags.block, '--block', 1),
+    image: wholeNumber(flags.image, '--image', 0),
+    images: wholeNumber(flags.images, '--images', 1),
+  };
+  const files = io.files ?? nodeFiles;
+  const location = await findRun(path, resolve(io.cwd, 'runs'), io);
+  const saved = await readWeights(location, files);
+  const given = givenFlags(command);
+  if (!saved.config && !given.has('arch')) {
+    throw new HybridError('E_USAGE', `${path} does not say which architecture its weights are for`, 'Name it with --arch.');
+  }
+  const values = new Map<unknown, unknown>(Object.entries(saved.config ?? {}).filter(([key]) => KEPT.has(key)));
+  const settings = resolveSettings(given, { path: `the configuration of ${path}`, values });
+  const isRun = (await files.stat(location))?.kind === 'folder';
+  const record = isRun ? await RunRecord.read(location, files) : undefined;
+
+  const progress = new Progress(io);
+  const source = await openSettingsData(settings, io, progress, talk);
+  const parts = partsOf(source, { valFraction: settings.valFraction });
+  const model = buildModel(settings.arch, modelOptions(settings, source.train));
+  checkGraph(saved, model);
+  const folder =
+    flags.output === undefined ? (isRun ? join(location, 'figures') : resolve(io.cwd, 'figures')) : resolve(io.cwd, flags.output);
+  await files.mkdir(folder);
+  const device = await openDevice(settings.device, { threads: settings.threads, v8Flags: true });
+  const written: string[] = [];
+  const say = (file: string) => {
+    written.push(file);
+    progress.clear();
+    if (talk) io.stdout.write(`${shown(file, io)}\n`);
+  };
+  try {
+    const sources = {
+      ...{ model, weights: saved.weights, device, record, train: parts.train, test: parts.test },
+      ...{ augment: augmentOptions(settings), shuffle: settings.shuffle, seed: settings.seed, batch: settings.batch },
+    };
+    const drawn = drawFigures(names, sources, {
+      ...options,
+      testLimit: settings.limit,
+      signal: io.signal,
+      onProgress(done, total) {
+        if (talk) progress.status(`looking at ${count(done)} of ${count(total)} test images  ${Math.floor((100 * done) / total)}%`);
+      },
+    });
+    const figures: Figure[] = [];
+    for await (const figure of drawn) {
+      if (isSkipped(figure)) {
+        if (talk) progress.line(`no figure ${figure.name}: ${figure.reason}`);
+        continue;
+      }
+      figures.push(figure);
+      for (const format of formats) {
+        const file = join(folder, `${figure.name}.${format}`);
+        await writeAtomically(files, file, [await render(figure, format)]);
+        say(file);
+      }
+    }
+    // A page with some of the figures in place of all of them would be a loss.
+    if (record && flags.figures === undefined) say(await writeReport(record, { files, figures }));
+  } finally {
+    progress.clear();
+    await device.close();
+  }
+  if (!talk) io.stdout.write(`${JSON.stringify({ files: written })}\n`);
+  return 0;
+}
+
+/** Names separated by commas; all by default. */
+function list<T extends FigureName | Format>(given: string | undefined, known: readonly T[], flag: string): readonly T[] {
+  if (given === undefined) return known;
+  return given.split(',').map((name) => {
+    const found = known.find((candidate) => candidate === name.trim());
+    if (found) return found;
+    const near = nearest(name, known);
+    throw new HybridError(
+      'E_USAGE',
+      `${flag} has ${quote(name)}${near ? `; did you mean ${near}?` : ''}`,
+      `Give one or more of ${known.join(', ')}, separated by commas.`,
+    );
+  });
+}
+
+function wholeNumber(text: string | undefined, flag: string, least: number): number | undefined {
+  if (text === undefined) return undefined;
+  if (/^\d{1,9}$/.test(text) && Number(text) >= least) return Number(text);
+  throw new HybridError(
+    'E_USAGE',
+    `${flag} is ${quote(text)}, but must be a whole number from ${least} on`,
+    `Give one, such as ${flag} ${least + 3}.`,
+  );
+}

@@ -1,0 +1,113 @@
+// What accompanies a run beside its metrics: the page that follows it, TensorBoard's file, the figures at its end. A run never
+// fails for any of them: what goes wrong is a warning.
+
+import { join } from 'node:path';
+import {
+  drawFigures,
+  EventFile,
+  FIGURES,
+  type Figure,
+  type FigureSources,
+  isAbortError,
+  isSkipped,
+  LiveReport,
+  nodeFiles,
+  type RunFolder,
+  RunRecord,
+  readWeights,
+  render,
+  type TrainEvent,
+  writeAtomically,
+} from '../runtime/index.ts';
+import type { CliIo } from './io.ts';
+import type { Progress } from './progress.ts';
+
+export interface RunReportOptions {
+  /** Its earlier events, of a run that goes on, are read. */
+  readonly folder: RunFolder;
+  readonly tensorboard: boolean;
+  readonly io: CliIo;
+  readonly progress: Progress;
+}
+
+/** The figures at the end look at so many test images: a moment, also for large models. */
+const TEST_IMAGES = 2000;
+
+export class RunReport {
+  readonly #options: RunReportOptions;
+  readonly #page: LiveReport;
+  #events: EventFile | undefined;
+
+  private constructor(options: RunReportOptions, record: RunRecord, events: EventFile | undefined) {
+    const { io, progress } = options;
+    this.#options = options;
+    this.#page = new LiveReport(record, {
+      files: io.files,
+      onProblem: (error) => progress.warn(`report.html cannot be written any more: ${reason(error)}`),
+    });
+    this.#events = events;
+  }
+
+  /** Throws E_DISK where TensorBoard's file is asked for and cannot be made: at the beginning nothing is lost yet. */
+  static async open(options: RunReportOptions): Promise<RunReport> {
+    const { folder, tensorboard, io } = options;
+    const record = await RunRecord.read(folder.location, io.files);
+    return new RunReport(options, record, tensorboard ? await EventFile.create(folder.location, io.files) : undefined);
+  }
+
+  async event(event: TrainEvent): Promise<void> {
+    await this.#page.event(event);
+    await this.#toTensorBoard((events) => events.event(event));
+  }
+
+  /** After the last event: the figures, as files and in the page. `sources` null: without. */
+  async finish(sources: Omit<FigureSources, 'weights' | 'record'> | null): Promise<void> {
+    const figures: Figure[] = [];
+    try {
+      if (sources) await this.#draw(sources, figures);
+    } catch (error) {
+      if (!isAbortError(error)) this.#options.progress.warn(`figures are missing: ${reason(error)}`);
+    }
+    this.#options.progress.clear();
+    await this.#page.finish(figures);
+  }
+
+  /** In place of `finish`, where the run ends with an error. */
+  async fail(error: unknown): Promise<void> {
+    this.#page.record.failure = reason(error);
+    await this.#page.finish();
+  }
+
+  async close(): Promise<void> {
+    await this.#toTensorBoard((events) => events.close());
+  }
+
+  async #draw(sources: Omit<FigureSources, 'weights' | 'record'>, figures: Figure[]): Promise<void> {
+    const { folder, io, progress } = this.#options;
+    const files = io.files ?? nodeFiles;
+    const { weights } = await readWeights(folder.location, files);
+    const target = join(folder.location, 'figures');
+    progress.status('drawing figures');
+    await files.mkdir(target);
+    const drawn = drawFigures(FIGURES, { ...sources, weights, record: this.#page.record }, { testLimit: TEST_IMAGES, signal: io.signal });
+    for await (const figure of drawn) {
+      if (isSkipped(figure)) continue;
+      figures.push(figure);
+      const png = await render(figure, 'png');
+      await writeAtomically(files, join(target, `${figure.name}.png`), [png]);
+      await this.#toTensorBoard((events) => events.picture(figure, png));
+    }
+  }
+
+  async #toTensorBoard(work: (events: EventFile) => Promise<void>): Promise<void> {
+    if (!this.#events) return;
+    try {
+      await work(this.#events);
+    } catch (error) {
+      this.#events = undefined;
+      this.#options.progress.warn(`TensorBoard's file cannot be written any more: ${reason(error)}`);
+    }
+  }
+}
+
+const reason = (error: unknown): string => (error instanceof Error ? error.message : String(error));

@@ -1,0 +1,45 @@
+// Text for terminals: pieces with a style each, cut to the width that there is before the styles become control sequences.
+
+export type Style = 'plain' | 'dim' | 'accent' | 'good' | 'warn';
+export type Piece = string | readonly [text: string, style: Style];
+
+/** SGR: dim, cyan, green, yellow. */
+const CODES: Readonly<Record<Style, string>> = { plain: '', dim: '2', accent: '36', good: '32', warn: '33' };
+
+/** Pieces as a line of at most `columns` characters; `colored` false: without control sequences. */
+export function styled(pieces: readonly Piece[], columns: number, colored: boolean): string {
+  let room = columns;
+  let line = '';
+  for (const piece of pieces) {
+    const [text, style] = typeof piece === 'string' ? [piece, 'plain' as const] : piece;
+    const part = [...text].slice(0, Math.max(0, room)).join('');
+    room -= [...part].length;
+    line += colored && CODES[style] && part ? `\x1b[${CODES[style]}m${part}\x1b[0m` : part;
+  }
+  return line;
+}
+
+const BARS = '▁▂▃▄▅▆▇█';
+
+/** Values as a line of bars, lowest to highest. */
+export function sparkline(values: readonly number[]): string {
+  const finite = values.filter(Number.isFinite);
+  const low = Math.min(...finite);
+  const range = Math.max(...finite) - low || 1;
+  return finite.map((value) => BARS[Math.min(BARS.length - 1, Math.floor(((value - low) / range) * BARS.length))]).join('');
+}
+
+/** A bar of `width` characters, `share` of it full; in ASCII where the terminal has no more. */
+export function bar(share: number, width: number, unicode: boolean): [full: string, empty: string] {
+  const full = Math.round(Math.min(1, Math.max(0, share)) * width);
+  return unicode ? ['━'.repeat(full), '─'.repeat(width - full)] : ['='.repeat(full), '-'.repeat(width - full)];
+}
+
+type Environment = Readonly<Record<string, string | undefined>>;
+
+/** https://no-color.org: any value but an empty one. */
+export const wantsColor = (env: Environment): boolean => !env.NO_COLOR;
+
+/** By the locale; Windows' terminals have it without one. */
+export const hasUnicode = (env: Environment, platform: NodeJS.Platform = process.platform): boolean =>
+  platform === 'win32' || /utf-?8/i.test(env.LC_ALL || env.LC_CTYPE || env.LANG || '');

@@ -1,0 +1,71 @@
+// Keeps `report.html` of a run in step with it. Never fails the run: what goes wrong is told once, and the page stays as it is.
+
+import { join } from 'node:path';
+import { type Files, nodeFiles, writeAtomically } from '../base/files.ts';
+import type { TrainEvent } from '../train/events.ts';
+import { reportPage } from './html.ts';
+import type { RunRecord } from './record.ts';
+import type { Figure } from './svg.ts';
+
+export const REPORT_FILE = 'report.html';
+
+export interface LiveReportOptions {
+  readonly files?: Files;
+  /** Gets what went wrong, once. */
+  readonly onProblem: (error: unknown) => void;
+  /** Milliseconds of a clock that never goes back. */
+  readonly now?: () => number;
+}
+
+/** Between two writes within an epoch, and before a page in a browser looks again. */
+const REFRESH_SECONDS = 15;
+
+export class LiveReport {
+  readonly record: RunRecord;
+  readonly #files: Files;
+  readonly #onProblem: (error: unknown) => void;
+  readonly #now: () => number;
+  #written = -Infinity;
+  #broken = false;
+
+  constructor(record: RunRecord, { files = nodeFiles, onProblem, now = () => performance.now() }: LiveReportOptions) {
+    this.record = record;
+    this.#files = files;
+    this.#onProblem = onProblem;
+    this.#now = now;
+  }
+
+  /** To be called with every event of the run, in order. */
+  async event(event: TrainEvent): Promise<void> {
+    this.record.add(event);
+    const due = this.#now() - this.#written >= REFRESH_SECONDS * 1000;
+    if (event.type === 'epoch' || due) await this.#write(REFRESH_SECONDS);
+  }
+
+  /** The last page: it does not look for a newer one. */
+  async finish(figures: readonly Figure[] = []): Promise<void> {
+    this.record.running = false;
+    await this.#write(undefined, figures);
+  }
+
+  async #write(refreshSeconds?: number, figures?: readonly Figure[]): Promise<void> {
+    if (this.#broken) return;
+    this.#written = this.#now();
+    try {
+      await writeReport(this.record, { files: this.#files, refreshSeconds, figures });
+    } catch (error) {
+      this.#broken = true;
+      this.#onProblem(error);
+    }
+  }
+}
+
+/** Writes the report into the folder of its run. Throws E_DISK. */
+export async function writeReport(
+  record: RunRecord,
+  { files = nodeFiles, ...page }: { readonly files?: Files } & Parameters<typeof reportPage>[1],
+): Promise<string> {
+  const path = join(record.location, REPORT_FILE);
+  await writeAtomically(files, path, [new TextEncoder().encode(reportPage(record, page))]);
+  return path;
+}

@@ -1,0 +1,77 @@
+// Images that a model took for something else, with what it thought of them.
+
+import { dataUri, imageBitmap, resized } from './bitmap.ts';
+import { escaped, type Figure, fitted, px } from './svg.ts';
+
+export interface Mistake {
+  /** Index in the dataset. */
+  readonly index: number;
+  readonly label: number;
+  /** Of each class; they sum to 1. */
+  readonly probabilities: Float64Array;
+  /** NHWC bytes. */
+  readonly image: Uint8Array;
+}
+
+export interface MisclassifiedOptions {
+  readonly mistakes: readonly Mistake[];
+  readonly shape: readonly [number, number, number];
+  readonly classes: readonly string[];
+  readonly caption: string;
+}
+
+const PICTURE = 96;
+const CARD = { width: 232, height: 118 };
+/** Of a bar with its name and number. */
+const BAR = 112;
+const COLUMNS = 4;
+/** Classes with a bar each: the likeliest, and the right one. */
+const BARS = 3;
+
+export async function misclassifiedFigure({ mistakes, shape, classes, caption }: MisclassifiedOptions): Promise<Figure> {
+  const body: string[] = [];
+  for (const [i, { index, label, probabilities, image }] of mistakes.entries()) {
+    const [x, y] = [(i % COLUMNS) * CARD.width, Math.floor(i / COLUMNS) * CARD.height];
+    const picture = resized(imageBitmap(image, shape), PICTURE);
+    body.push(
+      `<image x="${x}" y="${y}" width="${picture.width}" height="${picture.height}" href="${await dataUri(picture)}"><title>image ${index}</title></image>`,
+    );
+    const right = x + PICTURE + 10;
+    body.push(`<text class="small muted" x="${right}" y="${y + 10}">is ${escaped(fitted(classes[label], BAR - 14, 10))}</text>`);
+    for (const [k, entry] of barsOf(probabilities, label).entries()) {
+      const top = y + 22 + k * 26;
+      const share = probabilities[entry];
+      const color = entry === label ? 'third' : 'second';
+      body.push(`<text class="small" x="${right}" y="${top + 8}">${escaped(fitted(classes[entry], BAR - 40, 10))}</text>`);
+      body.push(`<text class="small muted end" x="${right + BAR}" y="${top + 8}">${escaped(percentOf(share))}</text>`);
+      body.push(`<rect class="panel" x="${right}" y="${top + 12}" width="${BAR}" height="6" rx="3"/>`);
+      body.push(`<rect class="${color}-fill" x="${right}" y="${top + 12}" width="${px(Math.max(2, BAR * share))}" height="6" rx="3"/>`);
+    }
+  }
+  if (mistakes.length === 0) body.push('<text x="0" y="16">none</text>');
+  const columns = Math.max(1, Math.min(COLUMNS, mistakes.length));
+  const width = Math.max(420, columns * CARD.width);
+  return {
+    name: 'misclassified',
+    title: 'Misclassified images',
+    caption,
+    width,
+    legible: 0.9 * width,
+    height: Math.max(24, Math.ceil(mistakes.length / COLUMNS) * CARD.height),
+    body: body.join(''),
+  };
+}
+
+/** The likeliest classes in order; the right one takes the last place where it is not among them. */
+function barsOf(probabilities: Float64Array, label: number): number[] {
+  const order = Array.from(probabilities.keys()).sort((a, b) => probabilities[b] - probabilities[a]);
+  const bars = order.slice(0, BARS);
+  if (!bars.includes(label)) bars[bars.length - 1] = label;
+  return bars;
+}
+
+/** Never 100 % unless it is, and never 0. */
+function percentOf(share: number): string {
+  if (share < 0.001) return '< 0.1 %';
+  return share > 0.9995 && share < 1 ? '> 99.9 %' : `${(100 * share).toFixed(1)} %`;
+}

@@ -1,0 +1,136 @@
+// What every figure is made of. A figure is drawn once, in colours that are classes: the sheet below gives them their values in
+// files, and the page of the report gives others, light and dark.
+
+export interface Figure {
+  /** Of its files. */
+  readonly name: string;
+  readonly title: string;
+  /** What one sees, in a sentence. */
+  readonly caption: string;
+  readonly width: number;
+  readonly height: number;
+  /** Narrower than this its words cannot be read; absent: it has none, or they are large. */
+  readonly legible?: number;
+  /** SVG elements in a box of that size. */
+  readonly body: string;
+}
+
+/** The classes that bodies use, as style sheets. `stroke` of lines, `fill` of texts and areas. */
+export function styleSheet(color: Readonly<Record<ColorName, string>>): string {
+  return [
+    `text{fill:${color.ink};font-size:12px}`,
+    `.muted{fill:${color.muted}}`,
+    '.small{font-size:10px}',
+    `.grid{stroke:${color.grid};stroke-width:1;fill:none}`,
+    `.panel{fill:${color.panel}}`,
+    ...(['first', 'second', 'third'] as const).flatMap((name) => [
+      `.${name}{stroke:${color[name]};fill:none;stroke-width:2;stroke-linejoin:round;stroke-linecap:round}`,
+      `.${name}-fill{fill:${color[name]}}`,
+    ]),
+    '.faint{stroke-width:1;opacity:.45}',
+    '.on-dark{fill:#fff}.on-light{fill:#1f2328}',
+    '.end{text-anchor:end}.middle{text-anchor:middle}',
+  ].join('');
+}
+
+export type ColorName = 'ink' | 'muted' | 'grid' | 'panel' | 'page' | 'first' | 'second' | 'third';
+
+export const LIGHT: Readonly<Record<ColorName, string>> = {
+  ink: '#1f2328',
+  muted: '#656d76',
+  grid: '#d8dee4',
+  panel: '#f3f5f7',
+  page: '#ffffff',
+  first: '#2563eb',
+  second: '#d9730d',
+  third: '#0d8a7c',
+};
+
+export const DARK: Readonly<Record<ColorName, string>> = {
+  ink: '#e6edf3',
+  muted: '#95a0ab',
+  grid: '#333b45',
+  panel: '#1b222b',
+  page: '#0f141a',
+  first: '#6ea8fe',
+  second: '#f5a252',
+  third: '#3fc9b6',
+};
+
+/** Of every text in files, and the only one that is installed with this package (render.ts). */
+export const FONT = 'DejaVu Sans';
+
+const MARGIN = 20;
+const TITLE = 18;
+const CAPTION = 12;
+
+/** The figure with its title and caption as a document of its own. */
+export function document({ title, caption, width, height, body }: Figure): string {
+  const inner = Math.max(width, Math.ceil(textWidth(title, TITLE)));
+  const lines = wrapped(caption, inner, CAPTION);
+  const top = MARGIN + TITLE + 8 + lines.length * (CAPTION + 5) + 14;
+  const [w, h] = [inner + 2 * MARGIN, top + height + MARGIN];
+  return [
+    `<svg xmlns="http://www.w3.org/2000/svg" width="${w}" height="${h}" viewBox="0 0 ${w} ${h}" font-family="'${FONT}', Verdana, sans-serif">`,
+    `<title>${escaped(title)}</title>`,
+    `<style>${styleSheet(LIGHT)}</style>`,
+    `<rect width="${w}" height="${h}" fill="${LIGHT.page}"/>`,
+    `<text x="${MARGIN}" y="${MARGIN + TITLE}" style="font-size:${TITLE}px">${escaped(title)}</text>`,
+    ...lines.map((line, i) => {
+      const y = MARGIN + TITLE + 8 + (i + 1) * (CAPTION + 5);
+      return `<text class="muted" x="${MARGIN}" y="${y}">${escaped(line)}</text>`;
+    }),
+    `<g transform="translate(${MARGIN} ${top})">${body}</g>`,
+    '</svg>\n',
+  ].join('');
+}
+
+/** The figure alone, for a page that has the classes. It shrinks with the page, and grows no larger than it is. */
+export function inline({ title, width, height, body }: Figure): string {
+  return `<svg viewBox="0 0 ${width} ${height}" width="${width}" height="${height}" role="img" aria-label="${escaped(title)}">${body}</svg>`;
+}
+
+/** Several figures beside each other as one. */
+export function row(name: string, title: string, caption: string, figures: readonly Figure[]): Figure {
+  const gap = 24;
+  let x = 0;
+  const parts = figures.map(({ width, body, title: heading }) => {
+    const part = `<g transform="translate(${x} 0)"><text x="0" y="14">${escaped(heading)}</text><g transform="translate(0 22)">${body}</g></g>`;
+    x += width + gap;
+    return part;
+  });
+  return { name, title, caption, width: x - gap, height: Math.max(...figures.map(({ height }) => height)) + 22, body: parts.join('') };
+}
+
+/** Text for elements and attributes. Characters that XML cannot hold are left out. */
+export function escaped(value: string): string {
+  return value
+    .replace(/[^\t\n\r\u{20}-\u{d7ff}\u{e000}-\u{fffd}\u{10000}-\u{10ffff}]/gu, '')
+    .replaceAll('&', '&amp;')
+    .replaceAll('<', '&lt;')
+    .replaceAll('>', '&gt;')
+    .replaceAll('"', '&quot;')
+    .replaceAll("'", '&#39;');
+}
+
+/** About as wide as the font draws it, in pixels. */
+export const textWidth = (text: string, size: number): number => text.length * size * 0.6;
+
+/** Cut with an ellipsis so that it fits. */
+export function fitted(text: string, width: number, size: number): string {
+  const room = Math.max(1, Math.floor(width / (size * 0.6)));
+  return text.length <= room ? text : `${text.slice(0, Math.max(0, room - 1))}…`;
+}
+
+function wrapped(text: string, width: number, size: number): string[] {
+  const lines: string[] = [];
+  for (const word of text.split(' ')) {
+    const last = lines.at(-1);
+    if (last !== undefined && textWidth(`${last} ${word}`, size) <= width) lines[lines.length - 1] = `${last} ${word}`;
+    else lines.push(word);
+  }
+  return lines;
+}
+
+/** Numbers as attributes: short. */
+export const px = (value: number): string => `${Math.round(value * 100) / 100}`;

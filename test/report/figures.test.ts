@@ -1,0 +1,270 @@
+import { existsSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+import { decode } from 'fast-png';
+import { describe, expect, test } from 'vitest';
+import type { Dataset } from '../../runtime/data/dataset.ts';
+import { memoryDataset } from '../../runtime/data/memory-dataset.ts';
+import { buildModel } from '../../runtime/model/architectures.ts';
+import { initialize } from '../../runtime/model/init.ts';
+import type { Model } from '../../runtime/model/model.ts';
+import { openReferenceDevice } from '../../runtime/reference.ts';
+import { heatMap, imageBitmap, resized, signedMap } from '../../runtime/report/bitmap.ts';
+import { chart, niceTicks } from '../../runtime/report/chart.ts';
+import { confusionFigure } from '../../runtime/report/confusion.ts';
+import { softmax } from '../../runtime/report/examine.ts';
+import { drawFigures, FIGURES, type FigureOptions, type FigureSources, isSkipped } from '../../runtime/report/figures.ts';
+import { RunRecord } from '../../runtime/report/record.ts';
+import { render } from '../../runtime/report/render.ts';
+import { document, escaped, type Figure } from '../../runtime/report/svg.ts';
+import { weightsFigure } from '../../runtime/report/weights.ts';
+import { activations } from '../../runtime/train/activations.ts';
+import { smallModels } from '../support/models.ts';
+import { events } from '../support/run-events.ts';
+import { shapesDataset } from '../support/shapes-dataset.ts';
+
+/** Random bytes in any shape, with class names that XML must not take for markup. */
+function noise(size: number, shape: readonly [number, number, number], classes: number): Dataset {
+  return memoryDataset({
+    name: 'noise',
+    shape,
+    classes: Array.from({ length: classes }, (_, i) => `<class "${i}" & more>`),
+    labels: Uint8Array.from({ length: size }, (_, i) => i % classes),
+    images: Uint8Array.from({ length: size * shape[0] * shape[1] * shape[2] }, (_, i) => Math.imul(i + 1, 0x9e3779b1) >>> 24),
+  });
+}
+
+function sourcesFor(model: Model, extra: Partial<FigureSources> = {}): FigureSources {
+  const data = noise(12, model.input, model.classes);
+  return {
+    model,
+    weights: initialize(model, 1n),
+    device: openReferenceDevice(),
+    train: data,
+    test: data,
+    augment: { crop: 2, flip: true },
+    shuffle: true,
+    seed: 1n,
+    batch: 8,
+    record: RunRecord.from('/runs/first', { batch: 128 }, events()),
+    ...extra,
+  };
+}
+
+async function draw(names: Parameters<typeof drawFigures>[0], sources: FigureSources, options?: FigureOptions): Promise<Figure[]> {
+  const figures: Figure[] = [];
+  for await (const figure of drawFigures(names, sources, options)) if (!isSkipped(figure)) figures.push(figure);
+  return figures;
+}
+
+/** Every element is closed, in order, and no attribute runs over its end: enough of XML to catch a forgotten escape. */
+function expectWellFormed(xml: string): void {
+  const open: string[] = [];
+  const rest = xml.replace(/<(\/?)([A-Za-z][\w:-]*)((?:\s+[\w:-]+="[^"<]*")*)\s*(\/?)>/g, (_, closing, name, _attributes, empty) => {
+    if (closing) expect(open.pop()).toBe(name);
+    else if (!empty) open.push(name);
+    return '';
+  });
+  expect(open).toEqual([]);
+  expect(rest).not.toMatch(/[<>]|&(?!(amp|lt|gt|quot|#39);)/);
+}
+
+describe('every figure of every architecture', () => {
+  test.each(smallModels().map((model) => [model.arch, model] as const))('%s', async (_, model) => {
+    const figures = await draw(FIGURES, sourcesFor(model), { block: 'all' });
+    const blocks = model.layers.filter(({ type }) => type === 'DepthwiseConv2D').length;
+    expect(figures.map(({ name }) => name)).toEqual(
+      FIGURES.flatMap((name) => (name === 'depthwise' ? Array.from({ length: blocks }, (_, i) => `depthwise-block-${i + 1}`) : [name])),
+    );
+    for (const figure of figures) {
+      expect(Math.min(figure.width, figure.height), figure.name).toBeGreaterThan(0);
+      expectWellFormed(document(figure));
+    }
+  });
+});
+
+describe('from a trained-looking model', () => {
+  const model = buildModel('convmixer', { input: [8, 8, 3], classes: 4, dim: 6, depth: 3, kernel: 3, patch: 2 });
+
+  test('feature maps are those of the layer that was asked for', async () => {
+    const sources = sourcesFor(model, { train: shapesDataset(8), test: shapesDataset(4) });
+    const [maps] = await draw(['feature-maps'], sources, { layer: 'depthwise_conv2d_1', image: 2 });
+    expect(maps.title).toContain('depthwise_conv2d_1');
+    expect(maps.caption).toContain('6 maps of 4×4');
+    expect(maps.body.match(/<image /g)).toHaveLength(7);
+  });
+
+  test('feature maps of the patch embedding are a convolution of the image', async () => {
+    const { device, weights, train } = sourcesFor(model);
+    const images = new Uint8Array(8 * 8 * 3 * 2);
+    train.read([3, 5], images);
+    const [, , layer] = model.layers;
+    expect(layer.name).toBe('conv2d');
+    const maps = await activations({ device, model, weights, layer, images });
+    const [kernel, bias] = ['layers/conv2d/vars/0', 'layers/conv2d/vars/1'].map((name) => weights.get(name) as Float32Array);
+    for (const [n, y, x, f] of [
+      [0, 0, 0, 0],
+      [1, 3, 2, 5],
+    ]) {
+      let sum = bias[f];
+      for (let j = 0; j < 2; j++)
+        for (let i = 0; i < 2; i++)
+          for (let c = 0; c < 3; c++)
+            sum += (images[((n * 8 + 2 * y + j) * 8 + 2 * x + i) * 3 + c] / 255) * kernel[((j * 2 + i) * 3 + c) * 6 + f];
+      expect(maps[((n * 4 + y) * 4 + x) * 6 + f]).toBeCloseTo(sum, 5);
+    }
+  });
+
+  test('the middle block is shown unless another is named', async () => {
+    const sources = sourcesFor(model);
+    expect((await draw(['depthwise'], sources))[0].name).toBe('depthwise-block-2');
+    expect((await draw(['depthwise'], sources, { block: 3 }))[0].name).toBe('depthwise-block-3');
+    await expect(draw(['depthwise'], sources, { block: 4 })).rejects.toMatchObject({ code: 'E_USAGE' });
+  });
+
+  test('layers that are not there, or have nothing to show, are errors with a remedy', async () => {
+    const sources = sourcesFor(model);
+    await expect(draw(['patch-embedding'], sources, { layer: 'conv2d_l' })).rejects.toThrow(/did you mean conv2d_1/);
+    await expect(draw(['patch-embedding'], sources, { layer: 'activation' })).rejects.toMatchObject({ code: 'E_USAGE' });
+    await expect(draw(['feature-maps'], sources, { layer: 'dense' })).rejects.toMatchObject({ code: 'E_USAGE' });
+    await expect(draw(['feature-maps'], sources, { layer: 'input_layer' })).rejects.toMatchObject({ code: 'E_USAGE' });
+    await expect(draw(['feature-maps'], sources, { image: 12 })).rejects.toMatchObject({ code: 'E_USAGE' });
+  });
+
+  test('without test images or records some figures are left out, with a reason', async () => {
+    const skipped: string[] = [];
+    for await (const figure of drawFigures(FIGURES, sourcesFor(model, { test: null, record: undefined }))) {
+      if (isSkipped(figure)) skipped.push(figure.name);
+    }
+    expect(skipped).toEqual(['curves', 'confusion', 'misclassified']);
+  });
+
+  test('mistakes are sorted by certainty, with the counts of the whole set', async () => {
+    const [confusion, misclassified] = await draw(['confusion', 'misclassified'], sourcesFor(model), { images: 2, testLimit: 10 });
+    expect(confusion.caption).toMatch(/^The first 10 of 12 test images: \d/);
+    const shares = [...misclassified.body.matchAll(/>(\d+\.\d) %</g)].map((match) => Number(match[1]));
+    expect(misclassified.body.match(/<image /g)).toHaveLength(2);
+    expect(shares[0]).toBeGreaterThanOrEqual(shares[3]);
+    expect(misclassified.caption).toMatch(/the 2 most certain of \d+ wrong answers/);
+  });
+});
+
+describe('weights', () => {
+  const kernel = (shape: number[], value: (i: number) => number = (i) => Math.sin(i)) => ({
+    shape,
+    data: Float32Array.from({ length: shape.reduce((a, b) => a * b) }, (_, i) => value(i)),
+  });
+  test.each([
+    ['patches of colours', [2, 2, 3, 7], false, 7],
+    ['grey patches', [4, 4, 1, 2], false, 2],
+    ['depthwise', [5, 5, 13, 1], true, 13],
+    ['many input channels', [3, 3, 16, 5], false, 5],
+    ['a 1×1 convolution', [1, 1, 8, 9], false, 1],
+    ['a dense layer', [20, 3], false, 1],
+    ['one filter', [1, 1, 1, 1], true, 1],
+    ['too many filters', [3, 3, 2000, 1], true, 1024],
+  ] as const)('%s', async (_, shape, depthwise, tiles) => {
+    const figure = await weightsFigure({ name: 'w', title: 'w', kernel: kernel([...shape]), depthwise });
+    expect(figure.body.match(/<image /g)).toHaveLength(tiles);
+  });
+
+  test.each([0, 1, Number.NaN])('constant weights of %s divide by nothing', async (value) => {
+    const figure = await weightsFigure({ name: 'w', title: 'w', kernel: kernel([2, 2, 3, 2], () => value), depthwise: false });
+    expect(figure.caption).not.toContain('NaN');
+    expect(figure.body).not.toContain('NaN');
+  });
+});
+
+test('pictures keep their pixels: enlarged by whole factors, reduced by leaving out', () => {
+  const picture = imageBitmap(Uint8Array.of(255, 0, 0, 0, 255, 0), [1, 2, 3]);
+  expect(resized(picture, 5)).toMatchObject({ width: 4, height: 2 });
+  expect([...resized(picture, 5).rgb.subarray(0, 12)]).toEqual([255, 0, 0, 255, 0, 0, 0, 255, 0, 0, 255, 0]);
+  expect([...resized(picture, 1).rgb]).toEqual([0, 255, 0]);
+  expect([...imageBitmap(Uint8Array.of(9, 7), [1, 2, 1]).rgb]).toEqual([9, 9, 9, 7, 7, 7]);
+  const map = (make: typeof heatMap) => [...make(1, 3, (_, x) => [-2, 0, 2][x], -2, 2).rgb];
+  const light = (rgb: number[]) => rgb.reduce((a, b) => a + b);
+  expect(light(map(heatMap).slice(0, 3))).toBeLessThan(light(map(heatMap).slice(6)));
+  const [r, g, b] = signedMap(1, 1, () => 0, 2).rgb;
+  expect(Math.min(r, g, b)).toBeGreaterThan(235);
+});
+
+test('ticks are round, and enclose the values', () => {
+  expect(niceTicks(0.13, 0.87, 5)).toEqual([0, 0.2, 0.4, 0.6, 0.8, 1]);
+  for (const [low, high] of [
+    [3, 3],
+    [0, 0],
+    [-5, 1e9],
+    [1e-5, 2e-3],
+  ]) {
+    const ticks = niceTicks(low, high, 5);
+    expect(ticks[0]).toBeLessThanOrEqual(low);
+    expect(ticks[ticks.length - 1]).toBeGreaterThanOrEqual(high);
+    expect(ticks.length).toBeGreaterThan(1);
+    expect(ticks.length).toBeLessThan(12);
+  }
+});
+
+test('a chart leaves out what is not finite, and says so where nothing is left', () => {
+  const of = (points: [number, number][]) =>
+    chart({ title: 't', x: 'x', format: String, series: [{ name: 's', color: 'first', points }] }).body;
+  expect(
+    of([
+      [1, 2],
+      [2, Number.NaN],
+      [3, Number.POSITIVE_INFINITY],
+    ]),
+  ).not.toMatch(/NaN|Infinity/);
+  expect(of([[1, Number.NaN]])).toContain('nothing measured yet');
+  expect(of([[1, 5]])).toContain('<circle');
+});
+
+test('a confusion matrix of a hundred classes draws no words', () => {
+  const n = 100;
+  const { body } = confusionFigure(
+    new Uint32Array(n * n).fill(3),
+    Array.from({ length: n }, (_, i) => `class ${i}`),
+    'All',
+  );
+  expect(body.match(/<rect /g)).toHaveLength(n * n);
+  expect(body.match(/<text /g)).toHaveLength(2);
+});
+
+test('softmax of any logits sums to one', () => {
+  for (const logits of [[1, 2, 3], [1000, -1000], [0]]) expect(softmax(logits).reduce((a, b) => a + b)).toBeCloseTo(1, 12);
+});
+
+test('escaped text is harmless, and has no character that XML refuses', () => {
+  expect(escaped('<a href="x">&\'\u0000\u0007\ud800')).toBe('&lt;a href=&quot;x&quot;&gt;&amp;&#39;');
+  expect(escaped('ü 🙂')).toBe('ü 🙂');
+});
+
+const font = fileURLToPath(new URL('../../dist/runtime/report/DejaVuSans.ttf', import.meta.url));
+describe('files', () => {
+  const figure: Figure = {
+    name: 'f',
+    title: 'Words',
+    caption: 'more words',
+    width: 100,
+    height: 20,
+    body: '<text x="0" y="14">abc</text>',
+  };
+
+  test('the build has put the font where the renderer looks', () => expect(existsSync(font)).toBe(true));
+
+  test('PNG has words without any font of the system', async () => {
+    const png = decode(await render(figure, 'png'));
+    const dark = (from: number, to: number) => {
+      let count = 0;
+      for (let i = from * png.width; i < to * png.width; i++) if (png.data[i * png.channels] < 128) count++;
+      return count;
+    };
+    expect(png.width).toBe(280);
+    expect(dark(30, 80)).toBeGreaterThan(100); // the title
+    expect(dark(png.height - 80, png.height)).toBeGreaterThan(30); // the text of the body
+  });
+
+  test('SVG holds outlines in place of words', async () => {
+    const svg = new TextDecoder().decode(await render(figure, 'svg'));
+    expect(svg).not.toContain('<text');
+    expect(svg.match(/<path/g)?.length).toBeGreaterThan(1);
+  });
+});
