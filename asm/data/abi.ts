@@ -46,7 +46,7 @@ export function width(args: usize): i32 {
 export function channels(args: usize): i32 {
   return int(args, CHANNELS);
 }
-/** Address of 8 rows of pixels and 256 bytes that a kernel may use as it likes. */
+/** Address of 8 rows of pixels and 2,048 bytes that a kernel may use as it likes. */
 // @ts-ignore: decorator
 @inline
 export function scratch(args: usize): usize {
@@ -57,8 +57,19 @@ export function scratch(args: usize): usize {
 // @ts-ignore: decorator
 @inline
 export function draw(args: usize, samples: usize, row: i32, purpose: u32, block: u32): v128 {
+  return drawAt(args, samples, row, purpose, block, epoch(args));
+}
+/** The same of another epoch. */
+// @ts-ignore: decorator
+@inline
+export function drawAt(args: usize, samples: usize, row: i32, purpose: u32, block: u32, epoch: u32): v128 {
   const sample = load<u32>(samples + ((<usize>row) << 2));
-  return philox4x32(<u32>arg(args, SEED_LOW), <u32>arg(args, SEED_HIGH), sample, <u32>arg(args, EPOCH), purpose, block);
+  return philox4x32(<u32>arg(args, SEED_LOW), <u32>arg(args, SEED_HIGH), sample, epoch, purpose, block);
+}
+// @ts-ignore: decorator
+@inline
+export function epoch(args: usize): u32 {
+  return <u32>arg(args, EPOCH);
 }
 
 /** A random word as a whole number from 0 to below `count`. */

@@ -3,19 +3,22 @@
 // The mask is a window on zeros, ones, zeros: moved by dx pixels it marks the columns that are inside. So each row is the
 // same straight run of unaligned loads, whatever the shift.
 
-import { arg, below, channels, draw, height, int, OWN, scratch, width } from "./abi";
+import { arg, below, channels, draw, drawAt, epoch, height, int, OWN, scratch, width } from "./abi";
 
 const PURPOSE: u32 = 2;
+/** Of the argument for flips. */
+const ALTERNATING = 2;
 /** Values of the argument `padding`. */
 const REFLECT = 1;
 
-/** Own arguments: pixels of padding, whether to flip, kind of padding, then its colour, one byte a channel. */
+/** Own arguments: pixels of padding, whether to flip (2: alternating), kind of padding, then its colour, one byte a channel. */
 export function crop(rows: i32, from: usize, to: usize, samples: usize, args: usize): void {
   const h = height(args);
   const w = width(args);
   const c = channels(args);
   const padding = int(args, OWN);
-  const flips = int(args, OWN + 1) != 0;
+  const flips = int(args, OWN + 1);
+  const odd = (epoch(args) & 1) != 0;
   const reflects = int(args, OWN + 2) == REFLECT;
   const rowBytes = w * c;
   const imageBytes = h * rowBytes;
@@ -33,7 +36,9 @@ export function crop(rows: i32, from: usize, to: usize, samples: usize, args: us
     const words = draw(args, samples, row, PURPOSE, 0);
     const dx = below(i32x4.extract_lane(words, 0), 2 * padding + 1) - padding;
     const dy = below(i32x4.extract_lane(words, 1), 2 * padding + 1) - padding;
-    const flip = flips && i32x4.extract_lane(words, 2) < 0;
+    const always = flips == ALTERNATING ? drawAt(args, samples, row, PURPOSE, 0, 0) : words;
+    const bit = i32x4.extract_lane(always, 2) < 0;
+    const flip = flips == ALTERNATING ? bit != odd : flips != 0 && bit;
     const inside = dx > -w && dx < w;
     const shift = inside ? dx * c : 0;
     const window = reflects ? ones : inside ? (flip ? ones - shift : ones + shift) : zeros;

@@ -1,6 +1,9 @@
 // All data kernels, one module. What a kernel is: abi.ts.
 
+export { colour } from "./colour";
 export { crop } from "./crop";
 export { erase } from "./erase";
 export { interleave } from "./interleave";
 export { normalize } from "./normalize";
+export { policy } from "./policy";
+export { warp } from "./warp";

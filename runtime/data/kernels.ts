@@ -100,7 +100,7 @@ export class ImageKernels {
     };
     const guard = rowBytes + 64;
     const samples = place(this.rows * 4);
-    const scratch = place(8 * rowBytes + 256 + guard);
+    const scratch = place(8 * rowBytes + 2048 + guard);
     const blockBytes = this.rows * this.#imageBytes + guard;
     this.#images = [place(blockBytes), place(blockBytes)];
     this.#floats = place(normalize ? 4 * this.rows * this.#imageBytes : 0);

@@ -90,7 +90,7 @@ export function steadySettings(options: SteadyOptions): Record<Exclude<ResumeSet
 
 /** Options that are off, or absent, say nothing: checkpoints from before there were any stay valid. */
 function describeAugment({ crop, flip, ...more }: AugmentOptions): string {
-  const rest = Object.entries<unknown>(more).filter(([, value]) => value !== undefined && value !== false);
+  const rest = Object.entries<unknown>(more).filter(([, value]) => Boolean(value));
   return [`crop ${crop}, flip ${flip}`, ...rest.map(([name, value]) => `${name} ${JSON.stringify(value)}`).sort()].join(', ');
 }
 

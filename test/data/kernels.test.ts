@@ -5,7 +5,10 @@ import { beforeAll, describe, expect, test } from 'vitest';
 import { PURPOSE } from '../../runtime/base/philox.ts';
 import type { AugmentOptions, ImageShape } from '../../runtime/data/augment/augmentation.ts';
 import { AUGMENTATIONS, activeAugmentations, augmentReference, drawsOf } from '../../runtime/data/augment/augmentations.ts';
+import { jitter } from '../../runtime/data/augment/colour.ts';
 import { cropImage } from '../../runtime/data/augment/crop.ts';
+import { policy } from '../../runtime/data/augment/policy.ts';
+import { cosine, sine } from '../../runtime/data/augment/warp.ts';
 import { ImageKernels, kernelCalls, loadDataKernels, normalization } from '../../runtime/data/kernels.ts';
 
 let module: WebAssembly.Module;
@@ -50,7 +53,7 @@ describe('crop', () => {
     const options = { crop: 4, flip: true, padding };
     // As many samples as it takes to draw every case.
     const seen = new Set<string>();
-    const [crop] = AUGMENTATIONS;
+    const crop = AUGMENTATIONS.find(({ kernel }) => kernel === 'crop');
     const samples: number[] = [];
     for (let sample = 0; seen.size < 162 && sample < 20_000; sample++) {
       const [w0, w1, w2] = drawsOf(5n, 3, sample)(PURPOSE.augment, 0);
@@ -58,9 +61,23 @@ describe('crop', () => {
       if (!seen.has(key)) samples.push(sample);
       seen.add(key);
     }
-    expect(crop.kernel).toBe('crop');
+    expect(crop).toBeDefined();
     expect(samples).toHaveLength(162);
     expectSame(both([32, 32, 3], options, samples));
+  });
+
+  test('the alternating flip: half of the images first, and every image every other epoch', () => {
+    const options = { crop: 0, flip: 'alternate' } as const;
+    const flipped = (epoch: number) => {
+      const images = both([32, 32, 3], options, range(400), { epoch });
+      expectSame(images);
+      return images.actual.map((image, sample) => Buffer.compare(image, noise(3072, sample)) !== 0);
+    };
+    const [first, second, third] = [1, 2, 3].map(flipped);
+    expect(Math.abs(first.filter(Boolean).length - 200)).toBeLessThan(50);
+    expect(second).toEqual(first.map((flip) => !flip));
+    expect(third).toEqual(first);
+    expectSame(both([6, 5, 2], { crop: 2, flip: 'alternate' }, range(100), { epoch: 4 }));
   });
 
   test('images of any shape, shifts beyond the image among them', () => {
@@ -119,6 +136,116 @@ describe('erase', () => {
   });
 });
 
+/** Shapes with every remainder of vectors, and sides of one. */
+const SHAPES: readonly ImageShape[] = [
+  [32, 32, 3],
+  [28, 28, 1],
+  [7, 5, 3],
+  [5, 9, 4],
+  [3, 17, 2],
+  [4, 6, 5],
+  [1, 1, 3],
+  [1, 40, 3],
+];
+const NONE = { crop: 0, flip: false };
+
+describe('warp', () => {
+  test.each(SHAPES)('%i × %i × %i', (...shape) => {
+    expectSame(both(shape, { ...NONE, rotate: 0.06, zoom: 0.06 }, range(40)));
+    expectSame(both(shape, { ...NONE, rotate: 0.5, zoom: 0.9, grow: Math.min(shape[0], shape[1]) }, range(40)));
+    expectSame(both(shape, { ...NONE, grow: 1, flip: true }, range(40)));
+  });
+
+  test('images of any shape', () => {
+    const side = fc.integer({ min: 1, max: 24 });
+    fc.assert(
+      fc.property(
+        side,
+        side,
+        fc.integer({ min: 1, max: 5 }),
+        fc.double({ min: 0, max: 0.5, noNaN: true }),
+        fc.double({ min: 0, max: 0.99, noNaN: true }),
+        (h, w, c, rotate, zoom) => {
+          expectSame(both([h, w, c], { ...NONE, rotate, zoom, grow: Math.min(1, h, w) }, range(5)));
+        },
+      ),
+      { numRuns: 200 },
+    );
+  });
+
+  test('a window of an image two pixels larger: blended where it lies between pixels, and all nine windows occur', () => {
+    // A ramp to the right: its value is 8 x, in the larger image 8 (x + ½) 32/34 − 4.
+    const ramp = Uint8Array.from({ length: 32 * 32 }, (_, i) => 7 * (i % 32));
+    const seen = new Set<number>();
+    for (let sample = 0; sample < 200; sample++) {
+      const out = augmentReference(ramp, { ...NONE, grow: 2 }, { shape: [32, 32, 1], mean: [0] }, { seed: 1n, epoch: 1, sample });
+      const middle = out[16 * 32 + 16];
+      const dx = [0, 1, 2].find((d) => Math.abs(middle - 7 * (((16 + d + 0.5) * 32) / 34 - 0.5)) <= 1);
+      expect(dx).toBeDefined();
+      seen.add(dx as number);
+      for (let x = 4; x < 28; x++)
+        expect(Math.abs(out[16 * 32 + x] - 7 * (((x + (dx as number) + 0.5) * 32) / 34 - 0.5))).toBeLessThanOrEqual(1);
+    }
+    expect(seen.size).toBe(3);
+  });
+
+  test('the series of sine and cosine', () => {
+    for (let x = -Math.PI; x <= Math.PI; x += 0.01) {
+      expect(Math.abs(sine(x) - Math.sin(x))).toBeLessThan(1e-10);
+      expect(Math.abs(cosine(x) - Math.cos(x))).toBeLessThan(1e-9);
+    }
+  });
+});
+
+describe('colour', () => {
+  test.each(SHAPES)('%i × %i × %i', (...shape) => {
+    for (const [brightness, contrast, saturation] of [
+      [0.4, 0.4, 0.4],
+      [1, 1, 1],
+      [1, 0, 0],
+      [0, 1, 0],
+      [0, 0, 1],
+    ]) {
+      expectSame(both(shape, { ...NONE, colour: { brightness, contrast, saturation } }, range(40)));
+    }
+  });
+
+  test('does what its names say', () => {
+    const image = Uint8Array.of(100, 50, 200, 60, 60, 60, 240, 10, 30);
+    const shape = [1, 3, 3] as const;
+    expect([...jitter(image, shape, {})]).toEqual([...image]);
+    expect([...jitter(image, shape, { brightness: 32 })]).toEqual([...image].map((v) => Math.floor(v / 2 + 0.5)));
+    expect(new Set(jitter(image, shape, { contrast: 0 })).size).toBe(1);
+    const grey = jitter(image, shape, { saturation: 0 });
+    for (let p = 0; p < 3; p++) expect(new Set(grey.subarray(3 * p, 3 * p + 3)).size).toBe(1);
+    expect(jitter(image, shape, { saturation: 128 })[2]).toBe(255);
+  });
+});
+
+describe('policy', () => {
+  test.each(SHAPES)('%i × %i × %i', (...shape) => {
+    for (const magnitude of [0, 0.3, 0.9, 1]) expectSame(both(shape, { ...NONE, policy: { operations: 2, magnitude } }, range(60)));
+    expectSame(both(shape, { ...NONE, policy: { operations: 8, magnitude: 0.5 } }, range(40)));
+  });
+
+  test('stretches and equalizes flat, dark and full images', () => {
+    const only = (image: Uint8Array, operation: number, shape: ImageShape = [16, 16, 1]) => {
+      // The first operation drawn is the one that is wanted: its word is given by hand.
+      const draw = () => Uint32Array.of(Math.ceil((operation * 2 ** 32) / 13), 0, 0, 0);
+      return policy.reference(image, draw, { ...NONE, policy: { operations: 1, magnitude: 0.5 } }, { shape, mean: [0] });
+    };
+    const dark = Uint8Array.from({ length: 256 }, (_, i) => 10 + (i % 51));
+    expect([...only(dark, 11).subarray(0, 51)]).toEqual(range(51).map((i) => Math.floor((i * 255) / 50 + 0.5)));
+    expect(only(new Uint8Array(256).fill(7), 11)).toEqual(new Uint8Array(256).fill(7));
+    expect(only(new Uint8Array(256).fill(7), 12)).toEqual(new Uint8Array(256).fill(7));
+    expect([...only(Uint8Array.of(...range(256)), 12)]).toEqual(range(256));
+    const four = Uint8Array.from({ length: 1024 }, (_, i) => i >> 8);
+    expect([...new Set(only(four, 12, [32, 32, 1]))]).toEqual([0, 85, 171, 255]);
+    expect(only(Uint8Array.of(...range(256)), 10)).toEqual(Uint8Array.from(range(256), (v) => (v < 128 ? v : 255 - v)));
+    expect(only(Uint8Array.of(...range(256)), 9)[255]).toBe(252);
+  });
+});
+
 describe('options', () => {
   test('that are not possible are refused', () => {
     const refused = (options: Partial<AugmentOptions>) =>
@@ -128,6 +255,13 @@ describe('options', () => {
     refused({ crop: 6, padding: 'reflect' });
     refused({ crop: -1 });
     refused({ crop: 1.5 });
+    refused({ rotate: 0.6 });
+    refused({ zoom: 1 });
+    refused({ grow: 7 });
+    refused({ grow: 0.5 });
+    refused({ colour: { brightness: 2, contrast: 0, saturation: 0 } });
+    refused({ policy: { operations: 1, magnitude: 1.2 } });
+    refused({ policy: { operations: 9, magnitude: 0 } });
     refused({ erase: { probability: 1.1, area: [0, 1], ratio: 2 } });
     refused({ erase: { probability: 0.5, area: [0.5, 0.1], ratio: 2 } });
     refused({ erase: { probability: 0.5, area: [0, 1], ratio: Number.NaN } });

@@ -2,7 +2,8 @@ import { createHash } from 'node:crypto';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { PURPOSE, philox4x32, philoxKey } from '../../runtime/base/philox.ts';
-import { cropDraws, cropImage } from '../../runtime/data/augment/crop.ts';
+import { drawsOf } from '../../runtime/data/augment/augmentations.ts';
+import { cropImage, cropOf } from '../../runtime/data/augment/crop.ts';
 import type { Dataset, Subset } from '../../runtime/data/dataset.ts';
 import {
   batchesPerEpoch,
@@ -130,8 +131,7 @@ describe('epochOrder', () => {
 
 describe('augmentation', () => {
   const draws = (options: { crop: number; flip: boolean }, samples: number[], seed = 7n, epoch = 2) => {
-    const draw = cropDraws(seed, epoch, options);
-    return samples.map((sample) => ({ ...draw(sample) }));
+    return samples.map((sample) => cropOf(drawsOf(seed, epoch, sample), epoch, options));
   };
 
   test('known answer: the draws are frozen', () => {

@@ -4,12 +4,22 @@
 export interface AugmentOptions {
   /** Pixels of padding on each side, from which an image of the original size is cut; 0: off. */
   readonly crop: number;
-  /** Whether half of the images are mirrored left to right. */
-  readonly flip: boolean;
+  /** Whether half of the images are mirrored left to right: anew in each epoch, or (`alternate`) each image in every other epoch. */
+  readonly flip: boolean | 'alternate';
   /** What the padding is: black (the default), the image's mirror image (its edge not repeated), or the mean colour of the dataset. */
   readonly padding?: 'zero' | 'reflect' | 'mean';
   /** Random erasing; off by default. */
   readonly erase?: EraseOptions;
+  /** Pixels by which images are made larger before a window of their own size is cut from them; 0 by default. */
+  readonly grow?: number;
+  /** Largest rotation to either side, as a share of a turn up to 0.5; 0 by default. */
+  readonly rotate?: number;
+  /** Largest zoom, in and out, as a share of the size; 0 by default. */
+  readonly zoom?: number;
+  /** Largest changes of brightness, contrast and saturation, 0 to 1; off by default. */
+  readonly colour?: { readonly brightness: number; readonly contrast: number; readonly saturation: number };
+  /** Some operations at random for each image, all of one magnitude (0 to 1); off by default. */
+  readonly policy?: { readonly operations: number; readonly magnitude: number };
 }
 
 /** One rectangle of some images is painted over. */
@@ -34,8 +44,8 @@ export interface ImageSet {
   readonly mean: readonly number[];
 }
 
-/** The four random words of block `block` for the present image, seed and epoch. The array is used again by the next call. */
-export type Draw = (purpose: number, block: number) => Uint32Array;
+/** The four random words of block `block` for the present image and seed, and the present epoch or another. The array is used again by the next call. */
+export type Draw = (purpose: number, block: number, epoch?: number) => Uint32Array;
 
 export interface Augmentation {
   /** Export of asm/data/index.ts. */
@@ -49,7 +59,7 @@ export interface Augmentation {
   /** The kernel's own arguments. */
   args(options: AugmentOptions, set: ImageSet): number[];
   /** The augmented image, in plain loops; `image` stays as it is. */
-  reference(image: Uint8Array, draw: Draw, options: AugmentOptions, set: ImageSet): Uint8Array;
+  reference(image: Uint8Array, draw: Draw, options: AugmentOptions, set: ImageSet, epoch: number): Uint8Array;
 }
 
 /** A random word as a whole number from 0 to below `count`, which is at most 2²¹: ⌊word · count / 2³²⌋. */

@@ -5,10 +5,13 @@
 import { HybridError } from '../../base/errors.ts';
 import { philox4x32, philoxKey } from '../../base/philox.ts';
 import type { Augmentation, AugmentOptions, Draw, ImageSet, ImageShape } from './augmentation.ts';
+import { colour } from './colour.ts';
 import { crop } from './crop.ts';
 import { erase } from './erase.ts';
+import { policy } from './policy.ts';
+import { warp } from './warp.ts';
 
-export const AUGMENTATIONS: readonly Augmentation[] = [crop, erase];
+export const AUGMENTATIONS: readonly Augmentation[] = [warp, crop, policy, colour, erase];
 
 /** Those that the options ask for. Throws E_USAGE where they are not possible for images of this shape. */
 export function activeAugmentations(options: AugmentOptions | undefined, shape: ImageShape): readonly Augmentation[] {
@@ -27,8 +30,8 @@ export const needsMean = (options: AugmentOptions | undefined): boolean => optio
 export function drawsOf(seed: bigint, epoch: number, sample: number): Draw {
   const key = philoxKey(seed);
   const words = new Uint32Array(4);
-  return (purpose, block) => {
-    philox4x32(key, [sample, epoch, purpose, block], words);
+  return (purpose, block, other = epoch) => {
+    philox4x32(key, [sample, other, purpose, block], words);
     return words;
   };
 }
@@ -42,7 +45,7 @@ export function augmentReference(
 ): Uint8Array {
   const draw = drawsOf(seed, epoch, sample);
   return activeAugmentations(options, set.shape).reduce(
-    (now, augmentation) => augmentation.reference(now, draw, options as AugmentOptions, set),
+    (now, augmentation) => augmentation.reference(now, draw, options as AugmentOptions, set, epoch),
     image,
   );
 }

@@ -1,37 +1,26 @@
 // Random crops and flips of images. Kernel: asm/data/crop.ts.
 
-import { PURPOSE, philox4x32, philoxKey } from '../../base/philox.ts';
-import { type Augmentation, type AugmentOptions, below, type ImageShape } from './augmentation.ts';
+import { PURPOSE } from '../../base/philox.ts';
+import { type Augmentation, type AugmentOptions, below, type Draw, type ImageShape } from './augmentation.ts';
 
 /** Pixel (y, x) of the result is pixel (y + dy, x + dx) of the image, padding outside; mirrored after that. */
 export interface Crop {
-  dx: number;
-  dy: number;
-  flip: boolean;
+  readonly dx: number;
+  readonly dy: number;
+  readonly flip: boolean;
 }
 
 /**
  * Words of the Philox block at counter (sample, epoch, purpose 2, 0): dx = ⌊w0 · (2·crop + 1) / 2³²⌋ − crop, dy the same from w1,
  * flip is the top bit of w2. A word keeps its meaning when the other option is off: turning flips on does not move the crops.
+ * The alternating flip is the top bit of w2 of epoch 0 in even epochs, and its opposite in odd ones.
  */
-function cropOf(words: Uint32Array, { crop, flip }: AugmentOptions, into: Crop): Crop {
-  into.dx = below(words[0], 2 * crop + 1) - crop;
-  into.dy = below(words[1], 2 * crop + 1) - crop;
-  into.flip = flip && words[2] >>> 31 === 1;
-  return into;
-}
-
-/** Returns the draws for one image. What is drawn depends on seed, sample and epoch only. */
-export function cropDraws(seed: bigint, epoch: number, options: AugmentOptions): (sample: number) => Readonly<Crop> {
-  const key = philoxKey(seed);
-  const counter = [0, epoch, PURPOSE.augment, 0];
-  const words = new Uint32Array(4);
-  const drawn: Crop = { dx: 0, dy: 0, flip: false };
-  return (sample) => {
-    counter[0] = sample;
-    philox4x32(key, counter, words);
-    return cropOf(words, options, drawn);
-  };
+export function cropOf(draw: Draw, epoch: number, { crop, flip }: AugmentOptions): Crop {
+  const [w0, w1, w2] = draw(PURPOSE.augment, 0);
+  const alternate = flip === 'alternate';
+  const bit = (alternate ? draw(PURPOSE.augment, 0, 0)[2] : w2) >>> 31;
+  const mirrored = alternate ? (bit ^ (epoch & 1)) === 1 : flip && bit === 1;
+  return { dx: below(w0, 2 * crop + 1) - crop, dy: below(w1, 2 * crop + 1) - crop, flip: mirrored };
 }
 
 /** The cropped NHWC image; `padding` is a colour, or null for reflection. */
@@ -59,7 +48,7 @@ export function cropImage(
 export const crop: Augmentation = {
   kernel: 'crop',
   inPlace: false,
-  active: (options) => options.crop > 0 || options.flip,
+  active: (options) => options.crop > 0 || options.flip !== false,
   problem({ crop, padding }, [height, width]) {
     if (!(Number.isInteger(crop) && crop >= 0)) return `a crop of ${crop} pixels; it must be a whole number from 0 on`;
     if (padding === 'reflect' && crop >= Math.min(height, width))
@@ -68,12 +57,12 @@ export const crop: Augmentation = {
   },
   args: ({ crop, flip, padding = 'zero' }, { mean }) => [
     crop,
-    Number(flip),
+    flip === 'alternate' ? 2 : Number(flip),
     Number(padding === 'reflect'),
     ...mean.map((value) => (padding === 'mean' ? value : 0)),
   ],
-  reference(image, draw, options, { shape, mean }) {
-    const drawn = cropOf(draw(PURPOSE.augment, 0), options, { dx: 0, dy: 0, flip: false });
+  reference(image, draw, options, { shape, mean }, epoch) {
+    const drawn = cropOf(draw, epoch, options);
     const colour = options.padding === 'mean' ? mean : mean.map(() => 0);
     return cropImage(image, shape, drawn, options.padding === 'reflect' ? null : colour);
   },
