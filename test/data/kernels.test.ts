@@ -232,7 +232,7 @@ describe('policy', () => {
     const only = (image: Uint8Array, operation: number, shape: ImageShape = [16, 16, 1]) => {
       // The first operation drawn is the one that is wanted: its word is given by hand.
       const draw = () => Uint32Array.of(Math.ceil((operation * 2 ** 32) / 13), 0, 0, 0);
-      return policy.reference(image, draw, { ...NONE, policy: { operations: 1, magnitude: 0.5 } }, { shape, mean: [0] });
+      return policy.reference(image, draw, { ...NONE, policy: { operations: 1, magnitude: 0.5 } }, { shape, mean: [0] }, 1);
     };
     const dark = Uint8Array.from({ length: 256 }, (_, i) => 10 + (i % 51));
     expect([...only(dark, 11).subarray(0, 51)]).toEqual(range(51).map((i) => Math.floor((i * 255) / 50 + 0.5)));
