@@ -138,13 +138,13 @@ export const OPTIONS = {
     help: 'only the first N training images; validation and test then are at most max(100, N/5)',
   },
   augment: {
-    placeholder: 'none|flip|crop|crop,flip',
-    expected: 'none, flip, crop or crop,flip',
+    placeholder: 'LIST',
+    expected: 'names of augmentations separated by commas, or none',
     parse: parseAugment,
     group: 'Data',
     otherwise: 'crop,flip',
-    example: 'flip',
-    help: 'random changes of training images; crop: shifts by up to 4 pixels',
+    example: 'crop,flip',
+    help: 'random changes of training images, separated by commas: crop, crop-reflect, flip, alternating-flip, resize, rotate, zoom, colour, randaugment, erase, cutout, each also as NAME=VALUE; none',
   },
   shuffle: {
     ...toggle,
@@ -288,8 +288,6 @@ export type Settings = { readonly arch: ArchitectureName } & { readonly [K in Ex
   readonly [K in OptionalKey]?: ValueOf<K>;
 };
 
-export type Augment = 'none' | 'flip' | 'crop' | 'crop,flip';
-
 /** `32` is short for `32x32`. */
 function parseSize(value: string): string | undefined {
   const sides = value.split('x');
@@ -297,11 +295,9 @@ function parseSize(value: string): string | undefined {
   return good ? value : undefined;
 }
 
-function parseAugment(value: string): Augment | undefined {
-  if (value === 'none') return value;
-  const parts = value.split(',');
-  if (new Set(parts).size !== parts.length || !parts.every((part) => part === 'crop' || part === 'flip')) return undefined;
-  return parts.sort().join(',') as Augment;
+/** Sorted, so that equal lists are equal words. What the names mean, and which there are, the library knows. */
+function parseAugment(value: string): string | undefined {
+  return /^[a-z-]+(=[\d.]+)?(,[a-z-]+(=[\d.]+)?)*$/.test(value) ? value.split(',').sort().join(',') : undefined;
 }
 
 export const KEYS = Object.keys(OPTIONS) as Key[];

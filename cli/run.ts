@@ -201,6 +201,20 @@ function describe(io: CliIo, setStatus: (status: number) => void): Command {
     .action(async (set: string | undefined, _, command: Command) =>
       setStatus(await (await import('./commands/data.ts')).infoCommand(set, command, io)),
     );
+  addFlags(data.command('preview').description('draw images of a set as a PNG picture, with --augment epoch by epoch'), [
+    ...opened,
+    'augment',
+    'seed',
+  ])
+    .argument('[DATA]', 'what --data of train takes (default: cifar10)')
+    .option('--out <FILE>', 'the picture; replaced if it is there (default: preview.png)')
+    .option('--part <train|validation|test>', 'which images (default: train)')
+    .option('--rows <N>', 'rows of images (default: 8)')
+    .option('--columns <N>', 'columns of images (default: 8)')
+    .option('--json', 'the result as JSON')
+    .action(async (set: string | undefined, _, command: Command) =>
+      setStatus(await (await import('./commands/data.ts')).previewCommand(set, command, io)),
+    );
   addFlags(data.command('convert').description('write a set as one file of raw pixels'), opened)
     .argument('<DATA>', 'what --data of train takes')
     .argument('<FILE>', '.safetensors, which --data takes as well, or .npz')

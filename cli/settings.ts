@@ -59,7 +59,11 @@ export function resolveSettings(flags: ReadonlyMap<Key, string>, file?: FileValu
   const accept = (key: Key, value: string, source: string) => {
     const { parse, expected, example }: Option<unknown> = OPTIONS[key];
     const parsed = parse(value);
-    if (parsed !== undefined) given[key] = parsed;
+    const more = key === 'augment' && parsed !== undefined ? problemOf(() => augmentOptions(value)) : undefined;
+    if (more) {
+      problems.push(`${source} is ${quote(value)}: ${more.message}`);
+      remedies.push(more.remedy);
+    } else if (parsed !== undefined) given[key] = parsed;
     else {
       problems.push(`${source} is ${quote(value)}, but must be ${expected}`);
       remedies.push(`Give ${expected}, such as ${example}.`);
@@ -87,6 +91,17 @@ export function resolveSettings(flags: ReadonlyMap<Key, string>, file?: FileValu
   return { ...DEFAULTS, ...presetSettings(presetFor(architectureName(arch), recipe)), ...given } as Settings;
 }
 
+/** What the library finds wrong with a value that only it understands. */
+function problemOf(use: () => unknown): HybridError | undefined {
+  try {
+    use();
+    return undefined;
+  } catch (error) {
+    if (error instanceof HybridError) return error;
+    throw error;
+  }
+}
+
 /** The configuration as the run folder keeps it: plain JSON that `-c` reads. */
 export function toConfig(settings: Settings): Record<string, string | number | boolean> {
   const entries = KEYS.filter((key) => settings[key] !== undefined).map((key) => {
@@ -111,13 +126,6 @@ export const CIFAR10: ImageKind = { shape: [32, 32, 3], classes: Array.from({ le
 /** The model's part of the settings, for images of a dataset. */
 export function modelOptions({ dropout, dim, depth, kernel, patch }: Settings, { shape, classes }: ImageKind): ModelOptions {
   return { input: shape, classes: classes.length, dropout, dim, depth, kernel, patch };
-}
-
-/** Pixels by which `crop` shifts an image at most. */
-const CROP_PADDING = 4;
-
-export function augmentOptions({ augment }: Settings): { readonly crop: number; readonly flip: boolean } {
-  return { crop: augment.includes('crop') ? CROP_PADDING : 0, flip: augment.includes('flip') };
 }
 
 /** Text from a user, safe to print: escaped and of bounded length. */

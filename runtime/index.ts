@@ -7,6 +7,7 @@ export { type Files, nodeFiles, writeAtomically } from './base/files.ts';
 export type { Trace } from './base/trace.ts';
 export { FUSION_RULES } from './compile/fuse.ts';
 export type { AugmentOptions, EraseOptions } from './data/augment/augmentation.ts';
+export { AUGMENT_NAMES, augmentOptions } from './data/augment/names.ts';
 export { type ConvertOptions, convertData } from './data/convert.ts';
 export type { DataSource, Dataset, ImageReader, ImageSource, ModuleImages, OpenReader, SharedImages, Subset } from './data/dataset.ts';
 export { type Description, describeDataset } from './data/describe.ts';
@@ -22,6 +23,7 @@ export {
   type PipelineOptions,
 } from './data/loader.ts';
 export { memoryDataset } from './data/memory-dataset.ts';
+export { type Picture, type PreviewOptions, previewPicture } from './data/preview.ts';
 export {
   DATA_NAMES,
   type DataNotice,

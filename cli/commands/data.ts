@@ -1,8 +1,9 @@
-// hybrid data download|verify|info|convert: what there is to do with data besides training on it.
+// hybrid data download|verify|info|preview|convert: what there is to do with data besides training on it.
 
 import { resolve } from 'node:path';
 import type { Command } from 'commander';
 import {
+  augmentOptions,
   convertData,
   type DataSource,
   type Description,
@@ -10,8 +11,12 @@ import {
   formatBytes,
   HybridError,
   locateData,
+  nearest,
+  nodeFiles,
+  previewPicture,
   type Verification,
   verifyData,
+  writeAtomically,
 } from '../../runtime/index.ts';
 import { dataOptions, dataSpec, openSettingsData } from '../data.ts';
 import { type CliIo, shown } from '../io.ts';
@@ -140,4 +145,67 @@ export async function convertCommand(data: string, out: string, command: Command
   } finally {
     progress.clear();
   }
+}
+
+interface PreviewFlags {
+  readonly json?: boolean;
+  readonly out?: string;
+  readonly part?: string;
+  readonly rows?: string;
+  readonly columns?: string;
+}
+
+/** Draws images as a PNG picture, with --augment each of them epoch by epoch, and says what is in its rows. */
+export async function previewCommand(data: string | undefined, command: Command, io: CliIo): Promise<number> {
+  const { json, out = 'preview.png', part = 'train', ...flags } = command.opts<PreviewFlags>();
+  const settings = settingsOf(command, { data: data ?? 'cifar10' });
+  const augments = command.getOptionValueSource('augment') === 'cli';
+  const augment = augments ? augmentOptions(settings.augment) : undefined;
+  const rows = sizeOf('--rows', flags.rows);
+  const columns = sizeOf('--columns', flags.columns);
+  if (!/\.png$/i.test(out))
+    throw new HybridError('E_USAGE', `--out is ${quote(out)}, but a PNG picture is written`, 'Give a name that ends in .png.');
+  const progress = new Progress(io);
+  try {
+    const source = await openSettingsData(settings, io, progress, !json);
+    const dataset = new Map(partsOfSource(source)).get(part);
+    if (!dataset) {
+      const parts = partsOfSource(source).map(([name]) => name);
+      const near = nearest(part, parts);
+      throw new HybridError(
+        'E_USAGE',
+        `the data has no part ${quote(part)}${near ? `; did you mean ${near}?` : ''}`,
+        `It has ${parts.join(', ')}.`,
+      );
+    }
+    const { encode } = await import('fast-png');
+    const picture = await previewPicture(dataset, { rows, columns, augment, seed: settings.seed, signal: io.signal });
+    const path = resolve(io.cwd, out);
+    await writeAtomically(io.files ?? nodeFiles, path, [encode({ ...picture, depth: 8 })]);
+    const images = Math.min(dataset.size, augment ? rows : rows * columns);
+    const classes = Array.from({ length: images }, (_, i) => dataset.classes[dataset.labels[i]]);
+    io.stdout.write(
+      json
+        ? `${JSON.stringify({ path, width: picture.width, height: picture.height, part, augment: augments ? settings.augment : 'none', classes })}\n`
+        : previewText(shown(path, io), classes, { columns, augment: augments ? settings.augment : undefined }),
+    );
+    return 0;
+  } finally {
+    progress.clear();
+  }
+}
+
+function previewText(path: string, classes: readonly string[], { columns, augment }: { columns: number; augment?: string }): string {
+  const lines = augment
+    ? classes.map((name, row) => `row ${row + 1}: ${name}, as stored and in epochs 1 to ${columns - 1} of ${augment}`)
+    : Array.from(
+        { length: Math.ceil(classes.length / columns) },
+        (_, row) => `row ${row + 1}: ${classes.slice(row * columns, (row + 1) * columns).join(', ')}`,
+      );
+  return [...lines, path, ''].join('\n');
+}
+
+function sizeOf(flag: string, value = '8'): number {
+  if (/^[1-9]\d{0,2}$/.test(value)) return Number(value);
+  throw new HybridError('E_USAGE', `${flag} is ${quote(value)}, but must be a whole number from 1 to 999`, `Give one, such as ${flag} 8.`);
 }

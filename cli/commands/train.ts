@@ -4,6 +4,7 @@ import { join, resolve } from 'node:path';
 import type { Command } from 'commander';
 import { benchTrain } from '../../bench/train.ts';
 import {
+  augmentOptions,
   buildModel,
   type Checkpoint,
   ChromeTrace,
@@ -33,7 +34,7 @@ import { givenFlags, type Settings } from '../options.ts';
 import { count, duration, Progress, percent } from '../progress.ts';
 import { findRun } from '../run-names.ts';
 import { RunReport } from '../run-report.ts';
-import { augmentOptions, type FileValues, modelOptions, resolveSettings, toConfig } from '../settings.ts';
+import { type FileValues, modelOptions, resolveSettings, toConfig } from '../settings.ts';
 
 interface Flags {
   readonly config?: string;
@@ -171,7 +172,7 @@ function trainOptions(settings: Settings) {
     schedule: { name: settings.schedule },
     earlyStopping: patience > 0 ? { patience } : null,
     plateau: settings.schedule === 'constant' ? presetFor(settings.arch, settings.recipe).plateau : null,
-    augment: augmentOptions(settings),
+    augment: augmentOptions(settings.augment),
     shuffle,
     seed,
     bnMomentum,

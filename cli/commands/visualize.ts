@@ -3,6 +3,7 @@
 import { join, resolve } from 'node:path';
 import type { Command } from 'commander';
 import {
+  augmentOptions,
   buildModel,
   checkGraph,
   drawFigures,
@@ -28,7 +29,7 @@ import { type CliIo, shown } from '../io.ts';
 import { givenFlags } from '../options.ts';
 import { count, Progress } from '../progress.ts';
 import { findRun } from '../run-names.ts';
-import { augmentOptions, modelOptions, quote, resolveSettings } from '../settings.ts';
+import { modelOptions, quote, resolveSettings } from '../settings.ts';
 
 interface Flags {
   readonly figures?: string;
@@ -88,7 +89,7 @@ export async function visualizeCommand(path: string, command: Command, io: CliIo
   try {
     const sources = {
       ...{ model, weights: saved.weights, device, record, train: parts.train, test: parts.test },
-      ...{ augment: augmentOptions(settings), shuffle: settings.shuffle, seed: settings.seed, batch: settings.batch },
+      ...{ augment: augmentOptions(settings.augment), shuffle: settings.shuffle, seed: settings.seed, batch: settings.batch },
     };
     const drawn = drawFigures(names, sources, {
       ...options,

@@ -10,7 +10,19 @@ const WEYL_1 = 0xbb67ae85;
 const ROUNDS = 10;
 
 /** Third word of the counter: what a draw is for. Never give a number a second meaning. */
-export const PURPOSE = { shuffle: 1, augment: 2, synthetic: 3, erase: 4, folder: 5, warp: 6, colour: 7, policy: 8, mix: 9, dropout: 16, initializer: 256 } as const;
+export const PURPOSE = {
+  shuffle: 1,
+  augment: 2,
+  synthetic: 3,
+  erase: 4,
+  folder: 5,
+  warp: 6,
+  colour: 7,
+  policy: 8,
+  mix: 9,
+  dropout: 16,
+  initializer: 256,
+} as const;
 
 /** The two key words of a 64-bit seed: low word, high word. */
 export const philoxKey = (seed: bigint): [number, number] => [Number(BigInt.asUintN(32, seed)), Number(BigInt.asUintN(32, seed >> 32n))];

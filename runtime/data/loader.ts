@@ -162,19 +162,17 @@ function allocate(ring: RingOptions): SharedArrayBuffer {
 const MEAN_IMAGES = 1000;
 
 /** Mean of each channel over images evenly spread over the set, rounded to a byte. */
-export async function meanColour({ size, shape: [height, width, channels], read }: Dataset): Promise<number[]> {
-  return meanOf(size, height * width, channels, read);
-}
-
-async function meanOf(size: number, pixels: number, channels: number, read: Dataset['read']): Promise<number[]> {
+export async function meanColour(dataset: Dataset): Promise<number[]> {
+  const { size, shape } = dataset;
+  const [height, width, channels] = shape;
   const count = Math.min(size, MEAN_IMAGES);
-  const image = new Uint8Array(pixels * channels);
+  const image = new Uint8Array(height * width * channels);
   const sums = new Array<number>(channels).fill(0);
   for (let i = 0; i < count; i++) {
-    await read([Math.floor((i * size) / count)], image);
+    await dataset.read([Math.floor((i * size) / count)], image);
     for (let at = 0; at < image.length; at++) sums[at % channels] += image[at];
   }
-  return sums.map((sum) => Math.round(sum / Math.max(1, count * pixels)));
+  return sums.map((sum) => Math.round(sum / Math.max(1, count * height * width)));
 }
 
 /** Makes one call after the other. */

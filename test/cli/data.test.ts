@@ -1,7 +1,11 @@
 import { createHash } from 'node:crypto';
 import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { decode } from 'fast-png';
 import { describe, expect, test } from 'vitest';
+import { nodeFiles } from '../../runtime/base/files.ts';
+import { AUGMENT_NAMES } from '../../runtime/data/augment/names.ts';
+import { readCifar } from '../../runtime/data/cifar.ts';
 import { readNpz, writeNpz } from '../../runtime/formats/npz.ts';
 import { records } from '../support/cifar10-records.ts';
 import { cli } from '../support/cli.ts';
@@ -190,5 +194,58 @@ describe('hybrid data', () => {
     expect((await cli(['data', 'convert', 'pets', 'pets.zip', ...size], io)).stderr).toContain('neither of the endings');
     const { status, stdout } = await cli(['train', '--data', 'pets.safetensors', ...TINY], io);
     expect([status, stdout]).toEqual([0, expect.stringContaining('pets test set, 10 images')]);
+  });
+
+  test('preview: a picture of images as they are stored, and of what an augmentation makes of them', async () => {
+    const io = cifarFolder();
+    const image = new Uint8Array(3072);
+    const { train } = await readCifar(nodeFiles, join(io.cwd, 'data'));
+    train.read([3], image);
+    const plain = await cli(['data', 'preview', '--rows', '2', '--columns', '3', '--out', 'a.png'], io);
+    expect(plain).toEqual({ status: 0, stdout: 'row 1: airplane, automobile, bird\nrow 2: cat, deer, dog\na.png\n', stderr: '' });
+    const picture = decode(readFileSync(join(io.cwd, 'a.png')));
+    // Cells of 96 pixels (each stored pixel is three wide), 4 between.
+    expect([picture.width, picture.height, picture.channels]).toEqual([3 * 100 + 4, 2 * 100 + 4, 3]);
+    const at = (x: number, y: number) => [...picture.data.subarray((y * picture.width + x) * 3, (y * picture.width + x) * 3 + 3)];
+    expect(at(1, 1)).toEqual([255, 255, 255]);
+    expect(at(4, 104)).toEqual([...image.subarray(0, 3)]);
+    expect(at(4 + 95, 104 + 95)).toEqual([...image.subarray(3069)]);
+
+    const changed = await cli(
+      ['data', 'preview', '--augment', 'alternating-flip', '--rows', '4', '--columns', '3', '--seed', '3', '--json'],
+      io,
+    );
+    expect(JSON.parse(changed.stdout)).toMatchObject({ augment: 'alternating-flip', classes: ['airplane', 'automobile', 'bird', 'cat'] });
+    const flips = decode(readFileSync(join(io.cwd, 'preview.png')));
+    const cell = (column: number) => [...flips.data.subarray((304 * flips.width + 4 + 100 * column) * 3)].slice(0, 3);
+    // One of two epochs is as stored, the other begins with what was the last pixel of the row.
+    const both = [cell(1), cell(2)].map(String).sort();
+    expect(both).toEqual([String([...image.subarray(0, 3)]), String([...image.subarray(93, 96)])].sort());
+
+    expect(await cli(['data', 'preview', '--rows', '0'], io)).toMatchObject({
+      status: 2,
+      stderr: expect.stringContaining('--rows is "0"'),
+    });
+    expect(await cli(['data', 'preview', '--out', 'a.jpg'], io)).toMatchObject({ status: 2, stderr: expect.stringContaining('.png') });
+    expect(await cli(['data', 'preview', '--part', 'tets'], io)).toMatchObject({
+      status: 2,
+      stderr: expect.stringContaining('did you mean test'),
+    });
+    expect(await cli(['data', 'preview', '--augment', 'flop'], io)).toMatchObject({
+      status: 2,
+      stderr: expect.stringContaining('did you mean flip'),
+    });
+    expect(await cli(['data', 'preview', '--augment', 'crop-reflect=40'], io)).toMatchObject({
+      status: 2,
+      stderr: expect.stringContaining('at most 31'),
+    });
+  });
+
+  test('preview: every augmentation draws', async () => {
+    const io = cifarFolder();
+    for (const name of Object.keys(AUGMENT_NAMES)) {
+      const { status, stderr } = await cli(['data', 'preview', '--augment', name, '--rows', '2', '--columns', '3'], io);
+      expect([name, status, stderr]).toEqual([name, 0, '']);
+    }
   });
 });

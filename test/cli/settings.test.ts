@@ -170,7 +170,7 @@ describe('the configuration file', () => {
     ['__proto__', '{"__proto__": {"lr": 1}}', /unknown key "__proto__"/],
     ['constructor', 'constructor: 1', /unknown key "constructor"/],
     ['a key that is no text', '[1]: 2', /unknown key/],
-    ['a list', 'augment: [crop, flip]', /augment in c.yaml is a list or a map, but must be none, flip/],
+    ['a list', 'augment: [crop, flip]', /augment in c.yaml is a list or a map, but must be names of augmentations/],
     ['nothing after a key', 'lr:', /lr in c.yaml is empty/],
     ['NaN', 'lr: .nan', /lr in c.yaml is "NaN"/],
     ['a number too large', 'lr: 1e309', /lr in c.yaml is "Infinity"/],
