@@ -4,6 +4,7 @@
 import type { Command } from 'commander';
 import {
   architectureName,
+  augmentOptions,
   type Dataset,
   HybridError,
   type ModelOptions,

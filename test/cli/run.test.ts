@@ -49,7 +49,7 @@ describe('help and version', () => {
     for (const key of KEYS) expect(stdout).toMatch(new RegExp(`--(no-)?${spelling(key)}\\b`));
     for (const flag of ['-c, --config', '--dry-run', '--json', '--quiet']) expect(stdout).toContain(flag);
     for (const group of ['Model:', 'Data:', 'Training:', 'Machine:', 'Output:']) expect(stdout).toContain(`\n${group}\n`);
-    expect(stdout).toContain('(default: crop,flip)');
+    expect(stdout.replace(/\s+/g, ' ')).toContain('(default: crop,flip)');
     expect(stdout).toContain('Examples:');
     expect(stdout).not.toContain('\x1b');
   });
