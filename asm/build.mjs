@@ -1,6 +1,7 @@
 // Compiles each file of asm/kernels to WebAssembly modules in dist/asm/kernels: `x.wasm` (multiply, then add), `x.fma.wasm`
 // (relaxed-SIMD fused multiply-add) and, where matrices are multiplied and for depthwise convolutions, `x.wide.fma.wasm` (the inner
-// loops for V8's revectorizer, asm/lib/*.wide.ts); and asm/data to one module, dist/asm/data.wasm. Run by `npm run build:asm`.
+// loops for V8's revectorizer, asm/lib/*.wide.ts); and asm/data to one module, dist/asm/data.wasm. Run by `npm run build:asm`; a folder in
+// place of dist/asm may be given as an argument. The same sources give the same bytes.
 
 import { mkdir, readdir, readFile } from 'node:fs/promises';
 import { resolve } from 'node:path';
@@ -8,7 +9,8 @@ import { fileURLToPath } from 'node:url';
 import asc from 'assemblyscript/asc';
 
 const here = (path) => fileURLToPath(new URL(path, import.meta.url));
-const out = here('../dist/asm/kernels/');
+const target = process.argv[2] ? resolve(process.argv[2]) : here('../dist/asm');
+const out = `${target}/kernels/`;
 await mkdir(out, { recursive: true });
 
 /** Kernel files with inner loops that have a wide form. */
@@ -45,4 +47,4 @@ for (const file of files) {
   }
 }
 // Each data worker has a memory of its own, not a shared one.
-await compile('data/index.ts', here('../dist/asm/data.wasm'), '-O3', ['--enable', 'simd,bulk-memory'], reader(false));
+await compile('data/index.ts', `${target}/data.wasm`, '-O3', ['--enable', 'simd,bulk-memory'], reader(false));

@@ -1,6 +1,8 @@
 // Opening, training and closing many times, and training for long: memory, handles and threads stay flat.
 
 import { readdirSync } from 'node:fs';
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
 import { expect, it } from 'vitest';
 import { openWasmDevice } from '../../asm/host/device.ts';
 import { buildModel } from '../../runtime/model/architectures.ts';
@@ -30,32 +32,55 @@ const run = (device: Awaited<ReturnType<typeof openWasmDevice>>, epochs: number)
     recalibrateBn: 0,
   }).result;
 
-const threads = (): number => readdirSync('/proc/self/task').length;
-const residentMiB = (): number => process.memoryUsage.rss() / 2 ** 20;
+// What is only not yet collected is no leak.
+setFlagsFromString('--expose-gc');
+const collect = runInNewContext('gc') as () => void;
+
+interface Held {
+  readonly threads: number;
+  readonly handles: number;
+  /** MiB. */
+  readonly resident: number;
+  readonly heap: number;
+}
+
+/** Of this process, when all garbage is gone and ended threads have left. */
+async function held(): Promise<Held> {
+  collect();
+  await new Promise((resolve) => setTimeout(resolve, 500));
+  collect();
+  const { rss, heapUsed } = process.memoryUsage();
+  const threads = readdirSync('/proc/self/task').length;
+  return { threads, handles: process.getActiveResourcesInfo().length, resident: rss / 2 ** 20, heap: heapUsed / 2 ** 20 };
+}
+
+function expectFlat(seen: readonly Held[]): void {
+  process.stderr.write(`${JSON.stringify(seen)}\n`);
+  const [early, late] = [seen[seen.length >> 2], seen.at(-1)] as [Held, Held];
+  expect(late.threads).toBeLessThanOrEqual(early.threads + 1);
+  expect(late.handles).toBeLessThanOrEqual(early.handles + 1);
+  expect(late.resident).toBeLessThan(early.resident + 64);
+  expect(late.heap).toBeLessThan(early.heap + 16);
+}
 
 it('500 times open, train, close', async () => {
-  const seen: { threads: number; rss: number }[] = [];
+  const seen: Held[] = [];
   for (let cycle = 0; cycle < 500; cycle++) {
     const device = await openWasmDevice({ threads: 2, v8Flags: true });
     await run(device, 1);
     await device.close();
-    if (cycle % 50 === 49) seen.push({ threads: threads(), rss: residentMiB() });
+    if (cycle % 50 === 49) seen.push(await held());
   }
-  process.stderr.write(`${JSON.stringify(seen)}\n`);
-  expect(seen.at(-1)?.threads).toBeLessThanOrEqual((seen[1]?.threads as number) + 1);
-  expect(seen.at(-1)?.rss).toBeLessThan((seen[1]?.rss as number) + 64);
+  expectFlat(seen);
 });
 
 it('an hour of training', async () => {
   const device = await openWasmDevice({ threads: 2, v8Flags: true });
-  const seen: number[] = [];
-  const end = performance.now() + 3_600_000;
-  while (performance.now() < end) {
-    await run(device, 50);
-    seen.push(residentMiB());
+  const seen: Held[] = [];
+  for (const end = performance.now() + 3_600_000; performance.now() < end; ) {
+    await run(device, 200);
+    seen.push(await held());
   }
   await device.close();
-  const quarter = seen.length >> 2;
-  process.stderr.write(`${seen.length} runs, ${seen[quarter].toFixed(0)} MiB after a quarter, ${seen.at(-1)?.toFixed(0)} MiB at the end\n`);
-  expect(seen.at(-1)).toBeLessThan(seen[quarter] + 64);
+  expectFlat(seen);
 });
