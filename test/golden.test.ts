@@ -9,6 +9,7 @@ import { trainingGraphs } from '../runtime/train/graphs.ts';
 import { GOLDEN_VERSION, GoldenComparison, parseGolden, readGolden } from './support/golden.ts';
 import { GOLDEN_OPS, type GoldenOpCase, runGoldenOp } from './support/golden-ops.ts';
 import { type GoldenTolerances, goldenSteps, readExactly } from './support/golden-steps.ts';
+import { hasSwiftShader, useSwiftShader } from './support/swiftshader.ts';
 
 const MODELS = ['convmixer-256-8', 'conv-pooling', 'convmixer-2stage-flatten', 'convmixer-2stage', 'convmixer-256-8-block-residual'];
 
@@ -23,6 +24,10 @@ const TOLERANCES: Record<string, GoldenTolerances & { readonly ops: number }> = 
   wasm: {
     ...{ ops: 1e-6, forward: 3e-5, gradients: 1e-4, losses: [5e-6, 5e-6, 5e-6] },
     ...{ weights: 1e-4, moments: 3e-4, statistics: 1e-6, after: 5e-6 },
+  },
+  webgpu: {
+    ...{ ops: 1e-6, forward: 3e-5, gradients: 1e-4, losses: [5e-6, 5e-6, 5e-6] },
+    ...{ weights: 5e-4, moments: 3e-4, statistics: 1e-6, after: 5e-6 },
   },
 };
 
@@ -84,11 +89,14 @@ describe('the file', () => {
   });
 });
 
-describe.each(['reference', 'wasm'] as const)('%s', (name) => {
+const DEVICES = (['reference', 'wasm', 'webgpu'] as const).filter((name) => name !== 'webgpu' || hasSwiftShader);
+
+describe.each(DEVICES)('%s', (name) => {
   const tolerances = TOLERANCES[name];
   let device: Device;
   let single: Device;
   beforeAll(async () => {
+    if (name === 'webgpu') useSwiftShader();
     device = await openDevice(name);
     single = await openDevice(name, { threads: 1 });
   });
@@ -97,11 +105,16 @@ describe.each(['reference', 'wasm'] as const)('%s', (name) => {
     await single?.close();
   });
 
+  // A software adapter takes a tenth of a second for each shader that it compiles: there only whole models, as they run.
+  // (Single ops are in gpu/kernels.test.ts.)
+  const whole = name === 'webgpu';
   describe.each([
     ['without fusion', ['all']],
     ['with fusion', []],
-  ])('%s', (_, withoutRules) => {
-    test.each(GOLDEN_OPS.metadata.cases as GoldenOpCase[])('$name', async (one) => {
+  ])('%s', (fusion, withoutRules) => {
+    if (whole && fusion === 'without fusion') return;
+
+    test.skipIf(whole).each(GOLDEN_OPS.metadata.cases as GoldenOpCase[])('$name', async (one) => {
       const names = [...GOLDEN_OPS.tensors].filter(
         ([tensor, { data }]) => tensor.startsWith(`${one.name}/`) && data instanceof Float64Array,
       );
@@ -128,7 +141,7 @@ describe.each(['reference', 'wasm'] as const)('%s', (name) => {
       golden.finish();
     });
 
-    test.each(MODELS)('moving statistics of %s where a channel has eight values', async (arch) => {
+    test.skipIf(whole).each(MODELS)('moving statistics of %s where a channel has eight values', async (arch) => {
       const file = readGolden(arch);
       const { image, width } = file.metadata.eight;
       const model = buildModel(arch, { input: [image, image, 3], classes: 10, dropout: 0, width });
