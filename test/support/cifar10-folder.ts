@@ -16,7 +16,7 @@ export function writeCifar10(folder: string): void {
 }
 
 /** Options of `hybrid train` for a moment's worth of training on such a folder: four steps an epoch. */
-export const tinyTraining = (data: string, device: 'wasm' | 'reference' = 'reference'): string[] => [
+export const tinyTraining = (data: string, device: 'wasm' | 'webgpu' | 'reference' = 'reference'): string[] => [
   ...['--arch', 'convmixer', '--dim', '4', '--depth', '1', '--kernel', '3', '--patch', '8'],
   ...['--data', data, '--limit', '60', '--batch', '16', '--device', device, '--bn-momentum', '0.5'],
 ];
