@@ -89,7 +89,7 @@ async function kernelLoops(): Promise<{ name: string; run: () => number }[]> {
 }
 
 async function pipelineRate(dataset: Dataset, workers: number, chunk: number, handOver: boolean, seconds: number): Promise<Rate> {
-  const batch = Math.max(512, chunk);
+  const batch = chunk;
   const feed = { dataset, batch, chunk, seed: 1n, shuffle: true, augment: AUGMENT, prefetch: 2 * Math.max(1, workers) };
   await using pipeline = await DataPipeline.open({ train: feed }, { workers });
   const loader = pipeline.loader('train');

@@ -224,7 +224,13 @@ export const OPTIONS = {
   },
 
   device: { ...choice('auto', 'wasm', 'webgpu', 'reference'), group: 'Machine', otherwise: 'auto', example: 'wasm', help: 'what computes' },
-  threads: { ...integer(1, 256), group: 'Machine', otherwise: 'all cores', example: '2', help: 'threads of the wasm device' },
+  threads: {
+    ...integer(1, 256),
+    group: 'Machine',
+    otherwise: 'all cores, from four on all but one',
+    example: '2',
+    help: 'threads of the wasm device',
+  },
   workers: {
     ...integer(0, 256),
     group: 'Machine',

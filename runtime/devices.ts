@@ -8,7 +8,7 @@ export const DEVICES = ['auto', 'wasm', 'webgpu', 'reference'] as const;
 export type DeviceName = (typeof DEVICES)[number];
 
 export interface DeviceOptions {
-  /** Threads of the wasm device; all usable cores by default. */
+  /** Threads of the wasm device; all usable cores by default, from four on all but one. */
   readonly threads?: number;
   /**
    * Allows the wasm device to set V8 flags, which hold for the whole process, while it compiles its kernels: for faster

@@ -11,6 +11,14 @@ export function usableCores(): number {
   return Math.max(1, Math.min(availableParallelism(), Math.floor(quota())));
 }
 
+/**
+ * Threads of a gang by default. From four cores on one is left to the main thread, the data workers and everything else, so that no
+ * barrier waits for a thread that has lost its core to them; with fewer, a core would be too high a price for the little they take.
+ */
+export function gangThreads(cores = usableCores()): number {
+  return cores < 4 ? cores : cores - 1;
+}
+
 /** CPU quota of the control group in cores, Infinity where there is none. */
 function quota(): number {
   const number = (file: string): number => Number.parseInt(readFileSync(file, 'utf8'), 10);

@@ -5,14 +5,14 @@ import { own } from '../../runtime/base/own.ts';
 import { compileGraph } from '../../runtime/compile/compile.ts';
 import type { Bounds, CompileOptions, Device, ModelGraphs } from '../../runtime/device.ts';
 import { measureBounds } from './bounds.ts';
-import { availableMemory, physicalMemory, usableCores } from './cores.ts';
+import { availableMemory, gangThreads, physicalMemory, usableCores } from './cores.ts';
 import { WasmExecutable } from './executable.ts';
 import { Gang } from './gang.ts';
 import { type KernelModules, loadKernels } from './modules.ts';
 import { type CompiledGraphs, type Layout, layOut, PAGE_BYTES, printPrograms, writePrograms } from './program.ts';
 
 export interface WasmDeviceOptions {
-  /** Threads of a gang; by default one for each usable core. */
+  /** Threads of a gang; by default one for each usable core, less one from four cores on. */
   readonly threads?: number;
   /** Allows setting V8 flags, most of them only while the kernels are compiled (modules.ts). */
   readonly v8Flags?: boolean;
@@ -36,7 +36,7 @@ const SPINS_SHARING_CORES = 0;
 export async function openWasmDevice(options: WasmDeviceOptions = {}): Promise<Device> {
   const { threads, v8Flags, revectorize } = own(options);
   const cores = usableCores();
-  const count = threads ?? Math.min(cores, MAX_THREADS);
+  const count = threads ?? Math.min(gangThreads(cores), MAX_THREADS);
   if (!Number.isInteger(count) || count < 1 || count > MAX_THREADS) {
     throw new HybridError('E_USAGE', `${threads} threads`, `Give a whole number from 1 to ${MAX_THREADS}.`);
   }

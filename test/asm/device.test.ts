@@ -3,7 +3,7 @@
 
 import { getEventListeners } from 'node:events';
 import { afterAll, describe, expect, it } from 'vitest';
-import { availableMemory } from '../../asm/host/cores.ts';
+import { availableMemory, gangThreads } from '../../asm/host/cores.ts';
 import { openWasmDevice } from '../../asm/host/device.ts';
 import { WasmExecutable } from '../../asm/host/executable.ts';
 import type { Gang } from '../../asm/host/gang.ts';
@@ -260,6 +260,10 @@ describe('steps that are not finite', () => {
     expect(await stateOf(wasm)).toEqual(before);
     expect(before.get('optimizer/vars/0')).toEqual(Float32Array.from([1]));
   });
+});
+
+it('has a thread for each core, and from four cores on leaves one to everything else', () => {
+  expect([1, 2, 3, 4, 16].map((cores) => gangThreads(cores))).toEqual([1, 2, 3, 3, 15]);
 });
 
 describe('refusals', () => {
