@@ -43,6 +43,8 @@ export { examineMachine, type MachineReport } from './doctor.ts';
 export { type NpyArray, type NpyOptions, readNpy, readNpz, writeNpy, writeNpz } from './formats/npz.ts';
 export { type FileTensor, readSafetensors, writeSafetensors } from './formats/safetensors.ts';
 export { type Estimate, estimate, type InspectOptions, inspectModel, nodeCost, STAGES, type Stage } from './inspect.ts';
+export { EXPORT_FORMATS, type ExportFormat, type ExportOptions, exportModel } from './interop/export.ts';
+export { numberedClasses, optimizerVariables, type TrainedModel } from './interop/trained-model.ts';
 export { ARCHITECTURES, type ArchitectureName, architectureName, buildModel, type ModelOptions } from './model/architectures.ts';
 export { initialize } from './model/init.ts';
 export type { Model, ModelConfig } from './model/model.ts';

@@ -23,7 +23,17 @@ type TypeName = keyof typeof TYPES;
 /** An array in row-major order; the kind of `data` is its type in the file. `shape` [] is a scalar, one element. */
 export interface NpyArray {
   readonly shape: readonly number[];
-  readonly data: InstanceType<(typeof TYPES)[TypeName]>;
+  readonly data:
+    | Uint8Array
+    | Int8Array
+    | Uint16Array
+    | Int16Array
+    | Uint32Array
+    | Int32Array
+    | BigUint64Array
+    | BigInt64Array
+    | Float32Array
+    | Float64Array;
 }
 
 /** Of messages and errors about a file. */

@@ -7,9 +7,16 @@ import { readHdf5, writeHdf5 } from '../formats/hdf5.ts';
 import type { FileTensor } from '../formats/safetensors.ts';
 import { type Fail, readZip, writeZip } from '../formats/zip.ts';
 import type { Layer } from '../model/layers.ts';
-import type { Model } from '../model/model.ts';
 import { recognize } from './keras-config.ts';
-import { cardOf, type OptimizerSettings, optimizerVariables, pick, readCard, type TrainedModel } from './trained-model.ts';
+import {
+  adopt,
+  cardOf,
+  numberedClasses,
+  type OptimizerSettings,
+  optimizerVariables,
+  readCard,
+  type TrainedModel,
+} from './trained-model.ts';
 
 /** The version whose files these are like. */
 const KERAS_VERSION = '3.15.1';
@@ -175,44 +182,16 @@ export async function readKeras(bytes: Uint8Array, source = 'the file'): Promise
   const { model, ...training } = recognize(parse(member(MEMBERS.config), MEMBERS.config, fail), fail);
   const metadata = members.has(MEMBERS.metadata) ? (parse(member(MEMBERS.metadata), MEMBERS.metadata, fail) as { hybrid?: unknown }) : {};
   const tensors = await readHdf5(member(MEMBERS.weights), `${MEMBERS.weights} of ${source}`);
-  const trained = fromTensors(model, tensors, source, {
-    card: JSON.stringify(metadata.hybrid ?? null),
-    state: training.optimizerSettings !== undefined,
-  });
-  return { ...trained, ...training };
+  // The state of another optimizer means nothing here.
+  if (!training.optimizerSettings) for (const name of [...tensors.keys()]) if (name.startsWith('optimizer/')) tensors.delete(name);
+  const { classes, license } = readCard(JSON.stringify(metadata.hybrid ?? null));
+  return {
+    ...adopt(model, tensors, source),
+    ...training,
+    classes: classes?.length === model.classes ? classes : numberedClasses(model),
+    license,
+  };
 }
-
-/**
- * Reads a `.weights.h5` file, which does not say of which model it is.
- * @throws HybridError E_CHECKPOINT where its arrays are not those of `model`.
- */
-export async function readKerasWeights(bytes: Uint8Array, model: Model, source = 'the file'): Promise<TrainedModel> {
-  return fromTensors(model, await readHdf5(bytes, source), source, { state: true });
-}
-
-/** `card`: of this program, where the file has one. `state`: whether that of the optimizer is AdamW's. */
-function fromTensors(
-  model: Model,
-  tensors: ReadonlyMap<string, FileTensor>,
-  source: string,
-  { card, state }: { readonly card?: string; readonly state: boolean },
-): TrainedModel {
-  const weights = pick(tensors, model.variables, source);
-  const surplus = [...tensors.keys()].find((name) => name.startsWith('layers/') && !weights.has(name));
-  if (surplus) {
-    throw new HybridError(
-      'E_CHECKPOINT',
-      `${source} has ${surplus}, which ${model.arch} does not have`,
-      'Name the architecture that the weights were trained in.',
-    );
-  }
-  // Equal names and shapes of weights do not mean equal models; the moments come in the order of the graph and can tell.
-  const optimizer = state && tensors.has('optimizer/vars/2') ? pick(tensors, optimizerVariables(model), source) : undefined;
-  const { classes = numbered(model), license } = readCard(card);
-  return { model, weights, optimizer, classes: classes.length === model.classes ? classes : numbered(model), license };
-}
-
-const numbered = ({ classes }: Model): string[] => Array.from({ length: classes }, (_, i) => `class ${i}`);
 
 function parse(bytes: Uint8Array, name: string, fail: Fail): object {
   try {

@@ -1,8 +1,9 @@
 // What travels between programs: a model with its weights, and what their user must know about them.
 
 import { HybridError } from '../base/errors.ts';
+import { buildModel } from '../model/architectures.ts';
 import { type Shape, sizeOf } from '../model/layers.ts';
-import type { Model } from '../model/model.ts';
+import type { Model, ModelConfig } from '../model/model.ts';
 
 /** Settings of the optimizer that belong to its state. */
 export interface OptimizerSettings {
@@ -26,7 +27,7 @@ export interface TrainedModel {
 }
 
 /** The card that goes into the metadata of every format: plain JSON. */
-export function cardOf({ model, classes, license }: TrainedModel) {
+export function cardOf({ model, classes, license }: Pick<TrainedModel, 'model' | 'classes' | 'license'>) {
   const [height, width, channels] = model.input;
   return {
     producer: 'hybrid',
@@ -39,20 +40,76 @@ export function cardOf({ model, classes, license }: TrainedModel) {
   };
 }
 
+/** The card as a member of an .npz file. */
+export const NPZ_CARD = 'hybrid.json';
+
+export type ModelCard = ReturnType<typeof cardOf>;
+
 /** What a card says, as far as it is well-formed: it may come from anywhere. */
-export function readCard(text: string | undefined): { readonly classes?: readonly string[]; readonly license?: string } {
+export function readCard(text: string | undefined): {
+  readonly model?: Model;
+  readonly classes?: readonly string[];
+  readonly license?: string;
+} {
   try {
     const card: unknown = JSON.parse(text ?? '');
     if (typeof card !== 'object' || card === null) return {};
-    const { labels, license } = card as { labels?: unknown; license?: unknown };
+    const { architecture, labels, license } = card as { architecture?: unknown; labels?: unknown; license?: unknown };
     return {
-      ...(Array.isArray(labels) && labels.every((label) => typeof label === 'string') ? { classes: labels } : {}),
-      ...(typeof license === 'string' && license !== 'unspecified' ? { license } : {}),
+      model: modelOf(architecture),
+      classes: Array.isArray(labels) && labels.every((label) => typeof label === 'string') ? labels : undefined,
+      license: typeof license === 'string' && license !== 'unspecified' ? license : undefined,
     };
   } catch {
     return {};
   }
 }
+
+/** Far beyond any model that could be trained: a number from a file must not decide how long this takes. */
+const LARGEST = 65_536;
+const DEEPEST = 1000;
+
+/** The model of a configuration that came from elsewhere; undefined where there is no such model. */
+export function modelOf(config: unknown): Model | undefined {
+  if (typeof config !== 'object' || config === null) return undefined;
+  const { arch, input, depth = 0, ...numbers } = config as Partial<ModelConfig>;
+  const sizes = [...Object.values(numbers), ...(Array.isArray(input) ? input : [LARGEST + 1])];
+  if (!sizes.every((n) => typeof n === 'number' && n <= LARGEST) || !(depth <= DEEPEST)) return undefined;
+  try {
+    return buildModel(String(arch), config as ModelConfig);
+  } catch {
+    return undefined;
+  }
+}
+
+/** A tensor of a file. */
+export interface SavedTensor {
+  readonly shape: Shape;
+  readonly data: ArrayLike<number | bigint>;
+}
+
+/**
+ * Takes the tensors of a file for those of `model`.
+ * @param source Name of the file, for messages.
+ * @throws HybridError E_CHECKPOINT where one is missing, has another shape, or is not of this model.
+ */
+export function adopt(
+  model: Model,
+  tensors: ReadonlyMap<string, SavedTensor>,
+  source: string,
+): Pick<TrainedModel, 'model' | 'weights' | 'optimizer'> {
+  const weights = pick(tensors, model.variables, source);
+  const surplus = [...tensors.keys()].find((name) => name.startsWith('layers/') && !weights.has(name));
+  if (surplus) {
+    throw new HybridError('E_CHECKPOINT', `${source} has ${surplus}, which ${model.arch} does not have`, OTHER_MODEL);
+  }
+  // Equal names and shapes of weights do not mean equal models; the moments come in the order of the graph and can tell.
+  const optimizer = tensors.has('optimizer/vars/2') ? pick(tensors, optimizerVariables(model), source) : undefined;
+  return { model, weights, optimizer };
+}
+
+/** What stands for names that nobody has given. */
+export const numberedClasses = ({ classes }: Model): string[] => Array.from({ length: classes }, (_, i) => `class ${i}`);
 
 /** Names and shapes of AdamW's state in Keras' order: count, learning rate, then both moments of each parameter. */
 export function optimizerVariables(model: Model): { readonly name: string; readonly shape: Shape }[] {
@@ -60,27 +117,23 @@ export function optimizerVariables(model: Model): { readonly name: string; reado
   return [[], [], ...moments].map((shape, i) => ({ name: `optimizer/vars/${i}`, shape }));
 }
 
-/**
- * Picks the variables of a list out of what a file holds.
- * @throws HybridError E_CHECKPOINT where one is missing or has another shape.
- */
-export function pick(
-  tensors: ReadonlyMap<string, { readonly shape: Shape; readonly data: ArrayLike<number | bigint> }>,
+const OTHER_MODEL = 'Name the architecture that the weights were trained in.';
+
+function pick(
+  tensors: ReadonlyMap<string, SavedTensor>,
   variables: readonly { readonly name: string; readonly shape: Shape }[],
   source: string,
 ): Map<string, Float32Array> {
   return new Map(
     variables.map(({ name, shape }) => {
       const found = tensors.get(name);
-      if (!found || `${found.shape}` !== `${shape}` || found.data.length !== sizeOf(shape)) {
-        throw new HybridError(
-          'E_CHECKPOINT',
-          `${source} ${found ? `has ${name} with shape [${found.shape.join(', ')}]` : `lacks ${name}`}; the model needs shape [${shape.join(', ')}]`,
-          'Name the architecture that the weights were trained in.',
-        );
+      // A count may be a scalar in one program and a list of one number in another.
+      if (found && (`${found.shape}` === `${shape}` || sizeOf(shape) === 1) && found.data.length === sizeOf(shape)) {
+        const { data } = found;
+        return [name, data instanceof Float32Array ? data : Float32Array.from(data as ArrayLike<number>, Number)];
       }
-      const { data } = found;
-      return [name, data instanceof Float32Array ? data : Float32Array.from(data as ArrayLike<number>, Number)];
+      const has = found ? `has ${name} with shape [${found.shape.join(', ')}]` : `lacks ${name}`;
+      throw new HybridError('E_CHECKPOINT', `${source} ${has}; the model needs shape [${shape.join(', ')}]`, OTHER_MODEL);
     }),
   );
 }

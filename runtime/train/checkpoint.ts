@@ -1,6 +1,8 @@
 // What a checkpoint is, and the interface of the place where checkpoints go. The folder on disk is in run-folder.ts, what
 // `progress` holds in resume.ts.
 
+import type { ModelCard } from '../interop/trained-model.ts';
+
 /** A snapshot of a run: enough to go on, and to use the weights elsewhere. */
 export interface Checkpoint {
   /** Parameters and moving statistics by name, in Keras' layouts. */
@@ -11,6 +13,8 @@ export interface Checkpoint {
   readonly progress: Readonly<Record<string, unknown>>;
   /** The serialised forward graph and its SHA-256: models of equal shapes can differ in their graph. */
   readonly graph: { readonly text: string; readonly digest: string };
+  /** What somebody who uses the weights must know; absent in a checkpoint of version 0.1.0. */
+  readonly card?: ModelCard;
 }
 
 /** `last`: the state to go on from. `best`: of the lowest monitored loss. `epoch-…`: kept for good. */

@@ -10,6 +10,7 @@ import { own } from '../base/own.ts';
 import { clock } from '../base/trace.ts';
 import { batchesPerEpoch, DataPipeline, type Epoch, type LoadedBatch, type Loader } from '../data/loader.ts';
 import type { Batch, BatchMetrics, Executable, StateEntry } from '../device.ts';
+import { cardOf, type ModelCard } from '../interop/trained-model.ts';
 import { graphDigest, serializeGraph } from '../ir/serialize.ts';
 import { initialize } from '../model/init.ts';
 import { BestKeeper, EarlyStopping, ReduceLROnPlateau } from './callbacks.ts';
@@ -88,6 +89,7 @@ class Fit {
   readonly #earlyStopping: EarlyStopping | null;
   readonly #plateau: ReduceLROnPlateau | null;
   readonly #graph: { text: string; digest: string };
+  readonly #card: ModelCard;
   readonly #graphs: ReturnType<typeof trainingGraphs>;
   readonly #stepsPerEpoch: number;
   readonly #writer: CheckpointWriter | null;
@@ -126,6 +128,7 @@ class Fit {
     this.#learningRate = options.learningRate;
     this.#graphs = trainingGraphs(options.model);
     this.#graph = { text: serializeGraph(this.#graphs.predict), digest: graphDigest(this.#graphs.predict) };
+    this.#card = cardOf({ model: options.model, classes: options.train.classes, license: options.resume?.card?.license });
     this.#stepsPerEpoch = batchesPerEpoch(options.train.size, options.batch);
     const { store, stallSeconds = STALL_SECONDS } = options;
     this.#watchdog = new Watchdog({ limitMs: stallSeconds * 1000, onStall: (text) => this.#say('warning', text) });
@@ -552,7 +555,7 @@ class Fit {
         'The checkpoints are as they were. Try a smaller --lr.',
       );
     }
-    return withRate({ weights, optimizer, progress: { ...progress }, graph: this.#graph }, learningRate);
+    return withRate({ weights, optimizer, progress: { ...progress }, graph: this.#graph, card: this.#card }, learningRate);
   }
 
   async #read(part: 'weights' | 'optimizer'): Promise<Map<string, { shape: readonly number[]; data: Float32Array }>> {

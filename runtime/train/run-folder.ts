@@ -344,7 +344,7 @@ function timestamp(date: Date): string {
 }
 
 /** The files of a checkpoint in the order in which they are written: COMPLETE last. */
-function serialise({ weights, optimizer, progress, graph }: Checkpoint, config: RunConfig): Map<string, Uint8Array> {
+function serialise({ weights, optimizer, progress, graph, card }: Checkpoint, config: RunConfig): Map<string, Uint8Array> {
   const optimizerTensors = new Map<string, FileTensor>(optimizer);
   const count = optimizer.get(STEP_COUNT);
   if (count) optimizerTensors.set(STEP_COUNT, { shape: count.shape, data: BigInt64Array.from(count.data, BigInt) });
@@ -352,6 +352,7 @@ function serialise({ weights, optimizer, progress, graph }: Checkpoint, config: 
     ['format', 'hybrid'],
     ['graph', graph.digest],
     ['config', JSON.stringify(config)],
+    ...(card ? [['hybrid', JSON.stringify(card)] as const] : []),
   ]);
   const state = { versions: { format: FORMAT_VERSION, node: process.version }, graph: graph.digest, progress };
   const contents = new Map<string, Uint8Array>([
@@ -379,11 +380,14 @@ async function readCheckpoint(files: Files, folder: string): Promise<Checkpoint>
   const version = Object(state.versions).format;
   if (version !== FORMAT_VERSION) fail(`its format is version ${version}, and this program reads version ${FORMAT_VERSION}`);
   const text = new TextDecoder().decode(await read(FILES.graph));
+  const { tensors, metadata } = readSafetensors(await read(FILES.model), join(folder, FILES.model));
+  const card = metadata.get('hybrid');
   return {
-    weights: floats(readSafetensors(await read(FILES.model), join(folder, FILES.model)).tensors),
+    weights: floats(tensors),
     optimizer: floats(readSafetensors(await read(FILES.optimizer), join(folder, FILES.optimizer)).tensors),
     progress: Object(state.progress),
     graph: { text, digest: String(state.graph) },
+    ...(card === undefined ? {} : { card: JSON.parse(card) }),
   };
 }
 

@@ -1,12 +1,18 @@
-// Weights for use, from wherever a person points: a run folder, or a safetensors file of this program or of another.
+// Weights for use, from wherever a person points: a run folder, or a file of this program, of Keras or of another one.
 
 import { HybridError } from '../base/errors.ts';
 import { type Files, nodeFiles } from '../base/files.ts';
+import { HDF5_MAGIC, readHdf5 } from '../formats/hdf5.ts';
+import { readNpz } from '../formats/npz.ts';
 import { readSafetensors } from '../formats/safetensors.ts';
+import { readZip } from '../formats/zip.ts';
+import { readKeras } from '../interop/keras.ts';
+import { adopt, modelOf, NPZ_CARD, numberedClasses, readCard, type SavedTensor, type TrainedModel } from '../interop/trained-model.ts';
 import { graphDigest } from '../ir/serialize.ts';
 import type { Model } from '../model/model.ts';
+import type { Checkpoint } from './checkpoint.ts';
 import { trainingGraphs } from './graphs.ts';
-import { floats, type RunConfig, RunFolder } from './run-folder.ts';
+import { type RunConfig, RunFolder } from './run-folder.ts';
 
 export interface SavedWeights {
   /** Where they are, for messages. */
@@ -16,15 +22,26 @@ export interface SavedWeights {
   readonly graph?: string;
   /** The configuration of the run; absent in a file of another program. */
   readonly config?: RunConfig;
+  /** The model and all that travels with it; absent where the place does not say which model it is. */
+  readonly trained?: TrainedModel;
 }
 
-/** Reads the best checkpoint of a run folder, the last one of a run that never got to a best, or a file. Throws E_CHECKPOINT. */
-export async function readWeights(path: string, files: Files = nodeFiles): Promise<SavedWeights> {
+type ModelFor = (classes: number) => Model;
+
+const ZIP_MAGIC = [0x50, 0x4b, 0x03, 0x04];
+const REMEDY = 'Name a run folder, or a file of weights: .safetensors, .keras, .weights.h5 or .npz.';
+
+/**
+ * Reads the best checkpoint of a run folder, the last one of a run that never got to a best, or a file: safetensors, a `.keras` archive,
+ * `.weights.h5` or `.npz`, told apart by their contents. Throws E_CHECKPOINT.
+ * @param modelFor The model of a file that does not say which it is, for the number of classes that the file has.
+ */
+export async function readWeights(path: string, files: Files = nodeFiles, modelFor?: ModelFor): Promise<SavedWeights> {
   const stat = await files.stat(path).catch((cause: Error) => {
-    throw new HybridError('E_CHECKPOINT', `cannot read ${path}: ${cause.message}`, 'Name a run folder or a safetensors file.', { cause });
+    throw new HybridError('E_CHECKPOINT', `cannot read ${path}: ${cause.message}`, REMEDY, { cause });
   });
-  if (!stat) throw new HybridError('E_CHECKPOINT', `there is no ${path}`, 'Name a run folder or a safetensors file.');
-  return stat.kind === 'folder' ? fromRun(path, files) : fromFile(path, files);
+  if (!stat) throw new HybridError('E_CHECKPOINT', `there is no ${path}`, REMEDY);
+  return stat.kind === 'folder' ? fromRun(path, files) : fromFile(path, files, modelFor);
 }
 
 async function fromRun(path: string, files: Files): Promise<SavedWeights> {
@@ -33,7 +50,8 @@ async function fromRun(path: string, files: Files): Promise<SavedWeights> {
     const checkpoint = await run.load(kind);
     if (!checkpoint) continue;
     const weights = new Map([...checkpoint.weights].map(([name, { data }]) => [name, data]));
-    return { source: `${path} (${kind})`, weights, graph: checkpoint.graph.digest, config: run.config };
+    const source = `${path} (${kind})`;
+    return { source, weights, graph: checkpoint.graph.digest, config: run.config, trained: trainedInRun(checkpoint, run.config, source) };
   }
   throw new HybridError(
     'E_CHECKPOINT',
@@ -42,19 +60,86 @@ async function fromRun(path: string, files: Files): Promise<SavedWeights> {
   );
 }
 
-async function fromFile(path: string, files: Files): Promise<SavedWeights> {
-  const bytes = await files.readFile(path).catch((cause: Error) => {
-    throw new HybridError('E_CHECKPOINT', `cannot read ${path}: ${cause.message}`, 'Name a run folder or a safetensors file.', { cause });
-  });
-  const { tensors, metadata } = readSafetensors(bytes, path);
-  const weights = new Map([...floats(tensors)].map(([name, { data }]) => [name, data]));
-  const ours = metadata.get('format') === 'hybrid';
+function trainedInRun(checkpoint: Checkpoint, config: RunConfig, source: string): TrainedModel | undefined {
+  const { model = modelOfGraph(checkpoint.graph.text, config), classes, license } = readCard(JSON.stringify(checkpoint.card ?? null));
+  if (!model || graphDigest(trainingGraphs(model).predict) !== checkpoint.graph.digest) return undefined;
+  const learningRate = checkpoint.optimizer.get('optimizer/vars/1')?.data[0];
+  const weightDecay = config['weight-decay'];
+  const bnMomentum = config['bn-momentum'];
   return {
-    source: path,
+    ...adopt(model, new Map([...checkpoint.weights, ...checkpoint.optimizer]), source),
+    classes: classes ?? numberedClasses(model),
+    license,
+    optimizerSettings:
+      learningRate === undefined ? undefined : { learningRate, weightDecay: typeof weightDecay === 'number' ? weightDecay : 0 },
+    bnMomentum: typeof bnMomentum === 'number' ? bnMomentum : undefined,
+  };
+}
+
+/** Version 0.1.0 kept no card: image size and number of classes are in the graph, the measures in the configuration. */
+function modelOfGraph(text: string, { arch, dim, depth, kernel, patch, dropout }: RunConfig): Model | undefined {
+  try {
+    const { inputs, outputs, values } = JSON.parse(text);
+    const sizeOf = (id: number) => values[id].spec.shape;
+    const measures = Object.entries({ dim, depth, kernel, patch, dropout }).filter(([, value]) => value !== undefined);
+    return modelOf({ arch, input: sizeOf(inputs.images), classes: sizeOf(outputs.logits)[0], ...Object.fromEntries(measures) });
+  } catch {
+    return undefined;
+  }
+}
+
+async function fromFile(path: string, files: Files, modelFor?: ModelFor): Promise<SavedWeights> {
+  const bytes = await files.readFile(path).catch((cause: Error) => {
+    throw new HybridError('E_CHECKPOINT', `cannot read ${path}: ${cause.message}`, REMEDY, { cause });
+  });
+  const begins = (magic: readonly number[]) => magic.every((byte, i) => bytes[i] === byte);
+  if (begins(HDF5_MAGIC)) return fromTensors(path, await readHdf5(bytes, path), new Map(), modelFor);
+  if (begins(ZIP_MAGIC)) {
+    const members = readZip(bytes, (what) => {
+      throw new HybridError('E_CHECKPOINT', `${path} is damaged: ${what}`, 'If it was copied or downloaded, fetch it again.');
+    });
+    if (members.has('config.json')) {
+      const trained = await readKeras(bytes, path);
+      return { source: path, weights: trained.weights, trained };
+    }
+    const card = members.get(NPZ_CARD);
+    const metadata = new Map(card ? [['hybrid', Buffer.from(card).toString()]] : []);
+    return fromTensors(path, readNpz(bytes, { source: path, code: 'E_CHECKPOINT' }), metadata, modelFor);
+  }
+  const { tensors, metadata } = readSafetensors(bytes, path);
+  return fromTensors(path, tensors, metadata, modelFor);
+}
+
+/** @param metadata As in safetensors files. */
+function fromTensors(
+  source: string,
+  tensors: ReadonlyMap<string, SavedTensor>,
+  metadata: ReadonlyMap<string, string>,
+  modelFor: ModelFor | undefined,
+): SavedWeights {
+  const weights = new Map([...tensors].map(([name, { data }]) => [name, Float32Array.from(data as ArrayLike<number>, Number)]));
+  const ours = metadata.get('format') === 'hybrid';
+  const card = readCard(metadata.get('hybrid'));
+  const model = card.model ?? modelFor?.(classesOf(tensors, source));
+  return {
+    source,
     weights,
     graph: ours ? metadata.get('graph') : undefined,
     config: ours ? configOf(metadata.get('config')) : undefined,
+    trained: model && { ...adopt(model, tensors, source), classes: card.classes ?? numberedClasses(model), license: card.license },
   };
+}
+
+/** From the bias of the last dense layer, with which every architecture ends. */
+function classesOf(tensors: ReadonlyMap<string, SavedTensor>, source: string): number {
+  const biases = [...tensors].filter(([name]) => /^layers\/dense(_\d+)?\/vars\/1$/.test(name));
+  const last = biases.sort(([a], [b]) => a.localeCompare(b, 'en', { numeric: true })).at(-1)?.[1];
+  if (last) return last.data.length;
+  throw new HybridError(
+    'E_CHECKPOINT',
+    `${source} has no weights of a dense layer under Keras' names, such as layers/dense/vars/1`,
+    REMEDY,
+  );
 }
 
 function configOf(text = ''): RunConfig | undefined {
@@ -67,12 +152,13 @@ function configOf(text = ''): RunConfig | undefined {
 }
 
 /** Refuses weights that were trained in another graph. Their names and shapes cannot tell: two of the architectures have the same ones. */
-export function checkGraph({ source, graph }: SavedWeights, model: Model): void {
+export function checkGraph({ source, graph, trained }: SavedWeights, model: Model): void {
   const digest = graphDigest(trainingGraphs(model).predict);
-  if (graph === undefined || graph === digest) return;
+  const theirs = graph ?? (trained && graphDigest(trainingGraphs(trained.model).predict));
+  if (theirs === undefined || theirs === digest) return;
   throw new HybridError(
     'E_CHECKPOINT',
-    `the weights in ${source} were trained in another graph (${graph.slice(0, 12)}) than that of ${model.arch} (${digest.slice(0, 12)})`,
+    `the weights in ${source} were trained in another graph (${theirs.slice(0, 12)}) than that of ${model.arch} (${digest.slice(0, 12)})`,
     'Use the architecture, image size and number of classes they were trained with.',
   );
 }

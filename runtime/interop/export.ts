@@ -1,0 +1,52 @@
+// A trained model as a file for another program, by the name of a format. Formats are loaded when they are asked for.
+
+import { writeNpz } from '../formats/npz.ts';
+import { writeSafetensors } from '../formats/safetensors.ts';
+import { torchTensors } from './torch.ts';
+import { cardOf, NPZ_CARD, type TrainedModel } from './trained-model.ts';
+
+/** With the ending of the file. */
+export const EXPORT_FORMATS = {
+  keras: '.keras',
+  h5: '.weights.h5',
+  onnx: '.onnx',
+  safetensors: '.safetensors',
+  npz: '.npz',
+} as const;
+export type ExportFormat = keyof typeof EXPORT_FORMATS;
+
+export interface ExportOptions {
+  /** ONNX only: see `OnnxOptions`. */
+  readonly foldBatchNorm?: boolean;
+  /** safetensors only: `torch` for PyTorch's names and layouts instead of Keras'. */
+  readonly layout?: 'keras' | 'torch';
+  /** Of this program, where the format has a place for it. */
+  readonly version?: string;
+}
+
+/** The contents of the file. The weights are the same in all formats; the state of the optimizer goes into Keras' own two. */
+export async function exportModel(trained: TrainedModel, format: ExportFormat, options: ExportOptions = {}): Promise<Uint8Array> {
+  switch (format) {
+    case 'keras':
+      return (await import('./keras.ts')).writeKeras(trained);
+    case 'h5':
+      return (await import('./keras.ts')).writeKerasWeights(trained);
+    case 'onnx':
+      return (await import('./onnx.ts')).toOnnx(trained, options);
+    case 'safetensors': {
+      const torch = options.layout === 'torch';
+      const metadata = new Map([
+        ['format', torch ? 'pt' : 'keras'],
+        // A card names the model of weights in Keras' layouts; these are in others.
+        [torch ? 'about' : 'hybrid', JSON.stringify(cardOf(trained))],
+      ]);
+      return writeSafetensors(torch ? torchTensors(trained) : kerasTensors(trained), metadata);
+    }
+    case 'npz':
+      return writeNpz(kerasTensors(trained), new Map([[NPZ_CARD, Buffer.from(JSON.stringify(cardOf(trained)))]]));
+  }
+}
+
+function kerasTensors({ model, weights }: TrainedModel) {
+  return new Map(model.variables.map(({ name, shape }) => [name, { shape, data: weights.get(name) as Float32Array }]));
+}
