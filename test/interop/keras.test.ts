@@ -30,7 +30,7 @@ interface PeerResult {
 const EQUAL = 2e-5;
 const TRAINED = 2e-2;
 
-const python = pythonWith('the exchange with Keras', 'keras', 'numpy', 'h5py', 'jax');
+const python = pythonWith('the exchange with Keras', 'keras', 'numpy', 'h5py');
 const MODELS = interopModels();
 const folder = mkdtempSync(join(tmpdir(), 'hybrid-keras-'));
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
