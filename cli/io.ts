@@ -14,6 +14,8 @@ export interface CliIo {
   readonly stdout: OutputStream;
   /** Progress, messages, errors. */
   readonly stderr: OutputStream;
+  /** Absent: nothing comes in. */
+  readonly stdin?: AsyncIterable<Uint8Array>;
   readonly env: Readonly<Record<string, string | undefined>>;
   readonly cwd: string;
   /** Its reason is the name of the signal that came. */

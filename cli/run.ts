@@ -1,11 +1,11 @@
 // The command line as a function: arguments in, exit status out. Commands are described here and loaded when they run, so that
 // `--help` stays quick. No stack trace ever reaches a user who has not set HYBRID_DEBUG.
 
-import { createRequire } from 'node:module';
 import { Command, CommanderError } from 'commander';
 import type { HybridError } from '../runtime/index.ts';
 import { type CliIo, stoppedStatus } from './io.ts';
 import { addFlags } from './options.ts';
+import { version } from './version.ts';
 
 const USAGE = 2;
 
@@ -97,7 +97,7 @@ function describe(io: CliIo, setStatus: (status: number) => void): Command {
     'patch',
     'dropout',
   ])
-    .argument('<RUN|FILE>', 'run folder (its best checkpoint) or safetensors file')
+    .argument('<MODEL>', 'run folder (its best checkpoint), or a file: .safetensors, .keras, .weights.h5, .npz')
     .option('--json', 'the result as JSON')
     .action(async (path: string, _, command: Command) =>
       setStatus(await (await import('./commands/eval.ts')).evalCommand(path, command, io)),
@@ -149,6 +149,47 @@ function describe(io: CliIo, setStatus: (status: number) => void): Command {
     .argument('<RUNS...>', 'run folders, or their names')
     .action(async (names: string[], _, command: Command) =>
       setStatus(await (await import('./commands/runs.ts')).runsCompareCommand(names, command, io)),
+    );
+
+  const measures = ['arch', 'dim', 'depth', 'kernel', 'patch', 'dropout'] as const;
+  const labels = ['--labels <NAMES|FILE>', 'names of the classes: separated by commas, or a text file with one a line'] as const;
+  addFlags(program.command('predict').description('the most probable classes of pictures'), [
+    'device',
+    'threads',
+    'revectorize',
+    ...measures,
+  ])
+    .argument('<MODEL>', 'run folder or its name, or a file as for eval')
+    .argument('<IMAGES...>', 'PNG, JPEG or WebP files of any size, folders of them, or - for one on standard input')
+    .option('-k, --top-k <N>', 'classes an image', '3')
+    .option('--format <table|json|csv>', 'of the result (default: table)')
+    .option('--json', 'the same as --format json')
+    .option(...labels)
+    .action(async (model: string, images: string[], _, command: Command) =>
+      setStatus(await (await import('./commands/predict.ts')).predictCommand(model, images, command, io)),
+    );
+
+  addFlags(program.command('export').description('a trained model as a file for another program'), measures)
+    .argument('<MODEL>', 'run folder or its name, or a file as for eval')
+    .option('--format <FORMAT>', 'keras (.keras, with the state of the optimizer), h5 (.weights.h5), onnx, safetensors or npz')
+    .option('-o, --output <FILE>', 'the file (default: name of the run and format, in the current folder)')
+    .option('--layout <keras|torch>', 'of safetensors: names and axes of Keras, or of PyTorch (default: keras)')
+    .option('--fold-bn', 'ONNX: fold batch normalisation into multiplications, additions and, where it is exact, the next layer')
+    .option(...labels)
+    .option('--license <TEXT>', 'licence of the weights, for the metadata')
+    .option('--force', 'replace a file that is there')
+    .option('--json', 'the result as JSON')
+    .action(async (model: string, _, command: Command) =>
+      setStatus(await (await import('./commands/export.ts')).exportCommand(model, command, io)),
+    );
+
+  addFlags(program.command('import').description('a run folder from the file of another program, to go on with'))
+    .argument('<FILE>', '.keras, .weights.h5, .safetensors or .npz, with the names and layouts of Keras')
+    .option(...labels)
+    .option('--license <TEXT>', 'licence of the weights, for the metadata')
+    .option('--json', 'the result as JSON')
+    .action(async (file: string, _, command: Command) =>
+      setStatus(await (await import('./commands/import.ts')).importCommand(file, command, io)),
     );
 
   addFlags(program.command('summary').description('the layers of an architecture, with shapes, parameters and FLOPs'), [
@@ -251,11 +292,6 @@ function describe(io: CliIo, setStatus: (status: number) => void): Command {
     .option('--markdown', 'the report as a table for a bug report')
     .action(async (_, command: Command) => setStatus(await (await import('./commands/doctor.ts')).doctorCommand(command, io)));
   return program;
-}
-
-/** Of the package that this file is in; found in the same way from the sources and from dist. */
-function version(): string {
-  return createRequire(import.meta.url)('@hybrid-train/hybrid/package.json').version;
 }
 
 /** Says on stderr, and with --json on stdout too, what went wrong and what to do about it. Returns the exit status. */

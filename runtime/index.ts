@@ -3,7 +3,7 @@
 
 export { ChromeTrace } from './base/chrome-trace.ts';
 export { type ErrorCode, EXIT_STATUS, HybridError, isAbortError, nearest } from './base/errors.ts';
-export { type Files, nodeFiles, writeAtomically } from './base/files.ts';
+export { diskError, type Files, nodeFiles, writeAtomically } from './base/files.ts';
 export type { Trace } from './base/trace.ts';
 export { FUSION_RULES } from './compile/fuse.ts';
 export type { AugmentOptions, EraseOptions } from './data/augment/augmentation.ts';
@@ -11,7 +11,7 @@ export { AUGMENT_NAMES, augmentOptions } from './data/augment/names.ts';
 export { type ConvertOptions, convertData } from './data/convert.ts';
 export type { DataSource, Dataset, ImageReader, ImageSource, ModuleImages, OpenReader, SharedImages, Subset } from './data/dataset.ts';
 export { type Description, describeDataset } from './data/describe.ts';
-export { type DecodeOptions, decodeImage } from './data/image-file.ts';
+export { type DecodeOptions, decodeImage, IMAGE_ENDINGS } from './data/image-file.ts';
 export { ImageKernels, type KernelCall, kernelCalls, loadDataKernels, type Normalization, normalization } from './data/kernels.ts';
 export {
   DataPipeline,
@@ -57,10 +57,12 @@ export { FORMATS, type Format, render } from './report/render.ts';
 export type { Figure } from './report/svg.ts';
 export type { Checkpoint, CheckpointKind, CheckpointStore } from './train/checkpoint.ts';
 export { describeEnvironment } from './train/environment.ts';
-export { type Evaluation, evaluate } from './train/evaluate.ts';
+export { type Evaluation, evaluate, type SampleLoss } from './train/evaluate.ts';
 export type { EndReason, Metrics, TrainEvent, TrainOptions, TrainResult, TrainRun } from './train/events.ts';
 export { train } from './train/fit.ts';
 export { trainingGraphs } from './train/graphs.ts';
+export { type ImportRunOptions, importRun } from './train/import-run.ts';
+export { type PredictOptions, predict } from './train/predict.ts';
 export { type Preset, presetFor, RECIPES, type Recipe } from './train/presets.ts';
 export { completeProgress, RESUME_SETTINGS, type RunProgress, readProgress, type SteadyOptions } from './train/resume.ts';
 export { type CreateRunOptions, type NewestCheckpoint, type RunConfig, RunFolder } from './train/run-folder.ts';

@@ -1,10 +1,11 @@
-// hybrid eval RUN|FILE: loss and accuracy of saved weights on the test images.
+// hybrid eval MODEL: loss and accuracy of a trained model on the test images, and where it goes wrong.
 
 import { resolve } from 'node:path';
 import type { Command } from 'commander';
 import { buildModel, checkGraph, type Evaluation, evaluate, HybridError, openDevice, partsOf, readWeights } from '../../runtime/index.ts';
 import { openSettingsData } from '../data.ts';
 import type { CliIo } from '../io.ts';
+import { MODEL_FLAGS } from '../model.ts';
 import { givenFlags } from '../options.ts';
 import { count, Progress, percent } from '../progress.ts';
 import { modelOptions, resolveSettings } from '../settings.ts';
@@ -19,16 +20,27 @@ export async function evalCommand(path: string, command: Command, io: CliIo): Pr
   const json = command.opts().json === true;
   const flags = givenFlags(command);
   const saved = await readWeights(resolve(io.cwd, path), io.files);
-  if (!saved.config && !flags.has('arch')) {
+  const { trained } = saved;
+  if (!saved.config && !trained && !flags.has('arch')) {
     throw new HybridError('E_USAGE', `${path} does not say which architecture its weights are for`, 'Name it with --arch.');
   }
-  const values = new Map<unknown, unknown>(Object.entries(saved.config ?? {}).filter(([key]) => KEPT.has(key)));
+  const values = new Map<unknown, unknown>(trained && [['image-size', trained.model.input.slice(0, 2).join('x')]]);
+  for (const [key, value] of Object.entries(saved.config ?? {})) if (KEPT.has(key)) values.set(key, value);
   const settings = resolveSettings(flags, { path: `the configuration of ${path}`, values });
 
   const progress = new Progress(io);
   const source = await openSettingsData(settings, io, progress, !json);
-  const model = buildModel(settings.arch, modelOptions(settings, source.train));
+  // The flags may name another model than the file: then the graphs differ, and that is told.
+  const named = trained === undefined || MODEL_FLAGS.some((key) => flags.has(key));
+  const model = named ? buildModel(settings.arch, modelOptions(settings, source.train)) : trained.model;
   checkGraph(saved, model);
+  if (`${source.train.shape}` !== `${model.input}` || source.train.classes.length !== model.classes) {
+    throw new HybridError(
+      'E_USAGE',
+      `the model takes ${model.input.join('×')} images of ${model.classes} classes; ${source.train.name} has ${source.train.shape.join('×')} images of ${source.train.classes.length}`,
+      'Name the data it was trained on with --data.',
+    );
+  }
   if (!source.test)
     throw new HybridError('E_DATA', 'the data has no test images', 'Add some: test_batch.bin, a folder test, or x_test and y_test.');
   const { train: dataset } = partsOf({ train: source.test, test: null }, { valFraction: 0, limit: settings.limit });
@@ -48,7 +60,8 @@ export async function evalCommand(path: string, command: Command, io: CliIo): Pr
     });
     progress.clear();
     const about = { arch: model.arch, weights: saved.source, data: dataset.name, images: dataset.size };
-    io.stdout.write(json ? `${JSON.stringify({ ...about, ...asJson(evaluation, model.classes) })}\n` : asText(about, evaluation));
+    const names = evaluation.perClass.map(({ name }) => name);
+    io.stdout.write(json ? `${JSON.stringify({ ...about, ...asJson(evaluation, names) })}\n` : asText(about, evaluation, names));
     return 0;
   } finally {
     progress.clear();
@@ -56,16 +69,52 @@ export async function evalCommand(path: string, command: Command, io: CliIo): Pr
   }
 }
 
-function asJson({ loss, accuracy, perClass, confusion }: Evaluation, classes: number) {
-  const rows = Array.from({ length: classes }, (_, label) => [...confusion.subarray(label * classes, (label + 1) * classes)]);
-  return { loss, accuracy, perClass, confusion: rows };
+function asJson({ loss, accuracy, perClass, confusion, largestLosses }: Evaluation, names: readonly string[]) {
+  return { loss, accuracy, perClass, confusion: matrix(confusion, names.length), confused: mostConfused(confusion, names), largestLosses };
 }
 
-function asText(about: { arch: string; weights: string; data: string; images: number }, { loss, accuracy, perClass }: Evaluation): string {
-  const width = Math.max(...perClass.map(({ name }) => name.length));
+const matrix = (confusion: Uint32Array, classes: number): number[][] =>
+  Array.from({ length: classes }, (_, label) => [...confusion.subarray(label * classes, (label + 1) * classes)]);
+
+/** Pairs of classes by how often the first was taken for the second. */
+function mostConfused(confusion: Uint32Array, names: readonly string[]) {
+  return [...confusion]
+    .map((count, i) => ({ label: Math.floor(i / names.length), predicted: i % names.length, count }))
+    .filter(({ label, predicted, count }) => label !== predicted && count > 0)
+    .sort((a, b) => b.count - a.count)
+    .map(({ label, predicted, count }) => ({ label: names[label], predicted: names[predicted], count }));
+}
+
+/** A wider matrix does not fit a terminal. */
+const MAX_MATRIX = 20;
+const SHOWN = 10;
+
+function asText(
+  about: { arch: string; weights: string; data: string; images: number },
+  { loss, accuracy, perClass, confusion, largestLosses }: Evaluation,
+  names: readonly string[],
+): string {
+  const width = Math.max(...names.map(({ length }) => length));
+  const cell = Math.max(4, ...[...confusion].map((n) => `${n}`.length));
+  const confused = mostConfused(confusion, names).slice(0, SHOWN);
+  const small = names.length <= MAX_MATRIX;
   return [
     `${about.arch}, weights in ${about.weights}`,
     ...perClass.map((entry) => `  ${entry.name.padEnd(width)}  ${percent(entry.accuracy).padStart(8)} of ${count(entry.count)}`),
+    ...(small ? ['', 'confusion: a row for each class, a column for each answer, in the order above'] : []),
+    ...(small
+      ? matrix(confusion, names.length).map((row, i) => `  ${names[i].padEnd(width)} ${row.map((n) => `${n}`.padStart(cell)).join(' ')}`)
+      : []),
+    ...(confused.length > 0 ? ['', 'most confused'] : []),
+    ...confused.map(({ label, predicted, count }) => `  ${label} taken for ${predicted}: ${count}`),
+    ...(largestLosses.length > 0 ? ['', 'largest losses'] : []),
+    ...largestLosses
+      .slice(0, SHOWN)
+      .map(
+        ({ sample, label, predicted, predictedProbability, loss }) =>
+          `  image ${sample}: ${names[label]} taken for ${names[predicted]} with ${percent(predictedProbability)}, loss ${loss.toFixed(2)}`,
+      ),
+    '',
     `accuracy ${percent(accuracy)}, loss ${loss.toFixed(4)} (${about.data}, ${count(about.images)} images)`,
     '',
   ].join('\n');

@@ -3,7 +3,7 @@
 import { HybridError } from '../base/errors.ts';
 import { own } from '../base/own.ts';
 import type { Dataset } from '../data/dataset.ts';
-import { DataPipeline, type FeedOptions, type Loader } from '../data/loader.ts';
+import { DataPipeline, type FeedOptions, type LoadedBatch, type Loader } from '../data/loader.ts';
 import type { Device, Executable } from '../device.ts';
 import type { Model } from '../model/model.ts';
 import type { Metrics } from './events.ts';
@@ -13,7 +13,22 @@ export interface Evaluation extends Metrics {
   readonly perClass: readonly { readonly name: string; readonly accuracy: number; readonly count: number }[];
   /** classes × classes counts: row = label, column = prediction. */
   readonly confusion: Uint32Array;
+  /** The samples with the largest losses, largest first; at most `LARGEST_LOSSES`. */
+  readonly largestLosses: readonly SampleLoss[];
 }
+
+export interface SampleLoss {
+  /** Index in the whole set. */
+  readonly sample: number;
+  readonly label: number;
+  readonly predicted: number;
+  /** Probabilities of these two classes. */
+  readonly labelProbability: number;
+  readonly predictedProbability: number;
+  readonly loss: number;
+}
+
+const LARGEST_LOSSES = 25;
 
 export interface EvaluateOptions {
   readonly device: Device;
@@ -76,18 +91,32 @@ export async function evaluateWith(
 ): Promise<Evaluation> {
   const { dataset } = loader;
   const confusion = new Uint32Array(classes * classes);
+  let largestLosses: SampleLoss[] = [];
   let lossSum = 0;
   let done = 0;
-  const take = async (labels: Int32Array, rows: number, run: ReturnType<Executable['evaluate']>): Promise<void> => {
+  const take = async ({ labels, samples, rows }: LoadedLabels, run: ReturnType<Executable['evaluate']>): Promise<void> => {
     const { loss, logits } = await run;
     lossSum += loss * rows;
     onLogits?.(done, logits);
-    for (let row = 0; row < rows; row++) confusion[labels[row] * classes + argmax(logits, row * classes, classes)]++;
+    for (let row = 0; row < rows; row++) {
+      const [label, at] = [labels[row], row * classes];
+      const predicted = argmax(logits, at, classes);
+      confusion[label * classes + predicted]++;
+      const lowest = largestLosses.length < LARGEST_LOSSES ? 0 : largestLosses[largestLosses.length - 1].loss;
+      const logProbability = logSoftmax(logits, at, classes);
+      if (!(-logProbability(label) > lowest)) continue;
+      const probabilities = {
+        labelProbability: Math.exp(logProbability(label)),
+        predictedProbability: Math.exp(logProbability(predicted)),
+      };
+      largestLosses.push({ sample: samples[row], label, predicted, ...probabilities, loss: -logProbability(label) });
+      largestLosses = largestLosses.sort((a, b) => b.loss - a.loss || a.sample - b.sample).slice(0, LARGEST_LOSSES);
+    }
     onProgress?.((done += rows), dataset.size);
   };
   let pending: Promise<void> | undefined;
   for await (const batch of loader.epoch(0, { signal })) {
-    const current = take(batch.labels, batch.rows, executable.evaluate(batch, { signal }));
+    const current = take(batch, executable.evaluate(batch, { signal }));
     current.catch(() => {}); // awaited below; an earlier failure must not leave this one unhandled
     await pending;
     pending = current;
@@ -101,7 +130,17 @@ export async function evaluateWith(
     correct += row[label];
     return { name: dataset.classes[label] ?? `class ${label}`, accuracy: count ? row[label] / count : 0, count };
   });
-  return { loss: lossSum / dataset.size, accuracy: correct / dataset.size, perClass, confusion };
+  return { loss: lossSum / dataset.size, accuracy: correct / dataset.size, perClass, confusion, largestLosses };
+}
+
+type LoadedLabels = Pick<LoadedBatch, 'labels' | 'samples' | 'rows'>;
+
+/** Logarithms of the probabilities that `count` logits from `start` on stand for, by class. */
+export function logSoftmax(logits: ArrayLike<number>, start: number, count: number): (index: number) => number {
+  const largest = logits[start + argmax(logits, start, count)];
+  let sum = 0;
+  for (let i = 0; i < count; i++) sum += Math.exp(logits[start + i] - largest);
+  return (index) => logits[start + index] - largest - Math.log(sum);
 }
 
 /** Index of the largest of `count` values from `start` on; ties go to the lowest. */

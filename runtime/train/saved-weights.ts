@@ -95,19 +95,26 @@ async function fromFile(path: string, files: Files, modelFor?: ModelFor): Promis
   const begins = (magic: readonly number[]) => magic.every((byte, i) => bytes[i] === byte);
   if (begins(HDF5_MAGIC)) return fromTensors(path, await readHdf5(bytes, path), new Map(), modelFor);
   if (begins(ZIP_MAGIC)) {
-    const members = readZip(bytes, (what) => {
-      throw new HybridError('E_CHECKPOINT', `${path} is damaged: ${what}`, 'If it was copied or downloaded, fetch it again.');
-    });
+    const members = readZip(bytes, (what) => refuseArchive(path, what));
     if (members.has('config.json')) {
       const trained = await readKeras(bytes, path);
       return { source: path, weights: trained.weights, trained };
     }
     const card = members.get(NPZ_CARD);
     const metadata = new Map(card ? [['hybrid', Buffer.from(card).toString()]] : []);
+    if (![...members.keys()].some((name) => name.endsWith('.npy'))) refuseArchive(path, 'it has neither config.json nor arrays');
     return fromTensors(path, readNpz(bytes, { source: path, code: 'E_CHECKPOINT' }), metadata, modelFor);
   }
   const { tensors, metadata } = readSafetensors(bytes, path);
   return fromTensors(path, tensors, metadata, modelFor);
+}
+
+function refuseArchive(path: string, what: string): never {
+  throw new HybridError(
+    'E_CHECKPOINT',
+    `${path} is not a .keras or .npz file: ${what}`,
+    "If it was copied or downloaded, fetch it again. Pickles, such as PyTorch's .pt, are never read: save weights as safetensors.",
+  );
 }
 
 /** @param metadata As in safetensors files. */

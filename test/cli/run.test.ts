@@ -39,7 +39,7 @@ describe('help and version', () => {
     const { status, stdout, stderr } = await cli(['--help']);
     expect(status).toBe(0);
     expect(stderr).toBe('');
-    for (const command of ['train', 'eval', 'summary', 'inspect', 'data', 'bench'])
+    for (const command of ['train', 'eval', 'predict', 'export', 'import', 'summary', 'inspect', 'data', 'bench'])
       expect(stdout).toMatch(new RegExp(`^  ${command} `, 'm'));
     for (const code of Object.values(EXIT_STATUS)) expect(stdout).toMatch(new RegExp(`\\b${code}\\b`));
   });
@@ -54,7 +54,7 @@ describe('help and version', () => {
     expect(stdout).not.toContain('\x1b');
   });
 
-  test.each(['eval', 'summary', 'inspect', 'data', 'bench'])('%s has a help', async (command) => {
+  test.each(['eval', 'predict', 'export', 'import', 'summary', 'inspect', 'data', 'bench'])('%s has a help', async (command) => {
     const { status, stdout } = await cli([command, '--help']);
     expect(status).toBe(0);
     expect(stdout).toContain(`Usage: hybrid ${command}`);
@@ -143,7 +143,7 @@ describe('data errors', () => {
 
 describe('weight errors', () => {
   test('nothing there', async () => {
-    await expectError(['eval', 'missing'], 5, /there is no .*missing/, /run folder or a safetensors/);
+    await expectError(['eval', 'missing'], 5, /there is no .*missing/, /run folder, or a file of weights/);
   });
 
   test('a folder that is no run', async () => {
@@ -162,7 +162,7 @@ describe('weight errors', () => {
   test('a pickle', async () => {
     const cwd = tempFolder();
     writeFileSync(join(cwd, 'model.pt'), 'PK\x03\x04 and so on, a zip archive with a pickle in it');
-    await expectError(['eval', 'model.pt'], 5, /not a valid safetensors file/, /safetensors/, cwd);
+    await expectError(['eval', 'model.pt'], 5, /not a .keras or .npz file/, /safetensors/, cwd);
   });
 
   test('a file that does not say what it is for', async () => {

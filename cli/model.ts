@@ -1,0 +1,76 @@
+// The trained model that a person names: a run folder or a file, with the flags that say what the place itself does not.
+
+import { isAbsolute, join, resolve } from 'node:path';
+import type { Command } from 'commander';
+import { buildModel, HybridError, nodeFiles, readWeights, type SavedWeights, type TrainedModel } from '../runtime/index.ts';
+import type { CliIo } from './io.ts';
+import { givenFlags } from './options.ts';
+import { CIFAR10, modelOptions, quote, resolveSettings } from './settings.ts';
+
+/** Of the commands that take a model: the architecture of a file that does not name it. */
+export const MODEL_FLAGS = ['arch', 'dim', 'depth', 'kernel', 'patch', 'dropout'] as const;
+const MEASURES = new Set<string>(MODEL_FLAGS);
+
+/** Lines of a file of class names are at most this many bytes together. */
+const MAX_LABEL_BYTES = 1 << 20;
+
+export interface OpenedModel {
+  readonly saved: SavedWeights;
+  readonly trained: TrainedModel;
+}
+
+export async function openModel(given: string, command: Command, io: CliIo): Promise<OpenedModel> {
+  const { labels, license, out } = command.opts<{ labels?: string; license?: string; out?: string }>();
+  const flags = givenFlags(command);
+  const path = await findModel(given, out, io);
+  const named = new Map([...flags].filter(([key]) => MEASURES.has(key)));
+  const saved = await readWeights(path, io.files, (classes) => {
+    if (!flags.has('arch'))
+      throw new HybridError('E_USAGE', `${given} does not say which architecture its weights are for`, 'Name it with --arch.');
+    const settings = resolveSettings(named);
+    return buildModel(settings.arch, { ...modelOptions(settings, CIFAR10), classes });
+  });
+  const { trained } = saved;
+  if (!trained)
+    throw new HybridError('E_CHECKPOINT', `${given} does not hold a model that this version knows`, 'Train it again, or name another one.');
+  if (named.has('arch') && named.get('arch') !== trained.model.arch) {
+    throw new HybridError(
+      'E_USAGE',
+      `${given} holds the architecture ${trained.model.arch}, not ${named.get('arch')}`,
+      'Leave --arch out.',
+    );
+  }
+  const classes = labels === undefined ? trained.classes : await readLabels(labels, trained.model.classes, io);
+  return { saved, trained: { ...trained, classes, license: license ?? trained.license } };
+}
+
+/** A path, or the name of a run among the others. */
+async function findModel(given: string, out = 'runs', io: CliIo): Promise<string> {
+  const files = io.files ?? nodeFiles;
+  const path = resolve(io.cwd, given);
+  const named = join(resolve(io.cwd, out), given);
+  return isAbsolute(given) || (await files.stat(path)) || !(await files.stat(named)) ? path : named;
+}
+
+/** `a,b,c`, or the path of a text file with a name a line. */
+async function readLabels(given: string, classes: number, io: CliIo): Promise<string[]> {
+  const files = io.files ?? nodeFiles;
+  const path = resolve(io.cwd, given);
+  const stat = given.includes(',') ? null : await files.stat(path).catch(() => null);
+  if (stat && (stat.kind !== 'file' || stat.size > MAX_LABEL_BYTES)) {
+    throw new HybridError('E_USAGE', `${quote(given)} is not a file of class names`, 'Give a text file with one name a line.');
+  }
+  const labels = stat
+    ? new TextDecoder()
+        .decode(await files.readFile(path))
+        .trimEnd()
+        .split(/\r?\n/)
+    : given.split(',');
+  const names = labels.map((label) => label.trim());
+  if (names.length === classes) return names;
+  throw new HybridError(
+    'E_USAGE',
+    `--labels gives ${names.length} names, and the model has ${classes} classes`,
+    'Give a name for each class in the order of the logits: separated by commas, or a text file with one a line.',
+  );
+}

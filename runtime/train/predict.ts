@@ -1,0 +1,52 @@
+// Classes of images, in inference mode.
+
+import { HybridError } from '../base/errors.ts';
+import type { Device } from '../device.ts';
+import type { TrainedModel } from '../interop/trained-model.ts';
+import { logSoftmax, writeWeights } from './evaluate.ts';
+import { trainingGraphs } from './graphs.ts';
+
+export interface PredictOptions {
+  readonly device: Device;
+  readonly trained: Pick<TrainedModel, 'model' | 'weights'>;
+  /** Images of height · width · channels bytes each, as the model takes them. */
+  readonly images: Iterable<Uint8Array> | AsyncIterable<Uint8Array>;
+  /** Images that are computed together at most. */
+  readonly batch: number;
+  readonly signal?: AbortSignal;
+}
+
+/** Yields the probabilities of the classes, one list an image, in the order of the images. */
+export async function* predict({ device, trained, images, batch, signal }: PredictOptions): AsyncGenerator<Float64Array> {
+  const { model, weights } = trained;
+  const imageBytes = model.input[0] * model.input[1] * model.input[2];
+  const executable = await device.compile(trainingGraphs(model), { capacity: batch, seed: 0n, programs: ['predict'] });
+  try {
+    await writeWeights(executable, model, weights);
+    const filled = new Uint8Array(batch * imageBytes);
+    let rows = 0;
+    const run = async (): Promise<Float64Array[]> => {
+      const logits = await executable.predict({ rows, images: filled }, { signal });
+      const count = rows;
+      rows = 0;
+      return Array.from({ length: count }, (_, row) => {
+        const logProbability = logSoftmax(logits, row * model.classes, model.classes);
+        return Float64Array.from({ length: model.classes }, (_, index) => Math.exp(logProbability(index)));
+      });
+    };
+    for await (const image of images) {
+      if (image.length !== imageBytes) {
+        throw new HybridError(
+          'E_DATA',
+          `an image has ${image.length} bytes; ${model.arch} takes ${model.input.join(' × ')}`,
+          'Bring it to this size.',
+        );
+      }
+      filled.set(image, rows++ * imageBytes);
+      if (rows === batch) yield* await run();
+    }
+    if (rows > 0) yield* await run();
+  } finally {
+    await executable.close();
+  }
+}
