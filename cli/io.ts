@@ -21,6 +21,8 @@ export interface CliIo {
   /** Its reason is the name of the signal that came. */
   readonly signal?: AbortSignal;
   readonly files?: Files;
+  /** Set by a command that must not end alone: called with the exit status after an error has been reported. */
+  ended?: (status: number) => void;
 }
 
 /** Of a command that was stopped, by what stopped it: 128 + the number of the signal, as shells have it. */

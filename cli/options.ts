@@ -10,8 +10,10 @@ type Group = 'Model' | 'Data' | 'Training' | 'Machine' | 'Output';
 export interface Option<T> {
   readonly group: Group;
   readonly help: string;
-  /** What stands for the value in the help. Absent: a switch that is on and has a `--no-` form. */
+  /** What stands for the value in the help. Absent: a switch, with a `--no-` form if it is on by default. */
   readonly placeholder?: string;
+  /** A switch that is off by default. */
+  readonly off?: true;
   /** Of the help: where the value comes from if nobody gives one. */
   readonly otherwise?: string;
   readonly expected: string;
@@ -49,7 +51,7 @@ const text = (placeholder: string, expected: string) => ({
   parse: (value: string) => (value === '' || value.includes('\0') ? undefined : value),
 });
 
-/** A switch that is on. */
+/** A switch. */
 const toggle = {
   expected: 'true or false',
   parse: (value: string) => (value === 'true' ? true : value === 'false' ? false : undefined),
@@ -246,6 +248,14 @@ export const OPTIONS = {
     help: "do without V8's revectorizer, even where a test at the start finds it equal and faster",
   },
 
+  syncBn: {
+    ...toggle,
+    off: true,
+    group: 'Machine',
+    example: 'true',
+    help: 'batch normalisation over the rows of all ranks, not those of each: the result of one process with the same batch',
+  },
+
   out: { ...text('DIR', 'the path of a folder'), group: 'Output', otherwise: 'runs', example: 'runs', help: 'folder that holds the runs' },
   name: {
     ...text('NAME', 'a name'),
@@ -316,8 +326,8 @@ export const KEY_OF = new Map(KEYS.map((key) => [spelling(key), key]));
 /** Adds the flags of the keys, all by default, to a command. Values stay text: `resolveSettings` reads them. */
 export function addFlags(command: Command, keys: readonly Key[] = KEYS): Command {
   for (const key of keys) {
-    const { placeholder, help, otherwise, group }: Option<unknown> = OPTIONS[key];
-    const flags = placeholder ? `--${spelling(key)} <${placeholder}>` : `--no-${spelling(key)}`;
+    const { placeholder, off, help, otherwise, group }: Option<unknown> = OPTIONS[key];
+    const flags = placeholder ? `--${spelling(key)} <${placeholder}>` : `--${off ? '' : 'no-'}${spelling(key)}`;
     const flag = new Flag(flags, placeholder && otherwise ? `${help} (default: ${otherwise})` : help);
     command.addOption(flag.helpGroup(`${group}:`));
   }

@@ -13,8 +13,8 @@ const DESCRIPTION = 'Trains ConvMixer image classifiers on every CPU core.';
 
 const STATUSES = `
 Exit status: 0 done, 1 defect of this program, 2 wrong usage, 3 this machine lacks something, 4 data or network, 5 checkpoint,
-6 diverged, 7 data workers failed, 8 run folder in use, 9 too large for memory, 10 disk, 12 GPU failed, 130, 143 and 129 stopped by SIGINT, SIGTERM and
-SIGHUP, 141 reader went away.`;
+6 diverged, 7 data workers failed, 8 run folder in use, 9 too large for memory, 10 disk, 11 rank lost, 12 GPU failed, 130, 143 and 129 stopped by
+SIGINT, SIGTERM and SIGHUP, 141 reader went away.`;
 
 const TRAIN_EXAMPLES = `
 Examples:
@@ -45,7 +45,9 @@ export async function runCli(argv: readonly string[], io: CliIo): Promise<number
     return status;
   } catch (error) {
     if (error instanceof CommanderError && error.exitCode === 0) return 0; // help or version was printed
-    return reportError(error, argv, io, program);
+    status = reportError(error, argv, io, program);
+    io.ended?.(status);
+    return status;
   }
 }
 
@@ -69,6 +71,8 @@ function describe(io: CliIo, setStatus: (status: number) => void): Command {
     .option('-c, --config <FILE>', 'options from a YAML or JSON file; flags win')
     .option('--resume [RUN]', 'go on with a run where it stopped: its folder or name; the newest of --out if there is none')
     .option('--allow-changed <NAMES>', 'settings, separated by commas, that a resumed run may have otherwise than before')
+    .option('--distributed <mpi>', 'this process is one of several that mpiexec started, and computes its share of every batch')
+    .option('--rank-timeout <SECONDS>', 'time after which a rank that does not come is taken for lost, and all end (default: 300)')
     .option('--dry-run', 'print what the run would take, and stop')
     .option('--trace <FILE>', "a timeline of data workers and device in Chrome's format, for Perfetto")
     .option('--json', 'one JSON event a line on stdout')

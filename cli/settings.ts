@@ -29,6 +29,7 @@ const DEFAULTS = {
   keepEvery: 0,
   device: 'auto',
   revectorize: true,
+  syncBn: false,
   out: 'runs',
 } as const satisfies Partial<Settings>;
 

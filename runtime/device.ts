@@ -78,6 +78,12 @@ export interface ModelGraphs {
   readonly predict: Graph;
 }
 
+/**
+ * Combines statistics of batch normalisation with those of other devices, in place, in the middle of a run. `moments`: mean and
+ * biased variance of the rows here. `sums`: Σdy and Σdy·(x−μ) over them. Each array has one element a channel.
+ */
+export type Exchange = (kind: 'moments' | 'sums', first: Float32Array, second: Float32Array) => Promise<void>;
+
 export interface CompileOptions {
   /** Largest number of rows of a run. */
   readonly capacity: number;
@@ -86,7 +92,13 @@ export interface CompileOptions {
   readonly withoutRules?: readonly string[];
   /** Which graphs are compiled; all by default. Those left out cannot be run and need no memory. */
   readonly programs?: readonly (keyof ModelGraphs)[];
+  /** Called after each statistics op of `gradient` and `calibrate`. Devices that cannot refuse with E_USAGE. */
+  readonly exchange?: Exchange;
 }
+
+/** Names of whole ranges for `read` and `write`. */
+export const GRADIENTS = 'gradients';
+export const STATISTICS = 'statistics';
 
 export interface Executable {
   readonly capacity: number;
@@ -96,8 +108,11 @@ export interface Executable {
 
   /** Forward and backward pass; gradients wait on the device for `update`. */
   gradient(batch: Batch, options?: RunOptions): Promise<BatchMetrics>;
-  /** AdamW and moving statistics with the gradients of the last `gradient`. False: not finite, nothing was changed. */
-  update(hyper: Hyperparameters): Promise<{ readonly applied: boolean }>;
+  /**
+   * AdamW and moving statistics with the gradients of the last `gradient`. Not applied: something is not finite, and nothing was
+   * changed; `cause` says where it comes from, where that is known.
+   */
+  update(hyper: Hyperparameters): Promise<{ readonly applied: boolean; readonly cause?: string }>;
   /** Moves the moving statistics towards those of the batch: new = old·momentum + batch·(1 − momentum). */
   calibrate(batch: Batch, bnMomentum: number, options?: RunOptions): Promise<void>;
   /** Inference mode; logits are rows × classes. */
@@ -110,8 +125,12 @@ export interface Executable {
    */
   profile?(batch: Batch, hyper: Hyperparameters): Promise<readonly KernelTime[]>;
 
-  /** State by name, or `gradients/<parameter>` after a `gradient`. The counter `optimizer/vars/0` has one element. */
+  /**
+   * State by name, or `gradients/<parameter>` after a `gradient`. The counter `optimizer/vars/0` has one element. `GRADIENTS` and
+   * `STATISTICS` are all gradients and all moving statistics in one array, in an order of the device's own.
+   */
   read(name: string): Promise<Float32Array>;
+  /** State by name; `GRADIENTS` between `gradient` and `update`, `STATISTICS`. */
   write(name: string, data: ArrayLike<number>): Promise<void>;
   close(): Promise<void>;
 }

@@ -39,6 +39,9 @@ export { type SyntheticOptions, syntheticSource } from './data/synthetic.ts';
 export { type Verification, type VerifiedFile, verifyData } from './data/verify.ts';
 export type { Batch, Bounds, Device, Executable, KernelTime } from './device.ts';
 export { DEVICES, type DeviceName, type DeviceOptions, openDevice } from './devices.ts';
+export { type Communicator, solo } from './distributed/communicator.ts';
+export { distribute } from './distributed/distributed-device.ts';
+export { type MpiOptions, openMpi } from './distributed/mpi.ts';
 export { examineMachine, type MachineReport } from './doctor.ts';
 export { type NpyArray, type NpyOptions, readNpy, readNpz, writeNpy, writeNpz } from './formats/npz.ts';
 export { type FileTensor, readSafetensors, writeSafetensors } from './formats/safetensors.ts';
@@ -61,6 +64,7 @@ export { type Evaluation, evaluate, type SampleLoss } from './train/evaluate.ts'
 export type { EndReason, Metrics, TrainEvent, TrainOptions, TrainResult, TrainRun } from './train/events.ts';
 export { train } from './train/fit.ts';
 export { trainingGraphs } from './train/graphs.ts';
+export { type GroupTrainOptions, shareCheckpoint, trainInGroup } from './train/group.ts';
 export { type ImportRunOptions, importRun } from './train/import-run.ts';
 export { type PredictOptions, predict } from './train/predict.ts';
 export { type Preset, presetFor, RECIPES, type Recipe } from './train/presets.ts';

@@ -3,16 +3,18 @@
 
 import { abortError, HybridError, invariant } from './base/errors.ts';
 import { compileGraph } from './compile/compile.ts';
-import type {
-  Batch,
-  BatchMetrics,
-  CompileOptions,
-  Device,
-  Executable,
-  Hyperparameters,
-  ModelGraphs,
-  RunOptions,
-  StateEntry,
+import {
+  type Batch,
+  type BatchMetrics,
+  type CompileOptions,
+  type Device,
+  type Executable,
+  GRADIENTS,
+  type Hyperparameters,
+  type ModelGraphs,
+  type RunOptions,
+  STATISTICS,
+  type StateEntry,
 } from './device.ts';
 import { byteLength, type Graph, type Phase } from './ir/graph.ts';
 import type { ReferenceTensor, StepScalars } from './ir/op.ts';
@@ -31,7 +33,16 @@ export function openReferenceDevice(): ReferenceDevice {
     arithmetic: 'doubles',
     threads: 1,
     memoryLimit: Number.MAX_SAFE_INTEGER,
-    compile: async (graphs, options) => new ReferenceExecutable(graphs, options),
+    async compile(graphs, options) {
+      if (options.exchange) {
+        throw new HybridError(
+          'E_USAGE',
+          'the reference device does not exchange statistics with others',
+          'Use --device wasm, or leave --sync-bn out.',
+        );
+      }
+      return new ReferenceExecutable(graphs, options);
+    },
     memoryFor: (graphs, { capacity }) =>
       2 *
       Object.values(graphs).reduce(
@@ -105,10 +116,24 @@ export class ReferenceExecutable implements Executable {
   }
 
   async read(name: string): Promise<Float32Array> {
-    return Float32Array.from(this.exact(name));
+    const range = this.#range(name);
+    if (!range) return Float32Array.from(this.exact(name));
+    const all = new Float32Array(range.reduce((sum, { length }) => sum + length, 0));
+    let at = 0;
+    for (const data of range) {
+      all.set(data, at);
+      at += data.length;
+    }
+    return all;
   }
 
   async write(name: string, data: ArrayLike<number>): Promise<void> {
+    const range = this.#range(name);
+    if (range) {
+      let at = 0;
+      for (const part of range) for (let i = 0; i < part.length; i++) part[i] = data[at++];
+      return;
+    }
     const tensor = this.#state.get(name);
     if (!tensor) throw new HybridError('E_INTERNAL', `no state is called ${name}`);
     if (data.length !== tensor.data.length)
@@ -128,6 +153,13 @@ export class ReferenceExecutable implements Executable {
     const tensor = value && this.#gradients?.environment.get(value.id);
     if (!tensor) throw new HybridError('E_INTERNAL', `no state or gradient is called ${name}`);
     return tensor.data;
+  }
+
+  /** What `GRADIENTS` and `STATISTICS` stand for, in the order of the state. */
+  #range(name: string): (Float64Array | Int32Array | Uint8Array)[] | null {
+    if (name === STATISTICS) return this.state.filter(({ kind }) => kind === 'statistic').map((entry) => this.exact(entry.name));
+    if (name !== GRADIENTS) return null;
+    return this.state.filter(({ kind }) => kind === 'parameter').map((entry) => this.exact(`gradients/${entry.name}`));
   }
 
   /** Every value of the last run by name, for tests: layer outputs, gradients, logits. */

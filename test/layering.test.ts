@@ -13,6 +13,7 @@ const LAYERS: readonly { readonly name: string; readonly files: RegExp }[] = [
   { name: 'public API', files: /^runtime\/(index|devices|inspect|doctor)\.ts$/ },
   { name: 'reports', files: /^runtime\/report\// },
   { name: 'training', files: /^runtime\/train\// },
+  { name: 'distribution', files: /^runtime\/distributed\// },
   { name: 'interop', files: /^runtime\/interop\// },
   { name: 'models, data', files: /^runtime\/(model|data)\// },
   { name: 'devices', files: /^(asm\/(host|lowering)|gpu)\/|^runtime\/reference\.ts$/ },

@@ -1,26 +1,29 @@
 // An executable of the wasm device: one shared memory, one gang, the programs, and a queue that keeps the order of calls.
 
 import { abortError, HybridError, invariant } from '../../runtime/base/errors.ts';
-import type {
-  Batch,
-  BatchMetrics,
-  Executable,
-  Hyperparameters,
-  KernelTime,
-  ModelGraphs,
-  RunOptions,
-  StateEntry,
+import {
+  type Batch,
+  type BatchMetrics,
+  type Exchange,
+  type Executable,
+  GRADIENTS,
+  type Hyperparameters,
+  type KernelTime,
+  type ModelGraphs,
+  type RunOptions,
+  STATISTICS,
+  type StateEntry,
 } from '../../runtime/device.ts';
 import { BYTES_PER_ELEMENT, elementCount, type Graph, type Node } from '../../runtime/ir/graph.ts';
 import type { StepScalars } from '../../runtime/ir/op.ts';
 import { ARENA, writeStep } from './abi.ts';
-import type { Gang, Program } from './gang.ts';
-import type { CompiledGraphs, Layout, ProgramName } from './program.ts';
+import type { Gang } from './gang.ts';
+import { type CompiledGraphs, type Layout, type ProgramName, partOf, type WrittenProgram } from './program.ts';
 
 /** A call of the executable that waits for its turn. */
 interface Job {
   /** Absent: there is nothing to run, only memory to read or write. */
-  readonly program?: Program;
+  readonly program?: WrittenProgram;
   readonly signal?: AbortSignal;
   /** At its turn: writes inputs and step block. */
   prepare(): void;
@@ -37,10 +40,11 @@ export interface ExecutableParts {
   readonly graphs: CompiledGraphs;
   readonly layout: Layout;
   readonly memory: WebAssembly.Memory;
-  readonly programs: ReadonlyMap<ProgramName, Program>;
+  readonly programs: ReadonlyMap<ProgramName, WrittenProgram>;
   readonly gang: Gang;
   readonly capacity: number;
   readonly seed: bigint;
+  readonly exchange?: Exchange;
   /** Called once, when the executable is closed. */
   readonly onClose: () => void;
 }
@@ -108,6 +112,7 @@ export class WasmExecutable implements Executable {
   async profile(batch: Batch, hyper: Hyperparameters): Promise<KernelTime[]> {
     const { layout, graphs } = this.#parts;
     invariant(this.#idle, 'profiling waits for an idle device');
+    invariant(!this.#parts.exchange, 'programs that exchange are not profiled');
     this.#times = layout.times;
     const taken: KernelTime[] = [];
     const take = (name: ProgramName): void => {
@@ -155,15 +160,19 @@ export class WasmExecutable implements Executable {
     return !this.#active && this.#queue.length === 0;
   }
 
-  #program(name: ProgramName): Program {
+  #program(name: ProgramName): WrittenProgram {
     const program = this.#parts.programs.get(name);
     if (!program) throw new HybridError('E_INTERNAL', `the program ${name} was not compiled`);
     return program;
   }
 
-  /** The place in memory of a state tensor or of a parameter's gradient. */
+  /** The place in memory of a state tensor, of a parameter's gradient, or of a whole range. */
   #tensor(name: string): Float32Array | Int32Array {
     const { state, ranges } = this.#parts.layout.plan;
+    if (name === GRADIENTS || name === STATISTICS) {
+      const { offset, bytes } = ranges[name];
+      return new Float32Array(this.#buffer, ARENA + offset, bytes / 4);
+    }
     const isGradient = name.startsWith(GRADIENT_PREFIX);
     const place = state.get(isGradient ? name.slice(GRADIENT_PREFIX.length) : name);
     if (!place || (isGradient && (place.kind !== 'parameter' || !this.#parts.graphs.train))) {
@@ -286,9 +295,22 @@ export class WasmExecutable implements Executable {
     }
   }
 
-  #start(job: Job, program: Program): void {
+  /** Runs a program, in one go or held at its exchanges. */
+  async #execute(program: WrittenProgram): Promise<'done' | 'stopped'> {
+    const { gang, exchange } = this.#parts;
+    if (!exchange || program.exchanges.length === 0) return gang.run(program, { times: this.#times });
+    let begin = 0;
+    for (const { kind, after, first, second, length } of program.exchanges) {
+      if ((await gang.run(partOf(program, begin, after))) === 'stopped') return 'stopped';
+      await exchange(kind, new Float32Array(this.#buffer, first, length), new Float32Array(this.#buffer, second, length));
+      begin = after;
+    }
+    return gang.run(partOf(program, begin, program.calls));
+  }
+
+  #start(job: Job, program: WrittenProgram): void {
     this.#active = job;
-    this.#parts.gang.run(program, { times: this.#times }).then(
+    this.#execute(program).then(
       (outcome) => {
         this.#active = null;
         if (outcome === 'done') job.finish();

@@ -5,8 +5,8 @@
 
 import { invariant } from '../../runtime/base/errors.ts';
 import { type Plan, planMemory } from '../../runtime/compile/plan.ts';
-import type { ModelGraphs } from '../../runtime/device.ts';
-import type { Graph, Node, Phase, ValueId } from '../../runtime/ir/graph.ts';
+import type { Exchange, ModelGraphs } from '../../runtime/device.ts';
+import { elementCount, type Graph, type Node, type Phase, type ValueId } from '../../runtime/ir/graph.ts';
 import { lowerings } from '../lowering/index.ts';
 import type { Call, LoweringContext } from '../lowering/lowering.ts';
 import { ALIGNMENT, ARENA, align, SCRATCH_BYTES } from './abi.ts';
@@ -34,11 +34,27 @@ export interface PlacedCall extends Call {
   readonly node: Node;
 }
 
+/** Statistics that other devices may have to know of, at a place of a program. */
+export interface ExchangePoint {
+  readonly kind: Parameters<Exchange>[0];
+  /** Calls of the program before it. */
+  readonly after: number;
+  /** Addresses of two vectors and the number of their elements. */
+  readonly first: number;
+  readonly second: number;
+  readonly length: number;
+}
+
 export interface ProgramText {
   readonly name: ProgramName;
   readonly calls: readonly PlacedCall[];
   readonly commit: number;
+  /** In the order of the calls; of inference there are none. */
+  readonly exchanges: readonly ExchangePoint[];
 }
+
+/** Ops with statistics over the rows of a batch. */
+const EXCHANGED: Readonly<Record<string, ExchangePoint['kind']>> = { bnStats: 'moments', bnGradStats: 'sums' };
 
 export interface Layout {
   readonly plan: Plan;
@@ -90,10 +106,17 @@ export function layOut(graphs: CompiledGraphs, capacity: number, threads: number
   for (const [name, { graph: key, phases }] of Object.entries(PROGRAMS) as [ProgramName, (typeof PROGRAMS)[ProgramName]][]) {
     const graph = graphs[key];
     if (!graph) continue;
-    const calls = graph.nodes
-      .filter((node) => (phases as readonly Phase[]).includes(node.phase))
-      .flatMap((node) => lower(key, graph, node));
-    programs.push({ name, calls, commit: calls.filter(({ node }) => node.phase !== 'update').length });
+    const calls: PlacedCall[] = [];
+    const exchanges: ExchangePoint[] = [];
+    for (const node of graph.nodes) {
+      if (!(phases as readonly Phase[]).includes(node.phase)) continue;
+      calls.push(...lower(key, graph, node));
+      if (!Object.hasOwn(EXCHANGED, node.op)) continue;
+      const [first, second] = node.outputs.map((id) => address(key, id));
+      const length = elementCount(graph.values[node.outputs[0]].spec);
+      exchanges.push({ kind: EXCHANGED[node.op], after: calls.length, first, second, length });
+    }
+    programs.push({ name, calls, commit: calls.filter(({ node }) => node.phase !== 'update').length, exchanges });
   }
 
   const threadScratch = align(sharedScratchEnd);
@@ -112,18 +135,37 @@ export function layOut(graphs: CompiledGraphs, capacity: number, threads: number
 }
 
 const argumentBytes = (call: Call): number => align(call.args.length * 4);
-const textBytes = ({ calls }: ProgramText): number => align(calls.length * 8) + calls.reduce((sum, call) => sum + argumentBytes(call), 0);
+const textBytes = ({ calls }: ProgramText): number =>
+  align(calls.length * CALL_BYTES) + calls.reduce((sum, call) => sum + argumentBytes(call), 0);
+
+/** A program in memory, with the places where it can be held for an exchange. */
+export interface WrittenProgram extends Program {
+  readonly exchanges: readonly ExchangePoint[];
+}
+
+/** Bytes of a call in a program: kernel index and address of the argument block. */
+const CALL_BYTES = 8;
+
+/** The calls from `begin` to before `end`, as a program. */
+export function partOf(program: Program, begin: number, end: number): Program {
+  return {
+    address: program.address + begin * CALL_BYTES,
+    calls: end - begin,
+    commit: Math.min(Math.max(program.commit - begin, 0), end - begin),
+    describe: (call) => program.describe(begin + call),
+  };
+}
 
 /** Lays the programs down in memory. `kernels` is the list whose indices they use. */
-export function writePrograms(layout: Layout, buffer: ArrayBufferLike, kernels: readonly string[]): Map<ProgramName, Program> {
+export function writePrograms(layout: Layout, buffer: ArrayBufferLike, kernels: readonly string[]): Map<ProgramName, WrittenProgram> {
   const words = new Int32Array(buffer);
   const floats = new Float32Array(buffer);
   const index = new Map(kernels.map((name, i) => [name, i]));
-  const written = new Map<ProgramName, Program>();
+  const written = new Map<ProgramName, WrittenProgram>();
   let address = layout.text;
   for (const program of layout.programs) {
-    const { name, calls, commit } = program;
-    let block = address + align(calls.length * 8, ALIGNMENT);
+    const { name, calls, commit, exchanges } = program;
+    let block = address + align(calls.length * CALL_BYTES, ALIGNMENT);
     for (const [i, { kernel, args }] of calls.entries()) {
       const kernelIndex = index.get(kernel);
       invariant(kernelIndex !== undefined, `no kernel is called ${kernel}`);
@@ -135,7 +177,7 @@ export function writePrograms(layout: Layout, buffer: ArrayBufferLike, kernels: 
       }
       block += argumentBytes(calls[i]);
     }
-    written.set(name, { address, calls: calls.length, commit, describe: (call) => describeCall(calls[call]) });
+    written.set(name, { address, calls: calls.length, commit, exchanges, describe: (call) => describeCall(calls[call]) });
     address += textBytes(program);
   }
   return written;

@@ -8,6 +8,7 @@ import {
   buildModel,
   type Checkpoint,
   ChromeTrace,
+  type Communicator,
   checkGraph,
   completeProgress,
   describeEnvironment,
@@ -22,21 +23,25 @@ import {
   RunFolder,
   readProgress,
   readWeights,
+  shareCheckpoint,
   type TrainEvent,
   type TrainOptions,
   type TrainResult,
+  type TrainRun,
   train,
+  trainInGroup,
 } from '../../runtime/index.ts';
 import { readConfigFile } from '../config-file.ts';
 import { assumedData, openSettingsData } from '../data.ts';
 import { type CliIo, shown, stoppedStatus } from '../io.ts';
 import { givenFlags, type Settings } from '../options.ts';
 import { count, duration, Progress, percent } from '../progress.ts';
+import { inGroup, type RankFlags, threadsOfRank } from '../ranks.ts';
 import { findRun } from '../run-names.ts';
 import { RunReport } from '../run-report.ts';
 import { type FileValues, modelOptions, resolveSettings, toConfig } from '../settings.ts';
 
-interface Flags {
+interface Flags extends RankFlags {
   readonly config?: string;
   /** True: the newest. */
   readonly resume?: string | true;
@@ -51,16 +56,18 @@ interface Flags {
 
 export async function trainCommand(command: Command, io: CliIo): Promise<number> {
   const flags = command.opts<Flags>();
-  if (flags.resume === undefined) return trainWith(command, flags, io, null);
-  const earlier = await openEarlier(flags, command, io);
-  try {
-    return await trainWith(command, flags, io, earlier);
-  } finally {
-    await earlier.folder.close().catch(() => {}); // where it matters, `run` has closed it already and told
-  }
+  return inGroup(flags, io, async (group, io) => {
+    if (flags.resume === undefined) return trainWith(command, flags, io, null, group);
+    const earlier = await shareEarlier(group, group.rank === 0 ? await openEarlier(flags, command, io) : null);
+    try {
+      return await trainWith(command, flags, io, earlier, group);
+    } finally {
+      await earlier.folder?.close().catch(() => {}); // where it matters, `run` has closed it already and told
+    }
+  });
 }
 
-async function trainWith(command: Command, flags: Flags, io: CliIo, earlier: Earlier | null): Promise<number> {
+async function trainWith(command: Command, flags: Flags, io: CliIo, earlier: Earlier | null, group: Communicator): Promise<number> {
   const file = earlier?.values ?? (flags.config === undefined ? undefined : await readConfigFile(flags.config, io));
   const given = resolveSettings(givenFlags(command), file);
   const progress = new Progress(io);
@@ -78,14 +85,15 @@ async function trainWith(command: Command, flags: Flags, io: CliIo, earlier: Ear
   const init = settings.init === undefined || earlier ? undefined : await initialWeights(settings.init, model, io);
   let trace: ChromeTrace | undefined;
   const device = await openDevice(settings.device, {
-    threads: settings.threads,
+    threads: settings.threads ?? threadsOfRank(group, io),
     revectorize: settings.revectorize,
     v8Flags: true,
     onNotice: (text) => progress.line(text),
   });
   try {
-    if (flags.trace !== undefined) trace = await ChromeTrace.create(resolve(io.cwd, flags.trace), io.files);
-    const resume = earlier ? await checkpointOf(earlier, progress) : undefined;
+    if (flags.trace !== undefined && group.rank === 0) trace = await ChromeTrace.create(resolve(io.cwd, flags.trace), io.files);
+    const found = earlier?.folder ? await checkpointOf(earlier.folder, earlier.values, progress) : null;
+    const resume = earlier ? ((await shareCheckpoint(group, found)) ?? undefined) : undefined;
     const allowChanged = flags.allowChanged?.split(',');
     const options: TrainOptions = {
       ...trainOptions(settings),
@@ -98,7 +106,7 @@ async function trainWith(command: Command, flags: Flags, io: CliIo, earlier: Ear
       trace,
       signal: io.signal,
     };
-    return flags.dryRun ? await dryRun(options, flags, io) : await run(options, settings, flags, io, progress, earlier);
+    return flags.dryRun ? await dryRun(options, flags, io) : await run(options, settings, flags, io, progress, earlier, group);
   } finally {
     progress.clear();
     await device.close();
@@ -108,7 +116,8 @@ async function trainWith(command: Command, flags: Flags, io: CliIo, earlier: Ear
 
 /** A run to go on with. */
 interface Earlier {
-  readonly folder: RunFolder;
+  /** Of rank 0 only. */
+  readonly folder: RunFolder | null;
   /** Its configuration, as if it were given with -c. */
   readonly values: FileValues;
 }
@@ -131,6 +140,15 @@ async function openEarlier(flags: Flags, command: Command, io: CliIo): Promise<E
   };
 }
 
+/** What rank 0 has opened, on all ranks; the folder stays with it. */
+async function shareEarlier(group: Communicator, earlier: Earlier | null): Promise<Earlier> {
+  const own = earlier && { path: earlier.values.path, values: [...earlier.values.values] };
+  const text = await group.broadcast(own && new TextEncoder().encode(JSON.stringify(own)));
+  if (earlier) return earlier;
+  const { path, values } = JSON.parse(new TextDecoder().decode(text)) as { path: string; values: [unknown, unknown][] };
+  return { folder: null, values: { path, values: new Map(values) } };
+}
+
 /** The run in which something was saved last. */
 async function newestRun(out: string, io: CliIo): Promise<string> {
   const files = io.files ?? nodeFiles;
@@ -145,7 +163,7 @@ async function newestRun(out: string, io: CliIo): Promise<string> {
 }
 
 /** The state to go on from, completed where an older version wrote it. */
-async function checkpointOf({ folder, values }: Earlier, progress: Progress): Promise<Checkpoint> {
+async function checkpointOf(folder: RunFolder, values: FileValues, progress: Progress): Promise<Checkpoint> {
   const newest = await folder.newest();
   if (!newest) {
     throw new HybridError(
@@ -207,7 +225,9 @@ async function run(
   io: CliIo,
   progress: Progress,
   earlier: Earlier | null,
+  group: Communicator,
 ): Promise<number> {
+  if (group.rank > 0) return follow(options, settings, io, group);
   const config = toConfig({ ...settings, ...measures(options.model) });
   const folder =
     earlier?.folder ?? (await RunFolder.create({ out: resolve(io.cwd, settings.out), name: settings.name, config, files: io.files }));
@@ -215,8 +235,13 @@ async function run(
   let begun = false;
   let saved: Extract<TrainEvent, { type: 'checkpoint' }> | undefined;
   let report: RunReport | undefined;
-  const training = train({ ...options, store: folder });
+  const start = () =>
+    group.size > 1
+      ? trainInGroup({ ...options, store: folder, communicator: group, syncBatchNorm: settings.syncBn })
+      : train({ ...options, store: folder });
+  let training: TrainRun | undefined;
   try {
+    training = await start();
     for await (const event of training) {
       // Not before the checkpoint was accepted: a run that cannot go on leaves everything as it was.
       if (event.type === 'start') {
@@ -238,21 +263,37 @@ async function run(
     await report?.finish(flags.figures && result.best && result.reason !== 'aborted' ? options : null);
     return result.reason === 'aborted' ? sayStopped(saved, io, flags) : 0;
   } catch (error) {
-    await training[Symbol.asyncDispose]();
+    await training?.[Symbol.asyncDispose]();
     if (begun) {
       await folder.reportCrash(error);
       await report?.fail(error);
     } else if (!earlier) await folder.discard();
-    throw error;
+    throw begun && group.size > 1 ? withWayOn(error, folder.location) : error;
   } finally {
     await report?.close();
     await folder.close();
   }
 }
 
+/** The part of a rank that has nothing to say. */
+async function follow(options: TrainOptions, settings: Settings, io: CliIo, communicator: Communicator): Promise<number> {
+  const training = await trainInGroup({ ...options, communicator, syncBatchNorm: settings.syncBn });
+  const { reason } = await training.result;
+  return reason === 'aborted' ? stoppedStatus(io) : 0;
+}
+
 function jointOf(checkpoint: Checkpoint) {
   const { epoch, step, history } = readProgress(checkpoint);
   return { epoch, step, epochs: history.length };
+}
+
+/** Of a rank that was lost: the command to go on with, for any number of ranks. */
+function withWayOn(error: unknown, location: string): unknown {
+  if (!(error instanceof HybridError && error.code === 'E_RANK')) return error;
+  const command = `hybrid train --resume ${location} --distributed mpi`;
+  return new HybridError('E_RANK', error.message, `The last checkpoint is intact: go on with \`${command}\` under mpiexec.`, {
+    cause: error,
+  });
 }
 
 function sayStopped(saved: Extract<TrainEvent, { type: 'checkpoint' }> | undefined, io: CliIo, flags: Flags): number {

@@ -13,6 +13,7 @@ export const EXIT_STATUS = {
   E_WORKER: 7, // a data worker that hangs, or fails again and again
   E_LOCKED: 8, // another process is at work in the run folder
   E_MEMORY: 9, // does not fit in the memory of the device
+  E_RANK: 11, // a rank of a distributed run that is lost, or disagrees
   E_DISK: 10, // the disk is full or refuses to write
   E_DEVICE: 12, // the GPU was lost, did not answer in time, or its driver failed
   E_ABORTED: 130, // stopped by its user

@@ -383,9 +383,9 @@ class Fit {
       next = await arrival(coming, pending.step + 1);
       this.#watchdog.begin('the device', `update of epoch ${epoch}, step ${pending.step}`);
       const following: PendingStep | undefined = next.batch && this.#queueGradient(next.batch, epoch, pending.step + 1);
-      const { applied } = await update;
+      const { applied, cause } = await update;
       if (applied) this.#running.add(metrics, pending.batch.rows);
-      else this.#skip(diverged(epoch, pending, metrics.loss));
+      else this.#skip(diverged(epoch, pending, metrics.loss, cause));
       this.#skipsInARow = applied ? 0 : this.#skipsInARow;
       this.#completed = { epoch, step: pending.step };
       this.#unsaved = true;
@@ -622,10 +622,11 @@ function allFinite(data: Float32Array): boolean {
   return sum === 0;
 }
 
-function diverged(epoch: number, { batch, step, lr }: PendingStep, loss: number): HybridError {
+function diverged(epoch: number, { batch, step, lr }: PendingStep, loss: number, cause?: string): HybridError {
   const samples = Array.from(batch.samples?.subarray(0, Math.min(batch.rows, 8)) ?? []);
   const more = batch.rows > samples.length ? ', …' : '';
-  const what = Number.isFinite(loss) ? `a gradient is not finite (loss ${loss})` : `the loss is ${loss}`;
+  const where = cause === undefined ? '' : ` ${cause}`;
+  const what = Number.isFinite(loss) ? `a gradient${where} is not finite (loss ${loss})` : `the loss${where} is ${loss}`;
   return new HybridError(
     'E_DIVERGED',
     `epoch ${epoch}, step ${step}: ${what} at learning rate ${lr}; batch of ${batch.rows} images, samples ${samples.join(', ')}${more}.`,

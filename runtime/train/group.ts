@@ -1,0 +1,87 @@
+// Training as one rank of a group: the ranks agree on what they are about to do, share a device each, and rank 0 keeps the
+// checkpoints.
+
+import { HybridError } from '../base/errors.ts';
+import type { Communicator } from '../distributed/communicator.ts';
+import { agree, distribute } from '../distributed/distributed-device.ts';
+import { readSafetensors, writeSafetensors } from '../formats/safetensors.ts';
+import { graphDigest } from '../ir/serialize.ts';
+import type { Checkpoint, CheckpointKind, CheckpointStore } from './checkpoint.ts';
+import type { TrainOptions, TrainRun } from './events.ts';
+import { train } from './fit.ts';
+import { trainingGraphs } from './graphs.ts';
+import { resumeSettings } from './resume.ts';
+
+export interface GroupTrainOptions extends TrainOptions {
+  readonly communicator: Communicator;
+  /** Batch normalisation over the rows of all ranks. */
+  readonly syncBatchNorm?: boolean;
+}
+
+/**
+ * `train`, as one rank of a group. `batch` and all else are those of the whole; every rank gives the same options, and only rank 0
+ * a store. `signal` stops all ranks, whichever is asked. Throws E_RANK where the ranks were started differently, and the run
+ * fails with it where a rank is lost; then only `communicator.abort` ends the others.
+ */
+export async function trainInGroup({ communicator, syncBatchNorm = false, ...options }: GroupTrainOptions): Promise<TrainRun> {
+  if (options.onNan === 'rollback' && options.checkpointEvery) {
+    throw new HybridError(
+      'E_USAGE',
+      'ranks cannot roll back to checkpoints within an epoch: they need not have made them at the same step',
+      'Leave --checkpoint-every out, or use --on-nan stop or skip.',
+    );
+  }
+  await agree(communicator, {
+    ...(await resumeSettings(options)),
+    model: graphDigest(trainingGraphs(options.model).predict),
+    epochs: `${options.epochs}`,
+    'sync-bn': `${syncBatchNorm}`,
+    resumed: `${options.resume !== undefined}`,
+  });
+  const { device, signal } = distribute({ device: options.device, communicator, signal: options.signal, syncBatchNorm });
+  const stores = await communicator.gather(Uint8Array.of(options.store ? 1 : 0));
+  const store = stores[0][0] === 1 ? new GroupStore(communicator, options.store) : undefined;
+  return train({ ...options, device, signal, store });
+}
+
+/** The store of rank 0, as all ranks see it: they load the same, and only rank 0 saves. */
+class GroupStore implements CheckpointStore {
+  readonly location: string;
+  readonly #communicator: Communicator;
+  readonly #store: CheckpointStore | undefined;
+
+  constructor(communicator: Communicator, store: CheckpointStore | undefined) {
+    this.#communicator = communicator;
+    this.#store = communicator.rank === 0 ? store : undefined;
+    this.location = this.#store?.location ?? 'the store of rank 0';
+  }
+
+  async save(kind: CheckpointKind, checkpoint: Checkpoint): Promise<string> {
+    return this.#store ? this.#store.save(kind, checkpoint) : this.location;
+  }
+
+  async load(kind: CheckpointKind): Promise<Checkpoint | null> {
+    return shareCheckpoint(this.#communicator, this.#store ? await this.#store.load(kind) : null);
+  }
+}
+
+/** The checkpoint of rank 0, on all ranks. */
+export async function shareCheckpoint(communicator: Communicator, checkpoint: Checkpoint | null): Promise<Checkpoint | null> {
+  const own = communicator.rank === 0 ? checkpoint : null;
+  const encode = (value: unknown) => new TextEncoder().encode(JSON.stringify(value));
+  const text = await communicator.broadcast(own && encode({ progress: own.progress, graph: own.graph }));
+  if (text.length === 0) return null;
+  const weights = await communicator.broadcast(own && writeSafetensors(own.weights));
+  const optimizer = await communicator.broadcast(own && writeSafetensors(own.optimizer));
+  if (own) return own;
+  const { progress, graph } = JSON.parse(new TextDecoder().decode(text)) as Pick<Checkpoint, 'progress' | 'graph'>;
+  return { progress, graph, weights: tensors(weights), optimizer: tensors(optimizer) };
+}
+
+const tensors = (bytes: Uint8Array): Checkpoint['weights'] =>
+  new Map(
+    [...readSafetensors(bytes, 'the checkpoint of rank 0').tensors].map(([name, { shape, data }]) => [
+      name,
+      { shape, data: data as Float32Array },
+    ]),
+  );
