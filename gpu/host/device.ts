@@ -59,7 +59,14 @@ export class WebGpuDevice implements Device {
 
   async compile(graphs: ModelGraphs, options: CompileOptions): Promise<Executable> {
     invariant(!this.#closed, 'the device is closed');
-    const { capacity, seed } = options;
+    const { capacity, seed, exchange } = options;
+    if (exchange) {
+      throw new HybridError(
+        'E_USAGE',
+        'the webgpu device does not exchange statistics with others',
+        'Use --device wasm, or leave --sync-bn out.',
+      );
+    }
     invariant(Number.isInteger(capacity) && capacity >= 1, `capacity ${capacity}`);
     const compiled = compileAll(graphs, options);
     const executable = await RecoveringExecutable.create({

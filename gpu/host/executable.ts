@@ -5,15 +5,17 @@
 // results into a mapped buffer, from which they are read when they are there. The GPU keeps the order of what is submitted.
 
 import { abortError, HybridError, invariant } from '../../runtime/base/errors.ts';
-import type {
-  Batch,
-  BatchMetrics,
-  Executable,
-  Hyperparameters,
-  KernelTime,
-  ModelGraphs,
-  RunOptions,
-  StateEntry,
+import {
+  type Batch,
+  type BatchMetrics,
+  type Executable,
+  GRADIENTS,
+  type Hyperparameters,
+  type KernelTime,
+  type ModelGraphs,
+  type RunOptions,
+  STATISTICS,
+  type StateEntry,
 } from '../../runtime/device.ts';
 import { BYTES_PER_ELEMENT, elementCount, type Graph, type Node } from '../../runtime/ir/graph.ts';
 import type { StepScalars } from '../../runtime/ir/op.ts';
@@ -307,7 +309,9 @@ export class WebGpuExecutable implements Executable {
   }
 
   #tensor(name: string): { region: Region; isInteger: boolean; count: number } {
-    const { state, gradients } = this.#parts.layout.plan;
+    const { state, gradients, ranges } = this.#parts.layout.plan;
+    const range = name === GRADIENTS || name === STATISTICS ? ranges.get(name) : undefined;
+    if (range) return { region: range, isInteger: false, count: range.bytes / 4 };
     const isGradient = name.startsWith(GRADIENT_PREFIX);
     const stateName = isGradient ? name.slice(GRADIENT_PREFIX.length) : name;
     const place = state.get(stateName);

@@ -3,7 +3,16 @@
 // one, the copy is restored, the journal replayed, and what was under way is started again: bit for bit what would have been.
 
 import { abortError, HybridError } from '../../runtime/base/errors.ts';
-import type { Batch, BatchMetrics, Executable, Hyperparameters, KernelTime, RunOptions, StateEntry } from '../../runtime/device.ts';
+import {
+  type Batch,
+  type BatchMetrics,
+  type Executable,
+  GRADIENTS,
+  type Hyperparameters,
+  type KernelTime,
+  type RunOptions,
+  type StateEntry,
+} from '../../runtime/device.ts';
 import type { Snapshot, WebGpuExecutable } from './executable.ts';
 
 /** Updates and bytes of the journal after which a new copy of the state is made. */
@@ -15,7 +24,7 @@ const TRIES = 3;
 interface Call {
   run(on: WebGpuExecutable, signal?: AbortSignal): Promise<unknown>;
   readonly signal?: AbortSignal;
-  /** Of an update: the gradient that it uses. */
+  /** Of an update or a read of gradients: the gradient that it uses. Of gradients that are written: those that they replace. */
   readonly after?: Call;
   readonly changesState: boolean;
   /** Of the copies that it holds. */
@@ -97,11 +106,20 @@ export class RecoveringExecutable implements Executable {
   }
 
   async read(name: string): Promise<Float32Array> {
-    return this.#call<Float32Array>({ run: (on) => on.read(name) });
+    // Gradients are not part of the copy of the state: what made them has to be made again.
+    const after = name.startsWith(GRADIENTS) ? this.#lastGradient : undefined;
+    return this.#call<Float32Array>({ run: (on) => on.read(name), after });
   }
 
   async write(name: string, data: ArrayLike<number>): Promise<void> {
     const copy = Float64Array.from(data);
+    if (name === GRADIENTS) {
+      // What the next update uses: it is not state, but has to be there again before that update is.
+      const parts = { run: (on: WebGpuExecutable) => on.write(name, copy), after: this.#lastGradient, bytes: copy.byteLength };
+      return this.#call<void>(parts, (call) => {
+        this.#lastGradient = call;
+      });
+    }
     return this.#call<void>({ run: (on) => on.write(name, copy), changesState: true, bytes: copy.byteLength });
   }
 
@@ -207,15 +225,18 @@ export class RecoveringExecutable implements Executable {
     );
     // What is under way, in its order; an update whose gradient is over needs that again.
     for (const call of [...this.#pending]) {
-      if (call.after && !this.#pending.includes(call.after)) call.after.run(this.#current).catch(() => {});
+      for (const earlier of before(call)) if (!this.#pending.includes(earlier)) earlier.run(this.#current).catch(() => {});
       this.#start(call);
     }
   }
 
   async #again(call: Call): Promise<void> {
-    await Promise.all([call.after?.run(this.#current), call.run(this.#current)]);
+    await Promise.all([...before(call), call].map((each) => each.run(this.#current)));
   }
 }
+
+/** What a call needs to have been made before it, in order. */
+const before = ({ after }: Call): Call[] => (after ? [...before(after), after] : []);
 
 const copyOf = ({ rows, images, labels, samples, epoch }: Batch): Batch => ({
   rows,

@@ -47,6 +47,8 @@ export interface BufferPlan {
   readonly bytes: number;
   readonly state: ReadonlyMap<string, StateRegion>;
   readonly inputs: ReadonlyMap<string, Region & { readonly spec: TensorSpec }>;
+  /** Whole flat ranges: `parameters`, `gradients`, `statistics` … */
+  readonly ranges: ReadonlyMap<string, Region>;
   /** Where the gradient of a parameter lies. */
   readonly gradients: ReadonlyMap<string, Region>;
   /** What an operand of the n-th node of the g-th graph is. */
@@ -148,6 +150,7 @@ export function planBuffers(graphs: readonly LoweredGraph[], capacity: number): 
     bytes: buffers.reduce((sum, { bytes }) => sum + bytes, 0),
     state,
     inputs,
+    ranges,
     gradients,
     region(g, n, operand) {
       const region =

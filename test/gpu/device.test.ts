@@ -7,7 +7,7 @@ import { openTrustedGpu } from '../../gpu/host/auto.ts';
 import { acquireInstance } from '../../gpu/host/binding.ts';
 import { openWebGpuDevice, type WebGpuDevice } from '../../gpu/host/device.ts';
 import { selfTest } from '../../runtime/compile/self-test.ts';
-import type { Device, Executable } from '../../runtime/device.ts';
+import { type Device, type Executable, GRADIENTS } from '../../runtime/device.ts';
 import { openDevice } from '../../runtime/devices.ts';
 import { buildModel } from '../../runtime/model/architectures.ts';
 import { initialize } from '../../runtime/model/init.ts';
@@ -205,7 +205,13 @@ describe.runIf(hasSwiftShader)('the webgpu device', () => {
       for (let step = 0; step < 3; step++) {
         before(step);
         const input = randomBatch(model, CAPACITY, step);
-        seen.push(...(await Promise.all([compiled.gradient(input), compiled.update(HYPER)])));
+        seen.push(await compiled.gradient(input));
+        // As ranks do, who exchange them: an update with other gradients than those that were computed.
+        await compiled.write(
+          GRADIENTS,
+          (await compiled.read(GRADIENTS)).map((value) => value / 2),
+        );
+        seen.push(await compiled.update(HYPER));
         await compiled.calibrate(input, 0.9);
         seen.push(await compiled.evaluate(input));
       }
