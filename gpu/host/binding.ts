@@ -1,6 +1,7 @@
 // The only file that loads `webgpu`, Dawn's binding for Node. It is an optional dependency: nothing is loaded, and nothing
 // missed, before somebody asks for a GPU.
 
+import { constants } from 'node:os';
 import { HybridError } from '../../runtime/base/errors.ts';
 
 /** Flags of WebGPU's enumerations, as the specification numbers them: the binding keeps them in no importable place. */
@@ -33,6 +34,13 @@ const instances = new Map<string, { readonly gpu: GPU; users: number }>();
 export async function acquireInstance({ backend }: BindingOptions = {}): Promise<{ readonly gpu: GPU; release(): void }> {
   const key = backend ?? '';
   const create = await loadCreate();
+  if (backend !== 'null' && process.platform === 'linux' && !hasVulkan()) {
+    throw new HybridError(
+      'E_ENVIRONMENT',
+      'this machine offers no GPU to WebGPU: there is no Vulkan here (libvulkan.so.1)',
+      "Install a Vulkan driver (of the GPU's vendor, or Mesa's) and the package libvulkan1, or use --device wasm.",
+    );
+  }
   const instance = instances.get(key) ?? { gpu: create(backend ? [...FLAGS, `backend=${backend}`] : FLAGS), users: 0 };
   instances.set(key, instance);
   instance.users++;
@@ -45,6 +53,17 @@ export async function acquireInstance({ backend }: BindingOptions = {}): Promise
       if (--instance.users === 0) instances.delete(key);
     },
   };
+}
+
+/** Whether the system has a Vulkan loader. Dawn, where it finds none, says so on the terminal. */
+function hasVulkan(): boolean {
+  try {
+    process.dlopen({ exports: {} }, 'libvulkan.so.1', constants.dlopen.RTLD_LAZY);
+    return true;
+  } catch (error) {
+    // A library that is found is no addon of Node's, which is an error as well.
+    return !/cannot open shared object/.test((error as Error).message);
+  }
 }
 
 async function loadCreate(): Promise<typeof import('webgpu').create> {
