@@ -8,7 +8,10 @@ import type { MachineReport } from '../../runtime/index.ts';
 const MAIN = fileURLToPath(new URL('../../dist/cli/main.js', import.meta.url));
 
 const doctor = (argv: string[], env: Record<string, string> = {}) =>
-  spawnSync(process.execPath, [MAIN, 'doctor', ...argv], { encoding: 'utf8', env: { ...process.env, VK_ICD_FILENAMES: '/nowhere.json', ...env } });
+  spawnSync(process.execPath, [MAIN, 'doctor', ...argv], {
+    encoding: 'utf8',
+    env: { ...process.env, VK_ICD_FILENAMES: '/nowhere.json', ...env },
+  });
 
 test('--json tells everything, and says nothing else', () => {
   const { status, stdout, stderr } = doctor(['--json']);
