@@ -2,6 +2,7 @@
 
 import type { ConvGeometry } from '../../runtime/ops/conv.ts';
 import type { Epilogue } from '../../runtime/ops/epilogue.ts';
+import { map } from './elementwise.ts';
 import { epilogueDeclarations, finish } from './epilogue.ts';
 import {
   type Cell,
@@ -175,16 +176,22 @@ interface RowsOfC {
   /** Rows of C for each row of the run. */
   readonly pixels: number;
   readonly depth: number;
+  /** Depths of a chunk, where the depth is cut. */
+  readonly chunkDepth?: number;
 }
 
-/** Statements for a workgroup's blocks of rows: `block` uses m0, n0 and the accumulators. Workgroups: columns in x, rows in y and z. */
-function overRows({ product, rowsPerGroup, pixels, depth }: RowsOfC, before: string, block: string, after: string): string {
+/**
+ * Statements for a workgroup's blocks of rows: `block` uses m0, n0 and the accumulators. Workgroups: columns in x, rows in y and z, or with
+ * chunks of the depth rows in y and chunks in z.
+ */
+function overRows({ product, rowsPerGroup, pixels, depth, chunkDepth }: RowsOfC, before: string, block: string, after: string): string {
   const { tile } = product;
-  const one = `${multiply(product, '0u', `${depth}u`)}\n${block}`;
+  const [begin, end] = chunkDepth ? ['chunkBegin', 'chunkEnd'] : ['0u', `${depth}u`];
+  const one = `${multiply(product, begin, end)}\n${block}`;
   const several = rowsPerGroup > tile.bm;
   return `${places(tile)}
 let n0 = group.x * ${tile.bn}u;
-let t = group.y + groups.y * group.z;
+${chunkDepth ? `let t = group.y;\nlet chunkBegin = group.z * ${chunkDepth}u;\nlet chunkEnd = min(chunkBegin + ${chunkDepth}u, ${depth}u);` : 'let t = group.y + groups.y * group.z;'}
 let rows = step.rows * ${pixels}u;
 let first = t * ${rowsPerGroup}u;
 if (first >= rows) { return; }
@@ -269,6 +276,53 @@ export function conv({ windows, columns, tile, epilogue, rowsPerTile, gradientSu
   };
 }
 
+export interface DenseChunksOptions {
+  readonly depth: number;
+  readonly columns: number;
+  readonly tile: Tile;
+  readonly chunkDepth: number;
+}
+
+/**
+ * A dense layer with many inputs: products of chunks of the depth, `sums` [chunks][rows][columns], which `denseEpilogue` adds up.
+ * Accesses: x by `windowLanes`, w and sums by `cellLanes`.
+ */
+export function denseChunks({ depth, columns, tile, chunkDepth }: DenseChunksOptions): KernelText {
+  const lanes = cellLanes(tile, columns);
+  const store = overRowsOf(tile, 'end', (i) =>
+    overCells(tile, columns, lanes, (cell) => `set_sums(${accessAt(cell, `(group.z * rows + m) * ${columns}u + n`)}, ${cell.value(i)});`),
+  );
+  return {
+    workgroup: [invocations(tile), 1, 1],
+    declarations: [
+      panels(tile, false),
+      positionRows(denseWindows(depth), tile),
+      plainColumns('w', columns, tile, depth % tile.bk === 0 ? '' : `${depth}u`),
+    ].join('\n'),
+    body: overRows(
+      { product: { tile, a: 'depth', b: 'columns' }, columns, rowsPerGroup: groupRows(tile), pixels: 1, depth, chunkDepth },
+      '',
+      store,
+      '',
+    ),
+  };
+}
+
+/** A dense layer's inputs as windows of images of one pixel. */
+export const denseWindows = (c: number): Windows => ({
+  ...{ h: 1, w: 1, c, oh: 1, ow: 1, kh: 1, kw: 1, stride: 1, dilation: 1, padTop: 0, padLeft: 0 },
+});
+
+/** y = epilogue(the sum of `denseChunks`, in order). `columns` counts accesses. */
+export const denseEpilogue = (columns: number, chunks: number, epilogue: Epilogue, lanes: Lanes): KernelText =>
+  map({
+    perSample: columns,
+    declarations: epilogueDeclarations(epilogue, lanes),
+    body: `var sum = sums(at);
+for (var chunk = 1u; chunk < ${chunks}u; chunk++) { sum += sums(chunk * step.rows * ${columns}u + at); }
+${finish(epilogue, lanes, epilogue.bias ? `sum + bias(at % ${columns}u)` : 'sum', 'at')}`,
+  });
+
 /** Rows of C that are one workgroup's where it does not matter: a block, or without panels a few. */
 export const groupRows = (tile: Tile): number => (tile.panels ? tile.bm : 8 * tile.bm);
 
@@ -289,7 +343,7 @@ set_transposed(at, w(((${taps - 1}u - tap) * ${columns}u + at % ${columns}u) * $
  * weights; each row of C is a whole patch. Accesses: dy by lanesFor(co), w one by one, dx by `cellLanes` of ci.
  */
 export function convGradInputPatches(g: ConvGeometry, tile: Tile): KernelText {
-  const windows: Windows = { h: g.oh, w: g.ow, c: g.co, oh: g.oh, ow: g.ow, kh: 1, kw: 1, stride: 1, dilation: 1, padTop: 0, padLeft: 0 };
+  const windows: Windows = { ...denseWindows(g.co), h: g.oh, w: g.ow, oh: g.oh, ow: g.ow };
   const columns = g.kh * g.kw * g.ci;
   const lanes = cellLanes(tile, g.ci);
   const a = positionRows(windows, tile);

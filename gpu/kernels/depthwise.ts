@@ -51,50 +51,39 @@ interface Sliding {
 
 const register = (row: number, column: number): string => `r${row}_${column}`;
 
-/** Statements that load row `y` (an expression, i32, of a row inside of the image) of the strip into the registers of row `slot`. */
-function loadRow({ g, strips, load }: Sliding, slot: number, y: string): string {
+/** Statements that load row `y` (an expression, i32, of a row inside of the image) of the strip into the registers of the last row. */
+function loadRow({ g, strips, load }: Sliding, y: string): string {
   const one = (j: number): string => {
-    if (strips.count === 1) return `{ let at = rowAt + ${j * g.c}u; ${register(slot, j)} = ${load}; }`;
-    return `{ let column = left + ${strips.first + j}; if (column >= 0 && column < ${g.w}) { let at = rowAt + u32(column) * ${g.c}u; ${register(slot, j)} = ${load}; } else { ${register(slot, j)} = 0.0; } }`;
+    const to = register(g.k - 1, j);
+    if (strips.count === 1) return `{ let at = rowAt + ${j * g.c}u; ${to} = ${load}; }`;
+    return `{ let column = left + ${strips.first + j}; let at = rowAt + u32(clamp(column, 0, ${g.w - 1})) * ${g.c}u; ${to} = select(0.0, ${load}, (column >= 0) & (column < ${g.w})); }`;
   };
-  return `{ let rowAt = image + u32(${y}) * ${g.w * g.c}u;
-  ${range(strips.columns).map(one).join('\n  ')} }`;
+  return `let rowAt = image + u32(${y}) * ${g.w * g.c}u;
+  ${range(strips.columns).map(one).join('\n  ')}`;
 }
 
 /**
  * Statements for all rows of the images from `firstSample` to below `endSample`: `row` is run for each, with `image` (offset of the sample's
- * channel), `y` (i32), `left` (i32, first column of the strip) and the registers of rows y−before to y−before+k−1.
+ * channel), `y` (i32), `left` (i32, first column of the strip) and the registers of rows y−before to y−before+k−1. The loop begins above
+ * the image, where it only loads.
  */
 function slide(sliding: Sliding, row: string): string {
   const { g, strips, before } = sliding;
   const { k } = g;
-  const declare = range(k)
-    .map(
-      (i) =>
-        `${range(strips.columns)
-          .map((j) => `var ${register(i, j)} = 0.0;`)
-          .join(' ')}`,
-    )
-    .join('\n');
-  // What is above the image keeps the zeros of its declaration.
-  const start = each(k - 1, (i) => (i >= before && i - before < g.h ? loadRow(sliding, i + 1, `${i - before}`) : ''));
-  const below = `y + ${k - 1 - before}`;
-  const zeros = range(strips.columns)
-    .map((j) => `${register(k - 1, j)} = 0.0;`)
-    .join(' ');
-  const shift = each(k - 1, (i) =>
-    range(strips.columns)
-      .map((j) => `${register(i, j)} = ${register(i + 1, j)};`)
-      .join(' '),
-  );
+  const columns = range(strips.columns);
+  const declare = each(k, (i) => columns.map((j) => `var ${register(i, j)} = 0.0;`).join(' '));
+  const shift = each(k - 1, (i) => columns.map((j) => `${register(i, j)} = ${register(i + 1, j)};`).join(' '));
+  const below = k - 1 - before;
   return `for (var sample = firstSample; sample < endSample; sample++) {
   let image = sample * ${g.h * g.w * g.c}u + c;
   for (var left = 0; left < ${g.w}; left += ${strips.width}) {
 ${declare}
-${start}
-    for (var y = 0; y < ${g.h}; y++) {
+    for (var y = -${below}; y < ${g.h}; y++) {
 ${shift}
-if (${below} < ${g.h}) ${loadRow(sliding, k - 1, below)} else { ${zeros} }
+if (y + ${below} < ${g.h}) {
+${loadRow(sliding, `y + ${below}`)}
+} else { ${columns.map((j) => `${register(k - 1, j)} = 0.0;`).join(' ')} }
+if (y < 0) { continue; }
 ${row}
     }
   }

@@ -25,6 +25,7 @@ import { mergeTiles } from './tiles.ts';
 /** Tiles with panels, from the largest on; the first that fits device and product is taken. */
 const TILES: readonly Omit<Tile, 'bk' | 'panels'>[] = [
   { bm: 128, bn: 128, tm: 8, tn: 8 },
+  { bm: 64, bn: 128, tm: 4, tn: 8 },
   { bm: 64, bn: 64, tm: 4, tn: 4 },
   { bm: 64, bn: 32, tm: 4, tn: 4 },
   { bm: 64, bn: 16, tm: 4, tn: 4 },
@@ -37,23 +38,38 @@ const DIRECT_TILES: readonly Omit<Tile, 'bk' | 'panels'>[] = [
 ];
 /** Depth of a panel. */
 const PANEL = 16;
-/** Tiles that keep a large device busy. */
+/** Tiles that keep a large device busy; and elements of a tile of which there are always enough. */
 const BUSY = 256;
+const SMALL = 64 * 64;
+/** Depths of a chunk of a dense layer with many inputs, and from how many on it is cut. */
+const CHUNK_DEPTH = 1024;
+const DEEP = 4096;
 
 const ceilTo = (n: number, unit: number): number => Math.ceil(n / unit) * unit;
 
-/** The tile for `rows` × `columns` of C, over `depth`; `parts`: independent products of that size. */
-function tileFor(rows: number, columns: number, depth: number, parts: number, sums: boolean, { limits, features }: LoweringContext): Tile {
+interface Cut {
+  readonly columns: number;
+  readonly depth: number;
+  /** Rows of C, at full capacity, and how many products of that size there are: as many tiles as keep a large device busy, if possible. */
+  readonly rows: number;
+  readonly parts?: number;
+  /** Rows whose sums are one partial result: what decides bits, so that the capacity has no say in it. */
+  readonly rowsPerTile?: number;
+}
+
+function tileFor({ columns, depth, rows, parts = 1, rowsPerTile }: Cut, { limits, features }: LoweringContext): Tile {
   const last = <T>(tiles: readonly T[]): T => tiles[tiles.length - 1];
   if (!features.barriers) {
     return { ...(DIRECT_TILES.find(({ bn }) => columns > bn / 2) ?? last(DIRECT_TILES)), bk: 4, panels: false };
   }
   const bk = Math.min(PANEL, ceilTo(depth, 4));
   const candidates = TILES.map((tile): Tile => ({ ...tile, bk, panels: true })).filter(
-    (tile) => invocations(tile) <= limits.invocations && workgroupBytes(tile, sums) <= limits.workgroupStorage,
+    (tile) => invocations(tile) <= limits.invocations && workgroupBytes(tile, rowsPerTile !== undefined) <= limits.workgroupStorage,
   );
-  const fits = ({ bm, bn }: Tile): boolean =>
-    columns > bn / 2 && (bm < 128 || (rows > bm / 2 && Math.ceil(rows / bm) * Math.ceil(columns / bn) * parts >= BUSY));
+  const isBusy = ({ bm, bn }: Tile): boolean => Math.ceil(rows / bm) * Math.ceil(columns / bn) * parts >= BUSY;
+  // A tile of sums begins at a tile of C: where it is lower than that, rows would be idle.
+  const fits = (tile: Tile): boolean =>
+    columns > tile.bn / 2 && (tile.bn * tile.bm <= SMALL || (rowsPerTile === undefined ? isBusy(tile) : tile.bm <= rowsPerTile));
   return candidates.find(fits) ?? last(candidates);
 }
 
@@ -75,8 +91,10 @@ function lowerConv(node: Node, context: LoweringContext): Dispatch[] {
   const pixels = g.oh * g.ow;
   const rowsPerTile = samplesPerTile(pixels) * pixels;
   const sums = epilogue.stats === true;
-  const tile = tileFor(context.capacity * pixels, g.co, g.kh * g.kw * g.ci, 1, sums, context);
+  const depth = g.kh * g.kw * g.ci;
+  const tile = tileFor({ rows: context.capacity * pixels, columns: g.co, depth, rowsPerTile: sums ? rowsPerTile : undefined }, context);
   const lanes = kernels.cellLanes(tile, g.co);
+  if (g.h === 1 && g.w === 1 && depth >= DEEP && !sums && inputScale === undefined) return lowerDeepDense(node, tile, depth, g.co, context);
   const operands = new KernelOperands('conv', context)
     .read('x', x, kernels.windowLanes(windows, tile))
     .read('w', w, lanes)
@@ -85,6 +103,32 @@ function lowerConv(node: Node, context: LoweringContext): Dispatch[] {
     kernels.conv({ windows, columns: g.co, tile, epilogue, rowsPerTile }),
     rowGroups(g.co, tile, pixels, sums ? rowsPerTile : kernels.groupRows(tile)),
   );
+}
+
+/** Few rows and columns, much depth: chunks of the depth side by side. */
+function lowerDeepDense(node: Node, tile: Tile, depth: number, columns: number, context: LoweringContext): Dispatch[] {
+  const [x, w, bias] = node.inputs;
+  const chunks = Math.ceil(depth / CHUNK_DEPTH);
+  const sums = context.scratch(ceilTo(chunks * context.capacity * columns * 4, 16));
+  const lanes = kernels.cellLanes(tile, columns);
+  const width = lanesFor(columns);
+  const epilogue = epilogueOf(node);
+  const operands = new KernelOperands('denseEpilogue', context).raw('sums', sums, 'read', width).read('bias', bias, width);
+  return [
+    ...new KernelOperands('denseChunks', context)
+      .read('x', x, kernels.windowLanes(kernels.denseWindows(depth), tile))
+      .read('w', w, lanes)
+      .raw('sums', sums, 'read_write', lanes)
+      .dispatch(kernels.denseChunks({ depth, columns, tile, chunkDepth: CHUNK_DEPTH }), (rows) => [
+        Math.ceil(columns / tile.bn),
+        Math.ceil(rows / kernels.groupRows(tile)),
+        chunks,
+      ]),
+    ...epilogueOperands(node, operands, width).dispatch(
+      kernels.denseEpilogue(columns / width, chunks, epilogue, width),
+      mapGroups(columns / width),
+    ),
+  ];
 }
 
 /** Windows that do not overlap, from the corner on: each pixel of x belongs to one at most. */
@@ -105,7 +149,7 @@ function lowerConvGradInput(node: Node, context: LoweringContext): Dispatch[] {
   const g = convGeometry(inputShape, context.spec(w).shape, stride, padding);
   if (arePatches(g)) {
     const columns = g.kh * g.kw * g.ci;
-    const tile = tileFor(context.capacity * g.oh * g.ow, columns, g.co, 1, false, context);
+    const tile = tileFor({ rows: context.capacity * g.oh * g.ow, columns, depth: g.co }, context);
     const covered = g.oh * stride === g.h && g.ow * stride === g.w;
     const lanes = lanesFor(g.ci);
     const perSample = elementCount(context.spec(dx)) / lanes;
@@ -120,7 +164,15 @@ function lowerConvGradInput(node: Node, context: LoweringContext): Dispatch[] {
     ];
   }
   const pixels = g.h * g.w;
-  const tile = tileFor(context.capacity * pixels, g.ci, g.kh * g.kw * g.co, 1, merged !== undefined, context);
+  const tile = tileFor(
+    {
+      rows: context.capacity * pixels,
+      columns: g.ci,
+      depth: g.kh * g.kw * g.co,
+      rowsPerTile: merged ? samplesPerTile(pixels) * pixels : undefined,
+    },
+    context,
+  );
   const { dispatches, operands } = weightsOfGradient('convGradInput', w, g.kh * g.kw, g.ci, g.co, tile, context);
   const windows = kernels.reversedWindows(g);
   const lanes = kernels.cellLanes(tile, g.ci);
@@ -174,7 +226,7 @@ function lowerConvGradWeight(node: Node, context: LoweringContext): Dispatch[] {
   const chunkSamples = Math.max(1, Math.floor(chunkPixels(depth * g.co) / pixels));
   const chunks = Math.ceil(context.capacity / chunkSamples);
   const windows = kernels.forwardWindows(g, inputScale);
-  const tile = tileFor(depth, g.co, chunkSamples * pixels, chunks, false, context);
+  const tile = tileFor({ rows: depth, columns: g.co, depth: chunkSamples * pixels, parts: chunks }, context);
   const lanes = kernels.cellLanes(tile, g.co);
   const operands = new KernelOperands('convGradWeight', context).read('x', x, kernels.windowLanes(windows, tile)).read('dy', dy, lanes);
   const text = kernels.convGradWeight({ windows, columns: g.co, tile, chunkSamples });
