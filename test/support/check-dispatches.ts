@@ -1,0 +1,44 @@
+// Kernels of the webgpu device against the reference loops: the comparison that the suite and the soak share.
+
+import type { KernelOpName } from '../../runtime/ops/index.ts';
+import type { OpCase } from './cases.ts';
+import { expectClose, type Tolerance } from './close.ts';
+import type { DispatchRunner, RunOptions } from './dispatch-runner.ts';
+import { runReference } from './reference.ts';
+import { copy } from './tensors.ts';
+
+/** One rounding, or none: nothing else happens to an element. */
+const EXACT: Tolerance = { relative: 1.2e-7 };
+const TOLERANCES: Partial<Record<KernelOpName, Tolerance>> = {
+  rescale: EXACT,
+  add: EXACT,
+  bias: EXACT,
+  relu: EXACT,
+  reluGrad: EXACT,
+  dropout: EXACT,
+  maxPool: EXACT,
+  maxPoolGrad: EXACT,
+  globalAvgPoolGrad: EXACT,
+  finiteCheck: EXACT,
+  countStep: EXACT,
+  softmaxCrossEntropyGrad: { absolute: 1e-9, relative: 3e-6 },
+};
+/** What rounding does to sums of up to some hundred products of numbers of about 1, in f32 throughout. */
+const ROUNDING: Tolerance = { absolute: 1e-5, relative: 5e-6 };
+
+/** Runs a case and compares outputs and updates with the reference. */
+export async function checkDispatches(runner: DispatchRunner, op: KernelOpName, one: OpCase, options: RunOptions): Promise<void> {
+  const updates = one.updates?.map(copy);
+  const expected = runReference(op, one.inputs, one.attrs, { rows: one.rows, step: one.step, updates });
+  const actual = await runner.run(op, one, options);
+  const name = `${op} ${one.name}, ${JSON.stringify(options)}`;
+  for (const [i, { data, spec }] of expected.entries()) {
+    // Entries of partials beyond the tiles are nobody's.
+    const partials = i > 0 && spec.perSample && spec.shape.length === 2 && spec.shape[0] === 2;
+    const found = partials ? actual.outputs[i].map((value, at) => (data[at] === 0 ? 0 : value)) : actual.outputs[i];
+    expectClose(found, data, TOLERANCES[op] ?? ROUNDING, `${name}: output ${i}`);
+  }
+  for (const [i, { data }] of (updates ?? []).entries()) {
+    expectClose(actual.updates[i], data, { absolute: 1e-7, relative: 1e-6 }, `${name}: update ${i}`);
+  }
+}
