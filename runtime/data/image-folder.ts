@@ -4,13 +4,15 @@
 
 import { createHash } from 'node:crypto';
 import { stat } from 'node:fs/promises';
+import { availableParallelism } from 'node:os';
 import { dirname, join } from 'node:path';
 import { abortError, HybridError } from '../base/errors.ts';
 import type { Files } from '../base/files.ts';
 import { type DataSource, type Dataset, PARTS, type PartName, partTitle, sourceOf } from './dataset.ts';
-import { openReader } from './folder-reader.ts';
+import { type FolderImages, openReader } from './folder-reader.ts';
 import { type FolderListing, type ListedImage, scanFolder } from './folder-scan.ts';
 import { decodeImage, loadSharp } from './image-file.ts';
+import { DataPipeline } from './loader.ts';
 import { memoryDataset } from './memory-dataset.ts';
 import { openPacked, type PackedSource, writePacked } from './packed.ts';
 
@@ -38,6 +40,15 @@ const DECODER = 'sharp 0.35, cover, srgb, 1';
 export const IMAGES_FOLDER = 'images';
 /** Images decoded at a time. */
 const PIECE = 64;
+const LEAST_FOR_WORKERS = 256;
+/** sharp decodes in threads that all workers share, of which Node has four by default. */
+const MOST_WORKERS = 4;
+/** A task has eight images or more, each of which may take decodeImage's limit. */
+const TASK_LIMIT_MS = 600_000;
+
+// Workers load built files also where this one is run from its source, as the tests do.
+const READER = new URL(import.meta.url.endsWith('.ts') ? '../../dist/runtime/data/folder-reader.js' : 'folder-reader.js', import.meta.url)
+  .href;
 
 /** Opens the folder. Throws E_DATA (undecodable files beyond `maxBad`, links that lead out …), E_ENVIRONMENT without sharp, E_DISK, or an AbortError. */
 export async function openImageFolder(options: FolderOptions): Promise<DataSource> {
@@ -165,18 +176,28 @@ class DecodePass {
   async *#decode(images: readonly ListedImage[]): AsyncGenerator<Uint8Array, void, undefined> {
     const { folder, shape, maxPixels, maxBad = 0, signal, onDecoded } = this.#options;
     const bad = new Uint8Array(new SharedArrayBuffer(images.length));
-    const reader = openReader({ folder, paths: images.map(({ path }) => path), shape, maxPixels, bad });
-    const imageBytes = shape[0] * shape[1] * shape[2];
+    const data: FolderImages = { folder, paths: images.map(({ path }) => path), shape, maxPixels, bad };
+    const dataset: Dataset = {
+      ...{ name: folder, size: images.length, shape, classes: [], labels: new Uint8Array(images.length) },
+      read: (indices, out) => openReader(data).read(Int32Array.from(indices), out),
+      images: { kind: 'module', module: READER, data, first: 0 },
+    };
     const before = this.skipped.length;
-    for (let start = 0; start < images.length; start += PIECE) {
-      if (signal?.aborted) throw abortError(signal);
-      const indices = Int32Array.from({ length: Math.min(PIECE, images.length - start) }, (_, i) => start + i);
-      const piece = new Uint8Array(indices.length * imageBytes);
-      await reader.read(indices, piece);
-      for (const i of indices) if (bad[i] === 1) this.skipped.push(images[i].path);
-      if (this.skipped.length > maxBad) await judge(this.skipped, this.#options);
-      onDecoded?.(start + indices.length, images.length);
-      yield piece;
+    // A few images are decoded sooner than workers are ready.
+    const workers = images.length < LEAST_FOR_WORKERS ? 0 : Math.min(MOST_WORKERS, availableParallelism());
+    const options = { workers, crew: { taskLimitMs: TASK_LIMIT_MS } };
+    const pipeline = await DataPipeline.open({ decode: { dataset, batch: PIECE, seed: 0n, shuffle: false } }, options);
+    try {
+      let first = 0;
+      for await (const batch of pipeline.loader('decode').epoch(0, { signal })) {
+        for (let i = first; i < first + batch.rows; i++) if (bad[i] === 1) this.skipped.push(images[i].path);
+        if (this.skipped.length > maxBad) await judge(this.skipped, this.#options);
+        first += batch.rows;
+        onDecoded?.(first, images.length);
+        yield batch.images;
+      }
+    } finally {
+      await pipeline.close();
     }
     if (this.skipped.length > before) throw new SkippedFiles();
   }

@@ -16,6 +16,7 @@ import { afterEach, describe, expect, test, vi } from 'vitest';
 import { nodeFiles } from '../../runtime/base/files.ts';
 import type { DataSource, Dataset } from '../../runtime/data/dataset.ts';
 import { scanFolder } from '../../runtime/data/folder-scan.ts';
+import { decodeImage } from '../../runtime/data/image-file.ts';
 import { type FolderOptions, openImageFolder } from '../../runtime/data/image-folder.ts';
 import { partsOf } from '../../runtime/data/split.ts';
 import { hybridError } from '../support/expect-error.ts';
@@ -118,6 +119,16 @@ describe('openImageFolder', () => {
     await open();
     expect(notices.length).toBe(1);
     expect(file).toMatch(/^[0-9a-f]{32}\.safetensors$/);
+  });
+
+  test('a larger folder is decoded in workers, to the same pixels', { timeout: 60_000 }, async () => {
+    const { open, folder } = await folderOf({ a: 130, b: 126 }, { 'b/bad.png': 'x' });
+    const { train } = await open({ maxBad: 1 });
+    expect(train.size).toBe(256);
+    const { parts } = await scanFolder(folder);
+    const listed = parts.get('train')?.filter(({ path }) => path !== 'b/bad.png') ?? [];
+    for (const i of [0, 100, 255]) expect(image(train, i)).toEqual(await decodeImage(join(folder, listed[i].path), { shape: [16, 16, 3] }));
+    expect((await hybridError('E_DATA', open({ shape: [8, 8, 3] }))).message).toContain('bad.png is no PNG');
   });
 
   test('beyond the memory budget they stay in that file', async () => {
