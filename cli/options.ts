@@ -146,7 +146,7 @@ export const OPTIONS = {
     group: 'Data',
     otherwise: 'crop,flip',
     example: 'crop,flip',
-    help: 'random changes of training images, separated by commas: crop, crop-reflect, flip, alternating-flip, resize, rotate, zoom, colour, randaugment, erase, cutout, each also as NAME=VALUE; none',
+    help: 'random changes of training images, separated by commas: crop, crop-reflect, flip, alternating-flip, resize, rotate, zoom, colour, randaugment, erase, cutout, mixup, cutmix, each also as NAME=VALUE; none',
   },
   shuffle: {
     ...toggle,

@@ -7,8 +7,9 @@
 import { abortError, HybridError, invariant } from '../base/errors.ts';
 import type { Trace } from '../base/trace.ts';
 import type { Batch } from '../device.ts';
-import type { AugmentOptions } from './augment/augmentation.ts';
-import { needsMean } from './augment/augmentations.ts';
+import type { AugmentOptions, MixOptions } from './augment/augmentation.ts';
+import { drawsOf, needsMean } from './augment/augmentations.ts';
+import { type Mix, mixImage, mixOf, mixProblem } from './augment/mix.ts';
 import type { Dataset, Subset } from './dataset.ts';
 import { kernelCalls, loadDataKernels, normalization } from './kernels.ts';
 import { type Crew, type CrewOptions, type CrewStats, openCrew } from './pool.ts';
@@ -127,7 +128,11 @@ async function setUp(feed: FeedOptions, workers: number): Promise<FeedSetup> {
   invariant(Number.isInteger(batch) && batch > 0, `a batch of ${batch} rows`);
   invariant(Number.isInteger(prefetch) && prefetch >= 0, `a prefetch of ${prefetch} batches`);
   const { shape, images: source } = dataset;
-  const capacity = Math.max(1, Math.min(batch, dataset.size));
+  const mixing = mixingOf(augment);
+  if (mixing && normalize)
+    throw new HybridError('E_USAGE', 'mixed images have no float32 form', 'Leave mixup and cutmix out, or normalize.');
+  // The images that are mixed into those of a batch are further rows of its slot.
+  const capacity = Math.max(1, Math.min(batch, dataset.size)) * (mixing ? 2 : 1);
   const least = source?.kind === 'module' ? LEAST_DECODED : LEAST_CHUNK;
   const chunk = feed.chunk ?? Math.min(MOST_CHUNK, Math.max(least, Math.ceil(capacity / Math.max(1, workers))));
   invariant(Number.isInteger(chunk) && chunk > 0, `tasks of ${chunk} rows`);
@@ -145,6 +150,13 @@ async function setUp(feed: FeedOptions, workers: number): Promise<FeedSetup> {
   };
   const shared = { shape, seed, source, calls, normalize: normalize && normalization(normalize.mean, normalize.std), ring };
   return { ...shared, buffer: allocate(ring) };
+}
+
+/** Undefined where nothing is mixed. Throws E_USAGE for options that are not possible. */
+function mixingOf(augment: AugmentOptions | undefined): MixOptions | undefined {
+  const problem = augment?.mix && mixProblem(augment.mix);
+  if (problem) throw new HybridError('E_USAGE', `the augmentation asks for ${problem}`, 'Change the options of the augmentation.');
+  return augment?.mix && augment.mix.probability > 0 ? augment.mix : undefined;
 }
 
 function allocate(ring: RingOptions): SharedArrayBuffer {
@@ -246,7 +258,8 @@ export class Loader {
     const { dataset } = feed;
     const slot = this.#ring.slots[slotIndex];
     const rows = order.length;
-    const bytes = rows * setup.ring.imageBytes;
+    const { imageBytes } = setup.ring;
+    const bytes = rows * imageBytes;
     // New arrays: they are small, and callers may keep them longer than the images.
     const labels = new Int32Array(rows);
     const samples = new Int32Array(rows);
@@ -254,17 +267,22 @@ export class Loader {
       labels[row] = dataset.labels[order[row]];
       samples[row] = this.#samples[order[row]];
     }
+    const mixes = this.#mixes(epoch, samples);
+    const partners = mixes.flatMap((mix) => mix?.partner ?? []);
+    const all = rows + partners.length;
     slot.indices.set(order);
+    slot.indices.set(partners, rows);
     slot.samples.set(samples);
+    for (const [i, partner] of partners.entries()) slot.samples[rows + i] = this.#samples[partner];
     const generation = Atomics.load(slot.generation, 0);
     const direct = !setup.source;
-    if (direct) await turn(() => dataset.read(order, (slot.raw ?? slot.images).subarray(0, bytes)));
+    if (direct) await turn(() => dataset.read(slot.indices.slice(0, all), (slot.raw ?? slot.images).subarray(0, all * imageBytes)));
     if (!direct || slot.raw) {
       const { chunk } = setup.ring;
-      const tasks = Array.from({ length: tasksOf(rows, chunk) }, (_, task) => {
+      const tasks = Array.from({ length: tasksOf(all, chunk) }, (_, task) => {
         const first = task * chunk;
         return crew.run(
-          { feed: feedIndex, slot: slotIndex, generation, epoch, first, rows: Math.min(chunk, rows - first) },
+          { feed: feedIndex, slot: slotIndex, generation, epoch, first, rows: Math.min(chunk, all - first) },
           slot.tasks[task],
         );
       });
@@ -272,8 +290,22 @@ export class Loader {
       for (const { status, ...rest } of await Promise.allSettled(tasks))
         if (status === 'rejected') throw (rest as PromiseRejectedResult).reason;
     }
+    let partner = rows;
+    for (const [row, mix] of mixes.entries()) {
+      if (!mix) continue;
+      const imageOf = (i: number): Uint8Array => slot.images.subarray(i * imageBytes, (i + 1) * imageBytes);
+      mixImage(imageOf(row), imageOf(partner++), dataset.shape, mix);
+      if (mix.swapped) labels[row] = dataset.labels[mix.partner];
+    }
     const floats = slot.floats?.subarray(0, bytes) ?? null;
     return { rows, images: slot.images.subarray(0, bytes), floats, labels, samples, epoch, index };
+  }
+
+  /** What is drawn for each row where images are mixed; else nothing. */
+  #mixes(epoch: number, samples: Int32Array): readonly (Mix | null)[] {
+    const { augment, seed, dataset } = this.#parts.feed;
+    const mixing = mixingOf(augment);
+    return mixing ? Array.from(samples, (sample) => mixOf(drawsOf(seed, epoch, sample), mixing, dataset.size, dataset.shape)) : [];
   }
 }
 

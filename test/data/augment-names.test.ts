@@ -14,7 +14,8 @@ describe('augmentOptions', () => {
 
   test('every name is possible by itself, and with another value', () => {
     for (const [name, { value }] of Object.entries(AUGMENT_NAMES)) {
-      expect(activeAugmentations(augmentOptions(name), [32, 32, 3])).toHaveLength(1);
+      const kernels = activeAugmentations(augmentOptions(name), [32, 32, 3]);
+      expect(kernels).toHaveLength(augmentOptions(name).mix ? 0 : 1);
       expect(augmentOptions(`${name}=${value}`)).toEqual(augmentOptions(name));
     }
     expect(augmentOptions('crop-reflect=2,rotate=0.1,randaugment=0.3')).toEqual({
@@ -33,6 +34,7 @@ describe('augmentOptions', () => {
     ['crop,crop', /crop is there twice/],
     ['crop,crop-reflect', /crop and crop-reflect are two ways of one thing/],
     ['erase,cutout', /erase and cutout are two ways/],
+    ['mixup,cutmix', /mixup and cutmix are two ways/],
     ['crop=', /has no number/],
     ['crop=1=2', /has no number/],
     ['crop=x', /has no number/],

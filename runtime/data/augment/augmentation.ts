@@ -20,6 +20,14 @@ export interface AugmentOptions {
   readonly colour?: { readonly brightness: number; readonly contrast: number; readonly saturation: number };
   /** Some operations at random for each image, all of one magnitude (0 to 1); off by default. */
   readonly policy?: { readonly operations: number; readonly magnitude: number };
+  /** Mixing with another image of the set, after all else; off by default. */
+  readonly mix?: MixOptions;
+}
+
+export interface MixOptions {
+  readonly kind: 'mixup' | 'cutmix';
+  /** Share of the images, 0 to 1. */
+  readonly probability: number;
 }
 
 /** One rectangle of some images is painted over. */

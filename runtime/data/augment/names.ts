@@ -37,6 +37,12 @@ export const AUGMENT_NAMES = {
     help: 'a square of 0.5 of the side painted over in every image',
     options: (side) => ({ erase: { probability: 1, area: [side * side, side * side], ratio: 1, fill: 'mean' } }),
   },
+  mixup: { value: 1, help: 'every image blended with another one', options: (probability) => ({ mix: { kind: 'mixup', probability } }) },
+  cutmix: {
+    value: 1,
+    help: 'a rectangle of every image from another one',
+    options: (probability) => ({ mix: { kind: 'cutmix', probability } }),
+  },
 } as const satisfies Record<string, Named>;
 
 /**
