@@ -36,13 +36,22 @@ export function kernelCalls(layout: 'interleaved' | 'planar', augment: AugmentOp
 
 const MODULE = new URL(import.meta.url.endsWith('.ts') ? '../../dist/asm/data.wasm' : '../../asm/data.wasm', import.meta.url);
 
-/** Compiles the kernels. Throws E_ENVIRONMENT where they were not built. */
-export async function loadDataKernels(): Promise<WebAssembly.Module> {
-  const bytes = await readFile(MODULE).catch((cause) => {
-    throw new HybridError('E_ENVIRONMENT', `no data kernels in ${MODULE.pathname}`, 'Run `npm run build` in the package.', { cause });
-  });
-  // A few kilobytes: at once, because compiling in the background does not keep the process alive.
-  return new WebAssembly.Module(bytes);
+/** Compiles the kernels. Throws E_ENVIRONMENT where they were not built, or are damaged. */
+export async function loadDataKernels(url: URL = MODULE): Promise<WebAssembly.Module> {
+  try {
+    // A few kilobytes: at once, because compiling in the background does not keep the process alive.
+    return new WebAssembly.Module(await readFile(url));
+  } catch (cause) {
+    const why = (cause as NodeJS.ErrnoException).code === 'ENOENT' ? 'are missing' : `cannot be used: ${(cause as Error).message}`;
+    throw new HybridError(
+      'E_ENVIRONMENT',
+      `the data kernels in ${url.pathname} ${why}`,
+      'Run `npm run build` in the package, or reinstall it.',
+      {
+        cause,
+      },
+    );
+  }
 }
 
 type Kernel = (rows: number, from: number, to: number, samples: number, args: number) => void;

@@ -9,6 +9,7 @@ import { pathToFileURL } from 'node:url';
 import { promisify } from 'node:util';
 import { describe, expect, test } from 'vitest';
 import type { Dataset } from '../../runtime/data/dataset.ts';
+import { loadDataKernels } from '../../runtime/data/kernels.ts';
 import { DataPipeline, type FeedOptions, type PipelineOptions } from '../../runtime/data/loader.ts';
 import { hybridError } from '../support/expect-error.ts';
 import { referenceBatches } from '../support/reference-batches.ts';
@@ -162,6 +163,13 @@ describe('workers that do not start: E_WORKER_BOOT at once', () => {
     const empty = await hybridError('E_WORKER_BOOT', open(withModule(script('export const other = 1').href), { workers: 1 }));
     expect(empty.message).toContain('exports no function openReader');
   });
+});
+
+test('kernels that are missing or damaged: E_ENVIRONMENT', async () => {
+  const url = pathToFileURL(join(tempFolder(), 'data.wasm'));
+  expect((await hybridError('E_ENVIRONMENT', loadDataKernels(url))).message).toContain('data.wasm are missing');
+  writeFileSync(url, Uint8Array.of(0, 0x61, 0x73, 0x6d, 1, 0, 0, 0, 99));
+  expect((await hybridError('E_ENVIRONMENT', loadDataKernels(url))).message).toContain('cannot be used');
 });
 
 describe('a consumer', () => {
