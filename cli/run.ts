@@ -270,6 +270,20 @@ function describe(io: CliIo, setStatus: (status: number) => void): Command {
 
   const bench = program.command('bench').description('measure speed');
   const measured = ['arch', 'dim', 'depth', 'kernel', 'patch', 'batch', 'device', 'threads', 'revectorize'] as const;
+  addFlags(
+    bench
+      .command('devices', { isDefault: true })
+      .description('compare wasm on one thread and on all, and the GPU, in turn; what runs without a name')
+      .argument('[NAME]'),
+    ['arch', 'dim', 'depth', 'kernel', 'patch', 'batch'],
+  )
+    .option('--rounds <N>', 'turns of each (default: 3)')
+    .option('--software', 'take a GPU that is software as well: minutes for large models')
+    .option('--json', 'the result as JSON')
+    .action(async (name: string | undefined, _, command: Command) => {
+      if (name !== undefined) (bench as unknown as { unknownCommand(): never }).unknownCommand();
+      setStatus(await (await import('./commands/bench.ts')).benchDevicesCommand(command, io));
+    });
   addFlags(bench.command('train').description('time whole training steps on made-up images'), measured)
     .option('--steps <N>', 'steps that are timed (default: 10)')
     .option('--warmup <N>', 'steps before them that are not (default: 2)')

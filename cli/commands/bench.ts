@@ -1,13 +1,28 @@
-// hybrid bench train: times training steps. hybrid bench kernels: times every kernel of a step. hybrid bench data: images a second.
+// hybrid bench: compares the devices of this machine. hybrid bench train: times training steps. hybrid bench kernels: times every kernel of a step. hybrid bench data: images a second.
 
 import type { Command } from 'commander';
 import { benchData, formatData } from '../../bench/data.ts';
+import { benchDevices, formatDevices } from '../../bench/devices.ts';
 import { benchKernels, formatKernels } from '../../bench/kernels.ts';
 import { benchTrain } from '../../bench/train.ts';
 import { buildModel, HybridError, openDevice } from '../../runtime/index.ts';
 import type { CliIo } from '../io.ts';
 import { count } from '../progress.ts';
 import { CIFAR10, modelOptions, quote, settingsOf } from '../settings.ts';
+
+export async function benchDevicesCommand(command: Command, io: CliIo): Promise<number> {
+  const settings = settingsOf(command);
+  const options = command.opts<{ rounds?: string; software?: boolean; json?: boolean }>();
+  const result = await benchDevices({
+    model: buildModel(settings.arch, modelOptions(settings, CIFAR10)),
+    batch: settings.batch,
+    rounds: wholeNumber('--rounds', options.rounds ?? '3'),
+    software: options.software === true,
+    signal: io.signal,
+  });
+  io.stdout.write(options.json ? `${JSON.stringify(result)}\n` : formatDevices(result));
+  return 0;
+}
 
 export async function benchTrainCommand(command: Command, io: CliIo): Promise<number> {
   const settings = settingsOf(command);

@@ -65,7 +65,6 @@ describe('usage errors', () => {
   test.each([
     [[], /name of a command is missing/, /hybrid --help/],
     [['trian'], /unknown command 'trian'/, /train/],
-    [['bench'], /bench needs the name of one of its commands: train, kernels/, /hybrid bench --help/],
     [['data'], /data needs the name of one of its commands: download, verify/, /hybrid data --help/],
     [['data', 'verifi'], /unknown command 'verifi'/, /verify/],
     [['data', 'convert', 'synthetic'], /missing required argument 'FILE'/, /hybrid data convert --help/],

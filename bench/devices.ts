@@ -1,0 +1,110 @@
+// Compares what this machine has: wasm on one thread and on all, and a GPU where there is one, each with the host's work in the
+// shadow of the device's and without. The variants take turns in one run, so that a disturbance hits all of them.
+
+import { type Device, type Executable, initialize, type Model, openDevice, trainingGraphs } from '../runtime/index.ts';
+import { HYPER, madeUpBatch, median } from './train.ts';
+
+export interface DeviceBenchOptions {
+  readonly model: Model;
+  readonly batch: number;
+  /** Turns of each variant, at least 1; the median of their steps counts. */
+  readonly rounds: number;
+  /** Takes a GPU that is software as well. */
+  readonly software: boolean;
+  readonly signal?: AbortSignal;
+}
+
+export interface DeviceBenchRow {
+  readonly name: string;
+  readonly device: string;
+  /** Whether the next batch is made while the device computes. */
+  readonly overlap: boolean;
+  readonly stepMs: number;
+  readonly imagesPerSecond: number;
+  /** Of the fastest variant's time. */
+  readonly ratio: number;
+}
+
+export interface DeviceBenchResult {
+  readonly arch: string;
+  readonly batch: number;
+  readonly rows: readonly DeviceBenchRow[];
+  /** What was left out, and why. */
+  readonly notes: readonly string[];
+}
+
+/** Steps of a turn. */
+const STEPS = 3;
+
+export async function benchDevices(options: DeviceBenchOptions): Promise<DeviceBenchResult> {
+  const { model, batch, rounds, signal } = options;
+  const notes: string[] = [];
+  const variants: { name: string; device: Device; executable: Executable; times: Record<'on' | 'off', number[]> }[] = [];
+  try {
+    for (const { name, device } of await openAll(options, notes)) {
+      const executable = await device.compile(trainingGraphs(model), { capacity: batch, seed: 0n, programs: ['train'] });
+      variants.push({ name, device, executable, times: { on: [], off: [] } });
+      for (const [variable, values] of initialize(model, 0n)) await executable.write(variable, values);
+      await steps(executable, model, batch, true, 1); // touches all memory
+    }
+    for (let round = 0; round < rounds; round++) {
+      for (const { executable, times } of variants) {
+        signal?.throwIfAborted();
+        times.on.push(await steps(executable, model, batch, true, STEPS));
+        times.off.push(await steps(executable, model, batch, false, STEPS));
+      }
+    }
+    const best = Math.min(...variants.flatMap(({ times }) => [median(times.on), median(times.off)]));
+    const rows = variants.flatMap(({ name, device, times }) =>
+      (['on', 'off'] as const).map((overlap) => {
+        const stepMs = median(times[overlap]);
+        const imagesPerSecond = (1000 * batch) / stepMs;
+        return { name, device: device.description, overlap: overlap === 'on', stepMs, imagesPerSecond, ratio: stepMs / best };
+      }),
+    );
+    return { arch: model.arch, batch, rows, notes };
+  } finally {
+    for (const { device } of variants) await device.close();
+  }
+}
+
+async function openAll({ software }: DeviceBenchOptions, notes: string[]): Promise<{ name: string; device: Device }[]> {
+  const all = await openDevice('wasm', { v8Flags: true });
+  const opened = [{ name: `wasm, ${all.threads} thread${all.threads === 1 ? '' : 's'}`, device: all }];
+  if (all.threads > 1) opened.unshift({ name: 'wasm, 1 thread', device: await openDevice('wasm', { threads: 1, v8Flags: true }) });
+  try {
+    const gpu = await openDevice('webgpu');
+    if (software || !/software/.test(gpu.description)) opened.push({ name: 'webgpu', device: gpu });
+    else {
+      await gpu.close();
+      notes.push(`left out: ${gpu.description}; --software takes it as well`);
+    }
+  } catch (error) {
+    notes.push(`no webgpu: ${(error as Error).message}`);
+  }
+  return opened;
+}
+
+/** Milliseconds of a step, batches made anew included. */
+async function steps(executable: Executable, model: Model, batch: number, overlap: boolean, count: number): Promise<number> {
+  const begin = performance.now();
+  let input = madeUpBatch(model, batch);
+  for (let step = 0; step < count; step++) {
+    const results = Promise.all([executable.gradient(input), executable.update(HYPER)]);
+    if (overlap) input = madeUpBatch(model, batch);
+    await results;
+    if (!overlap) input = madeUpBatch(model, batch);
+  }
+  return (performance.now() - begin) / count;
+}
+
+/** The table that people read. */
+export function formatDevices({ arch, batch, rows, notes }: DeviceBenchResult): string {
+  const width = Math.max(...rows.map(({ name }) => name.length));
+  const lines = rows.map(
+    ({ name, overlap, stepMs, imagesPerSecond, ratio }) =>
+      `${name.padEnd(width)}  overlap ${overlap ? 'on ' : 'off'}  ${stepMs.toFixed(1).padStart(9)} ms a step  ${imagesPerSecond.toFixed(1).padStart(8)} images/s  ${ratio.toFixed(2).padStart(6)}×`,
+  );
+  const devices = [...new Set(rows.map(({ name, device }) => `${name}: ${device}`))];
+  return [`${arch}, batch ${batch}; times as multiples of the best`, '', ...lines, '', ...devices, ...notes, ''].join('\n');
+}
