@@ -56,7 +56,7 @@ export class RunReport {
   }
 
   async event(event: TrainEvent): Promise<void> {
-    await this.#page.event(event);
+    this.#page.event(event);
     await this.#toTensorBoard((events) => events.event(event));
   }
 

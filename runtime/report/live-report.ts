@@ -19,6 +19,9 @@ export interface LiveReportOptions {
 
 /** Between two writes within an epoch, and before a page in a browser looks again. */
 const REFRESH_SECONDS = 15;
+/** Between two writes where epochs are short; and of the time at most a twentieth, where there are very many. */
+const LEAST_PAUSE_MS = 2000;
+const MOST_SHARE = 1 / 20;
 
 export class LiveReport {
   readonly record: RunRecord;
@@ -26,6 +29,8 @@ export class LiveReport {
   readonly #onProblem: (error: unknown) => void;
   readonly #now: () => number;
   #written = -Infinity;
+  #pause = LEAST_PAUSE_MS;
+  #writing: Promise<void> | null = null;
   #broken = false;
 
   constructor(record: RunRecord, { files = nodeFiles, onProblem, now = () => performance.now() }: LiveReportOptions) {
@@ -35,15 +40,20 @@ export class LiveReport {
     this.#now = now;
   }
 
-  /** To be called with every event of the run, in order. */
-  async event(event: TrainEvent): Promise<void> {
+  /** To be called with every event of the run, in order. Writing goes on in the background: a slow disk makes no run slower. */
+  event(event: TrainEvent): void {
     this.record.add(event);
-    const due = this.#now() - this.#written >= REFRESH_SECONDS * 1000;
-    if (event.type === 'epoch' || due) await this.#write(REFRESH_SECONDS);
+    const passed = this.#now() - this.#written;
+    const due = passed >= Math.max(this.#pause, event.type === 'epoch' ? 0 : REFRESH_SECONDS * 1000);
+    if (!due || this.#writing) return;
+    this.#writing = this.#write(REFRESH_SECONDS).finally(() => {
+      this.#writing = null;
+    });
   }
 
   /** The last page: it does not look for a newer one. */
   async finish(figures: readonly Figure[] = []): Promise<void> {
+    await this.#writing;
     this.record.running = false;
     await this.#write(undefined, figures);
   }
@@ -57,6 +67,7 @@ export class LiveReport {
       this.#broken = true;
       this.#onProblem(error);
     }
+    this.#pause = Math.max(LEAST_PAUSE_MS, (this.#now() - this.#written) / MOST_SHARE);
   }
 }
 

@@ -87,7 +87,8 @@ export class RunRecord {
         this.#addStep(event);
         break;
       case 'epoch':
-        this.epochs = [...this.epochs.filter(({ epoch }) => epoch < event.epoch), event];
+        while ((this.epochs.at(-1)?.epoch ?? 0) >= event.epoch) this.epochs.pop();
+        this.epochs.push(event);
         break;
       case 'message':
         if (event.level === 'warning' && !this.warnings.includes(event.text)) this.warnings.push(event.text);
