@@ -170,7 +170,6 @@ function transposedColumns(taps: number, columns: number, channels: number, bk: 
 
 interface RowsOfC {
   readonly product: Product;
-  readonly columns: number;
   /** Rows of C that are one workgroup's, as one or more blocks of bm. */
   readonly rowsPerGroup: number;
   /** Rows of C for each row of the run. */
@@ -268,7 +267,7 @@ export function conv({ windows, columns, tile, epilogue, rowsPerTile, gradientSu
     workgroup: [invocations(tile), 1, 1],
     declarations: [panels(tile, sums), a, b, epilogueDeclarations(epilogue, lanes)].join('\n'),
     body: overRows(
-      { product, columns, rowsPerGroup: sums ? rowsPerTile : groupRows(tile), pixels: windows.oh * windows.ow, depth },
+      { product, rowsPerGroup: sums ? rowsPerTile : groupRows(tile), pixels: windows.oh * windows.ow, depth },
       sums ? columnSums(tile) : '',
       store,
       sums ? reduceColumns(tile, storeSums) : '',
@@ -300,7 +299,7 @@ export function denseChunks({ depth, columns, tile, chunkDepth }: DenseChunksOpt
       plainColumns('w', columns, tile, depth % tile.bk === 0 ? '' : `${depth}u`),
     ].join('\n'),
     body: overRows(
-      { product: { tile, a: 'depth', b: 'columns' }, columns, rowsPerGroup: groupRows(tile), pixels: 1, depth, chunkDepth },
+      { product: { tile, a: 'depth', b: 'columns' }, rowsPerGroup: groupRows(tile), pixels: 1, depth, chunkDepth },
       '',
       store,
       '',
@@ -364,7 +363,7 @@ ${overCells(tile, columns, lanes, (cell) => {
   return {
     workgroup: [invocations(tile), 1, 1],
     declarations: [panels(tile, false), a, b].join('\n'),
-    body: overRows({ product, columns, rowsPerGroup: groupRows(tile), pixels: g.oh * g.ow, depth: g.co }, '', store, ''),
+    body: overRows({ product, rowsPerGroup: groupRows(tile), pixels: g.oh * g.ow, depth: g.co }, '', store, ''),
   };
 }
 
