@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { nodeFiles } from '../../runtime/base/files.ts';
 import type { Dataset, PartName } from '../../runtime/data/dataset.ts';
+import { DataPipeline } from '../../runtime/data/loader.ts';
 import { openPacked, type PackOptions, writePacked } from '../../runtime/data/packed.ts';
 import { readSafetensors } from '../../runtime/formats/safetensors.ts';
 import { hybridError } from '../support/expect-error.ts';
@@ -117,6 +118,24 @@ describe('packed files', () => {
     const { train } = await openPacked(path, { memoryBudget: 0 });
     truncateSync(path, 500);
     expect(() => all(train)).toThrow(/set\.safetensors changed from \d+ to 500 bytes while it was in use/);
+  });
+
+  test('and so it is where workers read it, in the middle of an epoch', async () => {
+    const path = await pack();
+    const { train } = await openPacked(path, { memoryBudget: 0 });
+    const feed = { dataset: train, batch: 1, seed: 0n, shuffle: false, prefetch: 0 };
+    const pipeline = await DataPipeline.open({ train: feed }, { workers: 1 });
+    try {
+      const epoch = pipeline.loader('train').epoch(1);
+      expect([...((await epoch.next()).value?.images ?? [])]).toEqual([...PIXELS.subarray(0, 6)]);
+      truncateSync(path, 500);
+      const rest = (async () => {
+        for await (const _ of epoch);
+      })();
+      expect((await hybridError('E_DATA', rest)).message).toContain('set.safetensors changed');
+    } finally {
+      await pipeline.close();
+    }
   });
 
   test('a full disk, missing images and an abort leave nothing', async () => {
