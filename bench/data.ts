@@ -152,5 +152,10 @@ export function formatData({ cores, kernels, pipeline }: DataBenchResult): strin
       return `  ${what.padEnd(46)}${millions(imagesPerCoreSecond)}${millions(imagesPerSecond)}`;
     }),
   ];
-  return `${lines.join('\n')}\n`;
+  const scaling = pipeline.flatMap((two) => {
+    const one = pipeline.find(({ workers, rows, handOver }) => workers === 1 && rows === two.rows && handOver === two.handOver);
+    if (two.workers !== 2 || two.handOver || !one) return [];
+    return [`  from one worker to two, ${two.rows} rows a task: ${(two.imagesPerSecond / one.imagesPerSecond).toFixed(2)}×`];
+  });
+  return `${[...lines, ...scaling].join('\n')}\n`;
 }
