@@ -67,7 +67,7 @@ export const OPTIONS = {
     group: 'Model',
     otherwise: 'convmixer-2stage',
     example: 'convmixer-2stage',
-    help: 'convmixer-256-8, conv-pooling, convmixer-2stage-flatten, convmixer-2stage, convmixer-256-8-block-residual or convmixer',
+    help: 'convmixer-256-8, conv-pooling, convmixer-2stage-flatten, convmixer-2stage, convmixer-256-8-block-residual or convmixer; all: the first five one after the other',
   },
   dim: { ...integer(1, 65_536), group: 'Model', otherwise: '256', example: '64', help: 'channels of convmixer' },
   depth: { ...integer(1, 1000), group: 'Model', otherwise: '8', example: '4', help: 'blocks of convmixer' },

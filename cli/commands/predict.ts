@@ -48,10 +48,11 @@ export async function predictCommand(given: string, pictures: readonly string[],
     );
   const batch = Math.min(BATCH, paths.length);
   const progress = new Progress(io);
-  const device = await openDevice(settings.device, {
+  // Looking for a GPU, or testing the revectorizer, takes longer than a few images do.
+  const few = paths.length <= 20 * BATCH;
+  const device = await openDevice(few && settings.device === 'auto' ? 'wasm' : settings.device, {
     threads: settings.threads,
-    // Testing the revectorizer takes longer than a few images do.
-    revectorize: settings.revectorize && paths.length > 20 * BATCH,
+    revectorize: settings.revectorize && !few,
     v8Flags: true,
   });
   const failures: HybridError[] = [];

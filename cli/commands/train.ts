@@ -4,6 +4,7 @@ import { join, resolve } from 'node:path';
 import type { Command } from 'commander';
 import { benchTrain } from '../../bench/train.ts';
 import {
+  ARCHITECTURES,
   augmentOptions,
   buildModel,
   type Checkpoint,
@@ -34,7 +35,7 @@ import {
 import { readConfigFile } from '../config-file.ts';
 import { assumedData, openSettingsData } from '../data.ts';
 import { type CliIo, shown, stoppedStatus } from '../io.ts';
-import { givenFlags, type Settings } from '../options.ts';
+import { givenFlags, type Key, type Settings } from '../options.ts';
 import { count, duration, Progress, percent } from '../progress.ts';
 import { inGroup, type RankFlags, threadsOfRank } from '../ranks.ts';
 import { findRun } from '../run-names.ts';
@@ -57,6 +58,7 @@ interface Flags extends RankFlags {
 export async function trainCommand(command: Command, io: CliIo): Promise<number> {
   const flags = command.opts<Flags>();
   return inGroup(flags, io, async (group, io) => {
+    if (givenFlags(command).get('arch') === ALL) return trainAll(command, flags, io, group);
     if (flags.resume === undefined) return trainWith(command, flags, io, null, group);
     const earlier = await shareEarlier(group, group.rank === 0 ? await openEarlier(flags, command, io) : null);
     try {
@@ -67,9 +69,93 @@ export async function trainCommand(command: Command, io: CliIo): Promise<number>
   });
 }
 
-async function trainWith(command: Command, flags: Flags, io: CliIo, earlier: Earlier | null, group: Communicator): Promise<number> {
+/** The name that stands for the five models of the script. */
+const ALL = 'all';
+
+/** A line of the table of `--arch all`. */
+interface Outcome {
+  readonly arch: string;
+  readonly parameters: number;
+  readonly test: TrainResult['test'];
+  readonly best: TrainResult['best'];
+  readonly epochs: number;
+  readonly seconds: number;
+  readonly run: string;
+}
+
+/** The script as one experiment: its models one after the other, each with its own preset, and one table at the end. */
+async function trainAll(command: Command, flags: Flags, io: CliIo, group: Communicator): Promise<number> {
+  for (const name of ['resume', 'init', 'dim', 'depth', 'kernel', 'patch', 'trace', 'dryRun']) {
+    if (command.getOptionValueSource(name) !== 'cli') continue;
+    const spelled = name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
+    throw new HybridError('E_USAGE', `--arch all and --${spelled} exclude each other`, 'Name one architecture with --arch.');
+  }
+  const { name } = command.opts<{ name?: string }>();
+  const outcomes: Outcome[] = [];
+  let status = 0;
+  for (const arch of ARCHITECTURES) {
+    if (arch === 'convmixer') continue; // a family, not a model of the script
+    const start = performance.now();
+    const own = new Map<Key, string>([['arch', arch], ...(name === undefined ? [] : ([['name', `${name}-${arch}`]] as const))]);
+    const note = (result: TrainResult, { model }: TrainOptions, run: string): void => {
+      const parameters = model.variables.reduce((sum, { shape }) => sum + shape.reduce((product, n) => product * n, 1), 0);
+      const { test, best, epochs } = result;
+      outcomes.push({ arch, parameters, test, best, epochs, seconds: (performance.now() - start) / 1000, run });
+    };
+    try {
+      const ended = await trainWith(command, flags, io, null, group, { own, note });
+      if (ended !== 0) {
+        status = ended;
+        break; // stopped by its user
+      }
+    } catch (error) {
+      // One that diverges does not take the others with it.
+      if (!(error instanceof HybridError && error.code === 'E_DIVERGED')) throw error;
+      status = error.exitStatus;
+      new Progress(io).warn(`${arch} failed: ${error.message}`);
+    }
+  }
+  io.stdout.write(flags.json ? `${JSON.stringify({ type: 'summary', runs: outcomes })}\n` : outcomesText(outcomes, io));
+  return status;
+}
+
+function outcomesText(outcomes: readonly Outcome[], io: CliIo): string {
+  const rows = outcomes.map(({ arch, parameters, test, best, epochs, seconds, run }) => [
+    arch,
+    test ? percent(test.accuracy) : '-',
+    test ? test.loss.toFixed(4) : '-',
+    `${best?.epoch ?? '-'} of ${epochs}`,
+    duration(seconds),
+    count(parameters),
+    formatBytes(4 * parameters),
+    shown(run, io),
+  ]);
+  const table = [['architecture', 'test accuracy', 'loss', 'best epoch', 'time', 'parameters', 'size', 'run folder'], ...rows];
+  const widths = table[0].map((_, column) => Math.max(...table.map((row) => row[column].length)));
+  const last = widths.length - 1;
+  const lines = table.map((row) =>
+    row.map((cell, i) => (i === 0 ? cell.padEnd(widths[i]) : i === last ? cell : cell.padStart(widths[i]))).join('  '),
+  );
+  return `${lines.join('\n')}\n`;
+}
+
+/** What is particular about one of several runs. */
+interface OneOfSeveral {
+  /** Options that go before those of the command. */
+  readonly own: ReadonlyMap<Key, string>;
+  readonly note: (result: TrainResult, options: TrainOptions, run: string) => void;
+}
+
+async function trainWith(
+  command: Command,
+  flags: Flags,
+  io: CliIo,
+  earlier: Earlier | null,
+  group: Communicator,
+  one?: OneOfSeveral,
+): Promise<number> {
   const file = earlier?.values ?? (flags.config === undefined ? undefined : await readConfigFile(flags.config, io));
-  const given = resolveSettings(givenFlags(command), file);
+  const given = resolveSettings(new Map([...givenFlags(command), ...(one?.own ?? [])]), file);
   const progress = new Progress(io);
   const talk = !flags.quiet && !flags.json;
 
@@ -106,7 +192,7 @@ async function trainWith(command: Command, flags: Flags, io: CliIo, earlier: Ear
       trace,
       signal: io.signal,
     };
-    return flags.dryRun ? await dryRun(options, flags, io) : await run(options, settings, flags, io, progress, earlier, group);
+    return flags.dryRun ? await dryRun(options, flags, io) : await run(options, settings, flags, io, progress, earlier, group, one?.note);
   } finally {
     progress.clear();
     await device.close();
@@ -226,6 +312,7 @@ async function run(
   progress: Progress,
   earlier: Earlier | null,
   group: Communicator,
+  note?: OneOfSeveral['note'],
 ): Promise<number> {
   if (group.rank > 0) return follow(options, settings, io, group);
   const config = toConfig({ ...settings, ...measures(options.model) });
@@ -259,6 +346,7 @@ async function run(
     }
     const result = await training.result;
     progress.clear();
+    if (result.reason !== 'aborted') note?.(result, options, folder.location);
     if (!flags.json && result.reason !== 'aborted') io.stdout.write(resultText(result, options, folder, io));
     await report?.finish(flags.figures && result.best && result.reason !== 'aborted' ? options : null);
     return result.reason === 'aborted' ? sayStopped(saved, io, flags) : 0;
