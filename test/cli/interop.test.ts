@@ -1,0 +1,204 @@
+// Models in and out by the command line, and what it says of pictures.
+
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import sharp from 'sharp';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { readNpz, readSafetensors } from '../../runtime/index.ts';
+import { cli } from '../support/cli.ts';
+
+const cwd = mkdtempSync(join(tmpdir(), 'hybrid-interop-'));
+const data = join(cwd, 'cifar');
+const MODEL = ['--arch', 'convmixer', '--dim', '4', '--depth', '1', '--kernel', '3', '--patch', '8'];
+const SMALL = ['--data', data, '--limit', '60', '--batch', '16', '--device', 'reference', '--bn-momentum', '0.5'];
+const inFolder = (...argv: string[]) => cli(argv, { cwd });
+const weightsOf = (run: string, kind = 'last') =>
+  readSafetensors(readFileSync(join(cwd, 'runs', run, 'checkpoints', kind, 'model.safetensors'))).tensors;
+
+/** 80 images for training and 20 for the test in CIFAR-10's format, a run of one epoch on them, and two pictures. */
+beforeAll(async () => {
+  mkdirSync(data);
+  for (const [name, records] of [
+    ['data_batch_1.bin', 80],
+    ['test_batch.bin', 20],
+  ] as const) {
+    const bytes = Uint8Array.from({ length: records * 3073 }, (_, i) =>
+      i % 3073 === 0 ? (i / 3073) % 10 : Math.imul(i, 0x9e3779b1) >>> 24,
+    );
+    writeFileSync(join(data, name), bytes);
+  }
+  expect(await inFolder('train', ...MODEL, ...SMALL, '--epochs', '1', '--name', 'r', '--quiet', '--no-figures')).toMatchObject({
+    status: 0,
+  });
+  mkdirSync(join(cwd, 'pictures', 'deep'), { recursive: true });
+  const picture = (r: number) => sharp({ create: { width: 90, height: 50, channels: 3, background: { r, g: 80, b: 20 } } });
+  await picture(255)
+    .png()
+    .toFile(join(cwd, 'pictures', 'a, "quoted".png'));
+  await picture(0)
+    .jpeg()
+    .toFile(join(cwd, 'pictures', 'deep', 'b.jpg'));
+  writeFileSync(join(cwd, 'pictures', 'notes.txt'), 'no picture');
+}, 120_000);
+afterAll(() => rmSync(cwd, { recursive: true, force: true }));
+
+describe('export and import', () => {
+  test.each(['keras', 'h5', 'safetensors', 'npz'])('through %s the weights come back bit for bit, and training goes on', async (format) => {
+    const name = `out-${format}`;
+    const ending = { keras: '.keras', h5: '.weights.h5', safetensors: '.safetensors', npz: '.npz' }[format];
+    const exported = await inFolder('export', 'r', '--format', format, '-o', name + ending, '--license', 'CC0-1.0', '--json');
+    expect(exported).toMatchObject({ status: 0, stderr: '' });
+    expect(JSON.parse(exported.stdout)).toMatchObject({ format, arch: 'convmixer', optimizer: format === 'keras' || format === 'h5' });
+
+    const imported = await inFolder('import', name + ending, ...(format === 'h5' ? MODEL : []), ...SMALL, '--json');
+    expect(imported).toMatchObject({ status: 0, stderr: '' });
+    expect(JSON.parse(imported.stdout)).toMatchObject({
+      arch: 'convmixer',
+      classes: 10,
+      steps: format === 'keras' || format === 'h5' ? 4 : null,
+    });
+    expect(weightsOf(name)).toEqual(weightsOf('r', 'best'));
+
+    const [before, after] = await Promise.all(
+      ['r', name].map((run) => inFolder('eval', join('runs', run), '--data', data, '--device', 'reference', '--json')),
+    );
+    const { weights: _, ...result } = JSON.parse(before.stdout);
+    expect(JSON.parse(after.stdout)).toMatchObject(result);
+
+    const resumed = await inFolder('train', '--resume', join('runs', name), '--epochs', '1', '--quiet', '--no-figures');
+    expect(resumed).toMatchObject({ status: 0, stderr: '' });
+    const steps = readSafetensors(readFileSync(join(cwd, 'runs', name, 'checkpoints', 'last', 'optimizer.safetensors')));
+    expect(Number(steps.tensors.get('optimizer/vars/0')?.data[0])).toBe(format === 'keras' || format === 'h5' ? 8 : 4);
+  });
+
+  test('the card travels: names of classes and licence', async () => {
+    await inFolder('export', 'r', '--format', 'npz', '-o', 'card.npz', '--labels', 'a,b,c,d,e,f,g,h,i,j', '--license', 'MIT');
+    expect(readNpz(readFileSync(join(cwd, 'card.npz'))).size).toBeGreaterThan(10);
+    await inFolder('export', 'card.npz', '--format', 'safetensors', '-o', 'card.safetensors');
+    const card = JSON.parse(readSafetensors(readFileSync(join(cwd, 'card.safetensors'))).metadata.get('hybrid') ?? '');
+    expect(card).toMatchObject({ labels: ['a', 'b', 'c', 'd', 'e', 'f', 'g', 'h', 'i', 'j'], license: 'MIT', input: { height: 32 } });
+  });
+
+  test.each([
+    [['export', 'r'], 2, /needs a format/],
+    [['export', 'r', '--format', 'pickle'], 2, /no format "pickle"/],
+    [['export', 'r', '--format', 'npz', '--fold-bn'], 2, /--fold-bn is for --format onnx/],
+    [['export', 'r', '--format', 'onnx', '-o', 'cifar/test_batch.bin'], 2, /already/],
+    [['export', 'r', '--format', 'onnx', '-o', 'none/x.onnx'], 10, /the folder does not exist/],
+    [['export', 'r', '--format', 'onnx', '--labels', 'a,b'], 2, /gives 2 names, and the model has 10 classes/],
+    [['export', 'missing', '--format', 'onnx'], 5, /there is no .*missing/],
+    [['import', 'cifar/test_batch.bin'], 5, /not a valid safetensors file/],
+    [['import', 'runs/r'], 2, /a run of this program already/],
+  ])('%j is refused', async (argv, status, message) => {
+    const result = await inFolder(...argv);
+    expect(result.status).toBe(status);
+    expect(result.stderr).toMatch(message);
+    expect(result.stderr).toMatch(/\nhelp: .+\n$/);
+  });
+});
+
+describe('predict', () => {
+  test('answers for files and folders, in the order of their names', async () => {
+    const table = await inFolder('predict', 'r', 'pictures', '--device', 'reference', '-k', '1');
+    expect(table).toMatchObject({ status: 0, stderr: '' });
+    expect(table.stdout).toMatch(/^pictures.a, "quoted"\.png {2}\w+ \d+\.\d %\npictures.deep.b\.jpg {2}\w+ \d+\.\d %\n$/);
+    const json = JSON.parse((await inFolder('predict', 'r', 'pictures', '--device', 'reference', '-k', '10', '--json')).stdout);
+    expect(json).toHaveLength(2);
+    for (const { top } of json) {
+      expect(top).toHaveLength(10);
+      expect(top.reduce((sum: number, { probability }: { probability: number }) => sum + probability, 0)).toBeCloseTo(1, 9);
+      expect(top[0].probability).toBeGreaterThanOrEqual(top[1].probability);
+    }
+    expect(json[0].top.map(({ label }: { label: string }) => label)).toContain('airplane');
+  });
+
+  test('CSV quotes what needs it; standard input is an image like any other', async () => {
+    const path = join(cwd, 'pictures', 'a, "quoted".png');
+    const csv = await inFolder('predict', 'r', path, '--device', 'reference', '--format', 'csv', '-k', '2');
+    expect(csv.stdout).toMatch(/^image,rank,label,probability\n".*a, ""quoted""\.png",1,\w+,0\.\d{6}\n.*,2,\w+,0\.\d{6}\n$/);
+    const stdin = (async function* () {
+      const bytes = readFileSync(path);
+      yield bytes.subarray(0, 20);
+      yield bytes.subarray(20);
+    })();
+    const piped = await cli(['predict', 'r', '-', '--device', 'reference', '--format', 'csv', '-k', '2'], { cwd, stdin });
+    const answers = (text: string) => text.split('\n').map((line) => line.split(',').slice(-3));
+    expect(answers(piped.stdout).slice(1)).toEqual(answers(csv.stdout).slice(1));
+  });
+
+  test('what can be read is answered, what cannot is an error', async () => {
+    const result = await inFolder(
+      'predict',
+      'r',
+      join('pictures', 'notes.txt'),
+      join('pictures', 'deep', 'b.jpg'),
+      '--device',
+      'reference',
+    );
+    expect(result.status).toBe(4);
+    expect(result.stdout).toMatch(/^pictures.deep.b\.jpg {2}/);
+    expect(result.stderr).toMatch(/^error\[E_DATA\]: 1 of 2 images could not be read: .*notes\.txt is no PNG, JPEG or WebP image\nhelp: /);
+  });
+
+  test.each([
+    [['r', 'nowhere.png'], 4, /there is no nowhere\.png/],
+    [['r', 'cifar'], 4, /no images there/],
+    [['r', 'pictures', '--top-k', '0'], 2, /--top-k is "0"/],
+    [['r', 'pictures', '--format', 'xml'], 2, /no format "xml"/],
+    [['r', 'pictures', '--arch', 'conv-pooling'], 2, /holds the architecture convmixer, not conv-pooling/],
+  ])('%j is refused', async (argv, status, message) => {
+    const result = await inFolder('predict', ...argv, '--device', 'reference');
+    expect(result.status).toBe(status);
+    expect(result.stderr).toMatch(message);
+  });
+});
+
+test('eval tells the confusion, the most confused pairs and the largest losses', async () => {
+  const argv = ['eval', 'runs/r', '--data', data, '--device', 'reference'];
+  const { confusion, confused, largestLosses, loss } = JSON.parse((await inFolder(...argv, '--json')).stdout);
+  expect(confused.reduce((sum: number, { count }: { count: number }) => sum + count, 0)).toBe(
+    confusion.flatMap((row: number[], i: number) => row.filter((_, j) => i !== j)).reduce((a: number, b: number) => a + b),
+  );
+  // All twenty are among the largest twenty-five: their mean is the loss.
+  expect(largestLosses).toHaveLength(20);
+  expect(largestLosses.reduce((sum: number, entry: { loss: number }) => sum + entry.loss, 0) / 20).toBeCloseTo(loss, 6);
+  expect(largestLosses[0].loss).toBeGreaterThanOrEqual(largestLosses[1].loss);
+  const { stdout } = await inFolder(...argv);
+  expect(stdout).toMatch(/confusion: .*\n(.*\n)+most confused\n(.*\n)+largest losses\n {2}image \d+: \w+ taken for \w+ with/);
+});
+
+describe('train --arch all', () => {
+  test('trains the five models one after the other and ends with one table', async () => {
+    const argv = [
+      'train',
+      '--arch',
+      'all',
+      '--data',
+      data,
+      '--limit',
+      '8',
+      '--batch',
+      '8',
+      '--epochs',
+      '1',
+      '--name',
+      'five',
+      '--no-figures',
+    ];
+    const { status, stdout } = await inFolder(...argv, '--device', 'wasm');
+    expect(status).toBe(0);
+    const table = stdout.split('\n').slice(-7, -1);
+    expect(table[0]).toMatch(/^architecture +test accuracy +loss +best epoch +time +parameters +size +run folder$/);
+    const names = ['convmixer-256-8', 'conv-pooling', 'convmixer-2stage-flatten', 'convmixer-2stage', 'convmixer-256-8-block-residual'];
+    expect(table.slice(1).map((line) => line.split(/ +/)[0])).toEqual(names);
+    expect(table[1]).toMatch(/ \d+\.\d\d % +\d+\.\d{4} +1 of 1 +\d+:\d\d +602,890 +2\.30 MB +runs.five-convmixer-256-8$/);
+    for (const name of names) expect(existsSync(join(cwd, 'runs', `five-${name}`, 'checkpoints', 'best', 'COMPLETE'))).toBe(true);
+  }, 600_000);
+
+  test.each([['--resume'], ['--dim', '8'], ['--dry-run']])('and %s exclude each other', async (...flags) => {
+    const result = await inFolder('train', '--arch', 'all', ...flags);
+    expect(result.status).toBe(2);
+    expect(result.stderr).toMatch(/--arch all and --.* exclude each other/);
+  });
+});
