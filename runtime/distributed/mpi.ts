@@ -36,7 +36,17 @@ export async function openMpi({ timeoutSeconds, library, env = process.env }: Mp
     );
   }
   checkLauncher(env);
+  calmUcx();
   return new MpiCommunicator(await loadMpi(env, library), timeoutSeconds * 1000);
+}
+
+/**
+ * UCX, the transport of many MPI libraries, patches the memory functions of the process and takes over its fault signals. Both are V8's
+ * own ground: with them, a rank was seen to end in a fault during a garbage collection, now and then. Whoever sets them means it.
+ */
+function calmUcx(): void {
+  process.env.UCX_MEM_EVENTS ??= 'no';
+  process.env.UCX_ERROR_SIGNALS ??= '';
 }
 
 /** MPICH's launcher passes an open connection on to its processes. Where it was lost on the way, MPI would crash. */
