@@ -9,8 +9,9 @@ import { HybridError } from '../base/errors.ts';
 import { diskError, type Files, systemCode, writeAll } from '../base/files.ts';
 
 const LOCK = 'lock.json';
-/** Others may clear the same stale lock at the same moment; that only happens a few times in a row. */
-const ATTEMPTS = 5;
+/** Others may clear the same stale lock at the same moment: how often to look again, and how long after they began. */
+const ATTEMPTS = 10;
+const CLEARING_MS = 20;
 /** A lock without a process number is one whose owner died over it, unless it is so young that it may still be about to write. */
 const UNKNOWN = 0;
 const YOUNG_MS = 2000;
@@ -106,23 +107,28 @@ async function read(files: Files, path: string): Promise<Owner | null> {
 }
 
 /**
- * Removes a stale lock, and no other: it is moved aside first, and if it turns out to be one that was taken meanwhile, moved
- * back.
+ * Removes a stale lock, and no other. One process at a time may look and remove, whoever has the guard: a stale lock is in the way of a
+ * new one until then, so what was looked at is what is removed.
  */
 async function clear(files: Files, path: string, stale: Owner): Promise<void> {
-  const aside = `${path}.${randomBytes(4).toString('hex')}.tmp`;
+  const guard = `${path}.clearing.tmp`;
   try {
-    await files.rename(path, aside);
+    await (await files.open(guard, 'wx')).close();
   } catch (error) {
-    if (systemCode(error) === 'ENOENT') return;
-    throw diskError(path, error);
+    if (systemCode(error) !== 'EEXIST') throw diskError(path, error);
+    // Of a process that died over it, or of one that will be done at once.
+    if (!(await isYoung(files, guard))) await files.unlink(guard).catch(() => {});
+    await new Promise((resolve) => setTimeout(resolve, CLEARING_MS));
+    return;
   }
-  const moved = await read(files, aside);
-  if (moved && moved.token !== stale.token && isAlive(moved)) {
-    await files.rename(aside, path).catch(() => {});
-    throw locked(path, path, moved);
+  try {
+    const present = await read(files, path);
+    if (present?.token === stale.token) await files.unlink(path);
+  } catch (error) {
+    throw error instanceof HybridError ? error : diskError(path, error);
+  } finally {
+    await files.unlink(guard).catch(() => {});
   }
-  await files.unlink(aside).catch(() => {});
 }
 
 /** Of another machine nothing can be known: its locks count as live. */

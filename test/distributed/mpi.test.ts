@@ -86,7 +86,8 @@ const ranksOf = (name: string): number[] =>
     .split('\n')
     .map(Number);
 
-describe.each(LAUNCHERS)('$library', { timeout: 120_000 }, ({ library, command }) => {
+// Once in some forty runs a rank of MPICH has ended in a fault inside its transport, UCX (see mpi.ts): a launcher gets a second chance.
+describe.each(LAUNCHERS)('$library', { timeout: 120_000, retry: 1 }, ({ library, command }) => {
   const train = (ranks: number, out: string, name: string, ...args: string[]) =>
     start(command, ['-n', `${ranks}`, ...hybrid('train', ...MODEL, '--distributed', 'mpi', '--out', out, '--name', name, ...args)]);
 
