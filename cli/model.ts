@@ -1,10 +1,11 @@
 // The trained model that a person names: a run folder or a file, with the flags that say what the place itself does not.
 
-import { isAbsolute, join, resolve } from 'node:path';
+import { resolve } from 'node:path';
 import type { Command } from 'commander';
 import { buildModel, HybridError, nodeFiles, readWeights, type SavedWeights, type TrainedModel } from '../runtime/index.ts';
 import type { CliIo } from './io.ts';
 import { givenFlags } from './options.ts';
+import { findRun } from './run-names.ts';
 import { CIFAR10, modelOptions, quote, resolveSettings } from './settings.ts';
 
 /** Of the commands that take a model: the architecture of a file that does not name it. */
@@ -22,7 +23,7 @@ export interface OpenedModel {
 export async function openModel(given: string, command: Command, io: CliIo): Promise<OpenedModel> {
   const { labels, license, out } = command.opts<{ labels?: string; license?: string; out?: string }>();
   const flags = givenFlags(command);
-  const path = await findModel(given, out, io);
+  const path = await findRun(given, out ?? 'runs', io);
   const named = new Map([...flags].filter(([key]) => MEASURES.has(key)));
   const saved = await readWeights(path, io.files, (classes) => {
     if (!flags.has('arch'))
@@ -42,14 +43,6 @@ export async function openModel(given: string, command: Command, io: CliIo): Pro
   }
   const classes = labels === undefined ? trained.classes : await readLabels(labels, trained.model.classes, io);
   return { saved, trained: { ...trained, classes, license: license ?? trained.license } };
-}
-
-/** A path, or the name of a run among the others. */
-async function findModel(given: string, out = 'runs', io: CliIo): Promise<string> {
-  const files = io.files ?? nodeFiles;
-  const path = resolve(io.cwd, given);
-  const named = join(resolve(io.cwd, out), given);
-  return isAbsolute(given) || (await files.stat(path)) || !(await files.stat(named)) ? path : named;
 }
 
 /** `a,b,c`, or the path of a text file with a name a line. */

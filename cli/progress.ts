@@ -144,8 +144,6 @@ export class Progress {
         speed(imagesPerSecond),
         ['  data wait ', 'dim'],
         [`${wait}%`, wait >= 10 ? 'warn' : 'plain'],
-        ['  device busy ', 'dim'],
-        `${100 - wait}%`,
         ['  lr ', 'dim'],
         rate(lr),
       ],

@@ -1,6 +1,6 @@
 // Runs by the names that people give them.
 
-import { join, resolve } from 'node:path';
+import { isAbsolute, join, resolve } from 'node:path';
 import { nodeFiles } from '../runtime/index.ts';
 import type { CliIo } from './io.ts';
 
@@ -8,5 +8,7 @@ import type { CliIo } from './io.ts';
 export async function findRun(given: string, out: string, io: CliIo): Promise<string> {
   const files = io.files ?? nodeFiles;
   const path = resolve(io.cwd, given);
-  return (await files.stat(path)) || !(await files.stat(join(out, given))) ? path : join(out, given);
+  if (isAbsolute(given) || (await files.stat(path))) return path;
+  const named = join(resolve(io.cwd, out), given);
+  return (await files.stat(named)) ? named : path;
 }

@@ -9,7 +9,13 @@ import { version } from './version.ts';
 
 const USAGE = 2;
 
-const DESCRIPTION = 'Trains ConvMixer image classifiers on every CPU core.';
+const DESCRIPTION = 'Trains ConvMixer image classifiers on every CPU core, or on a GPU.';
+
+/** Options that say which images a set is made of, how a model is measured, and which model it is where its file does not say. */
+const OPENED = ['dataUrl', 'imageSize', 'maxBad', 'dataMemory'] as const;
+const MEASURES = ['dim', 'depth', 'kernel', 'patch'] as const;
+const MODEL = ['arch', ...MEASURES, 'dropout'] as const;
+const TESTED = ['data', ...OPENED, 'limit', 'batch', 'device', 'threads', ...MODEL] as const;
 
 const STATUSES = `
 Exit status: 0 done, 1 defect of this program, 2 wrong usage, 3 this machine lacks something, 4 data or network, 5 checkpoint,
@@ -82,48 +88,14 @@ function describe(io: CliIo, setStatus: (status: number) => void): Command {
     .addHelpText('after', TRAIN_EXAMPLES)
     .action(async (_, command: Command) => setStatus(await (await import('./commands/train.ts')).trainCommand(command, io)));
 
-  addFlags(program.command('eval').description('measure saved weights on the test images'), [
-    'data',
-    'dataUrl',
-    'imageSize',
-    'maxBad',
-    'dataMemory',
-    'limit',
-    'batch',
-    'device',
-    'threads',
-    'workers',
-    'revectorize',
-    'arch',
-    'dim',
-    'depth',
-    'kernel',
-    'patch',
-    'dropout',
-  ])
+  addFlags(program.command('eval').description('measure saved weights on the test images'), [...TESTED, 'workers', 'revectorize'])
     .argument('<MODEL>', 'run folder (its best checkpoint), or a file: .safetensors, .keras, .weights.h5, .npz')
     .option('--json', 'the result as JSON')
     .action(async (path: string, _, command: Command) =>
       setStatus(await (await import('./commands/eval.ts')).evalCommand(path, command, io)),
     );
 
-  addFlags(program.command('visualize').description('draw figures of a run: curves, mistakes, weights, feature maps'), [
-    'data',
-    'dataUrl',
-    'imageSize',
-    'maxBad',
-    'dataMemory',
-    'limit',
-    'batch',
-    'device',
-    'threads',
-    'arch',
-    'dim',
-    'depth',
-    'kernel',
-    'patch',
-    'dropout',
-  ])
+  addFlags(program.command('visualize').description('draw figures of a run: curves, mistakes, weights, feature maps'), [...TESTED])
     .argument('<RUN|FILE>', 'run folder (its best checkpoint) or safetensors file')
     .option('--figures <NAMES>', 'which, separated by commas (default: all)')
     .option('--layer <NAME>', 'whose weights and feature maps (default: the patch embedding)')
@@ -155,14 +127,8 @@ function describe(io: CliIo, setStatus: (status: number) => void): Command {
       setStatus(await (await import('./commands/runs.ts')).runsCompareCommand(names, command, io)),
     );
 
-  const measures = ['arch', 'dim', 'depth', 'kernel', 'patch', 'dropout'] as const;
   const labels = ['--labels <NAMES|FILE>', 'names of the classes: separated by commas, or a text file with one a line'] as const;
-  addFlags(program.command('predict').description('the most probable classes of pictures'), [
-    'device',
-    'threads',
-    'revectorize',
-    ...measures,
-  ])
+  addFlags(program.command('predict').description('the most probable classes of pictures'), ['device', 'threads', 'revectorize', ...MODEL])
     .argument('<MODEL>', 'run folder or its name, or a file as for eval')
     .argument('<IMAGES...>', 'PNG, JPEG or WebP files of any size, folders of them, or - for one on standard input')
     .option('-k, --top-k <N>', 'classes an image', '3')
@@ -173,7 +139,7 @@ function describe(io: CliIo, setStatus: (status: number) => void): Command {
       setStatus(await (await import('./commands/predict.ts')).predictCommand(model, images, command, io)),
     );
 
-  addFlags(program.command('export').description('a trained model as a file for another program'), measures)
+  addFlags(program.command('export').description('a trained model as a file for another program'), MODEL)
     .argument('<MODEL>', 'run folder or its name, or a file as for eval')
     .option('--format <FORMAT>', 'keras (.keras, with the state of the optimizer), h5 (.weights.h5), onnx, safetensors or npz')
     .option('-o, --output <FILE>', 'the file (default: name of the run and format, in the current folder)')
@@ -196,12 +162,7 @@ function describe(io: CliIo, setStatus: (status: number) => void): Command {
       setStatus(await (await import('./commands/import.ts')).importCommand(file, command, io)),
     );
 
-  addFlags(program.command('summary').description('the layers of an architecture, with shapes, parameters and FLOPs'), [
-    'dim',
-    'depth',
-    'kernel',
-    'patch',
-  ])
+  addFlags(program.command('summary').description('the layers of an architecture, with shapes, parameters and FLOPs'), [...MEASURES])
     .argument('<ARCH>', 'name of the architecture')
     .option('--json', 'the table as JSON')
     .action(async (arch: string, _, command: Command) =>
@@ -212,10 +173,7 @@ function describe(io: CliIo, setStatus: (status: number) => void): Command {
     'batch',
     'device',
     'threads',
-    'dim',
-    'depth',
-    'kernel',
-    'patch',
+    ...MEASURES,
   ])
     .argument('<ARCH>', 'name of the architecture')
     .option('--stage <graph|fused|plan|program>', 'what is printed (default: graph)')
@@ -226,7 +184,6 @@ function describe(io: CliIo, setStatus: (status: number) => void): Command {
     );
 
   const data = program.command('data').description('fetch, check, look at and convert data');
-  const opened = ['dataUrl', 'imageSize', 'maxBad', 'dataMemory'] as const;
   addFlags(data.command('download').description('fetch a set, unless it is there, and print where it is'), ['dataUrl'])
     .argument('[cifar10|cifar100]', 'the set (default: cifar10)')
     .option('--to <DIR>', 'folder that it goes to (default: the cache)')
@@ -240,14 +197,14 @@ function describe(io: CliIo, setStatus: (status: number) => void): Command {
     .action(async (set: string | undefined, _, command: Command) =>
       setStatus(await (await import('./commands/data.ts')).verifyCommand(set, command, io)),
     );
-  addFlags(data.command('info').description('sizes, classes and colours of a set'), opened)
+  addFlags(data.command('info').description('sizes, classes and colours of a set'), OPENED)
     .argument('[DATA]', 'what --data of train takes (default: cifar10)')
     .option('--json', 'the result as JSON')
     .action(async (set: string | undefined, _, command: Command) =>
       setStatus(await (await import('./commands/data.ts')).infoCommand(set, command, io)),
     );
   addFlags(data.command('preview').description('draw images of a set as a PNG picture, with --augment epoch by epoch'), [
-    ...opened,
+    ...OPENED,
     'augment',
     'seed',
   ])
@@ -260,7 +217,7 @@ function describe(io: CliIo, setStatus: (status: number) => void): Command {
     .action(async (set: string | undefined, _, command: Command) =>
       setStatus(await (await import('./commands/data.ts')).previewCommand(set, command, io)),
     );
-  addFlags(data.command('convert').description('write a set as one file of raw pixels'), opened)
+  addFlags(data.command('convert').description('write a set as one file of raw pixels'), OPENED)
     .argument('<DATA>', 'what --data of train takes')
     .argument('<FILE>', '.safetensors, which --data takes as well, or .npz')
     .option('--json', 'the result as JSON')
@@ -269,13 +226,13 @@ function describe(io: CliIo, setStatus: (status: number) => void): Command {
     );
 
   const bench = program.command('bench').description('measure speed');
-  const measured = ['arch', 'dim', 'depth', 'kernel', 'patch', 'batch', 'device', 'threads', 'revectorize'] as const;
+  const measured = ['arch', ...MEASURES, 'batch', 'device', 'threads', 'revectorize'] as const;
   addFlags(
     bench
       .command('devices', { isDefault: true })
       .description('compare wasm on one thread and on all, and the GPU, in turn; what runs without a name')
       .argument('[NAME]'),
-    ['arch', 'dim', 'depth', 'kernel', 'patch', 'batch'],
+    ['arch', ...MEASURES, 'batch'],
   )
     .option('--rounds <N>', 'turns of each (default: 3)')
     .option('--software', 'take a GPU that is software as well: minutes for large models')

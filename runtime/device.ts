@@ -1,5 +1,5 @@
 // The device contract: all that training, evaluation and prediction ask of a device. Three devices keep it: `reference`
-// (plain loops in doubles), `wasm` (every CPU core) and, later, `webgpu`.
+// (plain loops in doubles), `wasm` (every CPU core) and `webgpu` (any GPU).
 //
 // Guarantees
 // - Runs are executed in call order; a call returns a promise at once and several may be in flight. `read` and `write`

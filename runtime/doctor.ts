@@ -2,6 +2,7 @@
 
 import { createRequire } from 'node:module';
 import { availableParallelism, cpus, totalmem } from 'node:os';
+import type { AdapterReport } from '../gpu/host/adapter.ts';
 import { type SelfTestResult, selfTest } from './compile/self-test.ts';
 import { openDevice } from './devices.ts';
 
@@ -18,17 +19,7 @@ export interface MachineReport {
     /** Version of the package `webgpu`; null: not installed. */
     readonly package: string | null;
     /** Null: none. */
-    readonly adapter: {
-      readonly vendor: string;
-      readonly architecture: string;
-      readonly device: string;
-      readonly description: string;
-      /** Computes on the CPU. */
-      readonly software: boolean;
-      readonly features: readonly string[];
-      readonly limits: Readonly<Record<string, number>>;
-      readonly subgroupMatrices: readonly string[];
-    } | null;
+    readonly adapter: AdapterReport | null;
     readonly selfTest: SelfTestResult | null;
   };
   /** What `--device auto` opens, and why. */

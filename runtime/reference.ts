@@ -3,6 +3,7 @@
 
 import { abortError, HybridError, invariant } from './base/errors.ts';
 import { compileGraph } from './compile/compile.ts';
+import { inputsOf } from './compile/programs.ts';
 import {
   type Batch,
   type BatchMetrics,
@@ -185,15 +186,10 @@ export class ReferenceExecutable implements Executable {
       ...hyper,
     };
     const environment: Environment = new Map();
-    const sources: Record<string, ArrayLike<number> | undefined> = { images: batch.images, labels: batch.labels, samples: batch.samples };
-    for (const [name, id] of Object.entries(graph.inputs)) {
+    for (const { name, data } of inputsOf(graph, batch, key)) {
+      const id = graph.inputs[name];
       const tensor = zeros(graph.values[id].spec, batch.rows);
-      const source = sources[name];
-      invariant(
-        source && source.length >= tensor.data.length,
-        `${key} needs ${tensor.data.length} elements of ${name}, got ${source?.length ?? 'none'}`,
-      );
-      for (let i = 0; i < tensor.data.length; i++) tensor.data[i] = source[i];
+      tensor.data.set(data);
       environment.set(id, tensor);
     }
     for (const value of graph.values) if (value.role === 'state') environment.set(value.id, this.#state.get(value.name) as ReferenceTensor);

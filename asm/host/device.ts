@@ -2,14 +2,14 @@
 
 import { HybridError, invariant } from '../../runtime/base/errors.ts';
 import { own } from '../../runtime/base/own.ts';
-import { compileGraph } from '../../runtime/compile/compile.ts';
+import { type CompiledGraphs, compileGraphs } from '../../runtime/compile/programs.ts';
 import type { Bounds, CompileOptions, Device, ModelGraphs } from '../../runtime/device.ts';
 import { measureBounds } from './bounds.ts';
 import { availableMemory, gangThreads, physicalMemory, usableCores } from './cores.ts';
 import { WasmExecutable } from './executable.ts';
 import { Gang } from './gang.ts';
 import { type KernelModules, loadKernels } from './modules.ts';
-import { type CompiledGraphs, type Layout, layOut, PAGE_BYTES, printPrograms, writePrograms } from './program.ts';
+import { type Layout, layOut, PAGE_BYTES, printPrograms, writePrograms } from './program.ts';
 
 export interface WasmDeviceOptions {
   /** Threads of a gang; by default one for each usable core, less one from four cores on. */
@@ -69,7 +69,7 @@ class WasmDevice implements Device {
     invariant(Number.isInteger(capacity) && capacity >= 1, `capacity ${capacity}`);
     const gang = new Gang({ threads: this.threads }); // its threads come up meanwhile
     try {
-      const compiled = compileAll(graphs, options);
+      const compiled = compileGraphs(graphs, options);
       const layout = layOut(compiled, capacity, this.threads);
       const memory = this.#allocate(compiled, capacity, layout);
       const { modules, kernels } = this.#kernels;
@@ -87,7 +87,7 @@ class WasmDevice implements Device {
   }
 
   memoryFor(graphs: ModelGraphs, options: CompileOptions): number {
-    return layOut(compileAll(graphs, options), options.capacity, this.threads).bytes;
+    return layOut(compileGraphs(graphs, options), options.capacity, this.threads).bytes;
   }
 
   bounds(): Promise<Bounds> {
@@ -97,7 +97,7 @@ class WasmDevice implements Device {
   }
 
   inspect(graphs: ModelGraphs, options: CompileOptions): string {
-    return printPrograms(layOut(compileAll(graphs, options), options.capacity, this.threads));
+    return printPrograms(layOut(compileGraphs(graphs, options), options.capacity, this.threads));
   }
 
   async close(): Promise<void> {
@@ -132,13 +132,4 @@ class WasmDevice implements Device {
       largest > 0 ? `Use a smaller batch: --batch ${largest}${cause ? '' : ' is the largest that fits'}.` : 'Use a smaller model.';
     return new HybridError('E_MEMORY', `a batch of ${capacity} needs ${mebibytes(bytes)} MiB of memory, ${what}`, remedy, { cause });
   }
-}
-
-function compileAll(graphs: ModelGraphs, { withoutRules, programs }: CompileOptions): CompiledGraphs {
-  const compiled: CompiledGraphs = {};
-  for (const key of ['train', 'calibrate', 'evaluate', 'predict'] as const) {
-    const graph = graphs[key];
-    if (graph && (!programs || programs.includes(key))) compiled[key] = compileGraph(graph, { withoutRules });
-  }
-  return compiled;
 }

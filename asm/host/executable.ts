@@ -1,6 +1,7 @@
 // An executable of the wasm device: one shared memory, one gang, the programs, and a queue that keeps the order of calls.
 
 import { abortError, HybridError, invariant } from '../../runtime/base/errors.ts';
+import { type CompiledGraphs, inputsOf, PROGRAMS, type ProgramName } from '../../runtime/compile/programs.ts';
 import {
   type Batch,
   type BatchMetrics,
@@ -14,11 +15,11 @@ import {
   STATISTICS,
   type StateEntry,
 } from '../../runtime/device.ts';
-import { BYTES_PER_ELEMENT, elementCount, type Graph, type Node } from '../../runtime/ir/graph.ts';
+import { elementCount, type Graph, type Node } from '../../runtime/ir/graph.ts';
 import type { StepScalars } from '../../runtime/ir/op.ts';
 import { ARENA, writeStep } from './abi.ts';
 import type { Gang } from './gang.ts';
-import { type CompiledGraphs, type Layout, type ProgramName, partOf, type WrittenProgram } from './program.ts';
+import { type Layout, partOf, type WrittenProgram } from './program.ts';
 
 /** A call of the executable that waits for its turn. */
 interface Job {
@@ -33,7 +34,6 @@ interface Job {
   reject(error: unknown): void;
 }
 
-const INPUTS = { images: 'images', labels: 'labels', samples: 'samples' } as const satisfies Record<string, keyof Batch>;
 const GRADIENT_PREFIX = 'gradients/';
 
 export interface ExecutableParts {
@@ -210,19 +210,14 @@ export class WasmExecutable implements Executable {
     { before, after }: { before?(): void; after(): T },
   ): Promise<T> {
     const program = this.#program(name);
-    const graph = this.#parts.graphs[name === 'gradient' || name === 'update' ? 'train' : name] as Graph;
+    const graph = this.#parts.graphs[PROGRAMS[name].graph] as Graph;
     const inputs: { place: Uint8Array | Int32Array; data: Uint8Array | Int32Array }[] = [];
-    for (const [key, id] of Object.entries(graph.inputs)) {
-      const { spec } = graph.values[id];
-      const count = batch.rows * elementCount(spec);
-      const data = batch[INPUTS[key as keyof typeof INPUTS]];
-      invariant(data && data.length >= count, `${name} needs ${count} elements of ${key}, got ${data?.length ?? 'none'}`);
-      const offset = ARENA + (this.#parts.layout.plan.inputs.get(key)?.offset as number);
-      const place = spec.dtype === 'u8' ? new Uint8Array(this.#buffer, offset, count) : new Int32Array(this.#buffer, offset, count);
-      invariant(data.BYTES_PER_ELEMENT === BYTES_PER_ELEMENT[spec.dtype], `${key} has elements of ${data.BYTES_PER_ELEMENT} bytes`);
+    for (const { name: input, data } of inputsOf(graph, batch, name)) {
+      const offset = ARENA + (this.#parts.layout.plan.inputs.get(input)?.offset as number);
+      const [buffer, length] = [this.#buffer, data.length];
+      const place = data instanceof Uint8Array ? new Uint8Array(buffer, offset, length) : new Int32Array(buffer, offset, length);
       // An idle gang starts at once, so that the copy into its memory is the only one.
-      inputs.push({ place, data: this.#idle ? data.subarray(0, count) : data.slice(0, count) });
-      if (key === 'labels') this.#checkLabels(graph, data, count);
+      inputs.push({ place, data: this.#idle ? data : data.slice() });
     }
     return this.#submit({
       program,
@@ -234,13 +229,6 @@ export class WasmExecutable implements Executable {
       },
       finish: after,
     });
-  }
-
-  /** A label that no class has would send the loss kernel to a wrong address. */
-  #checkLabels(graph: Graph, labels: ArrayLike<number>, count: number): void {
-    const classes = elementCount(graph.values[graph.outputs.logits].spec);
-    for (let i = 0; i < count; i++)
-      invariant(labels[i] >= 0 && labels[i] < classes, `row ${i} has label ${labels[i]} of ${classes} classes`);
   }
 
   #submit<T>({ finish, ...job }: Omit<Job, 'finish' | 'reject'> & { finish(): T }): Promise<T> {

@@ -5,6 +5,7 @@
 
 import { invariant } from '../../runtime/base/errors.ts';
 import { type Plan, planMemory } from '../../runtime/compile/plan.ts';
+import { type CompiledGraphs, PROGRAMS, type ProgramName } from '../../runtime/compile/programs.ts';
 import type { Exchange, ModelGraphs } from '../../runtime/device.ts';
 import { elementCount, type Graph, type Node, type Phase, type ValueId } from '../../runtime/ir/graph.ts';
 import { lowerings } from '../lowering/index.ts';
@@ -14,20 +15,6 @@ import type { Program } from './gang.ts';
 
 /** Pages of WebAssembly memory. */
 export const PAGE_BYTES = 65536;
-
-/** Graphs after expansion and fusion, in a fixed order. */
-export type CompiledGraphs = Partial<Record<keyof ModelGraphs, Graph>>;
-
-/** What is run in one go: a program, the graph it comes from and its phases. A run stops only before the update phase. */
-const PROGRAMS = {
-  gradient: { graph: 'train', phases: ['forward', 'backward'] },
-  update: { graph: 'train', phases: ['update'] },
-  calibrate: { graph: 'calibrate', phases: ['forward', 'update'] },
-  evaluate: { graph: 'evaluate', phases: ['forward'] },
-  predict: { graph: 'predict', phases: ['forward'] },
-} as const satisfies Record<string, { graph: keyof ModelGraphs; phases: readonly Phase[] }>;
-
-export type ProgramName = keyof typeof PROGRAMS;
 
 /** A kernel call and the node it belongs to. */
 export interface PlacedCall extends Call {

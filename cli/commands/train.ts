@@ -41,6 +41,7 @@ import { inGroup, type RankFlags, threadsOfRank } from '../ranks.ts';
 import { findRun } from '../run-names.ts';
 import { RunReport } from '../run-report.ts';
 import { type FileValues, modelOptions, resolveSettings, toConfig } from '../settings.ts';
+import { table } from '../table.ts';
 
 interface Flags extends RankFlags {
   readonly config?: string;
@@ -130,13 +131,8 @@ function outcomesText(outcomes: readonly Outcome[], io: CliIo): string {
     formatBytes(4 * parameters),
     shown(run, io),
   ]);
-  const table = [['architecture', 'test accuracy', 'loss', 'best epoch', 'time', 'parameters', 'size', 'run folder'], ...rows];
-  const widths = table[0].map((_, column) => Math.max(...table.map((row) => row[column].length)));
-  const last = widths.length - 1;
-  const lines = table.map((row) =>
-    row.map((cell, i) => (i === 0 ? cell.padEnd(widths[i]) : i === last ? cell : cell.padStart(widths[i]))).join('  '),
-  );
-  return `${lines.join('\n')}\n`;
+  const head = ['architecture', 'test accuracy', 'loss', 'best epoch', 'time', 'parameters', 'size', 'run folder'];
+  return table([head, ...rows], [head.length - 1]);
 }
 
 /** What is particular about one of several runs. */

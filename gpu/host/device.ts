@@ -1,6 +1,7 @@
 // The webgpu device: any vendor's GPU, through WGSL compute shaders and Dawn.
 
 import { HybridError, invariant } from '../../runtime/base/errors.ts';
+import type { CompiledGraphs } from '../../runtime/compile/programs.ts';
 import type { Bounds, CompileOptions, Device, Executable, ModelGraphs } from '../../runtime/device.ts';
 import { type AdapterReport, kernelOptions } from './adapter.ts';
 import { acquireInstance, type BindingOptions } from './binding.ts';
@@ -8,7 +9,7 @@ import { measureBounds } from './bounds.ts';
 import { WebGpuExecutable } from './executable.ts';
 import { Gpu, type GpuOptions } from './gpu.ts';
 import { Pipelines } from './pipelines.ts';
-import { type CompiledGraphs, compileAll, type KernelOptions, type Layout, layOut, printPrograms } from './program.ts';
+import { compileAll, type KernelOptions, type Layout, layOut, printPrograms } from './program.ts';
 import { RecoveringExecutable } from './recovery.ts';
 
 export interface WebGpuDeviceOptions extends BindingOptions, GpuOptions {

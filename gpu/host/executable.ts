@@ -5,6 +5,7 @@
 // results into a mapped buffer, from which they are read when they are there. The GPU keeps the order of what is submitted.
 
 import { abortError, HybridError, invariant } from '../../runtime/base/errors.ts';
+import { type CompiledGraphs, inputsOf, PROGRAMS, type ProgramName } from '../../runtime/compile/programs.ts';
 import {
   type Batch,
   type BatchMetrics,
@@ -17,13 +18,13 @@ import {
   STATISTICS,
   type StateEntry,
 } from '../../runtime/device.ts';
-import { BYTES_PER_ELEMENT, elementCount, type Graph, type Node } from '../../runtime/ir/graph.ts';
+import { elementCount, type Graph, type Node } from '../../runtime/ir/graph.ts';
 import type { StepScalars } from '../../runtime/ir/op.ts';
 import { packStep, STEP_BYTES } from '../lowering/step.ts';
 import { USAGE } from './binding.ts';
 import { type Gpu, STORAGE } from './gpu.ts';
 import type { Pipelines } from './pipelines.ts';
-import { type CompiledGraphs, describeDispatch, type Layout, type PlacedDispatch, type ProgramName } from './program.ts';
+import { describeDispatch, type Layout, type PlacedDispatch } from './program.ts';
 import type { Region } from './slots.ts';
 import { Staging } from './staging.ts';
 import { Stopwatch } from './stopwatch.ts';
@@ -73,7 +74,6 @@ interface Job {
   aborted: boolean;
 }
 
-const INPUTS = { images: 'images', labels: 'labels', samples: 'samples' } as const satisfies Record<string, keyof Batch>;
 const GRADIENT_PREFIX = 'gradients/';
 
 /** The flat ranges of the state, byte for byte. */
@@ -356,19 +356,13 @@ export class WebGpuExecutable implements Executable {
     }: Pick<Job, 'reads' | 'skip'> & { before?(): void; finish(results: readonly ArrayBuffer[]): T; abortable?(): boolean },
   ): Promise<T> {
     const program = this.#program(name);
-    const graph = this.#parts.graphs[name === 'gradient' || name === 'update' ? 'train' : name] as Graph;
+    const graph = this.#parts.graphs[PROGRAMS[name].graph] as Graph;
     const waits = !this.#isFree;
     const inputs: { region: Region; data: Uint8Array | Int32Array }[] = [];
-    for (const [key, id] of Object.entries(graph.inputs)) {
-      const { spec } = graph.values[id];
-      const count = batch.rows * elementCount(spec);
-      const data = batch[INPUTS[key as keyof typeof INPUTS]];
-      invariant(data && data.length >= count, `${name} needs ${count} elements of ${key}, got ${data?.length ?? 'none'}`);
-      invariant(data.BYTES_PER_ELEMENT === BYTES_PER_ELEMENT[spec.dtype], `${key} has elements of ${data.BYTES_PER_ELEMENT} bytes`);
-      const region = this.#parts.layout.plan.inputs.get(key) as Region;
+    for (const { name: input, data } of inputsOf(graph, batch, name)) {
+      const region = this.#parts.layout.plan.inputs.get(input) as Region;
       // A run that starts at once is copied by the queue itself.
-      inputs.push({ region, data: waits ? data.slice(0, count) : data.subarray(0, count) });
-      if (key === 'labels') checkLabels(graph, data, count);
+      inputs.push({ region, data: waits ? data.slice() : data });
     }
     return this.#submit({
       ...job,
@@ -496,9 +490,3 @@ const metrics = ([loss, correct]: readonly ArrayBuffer[]): BatchMetrics => ({
   loss: new Float32Array(loss)[0],
   correct: new Float32Array(correct)[0],
 });
-
-/** A label that no class has would send the loss kernel to a wrong address. */
-function checkLabels(graph: Graph, labels: ArrayLike<number>, count: number): void {
-  const classes = elementCount(graph.values[graph.outputs.logits].spec);
-  for (let i = 0; i < count; i++) invariant(labels[i] >= 0 && labels[i] < classes, `row ${i} has label ${labels[i]} of ${classes} classes`);
-}

@@ -2,7 +2,7 @@
 // GPU, so that memory and work of an executable can be told beforehand.
 
 import { HybridError, invariant } from '../../runtime/base/errors.ts';
-import { compileGraph } from '../../runtime/compile/compile.ts';
+import { type CompiledGraphs, compileGraphs, PROGRAMS, type ProgramName } from '../../runtime/compile/programs.ts';
 import type { CompileOptions, ModelGraphs } from '../../runtime/device.ts';
 import type { Graph, Node, Phase } from '../../runtime/ir/graph.ts';
 import { lowerings } from '../lowering/index.ts';
@@ -10,21 +10,8 @@ import type { Dispatch, Lowering, LoweringContext } from '../lowering/lowering.t
 import { mergeNodes } from '../lowering/merge.ts';
 import { type BufferPlan, type LoweredNode, planBuffers, type Region } from './slots.ts';
 
-export type CompiledGraphs = Partial<Record<keyof ModelGraphs, Graph>>;
-
 /** What the kernels are generated for. */
 export type KernelOptions = Pick<LoweringContext, 'precision' | 'limits' | 'features'>;
-
-/** What is run in one go: a program, the graph it comes from and its phases. */
-const PROGRAMS = {
-  gradient: { graph: 'train', phases: ['forward', 'backward'] },
-  update: { graph: 'train', phases: ['update'] },
-  calibrate: { graph: 'calibrate', phases: ['forward', 'update'] },
-  evaluate: { graph: 'evaluate', phases: ['forward'] },
-  predict: { graph: 'predict', phases: ['forward'] },
-} as const satisfies Record<string, { graph: keyof ModelGraphs; phases: readonly Phase[] }>;
-
-export type ProgramName = keyof typeof PROGRAMS;
 
 /** A dispatch, the node it belongs to, and the place of each binding. */
 export interface PlacedDispatch extends Dispatch {
@@ -45,13 +32,10 @@ export interface Layout {
   output(graph: keyof ModelGraphs, name: string): Region;
 }
 
-export function compileAll(graphs: ModelGraphs, { withoutRules, programs }: CompileOptions): CompiledGraphs {
-  const compiled: CompiledGraphs = {};
-  for (const key of ['train', 'calibrate', 'evaluate', 'predict'] as const) {
-    const graph = graphs[key];
-    if (graph && (!programs || programs.includes(key))) compiled[key] = mergeNodes(compileGraph(graph, { withoutRules }));
-  }
-  return compiled;
+/** The graphs that are asked for, compiled and with their nodes merged for the GPU. */
+export function compileAll(graphs: ModelGraphs, options: CompileOptions): CompiledGraphs {
+  const compiled = compileGraphs(graphs, options);
+  return Object.fromEntries(Object.entries(compiled).map(([key, graph]) => [key, mergeNodes(graph)]));
 }
 
 export function layOut(graphs: CompiledGraphs, capacity: number, options: KernelOptions): Layout {

@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import sharp from 'sharp';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { readNpz, readSafetensors } from '../../runtime/index.ts';
+import { writeCifar10 } from '../support/cifar10-folder.ts';
 import { cli } from '../support/cli.ts';
 
 const cwd = mkdtempSync(join(tmpdir(), 'hybrid-interop-'));
@@ -19,15 +20,7 @@ const weightsOf = (run: string, kind = 'last') =>
 /** 80 images for training and 20 for the test in CIFAR-10's format, a run of one epoch on them, and two pictures. */
 beforeAll(async () => {
   mkdirSync(data);
-  for (const [name, records] of [
-    ['data_batch_1.bin', 80],
-    ['test_batch.bin', 20],
-  ] as const) {
-    const bytes = Uint8Array.from({ length: records * 3073 }, (_, i) =>
-      i % 3073 === 0 ? (i / 3073) % 10 : Math.imul(i, 0x9e3779b1) >>> 24,
-    );
-    writeFileSync(join(data, name), bytes);
-  }
+  writeCifar10(data);
   expect(await inFolder('train', ...MODEL, ...SMALL, '--epochs', '1', '--name', 'r', '--quiet', '--no-figures')).toMatchObject({
     status: 0,
   });

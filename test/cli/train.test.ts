@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest';
 import type { CliIo } from '../../cli/io.ts';
 import { type Files, nodeFiles, readSafetensors, type TrainEvent } from '../../runtime/index.ts';
+import { writeCifar10 } from '../support/cifar10-folder.ts';
 import { type CliResult, cli } from '../support/cli.ts';
 import { faultyFiles } from '../support/faulty-files.ts';
 import { tempFolder } from '../support/temp-folder.ts';
@@ -16,15 +17,7 @@ const SMALL = [...PLAIN, '--no-figures'];
 
 /** 80 images for training and 20 for the test, in CIFAR-10's format. */
 beforeAll(() => {
-  for (const [name, records] of [
-    ['data_batch_1.bin', 80],
-    ['test_batch.bin', 20],
-  ] as const) {
-    const bytes = Uint8Array.from({ length: records * 3073 }, (_, i) =>
-      i % 3073 === 0 ? (i / 3073) % 10 : Math.imul(i, 0x9e3779b1) >>> 24,
-    );
-    writeFileSync(join(folder, name), bytes);
-  }
+  writeCifar10(folder);
 });
 afterAll(() => rmSync(folder, { recursive: true }));
 

@@ -1,53 +1,19 @@
 import { describe, expect, it } from 'vitest';
 import { HybridError } from '../../runtime/base/errors.ts';
-import { buildModel } from '../../runtime/model/architectures.ts';
 import { initialize } from '../../runtime/model/init.ts';
 import { openReferenceDevice } from '../../runtime/reference.ts';
-import type { Checkpoint, CheckpointStore } from '../../runtime/train/checkpoint.ts';
+import type { CheckpointStore } from '../../runtime/train/checkpoint.ts';
 import type { TrainEvent, TrainOptions } from '../../runtime/train/events.ts';
 import { train } from '../../runtime/train/fit.ts';
 import { trainingGraphs } from '../../runtime/train/graphs.ts';
 import { learningRateAt } from '../../runtime/train/schedule.ts';
 import { expectClose } from '../support/close.ts';
 import { referenceBatches } from '../support/reference-batches.ts';
+import { MemoryStore, smallModel, smallOptions } from '../support/runs.ts';
 import { shapesDataset } from '../support/shapes-dataset.ts';
 
-const model = buildModel('convmixer', { input: [8, 8, 3], classes: 4, dim: 6, depth: 1, kernel: 3, patch: 2, dropout: 0.1 });
-
-const options = (changes: Partial<TrainOptions> = {}): TrainOptions => ({
-  device: openReferenceDevice(),
-  model,
-  train: shapesDataset(43),
-  validation: shapesDataset(20, { seed: 2 }),
-  test: shapesDataset(30, { seed: 3 }),
-  epochs: 2,
-  batch: 8,
-  learningRate: 0.02,
-  weightDecay: 1e-4,
-  schedule: { name: 'constant' },
-  earlyStopping: null,
-  plateau: null,
-  augment: { crop: 1, flip: false },
-  shuffle: true,
-  seed: 7n,
-  bnMomentum: 0.9,
-  recalibrateBn: 0,
-  ...changes,
-});
-
-class MemoryStore implements CheckpointStore {
-  readonly location = 'memory';
-  readonly saved: { kind: 'best' | 'last'; checkpoint: Checkpoint }[] = [];
-
-  async save(kind: 'best' | 'last', checkpoint: Checkpoint): Promise<string> {
-    this.saved.push({ kind, checkpoint });
-    return `memory/${kind}`;
-  }
-
-  async load(kind: 'best' | 'last'): Promise<Checkpoint | null> {
-    return this.saved.findLast((save) => save.kind === kind)?.checkpoint ?? null;
-  }
-}
+const model = smallModel;
+const options = (changes: Partial<TrainOptions> = {}): TrainOptions => smallOptions({ augment: { crop: 1, flip: false }, ...changes });
 
 async function collect(changes: Partial<TrainOptions> = {}): Promise<TrainEvent[]> {
   const events: TrainEvent[] = [];
