@@ -174,15 +174,21 @@ const REASONS: Readonly<Record<string, string>> = {
   EISDIR: 'a folder of that name is there',
 };
 
+const REMEDIES: Readonly<Record<string, string>> = {
+  ENOSPC: 'Free some space there or choose another folder.',
+  EDQUOT: 'Free some space there or choose another folder.',
+  ENOENT: 'Make the folder first, or choose another one.',
+  ENOTDIR: 'Choose another place.',
+  EEXIST: 'Choose another name.',
+  EISDIR: 'Choose another name.',
+};
+
 /** The E_DISK error for a system error met while writing. `needed` in bytes, where known. */
 export function diskError(path: string, cause: unknown, needed?: number): HybridError {
   const code = systemCode(cause);
   const reason = Object.hasOwn(REASONS, code) ? `${REASONS[code]} (${code})` : cause instanceof Error ? cause.message : String(cause);
   const size = needed === undefined ? '' : `; ${needed.toLocaleString('en-US')} bytes are needed`;
-  const remedy =
-    code === 'ENOSPC' || code === 'EDQUOT'
-      ? 'Free some space there or choose another folder.'
-      : 'Make the folder writable or choose another one.';
+  const remedy = Object.hasOwn(REMEDIES, code) ? REMEDIES[code] : 'Make the folder writable or choose another one.';
   return new HybridError('E_DISK', `cannot write ${path}: ${reason}${size}`, remedy, { cause });
 }
 

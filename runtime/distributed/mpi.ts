@@ -32,7 +32,7 @@ export async function openMpi({ timeoutSeconds, library, env = process.env }: Mp
     throw new HybridError(
       'E_USAGE',
       'no MPI launcher has started this process',
-      'Start it as `mpiexec -n 4 npx hybrid train … --distributed mpi`, or leave --distributed out.',
+      'Start it as `mpiexec -n 4 node PATH/dist/cli/main.js train … --distributed mpi`, or leave --distributed out.',
     );
   }
   checkLauncher(env);
@@ -60,7 +60,7 @@ function checkLauncher({ PMI_FD }: NodeJS.ProcessEnv): void {
   throw new HybridError(
     'E_ENVIRONMENT',
     'the connection to the MPI launcher was lost on the way to this process: npx does not pass it on',
-    'Use `mpiexec -pmi-port -n 4 npx hybrid …`, or start the program itself: `mpiexec -n 4 node_modules/.bin/hybrid …`.',
+    'Use `mpiexec -pmi-port -n 4 npx hybrid …`, or start the program itself: `mpiexec -n 4 node PATH/dist/cli/main.js …`.',
   );
 }
 
