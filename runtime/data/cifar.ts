@@ -136,21 +136,21 @@ async function readPart(files: Files, { set, name, classes, records, hold }: Par
   const stride = recordBytes(set);
   const samples = records.reduce((sum, { size }) => sum + size / stride, 0);
   const labels = new Uint8Array(samples);
-  const images = hold ? new Uint8Array(new SharedArrayBuffer(samples * IMAGE_BYTES)) : null;
+  // As they are in the files: the workers turn them into NHWC, a batch at a time.
+  const images = hold ? new Uint8Array(new SharedArrayBuffer(samples * stride)) : null;
   let sample = 0;
   // File by file, so that only one is held besides the result.
   for (const { path, size } of records) {
     const bytes = await describingErrors(path, () => files.readFile(path));
     checkSize(set, path, bytes.length);
     if (bytes.length !== size) throw dataError(`${path} changed from ${size} to ${bytes.length} bytes while it was read`);
-    for (let at = 0; at < bytes.length; at += stride, sample++) {
-      labels[sample] = checkedLabel(set, path, bytes, at);
-      if (images) planarToInterleaved(bytes, at + set.labelBytes, images, sample * IMAGE_BYTES);
-    }
+    images?.set(bytes, sample * stride);
+    for (let at = 0; at < bytes.length; at += stride, sample++) labels[sample] = checkedLabel(set, path, bytes, at);
   }
-  if (images) return memoryDataset({ name, shape: SHAPE, classes, labels, images });
+  const layout = 'planar';
+  if (images) return memoryDataset({ name, shape: SHAPE, classes, labels, images, records: { offset: set.labelBytes, stride, layout } });
   const onDisk = records.map((file) => ({ ...file, count: file.size / stride, offset: set.labelBytes, stride }));
-  return recordDataset({ name, shape: SHAPE, classes, labels, files: onDisk, layout: 'planar' });
+  return recordDataset({ name, shape: SHAPE, classes, labels, files: onDisk, layout });
 }
 
 function checkSize(set: CifarSet, path: string, size: number): void {
@@ -180,16 +180,6 @@ async function readClasses(files: Files, set: CifarSet, path: string): Promise<r
     if (classes.length !== set.classes) throw dataError(`${path} names ${classes.length} classes instead of ${set.classes}`);
     return classes;
   });
-}
-
-/** One image from planar (channel, row, column) to NHWC. */
-function planarToInterleaved(source: Uint8Array, from: number, target: Uint8Array, to: number): void {
-  for (let red = from; red < from + PIXELS; red++) {
-    target[to] = source[red];
-    target[to + 1] = source[red + PIXELS];
-    target[to + 2] = source[red + 2 * PIXELS];
-    to += 3;
-  }
 }
 
 const REMEDY =

@@ -2,6 +2,7 @@
 
 import { invariant } from '../base/errors.ts';
 import type { Dataset, SharedImages } from './dataset.ts';
+import { interleave } from './planar.ts';
 
 export interface MemoryDatasetOptions {
   readonly name: string;
@@ -12,10 +13,13 @@ export interface MemoryDatasetOptions {
   readonly labels: Uint8Array | Int32Array;
   /** Samples × height × width × channels, NHWC. Kept, not copied. Workers read it if it lies on a SharedArrayBuffer. */
   readonly images: Uint8Array;
+  /** Where and how an image lies in `images`, where it is otherwise. */
+  readonly records?: Pick<SharedImages, 'offset' | 'stride' | 'layout'>;
 }
 
-export function memoryDataset({ name, shape, classes, labels, images }: MemoryDatasetOptions): Dataset {
-  const stride = shape[0] * shape[1] * shape[2];
+export function memoryDataset({ name, shape, classes, labels, images, records }: MemoryDatasetOptions): Dataset {
+  const imageBytes = shape[0] * shape[1] * shape[2];
+  const { offset, stride, layout } = records ?? { offset: 0, stride: imageBytes, layout: 'interleaved' };
   const size = labels.length;
   invariant(images.length === size * stride, `${name}: ${images.length} image bytes for ${size} labels of ${stride} bytes each`);
   return {
@@ -26,11 +30,13 @@ export function memoryDataset({ name, shape, classes, labels, images }: MemoryDa
     labels,
     read(indices, out) {
       for (let i = 0; i < indices.length; i++) {
-        const from = indices[i] * stride;
-        out.set(images.subarray(from, from + stride), i * stride);
+        const from = offset + indices[i] * stride;
+        const image = images.subarray(from, from + imageBytes);
+        if (layout === 'planar') interleave(image, shape, out, i * imageBytes);
+        else out.set(image, i * imageBytes);
       }
     },
-    ...(isShared(images) && { images: { kind: 'shared', bytes: images, offset: 0, stride, layout: 'interleaved' } satisfies SharedImages }),
+    ...(isShared(images) && { images: { kind: 'shared', bytes: images, offset, stride, layout } satisfies SharedImages }),
   };
 }
 

@@ -5,6 +5,7 @@ import { closeSync, fstatSync, openSync, readSync } from 'node:fs';
 import { HybridError } from '../base/errors.ts';
 import { systemCode } from '../base/files.ts';
 import type { ImageReader } from './dataset.ts';
+import { interleave } from './planar.ts';
 
 export interface RecordFile {
   readonly path: string;
@@ -89,10 +90,4 @@ function describing<T>({ path }: RecordFile, operation: () => T): T {
       cause: error,
     });
   }
-}
-
-/** From planar (channel, row, column) to NHWC. */
-function interleave(planar: Uint8Array, [height, width, channels]: Records['shape'], out: Uint8Array, to: number): void {
-  const pixels = height * width;
-  for (let p = 0; p < pixels; p++) for (let c = 0; c < channels; c++) out[to++] = planar[c * pixels + p];
 }
