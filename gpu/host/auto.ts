@@ -3,7 +3,8 @@
 import { HybridError } from '../../runtime/base/errors.ts';
 import { type SelfTestResult, selfTest } from '../../runtime/compile/self-test.ts';
 import type { AdapterReport } from './adapter.ts';
-import { openWebGpuDevice, type WebGpuDevice, type WebGpuDeviceOptions } from './device.ts';
+import { acquireInstance } from './binding.ts';
+import type { WebGpuDevice, WebGpuDeviceOptions } from './device.ts';
 
 export interface GpuVerdict {
   /** Open, and the caller's to close. Null: not to be used. */
@@ -23,7 +24,13 @@ export interface TrustOptions extends WebGpuDeviceOptions {
 export async function openTrustedGpu({ testSoftware, ...options }: TrustOptions = {}): Promise<GpuVerdict> {
   let device: WebGpuDevice;
   try {
-    device = await openWebGpuDevice(options);
+    // Most machines without a GPU show it here, before the device and all its kernels are loaded.
+    const instance = options.gpu ? null : await acquireInstance(options);
+    try {
+      device = await (await import('./device.ts')).openWebGpuDevice(options);
+    } finally {
+      instance?.release();
+    }
   } catch (error) {
     if (error instanceof HybridError) return { device: null, reason: error.message };
     throw error;

@@ -27,6 +27,8 @@ export interface OpenFile {
 
 export interface Files {
   readFile(path: string): Promise<Uint8Array>;
+  /** Fills `target`, which may be shared memory, from the beginning of the file. Returns the bytes read: fewer where the file is shorter. */
+  readInto(path: string, target: Uint8Array): Promise<number>;
   /** The contents in pieces, for files too large to hold. */
   stream(path: string): AsyncIterable<Uint8Array>;
   /** Null where nothing is there. Follows links. */
@@ -50,6 +52,18 @@ export interface Files {
 
 export const nodeFiles: Files = {
   readFile: (path) => fs.readFile(path),
+  async readInto(path, target) {
+    const handle = await fs.open(path);
+    try {
+      for (let done = 0; ; ) {
+        const { bytesRead } = await handle.read(target, done, target.length - done, done);
+        done += bytesRead;
+        if (bytesRead === 0 || done === target.length) return done;
+      }
+    } finally {
+      await handle.close();
+    }
+  },
   stream: (path) => createReadStream(path),
   async stat(path) {
     try {

@@ -139,18 +139,40 @@ async function readPart(files: Files, { set, name, classes, records, hold }: Par
   // As they are in the files: the workers turn them into NHWC, a batch at a time.
   const images = hold ? new Uint8Array(new SharedArrayBuffer(samples * stride)) : null;
   let sample = 0;
-  // File by file, so that only one is held besides the result.
-  for (const { path, size } of records) {
-    const bytes = await describingErrors(path, () => files.readFile(path));
-    checkSize(set, path, bytes.length);
-    if (bytes.length !== size) throw dataError(`${path} changed from ${size} to ${bytes.length} bytes while it was read`);
-    images?.set(bytes, sample * stride);
+  const take = (path: string, bytes: Uint8Array): void => {
     for (let at = 0; at < bytes.length; at += stride, sample++) labels[sample] = checkedLabel(set, path, bytes, at);
+  };
+  if (images) {
+    const places = records.map(({ size }, i) => {
+      const begin = records.slice(0, i).reduce((sum, before) => sum + before.size, 0);
+      return images.subarray(begin, begin + size);
+    });
+    await Promise.all(records.map((file, i) => readWhole(files, set, file, places[i])));
+    for (const [i, { path }] of records.entries()) take(path, places[i]);
+  } else {
+    // File by file, so that only one is held.
+    for (const file of records) {
+      const bytes = new Uint8Array(file.size);
+      await readWhole(files, set, file, bytes);
+      take(file.path, bytes);
+    }
   }
   const layout = 'planar';
   if (images) return memoryDataset({ name, shape: SHAPE, classes, labels, images, records: { offset: set.labelBytes, stride, layout } });
   const onDisk = records.map((file) => ({ ...file, count: file.size / stride, offset: set.labelBytes, stride }));
   return recordDataset({ name, shape: SHAPE, classes, labels, files: onDisk, layout });
+}
+
+/** Reads a file as large as it was when it was found. */
+async function readWhole(files: Files, set: CifarSet, { path, size }: RecordsFile, target: Uint8Array): Promise<void> {
+  await describingErrors(path, async () => {
+    const read = await files.readInto(path, target);
+    const now = (await files.stat(path))?.size ?? 0;
+    if (read === size && now === size) return;
+    const found = read < size ? read : now;
+    checkSize(set, path, found);
+    throw dataError(`${path} changed from ${size} to ${found} bytes while it was read`);
+  });
 }
 
 function checkSize(set: CifarSet, path: string, size: number): void {

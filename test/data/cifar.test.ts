@@ -1,5 +1,5 @@
 import { execFileSync } from 'node:child_process';
-import { existsSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
+import { appendFileSync, existsSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, test } from 'vitest';
@@ -117,9 +117,20 @@ describe('readCifar', () => {
 
   test('a file that shrinks or cannot be read while it is read', async () => {
     const folder = folderWith({ 'data_batch_1.bin': records(4) });
-    const shrinking = { ...nodeFiles, readFile: async (path: string) => (await nodeFiles.readFile(path)).subarray(0, 2 * 3073) };
+    const shrinking = {
+      ...nodeFiles,
+      readInto: (path: string, target: Uint8Array) => nodeFiles.readInto(path, target.subarray(0, 2 * 3073)),
+    };
     expect((await hybridError('E_DATA', readCifar(shrinking, folder))).message).toContain('changed from 12292 to 6146 bytes');
-    const unreadable = { ...nodeFiles, readFile: () => Promise.reject(Object.assign(new Error('injected'), { code: 'EACCES' })) };
+    const growing = {
+      ...nodeFiles,
+      readInto(path: string, target: Uint8Array) {
+        appendFileSync(path, records(1));
+        return nodeFiles.readInto(path, target);
+      },
+    };
+    expect((await hybridError('E_DATA', readCifar(growing, folder))).message).toContain('changed from 12292 to 15365 bytes');
+    const unreadable = { ...nodeFiles, readInto: () => Promise.reject(Object.assign(new Error('injected'), { code: 'EACCES' })) };
     const error = await hybridError('E_DATA', readCifar(unreadable, folder));
     expect(error.message).toContain(`cannot read ${join(folder, 'data_batch_1.bin')}: permission is denied (EACCES)`);
   });

@@ -115,8 +115,8 @@ describe('a worker that fails', () => {
   });
 
   test('a slow one does not count as hung as long as it moves, nor do the tasks that wait for it', async () => {
-    // Each block of a task takes half the limit.
-    await using pipeline = await open(faultySet({ pauseMs: 300 }), { workers: 1, crew: { taskLimitMs: 600 } });
+    // Each block takes a third of the limit, all five together longer than it. Shorter limits fail where the machine has more to do.
+    await using pipeline = await open(faultySet({ pauseMs: 700 }), { workers: 1, crew: { taskLimitMs: 2_100 } });
     expect(await epochBytes(pipeline)).toEqual(expectedBytes());
   });
 

@@ -82,6 +82,12 @@ export class CrashDisk implements Files {
     return entry.data.slice();
   }
 
+  async readInto(path: string, target: Uint8Array): Promise<number> {
+    const bytes = (await this.readFile(path)).subarray(0, target.length);
+    target.set(bytes);
+    return bytes.length;
+  }
+
   async *stream(path: string): AsyncIterable<Uint8Array> {
     yield await this.readFile(path);
   }

@@ -40,6 +40,7 @@ export function faultyFiles(
   return {
     calls,
     readFile: (path) => reading('readFile', () => base.readFile(path)),
+    readInto: (path, target) => reading('readInto', () => base.readInto(path, target)),
     stream: (path) => base.stream(path),
     stat: (path) => reading('stat', () => base.stat(path)),
     isLink: (path) => reading('isLink', () => base.isLink(path)),

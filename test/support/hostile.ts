@@ -233,6 +233,7 @@ export async function attackConfigurations(count: number, seed: number): Promise
   const isConfig = (path: string): boolean => path.endsWith('c.yaml');
   const files: Files = {
     readFile: async (path) => (isConfig(path) ? content : disk.readFile(path)),
+    readInto: (path, target) => disk.readInto(path, target),
     stat: async (path) => (isConfig(path) ? { kind: 'file', size: content.length, modified: 0 } : disk.stat(path)),
     stream: (path) => disk.stream(path),
     isLink: () => disk.isLink(),
