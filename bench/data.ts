@@ -2,6 +2,7 @@
 // CIFAR-10's shape and number. Per core: by the CPU time of the process, which a busy machine does not change as much as the time.
 
 import { availableParallelism } from 'node:os';
+import { copyBytes } from '../runtime/base/copy-bytes.ts';
 import {
   type AugmentOptions,
   DataPipeline,
@@ -104,7 +105,7 @@ async function pipelineRate(dataset: Dataset, workers: number, chunk: number, ha
     }
     if (!value) return 0;
     // What a device does with it: a copy into memory of its own.
-    if (handOver) taken.set(value.images);
+    if (handOver) copyBytes(taken, value.images);
     return value.rows;
   };
   for (let i = 0; i < 2 * feed.prefetch; i++) await next(); // past the start

@@ -1,5 +1,6 @@
 // An executable of the wasm device: one shared memory, one gang, the programs, and a queue that keeps the order of calls.
 
+import { copyBytes } from '../../runtime/base/copy-bytes.ts';
 import { abortError, HybridError, invariant } from '../../runtime/base/errors.ts';
 import { type CompiledGraphs, inputsOf, PROGRAMS, type ProgramName } from '../../runtime/compile/programs.ts';
 import {
@@ -224,7 +225,7 @@ export class WasmExecutable implements Executable {
       signal,
       prepare: () => {
         before?.();
-        for (const { place, data } of inputs) place.set(data);
+        for (const { place, data } of inputs) copyBytes(place, data);
         writeStep(this.#buffer, step);
       },
       finish: after,

@@ -5,6 +5,7 @@
 // same result.
 
 import { threadId } from 'node:worker_threads';
+import { bytesOf, copyBytes } from '../base/copy-bytes.ts';
 import { HybridError, invariant } from '../base/errors.ts';
 import { clock } from '../base/trace.ts';
 import type { ImageShape } from './augment/augmentation.ts';
@@ -59,7 +60,6 @@ class Feed {
   readonly #ring: Ring;
   /** Null: images are taken as they are. */
   readonly #kernels: ImageKernels | null;
-  readonly #floats: boolean;
   readonly #reader: ImageReader | null;
 
   static async open(module: WebAssembly.Module, setup: FeedSetup): Promise<Feed> {
@@ -71,7 +71,6 @@ class Feed {
     this.#imageBytes = ring.imageBytes;
     this.#ring = new Ring(ring, buffer);
     this.#kernels = calls.length > 0 || normalize ? new ImageKernels(module, setup) : null;
-    this.#floats = normalize !== undefined;
     this.#reader = reader;
   }
 
@@ -101,11 +100,11 @@ class Feed {
     const target = kernels ? kernels.input.subarray(0, bytes) : images;
     const finish = () => {
       if (!kernels) return;
-      images.set(kernels.run(slot.samples.subarray(row, row + rows), epoch));
-      if (this.#floats) slot.floats?.set(kernels.floats(rows), from);
+      copyBytes(images, kernels.run(slot.samples.subarray(row, row + rows), epoch));
+      if (slot.floats) copyBytes(slot.floats.subarray(from), kernels.floats(rows));
     };
     if (!this.#reader) {
-      target.set((slot.raw as Uint8Array).subarray(from, from + bytes));
+      copyBytes(target, (slot.raw as Uint8Array).subarray(from, from + bytes));
       return finish();
     }
     const reading = this.#reader.read(slot.indices.subarray(row, row + rows), target);
@@ -118,8 +117,8 @@ async function openReader({ source, ring }: FeedSetup): Promise<ImageReader | nu
   if (source.kind === 'shared') {
     const { bytes, offset, stride } = source;
     const { imageBytes } = ring;
-    // `copy` of a Buffer makes no view for each image, and on Node 24 moves shared memory in one go, which `set` does not.
-    const images = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length);
+    // `copy` of a Buffer makes no view for each image.
+    const images = bytesOf(bytes);
     return {
       read(indices, out) {
         touch(bytes, indices, source, imageBytes);
