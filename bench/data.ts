@@ -2,9 +2,9 @@
 // CIFAR-10's shape and number. Per core: by the CPU time of the process, which a busy machine does not change as much as the time.
 
 import { availableParallelism } from 'node:os';
-import { copyBytes } from '../runtime/base/copy-bytes.ts';
 import {
   type AugmentOptions,
+  copyBytes,
   DataPipeline,
   type Dataset,
   ImageKernels,

@@ -2,6 +2,7 @@
 // loaded when they are opened.
 
 export { ChromeTrace } from './base/chrome-trace.ts';
+export { copyBytes } from './base/copy-bytes.ts';
 export { type ErrorCode, EXIT_STATUS, HybridError, isAbortError, nearest } from './base/errors.ts';
 export { diskError, type Files, nodeFiles, writeAtomically } from './base/files.ts';
 export type { Trace } from './base/trace.ts';
