@@ -19,15 +19,19 @@ export interface DeviceOptions {
   readonly revectorize?: boolean;
   /** Told in a sentence what people should know of: that a GPU was lost and another one goes on. */
   readonly onNotice?: (text: string) => void;
+  /** Told why `auto` took the device that it took. */
+  readonly onChoice?: (reason: string) => void;
 }
 
 export async function openDevice(name: DeviceName, given: DeviceOptions = {}): Promise<Device> {
   const options = own(given);
   switch (name) {
-    case 'auto':
-      return (
-        (await (await import('../gpu/host/auto.ts')).openTrustedGpu({ onNotice: options.onNotice })).device ?? openDevice('wasm', options)
-      );
+    case 'auto': {
+      const { openTrustedGpu } = await import('../gpu/host/auto.ts');
+      const { device, reason } = await openTrustedGpu({ onNotice: options.onNotice });
+      options.onChoice?.(reason);
+      return device ?? openDevice('wasm', options);
+    }
     case 'wasm':
       return (await import('../asm/host/device.ts')).openWasmDevice(options);
     case 'webgpu':

@@ -1,23 +1,13 @@
 // What this machine offers to hybrid, and what hybrid makes of it: for people who wonder, and for bug reports.
 
-import { createRequire } from 'node:module';
-import { availableParallelism, cpus, totalmem } from 'node:os';
 import type { AdapterReport } from '../gpu/host/adapter.ts';
+import { describeMachine, type Machine } from './base/machine.ts';
 import { type SelfTestResult, selfTest } from './compile/self-test.ts';
 import { openDevice } from './devices.ts';
 
-export interface MachineReport {
-  readonly hybrid: string;
-  readonly node: string;
-  readonly v8: string;
-  readonly system: string;
-  readonly cpu: string;
-  readonly cores: number;
-  readonly memoryBytes: number;
+export interface MachineReport extends Machine {
   readonly wasm: { readonly description: string; readonly selfTest: SelfTestResult };
   readonly webgpu: {
-    /** Version of the package `webgpu`; null: not installed. */
-    readonly package: string | null;
     /** Null: none. */
     readonly adapter: AdapterReport | null;
     readonly selfTest: SelfTestResult | null;
@@ -34,23 +24,9 @@ export async function examineMachine(options: { readonly threads?: number; reado
   const { device, reason, adapter = null, selfTest: gpuTest = null } = await openTrustedGpu({ testSoftware: true });
   await device?.close();
   return {
-    hybrid: versionOf('@hybrid-train/hybrid') ?? '',
-    node: process.versions.node,
-    v8: process.versions.v8,
-    system: `${process.platform} ${process.arch}`,
-    cpu: cpus()[0]?.model.trim() ?? 'unknown',
-    cores: availableParallelism(),
-    memoryBytes: totalmem(),
+    ...describeMachine(),
     wasm: wasmReport,
-    webgpu: { package: versionOf('webgpu'), adapter, selfTest: gpuTest },
+    webgpu: { adapter, selfTest: gpuTest },
     auto: { device: device ? 'webgpu' : 'wasm', reason },
   };
-}
-
-function versionOf(name: string): string | null {
-  try {
-    return createRequire(import.meta.url)(`${name}/package.json`).version;
-  } catch {
-    return null;
-  }
 }

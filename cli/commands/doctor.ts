@@ -14,13 +14,13 @@ export async function doctorCommand(command: Command, io: CliIo): Promise<number
 type Rows = readonly (readonly [what: string, found: string])[];
 
 function rowsOf(report: MachineReport): Rows {
-  const { wasm, webgpu, auto } = report;
+  const { wasm, webgpu, auto, usableCores, memory } = report;
   return [
     ['hybrid', `${report.hybrid}, Node ${report.node} (V8 ${report.v8}), ${report.system}`],
-    ['CPU', `${report.cpu}, ${report.cores} core${report.cores === 1 ? '' : 's'}, ${formatBytes(report.memoryBytes)} of memory`],
+    ['CPU', `${report.cpu}, ${usableCores} core${usableCores === 1 ? '' : 's'}, ${formatBytes(memory)} of memory`],
     ['wasm', wasm.description],
     ['wasm self-test', verdict(wasm.selfTest)],
-    ['webgpu package', webgpu.package ?? 'not installed: `npm install webgpu@0.6.2`'],
+    ['webgpu package', report.webgpuPackage ?? 'not installed: `npm install webgpu@0.6.2`'],
     ...adapterRows(webgpu),
     ['auto', `${auto.device}: ${auto.reason}`],
   ];

@@ -12,6 +12,7 @@ import {
   type Communicator,
   checkGraph,
   completeProgress,
+  type Device,
   describeEnvironment,
   estimate,
   formatBytes,
@@ -24,6 +25,7 @@ import {
   RunFolder,
   readProgress,
   readWeights,
+  selfTest,
   shareCheckpoint,
   type TrainEvent,
   type TrainOptions,
@@ -166,11 +168,15 @@ async function trainWith(
   const model = buildModel(settings.arch, modelOptions(settings, parts.train));
   const init = settings.init === undefined || earlier ? undefined : await initialWeights(settings.init, model, io);
   let trace: ChromeTrace | undefined;
+  let choice: string | undefined;
   const device = await openDevice(settings.device, {
     threads: settings.threads ?? threadsOfRank(group, io),
     revectorize: settings.revectorize,
     v8Flags: true,
     onNotice: (text) => progress.line(text),
+    onChoice: (reason) => {
+      choice = reason;
+    },
   });
   try {
     if (flags.trace !== undefined && group.rank === 0) trace = await ChromeTrace.create(resolve(io.cwd, flags.trace), io.files);
@@ -188,7 +194,9 @@ async function trainWith(
       trace,
       signal: io.signal,
     };
-    return flags.dryRun ? await dryRun(options, flags, io) : await run(options, settings, flags, io, progress, earlier, group, one?.note);
+    return flags.dryRun
+      ? await dryRun(options, flags, io)
+      : await run(options, settings, flags, io, progress, earlier, group, { choice, note: one?.note });
   } finally {
     progress.clear();
     await device.close();
@@ -308,7 +316,7 @@ async function run(
   progress: Progress,
   earlier: Earlier | null,
   group: Communicator,
-  note?: OneOfSeveral['note'],
+  { choice, note }: { /** Why `auto` took the device. */ choice?: string; note?: OneOfSeveral['note'] },
 ): Promise<number> {
   if (group.rank > 0) return follow(options, settings, io, group);
   const config = toConfig({ ...settings, ...measures(options.model) });
@@ -318,6 +326,7 @@ async function run(
   let begun = false;
   let saved: Extract<TrainEvent, { type: 'checkpoint' }> | undefined;
   let report: RunReport | undefined;
+  let examined: Promise<void> | undefined;
   const start = () =>
     group.size > 1
       ? trainInGroup({ ...options, store: folder, communicator: group, syncBatchNorm: settings.syncBn })
@@ -329,11 +338,13 @@ async function run(
       // Not before the checkpoint was accepted: a run that cannot go on leaves everything as it was.
       if (event.type === 'start') {
         if (options.resume) await folder.begin(jointOf(options.resume), config);
-        await folder.addEnvironment(describeEnvironment(options.device));
+        await folder.addEnvironment(describeEnvironment(options.device, choice));
       }
       begun ||= event.type === 'start';
       if (event.type === 'start') report = await RunReport.open({ folder, tensorboard: flags.tensorboard === true, io, progress });
       if (event.type === 'checkpoint') saved = event;
+      // In the shadow of the second step: nobody waits for it.
+      if (event.type === 'step') examined ??= examine(options.device, folder, progress);
       await folder.log(event);
       await report?.event(event);
       if (flags.json) io.stdout.write(`${JSON.stringify(event)}\n`);
@@ -354,9 +365,19 @@ async function run(
     } else if (!earlier) await folder.discard();
     throw begun && group.size > 1 ? withWayOn(error, folder.location) : error;
   } finally {
+    await examined;
     await report?.close();
     await folder.close();
   }
+}
+
+/** Adds the self-test of the device to what the run folder tells of the machine, and warns where it fails. Throws nothing. */
+async function examine(device: Device, folder: RunFolder, progress: Progress): Promise<void> {
+  const result = await selfTest(device).catch((error: Error) => ({ passed: false, failure: error.message }));
+  const said = JSON.stringify(result);
+  if (!result.passed) progress.warn(`the device fails its self-test (${said}): do not trust this run; see hybrid doctor`);
+  // Where the disk is full, what is more important than this tells.
+  await folder.amendEnvironment({ selfTest: result }).catch(() => {});
 }
 
 /** The part of a rank that has nothing to say. */

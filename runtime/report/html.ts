@@ -2,7 +2,7 @@
 
 import { formatBytes } from '../model/summary.ts';
 import { curveCharts } from './curves.ts';
-import { type RunRecord, timeShares } from './record.ts';
+import { asObject, type RunRecord, timeShares } from './record.ts';
 import { type ColorName, DARK, escaped, type Figure, inline, LIGHT, styleSheet } from './svg.ts';
 
 export interface ReportOptions {
@@ -178,8 +178,15 @@ function epochsTable({ epochs }: RunRecord): string {
 
 function machineRows({ start, environment }: RunRecord): [string, string][] {
   const { cpu, cores, usableCores, memory, system, node, hybrid } = environment;
+  const { choice } = asObject(environment.device);
+  const { passed, error, tensor } = asObject(environment.selfTest);
   const rows: [string, unknown][] = [
     ['device', start?.device],
+    ['chosen because', choice],
+    [
+      'self-test',
+      passed === true ? `passed: at most ${Number(error).toExponential(1)} off, in ${tensor}` : passed === false ? 'FAILED' : undefined,
+    ],
     ['processor', cpu],
     ['cores', cores === usableCores ? cores : `${usableCores} of ${cores}`],
     ['memory', typeof memory === 'number' ? formatBytes(memory) : undefined],

@@ -1,27 +1,16 @@
-// What a run was made with, and what is told when it ends badly: plain JSON for the run folder. Holds no environment variables and no
-// command line, which may contain what is nobody else's business.
+// What a run was made with, and what is told when it ends badly: plain JSON for the run folder.
 
-import { createRequire } from 'node:module';
 import os from 'node:os';
+import { describeMachine } from '../base/machine.ts';
 import type { Device } from '../device.ts';
 
-/** Machine, versions and device. Sizes in bytes. */
-export function describeEnvironment(device: Pick<Device, 'name' | 'description' | 'arithmetic' | 'threads'>): Record<string, unknown> {
-  return {
-    time: new Date().toISOString(),
-    hybrid: createRequire(import.meta.url)('@hybrid-train/hybrid/package.json').version,
-    node: process.version,
-    v8: process.versions.v8,
-    nodeFlags: process.execArgv,
-    system: `${os.type()} ${os.release()} ${process.arch}`,
-    cpu: os.cpus()[0]?.model.trim() ?? 'unknown',
-    cores: os.cpus().length,
-    usableCores: os.availableParallelism(),
-    memory: os.totalmem(),
-    /** What a container allows; 0: no limit. */
-    memoryLimit: process.constrainedMemory() > os.totalmem() ? 0 : process.constrainedMemory(),
-    device: { name: device.name, description: device.description, arithmetic: device.arithmetic, threads: device.threads },
-  };
+/** Machine, versions and device, and why `auto` took it. */
+export function describeEnvironment(
+  device: Pick<Device, 'name' | 'description' | 'arithmetic' | 'threads'>,
+  choice?: string,
+): Record<string, unknown> {
+  const { name, description, arithmetic, threads } = device;
+  return { time: new Date().toISOString(), ...describeMachine(), device: { name, description, arithmetic, threads, choice } };
 }
 
 /** An error with all that leads to it, the last events of the run before it, and the state of the process. */

@@ -161,10 +161,17 @@ export class RunFolder implements CheckpointStore {
 
   /** Adds what `describeEnvironment` tells to environment.json. Throws E_DISK. */
   async addEnvironment(environment: object): Promise<void> {
-    const path = join(this.location, ENVIRONMENT);
-    const text = (await statOr(this.#files, path)) ? new TextDecoder().decode(await readOr(this.#files, path)) : '[]';
-    const before = parseList(text);
-    await writeAtomically(this.#files, path, [encode(`${JSON.stringify([...before, environment], null, 2)}\n`)]);
+    await this.#writeEnvironments([...(await this.environments()), environment]);
+  }
+
+  /** Adds to what was added last. Throws E_DISK. */
+  async amendEnvironment(more: object): Promise<void> {
+    const all = await this.environments();
+    await this.#writeEnvironments([...all.slice(0, -1), { ...(all.at(-1) as object | undefined), ...more }]);
+  }
+
+  async #writeEnvironments(environments: readonly unknown[]): Promise<void> {
+    await writeAtomically(this.#files, join(this.location, ENVIRONMENT), [encode(`${JSON.stringify(environments, null, 2)}\n`)]);
   }
 
   /** Whether a process is at work here now. */

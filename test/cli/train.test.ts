@@ -44,6 +44,8 @@ describe('a run', () => {
 
     const run = join(cwd, 'runs', 'first');
     expect(readdirSync(run).sort()).toEqual(['checkpoints', 'config.json', 'environment.json', 'metrics.jsonl', 'report.html']);
+    const [environment] = JSON.parse(readFileSync(join(run, 'environment.json'), 'utf8'));
+    expect(environment).toMatchObject({ node: process.version, selfTest: { passed: true, tensor: expect.any(String) } });
     const events = eventsOf(readFileSync(join(run, 'metrics.jsonl'), 'utf8'));
     expect(events[0]).toMatchObject({
       type: 'start',
