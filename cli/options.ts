@@ -63,7 +63,7 @@ const PRESET = 'the recipe, see --recipe';
 
 export const OPTIONS = {
   arch: {
-    ...text('NAME', 'the name of an architecture'),
+    ...text('ARCH', 'the name of an architecture'),
     group: 'Model',
     otherwise: 'convmixer-2stage',
     example: 'convmixer-2stage',
@@ -140,7 +140,7 @@ export const OPTIONS = {
     help: 'only the first N training images; validation and test then are at most max(100, N/5)',
   },
   augment: {
-    placeholder: 'LIST',
+    placeholder: 'AUGMENTATIONS',
     expected: 'names of augmentations separated by commas, or none',
     parse: parseAugment,
     group: 'Data',

@@ -1,6 +1,5 @@
 // hybrid eval MODEL: loss and accuracy of a trained model on the test images, and where it goes wrong.
 
-import { resolve } from 'node:path';
 import type { Command } from 'commander';
 import { buildModel, checkGraph, type Evaluation, evaluate, HybridError, openDevice, partsOf, readWeights } from '../../runtime/index.ts';
 import { openSettingsData } from '../data.ts';
@@ -8,6 +7,7 @@ import type { CliIo } from '../io.ts';
 import { MODEL_FLAGS } from '../model.ts';
 import { givenFlags } from '../options.ts';
 import { count, Progress, percent } from '../progress.ts';
+import { findRun } from '../run-names.ts';
 import { modelOptions, resolveSettings } from '../settings.ts';
 
 /**
@@ -19,7 +19,7 @@ const KEPT = new Set(['arch', 'dim', 'depth', 'kernel', 'patch', 'dropout', 'dat
 export async function evalCommand(path: string, command: Command, io: CliIo): Promise<number> {
   const json = command.opts().json === true;
   const flags = givenFlags(command);
-  const saved = await readWeights(resolve(io.cwd, path), io.files);
+  const saved = await readWeights(await findRun(path, 'runs', io), io.files);
   const { trained } = saved;
   if (!saved.config && !trained && !flags.has('arch')) {
     throw new HybridError('E_USAGE', `${path} does not say which architecture its weights are for`, 'Name it with --arch.');

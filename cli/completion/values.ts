@@ -1,0 +1,43 @@
+// What can stand where the help has a placeholder: `<wasm|webgpu>` says it itself, `<FILE>` and the like are in this table.
+
+import { ARCHITECTURES, AUGMENT_NAMES, FIGURES, FUSION_RULES, RESUME_SETTINGS } from '../../runtime/index.ts';
+
+export interface Values {
+  /** Words to choose from. */
+  readonly words: readonly string[];
+  /** Several of them, separated by commas. */
+  readonly list?: true;
+  /** Names on the disk, beside the words. */
+  readonly paths?: 'files' | 'folders';
+}
+
+const NONE: Values = { words: [] };
+const FILES: Values = { words: [], paths: 'files' };
+
+const PLACEHOLDERS: Readonly<Record<string, Values>> = {
+  // Runs are folders, and models are runs or files.
+  ...{ FILE: FILES, PATH: FILES, RUN: FILES, RUNS: FILES, MODEL: FILES, IMAGES: FILES },
+  DIR: { words: [], paths: 'folders' },
+  DATA: { words: ['cifar10', 'cifar100', 'synthetic'], paths: 'files' },
+  ARCH: { words: ARCHITECTURES },
+  AUGMENTATIONS: { words: ['none', ...Object.keys(AUGMENT_NAMES)], list: true },
+  FIGURES: { words: FIGURES, list: true },
+  RULES: { words: ['all', ...FUSION_RULES.map(({ name }) => name)], list: true },
+  SETTINGS: { words: RESUME_SETTINGS, list: true },
+  // Nobody but the user can know these.
+  ...{ N: NONE, Nm: NONE, HxW: NONE, X: NONE, SECONDS: NONE, LIST: NONE, NAME: NONE, NAMES: NONE, TEXT: NONE, URL: NONE },
+};
+
+/** Throws where the table lacks a word: a placeholder nobody thought of. */
+export function valuesOf(placeholder: string): Values {
+  const parts = placeholder.split('|').map((part): Values => {
+    if (Object.hasOwn(PLACEHOLDERS, part)) return PLACEHOLDERS[part];
+    if (/^[a-z0-9,-]+$/.test(part)) return { words: [part] };
+    throw new Error(`the completion of shells does not know what ${part} stands for`);
+  });
+  return {
+    words: parts.flatMap(({ words }) => words),
+    ...(parts.some(({ list }) => list) && { list: true }),
+    ...(parts.some(({ paths }) => paths) && { paths: parts.find(({ paths }) => paths)?.paths }),
+  };
+}

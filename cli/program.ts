@@ -1,0 +1,283 @@
+// What the command line consists of: commands, arguments, options. Help, docs/commands.md and the completion of shells are made
+// from this description. The code of a command is loaded when it runs, so that `--help` stays quick.
+
+import { Command } from 'commander';
+import { examplesText } from './examples.ts';
+import type { CliIo } from './io.ts';
+import { addFlags } from './options.ts';
+import { version } from './version.ts';
+
+/** Options that say which images a set is made of, how a model is measured, and which model it is where its file does not say. */
+const OPENED = ['dataUrl', 'imageSize', 'maxBad', 'dataMemory'] as const;
+const MEASURES = ['dim', 'depth', 'kernel', 'patch'] as const;
+const MODEL = ['arch', ...MEASURES, 'dropout'] as const;
+const TESTED = ['data', ...OPENED, 'limit', 'batch', 'device', 'threads', ...MODEL] as const;
+
+/** Words that mean another command where they stand alone. */
+export const SHORT_FOR: Readonly<Record<string, string>> = { bench: 'bench devices' };
+
+const STATUSES = `
+Exit status: 0 done, 1 defect of this program, 2 wrong usage, 3 this machine lacks something, 4 data or network,
+5 checkpoint, 6 diverged, 7 data workers failed, 8 run folder in use, 9 too large for memory, 10 disk, 11 rank lost,
+12 GPU failed; 130, 143, 129 stopped by SIGINT, SIGTERM, SIGHUP; 141 reader went away. More: docs/errors.md.`;
+
+/** @param setStatus Told the exit status of a command that has run. */
+export function describeProgram(io: CliIo, setStatus: (status: number) => void): Command {
+  const program = new Command('hybrid')
+    .description('Trains ConvMixer image classifiers on every CPU core, or on a GPU.')
+    .version(version(), '-V, --version')
+    .exitOverride()
+    .configureOutput({
+      writeOut: (text) => void io.stdout.write(text),
+      writeErr: () => {}, // errors, and the help after them: reportError says it in its own form
+      getOutHelpWidth: () => io.stdout.columns ?? 100,
+      getErrHelpWidth: () => io.stderr.columns ?? 100,
+      getOutHasColors: () => false,
+      getErrHasColors: () => false,
+    })
+    .showSuggestionAfterError();
+
+  program.commandsGroup('Train:');
+  addFlags(program.command('train').description('train a model and measure it on the test images'))
+    .optionsGroup('Run:')
+    .option('-c, --config <FILE>', 'options from a YAML or JSON file; flags win')
+    .option('--resume [RUN]', 'go on with a run where it stopped: its folder or name; the newest of --out if there is none')
+    .option('--allow-changed <SETTINGS>', 'settings, separated by commas, that a resumed run may have otherwise than before')
+    .option('--dry-run', 'print what the run would take, and stop')
+    .optionsGroup('Machine:')
+    .option('--distributed <mpi>', 'this process is one of several that mpiexec started, and computes its share of every batch')
+    .option('--rank-timeout <SECONDS>', 'time after which a rank that does not come is taken for lost, and all end (default: 300)')
+    .optionsGroup('Output:')
+    .option('--trace <FILE>', "a timeline of data workers and device in Chrome's format, for Perfetto")
+    .option('--json', 'one JSON event a line on stdout')
+    .option('--quiet', 'print the result only')
+    .option('--no-figures', 'do without the figures at the end')
+    .option('--tensorboard', "write TensorBoard's event file into the run folder as well")
+    .action(async (_, command: Command) => setStatus(await (await import('./commands/train.ts')).trainCommand(command, io)));
+
+  const data = program.command('data').description('fetch, check, look at and convert data');
+  addFlags(data.command('download').description('fetch a set, unless it is there, and print where it is'), ['dataUrl'])
+    .argument('[cifar10|cifar100]', 'the set (default: cifar10)')
+    .optionsGroup('Output:')
+    .option('--to <DIR>', 'folder that it goes to (default: the cache)')
+    .option('--json', 'the result as JSON')
+    .action(async (set: string | undefined, _, command: Command) =>
+      setStatus(await (await import('./commands/data.ts')).downloadCommand(set, command, io)),
+    );
+  addFlags(data.command('verify').description('check every label, image and file of a set'), ['dataUrl'])
+    .argument('[DATA]', 'what --data of train takes (default: cifar10)')
+    .optionsGroup('Output:')
+    .option('--json', 'the result as JSON')
+    .action(async (set: string | undefined, _, command: Command) =>
+      setStatus(await (await import('./commands/data.ts')).verifyCommand(set, command, io)),
+    );
+  addFlags(data.command('info').description('sizes, classes and colours of a set'), OPENED)
+    .argument('[DATA]', 'what --data of train takes (default: cifar10)')
+    .optionsGroup('Output:')
+    .option('--json', 'the result as JSON')
+    .action(async (set: string | undefined, _, command: Command) =>
+      setStatus(await (await import('./commands/data.ts')).infoCommand(set, command, io)),
+    );
+  addFlags(data.command('preview').description('draw images of a set as a PNG picture, with --augment epoch by epoch'), [
+    ...OPENED,
+    'augment',
+    'seed',
+  ])
+    .argument('[DATA]', 'what --data of train takes (default: cifar10)')
+    .optionsGroup('Output:')
+    .option('--out <FILE>', 'the picture; replaced if it is there (default: preview.png)')
+    .option('--part <train|validation|test>', 'which images (default: train)')
+    .option('--rows <N>', 'rows of images (default: 8)')
+    .option('--columns <N>', 'columns of images (default: 8)')
+    .option('--json', 'the result as JSON')
+    .action(async (set: string | undefined, _, command: Command) =>
+      setStatus(await (await import('./commands/data.ts')).previewCommand(set, command, io)),
+    );
+  addFlags(data.command('convert').description('write a set as one file of raw pixels'), OPENED)
+    .argument('<DATA>', 'what --data of train takes')
+    .argument('<FILE>', '.safetensors, which --data takes as well, or .npz')
+    .optionsGroup('Output:')
+    .option('--json', 'the result as JSON')
+    .action(async (set: string, out: string, _, command: Command) =>
+      setStatus(await (await import('./commands/data.ts')).convertCommand(set, out, command, io)),
+    );
+
+  program.commandsGroup('Use a model:');
+  const labels = ['--labels <NAMES|FILE>', 'names of the classes: separated by commas, or a text file with one a line'] as const;
+  addFlags(program.command('predict').description('the most probable classes of pictures'), ['device', 'threads', 'revectorize', ...MODEL])
+    .argument('<MODEL>', 'run folder or its name, or a file as for eval')
+    .argument('<IMAGES...>', 'PNG, JPEG or WebP files of any size, folders of them, or - for one on standard input')
+    .optionsGroup('Output:')
+    .option('-k, --top-k <N>', 'classes an image', '3')
+    .option('--format <table|json|csv>', 'of the result (default: table)')
+    .option('--json', 'the same as --format json')
+    .option(...labels)
+    .action(async (model: string, images: string[], _, command: Command) =>
+      setStatus(await (await import('./commands/predict.ts')).predictCommand(model, images, command, io)),
+    );
+
+  addFlags(program.command('eval').description('measure saved weights on the test images'), [...TESTED, 'workers', 'revectorize'])
+    .argument('<MODEL>', 'run folder or its name (its best checkpoint counts), or a file: .safetensors, .keras, .weights.h5, .npz')
+    .optionsGroup('Output:')
+    .option('--json', 'the result as JSON')
+    .action(async (path: string, _, command: Command) =>
+      setStatus(await (await import('./commands/eval.ts')).evalCommand(path, command, io)),
+    );
+
+  addFlags(program.command('export').description('a trained model as a file for another program'), MODEL)
+    .argument('<MODEL>', 'run folder or its name, or a file as for eval')
+    .optionsGroup('Output:')
+    .option('--format <keras|h5|onnx|safetensors|npz>', 'of the file; keras (.keras) and h5 (.weights.h5) hold the state of the optimizer')
+    .option('-o, --output <FILE>', 'the file (default: name of the run and format, in the current folder)')
+    .option('--layout <keras|torch>', 'of safetensors: names and axes of Keras, or of PyTorch (default: keras)')
+    .option('--fold-bn', 'ONNX: fold batch normalisation into multiplications, additions and, where it is exact, the next layer')
+    .option(...labels)
+    .option('--license <TEXT>', 'licence of the weights, for the metadata')
+    .option('--force', 'replace a file that is there')
+    .option('--json', 'the result as JSON')
+    .action(async (model: string, _, command: Command) =>
+      setStatus(await (await import('./commands/export.ts')).exportCommand(model, command, io)),
+    );
+
+  addFlags(program.command('import').description('a run folder from the file of another program, to go on with'))
+    .argument('<FILE>', '.keras, .weights.h5, .safetensors or .npz, with the names and layouts of Keras')
+    .optionsGroup('Output:')
+    .option(...labels)
+    .option('--license <TEXT>', 'licence of the weights, for the metadata')
+    .option('--json', 'the result as JSON')
+    .action(async (file: string, _, command: Command) =>
+      setStatus(await (await import('./commands/import.ts')).importCommand(file, command, io)),
+    );
+
+  program.commandsGroup('Look at runs and models:');
+  const runs = program.command('runs').description('what there is to know of earlier runs');
+  const runsOptions = (inner: Command) =>
+    inner
+      .optionsGroup('Output:')
+      .option('--out <DIR>', 'folder that holds the runs (default: runs)')
+      .option('--json', 'the result as JSON');
+  runsOptions(runs.command('list').description('one line a run'))
+    .option('--sort <date|name|accuracy|loss>', 'what comes first (default: date)')
+    .action(async (_, command: Command) => setStatus(await (await import('./commands/runs.ts')).runsListCommand(command, io)));
+  runsOptions(runs.command('show').description('results, time, settings and epochs of a run'))
+    .argument('<RUN>', 'run folder, or its name')
+    .action(async (run: string, _, command: Command) =>
+      setStatus(await (await import('./commands/runs.ts')).runsShowCommand(run, command, io)),
+    );
+  runsOptions(runs.command('compare').description('results of several runs beside each other, and the settings that differ'))
+    .argument('<RUNS...>', 'run folders, or their names')
+    .action(async (names: string[], _, command: Command) =>
+      setStatus(await (await import('./commands/runs.ts')).runsCompareCommand(names, command, io)),
+    );
+
+  addFlags(program.command('visualize').description('draw figures of a run: curves, mistakes, weights, feature maps'), [...TESTED])
+    .argument('<RUN|FILE>', 'run folder or its name (its best checkpoint counts), or safetensors file')
+    .optionsGroup('Figures:')
+    .option(
+      '--figures <FIGURES>',
+      'which, separated by commas: curves, confusion, misclassified, samples, augmented, patch-embedding, depthwise, feature-maps (default: all)',
+    )
+    .option('--layer <NAME>', 'whose weights and feature maps (default: the patch embedding)')
+    .option('--block <N|all>', 'whose depthwise kernels (default: the middle one)')
+    .option('--image <N>', 'test image whose feature maps are drawn (default: 0)')
+    .option('--images <N>', 'most images in a figure')
+    .optionsGroup('Output:')
+    .option('--format <png|svg|png,svg>', 'of the files (default: both)')
+    .option('--output <DIR>', 'where they go (default: figures in the run folder)')
+    .option('--json', 'the paths as JSON')
+    .action(async (path: string, _, command: Command) =>
+      setStatus(await (await import('./commands/visualize.ts')).visualizeCommand(path, command, io)),
+    );
+
+  addFlags(program.command('summary').description('the layers of an architecture, with shapes, parameters and FLOPs'), [...MEASURES])
+    .argument('<ARCH>', 'name of the architecture')
+    .optionsGroup('Output:')
+    .option('--json', 'the table as JSON')
+    .action(async (arch: string, _, command: Command) =>
+      setStatus(await (await import('./commands/summary.ts')).summaryCommand(arch, command, io)),
+    );
+
+  addFlags(program.command('inspect').description('what the compiler makes of an architecture'), [
+    'batch',
+    'device',
+    'threads',
+    ...MEASURES,
+  ])
+    .argument('<ARCH>', 'name of the architecture')
+    .optionsGroup('Output:')
+    .option('--stage <graph|fused|plan|program>', 'what is printed (default: graph)')
+    .option('--program <train|calibrate|evaluate|predict>', 'of which program (default: train)')
+    .option('--without <RULES>', 'fusion rules that are left out, separated by commas, or all')
+    .action(async (arch: string, _, command: Command) =>
+      setStatus(await (await import('./commands/inspect.ts')).inspectCommand(arch, command, io)),
+    );
+
+  program.commandsGroup('This machine:');
+  const bench = program.command('bench').description('measure speed');
+  const measured = ['arch', ...MEASURES, 'batch', 'device', 'threads', 'revectorize'] as const;
+  addFlags(
+    bench
+      .command('devices', { isDefault: true })
+      .description('compare wasm on one thread and on all, and the GPU, in turn; what runs without a name')
+      .argument('[NAME]'),
+    ['arch', ...MEASURES, 'batch'],
+  )
+    .optionsGroup('Measurement:')
+    .option('--rounds <N>', 'turns of each (default: 3)')
+    .option('--software', 'take a GPU that is software as well: minutes for large models')
+    .optionsGroup('Output:')
+    .option('--json', 'the result as JSON')
+    .action(async (name: string | undefined, _, command: Command) => {
+      if (name !== undefined) (bench as unknown as { unknownCommand(): never }).unknownCommand();
+      setStatus(await (await import('./commands/bench.ts')).benchDevicesCommand(command, io));
+    });
+  addFlags(bench.command('train').description('time whole training steps on made-up images'), measured)
+    .optionsGroup('Measurement:')
+    .option('--steps <N>', 'steps that are timed (default: 10)')
+    .option('--warmup <N>', 'steps before them that are not (default: 2)')
+    .optionsGroup('Output:')
+    .option('--json', 'the result as JSON, on the last line')
+    .action(async (_, command: Command) => setStatus(await (await import('./commands/bench.ts')).benchTrainCommand(command, io)));
+  addFlags(bench.command('kernels').description("time every kernel of a training step beside the machine's own bounds"), measured)
+    .optionsGroup('Measurement:')
+    .option('--steps <N>', 'steps of which the median counts (default: 5)')
+    .optionsGroup('Output:')
+    .option('--json', 'the result as JSON, on the last line')
+    .action(async (_, command: Command) => setStatus(await (await import('./commands/bench.ts')).benchKernelsCommand(command, io)));
+  bench
+    .command('data')
+    .description('images a second of the data kernels and of the pipeline')
+    .optionsGroup('Measurement:')
+    .option('--images <N>', 'images of the set (default: 50000)')
+    .option('--workers <N>', 'most data workers (default: 2)')
+    .option('--rows <LIST>', 'rows of a task, several separated by commas (default: 128,512)')
+    .option('--seconds <N>', 'of each measurement (default: 1)')
+    .optionsGroup('Output:')
+    .option('--json', 'the result as JSON')
+    .action(async (_, command: Command) => setStatus(await (await import('./commands/bench.ts')).benchDataCommand(command, io)));
+
+  program
+    .command('doctor')
+    .description('what this machine offers, and what --device auto makes of it')
+    .optionsGroup('Output:')
+    .option('--json', 'the report as JSON')
+    .option('--markdown', 'the report as a table for a bug report')
+    .action(async (_, command: Command) => setStatus(await (await import('./commands/doctor.ts')).doctorCommand(command, io)));
+
+  program.commandsGroup('Help:');
+  program
+    .command('completion')
+    .description('a script that completes commands, options and their values in a shell')
+    .argument('<bash|zsh|fish>', 'the shell')
+    .action(async (shell: string) => setStatus(await (await import('./commands/completion.ts')).completionCommand(shell, program, io)));
+
+  for (const { words, command } of commandsOf(program)) command.addHelpText('after', examplesText(words.join(' ')));
+  program.addHelpText('after', STATUSES);
+  return program;
+}
+
+/** The program and all that is in it, each with the words that name it, in the order of the help. */
+export function commandsOf(program: Command, words: readonly string[] = []): { words: readonly string[]; command: Command }[] {
+  const inner = program.commands.flatMap((command) => commandsOf(command, [...words, command.name()]));
+  return [{ words, command: program }, ...inner];
+}

@@ -1,0 +1,70 @@
+// Writes docs/commands.md from the description of the program, as `--help` tells it. With --check it only says whether the page is
+// up to date (status 1 where it is not). Takes the program from dist/.
+
+import { readFile, writeFile } from 'node:fs/promises';
+import { EXAMPLES } from '../dist/cli/examples.js';
+import { commandsOf, describeProgram } from '../dist/cli/program.js';
+
+const PAGE = new URL('../docs/commands.md', import.meta.url);
+
+const silent = { write() {} };
+const commands = commandsOf(describeProgram({ stdout: silent, stderr: silent, env: {}, cwd: '' }, () => {}));
+const page = [
+  '# Commands\n',
+  'What `hybrid --help` and `hybrid COMMAND --help` say; generated from the program by `npm run docs`.\n',
+  ...commands
+    .slice(1)
+    .map(({ words, command }) => `- [\`hybrid ${words.join(' ')}\`](#hybrid-${words.join('-')}): ${command.description()}`),
+  '',
+  'Results go to stdout, progress and messages to stderr; [errors.md](errors.md) has the exit statuses. Options in angle brackets take a value, `--option VALUE` or `--option=VALUE`.',
+  '`hybrid train` also takes its options from a YAML or JSON file (`-c`): a key is the name of an option without its dashes, and flags win.\n',
+  ...commands.slice(1).map(section),
+].join('\n');
+
+if (process.argv.includes('--check')) {
+  const current = await readFile(PAGE, 'utf8').catch(() => '');
+  if (current !== page) {
+    process.stderr.write('docs/commands.md is not what the program says: run `npm run docs`\n');
+    process.exitCode = 1;
+  }
+} else await writeFile(PAGE, page);
+
+function section({ words, command }) {
+  const help = command.createHelp();
+  const name = `hybrid ${words.join(' ')}`;
+  const groups = help.groupItems(command.options, command.options, (option) => option.helpGroupHeading ?? 'Options:');
+  const inner = command.commands.map((one) => `[\`${one.name()}\`](#hybrid-${[...words, one.name()].join('-')})`);
+  return [
+    `## hybrid ${words.join(' ')}\n`,
+    `${sentence(command.description())}${inner.length > 0 ? `: ${inner.join(', ')}` : ''}.\n`,
+    ...(command.commands.length > 0 ? [] : [`\`\`\`\n${name} ${command.usage()}\n\`\`\`\n`]),
+    ...table('argument', help.visibleArguments(command), (argument) => help.argumentTerm(argument)),
+    ...[...groups].flatMap(([heading, options]) => table(heading.replace(/:$/, ''), options, (option) => option.flags)),
+    ...examples(words.join(' ')),
+  ].join('\n');
+}
+
+function table(heading, items, term) {
+  if (items.length === 0) return [];
+  const rows = items.map((item) => `| \`${cell(term(item))}\` | ${cell(item.description)}${defaultOf(item)} |`);
+  return [`| ${heading} | |\n| --- | --- |\n${rows.join('\n')}\n`];
+}
+
+function defaultOf({ defaultValue }) {
+  return typeof defaultValue === 'string' ? ` (default: ${defaultValue})` : '';
+}
+
+function examples(words) {
+  const lines = EXAMPLES[words] ?? [];
+  const width = Math.max(0, ...lines.filter(({ says }) => says).map(({ line }) => line.length));
+  const shown = lines.map(({ line, says }) => (says ? `${line.padEnd(width)}  # ${says}` : line));
+  return shown.length > 0 ? [`\`\`\`sh\n${shown.join('\n')}\n\`\`\`\n`] : [];
+}
+
+function sentence(text) {
+  return text[0].toUpperCase() + text.slice(1);
+}
+
+function cell(text) {
+  return text.replaceAll('|', '\\|');
+}
