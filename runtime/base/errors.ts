@@ -1,7 +1,7 @@
 // The one error class of the package, and the table from error codes to exit statuses.
 // Every error a person can meet says what happened, with the numbers, and what to do about it.
 
-/** Stable error codes and the exit status of a command that ends with one. Documented in README.md. */
+/** Stable error codes and the exit status of a command that ends with one. Documented in docs/errors.md. */
 export const EXIT_STATUS = {
   E_USAGE: 2, // a flag, argument or configuration value that is not valid
   E_ENVIRONMENT: 3, // this machine or Node lacks something that was asked for
