@@ -48,7 +48,10 @@ export function describeProgram(io: CliIo, setStatus: (status: number) => void):
     .option('--distributed <mpi>', 'this process is one of several that mpiexec started, and computes its share of every batch')
     .option('--rank-timeout <SECONDS>', 'time after which a rank that does not come is taken for lost, and all end (default: 300)')
     .optionsGroup('Output:')
-    .option('--trace <FILE>', "a timeline of data workers and device in Chrome's format, for Perfetto")
+    .option(
+      '--trace <FILE>',
+      "a timeline of data workers, compute threads (in their first 64 runs), steps and waits, in Chrome's format, for Perfetto",
+    )
     .option('--json', 'one JSON event a line on stdout')
     .option('--quiet', 'print the result only')
     .option('--no-figures', 'do without the figures at the end')

@@ -11,6 +11,7 @@
 // - An aborted run rejects with an AbortError; the executable stays usable.
 // - The same calls give the same bits, for any number of threads.
 
+import type { Trace } from './base/trace.ts';
 import type { Graph, Node, StateKind, TensorSpec } from './ir/graph.ts';
 
 /**
@@ -94,6 +95,8 @@ export interface CompileOptions {
   readonly programs?: readonly (keyof ModelGraphs)[];
   /** Called after each statistics op of `gradient` and `calibrate`. Devices that cannot refuse with E_USAGE. */
   readonly exchange?: Exchange;
+  /** Takes what the threads of the wasm device do in its first runs, kernel by kernel. */
+  readonly trace?: Trace;
 }
 
 /** Names of whole ranges for `read` and `write`. */

@@ -2,6 +2,7 @@
 
 import { copyBytes } from '../../runtime/base/copy-bytes.ts';
 import { abortError, HybridError, invariant } from '../../runtime/base/errors.ts';
+import type { Trace } from '../../runtime/base/trace.ts';
 import { type CompiledGraphs, inputsOf, PROGRAMS, type ProgramName } from '../../runtime/compile/programs.ts';
 import {
   type Batch,
@@ -19,7 +20,7 @@ import {
 import { elementCount, type Graph, type Node } from '../../runtime/ir/graph.ts';
 import type { StepScalars } from '../../runtime/ir/op.ts';
 import { ARENA, writeStep } from './abi.ts';
-import type { Gang } from './gang.ts';
+import type { Gang, Program } from './gang.ts';
 import { type Layout, partOf, type WrittenProgram } from './program.ts';
 
 /** A call of the executable that waits for its turn. */
@@ -35,6 +36,21 @@ interface Job {
   reject(error: unknown): void;
 }
 
+/** A timeline that held every kernel of a long run could not be opened. */
+const TRACED_RUNS = 64;
+
+/** What threads have noted of a run: `threads`: each when it was through; `done`: when all were. Element i + 1 is of call i, 0 the start. */
+function timesOf(
+  buffer: SharedArrayBuffer,
+  address: number,
+  calls: number,
+  count: number,
+): { threads: Float64Array[]; done: Float64Array } {
+  const threads = Array.from({ length: count }, (_, thread) => new Float64Array(buffer, address + thread * 8 * (calls + 1), calls + 1));
+  const done = Float64Array.from({ length: calls + 1 }, (_, i) => Math.max(...threads.map((times) => times[i])));
+  return { threads, done };
+}
+
 const GRADIENT_PREFIX = 'gradients/';
 
 export interface ExecutableParts {
@@ -46,6 +62,7 @@ export interface ExecutableParts {
   readonly capacity: number;
   readonly seed: bigint;
   readonly exchange?: Exchange;
+  readonly trace?: Trace;
   /** Called once, when the executable is closed. */
   readonly onClose: () => void;
 }
@@ -59,8 +76,10 @@ export class WasmExecutable implements Executable {
   readonly #queue: Job[] = [];
   #active: Job | null = null;
   #closed: Promise<void> | null = null;
-  /** Where runs note the times of their calls; 0: they do not. */
-  #times = 0;
+  /** Whether runs note the times of their calls. */
+  #timed = false;
+  /** Runs whose calls are still to go to the timeline. */
+  #toTrace: number;
   /** Step of the last gradient, if that came to its end; else why there is none to update with. */
   #gradient: StepScalars | (() => Error) = () => new HybridError('E_INTERNAL', 'update was called before any gradient');
 
@@ -68,6 +87,7 @@ export class WasmExecutable implements Executable {
     this.#parts = parts;
     this.#buffer = parts.memory.buffer;
     this.capacity = parts.capacity;
+    this.#toTrace = parts.trace ? TRACED_RUNS : 0;
     this.memoryBytes = this.#buffer.byteLength;
     this.state = [...parts.layout.plan.state].map(([name, { spec, kind }]) => ({ name, shape: spec.shape, kind }));
   }
@@ -111,17 +131,17 @@ export class WasmExecutable implements Executable {
   }
 
   async profile(batch: Batch, hyper: Hyperparameters): Promise<KernelTime[]> {
-    const { layout, graphs } = this.#parts;
+    const { layout, graphs, gang } = this.#parts;
     invariant(this.#idle, 'profiling waits for an idle device');
     invariant(!this.#parts.exchange, 'programs that exchange are not profiled');
-    this.#times = layout.times;
+    this.#timed = true;
     const taken: KernelTime[] = [];
     const take = (name: ProgramName): void => {
       const calls = layout.programs.find((program) => program.name === name)?.calls ?? [];
-      const times = new Float64Array(this.#buffer, layout.times, calls.length + 1);
+      const { done } = timesOf(this.#buffer, layout.times, calls.length, gang.threads);
       const specs = (ids: Node['inputs']) => ids.map((id) => (graphs.train as Graph).values[id].spec);
       for (const [i, { kernel, node }] of calls.entries()) {
-        taken.push({ kernel, node, inputs: specs(node.inputs), outputs: specs(node.outputs), ms: times[i + 1] - times[i] });
+        taken.push({ kernel, node, inputs: specs(node.inputs), outputs: specs(node.outputs), ms: done[i + 1] - done[i] });
       }
     };
     try {
@@ -130,7 +150,7 @@ export class WasmExecutable implements Executable {
       await this.update(hyper);
       take('update');
     } finally {
-      this.#times = 0;
+      this.#timed = false;
     }
     return taken;
   }
@@ -286,15 +306,31 @@ export class WasmExecutable implements Executable {
 
   /** Runs a program, in one go or held at its exchanges. */
   async #execute(program: WrittenProgram): Promise<'done' | 'stopped'> {
-    const { gang, exchange } = this.#parts;
-    if (!exchange || program.exchanges.length === 0) return gang.run(program, { times: this.#times });
+    const { exchange } = this.#parts;
+    if (!exchange || program.exchanges.length === 0) return this.#timedRun(program);
     let begin = 0;
     for (const { kind, after, first, second, length } of program.exchanges) {
-      if ((await gang.run(partOf(program, begin, after))) === 'stopped') return 'stopped';
+      if ((await this.#timedRun(partOf(program, begin, after))) === 'stopped') return 'stopped';
       await exchange(kind, new Float32Array(this.#buffer, first, length), new Float32Array(this.#buffer, second, length));
       begin = after;
     }
-    return gang.run(partOf(program, begin, program.calls));
+    return this.#timedRun(partOf(program, begin, program.calls));
+  }
+
+  async #timedRun(program: Program): Promise<'done' | 'stopped'> {
+    const { gang, layout, trace } = this.#parts;
+    const traced = trace && this.#toTrace > 0;
+    const outcome = await gang.run(program, { times: traced || this.#timed ? layout.times : 0 });
+    if (traced && outcome === 'done') {
+      this.#toTrace--;
+      const { threads, done } = timesOf(this.#buffer, layout.times, program.calls, gang.threads);
+      for (const [thread, own] of threads.entries())
+        for (let call = 0; call < program.calls; call++) {
+          // It began when the slowest was through with the call before. What is left white is waiting for others.
+          trace.span(`compute thread ${thread + 1}`, program.describe(call), call === 0 ? own[0] : done[call], own[call + 1]);
+        }
+    }
+    return outcome;
   }
 
   #start(job: Job, program: WrittenProgram): void {

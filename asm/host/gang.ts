@@ -120,13 +120,17 @@ export class Gang {
     for (const worker of this.#workers) worker.unref();
   }
 
+  get threads(): number {
+    return this.#workers.length;
+  }
+
   /** Why the gang is over, if it is. */
   get failure(): Error | null {
     return this.#failure;
   }
 
   /**
-   * Runs a program. `times`: address of a table for the moments when its calls were complete. Rejects with E_INTERNAL where a
+   * Runs a program. `times`: address of the tables where the threads note when they were through with its calls. Rejects with E_INTERNAL where a
    * kernel traps or a thread ends; the gang is over then.
    */
   run(program: Program, { times = 0 }: { readonly times?: number } = {}): Promise<'done' | 'stopped'> {
@@ -191,7 +195,7 @@ export class Gang {
     const run = this.#run;
     if (!run) return '';
     const call = Atomics.load(this.#words, COMPLETE);
-    return call < run.program.calls ? ` in ${run.program.describe(call)}` : ' after the last kernel';
+    return call < run.program.calls ? ` in kernel ${run.program.describe(call)}` : ' after the last kernel';
   }
 }
 

@@ -48,7 +48,7 @@ export interface Layout {
   readonly programs: readonly ProgramText[];
   /** Address of the threads' scratch areas. */
   readonly threadScratch: number;
-  /** Address of a table of times, one f64 more than the longest program has calls. */
+  /** Address of a table of times for each thread, each one f64 more than the longest program has calls. */
   readonly times: number;
   /** Address of the programs and their argument blocks. */
   readonly text: number;
@@ -108,7 +108,7 @@ export function layOut(graphs: CompiledGraphs, capacity: number, threads: number
 
   const threadScratch = align(sharedScratchEnd);
   const times = threadScratch + threads * SCRATCH_BYTES;
-  const text = align(times + 8 * (1 + Math.max(0, ...programs.map(({ calls }) => calls.length))));
+  const text = align(times + threads * 8 * (1 + Math.max(0, ...programs.map(({ calls }) => calls.length))));
   const end = programs.reduce((at, program) => at + textBytes(program), text);
   return {
     plan,
@@ -170,7 +170,7 @@ export function writePrograms(layout: Layout, buffer: ArrayBufferLike, kernels: 
   return written;
 }
 
-const describeCall = ({ kernel, node }: PlacedCall): string => `kernel ${kernel} of ${node.label ? `${node.label}/` : ''}${node.op}`;
+const describeCall = ({ kernel, node }: PlacedCall): string => `${kernel} of ${node.label ? `${node.label}/` : ''}${node.op}`;
 
 /** The programs as text, one line a kernel call. */
 export function printPrograms({ programs }: Layout): string {

@@ -24,7 +24,10 @@ export const PROGRAM = word(6);
 export const CALLS = word(7);
 /** The calls before its update phase. Later ones change state: a run that has come to them is not stopped any more. */
 export const COMMIT = word(8);
-/** Address of a table of f64 where thread 0 notes when each call was complete, in ms of its clock; 0: it does not. */
+/**
+ * Address of tables of f64, one for each thread and each one longer than the calls, where a thread notes when it began the run and
+ * when it was through with its part of each call, in ms of the machine's clock; 0: they note nothing.
+ */
 export const TIMES = word(9);
 
 /** The one message to a thread: what it works with. */

@@ -3,6 +3,7 @@
 
 import { once } from 'node:events';
 import { type MessagePort, parentPort } from 'node:worker_threads';
+import { clock } from '../../runtime/base/trace.ts';
 import { STEP, TASKS } from './abi.ts';
 import {
   ABORT,
@@ -70,12 +71,13 @@ function walk(): boolean {
   const calls = Atomics.load(words, CALLS);
   const commit = Atomics.load(words, COMMIT);
   let at = Atomics.load(words, PROGRAM) >>> 2; // addresses above 2 GiB are negative as i32
-  const times = thread === 0 ? Atomics.load(words, TIMES) >>> 3 : 0;
-  if (times) doubles[times] = performance.now();
+  const tables = Atomics.load(words, TIMES) >>> 3;
+  const times = tables && tables + thread * (calls + 1);
+  if (times) doubles[times] = clock();
   for (let call = 0; call < calls; call++, at += 2) {
     kernels[words[at]](words[at + 1]);
+    if (times) doubles[times + call + 1] = clock();
     if (meet(call, commit)) return true;
-    if (times) doubles[times + call + 1] = performance.now();
   }
   return false;
 }

@@ -147,7 +147,7 @@ class Fit {
       opening = this.#openData(capacity); // workers come up, and prepare the first batches, while the device compiles
       opening.catch(() => {});
       const programs = ['train', 'calibrate', 'evaluate'] as const;
-      const executable = await device.compile(this.#graphs, { capacity, seed, withoutRules, programs });
+      const executable = await device.compile(this.#graphs, { capacity, seed, withoutRules, programs, trace });
       this.#executable = trace ? tracedExecutable(executable, trace) : executable;
       return await this.#run(changes, opening);
     } finally {

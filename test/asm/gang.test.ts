@@ -91,7 +91,7 @@ describe('failure', () => {
     const failure = await gang.run(write(words, [['mirror', A, B, N], ['trap'], ['mirror', B, A, N]])).catch((error) => error);
     expect(failure).toMatchObject({
       code: 'E_INTERNAL',
-      message: expect.stringMatching(/thread \d of 3 failed in call 1 \(trap\): unreachable/),
+      message: expect.stringMatching(/thread \d of 3 failed in kernel call 1 \(trap\): unreachable/),
     });
     await expect(gang.run(write(words, mirrors(1)))).rejects.toBe(failure);
   });
@@ -107,7 +107,7 @@ describe('failure', () => {
     const { gang, words } = await start(2, { script });
     await expect(gang.run(write(words, mirrors(1)))).rejects.toMatchObject({
       code: 'E_INTERNAL',
-      message: expect.stringMatching(/thread \d of 2 ended with status 7 in call 0 \(mirror\)/),
+      message: expect.stringMatching(/thread \d of 2 ended with status 7 in kernel call 0 \(mirror\)/),
     });
   });
 

@@ -1,6 +1,7 @@
 // Data and device work at the same time: proven with a slow source and a slow device, and seen in the timeline of a real run.
 
 import { readFileSync } from 'node:fs';
+import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import type { Dataset } from '../../runtime/data/dataset.ts';
@@ -166,5 +167,21 @@ describe('the timeline of hybrid train', () => {
     const inTheShadow = prepared.filter(({ ts, dur }) => device.some((run) => run.ts <= ts && ts + dur <= run.ts + run.dur));
     expect(prepared.filter(({ ts }) => ts < begin).length).toBeGreaterThan(0); // before the first step: while the device was opened
     expect(inTheShadow.length).toBeGreaterThan(0.5 * prepared.filter(({ ts }) => ts > begin).length);
+
+    // What the threads of the device do: one kernel after the other, and between them no longer than the device was at work.
+    const threads = [...lanes.values()].filter((lane) => lane.startsWith('compute thread'));
+    expect(threads.length).toBe(availableParallelism() < 4 ? availableParallelism() : availableParallelism() - 1);
+    for (const lane of threads) {
+      const kernels = inLane(lane);
+      expect(kernels.length).toBeGreaterThan(100);
+      for (const [i, { ts }] of kernels.entries()) {
+        if (i > 0) expect(ts).toBeGreaterThanOrEqual(kernels[i - 1].ts + kernels[i - 1].dur - 0.01);
+      }
+      const [first, last] = [kernels[0], kernels.at(-1) as Span];
+      expect(first.ts).toBeGreaterThanOrEqual(device[0].ts - 0.01);
+      const end = last.ts + last.dur;
+      const atWork = device.reduce((sum, run) => sum + Math.max(0, Math.min(run.dur, end - run.ts)), 0);
+      expect(kernels.reduce((sum, { dur }) => sum + dur, 0)).toBeLessThanOrEqual(atWork);
+    }
   });
 });
