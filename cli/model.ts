@@ -5,7 +5,7 @@ import type { Command } from 'commander';
 import { buildModel, HybridError, nodeFiles, readWeights, type SavedWeights, type TrainedModel } from '../runtime/index.ts';
 import type { CliIo } from './io.ts';
 import { givenFlags } from './options.ts';
-import { findRun } from './run-names.ts';
+import { findModel } from './run-names.ts';
 import { CIFAR10, modelOptions, quote, resolveSettings } from './settings.ts';
 
 /** Of the commands that take a model: the architecture of a file that does not name it. */
@@ -23,7 +23,7 @@ export interface OpenedModel {
 export async function openModel(given: string, command: Command, io: CliIo): Promise<OpenedModel> {
   const { labels, license, out } = command.opts<{ labels?: string; license?: string; out?: string }>();
   const flags = givenFlags(command);
-  const path = await findRun(given, out ?? 'runs', io);
+  const path = await findModel(given, out ?? 'runs', io);
   const named = new Map([...flags].filter(([key]) => MEASURES.has(key)));
   const saved = await readWeights(path, io.files, (classes) => {
     if (!flags.has('arch'))

@@ -81,11 +81,11 @@ export const OPTIONS = {
     help: 'rate of the dropout before the last layer',
   },
   init: {
-    ...text('FILE', 'the path of a safetensors file'),
+    ...text('MODEL', 'a run folder, a file of weights, or a model that comes with hybrid'),
     group: 'Model',
     otherwise: "Keras' initialisers",
     example: 'model.safetensors',
-    help: 'initial weights: a safetensors file in Keras layouts',
+    help: 'initial weights: a run, a file as for eval, or a model that comes with hybrid',
   },
 
   data: {

@@ -108,7 +108,7 @@ export function describeProgram(io: CliIo, setStatus: (status: number) => void):
   program.commandsGroup('Use a model:');
   const labels = ['--labels <NAMES|FILE>', 'names of the classes: separated by commas, or a text file with one a line'] as const;
   addFlags(program.command('predict').description('the most probable classes of pictures'), ['device', 'threads', 'revectorize', ...MODEL])
-    .argument('<MODEL>', 'run folder or its name, or a file as for eval')
+    .argument('<MODEL>', 'run folder or its name, a file as for eval, or convmixer-2stage-cifar10, which comes with hybrid')
     .argument('<IMAGES...>', 'PNG, JPEG or WebP files of any size, folders of them, or - for one on standard input')
     .optionsGroup('Output:')
     .option('-k, --top-k <N>', 'classes an image', '3')
@@ -120,7 +120,10 @@ export function describeProgram(io: CliIo, setStatus: (status: number) => void):
     );
 
   addFlags(program.command('eval').description('measure saved weights on the test images'), [...TESTED, 'workers', 'revectorize'])
-    .argument('<MODEL>', 'run folder or its name (its best checkpoint counts), or a file: .safetensors, .keras, .weights.h5, .npz')
+    .argument(
+      '<MODEL>',
+      'run folder or its name (its best checkpoint counts), a file (.safetensors, .keras, .weights.h5, .npz), or a model that comes with hybrid: convmixer-2stage-cifar10',
+    )
     .optionsGroup('Output:')
     .option('--json', 'the result as JSON')
     .action(async (path: string, _, command: Command) =>
@@ -133,6 +136,7 @@ export function describeProgram(io: CliIo, setStatus: (status: number) => void):
     .option('--format <keras|h5|onnx|safetensors|npz>', 'of the file; keras (.keras) and h5 (.weights.h5) hold the state of the optimizer')
     .option('-o, --output <FILE>', 'the file (default: name of the run and format, in the current folder)')
     .option('--layout <keras|torch>', 'of safetensors: names and axes of Keras, or of PyTorch (default: keras)')
+    .option('--half', 'safetensors: weights of 16 bits, half the size')
     .option('--fold-bn', 'ONNX: fold batch normalisation into multiplications, additions and, where it is exact, the next layer')
     .option(...labels)
     .option('--license <TEXT>', 'licence of the weights, for the metadata')

@@ -50,6 +50,7 @@ export { type NpyArray, type NpyOptions, readNpy, readNpz, writeNpy, writeNpz } 
 export { type FileTensor, readSafetensors, writeSafetensors } from './formats/safetensors.ts';
 export { type Estimate, estimate, type InspectOptions, inspectModel, nodeCost, STAGES, type Stage } from './inspect.ts';
 export { EXPORT_FORMATS, type ExportFormat, type ExportOptions, exportModel } from './interop/export.ts';
+export { PRETRAINED, type PretrainedName, pretrainedPath } from './interop/pretrained.ts';
 export { numberedClasses, optimizerVariables, type TrainedModel } from './interop/trained-model.ts';
 export { ARCHITECTURES, type ArchitectureName, architectureName, buildModel, type ModelOptions } from './model/architectures.ts';
 export { initialize } from './model/init.ts';

@@ -7,7 +7,7 @@ import type { CliIo } from '../io.ts';
 import { MODEL_FLAGS } from '../model.ts';
 import { givenFlags } from '../options.ts';
 import { count, Progress, percent } from '../progress.ts';
-import { findRun } from '../run-names.ts';
+import { findModel } from '../run-names.ts';
 import { modelOptions, resolveSettings } from '../settings.ts';
 
 /**
@@ -19,7 +19,7 @@ const KEPT = new Set(['arch', 'dim', 'depth', 'kernel', 'patch', 'dropout', 'dat
 export async function evalCommand(path: string, command: Command, io: CliIo): Promise<number> {
   const json = command.opts().json === true;
   const flags = givenFlags(command);
-  const saved = await readWeights(await findRun(path, 'runs', io), io.files);
+  const saved = await readWeights(await findModel(path, 'runs', io), io.files);
   const { trained } = saved;
   if (!saved.config && !trained && !flags.has('arch')) {
     throw new HybridError('E_USAGE', `${path} does not say which architecture its weights are for`, 'Name it with --arch.');

@@ -23,6 +23,7 @@ interface Flags {
   readonly output?: string;
   readonly layout?: string;
   readonly foldBn?: boolean;
+  readonly half?: boolean;
   readonly force?: boolean;
   readonly json?: boolean;
 }
@@ -36,6 +37,7 @@ export async function exportCommand(given: string, command: Command, io: CliIo):
   for (const [flag, used, only] of [
     ['--layout torch', layout === 'torch', 'safetensors'],
     ['--fold-bn', flags.foldBn === true, 'onnx'],
+    ['--half', flags.half === true, 'safetensors'],
   ] as const) {
     if (used && format !== only) throw new HybridError('E_USAGE', `${flag} is for --format ${only}, not ${format}`, `Leave ${flag} out.`);
   }
@@ -48,7 +50,7 @@ export async function exportCommand(given: string, command: Command, io: CliIo):
   if (!flags.force && (await files.stat(path).catch((error) => Promise.reject(diskError(path, error))))) {
     throw new HybridError('E_USAGE', `there is a ${name} already`, 'Name another file with --output, or replace it with --force.');
   }
-  const bytes = await exportModel(trained, format, { layout, foldBatchNorm: flags.foldBn, version: version() });
+  const bytes = await exportModel(trained, format, { layout, half: flags.half, foldBatchNorm: flags.foldBn, version: version() });
   await writeAtomically(files, path, [bytes]);
 
   const sha256 = createHash('sha256').update(bytes).digest('hex');

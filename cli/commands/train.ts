@@ -40,7 +40,7 @@ import { type CliIo, shown, stoppedStatus } from '../io.ts';
 import { givenFlags, type Key, type Settings } from '../options.ts';
 import { count, duration, Progress, percent } from '../progress.ts';
 import { inGroup, type RankFlags, threadsOfRank } from '../ranks.ts';
-import { findRun } from '../run-names.ts';
+import { findModel, findRun } from '../run-names.ts';
 import { RunReport } from '../run-report.ts';
 import { type FileValues, modelOptions, resolveSettings, toConfig } from '../settings.ts';
 import { table } from '../table.ts';
@@ -166,7 +166,7 @@ async function trainWith(
     progress.line(`limited to the first ${sizes[0]} training, ${sizes[1]} validation and ${sizes[2]} test images: accuracies are rough`);
   }
   const model = buildModel(settings.arch, modelOptions(settings, parts.train));
-  const init = settings.init === undefined || earlier ? undefined : await initialWeights(settings.init, model, io);
+  const init = settings.init === undefined || earlier ? undefined : await initialWeights(settings.init, settings.out, model, io);
   let trace: ChromeTrace | undefined;
   let choice: string | undefined;
   const device = await openDevice(settings.device, {
@@ -302,8 +302,8 @@ function measures({ config: { dim, depth, kernel, patch } }: Model) {
   return { dim, depth, kernel, patch };
 }
 
-async function initialWeights(path: string, model: Model, io: CliIo): Promise<ReadonlyMap<string, Float32Array>> {
-  const saved = await readWeights(resolve(io.cwd, path), io.files);
+async function initialWeights(given: string, out: string, model: Model, io: CliIo): Promise<ReadonlyMap<string, Float32Array>> {
+  const saved = await readWeights(await findModel(given, out, io), io.files);
   checkGraph(saved, model);
   return saved.weights;
 }

@@ -1,5 +1,6 @@
 // Reader and writer of the safetensors format: eight bytes of header length, a JSON header that says where each tensor
-// lies, the data. Only what is needed here: F32 for weights and optimizer state, I32 and I64 for counts and labels, U8 for images.
+// lies, the data. Only what is needed here: F32 for weights and optimizer state, I32 and I64 for counts and labels, U8 for images;
+// F16 for weights that travel, and BF16 of other programs, which are float32 once they are read.
 //
 // A file may come from anywhere, so every promise of the format is checked before a byte of tensor data is copied: the
 // memory a hostile file can claim is bounded by its own size. The header is read by a parser for exactly this grammar:
@@ -7,11 +8,14 @@
 // 2^53 and build objects whose keys a file chooses.
 
 import { HybridError } from '../base/errors.ts';
+import { fromBfloat16, fromHalf, toHalf } from './half.ts';
 
 /** A tensor in row-major order; the kind of array is its type in the file. `shape` [] is a scalar, one element. */
 export interface FileTensor {
   readonly shape: readonly number[];
   readonly data: Float32Array | Int32Array | BigInt64Array | Uint8Array;
+  /** A Float32Array that is F16 in the file. */
+  readonly half?: boolean;
 }
 
 export interface SafetensorsFile {
@@ -27,7 +31,7 @@ const MAX_HEADER_BYTES = 100_000_000;
 const MAX_TENSORS = 100_000;
 const METADATA_KEY = '__metadata__';
 
-const TYPES = { F32: Float32Array, I32: Int32Array, I64: BigInt64Array, U8: Uint8Array } as const;
+const TYPES = { F32: Float32Array, I32: Int32Array, I64: BigInt64Array, U8: Uint8Array, F16: Uint16Array, BF16: Uint16Array } as const;
 type TypeName = keyof typeof TYPES;
 
 interface HeaderEntry {
@@ -56,8 +60,9 @@ export interface SafetensorsLayout {
  * of the map. The same input gives the same bytes.
  */
 export function writeSafetensors(tensors: ReadonlyMap<string, FileTensor>, metadata: ReadonlyMap<string, string> = new Map()): Uint8Array {
-  const ordered = [...tensors].sort(([, a], [, b]) => b.data.BYTES_PER_ELEMENT - a.data.BYTES_PER_ELEMENT);
-  for (const [name, { shape, data }] of ordered) {
+  const stored = [...tensors].map(([name, tensor]) => ({ name, shape: tensor.shape, ...storedForm(tensor) }));
+  const ordered = stored.sort((a, b) => b.data.BYTES_PER_ELEMENT - a.data.BYTES_PER_ELEMENT);
+  for (const { name, shape, data } of ordered) {
     const elements = product(shape);
     if (elements !== data.length) {
       throw new HybridError(
@@ -66,11 +71,11 @@ export function writeSafetensors(tensors: ReadonlyMap<string, FileTensor>, metad
       );
     }
   }
-  const head = safetensorsHead(new Map(ordered.map(([name, { shape, data }]) => [name, { dtype: typeName(data), shape }])), metadata);
-  const file = new Uint8Array(ordered.reduce((sum, [, { data }]) => sum + data.byteLength, head.length));
+  const head = safetensorsHead(new Map(ordered.map(({ name, dtype, shape }) => [name, { dtype, shape }])), metadata);
+  const file = new Uint8Array(ordered.reduce((sum, { data }) => sum + data.byteLength, head.length));
   file.set(head);
   let at = head.length;
-  for (const [, { data }] of ordered) {
+  for (const { data } of ordered) {
     file.set(new Uint8Array(data.buffer, data.byteOffset, data.byteLength), at);
     at += data.byteLength;
   }
@@ -105,10 +110,10 @@ export function safetensorsHead(
 
 const product = (shape: readonly number[]): number => shape.reduce((partial, n) => partial * n, 1);
 
-function typeName(data: FileTensor['data']): TypeName {
-  if (data instanceof Float32Array) return 'F32';
-  if (data instanceof Uint8Array) return 'U8';
-  return data instanceof Int32Array ? 'I32' : 'I64';
+function storedForm({ data, half }: FileTensor): { dtype: TypeName; data: FileTensor['data'] | Uint16Array } {
+  if (data instanceof Float32Array) return half ? { dtype: 'F16', data: toHalf(data) } : { dtype: 'F32', data };
+  if (data instanceof Uint8Array) return { dtype: 'U8', data };
+  return data instanceof Int32Array ? { dtype: 'I32', data } : { dtype: 'I64', data };
 }
 
 /**
@@ -123,7 +128,8 @@ export function readSafetensors(bytes: Uint8Array, source = 'the file'): Safeten
     const Type = TYPES[dtype];
     const data = new Type((end - start) / Type.BYTES_PER_ELEMENT);
     new Uint8Array(data.buffer).set(bytes.subarray(start, end));
-    tensors.set(name, { shape, data });
+    if (!(data instanceof Uint16Array)) tensors.set(name, { shape, data });
+    else tensors.set(name, dtype === 'F16' ? { shape, data: fromHalf(data), half: true } : { shape, data: fromBfloat16(data) });
   }
   return { tensors, metadata: layout.metadata };
 }

@@ -20,11 +20,13 @@ export interface ExportOptions {
   readonly foldBatchNorm?: boolean;
   /** safetensors only: `torch` for PyTorch's names and layouts instead of Keras'. */
   readonly layout?: 'keras' | 'torch';
+  /** safetensors only: weights of 16 bits, half the size. */
+  readonly half?: boolean;
   /** Of this program, where the format has a place for it. */
   readonly version?: string;
 }
 
-/** The contents of the file. The weights are the same in all formats; the state of the optimizer goes into Keras' own two. */
+/** The contents of the file. The weights are the same in all formats (but for `half`); the state of the optimizer goes into Keras' own two. */
 export async function exportModel(trained: TrainedModel, format: ExportFormat, options: ExportOptions = {}): Promise<Uint8Array> {
   switch (format) {
     case 'keras':
@@ -40,7 +42,8 @@ export async function exportModel(trained: TrainedModel, format: ExportFormat, o
         // A card names the model of weights in Keras' layouts; these are in others.
         [torch ? 'about' : 'hybrid', JSON.stringify(cardOf(trained))],
       ]);
-      return writeSafetensors(torch ? torchTensors(trained) : kerasTensors(trained), metadata);
+      const tensors = [...(torch ? torchTensors(trained) : kerasTensors(trained))];
+      return writeSafetensors(new Map(tensors.map(([name, tensor]) => [name, { ...tensor, half: options.half }])), metadata);
     }
     case 'npz':
       return writeNpz(kerasTensors(trained), new Map([[NPZ_CARD, Buffer.from(JSON.stringify(cardOf(trained)))]]));

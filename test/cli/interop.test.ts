@@ -37,6 +37,23 @@ beforeAll(async () => {
 afterAll(() => rmSync(cwd, { recursive: true, force: true }));
 
 describe('export and import', () => {
+  test('safetensors of 16 bits is half the file, and says the same', async () => {
+    await inFolder('export', 'r', '--format', 'safetensors', '-o', 'whole.safetensors');
+    await inFolder('export', 'r', '--format', 'safetensors', '--half', '-o', 'half.safetensors');
+    const [whole, half] = ['whole', 'half'].map((name) => readSafetensors(readFileSync(join(cwd, `${name}.safetensors`))).tensors);
+    for (const [name, { data }] of whole) {
+      expect(half.get(name)?.half).toBe(true);
+      for (const [i, value] of data.entries())
+        expect(Math.abs(Number(half.get(name)?.data[i]) - Number(value))).toBeLessThanOrEqual(
+          Math.abs(Number(value)) * 2 ** -11 + 2 ** -25,
+        );
+    }
+    const [a, b] = await Promise.all(
+      ['whole', 'half'].map((name) => inFolder('eval', `${name}.safetensors`, '--data', data, '--device', 'reference', '--json')),
+    );
+    expect(JSON.parse(b.stdout).loss).toBeCloseTo(JSON.parse(a.stdout).loss, 2);
+  });
+
   test.each(['keras', 'h5', 'safetensors', 'npz'])('through %s the weights come back bit for bit, and training goes on', async (format) => {
     const name = `out-${format}`;
     const ending = { keras: '.keras', h5: '.weights.h5', safetensors: '.safetensors', npz: '.npz' }[format];

@@ -1,6 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { HybridError } from '../../runtime/base/errors.ts';
+import { fromHalf, toHalf } from '../../runtime/formats/half.ts';
 import { type FileTensor, readSafetensors, writeSafetensors } from '../../runtime/formats/safetensors.ts';
 
 /** A file from a header as text, with its true length unless another is given. */
@@ -48,6 +49,34 @@ describe('writing and reading', () => {
       expect(Buffer.from(read?.data.buffer as ArrayBuffer)).toEqual(Buffer.from(data.buffer as ArrayBuffer));
     }
     expect(file.metadata).toEqual(metadata);
+  });
+
+  test('keeps halves as the nearest of 16 bits, and reads them and bfloat16 exactly', () => {
+    const values = Float32Array.of(
+      1,
+      -2.5,
+      65504,
+      65519.99,
+      65520,
+      -Infinity,
+      NaN,
+      2 ** -14,
+      2 ** -24,
+      2 ** -25,
+      1.5 * 2 ** -24,
+      -0,
+      1 / 3,
+      2049,
+      2051,
+    );
+    const nearest = [1, -2.5, 65504, 65504, Infinity, -Infinity, NaN, 2 ** -14, 2 ** -24, 0, 2 ** -23, -0, 0.333251953125, 2048, 2052];
+    const bytes = writeSafetensors(new Map([['a', { shape: [15], data: values, half: true }]]));
+    expect(readSafetensors(bytes).tensors.get('a')).toEqual({ shape: [15], data: Float32Array.from(nearest), half: true });
+    // Every half that is a number comes back as the same bits.
+    const all = Uint16Array.from({ length: 65536 }, (_, i) => i).filter((half) => (half & 0x7c00) !== 0x7c00 || (half & 0x3ff) === 0);
+    expect(toHalf(fromHalf(all))).toEqual(all);
+    const upper = fileOf(`{${tensor('b', 0, 4, '[2]', 'BF16')}}`, Uint8Array.of(0x80, 0x3f, 0x49, 0xc0));
+    expect(readSafetensors(upper).tensors.get('b')?.data).toEqual(Float32Array.of(1, -3.140625));
   });
 
   test('writes the documented bytes', () => {
@@ -122,7 +151,7 @@ describe('refuses', () => {
     ['an overflowing shape', fileOf(`{${tensor('a', 0, 0, '[4294967296,4294967296,0]')}}`), /impossible shape/],
     ['a size that does not fit its shape', fileOf(`{${tensor('a', 0, 8, '[3]')}}`, new Uint8Array(8)), /needs 12 bytes, but has 8/],
     ['one offset', fileOf('{"a":{"dtype":"F32","shape":[0],"data_offsets":[0]}}'), /1 data offsets/],
-    ['an unknown type', fileOf(`{${tensor('a', 0, 4, '[2]', 'F16')}}`, new Uint8Array(4)), /type "F16"/],
+    ['an unknown type', fileOf(`{${tensor('a', 0, 4, '[4]', 'F8_E4M3')}}`, new Uint8Array(4)), /type "F8_E4M3"/],
     ['a type from the prototype', fileOf(`{${tensor('a', 0, 4, '[1]', 'constructor')}}`, new Uint8Array(4)), /type "constructor"/],
     ['two equal names', fileOf(`{${tensor('a', 0, 4)},${tensor('a', 4, 8)}}`, new Uint8Array(8)), /"a" occurs twice/],
     [
