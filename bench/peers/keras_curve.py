@@ -2,7 +2,7 @@
 the names that hybrid's metrics.jsonl has. The same images, split, crop and flip, rates and decay; other random numbers.
 
     pip install tensorflow==2.21.0 keras==3.15.1
-    python keras_curve.py --data FOLDER --arch convmixer-2stage --epochs 1 --lr 0.005 --weight-decay 0.005 --bn-momentum 0.97
+    python keras_curve.py --data FOLDER --arch convmixer-2stage --epochs 10 --stop-after 1 --lr 0.005 --weight-decay 0.005 --bn-momentum 0.97
 """
 
 import argparse
@@ -13,7 +13,8 @@ import time
 parser = argparse.ArgumentParser()
 parser.add_argument("--data", required=True, help="folder with data_batch_1.bin to data_batch_5.bin and test_batch.bin")
 parser.add_argument("--arch", default="convmixer-2stage")
-parser.add_argument("--epochs", type=int, default=1)
+parser.add_argument("--epochs", type=int, default=10, help="of the schedule")
+parser.add_argument("--stop-after", type=int, help="epochs that are trained (default: all)")
 parser.add_argument("--batch", type=int, default=128)
 parser.add_argument("--lr", type=float, default=5e-3, help="peak of the one-cycle schedule")
 parser.add_argument("--weight-decay", type=float, default=5e-3)
@@ -92,6 +93,6 @@ class Print(keras.callbacks.Callback):
         print(json.dumps(line), flush=True)
 
 
-model.fit(train, epochs=args.epochs, validation_data=(*validation,), batch_size=args.batch, verbose=0, callbacks=[Print()])
+model.fit(train, epochs=args.stop_after or args.epochs, validation_data=(*validation,), batch_size=args.batch, verbose=0, callbacks=[Print()])
 result = model.evaluate(*test, batch_size=args.batch, verbose=0, return_dict=True)
 print(json.dumps({"type": "end", "peer": f"keras {keras.__version__}", "arch": args.arch, "test": metrics(result), "seconds": time.perf_counter() - begin}))

@@ -3,8 +3,10 @@
 
 /** Copies the bytes of `source` to the beginning of `target`. The two do not overlap. */
 export function copyBytes(target: ArrayBufferView, source: ArrayBufferView): void {
-  bytesOf(source).copy(bytesOf(target));
+  // A part of a larger Buffer: a whole one is copied by `TypedArray.set` again.
+  const { byteOffset, byteLength } = source;
+  Buffer.from(source.buffer).copy(bytesOf(target), 0, byteOffset, byteOffset + byteLength);
 }
 
-/** The same memory as a Buffer, whose `copy` is a memcpy. */
+/** The same memory as a Buffer, whose `copy` of a part is a memcpy. */
 export const bytesOf = ({ buffer, byteOffset, byteLength }: ArrayBufferView): Buffer => Buffer.from(buffer, byteOffset, byteLength);
