@@ -251,6 +251,19 @@ export function describeProgram(io: CliIo, setStatus: (status: number) => void):
     .optionsGroup('Output:')
     .option('--json', 'the result as JSON, on the last line')
     .action(async (_, command: Command) => setStatus(await (await import('./commands/bench.ts')).benchKernelsCommand(command, io)));
+  addFlags(
+    bench.command('compare').description('training steps on the CPU beside the rivals that are installed here, in turn, and the ratios'),
+    ['batch', 'revectorize'],
+  )
+    .optionsGroup('Measurement:')
+    .option('--arch <LIST>', "architectures, separated by commas (default: the original script's five)")
+    .option('--python <LIST>', 'Python interpreters, separated by commas, that may have Keras on TensorFlow, or PyTorch (default: python3)')
+    .option('--npm <DIR>', 'folder where @jax-js/jax or @tensorflow/tfjs may be installed (default: the current one)')
+    .option('--steps <N>', 'steps that are timed in a turn (default: 4)')
+    .option('--rounds <N>', 'turns of each system (default: 2)')
+    .optionsGroup('Output:')
+    .option('--json', 'the result as JSON')
+    .action(async (_, command: Command) => setStatus(await (await import('./commands/bench.ts')).benchCompareCommand(command, io)));
   bench
     .command('data')
     .description('images a second of the data kernels and of the pipeline')

@@ -1,13 +1,15 @@
-// hybrid bench: compares the devices of this machine. hybrid bench train: times training steps. hybrid bench kernels: times every kernel of a step. hybrid bench data: images a second.
+// hybrid bench: compares the devices of this machine. hybrid bench train: times training steps. hybrid bench kernels: times every kernel of a step. hybrid bench data: images a second. hybrid bench compare: other systems beside it.
 
+import { resolve } from 'node:path';
 import type { Command } from 'commander';
+import { compareTraining, findRivals, formatComparison } from '../../bench/compare.ts';
 import { benchData, formatData } from '../../bench/data.ts';
 import { benchDevices, formatDevices } from '../../bench/devices.ts';
 import { benchKernels, formatKernels } from '../../bench/kernels.ts';
 import { benchTrain } from '../../bench/train.ts';
-import { buildModel, HybridError, openDevice } from '../../runtime/index.ts';
+import { ARCHITECTURES, architectureName, buildModel, HybridError, openDevice } from '../../runtime/index.ts';
 import type { CliIo } from '../io.ts';
-import { count } from '../progress.ts';
+import { count, Progress } from '../progress.ts';
 import { CIFAR10, modelOptions, quote, settingsOf } from '../settings.ts';
 
 export async function benchDevicesCommand(command: Command, io: CliIo): Promise<number> {
@@ -61,6 +63,30 @@ export async function benchKernelsCommand(command: Command, io: CliIo): Promise<
   } finally {
     await device.close();
   }
+}
+
+export async function benchCompareCommand(command: Command, io: CliIo): Promise<number> {
+  const { batch, revectorize } = settingsOf(command);
+  const options = command.opts<{ arch?: string; python?: string; npm?: string; steps?: string; rounds?: string; json?: boolean }>();
+  const progress = new Progress(io);
+  const archs = options.arch?.split(',').map(architectureName) ?? ARCHITECTURES.filter((arch) => arch !== 'convmixer');
+  const steps = wholeNumber('--steps', options.steps ?? '4');
+  const rounds = wholeNumber('--rounds', options.rounds ?? '2');
+  const rivals = await findRivals((options.python ?? 'python3').split(','), resolve(io.cwd, options.npm ?? '.'), io.signal);
+  const names = rivals.map(({ name }) => name).join(', ');
+  progress.line(rivals.length > 0 ? `comparing with ${names}` : 'no rival is installed here: see --python and --npm');
+  const result = await compareTraining({
+    archs,
+    batch,
+    steps,
+    rounds,
+    rivals,
+    revectorize,
+    signal: io.signal,
+    onLine: (line) => progress.line(line),
+  });
+  io.stdout.write(options.json ? `${JSON.stringify(result)}\n` : formatComparison(result));
+  return 0;
 }
 
 export async function benchDataCommand(command: Command, io: CliIo): Promise<number> {
