@@ -3,7 +3,7 @@
 import type { Command } from 'commander';
 import { buildModel, checkGraph, type Evaluation, evaluate, HybridError, openDevice, partsOf, readWeights } from '../../runtime/index.ts';
 import { openSettingsData } from '../data.ts';
-import type { CliIo } from '../io.ts';
+import { type CliIo, shown } from '../io.ts';
 import { MODEL_FLAGS } from '../model.ts';
 import { givenFlags } from '../options.ts';
 import { count, Progress, percent } from '../progress.ts';
@@ -61,7 +61,11 @@ export async function evalCommand(path: string, command: Command, io: CliIo): Pr
     progress.clear();
     const about = { arch: model.arch, weights: saved.source, data: dataset.name, images: dataset.size };
     const names = evaluation.perClass.map(({ name }) => name);
-    io.stdout.write(json ? `${JSON.stringify({ ...about, ...asJson(evaluation, names) })}\n` : asText(about, evaluation, names));
+    io.stdout.write(
+      json
+        ? `${JSON.stringify({ ...about, ...asJson(evaluation, names) })}\n`
+        : asText({ ...about, weights: shown(saved.source, io) }, evaluation, names),
+    );
     return 0;
   } finally {
     progress.clear();
@@ -112,7 +116,7 @@ function asText(
       .slice(0, SHOWN)
       .map(
         ({ sample, label, predicted, predictedProbability, loss }) =>
-          `  image ${sample}: ${names[label]} taken for ${names[predicted]} with ${percent(predictedProbability)}, loss ${loss.toFixed(2)}`,
+          `  image ${sample}: ${names[label]}${predicted === label ? '' : ` taken for ${names[predicted]}`} with ${percent(predictedProbability)}, loss ${loss.toFixed(2)}`,
       ),
     '',
     `accuracy ${percent(accuracy)}, loss ${loss.toFixed(4)} (${about.data}, ${count(about.images)} images)`,

@@ -13,7 +13,7 @@ import {
   nodeFiles,
   writeAtomically,
 } from '../../runtime/index.ts';
-import type { CliIo } from '../io.ts';
+import { type CliIo, shown } from '../io.ts';
 import { openModel } from '../model.ts';
 import { quote } from '../settings.ts';
 import { version } from '../version.ts';
@@ -59,7 +59,7 @@ export async function exportCommand(given: string, command: Command, io: CliIo):
   io.stdout.write(
     flags.json
       ? `${JSON.stringify(result)}\n`
-      : `${name}  ${formatBytes(bytes.length)}  sha256 ${sha256}\n${trained.model.arch}, weights in ${saved.source}${optimizer ? ', with the state of the optimizer' : ''}\n`,
+      : `${name}  ${formatBytes(bytes.length)}  sha256 ${sha256}\n${trained.model.arch}, weights in ${shown(saved.source, io)}${optimizer ? ', with the state of the optimizer' : ''}\n`,
   );
   return 0;
 }
