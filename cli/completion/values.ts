@@ -1,6 +1,6 @@
 // What can stand where the help has a placeholder: `<wasm|webgpu>` says it itself, `<FILE>` and the like are in this table.
 
-import { ARCHITECTURES, AUGMENT_NAMES, FIGURES, FUSION_RULES, RESUME_SETTINGS } from '../../runtime/index.ts';
+import { ARCHITECTURES, AUGMENT_NAMES, FIGURES, FUSION_RULES, PRETRAINED, RESUME_SETTINGS } from '../../runtime/index.ts';
 
 export interface Values {
   /** Words to choose from. */
@@ -15,8 +15,9 @@ const NONE: Values = { words: [] };
 const FILES: Values = { words: [], paths: 'files' };
 
 const PLACEHOLDERS: Readonly<Record<string, Values>> = {
-  // Runs are folders, and models are runs or files.
-  ...{ FILE: FILES, PATH: FILES, RUN: FILES, RUNS: FILES, MODEL: FILES, IMAGES: FILES },
+  // Runs are folders, and models are runs, files, or come with the package.
+  ...{ FILE: FILES, PATH: FILES, RUN: FILES, RUNS: FILES, IMAGES: FILES },
+  MODEL: { words: PRETRAINED, paths: 'files' },
   DIR: { words: [], paths: 'folders' },
   DATA: { words: ['cifar10', 'cifar100', 'synthetic'], paths: 'files' },
   ARCH: { words: ARCHITECTURES },
