@@ -29,7 +29,9 @@ export async function importCommand(given: string, command: Command, io: CliIo):
   }
   const values = new Map<unknown, unknown>();
   for (const key of MODEL_FLAGS) if (measures[key] !== undefined) values.set(key, measures[key]);
-  if (optimizerSettings) values.set('lr', rounded(optimizerSettings.learningRate)).set('weight-decay', optimizerSettings.weightDecay);
+  if (optimizerSettings) values.set('weight-decay', optimizerSettings.weightDecay);
+  // The rate that a schedule ends with is 0: nothing to go on with.
+  if (optimizerSettings && optimizerSettings.learningRate > 0) values.set('lr', rounded(optimizerSettings.learningRate));
   if (bnMomentum !== undefined) values.set('bn-momentum', bnMomentum);
   const settings = resolveSettings(givenFlags(command), { path: given, values });
 

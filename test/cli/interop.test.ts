@@ -82,6 +82,14 @@ describe('export and import', () => {
     expect(Number(steps.tensors.get('optimizer/vars/0')?.data[0])).toBe(format === 'keras' || format === 'h5' ? 8 : 4);
   });
 
+  test('after a schedule, which ends with the rate 0, the preset has the rate to go on with', async () => {
+    const cycle = ['--recipe', 'fast', '--epochs', '1', '--name', 'cycle', '--quiet', '--no-figures'];
+    expect(await inFolder('train', ...MODEL, ...SMALL, ...cycle)).toMatchObject({ status: 0 });
+    expect(await inFolder('export', 'cycle', '--format', 'keras')).toMatchObject({ status: 0 });
+    expect(await inFolder('import', 'cycle.keras', '--name', 'back')).toMatchObject({ status: 0, stderr: '' });
+    expect(JSON.parse(readFileSync(join(cwd, 'runs', 'back', 'config.json'), 'utf8'))).toMatchObject({ lr: 0.002 });
+  });
+
   test('the card travels: names of classes and licence', async () => {
     await inFolder('export', 'r', '--format', 'npz', '-o', 'card.npz', '--labels', 'a,b,c,d,e,f,g,h,i,j', '--license', 'MIT');
     expect(readNpz(readFileSync(join(cwd, 'card.npz'))).size).toBeGreaterThan(10);
