@@ -42,7 +42,7 @@ function expectPrinted(shown: string, printed: string): void {
   }
 }
 
-test('every command of the tutorial works, and prints what it shows', { timeout: 600_000 }, () => {
+test('every command of the tutorial works, and prints what it shows', { timeout: 900_000 }, () => {
   const cwd = tempFolder();
   const home = tempFolder();
   const bin = tempFolder();
