@@ -19,6 +19,7 @@ import type { Graph, Node, StateKind, TensorSpec } from './ir/graph.ts';
  * the call.
  */
 export interface Batch {
+  /** Number of images, from 1 to the capacity of the executable. */
   readonly rows: number;
   /** rows × height × width × channels, NHWC. */
   readonly images: Uint8Array;
@@ -26,16 +27,22 @@ export interface Batch {
   readonly labels?: Int32Array;
   /** Index in the dataset of each row: with seed and epoch it decides the dropout mask. Needed where the graph has dropout. */
   readonly samples?: Int32Array;
+  /** Number of the epoch, for the same purpose; 0 by default. */
   readonly epoch?: number;
 }
 
+/** Of one update. */
 export interface Hyperparameters {
   readonly learningRate: number;
+  /** Decoupled, as in AdamW: w ← w − w · weightDecay · learningRate. */
   readonly weightDecay: number;
+  /** Of the moving statistics of batch normalisation: new = old · momentum + batch · (1 − momentum). */
   readonly bnMomentum: number;
 }
 
+/** Of one run on a device. */
 export interface RunOptions {
+  /** Ends the run after at most one kernel; it then rejects with an AbortError. */
   readonly signal?: AbortSignal;
 }
 
@@ -61,22 +68,26 @@ export interface Bounds {
   readonly bytesPerSecond: number;
 }
 
+/** A tensor that lives on the device between runs. */
 export interface StateEntry {
   readonly name: string;
   readonly shape: readonly number[];
   readonly kind: StateKind;
 }
 
-/** The graphs of one model, over one set of state values (equal names, shapes and kinds). */
+/**
+ * The graphs of one model, over one set of state values (equal names, shapes and kinds). A graph of one's own, which is no model, may
+ * be `predict` alone.
+ */
 export interface ModelGraphs {
-  /** Forward, backward and update. */
-  readonly train: Graph;
+  /** Forward, backward and update: what `gradient` and `update` run. */
+  readonly train?: Graph;
   /** Training-mode forward pass that only updates moving statistics. Absent for models without batch normalisation. */
   readonly calibrate?: Graph;
-  /** Inference mode with loss and logits. */
-  readonly evaluate: Graph;
-  /** Inference mode, logits only. */
-  readonly predict: Graph;
+  /** Inference mode with the outputs `loss`, `correct` and `logits`. */
+  readonly evaluate?: Graph;
+  /** Inference mode with the output `logits`: f32, per sample, of any shape. */
+  readonly predict?: Graph;
 }
 
 /**
@@ -85,13 +96,15 @@ export interface ModelGraphs {
  */
 export type Exchange = (kind: 'moments' | 'sums', first: Float32Array, second: Float32Array) => Promise<void>;
 
+/** How graphs are compiled. */
 export interface CompileOptions {
   /** Largest number of rows of a run. */
   readonly capacity: number;
+  /** 64 bits: the key of the random numbers of dropout. */
   readonly seed: bigint;
   /** Names of fusion rules that are switched off, or `all`. */
   readonly withoutRules?: readonly string[];
-  /** Which graphs are compiled; all by default. Those left out cannot be run and need no memory. */
+  /** Which graphs are compiled; all that there are by default. Those left out cannot be run and need no memory. */
   readonly programs?: readonly (keyof ModelGraphs)[];
   /** Called after each statistics op of `gradient` and `calibrate`. Devices that cannot refuse with E_USAGE. */
   readonly exchange?: Exchange;
@@ -103,8 +116,14 @@ export interface CompileOptions {
 export const GRADIENTS = 'gradients';
 export const STATISTICS = 'statistics';
 
-export interface Executable {
+/**
+ * Compiled graphs with their state, which is all zeros at first (see `write`). Calls throw E_INTERNAL where they do not fit the graphs:
+ * too many rows, an input that is missing, a program that was not compiled. Disposing of it is `close`.
+ */
+export interface Executable extends AsyncDisposable {
+  /** Largest number of rows of a run. */
   readonly capacity: number;
+  /** Everything that lives on the device between runs, by name. */
   readonly state: readonly StateEntry[];
   /** Bytes of the device's memory that the executable holds. */
   readonly memoryBytes: number;
@@ -120,6 +139,7 @@ export interface Executable {
   calibrate(batch: Batch, bnMomentum: number, options?: RunOptions): Promise<void>;
   /** Inference mode; logits are rows × classes. */
   evaluate(batch: Batch, options?: RunOptions): Promise<BatchMetrics & { readonly logits: Float32Array }>;
+  /** Inference mode; the output `logits`: rows × its elements. */
   predict(batch: Batch, options?: RunOptions): Promise<Float32Array>;
 
   /**
@@ -135,10 +155,14 @@ export interface Executable {
   read(name: string): Promise<Float32Array>;
   /** State by name; `GRADIENTS` between `gradient` and `update`, `STATISTICS`. */
   write(name: string, data: ArrayLike<number>): Promise<void>;
+  /** Ends its threads or frees its buffers. Runs under way reject with an AbortError. A second call does nothing. */
   close(): Promise<void>;
 }
 
-export interface Device {
+/**
+ * What computes. Opened by `openDevice`; several may be open, and each may have several executables. Disposing of it is `close`.
+ */
+export interface Device extends AsyncDisposable {
   readonly name: 'reference' | 'wasm' | 'webgpu';
   /** One line about what it runs on, for people: threads, kind of arithmetic. */
   readonly description: string;
@@ -148,14 +172,19 @@ export interface Device {
    */
   readonly arithmetic: string;
   readonly threads: number;
+  /**
+   * Makes programs of the graphs and allocates their memory. Throws E_MEMORY with the largest capacity that fits, E_USAGE for options that
+   * the device does not have.
+   */
   compile(graphs: ModelGraphs, options: CompileOptions): Promise<Executable>;
   /** Bytes that `compile` would need, without allocating: what `--dry-run` and the largest-batch message use. */
   memoryFor(graphs: ModelGraphs, options: CompileOptions): number;
-  /** Largest memory that an executable may have. */
+  /** Largest memory that an executable may have, in bytes. */
   readonly memoryLimit: number;
   /** Measures the machine's own bounds, on all threads of the device; takes about a second. Absent where there is no such thing. */
   bounds?(): Promise<Bounds>;
   /** The programs as text, one line a kernel call, for `hybrid inspect`. */
   inspect(graphs: ModelGraphs, options: CompileOptions): string;
+  /** Closes its executables as well. */
   close(): Promise<void>;
 }

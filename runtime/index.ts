@@ -7,6 +7,8 @@ export { type ErrorCode, EXIT_STATUS, HybridError, isAbortError, nearest } from 
 export { diskError, type Files, nodeFiles, writeAtomically } from './base/files.ts';
 export type { Machine } from './base/machine.ts';
 export type { Trace } from './base/trace.ts';
+export { differentiate } from './compile/autodiff.ts';
+export { calibrationGraph, compileGraph, trainingGraph } from './compile/compile.ts';
 export { FUSION_RULES } from './compile/fuse.ts';
 export { type SelfTestResult, selfTest } from './compile/self-test.ts';
 export type { AugmentOptions, EraseOptions } from './data/augment/augmentation.ts';
@@ -25,7 +27,7 @@ export {
   type Loader,
   type PipelineOptions,
 } from './data/loader.ts';
-export { memoryDataset } from './data/memory-dataset.ts';
+export { type MemoryDatasetOptions, memoryDataset } from './data/memory-dataset.ts';
 export { type Picture, type PreviewOptions, previewPicture } from './data/preview.ts';
 export {
   DATA_NAMES,
@@ -40,7 +42,22 @@ export {
 export { partsOf, split } from './data/split.ts';
 export { type SyntheticOptions, syntheticSource } from './data/synthetic.ts';
 export { type Verification, type VerifiedFile, verifyData } from './data/verify.ts';
-export type { Batch, Bounds, Device, Executable, KernelTime } from './device.ts';
+export {
+  type Batch,
+  type BatchMetrics,
+  type Bounds,
+  type CompileOptions,
+  type Device,
+  type Exchange,
+  type Executable,
+  GRADIENTS,
+  type Hyperparameters,
+  type KernelTime,
+  type ModelGraphs,
+  type RunOptions,
+  STATISTICS,
+  type StateEntry,
+} from './device.ts';
 export { DEVICES, type DeviceName, type DeviceOptions, openDevice } from './devices.ts';
 export { type Communicator, solo } from './distributed/communicator.ts';
 export { distribute } from './distributed/distributed-device.ts';
@@ -52,10 +69,29 @@ export { type Estimate, estimate, type InspectOptions, inspectModel, nodeCost, S
 export { EXPORT_FORMATS, type ExportFormat, type ExportOptions, exportModel } from './interop/export.ts';
 export { PRETRAINED, type PretrainedName, pretrainedPath } from './interop/pretrained.ts';
 export { numberedClasses, optimizerVariables, type TrainedModel } from './interop/trained-model.ts';
+export {
+  type Attrs,
+  type DType,
+  type Graph,
+  GraphBuilder,
+  type Node,
+  type Phase,
+  type ShapeRule,
+  type StateKind,
+  type TensorSpec,
+  type Value,
+  type ValueId,
+} from './ir/graph.ts';
+export type { Cost, OpDefinition } from './ir/op.ts';
+export { printGraph } from './ir/print.ts';
+export { graphDigest } from './ir/serialize.ts';
+export { verify } from './ir/verify.ts';
 export { ARCHITECTURES, type ArchitectureName, architectureName, buildModel, type ModelOptions } from './model/architectures.ts';
+export { type GraphModelOptions, graphModel, ModelBuilder } from './model/graph-model.ts';
 export { initialize } from './model/init.ts';
-export type { Model, ModelConfig } from './model/model.ts';
+export type { GraphModel, Model, ModelConfig, TrainableModel } from './model/model.ts';
 export { formatBytes, formatSummary, type Summary, summarize } from './model/summary.ts';
+export { type OpName, ops } from './ops/index.ts';
 export { EventFile } from './report/event-file.ts';
 export { drawFigures, FIGURES, type FigureName, type FigureOptions, type FigureSources, isSkipped } from './report/figures.ts';
 export { LiveReport, type LiveReportOptions, REPORT_FILE, writeReport } from './report/live-report.ts';
@@ -64,8 +100,17 @@ export { FORMATS, type Format, render } from './report/render.ts';
 export type { Figure } from './report/svg.ts';
 export type { Checkpoint, CheckpointKind, CheckpointStore } from './train/checkpoint.ts';
 export { describeEnvironment } from './train/environment.ts';
-export { type Evaluation, evaluate, type SampleLoss } from './train/evaluate.ts';
-export type { EndReason, Metrics, TrainEvent, TrainOptions, TrainResult, TrainRun } from './train/events.ts';
+export { type EvaluateOptions, type Evaluation, evaluate, type SampleLoss } from './train/evaluate.ts';
+export type {
+  CompleteTrainOptions,
+  EndReason,
+  Metrics,
+  TrainEvent,
+  TrainOptions,
+  TrainResult,
+  TrainRun,
+  TrainSettings,
+} from './train/events.ts';
 export { train } from './train/fit.ts';
 export { trainingGraphs } from './train/graphs.ts';
 export { type GroupTrainOptions, shareCheckpoint, trainInGroup } from './train/group.ts';

@@ -4,10 +4,10 @@ import { compileGraph } from './compile/compile.ts';
 import { planMemory } from './compile/plan.ts';
 import { printPlan } from './compile/print-plan.ts';
 import type { Device, ModelGraphs } from './device.ts';
-import type { Graph, Node, TensorSpec } from './ir/graph.ts';
+import type { Node, TensorSpec } from './ir/graph.ts';
 import type { Cost, OpDefinition } from './ir/op.ts';
 import { printGraph } from './ir/print.ts';
-import type { Model } from './model/model.ts';
+import type { TrainableModel } from './model/model.ts';
 import { ops } from './ops/index.ts';
 import { trainingGraphs } from './train/graphs.ts';
 
@@ -22,9 +22,9 @@ export interface InspectOptions {
   readonly device: Device;
 }
 
-export function inspectModel(model: Model, stage: Stage, { program, capacity, withoutRules, device }: InspectOptions): string {
+export function inspectModel(model: TrainableModel, stage: Stage, { program, capacity, withoutRules, device }: InspectOptions): string {
   const graphs = trainingGraphs(model);
-  const graph = graphs[program] as Graph;
+  const graph = graphs[program];
   const compiled = () => compileGraph(graph, { withoutRules });
   switch (stage) {
     case 'graph':
@@ -53,7 +53,7 @@ export interface Estimate {
 }
 
 /** What training `model` with batches of `batch` rows takes on `device`. Allocates nothing. */
-export function estimate(model: Model, device: Device, batch: number): Estimate {
+export function estimate(model: TrainableModel, device: Device, batch: number): Estimate {
   const graphs = trainingGraphs(model);
   const { nodes, values } = compileGraph(graphs.train);
   let flopsPerStep = 0;

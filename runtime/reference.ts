@@ -46,8 +46,8 @@ export function openReferenceDevice(): ReferenceDevice {
     },
     memoryFor: (graphs, { capacity }) =>
       2 *
-      Object.values(graphs).reduce(
-        (sum, graph: Graph) => sum + graph.values.reduce((n, value) => n + byteLength(value.spec, capacity), 0),
+      (Object.values(graphs) as Graph[]).reduce(
+        (sum, graph) => sum + graph.values.reduce((n, value) => n + byteLength(value.spec, capacity), 0),
         0,
       ),
     inspect: (graphs, { withoutRules, programs }) =>
@@ -59,6 +59,7 @@ export function openReferenceDevice(): ReferenceDevice {
         })
         .join('\n'),
     close: async () => {},
+    [Symbol.asyncDispose]: async () => {},
   };
 }
 
@@ -144,6 +145,10 @@ export class ReferenceExecutable implements Executable {
 
   async close(): Promise<void> {
     this.#closed = true;
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
   }
 
   /** State or `gradients/<parameter>` in the doubles it is kept in. */

@@ -105,6 +105,10 @@ class WasmDevice implements Device {
     await Promise.all([...this.#executables].map((executable) => executable.close()));
   }
 
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+
   /** The shared memory, at its final size: a shared memory must not grow while threads hold views of it. Throws E_MEMORY. */
   #allocate(graphs: CompiledGraphs, capacity: number, { bytes }: Layout): WebAssembly.Memory {
     const limit = Math.min(this.memoryLimit, availableMemory());

@@ -177,6 +177,10 @@ export class WasmExecutable implements Executable {
     return this.#closed;
   }
 
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+
   get #idle(): boolean {
     return !this.#active && this.#queue.length === 0;
   }

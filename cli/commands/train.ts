@@ -10,6 +10,7 @@ import {
   type Checkpoint,
   ChromeTrace,
   type Communicator,
+  type CompleteTrainOptions,
   checkGraph,
   completeProgress,
   type Device,
@@ -28,7 +29,6 @@ import {
   selfTest,
   shareCheckpoint,
   type TrainEvent,
-  type TrainOptions,
   type TrainResult,
   type TrainRun,
   train,
@@ -44,6 +44,9 @@ import { findModel, findRun } from '../run-names.ts';
 import { RunReport } from '../run-report.ts';
 import { type FileValues, modelOptions, resolveSettings, toConfig } from '../settings.ts';
 import { table } from '../table.ts';
+
+/** What the command line trains is made of layers, and has every setting. */
+type Options = CompleteTrainOptions & { readonly model: Model };
 
 interface Flags extends RankFlags {
   readonly config?: string;
@@ -100,7 +103,7 @@ async function trainAll(command: Command, flags: Flags, io: CliIo, group: Commun
     if (arch === 'convmixer') continue; // a family, not a model of the script
     const start = performance.now();
     const own = new Map<Key, string>([['arch', arch], ...(name === undefined ? [] : ([['name', `${name}-${arch}`]] as const))]);
-    const note = (result: TrainResult, { model }: TrainOptions, run: string): void => {
+    const note = (result: TrainResult, { model }: Options, run: string): void => {
       const parameters = model.variables.reduce((sum, { shape }) => sum + shape.reduce((product, n) => product * n, 1), 0);
       const { test, best, epochs } = result;
       outcomes.push({ arch, parameters, test, best, epochs, seconds: (performance.now() - start) / 1000, run });
@@ -141,7 +144,7 @@ function outcomesText(outcomes: readonly Outcome[], io: CliIo): string {
 interface OneOfSeveral {
   /** Options that go before those of the command. */
   readonly own: ReadonlyMap<Key, string>;
-  readonly note: (result: TrainResult, options: TrainOptions, run: string) => void;
+  readonly note: (result: TrainResult, options: Options, run: string) => void;
 }
 
 async function trainWith(
@@ -183,7 +186,7 @@ async function trainWith(
     const found = earlier?.folder ? await checkpointOf(earlier.folder, earlier.values, progress) : null;
     const resume = earlier ? ((await shareCheckpoint(group, found)) ?? undefined) : undefined;
     const allowChanged = flags.allowChanged?.split(',');
-    const options: TrainOptions = {
+    const options: Options = {
       ...trainOptions(settings),
       ...parts,
       device,
@@ -291,7 +294,7 @@ function trainOptions(settings: Settings) {
   };
 }
 
-function checkpointEvery(text: string | undefined): TrainOptions['checkpointEvery'] {
+function checkpointEvery(text: string | undefined): Options['checkpointEvery'] {
   if (text === undefined) return undefined;
   const count = Number.parseInt(text, 10);
   return text.endsWith('m') ? { minutes: count } : { steps: count };
@@ -309,7 +312,7 @@ async function initialWeights(given: string, out: string, model: Model, io: CliI
 }
 
 async function run(
-  options: TrainOptions,
+  options: Options,
   settings: Settings,
   flags: Flags,
   io: CliIo,
@@ -381,7 +384,7 @@ async function examine(device: Device, folder: RunFolder, progress: Progress): P
 }
 
 /** The part of a rank that has nothing to say. */
-async function follow(options: TrainOptions, settings: Settings, io: CliIo, communicator: Communicator): Promise<number> {
+async function follow(options: Options, settings: Settings, io: CliIo, communicator: Communicator): Promise<number> {
   const training = await trainInGroup({ ...options, communicator, syncBatchNorm: settings.syncBn });
   const { reason } = await training.result;
   return reason === 'aborted' ? stoppedStatus(io) : 0;
@@ -409,7 +412,7 @@ function sayStopped(saved: Extract<TrainEvent, { type: 'checkpoint' }> | undefin
   return stoppedStatus(io);
 }
 
-function resultText({ test, best, reason, epochs }: TrainResult, options: TrainOptions, folder: RunFolder, io: CliIo): string {
+function resultText({ test, best, reason, epochs }: TrainResult, options: Options, folder: RunFolder, io: CliIo): string {
   const lines = [
     test
       ? `test accuracy ${percent(test.accuracy)}, loss ${test.loss.toFixed(4)} (${options.test?.name}, ${count(options.test?.size ?? 0)} images)`
@@ -426,7 +429,7 @@ function resultText({ test, best, reason, epochs }: TrainResult, options: TrainO
 const DRY_STEPS = 2;
 
 /** Says what the run would take. The time is measured: a few steps on made-up images, which change nothing. */
-async function dryRun(options: TrainOptions, flags: Flags, io: CliIo): Promise<number> {
+async function dryRun(options: Options, flags: Flags, io: CliIo): Promise<number> {
   const { model, device, epochs, train: images, validation, test } = options;
   const batch = Math.min(options.batch, images.size);
   const { memoryBytes, memoryLimit, flopsPerStep, bytesPerStep } = estimate(model, device, batch);

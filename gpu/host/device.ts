@@ -109,6 +109,10 @@ export class WebGpuDevice implements Device {
     this.#instance.release();
   }
 
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+
   get #kernelOptions(): KernelOptions {
     return { precision: 'f32', ...kernelOptions(this.#gpu.device, this.#gpu.adapter.software) };
   }

@@ -302,6 +302,10 @@ export class WebGpuExecutable implements Executable {
     this.#staging.destroy();
   }
 
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+
   #program(name: ProgramName): Program {
     const program = this.#programs.get(name);
     if (!program) throw new HybridError('E_INTERNAL', `the program ${name} was not compiled`);

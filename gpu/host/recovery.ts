@@ -131,6 +131,10 @@ export class RecoveringExecutable implements Executable {
     await this.#current.close();
   }
 
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+
   #call<T>(
     parts: Pick<Call, 'run' | 'signal' | 'after'> & { changesState?: boolean; bytes?: number },
     before?: (call: Call) => void,

@@ -8,7 +8,7 @@ const FLUSH_CHARACTERS = 1 << 16;
 /** Shorter spans could not be seen, and there are many. */
 const SHORTEST_MS = 0.001;
 
-export class ChromeTrace implements Trace {
+export class ChromeTrace implements Trace, AsyncDisposable {
   readonly #file: OpenFile;
   readonly #origin = clock();
   readonly #lanes = new Map<string, number>();
@@ -42,6 +42,10 @@ export class ChromeTrace implements Trace {
     await this.#writing;
     await this.#file.close();
     if (this.#error) throw this.#error;
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
   }
 
   #lane(name: string): number {

@@ -5,8 +5,9 @@
  * Ranks 0 to size − 1 run the same program on shares of every batch. All ranks make the same calls in the same order, one at
  * a time. Every call has a time limit: where a rank does not come, all others reject with E_RANK, which names it.
  */
-export interface Communicator {
+export interface Communicator extends AsyncDisposable {
   readonly rank: number;
+  /** Number of ranks. */
   readonly size: number;
   /** One line for people: which library, how many ranks. */
   readonly description: string;
@@ -31,5 +32,6 @@ export const solo: Communicator = {
   gather: async (bytes) => [bytes],
   broadcast: async (bytes) => bytes ?? new Uint8Array(0),
   close: async () => {},
+  [Symbol.asyncDispose]: async () => {},
   abort: () => {},
 };

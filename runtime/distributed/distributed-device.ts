@@ -57,6 +57,7 @@ export function distribute({ device, communicator, signal, syncBatchNorm = false
       memoryFor: (graphs, options) => device.memoryFor(graphs, rank.local(options)),
       inspect: (graphs, options) => device.inspect(graphs, rank.local(options)),
       close: () => device.close(),
+      [Symbol.asyncDispose]: () => device.close(),
     },
   };
 }
@@ -245,6 +246,10 @@ class DistributedExecutable implements Executable {
     return this.#local.close();
   }
 
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+
   #inTurn<T>(call: () => Promise<T>): Promise<T> {
     const turn = this.#turn.then(call);
     this.#turn = turn.catch(() => {});
@@ -305,7 +310,11 @@ class DistributedExecutable implements Executable {
   }
 }
 
-const imageBytes = ({ predict }: ModelGraphs): number => elementCount(predict.values[predict.inputs.images].spec);
+/** Of one image: every graph reads the same ones. */
+function imageBytes({ train, calibrate, evaluate, predict }: ModelGraphs): number {
+  const graph = train ?? calibrate ?? evaluate ?? predict;
+  return graph ? elementCount(graph.values[graph.inputs.images].spec) : 0;
+}
 
 /**
  * Whether all ranks are about to do the same. `facts`: what must be equal, by name. Throws E_RANK with the first differences

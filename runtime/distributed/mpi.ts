@@ -141,6 +141,10 @@ class MpiCommunicator implements Communicator {
     this.#mpi.call('MPI_Finalize');
   }
 
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+
   abort(status: number): void {
     this.#mpi.call('MPI_Abort', this.#mpi.world, status);
   }

@@ -3,7 +3,7 @@
 import { HybridError } from '../base/errors.ts';
 import { buildModel } from '../model/architectures.ts';
 import { type Shape, sizeOf } from '../model/layers.ts';
-import type { Model, ModelConfig } from '../model/model.ts';
+import type { Model, ModelConfig, TrainableModel } from '../model/model.ts';
 
 /** Settings of the optimizer that belong to its state. */
 export interface OptimizerSettings {
@@ -27,11 +27,12 @@ export interface TrainedModel {
 }
 
 /** The card that goes into the metadata of every format: plain JSON. */
-export function cardOf({ model, classes, license }: Pick<TrainedModel, 'model' | 'classes' | 'license'>) {
+export function cardOf({ model, classes, license }: Pick<TrainedModel, 'classes' | 'license'> & { readonly model: TrainableModel }) {
   const [height, width, channels] = model.input;
   return {
     producer: 'hybrid',
-    architecture: model.config,
+    /** Null: a graph that no configuration describes. */
+    architecture: 'config' in model ? model.config : null,
     labels: classes,
     input: { height, width, channels, order: 'height, width, channels', range: [0, 255] },
     normalization: 'the model divides by 255 itself: give it pixel values from 0 to 255',
@@ -109,7 +110,8 @@ export function adopt(
 }
 
 /** What stands for names that nobody has given. */
-export const numberedClasses = ({ classes }: Model): string[] => Array.from({ length: classes }, (_, i) => `class ${i}`);
+export const numberedClasses = ({ classes }: Pick<TrainableModel, 'classes'>): string[] =>
+  Array.from({ length: classes }, (_, i) => `class ${i}`);
 
 /** Names and shapes of AdamW's state in Keras' order: count, learning rate, then both moments of each parameter. */
 export function optimizerVariables(model: Model): { readonly name: string; readonly shape: Shape }[] {

@@ -1,7 +1,7 @@
 // The graph: values, nodes, and the builder that is the only way to make them. Verification is in verify.ts, the
 // text form in print.ts. Knows no op by name: the builder is given the table of ops (runtime/ops) it may use.
 
-import { invariant } from '../base/errors.ts';
+import { HybridError, invariant, nearest } from '../base/errors.ts';
 
 export type DType = 'f32' | 'u8' | 'i32';
 
@@ -78,6 +78,7 @@ export interface ShapeRule {
   readonly outputNames?: readonly string[];
 }
 
+/** Builds a graph node by node, in an order in which they can run. Shapes are checked and inferred as nodes are added. */
 export class GraphBuilder {
   readonly values: Value[] = [];
   readonly nodes: Node[] = [];
@@ -89,6 +90,7 @@ export class GraphBuilder {
   label = '';
   readonly #names = new Set<string>();
 
+  /** @param ops The table of ops: `ops` of the package. */
   constructor(
     readonly name: string,
     readonly ops: Readonly<Record<string, ShapeRule>>,
@@ -106,25 +108,35 @@ export class GraphBuilder {
     return builder;
   }
 
+  /** Type of a value. */
   spec(id: ValueId): TensorSpec {
     return this.values[id].spec;
   }
 
+  /**
+   * Declares what is given with each run. A device fills three of them, per sample: `images` u8, `labels` i32 [] and `samples` i32 [] from
+   * the `Batch`. Throws E_USAGE where the name is taken.
+   */
   input(name: string, spec: TensorSpec): ValueId {
     const id = this.#value(name, spec, 'input');
     this.inputs[name] = id;
     return id;
   }
 
+  /** Declares what lives on the device between runs, and is read and written by `name`. Throws E_USAGE where the name is taken. */
   state(name: string, shape: readonly number[], state: StateKind, dtype: DType = 'f32'): ValueId {
     return this.#value(name, { dtype, shape, perSample: false }, 'state', state);
   }
 
+  /** Names a result: `logits` is what `predict` and `evaluate` return, `loss` what is differentiated. */
   output(name: string, id: ValueId): void {
     this.outputs[name] = id;
   }
 
-  /** Adds a node and returns its outputs. `names` overrides their names, which otherwise derive from label and op. */
+  /**
+   * Adds a node and returns its outputs; ARCHITECTURE.md has the table of ops with their inputs, outputs and attributes. `names` overrides
+   * the names of the outputs, which otherwise derive from label and op. Throws E_USAGE for inputs or attributes that the op does not take.
+   */
   add(
     op: string,
     inputs: readonly ValueId[],
@@ -132,7 +144,10 @@ export class GraphBuilder {
     { updates = [], names }: { updates?: readonly ValueId[]; names?: readonly string[] } = {},
   ): ValueId[] {
     const rule = this.ops[op];
-    invariant(rule, `no op is called ${op}`);
+    if (!rule) {
+      const near = nearest(op, Object.keys(this.ops));
+      throw new HybridError('E_USAGE', `no op is called ${op}${near ? `; did you mean ${near}?` : ''}`, 'ARCHITECTURE.md lists them all.');
+    }
     const specs = rule.infer(
       inputs.map((id) => this.spec(id)),
       attrs,
@@ -153,13 +168,16 @@ export class GraphBuilder {
     return outputs[0];
   }
 
+  /** The graph as it is now. */
   finish(): Graph {
     const { name, values, nodes, inputs, outputs, gradients } = this;
     return { name, values, nodes, inputs, outputs, gradients };
   }
 
   #value(name: string, spec: TensorSpec, role: Value['role'], state?: StateKind): ValueId {
-    invariant(!this.#names.has(name), `two values are called ${name}`);
+    if (this.#names.has(name)) {
+      throw new HybridError('E_USAGE', `two values of graph ${this.name} are called ${name}`, 'Give each input and state its own name.');
+    }
     this.#names.add(name);
     const id = this.values.length;
     this.values.push(state ? { id, name, spec, role, state } : { id, name, spec, role });

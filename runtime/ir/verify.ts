@@ -1,7 +1,7 @@
 // Checks every rule that a graph must obey. Runs between all passes, so that a bad graph fails at the pass that made it.
 
 import { HybridError } from '../base/errors.ts';
-import type { Graph, ShapeRule, TensorSpec } from './graph.ts';
+import type { Graph, Node, ShapeRule, TensorSpec } from './graph.ts';
 
 /** Throws E_INTERNAL naming the pass, the node and the rule that it breaks. */
 export function verify(graph: Graph, ops: Readonly<Record<string, ShapeRule>>, pass: string): void {
@@ -11,6 +11,14 @@ export function verify(graph: Graph, ops: Readonly<Record<string, ShapeRule>>, p
       `internal error: graph ${graph.name} after ${pass}: ${message}`,
       'Please report it with the command that caused it.',
     );
+  };
+  const infer = (rule: ShapeRule, { inputs, attrs }: Node, where: string): TensorSpec[] => {
+    const specs = inputs.map((id) => graph.values[id].spec);
+    try {
+      return rule.infer(specs, attrs);
+    } catch (error) {
+      return fail(`${where}: ${(error as Error).message}`);
+    }
   };
   const name = (id: number) => graph.values[id]?.name ?? `value ${id}`;
 
@@ -41,10 +49,7 @@ export function verify(graph: Graph, ops: Readonly<Record<string, ShapeRule>>, p
       if (graph.values[id].role !== 'state') fail(`${where} updates ${name(id)}, which is not state`);
       if (node.phase !== 'update') fail(`${where} updates ${name(id)} in phase ${node.phase}`);
     }
-    const specs = rule.infer(
-      node.inputs.map((id) => graph.values[id].spec),
-      node.attrs,
-    );
+    const specs = infer(rule, node, where);
     if (specs.length !== node.outputs.length) fail(`${where} has ${node.outputs.length} outputs where its op makes ${specs.length}`);
     for (const [i, id] of node.outputs.entries()) {
       if (!sameSpec(specs[i], graph.values[id].spec))

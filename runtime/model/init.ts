@@ -2,7 +2,7 @@
 
 import { PURPOSE, philox4x32, philoxKey } from '../base/philox.ts';
 import { type Shape, sizeOf } from './layers.ts';
-import type { Model } from './model.ts';
+import type { TrainableModel } from './model.ts';
 
 /**
  * Limit of Glorot's uniform initialiser, √(6 / (fan_in + fan_out)). The fans are Keras': the last two axes times the
@@ -23,7 +23,7 @@ export function glorotLimit(shape: Shape): number {
  * word / 2³², word e mod 4 of the Philox block with counter (0, 0, 256 + k, ⌊e/4⌋) and the seed as key: a kernel does
  * not depend on the size of the kernels before it.
  */
-export function initialize(model: Model, seed: bigint): Map<string, Float32Array> {
+export function initialize(model: Pick<TrainableModel, 'variables'>, seed: bigint): Map<string, Float32Array> {
   const key = philoxKey(seed);
   let kernels = 0;
   return new Map(

@@ -1,5 +1,7 @@
-// A model: a checked list of layers and what it was built from. Made by `buildModel` (architectures.ts).
+// What a model is: variables, and either a checked list of layers (`buildModel`, architectures.ts) or a forward pass of its
+// author's own (`graphModel`, graph-model.ts).
 
+import type { Graph } from '../ir/graph.ts';
 import type { Layer, VariableInfo } from './layers.ts';
 
 /** Plain JSON from which `buildModel(config.arch, config)` makes the same model again. */
@@ -20,12 +22,28 @@ export interface ModelConfig {
   readonly patch?: number;
 }
 
-export interface Model {
+/** What all models have. */
+interface ModelCore {
+  /** Its name. */
   readonly arch: string;
-  readonly layers: readonly Layer[];
+  /** [height, width, channels] of the images. */
   readonly input: readonly [number, number, number];
   readonly classes: number;
-  readonly config: ModelConfig;
-  /** Of all layers in order, each in the order of its `vars`: Keras' `get_weights()`. */
+  /** In order; of a list of layers each in the order of its `vars`: Keras' `get_weights()`. */
   readonly variables: readonly VariableInfo[];
 }
+
+/** A model made of layers. */
+export interface Model extends ModelCore {
+  readonly layers: readonly Layer[];
+  readonly config: ModelConfig;
+}
+
+/** A model that is a graph. */
+export interface GraphModel extends ModelCore {
+  /** Its forward graph, as `buildForward` (build-graph.ts) describes that of a model made of layers. */
+  forward(mode: 'train' | 'inference', options: { readonly loss: boolean }): Graph;
+}
+
+/** What can be trained, evaluated and asked for predictions. */
+export type TrainableModel = Model | GraphModel;

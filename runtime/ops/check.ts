@@ -1,13 +1,18 @@
 // What the definitions of ops share when they look at their operands: questions about specs, refusals, and costs.
 
-import { invariant } from '../base/errors.ts';
+import { HybridError, invariant } from '../base/errors.ts';
 import type { Attrs, GraphBuilder, Node, TensorSpec, ValueId } from '../ir/graph.ts';
 import { byteLength, elementCount, formatShape } from '../ir/graph.ts';
 import type { Cost, OpDefinition } from '../ir/op.ts';
 
-/** Refuses a node that no correct pass makes: names the op, what it was given and what it takes. */
+/** Refuses a node: names the op, what it was given and what it takes. Throws E_USAGE: graphs may be anybody's. */
 export function accept(op: string, inputs: readonly TensorSpec[], condition: unknown, expected: string): asserts condition {
-  if (!condition) invariant(false, `${op} got (${inputs.map(formatSpec).join(', ')}) and takes ${expected}`);
+  if (!condition) refuse(`${op} got (${inputs.map(formatSpec).join(', ')}) and takes ${expected}`);
+}
+
+/** Throws E_USAGE. */
+export function refuse(message: string): never {
+  throw new HybridError('E_USAGE', message, 'The table of ops in ARCHITECTURE.md says what each takes.');
 }
 
 const formatSpec = (spec: TensorSpec): string => `${spec.dtype} ${formatShape(spec)}`;

@@ -11,6 +11,7 @@ import {
   isPositiveInteger,
   operandBytes,
   parameter,
+  refuse,
   sameShape,
   throughFirstOutput,
 } from './check.ts';
@@ -60,7 +61,7 @@ export interface ConvGeometry {
  * Sizes of the convolution of x (shape without rows: [h, w, ci] or [ci]) with w ([kh, kw, ci, co] or [ci, co]).
  *
  * With `same`, an odd total of padding puts the extra row at the bottom and the extra column at the right. Throws
- * E_INTERNAL where the shapes do not belong together or nothing would come out.
+ * E_USAGE where the shapes do not belong together or nothing would come out.
  */
 export function convGeometry(xShape: readonly number[], wShape: readonly number[], stride: number, padding: Padding): ConvGeometry {
   const fits =
@@ -76,11 +77,11 @@ export function convGeometry(xShape: readonly number[], wShape: readonly number[
   const before = (n: number, k: number): number =>
     padding === 'same' ? Math.floor(Math.max((outputs(n, k) - 1) * stride + k - n, 0) / 2) : 0;
   const [oh, ow] = [outputs(h, kh), outputs(w, kw)];
-  invariant(
-    fits && oh > 0 && ow > 0,
-    `a convolution got x [${xShape}], w [${wShape}], stride ${stride}, padding ${padding}; it takes x [h, w, ci] or [ci], w [kh, kw, ci, co] or [ci, co] ` +
-      'with the same ci, a whole stride, padding valid or same, and at least one pixel must come out',
-  );
+  if (!(fits && oh > 0 && ow > 0))
+    refuse(
+      `a convolution got x [${xShape}], w [${wShape}], stride ${stride}, padding ${padding}; it takes x [h, w, ci] or [ci], w [kh, kw, ci, co] or [ci, co] ` +
+        'with the same ci, a whole stride, padding valid or same, and at least one pixel must come out',
+    );
   return { h, w, ci, kh, kw, co, oh, ow, stride, padTop: before(h, kh), padLeft: before(w, kw) };
 }
 

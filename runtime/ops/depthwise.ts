@@ -4,7 +4,18 @@
 import { invariant } from '../base/errors.ts';
 import type { TensorSpec } from '../ir/graph.ts';
 import type { OpDefinition, ReferenceTensor } from '../ir/op.ts';
-import { accept, activation, isActivation, isParameter, isVector, operandBytes, parameter, sameSpec, throughFirstOutput } from './check.ts';
+import {
+  accept,
+  activation,
+  isActivation,
+  isParameter,
+  isVector,
+  operandBytes,
+  parameter,
+  refuse,
+  sameSpec,
+  throughFirstOutput,
+} from './check.ts';
 import { acceptsEpilogue, applyEpilogue, type Epilogue, epilogueSpecs, formatEpilogue } from './epilogue.ts';
 
 /** What is done to x before it is used, so that a normalised image need not be stored. Set by a fusion rule. */
@@ -47,12 +58,12 @@ export interface DepthwiseGeometry {
   readonly pad: number;
 }
 
-/** Sizes of the depthwise convolution of x [h, w, C] (shape without rows) with w [k, k, C, 1]. Throws E_INTERNAL for other shapes. */
+/** Sizes of the depthwise convolution of x [h, w, C] (shape without rows) with w [k, k, C, 1]. Throws E_USAGE for other shapes. */
 export function depthwiseGeometry(xShape: readonly number[], wShape: readonly number[]): DepthwiseGeometry {
   const [h, w, c] = xShape;
   const k = wShape[0];
   const fits = xShape.length === 3 && wShape.length === 4 && wShape[1] === k && wShape[2] === c && wShape[3] === 1;
-  invariant(fits, `a depthwise convolution got x [${xShape}], w [${wShape}] and takes x [h, w, C], w [k, k, C, 1]`);
+  if (!fits) refuse(`a depthwise convolution got x [${xShape}], w [${wShape}] and takes x [h, w, C], w [k, k, C, 1]`);
   return { h, w, c, k, pad: Math.floor((k - 1) / 2) };
 }
 

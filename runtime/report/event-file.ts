@@ -39,7 +39,7 @@ const COLORSPACE = 4;
 
 type Protobuf = typeof import('protobufjs/minimal.js');
 
-export class EventFile {
+export class EventFile implements AsyncDisposable {
   readonly path: string;
   readonly #file: OpenFile;
   readonly #protobuf: Protobuf;
@@ -129,6 +129,10 @@ export class EventFile {
     await this.#file.close().catch((error) => {
       throw diskError(this.path, error);
     });
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
   }
 }
 

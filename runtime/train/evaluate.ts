@@ -5,7 +5,8 @@ import { own } from '../base/own.ts';
 import type { Dataset } from '../data/dataset.ts';
 import { DataPipeline, type FeedOptions, type LoadedBatch, type Loader } from '../data/loader.ts';
 import type { Device, Executable } from '../device.ts';
-import type { Model } from '../model/model.ts';
+import type { TrainableModel } from '../model/model.ts';
+import { checkDataset } from './defaults.ts';
 import type { Metrics } from './events.ts';
 import { trainingGraphs } from './graphs.ts';
 
@@ -32,7 +33,7 @@ const LARGEST_LOSSES = 25;
 
 export interface EvaluateOptions {
   readonly device: Device;
-  readonly model: Model;
+  readonly model: TrainableModel;
   /** Parameters and moving statistics by name. */
   readonly weights: ReadonlyMap<string, Float32Array>;
   readonly dataset: Dataset;
@@ -47,6 +48,7 @@ export interface EvaluateOptions {
 
 export async function evaluate(options: EvaluateOptions): Promise<Evaluation> {
   const { device, model, weights, dataset, batch, workers, signal, onProgress, onLogits } = own(options);
+  checkDataset(model, dataset);
   const capacity = Math.min(batch, dataset.size);
   const opening = DataPipeline.open({ test: evaluationFeed(dataset, capacity) }, { workers }); // comes up while the device compiles
   opening.catch(() => {});
@@ -67,7 +69,11 @@ export async function evaluate(options: EvaluateOptions): Promise<Evaluation> {
 export const evaluationFeed = (dataset: Dataset, batch: number): FeedOptions => ({ dataset, batch, seed: 0n, shuffle: false });
 
 /** Checks that `weights` are those of the model, by name and size, and writes them. */
-export async function writeWeights(executable: Executable, model: Model, weights: ReadonlyMap<string, Float32Array>): Promise<void> {
+export async function writeWeights(
+  executable: Executable,
+  model: TrainableModel,
+  weights: ReadonlyMap<string, Float32Array>,
+): Promise<void> {
   for (const { name, shape } of model.variables) {
     const data = weights.get(name);
     const size = shape.reduce((product, n) => product * n, 1);

@@ -4,32 +4,52 @@ import type { Trace } from '../base/trace.ts';
 import type { AugmentOptions } from '../data/augment/augmentation.ts';
 import type { Dataset } from '../data/dataset.ts';
 import type { Device } from '../device.ts';
-import type { Model } from '../model/model.ts';
+import type { TrainableModel } from '../model/model.ts';
 import type { Checkpoint, CheckpointKind, CheckpointStore } from './checkpoint.ts';
 import type { ScheduleOptions } from './schedule.ts';
 
-export interface TrainOptions {
-  readonly device: Device;
-  readonly model: Model;
-  readonly train: Dataset;
-  /** Null: training loss is monitored. */
+/** What decides the outcome of a run, bit for bit, beside model, data and device. */
+export interface TrainSettings {
+  /** Null, the default: the training loss is monitored. */
   readonly validation: Dataset | null;
-  /** Measured once, at the end, with the best weights. */
+  /** Measured once, at the end, with the best weights. Null, the default: nothing is. */
   readonly test: Dataset | null;
-  readonly epochs: number;
+  /** Images a step; 128 by default. The last batch of an epoch has what remains. */
   readonly batch: number;
+  /** Of AdamW; 0.002 by default. The highest one of a schedule. */
   readonly learningRate: number;
+  /** Of AdamW, decoupled; 0.0001 by default. */
   readonly weightDecay: number;
+  /** Of the learning rate; constant by default. */
   readonly schedule: ScheduleOptions;
-  /** Null: off. Plateau is off for every schedule but `constant`. */
+  /** Epochs without a better loss after which the run ends. Null, the default: off. */
   readonly earlyStopping: { readonly patience: number } | null;
+  /**
+   * Multiplies the rate by `factor` after `patience` epochs without a better loss, down to `minLearningRate`. Null, the default, and with
+   * every schedule but `constant`: off.
+   */
   readonly plateau: { readonly patience: number; readonly factor: number; readonly minLearningRate: number } | null;
+  /** Nothing by default. */
   readonly augment: AugmentOptions;
+  /** Another order of the images in each epoch; true by default. */
   readonly shuffle: boolean;
+  /** 64 bits, of the initial weights, the order of the images, augmentation and dropout; 0 by default. */
   readonly seed: bigint;
+  /** Momentum of the moving statistics of batch normalisation, from 0 to below 1; 0.99 by default, which takes some 500 steps to mean anything. */
   readonly bnMomentum: number;
-  /** Training batches over which moving statistics are measured anew before each validation; 0: off. */
+  /** Training batches over which moving statistics are measured anew before each validation; 0, the default: off. */
   readonly recalibrateBn: number;
+}
+
+/** What `train` takes: device, model, data and number of epochs; all else has a default. */
+export interface TrainOptions extends Partial<TrainSettings> {
+  /** It may run other things at the same time, and stays open. */
+  readonly device: Device;
+  readonly model: TrainableModel;
+  /** Its images must be as large as the model's input, and its classes as many. */
+  readonly train: Dataset;
+  /** Passes over the training images, those before `resume` included. */
+  readonly epochs: number;
   /** Initial weights by name instead of the initialisers. */
   readonly init?: ReadonlyMap<string, Float32Array>;
   /** Where checkpoints go; absent: best weights are kept in memory only. */
@@ -56,6 +76,9 @@ export interface TrainOptions {
   readonly trace?: Trace;
   readonly signal?: AbortSignal;
 }
+
+/** The options with every setting, as the loop and checkpoints see them. */
+export type CompleteTrainOptions = TrainOptions & TrainSettings;
 
 /** Mean loss and accuracy (a fraction) over samples. */
 export interface Metrics {

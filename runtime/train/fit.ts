@@ -16,9 +16,10 @@ import { initialize } from '../model/init.ts';
 import { BestKeeper, EarlyStopping, ReduceLROnPlateau } from './callbacks.ts';
 import type { Checkpoint, CheckpointKind } from './checkpoint.ts';
 import { CheckpointWriter } from './checkpoint-writer.ts';
+import { checkDataset, completeOptions } from './defaults.ts';
 import { evaluateWith, evaluationFeed, writeWeights } from './evaluate.ts';
 import { EventStream } from './event-stream.ts';
-import type { EndReason, Metrics, TrainEvent, TrainOptions, TrainResult, TrainRun } from './events.ts';
+import type { CompleteTrainOptions, EndReason, Metrics, TrainEvent, TrainOptions, TrainResult, TrainRun } from './events.ts';
 import { trainingGraphs } from './graphs.ts';
 import { compareSettings, type RunProgress, readProgress, resumeSettings, stepAfterBatchChange } from './resume.ts';
 import { RunningMetrics } from './running-metrics.ts';
@@ -26,9 +27,13 @@ import { learningRateAt } from './schedule.ts';
 import { tracedExecutable } from './traced-executable.ts';
 import { Watchdog } from './watchdog.ts';
 
-/** Starts a training run. It goes on whether or not anybody iterates over its events. */
+/**
+ * Starts a training run. It goes on whether or not anybody iterates over its events. What is wrong with the options, and whatever befalls
+ * the run, is told by `result` and by the iteration, both of which reject: E_DATA, E_CHECKPOINT, E_DIVERGED, E_MEMORY, E_DISK, E_WORKER,
+ * E_DEVICE; an AbortError where the signal was aborted before the run began.
+ */
 export function train(given: TrainOptions): TrainRun {
-  const options = own(given);
+  const options = completeOptions(given);
   const { schedule, checkpointEvery } = options;
   const controller = new AbortController();
   // Not AbortSignal.any: a signal of the caller may live for long, and must not remember every run.
@@ -83,7 +88,7 @@ const STALL_SECONDS = 60;
 const LEARNING_RATE = 'optimizer/vars/1';
 
 class Fit {
-  readonly #options: TrainOptions & { readonly signal: AbortSignal };
+  readonly #options: CompleteTrainOptions & { readonly signal: AbortSignal };
   readonly #emit: (event: TrainEvent) => void;
   readonly #best: BestKeeper;
   readonly #earlyStopping: EarlyStopping | null;
@@ -117,7 +122,7 @@ class Fit {
   /** Where to roll back to. */
   #good: Promise<Checkpoint> | null = null;
 
-  constructor(given: TrainOptions & { readonly signal: AbortSignal }, emit: (event: TrainEvent) => void) {
+  constructor(given: CompleteTrainOptions & { readonly signal: AbortSignal }, emit: (event: TrainEvent) => void) {
     const options = own(given);
     this.#options = options;
     this.#emit = emit;
@@ -141,6 +146,7 @@ class Fit {
     let opening: Promise<DataPipeline<Part>> | undefined;
     try {
       if (signal.aborted) throw abortError(signal);
+      for (const set of [train, validation, test]) if (set) checkDataset(this.#options.model, set);
       this.#settings = await resumeSettings(this.#options);
       const changes = resume && this.#checkResume(resume);
       const capacity = Math.min(batch, Math.max(train.size, validation?.size ?? 0, test?.size ?? 0));

@@ -2,15 +2,19 @@
 
 import { calibrationGraph, trainingGraph } from '../compile/compile.ts';
 import type { ModelGraphs } from '../device.ts';
+import type { Graph } from '../ir/graph.ts';
 import { buildForward } from '../model/build-graph.ts';
-import type { Model } from '../model/model.ts';
+import type { TrainableModel } from '../model/model.ts';
 
-export function trainingGraphs(model: Model): ModelGraphs {
-  const forward = buildForward(model, 'train', { loss: true });
+/** All graphs of a model, for `Device.compile`. */
+export function trainingGraphs(model: TrainableModel): Required<ModelGraphs> {
+  const build = (mode: 'train' | 'inference', loss: boolean): Graph =>
+    'layers' in model ? buildForward(model, mode, { loss }) : model.forward(mode, { loss });
+  const forward = build('train', true);
   return {
     train: trainingGraph(forward),
     calibrate: calibrationGraph(forward),
-    evaluate: buildForward(model, 'inference', { loss: true }),
-    predict: buildForward(model, 'inference', { loss: false }),
+    evaluate: build('inference', true),
+    predict: build('inference', false),
   };
 }

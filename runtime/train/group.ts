@@ -7,6 +7,7 @@ import { agree, distribute } from '../distributed/distributed-device.ts';
 import { readSafetensors, writeSafetensors } from '../formats/safetensors.ts';
 import { graphDigest } from '../ir/serialize.ts';
 import type { Checkpoint, CheckpointKind, CheckpointStore } from './checkpoint.ts';
+import { completeOptions } from './defaults.ts';
 import type { TrainOptions, TrainRun } from './events.ts';
 import { train } from './fit.ts';
 import { trainingGraphs } from './graphs.ts';
@@ -32,7 +33,7 @@ export async function trainInGroup({ communicator, syncBatchNorm = false, ...opt
     );
   }
   await agree(communicator, {
-    ...(await resumeSettings(options)),
+    ...(await resumeSettings(completeOptions(options))),
     model: graphDigest(trainingGraphs(options.model).predict),
     epochs: `${options.epochs}`,
     'sync-bn': `${syncBatchNorm}`,

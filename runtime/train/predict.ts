@@ -2,13 +2,14 @@
 
 import { HybridError } from '../base/errors.ts';
 import type { Device } from '../device.ts';
-import type { TrainedModel } from '../interop/trained-model.ts';
+import type { TrainableModel } from '../model/model.ts';
 import { logSoftmax, writeWeights } from './evaluate.ts';
 import { trainingGraphs } from './graphs.ts';
 
 export interface PredictOptions {
   readonly device: Device;
-  readonly trained: Pick<TrainedModel, 'model' | 'weights'>;
+  /** A `TrainedModel`, or any model with its weights by name. */
+  readonly trained: { readonly model: TrainableModel; readonly weights: ReadonlyMap<string, Float32Array> };
   /** Images of height · width · channels bytes each, as the model takes them. */
   readonly images: Iterable<Uint8Array> | AsyncIterable<Uint8Array>;
   /** Images that are computed together at most. */

@@ -2,10 +2,11 @@
 // fast one with which every model gets most of its accuracy in ten epochs.
 
 import type { ArchitectureName } from '../model/architectures.ts';
-import type { TrainOptions } from './events.ts';
+import type { CompleteTrainOptions } from './events.ts';
 
+/** What a recipe decides of a run. */
 export type Preset = Pick<
-  TrainOptions,
+  CompleteTrainOptions,
   | 'epochs'
   | 'batch'
   | 'learningRate'

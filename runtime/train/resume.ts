@@ -8,7 +8,7 @@ import type { AugmentOptions } from '../data/augment/augmentation.ts';
 import { fingerprint } from '../data/fingerprint.ts';
 import type { CallbackState } from './callbacks.ts';
 import type { Checkpoint } from './checkpoint.ts';
-import type { TrainEvent, TrainOptions } from './events.ts';
+import type { CompleteTrainOptions, TrainEvent } from './events.ts';
 
 type EpochRecord = Extract<TrainEvent, { type: 'epoch' }>;
 
@@ -35,7 +35,7 @@ export interface RunProgress {
 
 /** The part of the training options that must not change; what it computes on and with is in `surroundings`. */
 export type SteadyOptions = Pick<
-  TrainOptions,
+  CompleteTrainOptions,
   | 'batch'
   | 'learningRate'
   | 'weightDecay'
@@ -95,7 +95,7 @@ function describeAugment({ crop, flip, ...more }: AugmentOptions): string {
 }
 
 /** All of `RESUME_SETTINGS`. */
-export async function resumeSettings(options: TrainOptions): Promise<Record<ResumeSetting, string>> {
+export async function resumeSettings(options: CompleteTrainOptions): Promise<Record<ResumeSetting, string>> {
   const { device, train, validation } = options;
   return {
     ...steadySettings(options),

@@ -68,7 +68,7 @@ export interface NewestCheckpoint {
   readonly damaged: readonly string[];
 }
 
-export class RunFolder implements CheckpointStore {
+export class RunFolder implements CheckpointStore, AsyncDisposable {
   /** Absolute path. */
   readonly location: string;
   #config: RunConfig;
@@ -213,6 +213,10 @@ export class RunFolder implements CheckpointStore {
     } finally {
       await this.#lock?.release();
     }
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
   }
 
   async save(kind: CheckpointKind, checkpoint: Checkpoint): Promise<string> {

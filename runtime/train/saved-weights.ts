@@ -9,7 +9,7 @@ import { readZip } from '../formats/zip.ts';
 import { readKeras } from '../interop/keras.ts';
 import { adopt, modelOf, NPZ_CARD, numberedClasses, readCard, type SavedTensor, type TrainedModel } from '../interop/trained-model.ts';
 import { graphDigest } from '../ir/serialize.ts';
-import type { Model } from '../model/model.ts';
+import type { Model, TrainableModel } from '../model/model.ts';
 import type { Checkpoint } from './checkpoint.ts';
 import { trainingGraphs } from './graphs.ts';
 import { type RunConfig, RunFolder } from './run-folder.ts';
@@ -159,7 +159,7 @@ function configOf(text = ''): RunConfig | undefined {
 }
 
 /** Refuses weights that were trained in another graph. Their names and shapes cannot tell: two of the architectures have the same ones. */
-export function checkGraph({ source, graph, trained }: SavedWeights, model: Model): void {
+export function checkGraph({ source, graph, trained }: SavedWeights, model: TrainableModel): void {
   const digest = graphDigest(trainingGraphs(model).predict);
   const theirs = graph ?? (trained && graphDigest(trainingGraphs(trained.model).predict));
   if (theirs === undefined || theirs === digest) return;

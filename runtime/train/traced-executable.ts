@@ -28,5 +28,6 @@ export function tracedExecutable(executable: Executable, trace: Trace): Executab
     read: (name) => executable.read(name),
     write: (name, data) => executable.write(name, data),
     close: () => executable.close(),
+    [Symbol.asyncDispose]: () => executable.close(),
   };
 }

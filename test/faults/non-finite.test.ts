@@ -39,6 +39,7 @@ function failing(runs: (run: number) => boolean): Device {
         read: (name) => executable.read(name),
         write: (name, data) => executable.write(name, data),
         close: () => executable.close(),
+        [Symbol.asyncDispose]: () => executable.close(),
       };
     },
   };

@@ -51,6 +51,7 @@ export function localGroup(size: number, { timeoutMs = 10_000 } = {}): Communica
       const [first] = await inTime(meeting.join(rank, bytes));
       return first ?? new Uint8Array(0);
     },
+    [Symbol.asyncDispose]: async () => {},
     close: async () => {},
     abort: () => {},
   }));

@@ -34,13 +34,13 @@ export const oneHotImages = (rows: number): Uint8Array =>
  * backpropagates from `dy` (state of shape [rows, elements of the result]), or with `from: 'loss'` from the
  * cross-entropy of the logits. The input is the parameter `x` of shape [rows, elements of the input].
  */
-export function opGraphs(under: OpsUnderTest, from: 'dy' | 'loss' = 'dy'): ModelGraphs {
+export function opGraphs(under: OpsUnderTest, from: 'dy' | 'loss' = 'dy') {
   const forward = forwardGraph(under, 'train');
   return {
     train: from === 'loss' ? trainingGraph(forward.g.finish()) : addUpdate(backwardFromDy(under, forward)),
     evaluate: forwardGraph(under, 'train').g.finish(),
     predict: forwardGraph(under, 'inference').g.finish(),
-  };
+  } satisfies ModelGraphs;
 }
 
 interface Forward {

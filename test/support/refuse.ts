@@ -7,7 +7,7 @@ import type { OpDefinition } from '../../runtime/ir/op.ts';
 import { type OpName, ops } from '../../runtime/ops/index.ts';
 import type { TestTensor } from './tensors.ts';
 
-/** Fails unless `infer` throws an E_INTERNAL whose message has all of `parts`. */
+/** Fails unless `infer` throws an E_USAGE whose message has all of `parts`. */
 export function expectRefused(op: OpName, inputs: readonly TestTensor[], attrs: Attrs, ...parts: string[]): void {
   const definition: OpDefinition = ops[op];
   const specs = inputs.map(({ spec }) => spec);
@@ -19,6 +19,6 @@ export function expectRefused(op: OpName, inputs: readonly TestTensor[], attrs: 
   }
   expect(error, `${op} must refuse ${JSON.stringify(specs)}`).toBeInstanceOf(HybridError);
   const { code, message } = error as HybridError;
-  expect(code).toBe('E_INTERNAL');
+  expect(code).toBe('E_USAGE');
   for (const part of parts) expect(message).toContain(part);
 }

@@ -38,6 +38,7 @@ function slowDevice(ms: number): Device {
     read: async () => new Float32Array(0),
     write: async () => {},
     close: async () => {},
+    [Symbol.asyncDispose]: async () => {},
   };
   return {
     name: 'reference',
@@ -49,6 +50,7 @@ function slowDevice(ms: number): Device {
     memoryFor: () => 0,
     inspect: () => '',
     close: async () => {},
+    [Symbol.asyncDispose]: async () => {},
   } as Device;
 }
 

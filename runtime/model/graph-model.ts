@@ -1,0 +1,142 @@
+// A model whose author writes its forward pass with the graph builder, in place of a list of layers. Training, evaluation and
+// prediction take it as they take any model; summary, figures and the formats of other programs need layers, and do not.
+
+import { HybridError } from '../base/errors.ts';
+import { PURPOSE } from '../base/philox.ts';
+import { formatShape, type Graph, GraphBuilder, type ValueId } from '../ir/graph.ts';
+import { ops } from '../ops/index.ts';
+import type { Shape, VariableInfo } from './layers.ts';
+import type { GraphModel } from './model.ts';
+
+export type Mode = 'train' | 'inference';
+
+export interface GraphModelOptions {
+  /** For people, and for the checkpoints. */
+  readonly name: string;
+  /** [height, width, channels] of the images. */
+  readonly input: readonly [number, number, number];
+  /** At least 2. */
+  readonly classes: number;
+  /**
+   * Adds the forward pass to `g` and returns the logits, f32 [classes] per sample. `images` are u8 [height, width, channels] per sample; the op
+   * `rescale` makes them floats. Called once for each mode; both times it must declare the same variables in the same order.
+   */
+  build(g: ModelBuilder, images: ValueId): ValueId;
+}
+
+/** A graph builder that knows what a model has besides ops: variables with initial values, and layers that differ in training. */
+export class ModelBuilder extends GraphBuilder {
+  /** In training batch normalisation uses the statistics of the batch, and dropout drops. */
+  readonly mode: Mode;
+  /** Declared so far, in order. */
+  readonly variables: VariableInfo[] = [];
+  readonly #counts = new Map<string, number>();
+  #samples: ValueId | undefined;
+  #dropouts = 0;
+
+  constructor(name: string, mode: Mode) {
+    super(name, ops);
+    this.mode = mode;
+  }
+
+  /**
+   * A trained parameter of the layer that `label` names: `<label>/vars/<k>`, the k-th of that label. A `kernel` (two axes or more, the last of
+   * them inputs and outputs) begins with Glorot's uniform distribution, `gamma` with ones, `bias` and `beta` with zeros.
+   */
+  variable(role: 'kernel' | 'bias' | 'gamma' | 'beta', shape: Shape): ValueId {
+    if (role === 'kernel' && shape.length < 2)
+      throw new HybridError(
+        'E_USAGE',
+        `a kernel of shape [${shape}] in ${this.label}`,
+        'Give it two axes or more, the last for inputs and outputs.',
+      );
+    return this.#declare(this.label, role, shape, 'parameter');
+  }
+
+  /** Batch normalisation over rows and pixels, with gamma, beta and both moving statistics as variables. x f32 […, C] per sample → the same. */
+  batchNormalization(x: ValueId, { epsilon = 1e-3 }: { readonly epsilon?: number } = {}): ValueId {
+    const path = this.#numbered(`${this.label}/batch_normalization`);
+    const channels = this.spec(x).shape.slice(-1);
+    const gamma = this.#declare(path, 'gamma', channels, 'parameter');
+    const beta = this.#declare(path, 'beta', channels, 'parameter');
+    const movingMean = this.#declare(path, 'moving_mean', channels, 'statistic');
+    const movingVariance = this.#declare(path, 'moving_variance', channels, 'statistic');
+    if (this.mode === 'inference') {
+      const [scale, shift] = this.add('bnFold', [movingMean, movingVariance, gamma, beta], { epsilon });
+      return this.one('normalize', [x, scale, shift]);
+    }
+    const [y, mean, variance] = this.add('batchnorm', [x, gamma, beta], { epsilon });
+    // By these names the update finds what the moving statistics move towards.
+    this.output(`${path}/mean`, mean);
+    this.output(`${path}/variance`, variance);
+    return y;
+  }
+
+  /** In training, zeros with probability `rate` in [0, 1), and the rest scaled up; nothing in inference. */
+  dropout(x: ValueId, rate: number): ValueId {
+    const purpose = PURPOSE.dropout + this.#dropouts++;
+    if (this.mode === 'inference' || rate === 0) return x;
+    this.#samples ??= this.input('samples', { dtype: 'i32', shape: [], perSample: true });
+    return this.one('dropout', [x, this.#samples], { rate, purpose });
+  }
+
+  #declare(path: string, role: VariableInfo['role'], shape: Shape, kind: VariableInfo['kind']): ValueId {
+    const k = this.#counts.get(path) ?? 0;
+    this.#counts.set(path, k + 1);
+    const name = `${path}/vars/${k}`;
+    this.variables.push({ name, shape, kind, role });
+    return this.state(name, shape, kind);
+  }
+
+  #numbered(name: string): string {
+    const k = this.#counts.get(name) ?? 0;
+    this.#counts.set(name, k + 1);
+    return k === 0 ? name : `${name}_${k}`;
+  }
+}
+
+/**
+ * A model of one's own, for `train`, `evaluate` and `predict`. Throws E_USAGE where the forward pass cannot be built, gives no logits, or
+ * declares other variables for inference than in training.
+ */
+export function graphModel({ name, input, classes, build }: GraphModelOptions): GraphModel {
+  const assemble = (mode: Mode, loss: boolean): ModelBuilder => {
+    const g = new ModelBuilder(`${name} ${mode}`, mode);
+    const images = g.input('images', { dtype: 'u8', shape: input, perSample: true });
+    const labels = loss ? g.input('labels', { dtype: 'i32', shape: [], perSample: true }) : null;
+    const logits = build(g, images);
+    const { dtype, perSample, shape } = g.spec(logits);
+    if (dtype !== 'f32' || !perSample || `${shape}` !== `${classes}`) {
+      const found = `${dtype} ${formatShape(g.spec(logits))}`;
+      throw new HybridError(
+        'E_USAGE',
+        `${name} ends in ${found} where logits of ${classes} classes are wanted`,
+        `End with f32 [n, ${classes}].`,
+      );
+    }
+    g.output('logits', logits);
+    if (labels !== null) {
+      g.label = 'loss';
+      const [mean, correct] = g.add('softmaxCrossEntropy', [logits, labels]);
+      g.output('loss', mean);
+      g.output('correct', correct);
+    }
+    return g;
+  };
+  const { variables } = assemble('train', false);
+  const others = assemble('inference', false).variables;
+  const first = [...variables.keys(), ...others.keys()].find((i) => describe(variables[i]) !== describe(others[i]));
+  if (first !== undefined) {
+    const [training, inference] = [describe(variables[first]), describe(others[first])];
+    throw new HybridError(
+      'E_USAGE',
+      `${name} declares ${training} in training, but ${inference} in inference`,
+      'Declare the same variables in the same order in both modes.',
+    );
+  }
+  const forward = (mode: Mode, { loss }: { readonly loss: boolean }): Graph => assemble(mode, loss).finish();
+  return { arch: name, input, classes, variables, forward };
+}
+
+const describe = (variable: VariableInfo | undefined): string =>
+  variable ? `${variable.role} ${variable.name} [${variable.shape}]` : 'nothing';

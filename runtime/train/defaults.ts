@@ -1,0 +1,44 @@
+// The settings of a run that nobody has given: the script's, with nothing that ends a run early or changes its rate.
+
+import { HybridError } from '../base/errors.ts';
+import { own } from '../base/own.ts';
+import type { Dataset } from '../data/dataset.ts';
+import type { TrainableModel } from '../model/model.ts';
+import type { CompleteTrainOptions, TrainOptions, TrainSettings } from './events.ts';
+
+const DEFAULTS: TrainSettings = {
+  validation: null,
+  test: null,
+  batch: 128,
+  learningRate: 2e-3,
+  weightDecay: 1e-4,
+  schedule: { name: 'constant' },
+  earlyStopping: null,
+  plateau: null,
+  augment: { crop: 0, flip: false },
+  shuffle: true,
+  seed: 0n,
+  bnMomentum: 0.99,
+  recalibrateBn: 0,
+};
+
+/** A copy of the options with every setting; one that is given as undefined counts as not given. */
+export function completeOptions(given: TrainOptions): CompleteTrainOptions {
+  const options = own(given);
+  const settings = Object.entries(DEFAULTS).map(([name, value]) => [name, options[name as keyof TrainSettings] ?? value]);
+  return { ...options, ...Object.fromEntries(settings) };
+}
+
+/** Throws E_DATA where the images of a set, or its classes, are not those that the model takes. */
+export function checkDataset(model: TrainableModel, { name, shape, classes, size, labels }: Dataset): void {
+  const wrong =
+    `${shape}` !== `${model.input}`
+      ? `has images of ${shape.join(' × ')}, but ${model.arch} takes ${model.input.join(' × ')}`
+      : classes.length > model.classes
+        ? `has ${classes.length} classes, but ${model.arch} tells only ${model.classes} apart`
+        : size < 1 || labels.length < size
+          ? `has ${labels.length} labels for ${size} images`
+          : undefined;
+  if (wrong)
+    throw new HybridError('E_DATA', `${name} ${wrong}`, 'Build the model for the image size and the number of classes of the data.');
+}
