@@ -36,7 +36,10 @@ class MemoryStore {
 /** @param {Uint8Array} bytes */
 const tensors = (bytes) =>
   new Map(
-    [...readSafetensors(bytes, 'memory').tensors].map(([name, { shape, data }]) => [name, { shape, data: Float32Array.from(data, Number) }]),
+    [...readSafetensors(bytes, 'memory').tensors].map(([name, { shape, data }]) => [
+      name,
+      { shape, data: Float32Array.from(data, Number) },
+    ]),
   );
 
 const device = await openDevice('wasm');

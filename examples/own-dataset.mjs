@@ -6,7 +6,7 @@
 // `read` runs on the thread that trains. Images in a SharedArrayBuffer (`memoryDataset`), or a reader in a module of its own (`images` of kind
 // `module`), are read by the data workers instead.
 
-import { openDevice, train, buildModel } from '@hybrid-train/hybrid';
+import { buildModel, openDevice, train } from '@hybrid-train/hybrid';
 
 const SIDE = 16;
 
@@ -40,7 +40,7 @@ function stripes(name, size, first) {
   };
 }
 
-const device = await openDevice('wasm');
+const device = await openDevice('wasm', { threads: 1 }); // a model as small as this has nothing for more
 const run = train({
   device,
   model: buildModel('convmixer', { input: [SIDE, SIDE, 1], classes: 3, dim: 16, depth: 1, patch: 2, dropout: 0 }),

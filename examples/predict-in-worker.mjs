@@ -4,7 +4,7 @@
 //
 // RUN is a folder of `hybrid train`, or a file of weights; without one the model has its initial weights, which know nothing.
 
-import { Worker, isMainThread, parentPort, workerData } from 'node:worker_threads';
+import { isMainThread, parentPort, Worker, workerData } from 'node:worker_threads';
 import { buildModel, initialize, openDevice, predict, readWeights, syntheticSource } from '@hybrid-train/hybrid';
 
 if (isMainThread) await main(process.argv[2]);

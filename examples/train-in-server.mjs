@@ -19,7 +19,16 @@ const server = createServer(async (request, response) => {
   response.on('close', () => leaving.abort());
   response.writeHead(200, { 'content-type': 'text/event-stream', 'cache-control': 'no-store' });
   const epochs = Number(url.searchParams.get('epochs') ?? 3);
-  const run = train({ device, model, train: data.train, validation: data.test, epochs, batch: 32, bnMomentum: 0.9, signal: leaving.signal });
+  const run = train({
+    device,
+    model,
+    train: data.train,
+    validation: data.test,
+    epochs,
+    batch: 32,
+    bnMomentum: 0.9,
+    signal: leaving.signal,
+  });
   try {
     for await (const event of run) {
       // A reader that is slow makes nobody wait: meanwhile the run merges the steps that have not been told.

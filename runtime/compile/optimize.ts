@@ -42,11 +42,11 @@ export function addCalibration(graph: Graph): Graph {
 }
 
 function addMovingAverages(g: GraphBuilder, ok: ValueId): void {
-  const byName = new Map(g.values.map((value) => [value.name, value.id]));
+  const statistics = new Map(g.values.flatMap(({ name, id, state }) => (state === 'statistic' ? [[name, id] as const] : [])));
   for (const [name, mean] of Object.entries(g.outputs)) {
     if (!name.endsWith(BATCH_MEAN)) continue;
     const path = name.slice(0, -BATCH_MEAN.length);
-    const updates = [byName.get(`${path}/vars/2`), byName.get(`${path}/vars/3`)];
+    const updates = [statistics.get(`${path}/vars/2`), statistics.get(`${path}/vars/3`)];
     invariant(updates[0] !== undefined && updates[1] !== undefined, `${path} has no moving statistics`);
     g.label = path;
     g.add('movingAverage', [ok, mean, g.outputs[`${path}/variance`]], {}, { updates: updates as ValueId[] });

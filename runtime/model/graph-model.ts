@@ -30,7 +30,9 @@ export class ModelBuilder extends GraphBuilder {
   readonly mode: Mode;
   /** Declared so far, in order. */
   readonly variables: VariableInfo[] = [];
-  readonly #counts = new Map<string, number>();
+  /** Of variables by path, and of layers by name. */
+  readonly #declared = new Map<string, number>();
+  readonly #named = new Map<string, number>();
   #samples: ValueId | undefined;
   #dropouts = 0;
 
@@ -81,16 +83,16 @@ export class ModelBuilder extends GraphBuilder {
   }
 
   #declare(path: string, role: VariableInfo['role'], shape: Shape, kind: VariableInfo['kind']): ValueId {
-    const k = this.#counts.get(path) ?? 0;
-    this.#counts.set(path, k + 1);
+    const k = this.#declared.get(path) ?? 0;
+    this.#declared.set(path, k + 1);
     const name = `${path}/vars/${k}`;
     this.variables.push({ name, shape, kind, role });
     return this.state(name, shape, kind);
   }
 
   #numbered(name: string): string {
-    const k = this.#counts.get(name) ?? 0;
-    this.#counts.set(name, k + 1);
+    const k = this.#named.get(name) ?? 0;
+    this.#named.set(name, k + 1);
     return k === 0 ? name : `${name}_${k}`;
   }
 }

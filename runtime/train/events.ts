@@ -146,6 +146,11 @@ export type TrainResult = Extract<TrainEvent, { type: 'end' }>;
 export interface TrainRun extends AsyncIterable<TrainEvent>, AsyncDisposable {
   /** Rejects where the run failed: diverged, out of memory, disk full. An aborted run resolves with reason `aborted`. */
   readonly result: Promise<TrainResult>;
+  /**
+   * Parameters and moving statistics by name, in Keras' layouts, when the run has ended: the best ones, which were tested; of a run that was
+   * stopped in its first epoch, those after the last completed step. Rejects where the run failed.
+   */
+  readonly weights: Promise<ReadonlyMap<string, Float32Array>>;
   /** Stops after at most one kernel; the unfinished step is dropped, the state after the last completed one is saved. */
   stop(): Promise<TrainResult>;
 }

@@ -5,7 +5,7 @@
 // applied, so a run that diverges or is stopped ends with exactly the state after its last completed step. The state is read
 // between the two: behind the update of k in the device's order of calls, before that of k+1.
 
-import { abortError, HybridError, isAbortError } from '../base/errors.ts';
+import { abortError, HybridError, invariant, isAbortError } from '../base/errors.ts';
 import { own } from '../base/own.ts';
 import { clock } from '../base/trace.ts';
 import { batchesPerEpoch, DataPipeline, type Epoch, type LoadedBatch, type Loader } from '../data/loader.ts';
@@ -50,12 +50,15 @@ export function train(given: TrainOptions): TrainRun {
     () => stream.end(),
     (error: unknown) => stream.end(error),
   );
+  const weights = result.then(() => fit.weights);
+  weights.catch(() => {}); // told by `result`
   const stop = () => {
     controller.abort();
     return result;
   };
   return {
     result,
+    weights,
     stop,
     [Symbol.asyncIterator]: () => stream[Symbol.asyncIterator](),
     [Symbol.asyncDispose]: async () => void (await stop().catch(() => {})),
@@ -106,7 +109,7 @@ class Fit {
   #upcoming: Epoch | null = null;
   #learningRate: number;
   #rateFactor = 1;
-  #bestWeights: Map<string, Float32Array> | null = null;
+  #bestWeights: ReadonlyMap<string, Float32Array> | null = null;
   /** The last completed step: what the state on the device corresponds to. */
   #completed = { epoch: 1, step: 0 };
   /** Of the epoch of that step, up to it. */
@@ -139,6 +142,12 @@ class Fit {
     this.#watchdog = new Watchdog({ limitMs: stallSeconds * 1000, onStall: (text) => this.#say('warning', text) });
     this.#writer =
       store === undefined ? null : new CheckpointWriter(store, (kind, path, epoch) => emit({ type: 'checkpoint', kind, epoch, path }));
+  }
+
+  /** The best weights, when the run has ended. */
+  get weights(): ReadonlyMap<string, Float32Array> {
+    invariant(this.#bestWeights, 'the run has not ended');
+    return this.#bestWeights;
   }
 
   async run(): Promise<TrainResult> {
@@ -590,6 +599,7 @@ class Fit {
         reason = 'aborted';
       }
     }
+    this.#bestWeights ??= weightsOf({ weights: await this.#read('weights') });
     const best = this.#best.best === null ? null : { epoch: this.#best.epoch, loss: this.#best.best };
     const end = { type: 'end', reason, epochs: this.#history.length, best, test: measured, run: store?.location ?? null } as const;
     this.#emit(end);
@@ -614,7 +624,8 @@ function savedTensor({ weights, optimizer }: Checkpoint, { name, shape }: StateE
   );
 }
 
-const weightsOf = ({ weights }: Checkpoint): Map<string, Float32Array> => new Map([...weights].map(([name, { data }]) => [name, data]));
+const weightsOf = ({ weights }: Pick<Checkpoint, 'weights'>): Map<string, Float32Array> =>
+  new Map([...weights].map(([name, { data }]) => [name, data]));
 
 /** With the rate where Keras keeps it. */
 function withRate(checkpoint: Checkpoint, rate: number): Checkpoint {

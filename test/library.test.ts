@@ -1,0 +1,69 @@
+// The package in a program that embeds it: importing does nothing but that, and using it leaves nothing behind.
+
+import { spawnSync } from 'node:child_process';
+import { fileURLToPath } from 'node:url';
+import { expect, test } from 'vitest';
+
+/** Runs a module in a process of its own and returns what it printed, as JSON. */
+function embedding(source: string) {
+  const { status, stdout, stderr } = spawnSync(process.execPath, ['--input-type=module', '-e', source], {
+    cwd: fileURLToPath(new URL('..', import.meta.url)),
+    encoding: 'utf8',
+    timeout: 60_000,
+  });
+  expect(stderr).toBe('');
+  expect(status).toBe(0);
+  return JSON.parse(stdout);
+}
+
+/** What a library might change of the process around it. Threads are those of the system: Node has some of its own. */
+const LOOK = `
+  import { existsSync, readdirSync } from 'node:fs';
+  import { readFile } from 'node:fs/promises';
+  // What Node itself brings up when files are read and workers started.
+  await readFile('package.json');
+  void [process.stdout, process.stderr];
+  const settled = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
+  await settled(50);
+  const threads = () => existsSync('/proc/self/task') ? readdirSync('/proc/self/task').length : 0;
+  const look = () => ({
+    listeners: Object.fromEntries(process.eventNames().map((name) => [String(name), process.listenerCount(name)])),
+    resources: process.getActiveResourcesInfo().sort(),
+    globals: Object.getOwnPropertyNames(globalThis).sort(),
+    prototypes: [Object, Array, Uint8Array, Promise, Error].map(({ prototype }) => Reflect.ownKeys(prototype).length),
+    environment: JSON.stringify(process.env),
+    folder: process.cwd(),
+    exitCode: process.exitCode ?? null,
+    traceLimit: Error.stackTraceLimit,
+    threads: threads(),
+  });
+`;
+
+test('importing it adds no listeners, globals, handles or threads', () => {
+  const { before, after, names } = embedding(`${LOOK}
+    const before = look();
+    const library = await import('@hybrid-train/hybrid');
+    await settled(50);
+    console.log(JSON.stringify({ before, after: look(), names: Object.keys(library).length }));
+  `);
+  expect(names).toBeGreaterThan(50);
+  expect(after).toEqual(before);
+});
+
+test('so does training, once the device is closed: the process ends by itself', () => {
+  const { before, during, after } = embedding(`${LOOK}
+    import { buildModel, openDevice, syntheticSource, train } from '@hybrid-train/hybrid';
+    const { train: data } = syntheticSource({ train: 64, test: 0 });
+    const model = buildModel('convmixer', { input: [32, 32, 3], classes: 10, dim: 8, depth: 1, patch: 4 });
+    const before = look();
+    const device = await openDevice('wasm', { threads: 2 });
+    const run = train({ device, model, train: data, epochs: 1, batch: 32 });
+    await run.result;
+    const during = look();
+    await device.close();
+    await settled(200);
+    console.log(JSON.stringify({ before, during, after: look() }));
+  `);
+  expect(during.listeners).toEqual(before.listeners);
+  expect(after).toEqual(before);
+});

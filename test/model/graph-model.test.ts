@@ -1,0 +1,130 @@
+// Models of one's own as graphs: the same network as one made of layers is the same run, bit for bit.
+
+import { describe, expect, it } from 'vitest';
+import type { ValueId } from '../../runtime/ir/graph.ts';
+import { buildModel } from '../../runtime/model/architectures.ts';
+import { graphModel, type ModelBuilder } from '../../runtime/model/graph-model.ts';
+import { openReferenceDevice } from '../../runtime/reference.ts';
+import { evaluate } from '../../runtime/train/evaluate.ts';
+import { train } from '../../runtime/train/fit.ts';
+import { predict } from '../../runtime/train/predict.ts';
+import { hybridError } from '../support/expect-error.ts';
+import { MemoryStore, smallModel, smallOptions } from '../support/runs.ts';
+import { shapesDataset } from '../support/shapes-dataset.ts';
+
+/** `smallModel`, written with the graph builder. */
+const written = graphModel({
+  name: 'written',
+  input: [8, 8, 3],
+  classes: 4,
+  build(g, images) {
+    const activate = (label: string, x: ValueId) => {
+      g.label = label;
+      return g.batchNormalization(g.one('gelu', [x]));
+    };
+    const biased = (x: ValueId, channels: number) => g.one('bias', [x, g.variable('bias', [channels])]);
+    const convolve = (label: string, x: ValueId, shape: readonly number[], stride: number) => {
+      g.label = label;
+      return biased(g.one('conv', [x, g.variable('kernel', shape)], { stride, padding: 'valid' }), shape[3]);
+    };
+    g.label = 'rescaling';
+    const stem = activate('stem', convolve('stem', g.one('rescale', [images], { scale: 1 / 255 }), [2, 2, 3, 6], 2));
+    g.label = 'depthwise';
+    const mixed = activate('depthwise', biased(g.one('depthwise', [stem, g.variable('kernel', [3, 3, 6, 1])]), 6));
+    const pointwise = activate('pointwise', convolve('pointwise', g.one('add', [mixed, stem]), [1, 1, 6, 6], 1));
+    g.label = 'head';
+    const dropped = g.dropout(g.one('globalAvgPool', [pointwise]), 0.1);
+    return biased(g.one('conv', [dropped, g.variable('kernel', [6, 4])], { stride: 1, padding: 'valid' }), 4);
+  },
+});
+
+const tiny = (build: (g: ModelBuilder, images: ValueId) => ValueId, classes = 4) =>
+  graphModel({ name: 'tiny', input: [4, 4, 1], classes, build });
+
+describe('a model written with the graph builder', () => {
+  it('has the variables of the same network made of layers', () => {
+    const shapes = ({ variables }: Pick<typeof written, 'variables'>) => variables.map(({ kind, role, shape }) => ({ kind, role, shape }));
+    expect(shapes(written)).toEqual(shapes(smallModel));
+    expect(new Set(written.variables.map(({ name }) => name)).size).toBe(written.variables.length);
+  });
+
+  it('trains to the same bits, and goes on from its own checkpoint', async () => {
+    const result = async (model: typeof written | typeof smallModel, store = new MemoryStore()) => {
+      const run = train(smallOptions({ model, store }));
+      return { end: await run.result, weights: [...(await run.weights).values()], store };
+    };
+    const own = await result(written);
+    const layers = await result(smallModel);
+    expect(own.weights).toEqual(layers.weights);
+    expect({ ...own.end }).toEqual({ ...layers.end });
+    const resume = (await own.store.load('last')) ?? undefined;
+    expect(resume?.card?.architecture).toBe(null);
+    const more = await train(smallOptions({ model: written, epochs: 3, store: own.store, resume })).result;
+    expect(more).toMatchObject({ reason: 'completed', epochs: 3 });
+    // The checkpoint of the one is not that of the other, whatever they have in common.
+    await hybridError('E_CHECKPOINT', train(smallOptions({ model: smallModel, epochs: 3, resume })).result);
+  });
+
+  it('is evaluated and asked for predictions', async () => {
+    const device = openReferenceDevice();
+    const dataset = shapesDataset(12);
+    const run = train(smallOptions({ model: written, epochs: 1 }));
+    const weights = await run.weights;
+    const evaluation = await evaluate({ device, model: written, weights, dataset, batch: 5 });
+    const images = Array.from({ length: dataset.size }, (_, i) => {
+      const image = new Uint8Array(8 * 8 * 3);
+      void dataset.read([i], image);
+      return image;
+    });
+    let right = 0;
+    let i = 0;
+    for await (const probabilities of predict({ device, trained: { model: written, weights }, images, batch: 5 })) {
+      if (probabilities.indexOf(Math.max(...probabilities)) === dataset.labels[i++]) right++;
+    }
+    expect(i).toBe(12);
+    expect(evaluation.accuracy).toBeCloseTo(right / 12, 10);
+  });
+});
+
+describe('what cannot be a model is refused', () => {
+  const floats = (g: ModelBuilder, images: ValueId) => g.one('rescale', [images], { scale: 1 });
+  const refused = (build: Parameters<typeof tiny>[0]) => hybridError('E_USAGE', (async () => tiny(build))());
+
+  it('with other outputs than logits', async () => {
+    expect((await refused(floats)).message).toBe('tiny ends in f32 [n, 4, 4, 1] where logits of 4 classes are wanted');
+  });
+
+  it('with other variables in inference', async () => {
+    const build = (g: ModelBuilder, images: ValueId) => {
+      g.label = 'head';
+      const flat = g.one('reshape', [floats(g, images)], { shape: [16] });
+      const logits = g.one('conv', [flat, g.variable('kernel', [16, 4])], { stride: 1, padding: 'valid' });
+      return g.mode === 'train' ? g.one('bias', [logits, g.variable('bias', [4])]) : logits;
+    };
+    expect((await refused(build)).message).toBe('tiny declares bias head/vars/1 [4] in training, but nothing in inference');
+  });
+
+  it('with an op that does not exist, inputs that it does not take, a kernel without axes, a name twice', async () => {
+    expect((await refused((g, images) => g.one('rescal', [images]))).message).toBe('no op is called rescal; did you mean rescale?');
+    expect((await refused((g, images) => g.one('gelu', [images]))).message).toMatch(/^gelu got \(u8 \[n, 4, 4, 1\]\) and takes /);
+    expect((await refused((g) => g.variable('kernel', [4]))).message).toMatch(/^a kernel of shape \[4\]/);
+    expect((await refused((g) => g.input('images', { dtype: 'f32', shape: [4], perSample: true }))).message).toContain('images');
+    expect(
+      (
+        await refused((g, images) =>
+          g.one('conv', [floats(g, images), g.variable('kernel', [5, 5, 1, 4])], { stride: 1, padding: 'valid' }),
+        )
+      ).message,
+    ).toMatch(/at least one pixel must come out$/);
+  });
+});
+
+it('a dataset of other images, or of more classes, is refused with both sizes', async () => {
+  const model = buildModel('convmixer', { input: [16, 16, 3], classes: 4, dim: 4, depth: 1 });
+  expect((await hybridError('E_DATA', train(smallOptions({ model })).result)).message).toBe(
+    '43 squares has images of 8 × 8 × 3, but convmixer takes 16 × 16 × 3',
+  );
+  const two = buildModel('convmixer', { input: [8, 8, 3], classes: 2, dim: 4, depth: 1 });
+  const asked = { device: openReferenceDevice(), model: two, weights: new Map(), dataset: shapesDataset(9), batch: 4 };
+  expect((await hybridError('E_DATA', evaluate(asked))).message).toBe('9 squares has 4 classes, but convmixer tells only 2 apart');
+});
