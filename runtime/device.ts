@@ -114,6 +114,7 @@ export interface CompileOptions {
 
 /** Names of whole ranges for `read` and `write`. */
 export const GRADIENTS = 'gradients';
+/** All moving statistics, for `Executable.read` and `write`. */
 export const STATISTICS = 'statistics';
 
 /**

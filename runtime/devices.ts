@@ -4,9 +4,12 @@ import { HybridError } from './base/errors.ts';
 import { own } from './base/own.ts';
 import type { Device } from './device.ts';
 
+/** Names that `openDevice` takes. */
 export const DEVICES = ['auto', 'wasm', 'webgpu', 'reference'] as const;
+/** `auto`: a GPU that passes the self-test, else `wasm`. */
 export type DeviceName = (typeof DEVICES)[number];
 
+/** Of `openDevice`; what a device has no use for it passes over. */
 export interface DeviceOptions {
   /** Threads of the wasm device; all usable cores by default, from four on all but one. */
   readonly threads?: number;
@@ -23,6 +26,10 @@ export interface DeviceOptions {
   readonly onChoice?: (reason: string) => void;
 }
 
+/**
+ * Opens a device, which its caller closes. Throws E_USAGE for an unknown name or number of threads, E_ENVIRONMENT where this machine
+ * lacks what the device needs: a GPU, the package `webgpu`, built kernels.
+ */
 export async function openDevice(name: DeviceName, given: DeviceOptions = {}): Promise<Device> {
   const options = own(given);
   switch (name) {

@@ -5,6 +5,7 @@ import { describeMachine, type Machine } from './base/machine.ts';
 import { type SelfTestResult, selfTest } from './compile/self-test.ts';
 import { openDevice } from './devices.ts';
 
+/** What this machine offers, and whether its devices compute right. */
 export interface MachineReport extends Machine {
   readonly wasm: { readonly description: string; readonly selfTest: SelfTestResult };
   readonly webgpu: {

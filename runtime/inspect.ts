@@ -11,9 +11,12 @@ import type { TrainableModel } from './model/model.ts';
 import { ops } from './ops/index.ts';
 import { trainingGraphs } from './train/graphs.ts';
 
+/** What `inspectModel` prints, from the first to the last. */
 export const STAGES = ['graph', 'fused', 'plan', 'program'] as const;
+/** A stage of compilation. */
 export type Stage = (typeof STAGES)[number];
 
+/** Which program of a model is printed, for how many rows and which device. */
 export interface InspectOptions {
   readonly program: keyof ModelGraphs;
   readonly capacity: number;
@@ -22,6 +25,7 @@ export interface InspectOptions {
   readonly device: Device;
 }
 
+/** What the compiler makes of a model, as text: one line a node, tensor or kernel call. */
 export function inspectModel(model: TrainableModel, stage: Stage, { program, capacity, withoutRules, device }: InspectOptions): string {
   const graphs = trainingGraphs(model);
   const graph = graphs[program];
@@ -44,6 +48,7 @@ export function inspectModel(model: TrainableModel, stage: Stage, { program, cap
 export const nodeCost = ({ op, attrs }: Node, inputs: readonly TensorSpec[], outputs: readonly TensorSpec[], rows: number): Cost =>
   (ops as Readonly<Record<string, OpDefinition>>)[op].cost(inputs, outputs, attrs, rows);
 
+/** What training takes. */
 export interface Estimate {
   readonly memoryBytes: number;
   readonly memoryLimit: number;

@@ -8,6 +8,7 @@ const FLUSH_CHARACTERS = 1 << 16;
 /** Shorter spans could not be seen, and there are many. */
 const SHORTEST_MS = 0.001;
 
+/** Writes a timeline in Chrome's trace format (JSON), as it goes on; Perfetto and chrome://tracing show it. */
 export class ChromeTrace implements Trace, AsyncDisposable {
   readonly #file: OpenFile;
   readonly #origin = clock();
@@ -28,6 +29,7 @@ export class ChromeTrace implements Trace, AsyncDisposable {
     this.#file = file;
   }
 
+  /** Something that took from `begin` to `end`, in milliseconds of `clock`. What took less than a microsecond is left out. */
   span(lane: string, name: string, begin: number, end: number, args: Readonly<Record<string, number | string>> = {}): void {
     if (end - begin < SHORTEST_MS) return;
     const microseconds = (ms: number): number => Math.round(ms * 1e6) / 1e3;

@@ -20,8 +20,10 @@ export const EXIT_STATUS = {
   E_INTERNAL: 1, // a defect of this program
 } as const;
 
+/** A stable code of `HybridError`; docs/errors.md has causes and remedies. */
 export type ErrorCode = keyof typeof EXIT_STATUS;
 
+/** An error that a person can meet: what happened, with the numbers (`message`), and what to do about it (`remedy`). */
 export class HybridError extends Error {
   override readonly name = 'HybridError';
   readonly code: ErrorCode;
@@ -52,6 +54,7 @@ export function abortError(signal?: AbortSignal): Error {
   return Object.assign(error, { code: 'ABORT_ERR' });
 }
 
+/** Whether an error says that its caller stopped the call. */
 export function isAbortError(error: unknown): boolean {
   return error instanceof Error && error.name === 'AbortError';
 }

@@ -25,7 +25,9 @@ export interface OpenFile {
   close(): Promise<void>;
 }
 
+/** The file system, as far as the package uses it: another implementation may stand for the disk. Errors are those of Node. */
 export interface Files {
+  /** The whole file. */
   readFile(path: string): Promise<Uint8Array>;
   /** Fills `target`, which may be shared memory, from the beginning of the file. Returns the bytes read: fewer where the file is shorter. */
   readInto(path: string, target: Uint8Array): Promise<number>;
@@ -41,6 +43,7 @@ export interface Files {
   open(path: string, flags: 'w' | 'wx' | 'a'): Promise<OpenFile>;
   /** Replaces a file that is there. */
   rename(from: string, to: string): Promise<void>;
+  /** Removes a file. */
   unlink(path: string): Promise<void>;
   /** With its parents; no error where it is there already. */
   mkdir(path: string): Promise<void>;
@@ -50,6 +53,7 @@ export interface Files {
   syncFolder(path: string): Promise<void>;
 }
 
+/** The disk, through node:fs. */
 export const nodeFiles: Files = {
   readFile: (path) => fs.readFile(path),
   async readInto(path, target) {

@@ -1,5 +1,6 @@
 // What a timeline takes. Nothing is noted where nobody passes a trace.
 
+/** Takes a timeline: what ran from when to when. */
 export interface Trace {
   /** Something that took from `begin` to `end`, in milliseconds of `clock`; lanes are drawn one below the other. */
   span(lane: string, name: string, begin: number, end: number, args?: Readonly<Record<string, number | string>>): void;

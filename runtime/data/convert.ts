@@ -7,6 +7,7 @@ import { type DataSource, type Dataset, PARTS, type PartName } from './dataset.t
 import { type ReadAllOptions, readAll } from './describe.ts';
 import { writePacked } from './packed.ts';
 
+/** Where and as what a set is written. */
 export interface ConvertOptions extends ReadAllOptions {
   readonly files?: Files;
   /** Its ending says what is written: `.safetensors` or `.npz`. */

@@ -3,6 +3,7 @@
 
 import { invariant } from '../base/errors.ts';
 
+/** Images with a class each. Embedders may implement it: docs/library.md. */
 export interface Dataset {
   /** For people and for the resume check, such as `cifar10 (4,653 of 45,000 training images)`. */
   readonly name: string;
@@ -21,6 +22,7 @@ export interface Dataset {
   readonly images?: ImageSource;
 }
 
+/** Where workers find the images of a dataset. */
 export type ImageSource = SharedImages | ModuleImages;
 
 /** All images in shared memory: image i is at `offset + i · stride`. */

@@ -3,6 +3,7 @@
 import { abortError } from '../base/errors.ts';
 import type { Dataset } from './dataset.ts';
 
+/** Sizes, classes and colours of a dataset. */
 export interface Description {
   readonly name: string;
   readonly size: number;
@@ -40,6 +41,7 @@ export async function* readAll(dataset: Dataset, { signal, onProgress }: ReadAll
   }
 }
 
+/** Reads all images once. Rejects with an AbortError, or with what reading throws. */
 export async function describeDataset(dataset: Dataset, options: ReadAllOptions = {}): Promise<Description> {
   const { name, size, shape, labels } = dataset;
   const counts = new Array<number>(dataset.classes.length).fill(0);

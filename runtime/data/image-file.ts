@@ -7,6 +7,7 @@ import type { Sharp } from 'sharp';
 import { HybridError } from '../base/errors.ts';
 import { systemCode } from '../base/files.ts';
 
+/** What an image is decoded to, and limits on what is decoded at all. */
 export interface DecodeOptions {
   /** [height, width, channels] of the result; channels is 3 (RGB) or 1 (grey). */
   readonly shape: readonly [number, number, number];

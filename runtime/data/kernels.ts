@@ -78,6 +78,7 @@ const PAGE_BYTES = 65_536;
 const EPOCH = 5;
 const align = (address: number): number => Math.ceil(address / 64) * 64;
 
+/** The data kernels in WebAssembly: they turn images as they are stored into those of a batch, block by block, on the thread that calls. */
 export class ImageKernels {
   /** Images of a block at most. */
   readonly rows: number;

@@ -18,6 +18,7 @@ import { Ring, type RingOptions, tasksOf } from './ring.ts';
 import { epochOrder } from './sampler.ts';
 import { samplesOf } from './split.ts';
 
+/** How batches are made of a dataset. */
 export interface FeedOptions {
   /** The samples of a `Subset` keep the random draws they have in the whole set. */
   readonly dataset: Dataset | Subset;
@@ -35,6 +36,7 @@ export interface FeedOptions {
   readonly chunk?: number;
 }
 
+/** What works on the batches of a pipeline. */
 export interface PipelineOptions {
   /** Worker threads; 1 by default, which is enough for any set in memory. 0: the calling thread prepares batches between its other work. */
   readonly workers?: number;
@@ -51,6 +53,7 @@ export interface LoadedBatch extends Required<Batch> {
   readonly floats: Float32Array | null;
 }
 
+/** Where an epoch begins, and what may end it. */
 export interface EpochOptions {
   /** Batch to begin with. */
   readonly from?: number;
@@ -66,6 +69,10 @@ const MOST_CHUNK = 512;
 /** The same for images that are decoded: each takes a thousand times as long. */
 const LEAST_DECODED = 8;
 
+/**
+ * From datasets to batches, prepared ahead of time by worker threads. `train` and `evaluate` open their own; a loop of one's own opens
+ * one.
+ */
 export class DataPipeline<Name extends string = string> implements AsyncDisposable {
   readonly #loaders: ReadonlyMap<string, Loader>;
   readonly #crew: Crew;
@@ -98,6 +105,7 @@ export class DataPipeline<Name extends string = string> implements AsyncDisposab
     this.#loaders = new Map(feeds.map(([name, feed, setup], index) => [name, new Loader({ feed, setup, index, crew, turn })]));
   }
 
+  /** The loader of a feed. Throws E_INTERNAL for a name that the pipeline was not opened with. */
   loader(name: Name): Loader {
     const loader = this.#loaders.get(name);
     invariant(loader, `the pipeline has no feed ${name}`);
@@ -206,6 +214,7 @@ interface LoaderParts {
   readonly turn: ReturnType<typeof turns>;
 }
 
+/** Makes the batches of one feed, an epoch at a time. */
 export class Loader {
   readonly dataset: Dataset | Subset;
   /** Batches of an epoch. */
@@ -249,6 +258,7 @@ export class Loader {
     return this.#current;
   }
 
+  /** Ends the epoch; the pipeline does it. */
   close(): void {
     this.#current?.end(new HybridError('E_INTERNAL', 'the data pipeline was closed'));
   }
@@ -328,6 +338,7 @@ interface Fill {
   readonly batch: Promise<LoadedBatch>;
 }
 
+/** The batches of one epoch, in order. The arrays of a batch stay valid until the next one is asked for. */
 export class Epoch implements AsyncIterableIterator<LoadedBatch> {
   readonly epoch: number;
   /** Batch it began with. */
@@ -380,6 +391,7 @@ export class Epoch implements AsyncIterableIterator<LoadedBatch> {
     }
   }
 
+  /** The next batch. Rejects with what reading threw, E_WORKER, or an AbortError. */
   async next(): Promise<IteratorResult<LoadedBatch, undefined>> {
     if (this.#error) throw this.#error;
     this.#giveBack();

@@ -4,6 +4,7 @@ import { invariant } from '../base/errors.ts';
 import type { Dataset, SharedImages } from './dataset.ts';
 import { interleave } from './planar.ts';
 
+/** Images in one array, and what they are. */
 export interface MemoryDatasetOptions {
   readonly name: string;
   /** [height, width, channels] */
@@ -17,6 +18,7 @@ export interface MemoryDatasetOptions {
   readonly records?: Pick<SharedImages, 'offset' | 'stride' | 'layout'>;
 }
 
+/** A dataset of images in memory. Throws E_INTERNAL where the lengths of `images` and `labels` do not belong together. */
 export function memoryDataset({ name, shape, classes, labels, images, records }: MemoryDatasetOptions): Dataset {
   const imageBytes = shape[0] * shape[1] * shape[2];
   const { offset, stride, layout } = records ?? { offset: 0, stride: imageBytes, layout: 'interleaved' };

@@ -7,6 +7,7 @@ import type { Dataset } from './dataset.ts';
 import { DataPipeline } from './loader.ts';
 import { firstSamples } from './split.ts';
 
+/** Pixels, a byte a channel. */
 export interface Picture {
   readonly width: number;
   readonly height: number;
@@ -16,6 +17,7 @@ export interface Picture {
   readonly data: Uint8Array;
 }
 
+/** What a preview shows. */
 export interface PreviewOptions {
   readonly rows: number;
   readonly columns: number;

@@ -15,6 +15,7 @@ import { openNpz } from './npz.ts';
 import { openPacked } from './packed.ts';
 import { syntheticSource } from './synthetic.ts';
 
+/** How far fetching or decoding a set is. */
 export interface DataProgress {
   /** `decode` counts images, the others bytes of the archive. */
   readonly stage: 'download' | 'unpack' | 'decode';
@@ -22,11 +23,13 @@ export interface DataProgress {
   readonly total: number;
 }
 
+/** A sentence that people should know of. */
 export interface DataNotice {
   readonly level: 'info' | 'warning';
   readonly text: string;
 }
 
+/** Where data is looked for and kept, and how much of it in memory. */
 export interface OpenDataOptions {
   readonly files?: Files;
   /** Another place of the official archive: size and hash stay the same. */

@@ -9,6 +9,7 @@ import { PURPOSE, philox4x32, philoxKey } from '../base/philox.ts';
 import type { DataSource, Dataset } from './dataset.ts';
 import { memoryDataset } from './memory-dataset.ts';
 
+/** How much of the built-in set is drawn. */
 export interface SyntheticOptions {
   /** Number of images; 5,000 and 1,000 by default. A smaller set is the beginning of a larger one. */
   readonly train?: number;

@@ -9,6 +9,7 @@ import { scanFolder } from './folder-scan.ts';
 import { decodeImage, loadSharp } from './image-file.ts';
 import { type DataPlace, locateData, type OpenDataOptions, openData } from './source.ts';
 
+/** A file of a set, read from beginning to end. */
 export interface VerifiedFile {
   readonly path: string;
   readonly bytes: number;
@@ -17,6 +18,7 @@ export interface VerifiedFile {
   readonly official: boolean;
 }
 
+/** What was found to be whole. */
 export interface Verification {
   readonly kind: DataPlace['kind'];
   /** Whose bytes were hashed: none of a folder of images, where each was decoded instead. */

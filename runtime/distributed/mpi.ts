@@ -12,6 +12,7 @@ import { HybridError, invariant } from '../base/errors.ts';
 import type { Communicator } from './communicator.ts';
 import { loadMpi, type MpiLibrary, stable, startedByMpi } from './mpi-library.ts';
 
+/** How the group is found, and how long ranks wait for each other. */
 export interface MpiOptions {
   /** Seconds after which a rank that does not come is taken for lost. */
   readonly timeoutSeconds: number;

@@ -13,8 +13,10 @@ export const EXPORT_FORMATS = {
   safetensors: '.safetensors',
   npz: '.npz',
 } as const;
+/** A format that `exportModel` writes. */
 export type ExportFormat = keyof typeof EXPORT_FORMATS;
 
+/** What a format leaves open. */
 export interface ExportOptions {
   /** ONNX only: see `OnnxOptions`. */
   readonly foldBatchNorm?: boolean;

@@ -3,7 +3,9 @@
 import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
 
+/** Names of the models in the package. */
 export const PRETRAINED = ['convmixer-2stage-cifar10'] as const;
+/** A model in the package. */
 export type PretrainedName = (typeof PRETRAINED)[number];
 
 /** Path of the weights (safetensors), for `readWeights`. */

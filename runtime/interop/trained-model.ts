@@ -11,6 +11,7 @@ export interface OptimizerSettings {
   readonly weightDecay: number;
 }
 
+/** A model made of layers with its weights, and what their user must know: what is exported, imported and asked for predictions. */
 export interface TrainedModel {
   readonly model: Model;
   /** Parameters and moving statistics by name, in Keras' layouts. */

@@ -3,6 +3,7 @@
 
 import { HybridError, invariant, nearest } from '../base/errors.ts';
 
+/** Type of the elements of a tensor. */
 export type DType = 'f32' | 'u8' | 'i32';
 
 /**
@@ -31,8 +32,10 @@ export const formatShape = (spec: TensorSpec): string => `[${[...(spec.perSample
 /** What a state tensor is for. The flat ranges of the plan and the optimizer go by it. */
 export type StateKind = 'parameter' | 'statistic' | 'moment1' | 'moment2' | 'counter';
 
+/** Index of a value in its graph. */
 export type ValueId = number;
 
+/** A tensor of a graph: an input, state, or the result of a node. */
 export interface Value {
   readonly id: ValueId;
   /** Unique in the graph. State and its gradients keep their names in every graph: they are read and restored by name. */
@@ -46,8 +49,10 @@ export interface Value {
 /** State changes only in `update`, which runs after loss and gradients were found finite. */
 export type Phase = 'forward' | 'backward' | 'update';
 
+/** What an op is told besides its inputs: plain data. */
 export type Attrs = Readonly<Record<string, unknown>>;
 
+/** An op with its operands: a step of the computation. */
 export interface Node {
   readonly op: string;
   readonly phase: Phase;
@@ -60,6 +65,7 @@ export interface Node {
   readonly label: string;
 }
 
+/** A computation: values, nodes in an order in which they can run, and the names of its inputs and outputs. Plain data. */
 export interface Graph {
   readonly name: string;
   readonly values: readonly Value[];
@@ -73,6 +79,7 @@ export interface Graph {
 
 /** What a builder must know of an op; the whole definition is in op.ts. */
 export interface ShapeRule {
+  /** Types of the outputs. Throws E_USAGE for inputs or attributes that the op does not take. */
   infer(inputs: readonly TensorSpec[], attrs: Attrs): TensorSpec[];
   /** Suffixes of the output names, where there is more than one output. */
   readonly outputNames?: readonly string[];

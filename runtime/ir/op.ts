@@ -35,6 +35,7 @@ export interface Cost {
   readonly bytes: number;
 }
 
+/** All that is known of an op but its kernels. */
 export interface OpDefinition extends ShapeRule {
   /**
    * Gradient rule: adds nodes to `g` that compute the gradient of each input from the gradients of the outputs (null:
@@ -44,6 +45,7 @@ export interface OpDefinition extends ShapeRule {
   gradient?(g: GraphBuilder, node: Node, dOutputs: readonly (ValueId | null)[], wanted: readonly boolean[]): (ValueId | null)[];
   /** Plain loops in doubles: slow, obvious, the oracle for every device. */
   reference(io: ReferenceIO, attrs: Attrs): void;
+  /** Of one run with that many rows. */
   cost(inputs: readonly TensorSpec[], outputs: readonly TensorSpec[], attrs: Attrs, rows: number): Cost;
   /** Output 0 is input 0 under another shape: no kernel runs. */
   readonly isView?: true;

@@ -2,6 +2,7 @@
 
 import { type Attrs, formatShape, type Graph, type Node, type ValueId } from './graph.ts';
 
+/** The graph as text, one line a node. */
 export function printGraph(graph: Graph): string {
   const lines = [`graph ${graph.name}`];
   for (const [key, id] of Object.entries(graph.inputs)) lines.push(`  input  ${key} = ${describe(graph, id)}`);

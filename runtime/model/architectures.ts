@@ -5,6 +5,7 @@ import { HybridError, nearest } from '../base/errors.ts';
 import { type ActivationName, LayerList } from './layers.ts';
 import type { Model, ModelConfig } from './model.ts';
 
+/** Sizes of a model. */
 export interface ModelOptions {
   /** [height, width, channels] of the images. */
   readonly input: readonly [number, number, number];
@@ -83,8 +84,10 @@ const NAMED = {
   },
 } satisfies Record<string, Architecture>;
 
+/** Five models of the script, and `convmixer`, whose measures are free. */
 export type ArchitectureName = keyof typeof NAMED | 'convmixer';
 
+/** Names that `buildModel` takes. */
 export const ARCHITECTURES: readonly ArchitectureName[] = [...(Object.keys(NAMED) as (keyof typeof NAMED)[]), 'convmixer'];
 
 /** The architecture of that name, or E_USAGE with the nearest one. */

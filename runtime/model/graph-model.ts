@@ -10,6 +10,7 @@ import type { GraphModel } from './model.ts';
 
 export type Mode = 'train' | 'inference';
 
+/** A forward pass and what goes into it. */
 export interface GraphModelOptions {
   /** For people, and for the checkpoints. */
   readonly name: string;

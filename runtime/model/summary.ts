@@ -3,6 +3,7 @@
 import { countParameters, type LayerType, type Shape } from './layers.ts';
 import type { Model } from './model.ts';
 
+/** A layer. */
 export interface SummaryRow {
   readonly index: number;
   readonly name: string;
@@ -22,6 +23,7 @@ export interface ParameterCount {
   readonly bytes: number;
 }
 
+/** The layers of a model with shapes, parameters and FLOPs, and the sums. */
 export interface Summary {
   readonly arch: string;
   readonly layers: readonly SummaryRow[];
@@ -33,6 +35,7 @@ export interface Summary {
   readonly flops: number;
 }
 
+/** The summary as data; `formatSummary` prints it. */
 export function summarize(model: Model): Summary {
   const layers = model.layers.map((layer) => ({
     index: layer.index,

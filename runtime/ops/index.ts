@@ -10,6 +10,7 @@ import { softmaxCrossEntropy, softmaxCrossEntropyGrad } from './loss.ts';
 import { adamw, countStep, finiteCheck, movingAverage } from './optimizer.ts';
 import { globalAvgPool, globalAvgPoolGrad, maxPool, maxPoolGrad } from './pool.ts';
 
+/** All ops by name, for `GraphBuilder`. ARCHITECTURE.md says what each takes, gives and means. */
 export const ops = {
   rescale,
   conv,
@@ -48,6 +49,7 @@ export const ops = {
   countStep,
 } as const satisfies Record<string, OpDefinition>;
 
+/** Name of an op. */
 export type OpName = keyof typeof ops;
 
 /** The ops that a device runs: those that `expand` replaces and the view have no kernel. */

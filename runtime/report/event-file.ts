@@ -39,6 +39,7 @@ const COLORSPACE = 4;
 
 type Protobuf = typeof import('protobufjs/minimal.js');
 
+/** A file of events for TensorBoard: losses, accuracies, rates and figures, step by step. */
 export class EventFile implements AsyncDisposable {
   readonly path: string;
   readonly #file: OpenFile;
@@ -119,6 +120,7 @@ export class EventFile implements AsyncDisposable {
     await this.write({ step: this.#step, scalars: [], pictures: [{ tag: `figures/${name}`, ...size, png }] });
   }
 
+  /** Appends a record. Throws E_DISK. */
   async write(record: Omit<EventRecord, 'wallTime'>): Promise<void> {
     this.#step = Math.max(this.#step, record.step);
     await writeAll(this.#file, framed(encodeEvent({ ...record, wallTime: Date.now() / 1000 }, this.#protobuf)));

@@ -18,6 +18,7 @@ import type { Figure } from './svg.ts';
 import { tilesFigure } from './tiles.ts';
 import { weightsFigure } from './weights.ts';
 
+/** Names of the figures, in the order in which they are drawn. */
 export const FIGURES = [
   'curves',
   'confusion',
@@ -28,8 +29,10 @@ export const FIGURES = [
   'depthwise',
   'feature-maps',
 ] as const;
+/** A figure of a run. */
 export type FigureName = (typeof FIGURES)[number];
 
+/** What figures are drawn from. */
 export interface FigureSources {
   readonly model: Model;
   /** Parameters and moving statistics by name. */
@@ -47,6 +50,7 @@ export interface FigureSources {
   readonly record?: RunRecord;
 }
 
+/** Which layers and images figures show. */
 export interface FigureOptions {
   /** The first convolution, the patch embedding, by default: of the weights and of the feature maps. */
   readonly layer?: string;
@@ -78,6 +82,7 @@ export async function* drawFigures(
   for (const name of names) yield* drawing.draw(name);
 }
 
+/** Whether a figure was not drawn, with the reason. */
 export const isSkipped = (figure: Figure | Skipped): figure is Skipped => 'reason' in figure;
 
 class Drawing {

@@ -7,8 +7,10 @@ import { reportPage } from './html.ts';
 import type { RunRecord } from './record.ts';
 import type { Figure } from './svg.ts';
 
+/** Name of the report in the folder of its run. */
 export const REPORT_FILE = 'report.html';
 
+/** How a report is written. */
 export interface LiveReportOptions {
   readonly files?: Files;
   /** Gets what went wrong, once. */
@@ -23,6 +25,7 @@ const REFRESH_SECONDS = 15;
 const LEAST_PAUSE_MS = 2000;
 const MOST_SHARE = 1 / 20;
 
+/** Keeps `report.html` of a run up to date while the run goes on. */
 export class LiveReport {
   readonly record: RunRecord;
   readonly #files: Files;

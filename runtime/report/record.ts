@@ -19,6 +19,7 @@ export interface TracePoint {
 
 const MOST_POINTS = 4096;
 
+/** What is known of a run from its configuration and events: the source of reports. */
 export class RunRecord {
   readonly location: string;
   readonly config: Readonly<Record<string, unknown>>;
@@ -74,6 +75,7 @@ export class RunRecord {
     return this.end?.reason ?? (this.failure === null ? 'unfinished' : 'failed');
   }
 
+  /** Takes the next event, in order. */
   add(event: TrainEvent): void {
     switch (event.type) {
       case 'start':
@@ -149,6 +151,7 @@ export interface TimeShares {
   readonly validation: number;
 }
 
+/** How the time of all epochs was spent, in seconds. */
 export function timeShares({ epochs, start }: RunRecord): TimeShares {
   const sums = { computing: 0, dataWait: 0, validation: 0 };
   for (const { seconds, imagesPerSecond, dataWait } of epochs) {

@@ -9,7 +9,9 @@ const FONT_FILE = fileURLToPath(
   new URL(import.meta.url.endsWith('.ts') ? '../../dist/runtime/report/DejaVuSans.ttf' : 'DejaVuSans.ttf', import.meta.url),
 );
 
+/** Formats of figures. */
 export const FORMATS = ['png', 'svg'] as const;
+/** A format of figures. */
 export type Format = (typeof FORMATS)[number];
 
 /** Pixels of a PNG file for one of the figure: screens are that dense today. */

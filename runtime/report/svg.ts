@@ -1,6 +1,7 @@
 // What every figure is made of. A figure is drawn once, in colours that are classes: the sheet below gives them their values in
 // files, and the page of the report gives others, light and dark.
 
+/** A drawing with its title and caption. */
 export interface Figure {
   /** Of its files. */
   readonly name: string;

@@ -20,6 +20,7 @@ export interface Checkpoint {
 /** `last`: the state to go on from. `best`: of the lowest monitored loss. `epoch-…`: kept for good. */
 export type CheckpointKind = 'best' | 'last' | `epoch-${string}`;
 
+/** Where checkpoints go. Embedders may implement it: examples/own-checkpoint-store.mjs. What it throws ends the run. */
 export interface CheckpointStore {
   /** For messages: the run folder. */
   readonly location: string;
@@ -28,5 +29,6 @@ export interface CheckpointStore {
    * is. The loop does not change the arrays afterwards, and calls again only when this has settled.
    */
   save(kind: CheckpointKind, checkpoint: Checkpoint): Promise<string>;
+  /** The newest checkpoint of that kind; null where there is none. */
   load(kind: CheckpointKind): Promise<Checkpoint | null>;
 }

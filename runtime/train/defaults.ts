@@ -31,6 +31,7 @@ export function completeOptions(given: TrainOptions): CompleteTrainOptions {
 
 /** Throws E_DATA where the images of a set, or its classes, are not those that the model takes. */
 export function checkDataset(model: TrainableModel, { name, shape, classes, size, labels }: Dataset): void {
+  const stray = labels.findIndex((label: number) => label < 0 || label >= classes.length);
   const wrong =
     `${shape}` !== `${model.input}`
       ? `has images of ${shape.join(' × ')}, but ${model.arch} takes ${model.input.join(' × ')}`
@@ -38,7 +39,9 @@ export function checkDataset(model: TrainableModel, { name, shape, classes, size
         ? `has ${classes.length} classes, but ${model.arch} tells only ${model.classes} apart`
         : size < 1 || labels.length < size
           ? `has ${labels.length} labels for ${size} images`
-          : undefined;
+          : stray >= 0
+            ? `has label ${labels[stray]} at image ${stray}, but only ${classes.length} classes`
+            : undefined;
   if (wrong)
     throw new HybridError('E_DATA', `${name} ${wrong}`, 'Build the model for the image size and the number of classes of the data.');
 }

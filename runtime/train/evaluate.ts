@@ -10,6 +10,7 @@ import { checkDataset } from './defaults.ts';
 import type { Metrics } from './events.ts';
 import { trainingGraphs } from './graphs.ts';
 
+/** Loss and accuracy over a dataset, and where the mistakes are. */
 export interface Evaluation extends Metrics {
   readonly perClass: readonly { readonly name: string; readonly accuracy: number; readonly count: number }[];
   /** classes × classes counts: row = label, column = prediction. */
@@ -18,6 +19,7 @@ export interface Evaluation extends Metrics {
   readonly largestLosses: readonly SampleLoss[];
 }
 
+/** An image and how wrong the model is about it. */
 export interface SampleLoss {
   /** Index in the whole set. */
   readonly sample: number;
@@ -31,6 +33,7 @@ export interface SampleLoss {
 
 const LARGEST_LOSSES = 25;
 
+/** Of `evaluate`: batches of `batch` images at a time. */
 export interface EvaluateOptions {
   readonly device: Device;
   readonly model: TrainableModel;
@@ -46,6 +49,10 @@ export interface EvaluateOptions {
   readonly onLogits?: (first: number, logits: Float32Array) => void;
 }
 
+/**
+ * Loss and accuracy in inference mode, over all images of the dataset. Rejects with E_DATA where model and data do not fit,
+ * E_CHECKPOINT for weights of another model, E_MEMORY, or an AbortError.
+ */
 export async function evaluate(options: EvaluateOptions): Promise<Evaluation> {
   const { device, model, weights, dataset, batch, workers, signal, onProgress, onLogits } = own(options);
   checkDataset(model, dataset);

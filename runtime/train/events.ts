@@ -86,8 +86,13 @@ export interface Metrics {
   readonly accuracy: number;
 }
 
+/** Why a run ended. `diverged` is in records only: such a run rejects. */
 export type EndReason = 'completed' | 'early-stopped' | 'aborted' | 'diverged';
 
+/**
+ * What a run tells while it goes on. Losses are means over images, accuracies and shares of time fractions, times seconds; epochs and
+ * steps count from 1.
+ */
 export type TrainEvent =
   | {
       readonly type: 'start';
@@ -140,6 +145,7 @@ export type TrainEvent =
       readonly run: string | null;
     };
 
+/** The last event of a run. */
 export type TrainResult = Extract<TrainEvent, { type: 'end' }>;
 
 /** A run in progress. It goes on whether or not anybody iterates; `step` events nobody has taken are merged into the newest. */

@@ -13,6 +13,7 @@ import { train } from './fit.ts';
 import { trainingGraphs } from './graphs.ts';
 import { resumeSettings } from './resume.ts';
 
+/** Of `trainInGroup`. */
 export interface GroupTrainOptions extends TrainOptions {
   readonly communicator: Communicator;
   /** Batch normalisation over the rows of all ranks. */

@@ -9,6 +9,7 @@ import type { Checkpoint } from './checkpoint.ts';
 import { trainingGraphs } from './graphs.ts';
 import type { RunProgress } from './resume.ts';
 
+/** Settings with which the run goes on. */
 export interface ImportRunOptions {
   /** Of the run that goes on. */
   readonly seed: bigint;
@@ -16,6 +17,7 @@ export interface ImportRunOptions {
   readonly learningRate: number;
 }
 
+/** A checkpoint from which a run goes on with the weights of another program, and the state of its optimizer where it has one. */
 export function importRun(trained: TrainedModel, { seed, batch, learningRate }: ImportRunOptions): Checkpoint {
   const { model, weights, optimizer } = trained;
   const { predict } = trainingGraphs(model);

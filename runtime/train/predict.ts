@@ -6,6 +6,7 @@ import type { TrainableModel } from '../model/model.ts';
 import { logSoftmax, writeWeights } from './evaluate.ts';
 import { trainingGraphs } from './graphs.ts';
 
+/** Of `predict`. */
 export interface PredictOptions {
   readonly device: Device;
   /** A `TrainedModel`, or any model with its weights by name. */

@@ -69,7 +69,10 @@ const SCRIPT = {
   convmixer: patient,
 } as const satisfies Record<ArchitectureName, Preset>;
 
+/** `script`: as the original script trains each model; `fast`: one cycle of ten epochs. */
 export const RECIPES = ['script', 'fast'] as const;
+/** A set of presets. */
 export type Recipe = (typeof RECIPES)[number];
 
+/** The settings that a recipe has for an architecture. */
 export const presetFor = (arch: ArchitectureName, recipe: Recipe = 'script'): Preset => (recipe === 'fast' ? fast : SCRIPT[arch]);

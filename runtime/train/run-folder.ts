@@ -48,8 +48,10 @@ const KEPT = /^epoch-\d+$/;
 /** Keras' `iterations`: an integer in files, one float in a Checkpoint. */
 const STEP_COUNT = 'optimizer/vars/0';
 
+/** The resolved configuration of a run: plain JSON. */
 export type RunConfig = Readonly<Record<string, unknown>>;
 
+/** Where a run folder is made. */
 export interface CreateRunOptions {
   /** Folder that holds the runs; made if it is missing. */
   readonly out: string;
@@ -68,6 +70,7 @@ export interface NewestCheckpoint {
   readonly damaged: readonly string[];
 }
 
+/** A run on the disk: configuration, metrics, checkpoints, each written whole or not at all; locked by the process that trains in it. */
 export class RunFolder implements CheckpointStore, AsyncDisposable {
   /** Absolute path. */
   readonly location: string;
@@ -219,6 +222,7 @@ export class RunFolder implements CheckpointStore, AsyncDisposable {
     return this.close();
   }
 
+  /** See `CheckpointStore`. Throws E_DISK. */
   async save(kind: CheckpointKind, checkpoint: Checkpoint): Promise<string> {
     // Before the first await: whatever happens to the arrays later, the files hold the state at the call.
     const contents = serialise(checkpoint, this.config);

@@ -14,6 +14,7 @@ import type { Checkpoint } from './checkpoint.ts';
 import { trainingGraphs } from './graphs.ts';
 import { type RunConfig, RunFolder } from './run-folder.ts';
 
+/** Weights that were read, and what is known of them. */
 export interface SavedWeights {
   /** Where they are, for messages. */
   readonly source: string;

@@ -2,6 +2,7 @@
 
 import { HybridError, invariant } from '../base/errors.ts';
 
+/** How the learning rate goes from step to step. */
 export type ScheduleOptions =
   /** The base rate throughout; the only schedule that goes together with reduction on a plateau. */
   | { readonly name: 'constant' }
@@ -14,8 +15,10 @@ export type ScheduleOptions =
    */
   | { readonly name: 'one-cycle'; readonly peak?: number; readonly tail?: number; readonly knee?: number };
 
+/** Name of a schedule. */
 export type ScheduleName = ScheduleOptions['name'];
 
+/** Names of the schedules. */
 export const SCHEDULES: readonly ScheduleName[] = ['constant', 'cosine', 'one-cycle'];
 
 /** Throws E_USAGE where a share is out of its range. */

@@ -124,6 +124,10 @@ it('a dataset of other images, or of more classes, is refused with both sizes', 
   expect((await hybridError('E_DATA', train(smallOptions({ model })).result)).message).toBe(
     '43 squares has images of 8 × 8 × 3, but convmixer takes 16 × 16 × 3',
   );
+  const stray = { ...shapesDataset(9), labels: Uint8Array.from([0, 1, 2, 3, 4, 0, 0, 0, 0]) };
+  expect((await hybridError('E_DATA', train(smallOptions({ train: stray })).result)).message).toBe(
+    '9 squares has label 4 at image 4, but only 4 classes',
+  );
   const two = buildModel('convmixer', { input: [8, 8, 3], classes: 2, dim: 4, depth: 1 });
   const asked = { device: openReferenceDevice(), model: two, weights: new Map(), dataset: shapesDataset(9), batch: 4 };
   expect((await hybridError('E_DATA', evaluate(asked))).message).toBe('9 squares has 4 classes, but convmixer tells only 2 apart');

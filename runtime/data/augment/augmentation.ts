@@ -1,6 +1,7 @@
 // What an augmentation is: a kernel of asm/data, which does the work, and here its options, its arguments and the same thing in
 // plain loops, to which the kernel is held byte for byte. The table of all is augmentations.ts.
 
+/** What is done to training images, anew in each epoch. Draws follow from seed, epoch and sample alone. */
 export interface AugmentOptions {
   /** Pixels of padding on each side, from which an image of the original size is cut; 0: off. */
   readonly crop: number;

@@ -9,6 +9,7 @@ interface Named {
   options(value: number): Partial<AugmentOptions>;
 }
 
+/** The names that `augmentOptions` takes, each with its usual value and a line of help. */
 export const AUGMENT_NAMES = {
   crop: { value: 4, help: 'shifts by up to 4 pixels, black outside', options: (crop) => ({ crop }) },
   'crop-reflect': { value: 4, help: 'the same, mirrored outside', options: (crop) => ({ crop, padding: 'reflect' }) },
