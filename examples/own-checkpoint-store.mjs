@@ -6,7 +6,9 @@
 import { createHash } from 'node:crypto';
 import { buildModel, openDevice, readSafetensors, syntheticSource, train, writeSafetensors } from '@hybrid-train/hybrid';
 
-/** @implements {import('@hybrid-train/hybrid').CheckpointStore} */
+/** @import { Checkpoint, CheckpointKind, CheckpointStore } from '@hybrid-train/hybrid' */
+
+/** @implements {CheckpointStore} */
 class MemoryStore {
   /** For messages. */
   location = 'memory';
@@ -15,8 +17,8 @@ class MemoryStore {
 
   /**
    * Whole or not at all: an error thrown here ends the run, and what was saved before stays.
-   * @param {import('@hybrid-train/hybrid').CheckpointKind} kind
-   * @param {import('@hybrid-train/hybrid').Checkpoint} checkpoint
+   * @param {CheckpointKind} kind
+   * @param {Checkpoint} checkpoint
    */
   async save(kind, { weights, optimizer, ...rest }) {
     this.#saved.set(kind, { weights: writeSafetensors(weights), optimizer: writeSafetensors(optimizer), rest: JSON.stringify(rest) });
@@ -24,8 +26,8 @@ class MemoryStore {
   }
 
   /**
-   * @param {import('@hybrid-train/hybrid').CheckpointKind} kind
-   * @returns {Promise<import('@hybrid-train/hybrid').Checkpoint | null>}
+   * @param {CheckpointKind} kind
+   * @returns {Promise<Checkpoint | null>}
    */
   async load(kind) {
     const saved = this.#saved.get(kind);

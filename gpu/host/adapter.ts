@@ -3,6 +3,7 @@
 import { HybridError } from '../../runtime/base/errors.ts';
 import type { LoweringContext } from '../lowering/lowering.ts';
 
+/** What is known of a GPU. */
 export interface AdapterReport {
   readonly vendor: string;
   readonly architecture: string;

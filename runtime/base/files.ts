@@ -8,6 +8,7 @@ import * as fs from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { HybridError } from './errors.ts';
 
+/** What is at a path. */
 export interface FileStat {
   readonly kind: 'file' | 'folder' | 'other';
   /** Bytes. */
@@ -16,12 +17,14 @@ export interface FileStat {
   readonly modified: number;
 }
 
+/** A file that is being written. */
 export interface OpenFile {
   readonly path: string;
   /** Writes at the end of what was written and returns how many bytes it wrote: may be fewer than asked. */
   write(bytes: Uint8Array): Promise<number>;
   /** Returns when the contents are on the disk (fsync). */
   sync(): Promise<void>;
+  /** Some file systems tell only here that a write has failed. */
   close(): Promise<void>;
 }
 

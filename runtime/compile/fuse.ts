@@ -8,7 +8,8 @@ import { type DepthwiseGradAttrs, depthwiseGradInputs } from '../ops/depthwise.t
 import type { Epilogue } from '../ops/epilogue.ts';
 import { GraphEditor } from './edit.ts';
 
-interface FusionRule {
+/** A fusion rule, by the name that switches it off. */
+export interface FusionRule {
   readonly name: string;
   /** Before and after, for `hybrid inspect` and ARCHITECTURE.md. */
   readonly pattern: string;

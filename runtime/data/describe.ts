@@ -17,6 +17,7 @@ export interface Description {
   readonly deviation: readonly number[];
 }
 
+/** Of reading a whole set. */
 export interface ReadAllOptions {
   readonly signal?: AbortSignal;
   /** Images read so far. */

@@ -63,6 +63,7 @@ interface PlacedCall {
   readonly args: number;
 }
 
+/** What `ImageKernels` are made for: images of one shape, the kernels to run, and the key of their draws. */
 export interface ImageKernelsOptions {
   readonly shape: ImageShape;
   readonly seed: bigint;

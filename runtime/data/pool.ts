@@ -22,6 +22,7 @@ export interface Crew {
   close(): Promise<void>;
 }
 
+/** What the workers of a pipeline have done so far. */
 export interface CrewStats {
   tasks: number;
   /** Tasks that were done again because a worker had thrown or died. */

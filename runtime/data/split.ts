@@ -3,6 +3,7 @@
 import { HybridError } from '../base/errors.ts';
 import { type DataSource, type Dataset, type ImageSource, imagesFrom, type Subset } from './dataset.ts';
 
+/** A training set, and what was taken off it. */
 export interface Split {
   readonly train: Subset;
   /** Null where the fraction asks for less than one sample. */
@@ -27,6 +28,7 @@ export const firstSamples = (dataset: Dataset, count: number): Subset => range(d
 /** How many samples `--limit` leaves for validation and for the test: a fifth of those for training, but not below 100. */
 export const heldOutLimit = (trainLimit: number): number => Math.max(100, Math.floor(trainLimit / 5));
 
+/** The datasets of a run. */
 export interface Parts {
   readonly train: Dataset;
   readonly validation: Dataset | null;

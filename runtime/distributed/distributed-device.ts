@@ -25,6 +25,7 @@ import {
 import { elementCount } from '../ir/graph.ts';
 import type { Communicator } from './communicator.ts';
 
+/** A device and the group that it becomes part of. */
 export interface DistributeOptions {
   readonly device: Device;
   readonly communicator: Communicator;
@@ -34,6 +35,7 @@ export interface DistributeOptions {
   readonly signal?: AbortSignal;
 }
 
+/** What takes the place of device and signal in each rank. */
 export interface Distributed {
   readonly device: Device;
   /** For the training loop, in place of the signal above: aborted on all ranks at the same step. */

@@ -18,6 +18,7 @@ export interface FileTensor {
   readonly half?: boolean;
 }
 
+/** What a safetensors file holds. */
 export interface SafetensorsFile {
   /** By name, in the order of the data. */
   readonly tensors: ReadonlyMap<string, FileTensor>;

@@ -21,6 +21,7 @@ export interface StepScalars {
   readonly bnMomentum: number;
 }
 
+/** Operands of the reference loops of an op. */
 export interface ReferenceIO {
   readonly step: StepScalars;
   /** In the order of the node. Outputs start out as zeros. */

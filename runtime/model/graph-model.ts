@@ -8,6 +8,7 @@ import { ops } from '../ops/index.ts';
 import type { Shape, VariableInfo } from './layers.ts';
 import type { GraphModel } from './model.ts';
 
+/** What a forward pass is for. */
 export type Mode = 'train' | 'inference';
 
 /** A forward pass and what goes into it. */

@@ -4,7 +4,9 @@
 import { HybridError, invariant } from '../base/errors.ts';
 import type { StateKind } from '../ir/graph.ts';
 
+/** An activation function. */
 export type ActivationName = 'gelu' | 'relu';
+/** `valid` reads no pixel outside the image; `same` pads with zeros to ⌈n / stride⌉ results. */
 export type Padding = 'valid' | 'same';
 
 /** Shape of one sample: [height, width, channels], or [features] after pooling or flattening. */
@@ -35,8 +37,10 @@ export type LayerConfig =
   | { readonly type: 'Dropout'; readonly rate: number }
   | { readonly type: 'Dense'; readonly units: number; readonly activation?: ActivationName };
 
+/** Class of a layer, as Keras calls it. */
 export type LayerType = LayerConfig['type'];
 
+/** A tensor of weights: a parameter, or a moving statistic. */
 export interface VariableInfo {
   /** Keras' path in a weight file: `layers/conv2d_1/vars/0`. */
   readonly name: string;

@@ -17,6 +17,7 @@ export interface SummaryRow {
   readonly flops: number;
 }
 
+/** A number of parameters, and their size. */
 export interface ParameterCount {
   readonly count: number;
   /** Four a parameter. */

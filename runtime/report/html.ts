@@ -5,6 +5,7 @@ import { curveCharts } from './curves.ts';
 import { asObject, type RunRecord, timeShares } from './record.ts';
 import { type ColorName, DARK, escaped, type Figure, inline, LIGHT, styleSheet } from './svg.ts';
 
+/** Of one state of the page. */
 export interface ReportOptions {
   readonly figures?: readonly Figure[];
   /** The run goes on: the page loads itself again after so many seconds. */

@@ -25,6 +25,7 @@ export interface AugmentOptions {
   readonly mix?: MixOptions;
 }
 
+/** Images that are mixed with another one of the set; their labels become those of the larger share. */
 export interface MixOptions {
   readonly kind: 'mixup' | 'cutmix';
   /** Share of the images, 0 to 1. */
