@@ -26,7 +26,7 @@ const DEFAULTS: TrainSettings = {
 export function completeOptions(given: TrainOptions): CompleteTrainOptions {
   const options = own(given);
   const settings = Object.entries(DEFAULTS).map(([name, value]) => [name, options[name as keyof TrainSettings] ?? value]);
-  return { ...options, ...Object.fromEntries(settings) };
+  return Object.assign(options, Object.fromEntries(settings)); // which keeps it without a prototype
 }
 
 /** Throws E_DATA where the images of a set, or its classes, are not those that the model takes. */
