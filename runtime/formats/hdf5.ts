@@ -11,7 +11,7 @@ import type { FileTensor } from './safetensors.ts';
 import { type Fail, quote } from './zip.ts';
 
 /** The first bytes of an HDF5 file. */
-export const HDF5_MAGIC: readonly number[] = [0x89, 0x48, 0x44, 0x46, 0x0d, 0x0a, 0x1a, 0x0a];
+const HDF5_MAGIC: readonly number[] = [0x89, 0x48, 0x44, 0x46, 0x0d, 0x0a, 0x1a, 0x0a];
 
 /** Keras nests four levels: `layers/conv2d/vars/0`. */
 const MAX_DEPTH = 8;

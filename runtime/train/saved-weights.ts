@@ -2,11 +2,9 @@
 
 import { HybridError } from '../base/errors.ts';
 import { type Files, nodeFiles } from '../base/files.ts';
-import { HDF5_MAGIC, readHdf5 } from '../formats/hdf5.ts';
 import { readNpz } from '../formats/npz.ts';
 import { readSafetensors } from '../formats/safetensors.ts';
 import { readZip } from '../formats/zip.ts';
-import { readKeras } from '../interop/keras.ts';
 import { adopt, modelOf, NPZ_CARD, numberedClasses, readCard, type SavedTensor, type TrainedModel } from '../interop/trained-model.ts';
 import { graphDigest } from '../ir/serialize.ts';
 import type { Model, TrainableModel } from '../model/model.ts';
@@ -29,6 +27,7 @@ export interface SavedWeights {
 
 type ModelFor = (classes: number) => Model;
 
+const HDF5_MAGIC = [0x89, 0x48, 0x44, 0x46, 0x0d, 0x0a, 0x1a, 0x0a];
 const ZIP_MAGIC = [0x50, 0x4b, 0x03, 0x04];
 const REMEDY = 'Name a run folder, or a file of weights: .safetensors, .keras, .weights.h5 or .npz.';
 
@@ -94,10 +93,15 @@ async function fromFile(path: string, files: Files, modelFor?: ModelFor): Promis
     throw new HybridError('E_CHECKPOINT', `cannot read ${path}: ${cause.message}`, REMEDY, { cause });
   });
   const begins = (magic: readonly number[]) => magic.every((byte, i) => bytes[i] === byte);
-  if (begins(HDF5_MAGIC)) return fromTensors(path, await readHdf5(bytes, path), new Map(), modelFor);
+  // Readers of other programs' files are loaded where there is one to read.
+  if (begins(HDF5_MAGIC)) {
+    const { readHdf5 } = await import('../formats/hdf5.ts');
+    return fromTensors(path, await readHdf5(bytes, path), new Map(), modelFor);
+  }
   if (begins(ZIP_MAGIC)) {
     const members = readZip(bytes, (what) => refuseArchive(path, what));
     if (members.has('config.json')) {
+      const { readKeras } = await import('../interop/keras.ts');
       const trained = await readKeras(bytes, path);
       return { source: path, weights: trained.weights, trained };
     }
