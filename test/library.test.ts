@@ -1,6 +1,8 @@
 // The package in a program that embeds it: importing does nothing but that, and using it leaves nothing behind.
 
 import { spawnSync } from 'node:child_process';
+import { readFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { expect, test } from 'vitest';
 
@@ -38,6 +40,22 @@ const LOOK = `
     threads: threads(),
   });
 `;
+
+test('importing it loads no other package: each is loaded by what needs it', () => {
+  const seen = new Set<string>();
+  const packages: string[] = [];
+  const visit = (file: string): void => {
+    if (seen.has(file)) return;
+    seen.add(file);
+    for (const [, target] of readFileSync(file, 'utf8').matchAll(/^(?:import|export)\s(?!type\b)[^'";]*?from '([^']+)';/gm)) {
+      if (target.startsWith('.')) visit(join(dirname(file), target));
+      else if (!target.startsWith('node:')) packages.push(`${target} (${file})`);
+    }
+  };
+  visit(fileURLToPath(new URL('../runtime/index.ts', import.meta.url)));
+  expect(seen.size).toBeGreaterThan(100);
+  expect(packages).toEqual([]);
+});
 
 test('importing it adds no listeners, globals, handles or threads', () => {
   const { before, after, names } = embedding(`${LOOK}
