@@ -119,15 +119,20 @@ function nodeRival(name: string, folder: string, script: string, smallBatch: num
 
 /**
  * Keras on TensorFlow and PyTorch, of the first interpreter that has them; jax-js and TensorFlow.js in `folder`/node_modules.
- * @param pythons Python interpreters. One that is not there has nothing.
+ * @param pythons Python interpreters. One that does not run has nothing, and a line says so.
  */
-export async function findRivals(pythons: readonly string[], folder: string, signal?: AbortSignal): Promise<Rival[]> {
+export async function findRivals(
+  pythons: readonly string[],
+  folder: string,
+  { signal, onLine }: Pick<ComparisonOptions, 'signal' | 'onLine'> = {},
+): Promise<Rival[]> {
   const rivals = new Map<string, Rival>();
   const ask =
     'import importlib.util as u, json; print(json.dumps({m: u.find_spec(m) is not None for m in ("keras", "tensorflow", "torch")}))';
   for (const python of pythons) {
     const [has] = await linesOf(python, ['-c', ask], { signal }).catch((error: unknown) => {
       if (isAbortError(error)) throw error;
+      onLine?.(`${python} cannot be asked what it has: ${lastLine(error as Error)}`);
       return [];
     });
     if (has?.keras && has.tensorflow && !rivals.has('Keras')) rivals.set('Keras', pythonRival('Keras', python, 'keras_train.py'));

@@ -11,7 +11,7 @@ export type { Trace } from './base/trace.ts';
 export { differentiate } from './compile/autodiff.ts';
 export { calibrationGraph, compileGraph, trainingGraph } from './compile/compile.ts';
 export { FUSION_RULES, type FusionRule } from './compile/fuse.ts';
-export { type SelfTestResult, selfTest } from './compile/self-test.ts';
+export { formatSelfTest, type SelfTestResult, selfTest } from './compile/self-test.ts';
 export type { AugmentOptions, EraseOptions, ImageShape, MixOptions } from './data/augment/augmentation.ts';
 export { AUGMENT_NAMES, augmentOptions } from './data/augment/names.ts';
 export type { CifarSet } from './data/cifar.ts';

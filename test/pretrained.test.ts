@@ -1,6 +1,7 @@
 // The models that come with the package: each has a card, and does on real images what its card claims.
 
-import { existsSync, readFileSync, statSync } from 'node:fs';
+import { existsSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, it } from 'vitest';
 import { openWasmDevice } from '../asm/host/device.ts';
@@ -48,10 +49,19 @@ describe.each(PRETRAINED)('%s', (name) => {
     expect(Math.abs(accuracy - claim)).toBeLessThanOrEqual(3 * Math.sqrt((claim * (1 - claim)) / dataset.size));
   });
 
+  it('is proposed to those who mistype it', async () => {
+    const { status, stderr } = await cli(['eval', `${name}0`], { cwd: tempFolder() });
+    expect(status).toBe(5);
+    expect(stderr).toContain(`did you mean ${name}?`);
+  });
+
   it('is found by its name, unless a file of that name is there', async () => {
     const cwd = tempFolder();
     const { status, stdout } = await cli(['export', name, '--format', 'npz', '--json'], { cwd });
     expect(status).toBe(0);
     expect(JSON.parse(stdout)).toMatchObject({ path: expect.stringMatching(/convmixer-2stage-cifar10\.npz$/), arch: 'convmixer-2stage' });
+    writeFileSync(join(cwd, name), 'something of their own');
+    const own = await cli(['export', name, '--format', 'npz', '--force'], { cwd });
+    expect(own).toMatchObject({ status: 5, stderr: expect.stringContaining(`${join(cwd, name)} is not`) });
   });
 });

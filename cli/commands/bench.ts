@@ -9,8 +9,9 @@ import { benchKernels, formatKernels } from '../../bench/kernels.ts';
 import { benchTrain } from '../../bench/train.ts';
 import { ARCHITECTURES, architectureName, buildModel, HybridError, openDevice } from '../../runtime/index.ts';
 import type { CliIo } from '../io.ts';
+import { givenFlags } from '../options.ts';
 import { count, Progress } from '../progress.ts';
-import { CIFAR10, modelOptions, quote, settingsOf } from '../settings.ts';
+import { CIFAR10, modelOptions, quote, resolveSettings, settingsOf } from '../settings.ts';
 
 export async function benchDevicesCommand(command: Command, io: CliIo): Promise<number> {
   const settings = settingsOf(command);
@@ -66,13 +67,16 @@ export async function benchKernelsCommand(command: Command, io: CliIo): Promise<
 }
 
 export async function benchCompareCommand(command: Command, io: CliIo): Promise<number> {
-  const { batch, revectorize } = settingsOf(command);
+  // Its --arch takes a list, which is none of the settings.
+  const { batch, revectorize } = resolveSettings(new Map([...givenFlags(command)].filter(([key]) => key !== 'arch')));
   const options = command.opts<{ arch?: string; python?: string; npm?: string; steps?: string; rounds?: string; json?: boolean }>();
   const progress = new Progress(io);
   const archs = options.arch?.split(',').map(architectureName) ?? ARCHITECTURES.filter((arch) => arch !== 'convmixer');
   const steps = wholeNumber('--steps', options.steps ?? '4');
   const rounds = wholeNumber('--rounds', options.rounds ?? '2');
-  const rivals = await findRivals((options.python ?? 'python3').split(','), resolve(io.cwd, options.npm ?? '.'), io.signal);
+  const onLine = (line: string): void => progress.line(line);
+  const pythons = (options.python ?? 'python3').split(',');
+  const rivals = await findRivals(pythons, resolve(io.cwd, options.npm ?? '.'), { signal: io.signal, onLine });
   const names = rivals.map(({ name }) => name).join(', ');
   progress.line(rivals.length > 0 ? `comparing with ${names}` : 'no rival is installed here: see --python and --npm');
   const result = await compareTraining({
@@ -83,7 +87,7 @@ export async function benchCompareCommand(command: Command, io: CliIo): Promise<
     rivals,
     revectorize,
     signal: io.signal,
-    onLine: (line) => progress.line(line),
+    onLine,
   });
   io.stdout.write(options.json ? `${JSON.stringify(result)}\n` : formatComparison(result));
   return 0;

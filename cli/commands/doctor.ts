@@ -1,7 +1,7 @@
 // hybrid doctor: what this machine has, what `--device auto` makes of it, and whether both devices compute right.
 
 import type { Command } from 'commander';
-import { examineMachine, formatBytes, type MachineReport } from '../../runtime/index.ts';
+import { examineMachine, formatBytes, formatSelfTest, type MachineReport } from '../../runtime/index.ts';
 import type { CliIo } from '../io.ts';
 
 export async function doctorCommand(command: Command, io: CliIo): Promise<number> {
@@ -47,8 +47,8 @@ function adapterRows({ adapter, selfTest }: MachineReport['webgpu']): Rows {
   ];
 }
 
-const verdict = ({ passed, error, tensor, ms }: MachineReport['wasm']['selfTest']): string =>
-  `${passed ? 'passed' : 'FAILED'}: at most ${error.toExponential(1)} off the reference, in ${tensor}; ${(ms / 1000).toFixed(1)} s`;
+const verdict = (result: MachineReport['wasm']['selfTest']): string =>
+  `${result.passed ? 'passed' : 'FAILED'}: ${formatSelfTest(result)}; ${(result.ms / 1000).toFixed(1)} s`;
 
 function formatReport(report: MachineReport): string {
   const rows = rowsOf(report);

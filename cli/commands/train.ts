@@ -13,7 +13,6 @@ import {
   type CompleteTrainOptions,
   checkGraph,
   completeProgress,
-  type Device,
   describeEnvironment,
   estimate,
   formatBytes,
@@ -26,7 +25,6 @@ import {
   RunFolder,
   readProgress,
   readWeights,
-  selfTest,
   shareCheckpoint,
   type TrainEvent,
   type TrainResult,
@@ -42,6 +40,7 @@ import { count, duration, Progress, percent } from '../progress.ts';
 import { inGroup, type RankFlags, threadsOfRank } from '../ranks.ts';
 import { findModel, findRun } from '../run-names.ts';
 import { RunReport } from '../run-report.ts';
+import { selfCheck } from '../self-check.ts';
 import { type FileValues, modelOptions, resolveSettings, toConfig } from '../settings.ts';
 import { table } from '../table.ts';
 
@@ -347,7 +346,7 @@ async function run(
       if (event.type === 'start') report = await RunReport.open({ folder, tensorboard: flags.tensorboard === true, io, progress });
       if (event.type === 'checkpoint') saved = event;
       // In the shadow of the second step: nobody waits for it.
-      if (event.type === 'step') examined ??= examine(options.device, folder, progress);
+      if (event.type === 'step') examined ??= selfCheck(options.device, folder, progress);
       await folder.log(event);
       await report?.event(event);
       if (flags.json) io.stdout.write(`${JSON.stringify(event)}\n`);
@@ -372,15 +371,6 @@ async function run(
     await report?.close();
     await folder.close();
   }
-}
-
-/** Adds the self-test of the device to what the run folder tells of the machine, and warns where it fails. Throws nothing. */
-async function examine(device: Device, folder: RunFolder, progress: Progress): Promise<void> {
-  const result = await selfTest(device).catch((error: Error) => ({ passed: false, failure: error.message }));
-  const said = JSON.stringify(result);
-  if (!result.passed) progress.warn(`the device fails its self-test (${said}): do not trust this run; see hybrid doctor`);
-  // Where the disk is full, what is more important than this tells.
-  await folder.amendEnvironment({ selfTest: result }).catch(() => {});
 }
 
 /** The part of a rank that has nothing to say. */

@@ -1,7 +1,7 @@
 // What `--device auto` thinks of this machine's GPU.
 
 import { HybridError } from '../../runtime/base/errors.ts';
-import { type SelfTestResult, selfTest } from '../../runtime/compile/self-test.ts';
+import { formatSelfTest, type SelfTestResult, selfTest } from '../../runtime/compile/self-test.ts';
 import type { AdapterReport } from './adapter.ts';
 import { acquireInstance } from './binding.ts';
 import type { WebGpuDevice, WebGpuDeviceOptions } from './device.ts';
@@ -42,7 +42,7 @@ export async function openTrustedGpu({ testSoftware, ...options }: TrustOptions 
   if (!adapter.software || testSoftware) {
     try {
       result = await selfTest(device);
-      const measured = `at most ${result.error.toExponential(1)} off, in ${result.tensor}`;
+      const measured = formatSelfTest(result);
       if (result.passed && !adapter.software)
         return { device, adapter, selfTest: result, reason: `${name} passes the self-test (${measured})` };
       if (!result.passed) reason = `${name} fails the self-test (${measured})`;

@@ -24,6 +24,10 @@ export interface SelfTestResult {
   readonly ms: number;
 }
 
+/** What was found, in words. */
+export const formatSelfTest = ({ error, tensor }: Pick<SelfTestResult, 'error' | 'tensor'>): string =>
+  `at most ${error.toExponential(1)} off the reference, in ${tensor}`;
+
 /**
  * Runs one training step of a small network on the device and compares loss, gradients and state with the reference loops; below a
  * second on a CPU.

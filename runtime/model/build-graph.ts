@@ -5,6 +5,7 @@ import { invariant } from '../base/errors.ts';
 import { PURPOSE } from '../base/philox.ts';
 import { type Graph, GraphBuilder, type ValueId } from '../ir/graph.ts';
 import { ops } from '../ops/index.ts';
+import { addBatchNormalization, addOutputs } from './graph-parts.ts';
 import type { ActivationName, Layer } from './layers.ts';
 import type { Model } from './model.ts';
 
@@ -61,15 +62,8 @@ export function buildForward(
         return activate(x, layer.activation);
       case 'BatchNormalization': {
         const [gamma, beta, movingMean, movingVariance] = vars;
-        const { epsilon } = layer;
-        if (mode === 'inference') {
-          const [scale, shift] = g.add('bnFold', [movingMean, movingVariance, gamma, beta], { epsilon });
-          return g.one('normalize', [x, scale, shift]);
-        }
-        const [y, mean, variance] = g.add('batchnorm', [x, gamma, beta], { epsilon });
-        g.output(`${layer.path}/mean`, mean);
-        g.output(`${layer.path}/variance`, variance);
-        return y;
+        const { path, epsilon } = layer;
+        return addBatchNormalization(g, x, { gamma, beta, movingMean, movingVariance }, { mode, path, epsilon });
       }
       case 'Add':
         return g.one('add', inputs);
@@ -95,12 +89,6 @@ export function buildForward(
   const logits = results[results.length - 1];
   const { shape } = g.spec(logits);
   invariant(`${shape}` === `${model.layers[until].outputShape}`, `${model.arch} has shape [${shape}] after layer ${until}`);
-  g.output('logits', logits);
-  if (labels !== null) {
-    g.label = 'loss';
-    const [mean, correct] = g.add('softmaxCrossEntropy', [logits, labels]);
-    g.output('loss', mean);
-    g.output('correct', correct);
-  }
+  addOutputs(g, logits, labels);
   return g.finish();
 }

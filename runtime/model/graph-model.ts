@@ -5,6 +5,7 @@ import { HybridError } from '../base/errors.ts';
 import { PURPOSE } from '../base/philox.ts';
 import { formatShape, type Graph, GraphBuilder, type ValueId } from '../ir/graph.ts';
 import { ops } from '../ops/index.ts';
+import { addBatchNormalization, addOutputs } from './graph-parts.ts';
 import type { Shape, VariableInfo } from './layers.ts';
 import type { GraphModel } from './model.ts';
 
@@ -65,15 +66,7 @@ export class ModelBuilder extends GraphBuilder {
     const beta = this.#declare(path, 'beta', channels, 'parameter');
     const movingMean = this.#declare(path, 'moving_mean', channels, 'statistic');
     const movingVariance = this.#declare(path, 'moving_variance', channels, 'statistic');
-    if (this.mode === 'inference') {
-      const [scale, shift] = this.add('bnFold', [movingMean, movingVariance, gamma, beta], { epsilon });
-      return this.one('normalize', [x, scale, shift]);
-    }
-    const [y, mean, variance] = this.add('batchnorm', [x, gamma, beta], { epsilon });
-    // By these names the update finds what the moving statistics move towards.
-    this.output(`${path}/mean`, mean);
-    this.output(`${path}/variance`, variance);
-    return y;
+    return addBatchNormalization(this, x, { gamma, beta, movingMean, movingVariance }, { mode: this.mode, path, epsilon });
   }
 
   /** In training, zeros with probability `rate` in [0, 1), and the rest scaled up; nothing in inference. */
@@ -118,13 +111,7 @@ export function graphModel({ name, input, classes, build }: GraphModelOptions): 
         `End with f32 [n, ${classes}].`,
       );
     }
-    g.output('logits', logits);
-    if (labels !== null) {
-      g.label = 'loss';
-      const [mean, correct] = g.add('softmaxCrossEntropy', [logits, labels]);
-      g.output('loss', mean);
-      g.output('correct', correct);
-    }
+    addOutputs(g, logits, labels);
     return g;
   };
   const { variables } = assemble('train', false);

@@ -1,5 +1,6 @@
 // The report of a run as one page: no script, nothing from the network, light or dark as its reader's system is.
 
+import { formatSelfTest } from '../compile/self-test.ts';
 import { formatBytes } from '../model/summary.ts';
 import { curveCharts } from './curves.ts';
 import { asObject, type RunRecord, timeShares } from './record.ts';
@@ -186,7 +187,11 @@ function machineRows({ start, environment }: RunRecord): [string, string][] {
     ['chosen because', choice],
     [
       'self-test',
-      passed === true ? `passed: at most ${Number(error).toExponential(1)} off, in ${tensor}` : passed === false ? 'FAILED' : undefined,
+      passed === true
+        ? `passed: ${formatSelfTest({ error: Number(error), tensor: String(tensor) })}`
+        : passed === false
+          ? 'FAILED'
+          : undefined,
     ],
     ['processor', cpu],
     ['cores', cores === usableCores ? cores : `${usableCores} of ${cores}`],

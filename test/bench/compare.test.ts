@@ -26,7 +26,10 @@ describe('rivals', () => {
     writeFileSync(join(folder, 'node_modules', '@jax-js', 'jax', 'package.json'), '{}');
     const names = async (pythons: string[], npm = folder) => (await findRivals(pythons, npm)).map(({ name }) => name);
     expect(await names([keras, both])).toEqual(['Keras', 'PyTorch', 'jax-js']);
-    expect(await names([join(folder, 'missing'), keras], tempFolder())).toEqual(['Keras']);
+    const said: string[] = [];
+    const found = await findRivals([join(folder, 'missing'), keras], tempFolder(), { onLine: (line) => said.push(line) });
+    expect(found.map(({ name }) => name)).toEqual(['Keras']);
+    expect(said).toEqual([expect.stringMatching(/missing cannot be asked what it has: .*ENOENT/)]);
     expect(await names([], tempFolder())).toEqual([]);
   });
 
@@ -71,7 +74,7 @@ test('the command: rivals in their processes, the table on stdout', async () => 
     'bench',
     'compare',
     '--arch',
-    'convmixer',
+    'convmixer,conv-pooling',
     '--batch',
     '2',
     '--steps',
@@ -88,6 +91,8 @@ test('the command: rivals in their processes, the table on stdout', async () => 
     stderr: expect.stringMatching(/^comparing with Keras\nconvmixer: hybrid \d+ ms a step of 2\n/),
   });
   const { rows } = JSON.parse(stdout);
+  expect(rows.map(({ arch }: { arch: string }) => arch)).toEqual(['convmixer', 'convmixer', 'conv-pooling', 'conv-pooling']);
+  rows.length = 2;
   expect(rows).toMatchObject([{ system: 'hybrid' }, { system: 'keras 3 on tensorflow 2', stepMs: 1e7, imagesPerSecond: 2e-4 }]);
   expect(rows[1].hybridIsFasterBy).toBeGreaterThan(1000);
   expect((await cli(['bench', 'compare', '--arch', 'convmixr', '--python', python], { cwd: folder })).stderr).toMatch(

@@ -142,7 +142,12 @@ describe('data errors', () => {
 
 describe('weight errors', () => {
   test('nothing there', async () => {
-    await expectError(['eval', 'missing'], 5, /there is no .*missing/, /run folder, or a file of weights/);
+    await expectError(
+      ['eval', 'missing'],
+      5,
+      /there is no .*missing/,
+      /run folder, a file of weights .*, or a model that comes with hybrid/,
+    );
   });
 
   test('a folder that is no run', async () => {

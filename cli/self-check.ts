@@ -1,0 +1,27 @@
+// The self-test of the device of a run, in the shadow of its second step.
+
+import { type Device, formatSelfTest, type RunFolder, selfTest } from '../runtime/index.ts';
+import type { Progress } from './progress.ts';
+
+/** Adds the self-test to what the run folder tells of the machine, and warns where it fails. Throws nothing. */
+export async function selfCheck(
+  device: Pick<Device, 'compile'>,
+  folder: Pick<RunFolder, 'amendEnvironment'>,
+  progress: Pick<Progress, 'warn'>,
+): Promise<void> {
+  let passed = false;
+  let said: string;
+  let result: object;
+  try {
+    const outcome = await selfTest(device);
+    result = outcome;
+    passed = outcome.passed;
+    said = formatSelfTest(outcome);
+  } catch (error) {
+    said = (error as Error).message;
+    result = { passed, failure: said };
+  }
+  if (!passed) progress.warn(`the device fails its self-test (${said}): do not trust this run; see hybrid doctor`);
+  // Where the disk is full, what is more important than this tells.
+  await folder.amendEnvironment({ selfTest: result }).catch(() => {});
+}
