@@ -65,6 +65,8 @@ export {
   type Hyperparameters,
   type KernelTime,
   type ModelGraphs,
+  PRECISIONS,
+  type Precision,
   type RunOptions,
   STATISTICS,
   type StateEntry,

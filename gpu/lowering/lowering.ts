@@ -1,6 +1,7 @@
 // From a node of the graph to dispatches of the webgpu device: the contract between the host, which owns device and buffers, and
 // the files of this folder, which know the ops.
 
+import type { Precision } from '../../runtime/device.ts';
 import type { Node, TensorSpec, ValueId } from '../../runtime/ir/graph.ts';
 
 /**
@@ -35,8 +36,8 @@ export interface Dispatch {
 export interface LoweringContext {
   /** Largest number of rows of a run. */
   readonly capacity: number;
-  /** How activations are stored. Parameters, statistics, sums and everything inside kernels are f32 either way. */
-  readonly precision: 'f32' | 'f16';
+  /** The tier: how activations are stored, and what may be multiplied by matrix units. */
+  readonly precision: Precision;
   readonly limits: {
     /** Bytes of workgroup memory. */
     readonly workgroupStorage: number;
