@@ -6,4 +6,5 @@ export { erase } from "./erase";
 export { interleave } from "./interleave";
 export { normalize } from "./normalize";
 export { policy } from "./policy";
+export { shuffle } from "./shuffle";
 export { warp } from "./warp";

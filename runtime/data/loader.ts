@@ -15,7 +15,7 @@ import { kernelCalls, loadDataKernels, normalization } from './kernels.ts';
 import { type Crew, type CrewOptions, type CrewStats, openCrew } from './pool.ts';
 import type { FeedSetup } from './preparer.ts';
 import { Ring, type RingOptions, tasksOf } from './ring.ts';
-import { epochOrder } from './sampler.ts';
+import { Sampler } from './sampler.ts';
 import { samplesOf } from './split.ts';
 
 /** How batches are made of a dataset. */
@@ -95,14 +95,15 @@ export class DataPipeline<Name extends string = string> implements AsyncDisposab
     return new DataPipeline(
       entries.map(([name, feed], index) => [name, feed, setups[index]] as const),
       opened,
+      kernels,
     );
   }
 
-  private constructor(feeds: readonly (readonly [string, FeedOptions, FeedSetup])[], crew: Crew) {
+  private constructor(feeds: readonly (readonly [string, FeedOptions, FeedSetup])[], crew: Crew, kernels: WebAssembly.Module) {
     this.#crew = crew;
     // Datasets that this thread reads are asked one call at a time, whichever loaders they feed.
     const turn = turns();
-    this.#loaders = new Map(feeds.map(([name, feed, setup], index) => [name, new Loader({ feed, setup, index, crew, turn })]));
+    this.#loaders = new Map(feeds.map(([name, feed, setup], index) => [name, new Loader({ feed, setup, index, crew, turn, kernels })]));
   }
 
   /** The loader of a feed. Throws E_INTERNAL for a name that the pipeline was not opened with. */
@@ -212,6 +213,7 @@ interface LoaderParts {
   readonly index: number;
   readonly crew: Crew;
   readonly turn: ReturnType<typeof turns>;
+  readonly kernels: WebAssembly.Module;
 }
 
 /** Makes the batches of one feed, an epoch at a time. */
@@ -221,6 +223,7 @@ export class Loader {
   readonly batches: number;
   readonly #parts: LoaderParts;
   readonly #samples: Int32Array;
+  readonly #sampler: Sampler;
   readonly #ring: Ring;
   /** Slots that nobody uses. */
   readonly #free: number[];
@@ -232,6 +235,7 @@ export class Loader {
     this.#parts = parts;
     this.batches = batchesPerEpoch(feed.dataset.size, feed.batch);
     this.#samples = samplesOf(feed.dataset);
+    this.#sampler = new Sampler(parts.kernels, feed.dataset.size, feed);
     this.#ring = new Ring(setup.ring, setup.buffer);
     this.#free = this.#ring.slots.map((_, slot) => slot);
   }
@@ -244,8 +248,8 @@ export class Loader {
    */
   epoch(epoch: number, { from = 0, signal }: EpochOptions = {}): Epoch {
     this.#current?.end(new HybridError('E_INTERNAL', 'this epoch was ended: its loader began another one'));
-    const { dataset, batch, seed, shuffle } = this.#parts.feed;
-    const order = epochOrder(dataset.size, { seed, epoch, shuffle });
+    const { batch } = this.#parts.feed;
+    const order = this.#sampler.order(epoch);
     const hold = (): number | undefined => this.#free.shift();
     const release = (slot: number): void => {
       this.#free.push(slot);

@@ -5,6 +5,7 @@ import { PURPOSE, philox4x32, philoxKey } from '../../runtime/base/philox.ts';
 import { drawsOf } from '../../runtime/data/augment/augmentations.ts';
 import { cropImage, cropOf } from '../../runtime/data/augment/crop.ts';
 import type { Dataset, Subset } from '../../runtime/data/dataset.ts';
+import { loadDataKernels } from '../../runtime/data/kernels.ts';
 import {
   batchesPerEpoch,
   DataPipeline,
@@ -14,7 +15,7 @@ import {
   type PipelineOptions,
 } from '../../runtime/data/loader.ts';
 import { memoryDataset } from '../../runtime/data/memory-dataset.ts';
-import { epochOrder } from '../../runtime/data/sampler.ts';
+import { epochOrder, Sampler } from '../../runtime/data/sampler.ts';
 import { split } from '../../runtime/data/split.ts';
 import { referenceBatches } from '../support/reference-batches.ts';
 
@@ -82,6 +83,18 @@ describe('epochOrder', () => {
 
   test('known answer: the draws are frozen', () => {
     expect([...epochOrder(12, { seed: 0x0123456789abcdefn, epoch: 3, shuffle: true })]).toEqual(KNOWN_ORDER);
+  });
+
+  test('the data kernel draws the same orders, of any size', async () => {
+    const kernels = await loadDataKernels();
+    const seeds = fc.bigInt({ min: 0n, max: 2n ** 64n - 1n });
+    const check = (size: number, seed: bigint, epochs: readonly number[]) => {
+      const sampler = new Sampler(kernels, size, { seed, shuffle: true });
+      for (const epoch of epochs) expect(sampler.order(epoch)).toEqual(epochOrder(size, { seed, epoch, shuffle: true }));
+    };
+    fc.assert(fc.property(fc.nat(40), seeds, fc.nat(2 ** 31), (size, seed, epoch) => check(size, seed, [epoch, epoch + 1])));
+    check(45_001, 5n, [1, 2]);
+    expect(new Sampler(kernels, 5, { seed: 1n, shuffle: false }).order(3)).toEqual(Int32Array.from(range(5)));
   });
 
   test('follows the documented draw, in whole numbers', () => {
