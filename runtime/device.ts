@@ -117,6 +117,12 @@ export interface CompileOptions {
   readonly programs?: readonly (keyof ModelGraphs)[];
   /** Called after each statistics op of `gradient` and `calibrate`. Devices that cannot refuse with E_USAGE. */
   readonly exchange?: Exchange;
+  /**
+   * Called during `gradient` with a part of the gradients that is final while the rest is still computed, and where it begins in
+   * `GRADIENTS`: from the end of the range on, part by part. Which parts follows from the graph alone. The array is valid during the
+   * call. Devices that cannot tell never call it, and none calls it for what is final last.
+   */
+  readonly onGradients?: (begin: number, part: Float32Array) => void;
   /** Takes what the threads of the wasm device do in its first runs, kernel by kernel. */
   readonly trace?: Trace;
 }

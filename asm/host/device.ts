@@ -65,7 +65,7 @@ class WasmDevice implements Device {
 
   async compile(graphs: ModelGraphs, options: CompileOptions): Promise<WasmExecutable> {
     invariant(!this.#closed, 'the device is closed');
-    const { capacity, seed, exchange, trace } = options;
+    const { capacity, seed, exchange, onGradients, trace } = options;
     invariant(Number.isInteger(capacity) && capacity >= 1, `capacity ${capacity}`);
     const gang = new Gang({ threads: this.threads }); // its threads come up meanwhile
     try {
@@ -76,7 +76,19 @@ class WasmDevice implements Device {
       const programs = writePrograms(layout, memory.buffer, kernels);
       await gang.equip({ memory, modules, kernels, scratch: layout.threadScratch, spins: this.#spins });
       const onClose = () => this.#executables.delete(executable);
-      const executable = new WasmExecutable({ graphs: compiled, layout, memory, programs, gang, capacity, seed, exchange, trace, onClose });
+      const executable = new WasmExecutable({
+        graphs: compiled,
+        layout,
+        memory,
+        programs,
+        gang,
+        capacity,
+        seed,
+        exchange,
+        onGradients,
+        trace,
+        onClose,
+      });
       this.#executables.add(executable);
       if (this.#closed) await executable.close(); // closed while the threads started
       return executable;

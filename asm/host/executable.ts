@@ -7,6 +7,7 @@ import { type CompiledGraphs, inputsOf, PROGRAMS, type ProgramName } from '../..
 import {
   type Batch,
   type BatchMetrics,
+  type CompileOptions,
   type Exchange,
   type Executable,
   GRADIENTS,
@@ -62,6 +63,7 @@ export interface ExecutableParts {
   readonly capacity: number;
   readonly seed: bigint;
   readonly exchange?: Exchange;
+  readonly onGradients?: CompileOptions['onGradients'];
   readonly trace?: Trace;
   /** Called once, when the executable is closed. */
   readonly onClose: () => void;
@@ -133,7 +135,7 @@ export class WasmExecutable implements Executable {
   async profile(batch: Batch, hyper: Hyperparameters): Promise<KernelTime[]> {
     const { layout, graphs, gang } = this.#parts;
     invariant(this.#idle, 'profiling waits for an idle device');
-    invariant(!this.#parts.exchange, 'programs that exchange are not profiled');
+    invariant(!this.#parts.exchange && !this.#parts.onGradients, 'programs with stops are not profiled');
     this.#timed = true;
     const taken: KernelTime[] = [];
     const take = (name: ProgramName): void => {
@@ -308,17 +310,25 @@ export class WasmExecutable implements Executable {
     }
   }
 
-  /** Runs a program, in one go or held at its exchanges. */
-  async #execute(program: WrittenProgram): Promise<'done' | 'stopped'> {
-    const { exchange } = this.#parts;
-    if (!exchange || program.exchanges.length === 0) return this.#timedRun(program);
-    let begin = 0;
-    for (const { kind, after, first, second, length } of program.exchanges) {
-      if ((await this.#timedRun(partOf(program, begin, after))) === 'stopped') return 'stopped';
-      await exchange(kind, new Float32Array(this.#buffer, first, length), new Float32Array(this.#buffer, second, length));
-      begin = after;
+  /** Runs a program, in one go or from stop to stop: held during an exchange, and going on while final gradients are told. */
+  async #execute(program: WrittenProgram, signal?: AbortSignal): Promise<'done' | 'stopped'> {
+    const { exchange, onGradients, layout } = this.#parts;
+    const stops = program.stops.filter((stop) => (exchange && stop.exchange) || (onGradients && stop.gradients));
+    if (stops.length === 0) return this.#timedRun(program);
+    let run = this.#timedRun(partOf(program, 0, stops[0].after));
+    for (const [i, stop] of stops.entries()) {
+      if ((await run) === 'stopped' || signal?.aborted) return 'stopped';
+      if (exchange && stop.exchange) {
+        const { kind, first, second, length } = stop.exchange;
+        await exchange(kind, new Float32Array(this.#buffer, first, length), new Float32Array(this.#buffer, second, length));
+      }
+      run = this.#timedRun(partOf(program, stop.after, stops[i + 1]?.after ?? program.calls));
+      if (onGradients && stop.gradients) {
+        const { begin, end } = stop.gradients;
+        onGradients(begin / 4, new Float32Array(this.#buffer, ARENA + layout.plan.ranges.gradients.offset + begin, (end - begin) / 4));
+      }
     }
-    return this.#timedRun(partOf(program, begin, program.calls));
+    return run;
   }
 
   async #timedRun(program: Program): Promise<'done' | 'stopped'> {
@@ -339,7 +349,7 @@ export class WasmExecutable implements Executable {
 
   #start(job: Job, program: WrittenProgram): void {
     this.#active = job;
-    this.#execute(program).then(
+    this.#execute(program, job.signal).then(
       (outcome) => {
         this.#active = null;
         if (outcome === 'done') job.finish();

@@ -4,7 +4,7 @@
 // down once. `layOut` decides without touching memory, so that the size of an executable can be told beforehand.
 
 import { invariant } from '../../runtime/base/errors.ts';
-import { type Plan, planMemory } from '../../runtime/compile/plan.ts';
+import { type Plan, planMemory, type StatePlace } from '../../runtime/compile/plan.ts';
 import { type CompiledGraphs, PROGRAMS, type ProgramName } from '../../runtime/compile/programs.ts';
 import type { Exchange, ModelGraphs } from '../../runtime/device.ts';
 import { elementCount, type Graph, type Node, type Phase, type ValueId } from '../../runtime/ir/graph.ts';
@@ -21,27 +21,26 @@ export interface PlacedCall extends Call {
   readonly node: Node;
 }
 
-/** Statistics that other devices may have to know of, at a place of a program. */
-export interface ExchangePoint {
-  readonly kind: Parameters<Exchange>[0];
-  /** Calls of the program before it. */
+/** A place of a program where the host may want to step in. */
+export interface Stop {
+  /** Calls of the program before it, at least one, and not all. */
   readonly after: number;
-  /** Addresses of two vectors and the number of their elements. */
-  readonly first: number;
-  readonly second: number;
-  readonly length: number;
+  /** Statistics that other devices may have to know of: addresses of two vectors, and the number of their elements. */
+  readonly exchange?: { readonly kind: Parameters<Exchange>[0]; readonly first: number; readonly second: number; readonly length: number };
+  /** A part of the gradients that is final from here on: its first byte in their range, and the one after its last. */
+  readonly gradients?: { readonly begin: number; readonly end: number };
 }
 
 export interface ProgramText {
   readonly name: ProgramName;
   readonly calls: readonly PlacedCall[];
   readonly commit: number;
-  /** In the order of the calls; of inference there are none. */
-  readonly exchanges: readonly ExchangePoint[];
+  /** In the order of the calls; in inference there are none. */
+  readonly stops: readonly Stop[];
 }
 
 /** Ops with statistics over the rows of a batch. */
-const EXCHANGED: Readonly<Record<string, ExchangePoint['kind']>> = { bnStats: 'moments', bnGradStats: 'sums' };
+const EXCHANGED: Readonly<Record<string, Parameters<Exchange>[0]>> = { bnStats: 'moments', bnGradStats: 'sums' };
 
 export interface Layout {
   readonly plan: Plan;
@@ -94,16 +93,32 @@ export function layOut(graphs: CompiledGraphs, capacity: number, threads: number
     const graph = graphs[key];
     if (!graph) continue;
     const calls: PlacedCall[] = [];
-    const exchanges: ExchangePoint[] = [];
+    const stops: Stop[] = [];
+    /** Calls after which a value is complete. */
+    const complete = new Map<ValueId, number>();
     for (const node of graph.nodes) {
       if (!(phases as readonly Phase[]).includes(node.phase)) continue;
       calls.push(...lower(key, graph, node));
+      for (const id of node.outputs) complete.set(id, calls.length);
       if (!Object.hasOwn(EXCHANGED, node.op)) continue;
       const [first, second] = node.outputs.map((id) => address(key, id));
       const length = elementCount(graph.values[node.outputs[0]].spec);
-      exchanges.push({ kind: EXCHANGED[node.op], after: calls.length, first, second, length });
+      stops.push({ after: calls.length, exchange: { kind: EXCHANGED[node.op], first, second, length } });
     }
-    programs.push({ name, calls, commit: calls.filter(({ node }) => node.phase !== 'update').length, exchanges });
+    if (name === 'gradient') {
+      const { parameters, gradients } = plan.ranges;
+      const tensors = graph.gradients.map(({ parameter, gradient }) => ({
+        offset: (plan.state.get(graph.values[parameter].name) as StatePlace).offset - parameters.offset,
+        after: complete.get(gradient) as number,
+      }));
+      for (const { after, ...part } of earlyParts(tensors, gradients.bytes)) {
+        const same = stops.findIndex((stop) => stop.after === after);
+        if (same >= 0) stops[same] = { ...stops[same], gradients: part };
+        else if (after < calls.length) stops.push({ after, gradients: part });
+      }
+      stops.sort((a, b) => a.after - b.after);
+    }
+    programs.push({ name, calls, commit: calls.filter(({ node }) => node.phase !== 'update').length, stops });
   }
 
   const threadScratch = align(sharedScratchEnd);
@@ -121,13 +136,40 @@ export function layOut(graphs: CompiledGraphs, capacity: number, threads: number
   };
 }
 
+/** Gradients leave in about so many parts, none of them smaller than this: small ones cost more than they bring. */
+const PARTS = 4;
+const LEAST_PART_BYTES = 2 ** 18;
+
+/**
+ * The backward pass finishes the gradients from the end of their range on. Cuts the range, between tensors, where enough has become
+ * final; the rest at its beginning is final last.
+ */
+export function earlyParts(
+  tensors: readonly { readonly offset: number; readonly after: number }[],
+  bytes: number,
+): { begin: number; end: number; after: number }[] {
+  const least = Math.max(bytes / PARTS, LEAST_PART_BYTES);
+  const parts: { begin: number; end: number; after: number }[] = [];
+  let end = bytes;
+  let after = 0;
+  for (const tensor of tensors.toSorted((a, b) => b.offset - a.offset)) {
+    after = Math.max(after, tensor.after);
+    if (end - tensor.offset < least || tensor.offset === 0) continue;
+    const last = parts.at(-1);
+    if (last?.after === after) last.begin = tensor.offset;
+    else parts.push({ begin: tensor.offset, end, after });
+    end = tensor.offset;
+  }
+  return parts;
+}
+
 const argumentBytes = (call: Call): number => align(call.args.length * 4);
 const textBytes = ({ calls }: ProgramText): number =>
   align(calls.length * CALL_BYTES) + calls.reduce((sum, call) => sum + argumentBytes(call), 0);
 
-/** A program in memory, with the places where it can be held for an exchange. */
+/** A program in memory, with the places where the host may step in. */
 export interface WrittenProgram extends Program {
-  readonly exchanges: readonly ExchangePoint[];
+  readonly stops: readonly Stop[];
 }
 
 /** Bytes of a call in a program: kernel index and address of the argument block. */
@@ -151,7 +193,7 @@ export function writePrograms(layout: Layout, buffer: ArrayBufferLike, kernels: 
   const written = new Map<ProgramName, WrittenProgram>();
   let address = layout.text;
   for (const program of layout.programs) {
-    const { name, calls, commit, exchanges } = program;
+    const { name, calls, commit, stops } = program;
     let block = address + align(calls.length * CALL_BYTES, ALIGNMENT);
     for (const [i, { kernel, args }] of calls.entries()) {
       const kernelIndex = index.get(kernel);
@@ -164,7 +206,7 @@ export function writePrograms(layout: Layout, buffer: ArrayBufferLike, kernels: 
       }
       block += argumentBytes(calls[i]);
     }
-    written.set(name, { address, calls: calls.length, commit, exchanges, describe: (call) => describeCall(calls[call]) });
+    written.set(name, { address, calls: calls.length, commit, stops, describe: (call) => describeCall(calls[call]) });
     address += textBytes(program);
   }
   return written;

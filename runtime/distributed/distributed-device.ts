@@ -1,7 +1,7 @@
 // A device that is one rank's part of a group: every rank runs the same training loop over the same batches, and computes its own
 // rows of each. Nothing above it knows: a batch goes in whole, and its loss, gradients and logits are those of the whole.
 //
-//   gradient    own rows on the own device → gradients, loss and hits, weighted by rows, added up over the ranks
+//   gradient    own rows on the own device → gradients, loss and hits, weighted by rows, added up over the ranks (gradient-sum.ts)
 //   update      the same on every rank, from the same gradients; then moving statistics become the mean over the ranks
 //   evaluate, predict    own rows; the logits of all are gathered
 //
@@ -24,6 +24,7 @@ import {
 } from '../device.ts';
 import { elementCount } from '../ir/graph.ts';
 import type { Communicator } from './communicator.ts';
+import { GradientSum } from './gradient-sum.ts';
 
 /** A device and the group that it becomes part of. */
 export interface DistributeOptions {
@@ -54,8 +55,11 @@ export function distribute({ device, communicator, signal, syncBatchNorm = false
       description: `${device.description}, ${communicator.size} ranks`,
       threads: device.threads,
       memoryLimit: device.memoryLimit,
-      compile: async (graphs, options) =>
-        new DistributedExecutable(await device.compile(graphs, rank.local(options)), options.capacity, imageBytes(graphs), rank),
+      compile: async (graphs, options) => {
+        const gradients = new GradientSum(rank, options.trace);
+        const local = await device.compile(graphs, { ...rank.local(options), onGradients: gradients.add });
+        return new DistributedExecutable({ local, capacity: options.capacity, imageBytes: imageBytes(graphs), gradients, rank });
+      },
       memoryFor: (graphs, options) => device.memoryFor(graphs, rank.local(options)),
       inspect: (graphs, options) => device.inspect(graphs, rank.local(options)),
       close: () => device.close(),
@@ -85,6 +89,7 @@ class Rank {
   readonly #syncBatchNorm: boolean;
   /** Share of the rows of the batch at hand that this rank computes. */
   weight = 0;
+  #sums: Promise<void> = Promise.resolve();
 
   constructor(communicator: Communicator, agreed: AbortController, asked: AbortSignal | undefined, syncBatchNorm: boolean) {
     this.communicator = communicator;
@@ -99,24 +104,34 @@ class Rank {
   }
 
   /**
+   * Adds up over the ranks. Several may be asked for at a time; they are made in the order of the calls, which is the same on all ranks.
+   * After one that failed all fail: the group is over.
+   */
+  sum(data: Float32Array | Float64Array): Promise<void> {
+    this.#sums = this.#sums.then(() => this.communicator.sum(data));
+    this.#sums.catch(() => {}); // who asked will hear of it
+    return this.#sums;
+  }
+
+  /**
    * Statistics of the rows here become those of all rows, by Chan's formula: variances add up with the squared distances of the means
    * from the common one. Sums over gradients are in the units of a rank's own mean loss, so weights apply to them as well.
    */
   readonly #exchange: Exchange = async (kind, first, second) => {
-    const { weight, communicator } = this;
+    const { weight } = this;
     const common = Float64Array.from(first, (value) => value * weight);
     if (kind === 'sums') {
       const both = new Float64Array(2 * first.length);
       both.set(common);
       for (let i = 0; i < second.length; i++) both[first.length + i] = second[i] * weight;
-      await communicator.sum(both);
+      await this.sum(both);
       first.set(both.subarray(0, first.length));
       second.set(both.subarray(first.length));
       return;
     }
-    await communicator.sum(common);
+    await this.sum(common);
     const variance = Float64Array.from(second, (value, i) => (value + (first[i] - common[i]) ** 2) * weight);
-    await communicator.sum(variance);
+    await this.sum(variance);
     first.set(common);
     second.set(variance);
   };
@@ -138,6 +153,16 @@ class Rank {
   }
 }
 
+interface DistributedParts {
+  /** Over the rows of this rank. */
+  readonly local: Executable;
+  /** Of the whole batch. */
+  readonly capacity: number;
+  readonly imageBytes: number;
+  readonly gradients: GradientSum;
+  readonly rank: Rank;
+}
+
 class DistributedExecutable implements Executable {
   readonly capacity: number;
   readonly state: Executable['state'];
@@ -148,15 +173,15 @@ class DistributedExecutable implements Executable {
   readonly #normalizes: boolean;
   /** Calls are carried out one after the other: the ranks must exchange in the same order. */
   #turn: Promise<unknown> = Promise.resolve();
-  /** Gradients of all rows, and what travels with them. */
-  #exchanged = new Float32Array(0);
+  readonly #gradients: GradientSum;
   /** Of this rank's own rows in the last step, kept to tell where something is not finite. */
   #ownGradients: Float32Array = new Float32Array(0);
   #ownLoss = 0;
 
-  constructor(local: Executable, capacity: number, imageBytes: number, rank: Rank) {
+  constructor({ local, capacity, imageBytes, gradients, rank }: DistributedParts) {
     this.#local = local;
     this.#rank = rank;
+    this.#gradients = gradients;
     this.#imageBytes = imageBytes;
     this.capacity = capacity;
     this.state = local.state;
@@ -172,20 +197,12 @@ class DistributedExecutable implements Executable {
       const { loss, correct } = await this.#local.gradient(part);
       this.#ownLoss = weight > 0 ? loss : 0;
       this.#ownGradients = await this.#local.read(GRADIENTS);
-      const n = this.#ownGradients.length;
-      if (this.#exchanged.length !== n + 3) this.#exchanged = new Float32Array(n + 3);
-      const all = this.#exchanged;
-      if (weight > 0) for (let i = 0; i < n; i++) all[i] = this.#ownGradients[i] * weight;
-      else all.fill(0, 0, n);
-      all[n] = this.#ownLoss * weight;
-      all[n + 1] = weight > 0 ? correct : 0;
-      all[n + 2] = this.#rank.wish;
-      await this.#rank.communicator.sum(all);
-      this.#rank.heed(all[n + 2]);
+      const all = await this.#gradients.finish(this.#ownGradients, { loss: this.#ownLoss, correct, wish: this.#rank.wish });
+      this.#rank.heed(all.wishes);
       // The finite check of an update looks at the own loss too: no rank may apply what another does not.
-      if (!Number.isFinite(all[n])) all[0] = Number.NaN;
-      await this.#local.write(GRADIENTS, all.subarray(0, n));
-      return { loss: all[n], correct: all[n + 1] };
+      if (!Number.isFinite(all.loss)) all.gradients[0] = Number.NaN;
+      await this.#local.write(GRADIENTS, all.gradients);
+      return { loss: all.loss, correct: all.correct };
     });
   }
 
@@ -208,7 +225,7 @@ class DistributedExecutable implements Executable {
       await this.#local.calibrate(part, bnMomentum);
       await this.#averageStatistics();
       const wishes = Float64Array.of(this.#rank.wish);
-      await this.#rank.communicator.sum(wishes);
+      await this.#rank.sum(wishes);
       this.#rank.heed(wishes[0]);
     });
   }
@@ -220,7 +237,7 @@ class DistributedExecutable implements Executable {
       const { part, weight } = this.#part(copy);
       const { loss, correct, logits } = await this.#local.evaluate(part);
       const sums = Float64Array.of(weight > 0 ? loss * weight : 0, weight > 0 ? correct : 0, this.#rank.wish);
-      await this.#rank.communicator.sum(sums);
+      await this.#rank.sum(sums);
       this.#rank.heed(sums[2]);
       return { loss: Math.fround(sums[0]), correct: sums[1], logits: await this.#gather(logits, weight > 0) };
     });
@@ -285,7 +302,7 @@ class DistributedExecutable implements Executable {
     if (!this.#normalizes) return;
     const statistics = await this.#local.read(STATISTICS);
     for (let i = 0; i < statistics.length; i++) statistics[i] *= this.#rank.weight;
-    await this.#rank.communicator.sum(statistics);
+    await this.#rank.sum(statistics);
     await this.#local.write(STATISTICS, statistics);
   }
 
@@ -306,7 +323,7 @@ class DistributedExecutable implements Executable {
     const { rank, size } = this.#rank.communicator;
     const flags = new Float64Array(size);
     flags[rank] = Number.isFinite(this.#ownLoss) && this.#ownGradients.every(Number.isFinite) ? 0 : 1;
-    await this.#rank.communicator.sum(flags);
+    await this.#rank.sum(flags);
     const ranks = [...flags.keys()].filter((index) => flags[index] > 0);
     return ranks.length === 0 ? 'the sum over the ranks overflows' : `of rank${ranks.length === 1 ? '' : 's'} ${ranks.join(', ')}`;
   }

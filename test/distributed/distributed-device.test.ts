@@ -3,7 +3,7 @@
 import { afterAll, describe, expect, it } from 'vitest';
 import { openWasmDevice } from '../../asm/host/device.ts';
 import { isAbortError } from '../../runtime/base/errors.ts';
-import { type Batch, type Device, type Executable, GRADIENTS } from '../../runtime/device.ts';
+import { type Batch, type CompileOptions, type Device, type Executable, GRADIENTS } from '../../runtime/device.ts';
 import type { Communicator } from '../../runtime/distributed/communicator.ts';
 import { agree, distribute, shareOf } from '../../runtime/distributed/distributed-device.ts';
 import { buildModel } from '../../runtime/model/architectures.ts';
@@ -193,6 +193,89 @@ describe('with batch normalisation of each rank', () => {
       expect(loss).toBeCloseTo(expected.loss, 5);
     }
     await Promise.all(group.map(({ executable }) => executable.calibrate(batch, 0.5)));
+  });
+});
+
+describe('gradients on their way while the rest is computed', () => {
+  // Wide enough for its gradients (1.4 MB) to leave in parts.
+  const wide = buildModel('convmixer', { input: [8, 8, 3], classes: 4, dim: 256, depth: 4, kernel: 5, patch: 2 });
+  const graphs = trainingGraphs(wide);
+  const batch = randomBatch(wide, 5);
+
+  const bytesOf = ({ buffer, byteOffset, byteLength }: Float32Array) => Buffer.from(buffer, byteOffset, byteLength);
+
+  async function compiled(device: Device, options: Partial<CompileOptions> = {}): Promise<Executable> {
+    const executable = await device.compile(graphs, { capacity: 5, seed: SEED, ...options });
+    for (const [name, data] of initialize(wide, SEED)) await executable.write(name, data);
+    return executable;
+  }
+
+  it.each([
+    [1, false],
+    [2, false],
+    [2, true],
+  ])('the device tells parts that are final, from the end on (%i threads, statistics exchanged: %s)', async (threads, exchanges) => {
+    const device = await openWasmDevice({ threads });
+    open.push(device);
+    const told: { begin: number; part: Float32Array }[] = [];
+    const executable = await compiled(device, {
+      onGradients: (begin, part) => told.push({ begin, part: part.slice() }),
+      exchange: exchanges ? async () => {} : undefined,
+    });
+    await executable.gradient(batch);
+    const gradients = await executable.read(GRADIENTS);
+    expect(told.length).toBe(3);
+    let end = gradients.length;
+    for (const { begin, part } of told) {
+      expect(begin + part.length).toBe(end);
+      expect(part.length).toBeGreaterThanOrEqual(gradients.length / 4);
+      expect(Buffer.compare(bytesOf(part), bytesOf(gradients.subarray(begin, end)))).toBe(0);
+      end = begin;
+    }
+    expect(end).toBeGreaterThan(0);
+    const alone = await compiled(device);
+    await alone.gradient(batch);
+    expect(Buffer.compare(bytesOf(await alone.read(GRADIENTS)), bytesOf(gradients))).toBe(0);
+  });
+
+  it('the ranks exchange them in as many parts, and sum what they sum as a whole', async () => {
+    const lengths: number[][] = [[], []];
+    const group = await Promise.all(
+      localGroup(2).map(async (communicator, rank) => {
+        const counting: Communicator = {
+          ...communicator,
+          sum: async (data) => {
+            lengths[rank].push(data.length);
+            await communicator.sum(data);
+          },
+        };
+        const { device } = distribute({ device: await wasm(), communicator: counting });
+        return compiled(device);
+      }),
+    );
+    const metrics = await Promise.all(group.map((executable) => executable.gradient(batch)));
+    expect(metrics[1]).toEqual(metrics[0]);
+    expect(lengths[0].length).toBe(4);
+    expect(lengths[1]).toEqual(lengths[0]);
+    const [own, other] = await Promise.all(
+      [0, 1].map(async (rank) => {
+        const { begin, rows } = shareOf(5, rank, 2);
+        const executable = await compiled(await wasm());
+        const bytes = wide.input.reduce((product, n) => product * n, 1);
+        const [images, labels, samples] = [batch.images.slice(begin * bytes), batch.labels.slice(begin), batch.samples.slice(begin)];
+        await executable.gradient({ ...batch, rows, images, labels, samples });
+        return executable.read(GRADIENTS);
+      }),
+    );
+    const expected = own.map((value, i) => Math.fround(value * 0.6) + Math.fround(other[i] * 0.4));
+    for (const executable of group)
+      expectClose(await executable.read(GRADIENTS), expected, { absolute: 1e-9, relative: 1e-6 }, 'gradients');
+  });
+
+  it('a rank that is lost meanwhile fails the step with what the exchange said', async () => {
+    const [communicator] = localGroup(2, { timeoutMs: 50 });
+    const { device } = distribute({ device: await wasm(), communicator });
+    await expect((await compiled(device)).gradient(batch)).rejects.toThrow('a rank did not come');
   });
 });
 
