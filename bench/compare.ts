@@ -1,12 +1,12 @@
-// Training steps of hybrid and of the rivals that this machine has, on the CPU, in turn in one run, and the ratios. Every system runs in a process of
-// its own (bench/peers/ has theirs): machines are noisy, and only ratios of one run count.
+// Training steps of hybrid and of the rivals that this machine has, on the CPU or on the GPU, in turn in one run, and the ratios. Every system runs in
+// a process of its own (bench/peers/ has theirs): machines are noisy, and only ratios of one run count.
 
 import { execFile } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { availableParallelism, cpus } from 'node:os';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
+import { fileURLToPath, pathToFileURL } from 'node:url';
 import { promisify } from 'node:util';
 import { type ArchitectureName, HybridError, isAbortError } from '../runtime/index.ts';
 import { median } from './train.ts';
@@ -18,8 +18,14 @@ interface Measured {
   readonly stepMs: number;
 }
 
+/** Where the steps run. */
+export type ComparisonDevice = 'wasm' | 'webgpu';
+
 interface Question {
+  readonly device: ComparisonDevice;
   readonly arch: string;
+  /** Measures of the architecture `convmixer`, as options of the command line. */
+  readonly measures: readonly string[];
   readonly batch: number;
   readonly steps: number;
   readonly signal?: AbortSignal;
@@ -29,7 +35,7 @@ export interface Rival {
   readonly name: string;
   /** Architectures that its script knows; absent: all of the original script. */
   readonly archs?: readonly string[];
-  /** Of a system that would take minutes a step: a smaller batch, and one turn. */
+  /** Of a system that would take minutes a step on the CPU: a smaller batch there, and one turn. */
   readonly smallBatch?: number;
   measure(question: Question): Promise<Measured[]>;
 }
@@ -48,6 +54,7 @@ export interface Comparison {
   readonly cpu: string;
   readonly cores: number;
   readonly node: string;
+  readonly device: ComparisonDevice;
   readonly batch: number;
   readonly steps: number;
   readonly rounds: number;
@@ -55,7 +62,10 @@ export interface Comparison {
 }
 
 export interface ComparisonOptions {
+  readonly device: ComparisonDevice;
   readonly archs: readonly ArchitectureName[];
+  /** Of the architecture `convmixer`, as on the command line: `['--dim', '64']`. */
+  readonly measures: readonly string[];
   readonly batch: number;
   readonly steps: number;
   readonly rounds: number;
@@ -89,7 +99,10 @@ async function linesOf(
     .map((line) => JSON.parse(line));
 }
 
-const argumentsOf = ({ arch, batch, steps }: Question): string[] => ['--arch', arch, '--batch', `${batch}`, '--steps', `${steps}`];
+const argumentsOf = ({ device, arch, measures, batch, steps }: Question): string[] => [
+  ...['--device', device, '--arch', arch, '--batch', `${batch}`, '--steps', `${steps}`],
+  ...measures,
+];
 
 function pythonRival(name: string, python: string, script: string, archs?: readonly string[]): Rival {
   return {
@@ -106,11 +119,12 @@ function pythonRival(name: string, python: string, script: string, archs?: reado
 function nodeRival(name: string, folder: string, script: string, smallBatch: number): Rival {
   return {
     name,
-    archs: ['convmixer-256-8'],
+    archs: ['convmixer-256-8', 'convmixer'],
     smallBatch,
     async measure(question) {
       const input = await readFile(join(PEERS, script), 'utf8');
-      const argv = ['--input-type=module', '-', ...argumentsOf(question)];
+      const dawn = question.device === 'webgpu' ? ['--import', pathToFileURL(join(PEERS, 'dawn.mjs')).href] : [];
+      const argv = [...dawn, '--input-type=module', '-', ...argumentsOf(question)];
       const results = await linesOf(process.execPath, argv, { signal: question.signal, cwd: folder, input });
       return results.map(({ peer, batch, stepMs }) => ({ system: peer, batch, stepMs }));
     },
@@ -146,20 +160,11 @@ export async function findRivals(
 }
 
 export async function compareTraining(options: ComparisonOptions): Promise<Comparison> {
-  const { archs, batch, steps, rounds, rivals, revectorize, signal, onLine } = options;
+  const { device, archs, measures, batch, steps, rounds, rivals, revectorize, signal, onLine } = options;
   const hybrid: Rival = {
     name: 'hybrid',
     async measure(question) {
-      const argv = [
-        MAIN,
-        'bench',
-        'train',
-        ...argumentsOf(question),
-        '--device',
-        'wasm',
-        '--json',
-        ...(revectorize ? [] : ['--no-revectorize']),
-      ];
+      const argv = [MAIN, 'bench', 'train', ...argumentsOf(question), '--json', ...(revectorize ? [] : ['--no-revectorize'])];
       const [{ stepMs }] = await linesOf(process.execPath, argv, question);
       return [{ system: 'hybrid', batch: question.batch, stepMs: stepMs.median }];
     },
@@ -170,9 +175,9 @@ export async function compareTraining(options: ComparisonOptions): Promise<Compa
     const failed = new Set<Rival>();
     for (let round = 0; round < rounds; round++) {
       for (const rival of [hybrid, ...rivals]) {
-        const { smallBatch } = rival;
+        const smallBatch = device === 'wasm' ? rival.smallBatch : undefined;
         if (failed.has(rival) || (rival.archs && !rival.archs.includes(arch)) || (smallBatch && round > 0)) continue;
-        const question = { arch, batch: smallBatch ?? batch, steps: smallBatch ? 1 : steps, signal };
+        const question = { device, arch, measures, batch: smallBatch ?? batch, steps: smallBatch ? 1 : steps, signal };
         try {
           for (const { system, batch, stepMs } of await rival.measure(question)) {
             const of = seen.get(system) ?? { batch, times: [] };
@@ -195,7 +200,8 @@ export async function compareTraining(options: ComparisonOptions): Promise<Compa
       rows.push({ arch, system, batch, stepMs: median(times), imagesPerSecond, hybridIsFasterBy });
     }
   }
-  return { cpu: cpus()[0]?.model.trim() ?? 'unknown', cores: availableParallelism(), node: process.version, batch, steps, rounds, rows };
+  const cpu = cpus()[0]?.model.trim() ?? 'unknown';
+  return { cpu, cores: availableParallelism(), node: process.version, device, batch, steps, rounds, rows };
 }
 
 const lastLine = ({ message }: Error): string => message.trim().split('\n').at(-1) ?? '';
@@ -206,9 +212,10 @@ const internal = (arch: string, cause: Error): HybridError =>
 const ratio = (n: number): string => `${n < 100 ? n.toPrecision(3) : Math.round(n).toLocaleString('en-US')}×`;
 
 /** As a Markdown table. */
-export function formatComparison({ cpu, cores, node, batch, steps, rounds, rows }: Comparison): string {
+export function formatComparison({ cpu, cores, node, device, batch, steps, rounds, rows }: Comparison): string {
+  const machine = `${device === 'webgpu' ? 'WebGPU, ' : ''}${cpu}, ${cores} core${cores === 1 ? '' : 's'}`;
   const lines = [
-    `${cpu}, ${cores} core${cores === 1 ? '' : 's'}, Node ${node}, float32, batch ${batch} unless said otherwise, median of ${rounds} × ${steps} steps`,
+    `${machine}, Node ${node}, float32 unless said otherwise, batch ${batch} unless said otherwise, median of ${rounds} × ${steps} steps`,
     '',
     '| model | system | ms a step | images/s | hybrid is faster by |',
     '| --- | --- | --- | --- | --- |',

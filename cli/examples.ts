@@ -74,7 +74,10 @@ export const EXAMPLES: Readonly<Record<string, readonly Example[]>> = {
   'bench devices': [{ line: 'hybrid bench' }, { line: 'hybrid bench --arch convmixer --dim 64 --rounds 5 --json' }],
   'bench train': [{ line: 'hybrid bench train --arch convmixer-256-8 --steps 5' }],
   'bench kernels': [{ line: 'hybrid bench kernels --arch convmixer-256-8 --batch 32' }],
-  'bench compare': [{ line: 'hybrid bench compare --python ~/keras/bin/python,~/torch/bin/python --npm ~/rivals' }],
+  'bench compare': [
+    { line: 'hybrid bench compare --python ~/keras/bin/python,~/torch/bin/python --npm ~/rivals' },
+    { line: 'hybrid bench compare --device webgpu --arch convmixer --dim 64 --depth 4 --batch 16 --npm ~/rivals', says: 'on the GPU' },
+  ],
   'bench data': [{ line: 'hybrid bench data --images 10000 --rows 128' }],
   doctor: [{ line: 'hybrid doctor' }, { line: 'hybrid doctor --markdown', says: 'to paste into a bug report' }],
   completion: [

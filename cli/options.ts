@@ -318,6 +318,9 @@ function parseAugment(value: string): string | undefined {
 
 export const KEYS = Object.keys(OPTIONS) as Key[];
 
+/** What measures the architecture `convmixer`. */
+export const MEASURES = ['dim', 'depth', 'kernel', 'patch'] as const satisfies readonly Key[];
+
 /** `weightDecay` → `weight-decay`: its flag without dashes and its key in files. */
 export const spelling = (key: Key): string => key.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
 

@@ -4,12 +4,11 @@
 import { Command } from 'commander';
 import { examplesText } from './examples.ts';
 import type { CliIo } from './io.ts';
-import { addFlags } from './options.ts';
+import { addFlags, MEASURES } from './options.ts';
 import { version } from './version.ts';
 
 /** Options that say which images a set is made of, how a model is measured, and which model it is where its file does not say. */
 const OPENED = ['dataUrl', 'imageSize', 'maxBad', 'dataMemory'] as const;
-const MEASURES = ['dim', 'depth', 'kernel', 'patch'] as const;
 const MODEL = ['arch', ...MEASURES, 'dropout'] as const;
 const TESTED = ['data', ...OPENED, 'limit', 'batch', 'device', 'threads', ...MODEL] as const;
 
@@ -251,11 +250,13 @@ export function describeProgram(io: CliIo, setStatus: (status: number) => void):
     .optionsGroup('Output:')
     .option('--json', 'the result as JSON, on the last line')
     .action(async (_, command: Command) => setStatus(await (await import('./commands/bench.ts')).benchKernelsCommand(command, io)));
-  addFlags(
-    bench.command('compare').description('training steps on the CPU beside the rivals that are installed here, in turn, and the ratios'),
-    ['batch', 'revectorize'],
-  )
+  addFlags(bench.command('compare').description('training steps beside the rivals that are installed here, in turn, and the ratios'), [
+    ...MEASURES,
+    'batch',
+    'revectorize',
+  ])
     .optionsGroup('Measurement:')
+    .option('--device <wasm|webgpu>', 'where all of them run: on the CPU, or on the GPU (default: wasm)')
     .option('--arch <LIST>', "architectures, separated by commas (default: the original script's five)")
     .option('--python <LIST>', 'Python interpreters, separated by commas, that may have Keras on TensorFlow, or PyTorch (default: python3)')
     .option('--npm <DIR>', 'folder where @jax-js/jax or @tensorflow/tfjs may be installed (default: the current one)')

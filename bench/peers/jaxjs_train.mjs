@@ -1,18 +1,22 @@
-// Times forward and backward passes of ConvMixer-256/8 in jax-js on its WASM backend; one JSON line. Without an optimizer, of which
-// the package has none: the comparison is in its favour.
+// Times forward and backward passes of a ConvMixer in jax-js on its WASM or its WebGPU backend; one JSON line. Without an optimizer,
+// of which the package has none: the comparison is in its favour.
 //
 //   npm install @jax-js/jax@0.1.25
 //   node --input-type=module - --batch 4 --steps 1 < jaxjs_train.mjs      (in the folder where that was done)
+//   node --import …/dawn.mjs --input-type=module - --device webgpu --dim 64 --depth 4 --batch 16 < jaxjs_train.mjs
 
 import { readFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
 import { defaultDevice, init, jit, lax, nn, numpy as np, random, tree, valueAndGrad } from '@jax-js/jax';
 
-const { values } = parseArgs({ options: { arch: { type: 'string' }, batch: { type: 'string' }, steps: { type: 'string' } } });
-const [batch, steps, dim, depth, classes] = [Number(values.batch ?? 4), Number(values.steps ?? 1), 256, 8, 10];
+const names = ['arch', 'device', 'batch', 'steps', 'dim', 'depth'];
+const { values } = parseArgs({ options: Object.fromEntries(names.map((name) => [name, { type: 'string' }])) });
+const { device = 'wasm' } = values;
+const [batch, steps, dim, depth] = [values.batch ?? 4, values.steps ?? 1, values.dim ?? 256, values.depth ?? 8].map(Number);
+const classes = 10;
 
-await init('wasm');
-defaultDevice('wasm');
+await init('wasm', ...(device === 'webgpu' ? [device] : []));
+defaultDevice(device);
 
 let draws = 0;
 const normal = (shape, scale) => random.normal(random.key(draws++), shape).mul(scale);
@@ -64,5 +68,11 @@ for (let i = 0; i <= steps; i++) {
 }
 const timed = times.slice(1).sort((a, b) => a - b); // the first compiles
 const version = JSON.parse(readFileSync('node_modules/@jax-js/jax/package.json', 'utf8')).version;
-console.log(JSON.stringify({ peer: `jax-js ${version}, WASM`, batch, stepMs: timed[timed.length >> 1] }));
+console.log(
+  JSON.stringify({
+    peer: `jax-js ${version}, ${device === 'wasm' ? 'WASM' : 'WebGPU'}, without optimizer`,
+    batch,
+    stepMs: timed[timed.length >> 1],
+  }),
+);
 process.exit(0); // its workers would keep the process

@@ -1,7 +1,8 @@
-"""Times whole training steps of the five models in Keras on TensorFlow, as `hybrid bench train` does; one JSON line a model.
+"""Times whole training steps of the five models in Keras on TensorFlow, as `hybrid bench train` does, on the CPU or (--device webgpu)
+on the GPU; one JSON line a model.
 
     pip install tensorflow==2.21.0 keras==3.15.1
-    python keras_train.py --batch 128 --steps 5 [--arch NAME …] [--threads N]
+    python keras_train.py --batch 128 --steps 5 [--arch NAME …] [--threads N] [--device wasm|webgpu]
 """
 
 import argparse
@@ -15,17 +16,21 @@ parser.add_argument("--batch", type=int, default=128)
 parser.add_argument("--steps", type=int, default=5)
 parser.add_argument("--warmup", type=int, default=2)
 parser.add_argument("--threads", type=int)
+parser.add_argument("--device", choices=["wasm", "webgpu"], default="wasm", help="of hybrid: the CPU, or the GPU")
 args = parser.parse_args()
 
 os.environ["KERAS_BACKEND"] = "tensorflow"
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-os.environ["CUDA_VISIBLE_DEVICES"] = "-1"
+if args.device == "wasm":
+    os.environ["CUDA_VISIBLE_DEVICES"] = "-1"
 
 import keras  # noqa: E402
 import numpy as np  # noqa: E402
 import tensorflow as tf  # noqa: E402
 from keras_models import MODELS, build  # noqa: E402
 
+if args.device == "webgpu" and not tf.config.list_physical_devices("GPU"):
+    raise SystemExit("TensorFlow finds no GPU")
 if args.threads:
     tf.config.threading.set_intra_op_parallelism_threads(args.threads)
     tf.config.threading.set_inter_op_parallelism_threads(args.threads)

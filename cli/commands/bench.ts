@@ -9,7 +9,7 @@ import { benchKernels, formatKernels } from '../../bench/kernels.ts';
 import { benchTrain } from '../../bench/train.ts';
 import { ARCHITECTURES, architectureName, buildModel, HybridError, openDevice } from '../../runtime/index.ts';
 import type { CliIo } from '../io.ts';
-import { givenFlags } from '../options.ts';
+import { givenFlags, MEASURES } from '../options.ts';
 import { count, Progress } from '../progress.ts';
 import { CIFAR10, modelOptions, quote, resolveSettings, settingsOf } from '../settings.ts';
 
@@ -67,9 +67,14 @@ export async function benchKernelsCommand(command: Command, io: CliIo): Promise<
 }
 
 export async function benchCompareCommand(command: Command, io: CliIo): Promise<number> {
-  // Its --arch takes a list, which is none of the settings.
-  const { batch, revectorize } = resolveSettings(new Map([...givenFlags(command)].filter(([key]) => key !== 'arch')));
-  const options = command.opts<{ arch?: string; python?: string; npm?: string; steps?: string; rounds?: string; json?: boolean }>();
+  // Its --arch takes a list, and its --device is one that is compared: none of the settings.
+  const given = [...givenFlags(command)].filter(([key]) => key !== 'arch' && key !== 'device');
+  const { batch, revectorize } = resolveSettings(new Map(given));
+  const measures = given.flatMap(([key, value]) => ((MEASURES as readonly string[]).includes(key) ? [`--${key}`, value] : []));
+  const options = command.opts<Partial<Record<'device' | 'arch' | 'python' | 'npm' | 'steps' | 'rounds', string>> & { json?: boolean }>();
+  const { device = 'wasm' } = options;
+  if (device !== 'wasm' && device !== 'webgpu')
+    throw new HybridError('E_USAGE', `--device is ${quote(device)}`, 'Give wasm to compare on the CPU, webgpu to compare on the GPU.');
   const progress = new Progress(io);
   const archs = options.arch?.split(',').map(architectureName) ?? ARCHITECTURES.filter((arch) => arch !== 'convmixer');
   const steps = wholeNumber('--steps', options.steps ?? '4');
@@ -80,7 +85,9 @@ export async function benchCompareCommand(command: Command, io: CliIo): Promise<
   const names = rivals.map(({ name }) => name).join(', ');
   progress.line(rivals.length > 0 ? `comparing with ${names}` : 'no rival is installed here: see --python and --npm');
   const result = await compareTraining({
+    device,
     archs,
+    measures,
     batch,
     steps,
     rounds,

@@ -15,7 +15,15 @@ function fakePython(folder: string, name: string, modules: object, result = ''):
   return path;
 }
 
-const options = { archs: ['convmixer'], batch: 2, steps: 1, rounds: 2, revectorize: false } as const;
+const options = {
+  device: 'wasm',
+  archs: ['convmixer'],
+  measures: ['--dim', '8'],
+  batch: 2,
+  steps: 1,
+  rounds: 2,
+  revectorize: false,
+} as const;
 
 describe('rivals', () => {
   test('are found where they are, the first of each kind', async () => {
@@ -98,4 +106,6 @@ test('the command: rivals in their processes, the table on stdout', async () => 
   expect((await cli(['bench', 'compare', '--arch', 'convmixr', '--python', python], { cwd: folder })).stderr).toMatch(
     /did you mean convmixer\?/,
   );
+  const refused = await cli(['bench', 'compare', '--device', 'gpu'], { cwd: folder });
+  expect(refused).toMatchObject({ status: 2, stderr: expect.stringMatching(/--device is "?gpu"?.*\n.*webgpu/) });
 });
