@@ -143,6 +143,11 @@ export interface Executable extends AsyncDisposable {
   readonly state: readonly StateEntry[];
   /** Bytes of the device's memory that the executable holds. */
   readonly memoryBytes: number;
+  /**
+   * Steps of `gradient` and `update` that are worth queueing before the first has ended. Of such a device an update whose gradient was
+   * aborted or failed rejects, and changes nothing. Absent: each gradient is waited for.
+   */
+  readonly stepsAhead?: number;
 
   /** Forward and backward pass; gradients wait on the device for `update`. */
   gradient(batch: Batch, options?: RunOptions): Promise<BatchMetrics>;

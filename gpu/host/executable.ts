@@ -29,8 +29,10 @@ import type { Region } from './slots.ts';
 import { Staging } from './staging.ts';
 import { Stopwatch } from './stopwatch.ts';
 
-/** Runs that are submitted ahead: three steps of gradient and update. */
-const IN_FLIGHT = 6;
+/** Steps of gradient and update that are submitted ahead. */
+const STEPS_AHEAD = 3;
+/** Runs that may be under way. */
+const IN_FLIGHT = 2 * STEPS_AHEAD;
 
 /** A dispatch that can be encoded. */
 interface Command {
@@ -91,6 +93,8 @@ export class WebGpuExecutable implements Executable {
   readonly capacity: number;
   readonly state: readonly StateEntry[];
   readonly memoryBytes: number;
+  /** A software adapter may need minutes for a step: stopping is not to wait for several, and there is no gap between them to fill. */
+  readonly stepsAhead: number | undefined;
   readonly #parts: ExecutableParts;
   readonly #gpu: Gpu;
   readonly #buffers: readonly GPUBuffer[];
@@ -157,6 +161,7 @@ export class WebGpuExecutable implements Executable {
     this.#programs = programs;
     this.#staging = new Staging(parts.gpu);
     this.capacity = parts.capacity;
+    this.stepsAhead = parts.gpu.adapter.software ? undefined : STEPS_AHEAD;
     this.memoryBytes = parts.layout.plan.bytes;
     this.state = [...parts.layout.plan.state].map(([name, { spec, kind }]) => ({ name, shape: spec.shape, kind }));
   }
@@ -400,7 +405,6 @@ export class WebGpuExecutable implements Executable {
     return new Promise<T>((resolve, reject) => {
       if (this.#gpu.failure && !this.#closed) throw this.#gpu.failure;
       invariant(!this.#closed, 'the executable is closed');
-      if (signal?.aborted) throw abortError(signal);
       const abort = (): void => {
         if (!this.#queue.includes(queued) && !abortable()) return;
         queued.aborted = true;
@@ -420,8 +424,10 @@ export class WebGpuExecutable implements Executable {
           reject(error);
         },
       };
-      signal?.addEventListener('abort', abort);
       this.#queue.push(queued);
+      // Aborted already: it has a turn all the same, for what is called after it depends on its not having happened.
+      if (signal?.aborted) abort();
+      else signal?.addEventListener('abort', abort);
       this.#pump();
     });
   }

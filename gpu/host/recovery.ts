@@ -29,6 +29,8 @@ interface Call {
   readonly changesState: boolean;
   /** Of the copies that it holds. */
   readonly bytes: number;
+  /** Why it did not happen, once that is so. */
+  failure?: unknown;
   resolve(value: unknown): void;
   reject(error: unknown): void;
 }
@@ -46,6 +48,7 @@ export class RecoveringExecutable implements Executable {
   readonly capacity: number;
   readonly state: readonly StateEntry[];
   readonly memoryBytes: number;
+  readonly stepsAhead: number | undefined;
   readonly #options: RecoveryOptions;
   #current: WebGpuExecutable;
   /** Calls that have not come to their end, in order. */
@@ -69,6 +72,7 @@ export class RecoveringExecutable implements Executable {
     this.capacity = first.capacity;
     this.state = first.state;
     this.memoryBytes = first.memoryBytes;
+    this.stepsAhead = first.stepsAhead;
   }
 
   async gradient(batch: Batch, { signal }: RunOptions = {}): Promise<BatchMetrics> {
@@ -164,9 +168,14 @@ export class RecoveringExecutable implements Executable {
       (error) => {
         // What fails because its GPU is lost is not over.
         if (on.gpu.isLost && !this.#closed && this.#pending.includes(call)) this.#recover(on, error);
-        else if (this.#end(call)) call.reject(error);
+        else if (this.#end(call)) this.#fail(call, error);
       },
     );
+  }
+
+  #fail(call: Call, error: unknown): void {
+    call.failure = error;
+    call.reject(error);
   }
 
   /** Takes a call off the list; false: it is not on it any more. */
@@ -229,6 +238,12 @@ export class RecoveringExecutable implements Executable {
     );
     // What is under way, in its order; an update whose gradient is over needs that again.
     for (const call of [...this.#pending]) {
+      const broken = before(call).find(({ failure }) => failure !== undefined);
+      if (broken) {
+        this.#end(call);
+        this.#fail(call, broken.failure);
+        continue;
+      }
       for (const earlier of before(call)) if (!this.#pending.includes(earlier)) earlier.run(this.#current).catch(() => {});
       this.#start(call);
     }

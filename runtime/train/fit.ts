@@ -1,14 +1,14 @@
 // The training loop: epochs of steps, validation, callbacks in the script's order, checkpoints, and the test at the end.
 //
-// A step is two runs on the device, `gradient` and `update`. The gradient of step k+1 is queued before the update of step
-// k is awaited, so the device always has work; the update of k+1 is queued only once that of k is known to have been
-// applied, so a run that diverges or is stopped ends with exactly the state after its last completed step. The state is read
-// between the two: behind the update of k in the device's order of calls, before that of k+1.
+// A step is two runs on the device, `gradient` and `update`, and the next steps are queued before it has ended (flight.ts): on the wasm
+// device the gradient of step k+1 behind the update of step k, on a GPU two or three whole steps. A run that is stopped ends with
+// exactly the state after its last completed step, because a device drops updates together with their gradients; a step that is
+// not finite changes nothing, so that the steps behind it are what they would be if it had been waited for. Where the state is to be
+// saved after step k it is read behind the update of k in the device's order of calls, before that of k+1.
 
 import { abortError, HybridError, invariant, isAbortError } from '../base/errors.ts';
 import { own } from '../base/own.ts';
-import { clock } from '../base/trace.ts';
-import { batchesPerEpoch, DataPipeline, type Epoch, type LoadedBatch, type Loader } from '../data/loader.ts';
+import { batchesPerEpoch, DataPipeline, type Epoch, type Loader } from '../data/loader.ts';
 import type { Batch, BatchMetrics, Executable, StateEntry } from '../device.ts';
 import { cardOf, type ModelCard } from '../interop/trained-model.ts';
 import { graphDigest, serializeGraph } from '../ir/serialize.ts';
@@ -20,6 +20,7 @@ import { checkDataset, completeOptions } from './defaults.ts';
 import { evaluateWith, evaluationFeed, writeWeights } from './evaluate.ts';
 import { EventStream } from './event-stream.ts';
 import type { CompleteTrainOptions, EndReason, Metrics, TrainEvent, TrainOptions, TrainResult, TrainRun } from './events.ts';
+import { Flight, type FlyingStep, type Waits } from './flight.ts';
 import { trainingGraphs } from './graphs.ts';
 import { compareSettings, type RunProgress, readProgress, resumeSettings, stepAfterBatchChange } from './resume.ts';
 import { RunningMetrics } from './running-metrics.ts';
@@ -67,18 +68,29 @@ export function train(given: TrainOptions): TrainRun {
 
 type Part = 'train' | 'validation' | 'test';
 
-/** What came when the next batch was asked for; neither: the epoch is over. */
-interface Arrival {
-  readonly batch?: LoadedBatch;
-  readonly error?: unknown;
-}
-
 /** A step in flight. */
-interface PendingStep {
+interface FitStep extends FlyingStep<StepOutcome> {
   readonly batch: Batch;
   readonly step: number;
+  /** Before what rolling back makes of it. */
+  readonly rate: number;
   readonly lr: number;
-  readonly gradient: Promise<BatchMetrics>;
+}
+
+interface StepOutcome {
+  readonly metrics: BatchMetrics;
+  readonly applied: boolean;
+  readonly cause?: string;
+  /** Behind the step, where it is to be saved. */
+  readonly state?: Promise<State>;
+}
+
+type Tensors = Map<string, { readonly shape: readonly number[]; readonly data: Float32Array }>;
+
+/** What a checkpoint has of a device. */
+interface State {
+  readonly weights: Tensors;
+  readonly optimizer: Tensors;
 }
 
 /** Fewer steps than this many time constants of the moving statistics leave them close to where they started. */
@@ -117,6 +129,8 @@ class Fit {
   #history: Extract<TrainEvent, { type: 'epoch' }>[] = [];
   /** Whether there is anything that the last checkpoint does not have. */
   #unsaved = false;
+  /** Whether the state after a step in flight is going to be saved. */
+  #isStateFlying = false;
   #lastSave = performance.now();
   #stepsHere = 0;
   #firstStepEnd = 0;
@@ -317,7 +331,7 @@ class Fit {
       this.#running = new RunningMetrics();
     }
     const rowsBefore = this.#running.rows;
-    const { dataWaitMs } = await this.#steps(epoch);
+    const waits = await this.#steps(epoch);
     const metrics = this.#running.value;
     const trainMs = performance.now() - start;
     if (recalibrateBn > 0) await this.#recalibrate(epoch, recalibrateBn);
@@ -337,7 +351,7 @@ class Fit {
       lr: lr * this.#rateFactor,
       imagesPerSecond: ((Math.min(this.#running.rows, train.size) - rowsBefore) / trainMs) * 1000,
       seconds: (performance.now() - start) / 1000,
-      dataWait: dataWaitMs / trainMs,
+      dataWait: waits.data / trainMs,
       best: improved,
     } as const;
     this.#history.push(record);
@@ -363,55 +377,42 @@ class Fit {
     if (keepEvery > 0 && epoch % keepEvery === 0) this.#save(`epoch-${String(epoch).padStart(4, '0')}`, epoch, snapshot);
   }
 
-  async #steps(epoch: number): Promise<{ dataWaitMs: number }> {
-    const { weightDecay, bnMomentum, signal, trace } = this.#options;
-    const first = this.#completed.step;
-    const batches = this.#batches(epoch, first);
-    const ask = (): Promise<Arrival> =>
-      batches.next().then(
-        ({ value }) => ({ batch: value }),
-        (error: unknown) => ({ error }),
-      );
-    let dataWaitMs = 0;
-    // Counts the time in which nothing but data is missing. The device may still be busy with an update: an upper bound.
-    const arrival = async (coming: Promise<Arrival>, step: number): Promise<Arrival> => {
-      this.#watchdog.begin('the next images', `epoch ${epoch}, step ${step}`);
-      const begin = clock();
-      const arrived = await coming;
-      const end = clock();
-      dataWaitMs += end - begin;
-      trace?.span('data wait', 'wait for data', begin, end);
-      return arrived;
-    };
+  async #steps(epoch: number): Promise<Waits> {
+    const { signal, trace } = this.#options;
     const start = performance.now();
     const rowsBefore = this.#running.rows;
-
-    let next = await arrival(ask(), first + 1);
-    if (next.error) throw next.error;
-    let pending = next.batch && this.#queueGradient(next.batch, epoch, first + 1);
-    while (pending) {
-      // The device has copied the batch, so that its slot may be filled again. The next one arrives while the device computes.
-      const coming = ask();
-      this.#watchdog.begin('the device', `gradient of epoch ${epoch}, step ${pending.step}`);
-      const metrics = await pending.gradient;
-      const update = this.#executable.update({ learningRate: pending.lr, weightDecay, bnMomentum });
-      next = await arrival(coming, pending.step + 1);
-      this.#watchdog.begin('the device', `update of epoch ${epoch}, step ${pending.step}`);
-      const following: PendingStep | undefined = next.batch && this.#queueGradient(next.batch, epoch, pending.step + 1);
-      const { applied, cause } = await update;
-      if (applied) this.#running.add(metrics, pending.batch.rows);
-      else this.#skip(diverged(epoch, pending, metrics.loss, cause));
+    let queued = this.#completed.step;
+    this.#isStateFlying = false;
+    const flight = new Flight<StepOutcome, FitStep>({
+      batches: this.#batches(epoch, queued),
+      ahead: this.#executable.stepsAhead ?? 0,
+      signal,
+      queue: (batch) => this.#queueStep(batch, epoch, ++queued),
+      onWait: (oldest, isComputed) => {
+        if (oldest) this.#watchdog.begin('the device', `${isComputed ? 'update' : 'gradient'} of epoch ${epoch}, step ${oldest.step}`);
+        else this.#watchdog.begin('the next images', `epoch ${epoch}, step ${queued + 1}`);
+      },
+      onIdle: (begin, end) => trace?.span('data wait', 'wait for data', begin, end),
+    });
+    for await (const [flown, { metrics, applied, cause, state }] of flight) {
+      if (applied) this.#running.add(metrics, flown.batch.rows);
+      else this.#skip(diverged(epoch, flown, metrics.loss, cause));
       this.#skipsInARow = applied ? 0 : this.#skipsInARow;
-      this.#completed = { epoch, step: pending.step };
+      this.#completed = { epoch, step: flown.step };
+      this.#learningRate = flown.rate;
       this.#unsaved = true;
-      this.#emitStep(epoch, pending, { rows: this.#running.rows - rowsBefore, dataWaitMs, elapsedMs: performance.now() - start });
+      this.#emitStep(epoch, flown, {
+        rows: this.#running.rows - rowsBefore,
+        waits: flight.waits,
+        elapsedMs: performance.now() - start,
+      });
       this.#writer?.check();
-      if (following) this.#saveWithinEpoch(epoch, pending.step);
-      pending = following;
-      if (signal.aborted) throw abortError(signal);
-      if (next.error) throw next.error;
+      if (!state) continue;
+      this.#isStateFlying = false;
+      this.#save('last', epoch, this.#snapshot(state));
     }
-    return { dataWaitMs };
+    if (signal.aborted) throw abortError(signal);
+    return flight.waits;
   }
 
   /** The batches of an epoch, or of the rest of it. */
@@ -422,22 +423,28 @@ class Fit {
     return upcoming?.epoch === epoch && upcoming.from === from ? upcoming : this.#data.loader('train').epoch(epoch, { from, signal });
   }
 
-  #queueGradient(batch: Batch, epoch: number, step: number): PendingStep {
-    const { schedule, learningRate, epochs, signal } = this.#options;
-    if (schedule.name !== 'constant') {
-      const position = { step: (epoch - 1) * this.#stepsPerEpoch + step - 1, totalSteps: epochs * this.#stepsPerEpoch };
-      this.#learningRate = learningRateAt(schedule, { base: learningRate, ...position });
-    }
+  /** Gives a step to the device: its update at once, or when its gradient is there. */
+  #queueStep(batch: Batch, epoch: number, step: number): FitStep {
+    const { schedule, learningRate, epochs, weightDecay, bnMomentum, signal } = this.#options;
+    const position = { step: (epoch - 1) * this.#stepsPerEpoch + step - 1, totalSteps: epochs * this.#stepsPerEpoch };
+    const rate = schedule.name === 'constant' ? this.#learningRate : learningRateAt(schedule, { base: learningRate, ...position });
+    const lr = rate * this.#rateFactor;
     const gradient = this.#executable.gradient(batch, { signal });
-    gradient.catch(() => {}); // the loop may leave by another error before it comes to await this one
-    return { batch, step, lr: this.#learningRate * this.#rateFactor, gradient };
+    const queueRest = () => {
+      const update = this.#executable.update({ learningRate: lr, weightDecay, bnMomentum });
+      update.catch(() => {}); // the loop may leave by another error before it comes to await this one
+      const state = this.#isSaveDue(epoch, step) ? this.#state() : undefined;
+      state?.catch(() => {});
+      return { update, state };
+    };
+    const rest = this.#executable.stepsAhead ? queueRest() : undefined;
+    const computed = gradient.then((metrics) => ({ metrics, ...(rest ?? queueRest()) }));
+    const outcome = computed.then(async ({ metrics, update, state }) => ({ metrics, ...(await update), state }));
+    outcome.catch(() => {});
+    return { batch, step, rate, lr, computed, outcome };
   }
 
-  #emitStep(
-    epoch: number,
-    { step, lr }: PendingStep,
-    { rows, dataWaitMs, elapsedMs }: { rows: number; dataWaitMs: number; elapsedMs: number },
-  ): void {
+  #emitStep(epoch: number, { step, lr }: FitStep, { rows, waits, elapsedMs }: { rows: number; waits: Waits; elapsedMs: number }): void {
     const done = (epoch - 1) * this.#stepsPerEpoch + step;
     const now = performance.now();
     this.#stepsHere++;
@@ -451,7 +458,7 @@ class Fit {
       ...this.#running.value,
       lr,
       imagesPerSecond: (rows / elapsedMs) * 1000,
-      dataWait: Math.min(1, dataWaitMs / elapsedMs),
+      dataWait: Math.min(1, waits.data / elapsedMs),
       etaSeconds: (msPerStep * (this.#options.epochs * this.#stepsPerEpoch - done)) / 1000,
     });
   }
@@ -517,11 +524,16 @@ class Fit {
     );
   }
 
-  /** The state goes to `last` where the options want it within an epoch. A write that is under way is not waited for: the next step asks again. */
-  #saveWithinEpoch(epoch: number, step: number): void {
+  /**
+   * Whether the options want the state after this step, within an epoch, to go to `last`. A write that is under way is not waited for:
+   * the next step asks again.
+   */
+  #isSaveDue(epoch: number, step: number): boolean {
     const { steps = Number.POSITIVE_INFINITY, minutes = Number.POSITIVE_INFINITY } = this.#options.checkpointEvery ?? {};
-    const due = ((epoch - 1) * this.#stepsPerEpoch + step) % steps === 0 || performance.now() - this.#lastSave >= minutes * 60_000;
-    if (due && this.#writer && !this.#writer.busy) this.#save('last', epoch, this.#snapshot());
+    if (!this.#writer || this.#writer.busy || this.#isStateFlying || step === this.#stepsPerEpoch) return false;
+    this.#isStateFlying =
+      ((epoch - 1) * this.#stepsPerEpoch + step) % steps === 0 || performance.now() - this.#lastSave >= minutes * 60_000;
+    return this.#isStateFlying;
   }
 
   #save(kind: CheckpointKind, epoch: number, snapshot: Promise<Checkpoint>): void {
@@ -540,10 +552,10 @@ class Fit {
   }
 
   /**
-   * The state now: everything is copied or asked for before this returns, and what the loop asks of the device later comes later.
-   * Rejects with E_DIVERGED where a value is not finite: such a state must not replace a good one.
+   * A checkpoint after the last completed step, with the state that the device has now, or had when it was asked for: all is copied or
+   * asked for before this returns. Rejects with E_DIVERGED where a value is not finite: such a state must not replace a good one.
    */
-  async #snapshot(): Promise<Checkpoint> {
+  async #snapshot(state = this.#state()): Promise<Checkpoint> {
     const learningRate = this.#learningRate;
     const progress: RunProgress = {
       ...this.#completed,
@@ -561,7 +573,7 @@ class Fit {
       running: this.#running.sums,
       settings: this.#settings,
     };
-    const [weights, optimizer] = await Promise.all([this.#read('weights'), this.#read('optimizer')]);
+    const { weights, optimizer } = await state;
     for (const [name, { data }] of [...weights, ...optimizer]) {
       if (allFinite(data)) continue;
       throw new HybridError(
@@ -573,7 +585,12 @@ class Fit {
     return withRate({ weights, optimizer, progress: { ...progress }, graph: this.#graph, card: this.#card }, learningRate);
   }
 
-  async #read(part: 'weights' | 'optimizer'): Promise<Map<string, { shape: readonly number[]; data: Float32Array }>> {
+  async #state(): Promise<State> {
+    const [weights, optimizer] = await Promise.all([this.#read('weights'), this.#read('optimizer')]);
+    return { weights, optimizer };
+  }
+
+  async #read(part: 'weights' | 'optimizer'): Promise<Tensors> {
     const entries = this.#executable.state.filter(({ kind }) => (part === 'weights') === (kind === 'parameter' || kind === 'statistic'));
     const tensors = await Promise.all(
       entries.map(async ({ name, shape }) => [name, { shape, data: await this.#executable.read(name) }] as const),
@@ -639,7 +656,7 @@ function allFinite(data: Float32Array): boolean {
   return sum === 0;
 }
 
-function diverged(epoch: number, { batch, step, lr }: PendingStep, loss: number, cause?: string): HybridError {
+function diverged(epoch: number, { batch, step, lr }: FitStep, loss: number, cause?: string): HybridError {
   const samples = Array.from(batch.samples?.subarray(0, Math.min(batch.rows, 8)) ?? []);
   const more = batch.rows > samples.length ? ', …' : '';
   const where = cause === undefined ? '' : ` ${cause}`;

@@ -20,6 +20,7 @@ export function tracedExecutable(executable: Executable, trace: Trace): Executab
     capacity: executable.capacity,
     state: executable.state,
     memoryBytes: executable.memoryBytes,
+    stepsAhead: executable.stepsAhead,
     gradient: (batch, options) => timed('gradient', () => executable.gradient(batch, options), batch),
     update: (hyper) => timed('update', () => executable.update(hyper)),
     calibrate: (batch, momentum, options) => timed('calibrate', () => executable.calibrate(batch, momentum, options), batch),
