@@ -69,7 +69,7 @@ export function train(given: TrainOptions): TrainRun {
 type Part = 'train' | 'validation' | 'test';
 
 /** A step in flight. */
-interface FitStep extends FlyingStep<StepOutcome> {
+interface FitStep extends FlyingStep<BatchMetrics> {
   readonly batch: Batch;
   readonly step: number;
   /** Before what rolling back makes of it. */
@@ -77,8 +77,8 @@ interface FitStep extends FlyingStep<StepOutcome> {
   readonly lr: number;
 }
 
-interface StepOutcome {
-  readonly metrics: BatchMetrics;
+/** What comes of it. */
+interface Updated {
   readonly applied: boolean;
   readonly cause?: string;
   /** Behind the step, where it is to be saved. */
@@ -129,8 +129,6 @@ class Fit {
   #history: Extract<TrainEvent, { type: 'epoch' }>[] = [];
   /** Whether there is anything that the last checkpoint does not have. */
   #unsaved = false;
-  /** Whether the state after a step in flight is going to be saved. */
-  #isStateFlying = false;
   #lastSave = performance.now();
   #stepsHere = 0;
   #firstStepEnd = 0;
@@ -382,19 +380,19 @@ class Fit {
     const start = performance.now();
     const rowsBefore = this.#running.rows;
     let queued = this.#completed.step;
-    this.#isStateFlying = false;
-    const flight = new Flight<StepOutcome, FitStep>({
+    const flight = new Flight<BatchMetrics, FitStep, Updated>({
       batches: this.#batches(epoch, queued),
       ahead: this.#executable.stepsAhead ?? 0,
       signal,
-      queue: (batch) => this.#queueStep(batch, epoch, ++queued),
+      begin: (batch) => this.#begin(batch, epoch, ++queued),
+      finish: (step) => this.#update(step, epoch),
       onWait: (oldest, isComputed) => {
         if (oldest) this.#watchdog.begin('the device', `${isComputed ? 'update' : 'gradient'} of epoch ${epoch}, step ${oldest.step}`);
         else this.#watchdog.begin('the next images', `epoch ${epoch}, step ${queued + 1}`);
       },
       onIdle: (begin, end) => trace?.span('data wait', 'wait for data', begin, end),
     });
-    for await (const [flown, { metrics, applied, cause, state }] of flight) {
+    for await (const [flown, metrics, { applied, cause, state }] of flight) {
       if (applied) this.#running.add(metrics, flown.batch.rows);
       else this.#skip(diverged(epoch, flown, metrics.loss, cause));
       this.#skipsInARow = applied ? 0 : this.#skipsInARow;
@@ -407,9 +405,8 @@ class Fit {
         elapsedMs: performance.now() - start,
       });
       this.#writer?.check();
-      if (!state) continue;
-      this.#isStateFlying = false;
-      this.#save('last', epoch, this.#snapshot(state));
+      // A write that is under way is not waited for: the next step asks again.
+      if (state && !this.#writer?.busy) this.#save('last', epoch, this.#snapshot(state));
     }
     if (signal.aborted) throw abortError(signal);
     return flight.waits;
@@ -423,25 +420,19 @@ class Fit {
     return upcoming?.epoch === epoch && upcoming.from === from ? upcoming : this.#data.loader('train').epoch(epoch, { from, signal });
   }
 
-  /** Gives a step to the device: its update at once, or when its gradient is there. */
-  #queueStep(batch: Batch, epoch: number, step: number): FitStep {
-    const { schedule, learningRate, epochs, weightDecay, bnMomentum, signal } = this.#options;
+  #begin(batch: Batch, epoch: number, step: number): FitStep {
+    const { schedule, learningRate, epochs, signal } = this.#options;
     const position = { step: (epoch - 1) * this.#stepsPerEpoch + step - 1, totalSteps: epochs * this.#stepsPerEpoch };
     const rate = schedule.name === 'constant' ? this.#learningRate : learningRateAt(schedule, { base: learningRate, ...position });
-    const lr = rate * this.#rateFactor;
-    const gradient = this.#executable.gradient(batch, { signal });
-    const queueRest = () => {
-      const update = this.#executable.update({ learningRate: lr, weightDecay, bnMomentum });
-      update.catch(() => {}); // the loop may leave by another error before it comes to await this one
-      const state = this.#isSaveDue(epoch, step) ? this.#state() : undefined;
-      state?.catch(() => {});
-      return { update, state };
-    };
-    const rest = this.#executable.stepsAhead ? queueRest() : undefined;
-    const computed = gradient.then((metrics) => ({ metrics, ...(rest ?? queueRest()) }));
-    const outcome = computed.then(async ({ metrics, update, state }) => ({ metrics, ...(await update), state }));
-    outcome.catch(() => {});
-    return { batch, step, rate, lr, computed, outcome };
+    return { batch, step, rate, lr: rate * this.#rateFactor, gradient: this.#executable.gradient(batch, { signal }) };
+  }
+
+  async #update({ step, lr }: FitStep, epoch: number): Promise<Updated> {
+    const { weightDecay, bnMomentum } = this.#options;
+    const update = this.#executable.update({ learningRate: lr, weightDecay, bnMomentum });
+    const state = this.#isSaveDue(epoch, step) ? this.#state() : undefined;
+    state?.catch(() => {}); // the loop may leave before it comes to need it
+    return { ...(await update), state };
   }
 
   #emitStep(epoch: number, { step, lr }: FitStep, { rows, waits, elapsedMs }: { rows: number; waits: Waits; elapsedMs: number }): void {
@@ -524,16 +515,13 @@ class Fit {
     );
   }
 
-  /**
-   * Whether the options want the state after this step, within an epoch, to go to `last`. A write that is under way is not waited for:
-   * the next step asks again.
-   */
+  /** Whether the options want the state after this step, within an epoch, to go to `last`. */
   #isSaveDue(epoch: number, step: number): boolean {
     const { steps = Number.POSITIVE_INFINITY, minutes = Number.POSITIVE_INFINITY } = this.#options.checkpointEvery ?? {};
-    if (!this.#writer || this.#writer.busy || this.#isStateFlying || step === this.#stepsPerEpoch) return false;
-    this.#isStateFlying =
-      ((epoch - 1) * this.#stepsPerEpoch + step) % steps === 0 || performance.now() - this.#lastSave >= minutes * 60_000;
-    return this.#isStateFlying;
+    if (!this.#writer || this.#writer.busy || step === this.#stepsPerEpoch) return false;
+    const isDue = ((epoch - 1) * this.#stepsPerEpoch + step) % steps === 0 || performance.now() - this.#lastSave >= minutes * 60_000;
+    if (isDue) this.#lastSave = performance.now(); // asked for: those behind it need not
+    return isDue;
   }
 
   #save(kind: CheckpointKind, epoch: number, snapshot: Promise<Checkpoint>): void {

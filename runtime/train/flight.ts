@@ -5,19 +5,20 @@ import { abortError } from '../base/errors.ts';
 import { clock } from '../base/trace.ts';
 import type { LoadedBatch } from '../data/loader.ts';
 
-/** A step that was given to the device. */
-export interface FlyingStep<Outcome> {
-  /** Settles when the device may have the next one, if it takes them one by one. */
-  readonly computed: Promise<unknown>;
-  readonly outcome: Promise<Outcome>;
+/** A step whose gradient was given to the device. */
+export interface FlyingStep<Gradient> {
+  readonly gradient: Promise<Gradient>;
 }
 
-export interface FlightOptions<Step> {
+export interface FlightOptions<Step, Rest> {
   readonly batches: AsyncIterator<LoadedBatch, undefined>;
   /** Steps that the device is given without waiting for results. 0: the next one follows when the gradient of the one before is there. */
   readonly ahead: number;
   readonly signal: AbortSignal;
-  queue(batch: LoadedBatch): Step;
+  /** Gives the gradient of a step to the device. */
+  begin(batch: LoadedBatch): Step;
+  /** Gives it the rest: at once, or when the gradient is there. */
+  finish(step: Step): Promise<Rest>;
   /** Before each wait: for the oldest step, whose gradient may be there already; without one, for the next batch alone. */
   onWait(oldest: Step | undefined, isComputed: boolean): void;
   /** The device had nothing to do between two times of `clock`. */
@@ -40,49 +41,58 @@ interface Arrival {
 }
 
 /** What is known of a flying step. */
-interface Tracked<Step> {
+interface Tracked<Step, Rest> {
   readonly step: Step;
+  /** Settles when its gradient has, and the rest was given to the device. */
   readonly computed: Promise<void>;
+  readonly rest: Promise<Rest>;
+  /** Resolves when all of it is over, whatever came of it. */
   readonly settled: Promise<void>;
   isComputed: boolean;
   isOver: boolean;
 }
 
-/** Takes batches to their end. Disposable of by leaving the loop: what flies then goes down by itself. */
-export class Flight<Outcome, Step extends FlyingStep<Outcome>> {
+/** Takes batches to their end. Whoever leaves the loop lets what flies go down by itself: nothing more is given to the device. */
+export class Flight<Gradient, Step extends FlyingStep<Gradient>, Rest> {
   readonly waits: Waits = { data: 0, device: 0 };
-  readonly #options: FlightOptions<Step>;
+  readonly #options: FlightOptions<Step, Rest>;
   /** Oldest first. */
-  readonly #flying: Tracked<Step>[] = [];
+  readonly #flying: Tracked<Step, Rest>[] = [];
   #arrival: Arrival | undefined;
   #coming: Promise<void>;
   /** Since when the device has had nothing to do. */
   #idleSince: number | undefined = clock();
+  #isLeft = false;
 
-  constructor(options: FlightOptions<Step>) {
+  constructor(options: FlightOptions<Step, Rest>) {
     this.#options = options;
     this.#coming = this.#ask();
   }
 
   /**
-   * The steps in their order, each with its outcome. Throws what an outcome rejects with; and what asking for batches threw, or an
+   * The steps in their order, each with its outcome. Throws what a step rejects with; and what asking for batches threw, or an
    * AbortError, once all that flies has ended: every step before it has been told.
    */
-  async *[Symbol.asyncIterator](): AsyncGenerator<[Step, Outcome], void> {
-    for (;;) {
-      if (this.#arrival?.batch && this.#hasRoom) this.#take(this.#arrival.batch, this.#arrival.time);
-      const oldest = this.#flying.at(0);
-      if (oldest?.isOver) {
-        yield [oldest.step, await oldest.step.outcome];
-        this.#flying.shift();
-      } else if (!oldest && this.#arrival && !this.#arrival.batch) {
-        this.waits.device += clock() - this.#arrival.time;
-        if (this.#arrival.error) throw this.#arrival.error;
-        return;
-      } else {
-        this.#options.onWait(oldest?.step, oldest?.isComputed === true);
-        await Promise.race(this.#awaited());
+  async *[Symbol.asyncIterator](): AsyncGenerator<[Step, Gradient, Rest], void> {
+    try {
+      for (;;) {
+        if (this.#arrival?.batch && this.#hasRoom) this.#take(this.#arrival.batch, this.#arrival.time);
+        const oldest = this.#flying.at(0);
+        if (oldest?.isOver) {
+          const rest = await oldest.rest;
+          yield [oldest.step, await oldest.step.gradient, rest];
+          this.#flying.shift();
+        } else if (!oldest && this.#arrival && !this.#arrival.batch) {
+          this.waits.device += clock() - this.#arrival.time;
+          if (this.#arrival.error) throw this.#arrival.error;
+          return;
+        } else {
+          this.#options.onWait(oldest?.step, oldest?.isComputed === true);
+          await Promise.race(this.#awaited());
+        }
       }
+    } finally {
+      this.#isLeft = true;
     }
   }
 
@@ -101,7 +111,7 @@ export class Flight<Outcome, Step extends FlyingStep<Outcome>> {
   }
 
   #take(batch: LoadedBatch, arrived: number): void {
-    const { signal, queue, onIdle } = this.#options;
+    const { ahead, signal, begin, finish, onIdle } = this.#options;
     const now = clock();
     if (signal.aborted) {
       this.#arrival = { error: abortError(signal), time: now };
@@ -114,17 +124,29 @@ export class Flight<Outcome, Step extends FlyingStep<Outcome>> {
     } else {
       this.waits.device += now - arrived;
     }
-    const step = queue(batch);
-    const computed = step.computed.then(
-      () => void (tracked.isComputed = true),
-      () => {}, // so does the outcome
-    );
+    const step = begin(batch);
+    const early = ahead > 0 ? finish(step) : undefined;
+    early?.catch(() => {}); // the gradient may fail before anybody comes to await it
+    let rest = early;
+    const computed = step.gradient.then(() => {
+      if (this.#isLeft) throw abortError();
+      rest ??= finish(step);
+      tracked.isComputed = true;
+    });
     const over = () => {
       tracked.isOver = true;
       if (this.#flying.at(-1) === tracked) this.#idleSince = clock();
     };
-    const settled = step.outcome.then(over, over);
-    const tracked: Tracked<Step> = { step, computed, settled, isComputed: false, isOver: false };
+    const whole = computed.then(() => rest as Promise<Rest>);
+    const ignore = () => {};
+    const tracked: Tracked<Step, Rest> = {
+      step,
+      computed: computed.catch(ignore),
+      rest: whole,
+      settled: whole.then(over, over),
+      isComputed: false,
+      isOver: false,
+    };
     this.#flying.push(tracked);
     // The device has copied the batch, so that its place may be filled again. The next one arrives while the device computes.
     this.#arrival = undefined;

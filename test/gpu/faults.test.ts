@@ -80,6 +80,23 @@ describe('a lost device', () => {
     await device.close();
   });
 
+  it('does not bring back a gradient that was aborted before: its update rejects, and changes nothing', async () => {
+    const { device, executable, seen, faults } = await compile({});
+    await executable.gradient(batch);
+    faults.loseAtSubmit = seen.submits + 5;
+    const before = Array.from({ length: 6 }, () => executable.predict(batch)); // as many as may be under way; the last one loses the device
+    const controller = new AbortController();
+    const gradient = executable.gradient(batch, { signal: controller.signal });
+    const update = executable.update(HYPER);
+    controller.abort();
+    for (const call of [gradient, update]) await expect(call).rejects.toMatchObject({ name: 'AbortError' });
+    await Promise.all(before);
+    expect(seen.devices).toBe(2);
+    await executable.gradient(batch);
+    expect(await executable.update(HYPER)).toMatchObject({ applied: expect.any(Boolean) });
+    await device.close();
+  });
+
   it('is given up when there is no other', async () => {
     const { device, executable, faults } = await compile({});
     faults.loseAtSubmit = 'every';

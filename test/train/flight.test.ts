@@ -1,0 +1,99 @@
+// Steps in flight: a device that submits ahead is kept supplied, and everything comes out as if each step had been waited for.
+
+import { describe, expect, it } from 'vitest';
+import { openWasmDevice } from '../../asm/host/device.ts';
+import type { Device } from '../../runtime/device.ts';
+import { openReferenceDevice } from '../../runtime/reference.ts';
+import type { TrainOptions } from '../../runtime/train/events.ts';
+import { aheadOf } from '../support/ahead.ts';
+import { hybridError } from '../support/expect-error.ts';
+import { digestOf, MemoryStore, ofType, runPart, smallOptions } from '../support/runs.ts';
+
+const STEPS = 3;
+
+interface Changes extends Partial<TrainOptions> {
+  readonly failing?: (run: number) => boolean;
+  readonly lateMs?: number;
+  readonly stopAt?: number;
+  readonly on?: Device;
+}
+
+/** A run on the reference device whose results come late, with `ahead` steps in flight; 0: each gradient is waited for. */
+async function run(ahead: number, { failing, lateMs, stopAt, on = openReferenceDevice(), ...changes }: Changes = {}) {
+  const store = new MemoryStore();
+  const { device, seen } = aheadOf(on, { steps: ahead, lateMs, failing });
+  const { result, events } = await runPart(smallOptions({ device, store, ...changes }), stopAt);
+  const saved = store.saved.map(({ kind, checkpoint }) => [
+    kind,
+    checkpoint.progress.epoch,
+    checkpoint.progress.step,
+    digestOf(checkpoint),
+  ]);
+  return { result, events, seen, store, saved };
+}
+
+const told = (events: Parameters<typeof ofType>[0]) => [
+  ...ofType(events, 'step').map(({ epoch, step, loss, accuracy, lr }) => [epoch, step, loss, accuracy, lr]),
+  ...ofType(events, 'epoch').map(({ epoch, train, validation, lr }) => [epoch, train, validation, lr]),
+];
+
+describe('steps in flight', () => {
+  it('are as many as the device likes, and late results hold nothing up', async () => {
+    const lateMs = 60;
+    const slow = await run(0, { lateMs, epochs: 1, validation: null, test: null });
+    const fast = await run(STEPS, { lateMs, epochs: 1, validation: null, test: null });
+    expect(slow.seen.mostInFlight).toBeLessThanOrEqual(2);
+    expect(fast.seen.mostInFlight).toBe(STEPS);
+    const [{ seconds: slowly }] = ofType(slow.events, 'epoch');
+    const [{ seconds: quickly }] = ofType(fast.events, 'epoch');
+    // Six steps: each waits for its gradient, or two times for the third step before it.
+    expect(slowly).toBeGreaterThan((6 * lateMs) / 1000);
+    expect(quickly).toBeLessThan(0.75 * slowly);
+    expect(told(fast.events)).toEqual(told(slow.events));
+  });
+
+  it.each([1, 2])('leave every checkpoint as it is: every %i steps', async (steps) => {
+    const changes = { checkpointEvery: { steps }, schedule: { name: 'one-cycle' } } as const;
+    const [expected, actual] = [await run(0, changes), await run(STEPS, changes)];
+    expect(told(actual.events)).toEqual(told(expected.events));
+    expect(actual.saved.length).toBeGreaterThan(4);
+    // Which of them are written depends on how long writing takes; not what is in them.
+    const all = new Set((await run(0, { ...changes, checkpointEvery: { steps: 1 } })).saved.map(String));
+    for (const save of actual.saved) expect(all).toContain(String(save));
+    expect(actual.saved.at(-1)).toEqual(expected.saved.at(-1));
+  });
+
+  it.each(['skip', 'rollback'] as const)('--on-nan %s: goes on as if the steps behind had waited', async (onNan) => {
+    // Once, because runs are counted here, and rolling back does some of them twice.
+    const failing = (n: number) => n === 9;
+    const [expected, actual] = [await run(0, { failing, onNan }), await run(STEPS, { failing, onNan })];
+    for (const type of ['message', 'resume'] as const) expect(ofType(actual.events, type)).toEqual(ofType(expected.events, type));
+    expect(told(actual.events)).toEqual(told(expected.events));
+    expect(actual.saved).toEqual(expected.saved);
+  });
+
+  it('--on-nan stop: the error names the step, and nothing behind it is told or saved', async () => {
+    const store = new MemoryStore();
+    const { device } = aheadOf(openReferenceDevice(), { steps: STEPS, failing: (n) => n === 9 });
+    const error = await hybridError('E_DIVERGED', runPart(smallOptions({ device, store, checkpointEvery: { steps: 1 } })));
+    expect(error.message).toMatch(/^epoch 2, step 3: the loss is NaN/);
+    expect(store.saved.at(-1)?.checkpoint.progress).toMatchObject({ epoch: 2, step: 2 });
+  });
+
+  it('a stopped run ends with the state after its last completed step, wherever it is stopped, and goes on from there', async () => {
+    const on = await openWasmDevice({ threads: 1 }); // the reference device does not resume bit for bit
+    const whole = await run(0, { on, checkpointEvery: { steps: 1 } });
+    const after = new Map(whole.saved.map(([, epoch, step, digest]) => [`${epoch} ${step}`, digest]));
+    for (const stopAt of [1, 3, 5, 6, 7, 11]) {
+      const stopped = await run(STEPS, { on, stopAt });
+      expect(stopped.result.reason).toBe('aborted');
+      const [, epoch, step, digest] = stopped.saved.at(-1) as (typeof stopped.saved)[number];
+      expect(ofType(stopped.events, 'step').at(-1)).toMatchObject({ epoch, step });
+      expect(6 * (Number(epoch) - 1) + Number(step)).toBeGreaterThanOrEqual(stopAt);
+      if (after.has(`${epoch} ${step}`)) expect(digest).toBe(after.get(`${epoch} ${step}`));
+      const resumed = await run(STEPS, { on, resume: (await stopped.store.load('last')) ?? undefined });
+      expect(resumed.saved.at(-1)).toEqual(whole.saved.at(-1));
+    }
+    await on.close();
+  });
+});
