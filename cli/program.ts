@@ -2,6 +2,7 @@
 // from this description. The code of a command is loaded when it runs, so that `--help` stays quick.
 
 import { Command } from 'commander';
+import { commandsOf } from './command-tree.ts';
 import { examplesText } from './examples.ts';
 import type { CliIo } from './io.ts';
 import { addFlags, MEASURES } from './options.ts';
@@ -11,9 +12,6 @@ import { version } from './version.ts';
 const OPENED = ['dataUrl', 'imageSize', 'maxBad', 'dataMemory'] as const;
 const MODEL = ['arch', ...MEASURES, 'dropout'] as const;
 const TESTED = ['data', ...OPENED, 'limit', 'batch', 'device', 'threads', ...MODEL] as const;
-
-/** Words that mean another command where they stand alone. */
-export const SHORT_FOR: Readonly<Record<string, string>> = { bench: 'bench devices' };
 
 const STATUSES = `
 Exit status: 0 done, 1 defect of this program, 2 wrong usage, 3 this machine lacks something, 4 data or network,
@@ -295,10 +293,4 @@ export function describeProgram(io: CliIo, setStatus: (status: number) => void):
   for (const { words, command } of commandsOf(program)) command.addHelpText('after', examplesText(words.join(' ')));
   program.addHelpText('after', STATUSES);
   return program;
-}
-
-/** The program and all that is in it, each with the words that name it, in the order of the help. */
-export function commandsOf(program: Command, words: readonly string[] = []): { words: readonly string[]; command: Command }[] {
-  const inner = program.commands.flatMap((command) => commandsOf(command, [...words, command.name()]));
-  return [{ words, command: program }, ...inner];
 }

@@ -2,8 +2,9 @@
 // up to date (status 1 where it is not). Takes the program from dist/.
 
 import { readFile, writeFile } from 'node:fs/promises';
+import { commandsOf } from '../dist/cli/command-tree.js';
 import { EXAMPLES } from '../dist/cli/examples.js';
-import { commandsOf, describeProgram } from '../dist/cli/program.js';
+import { describeProgram } from '../dist/cli/program.js';
 
 const PAGE = new URL('../docs/commands.md', import.meta.url);
 

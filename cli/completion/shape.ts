@@ -1,7 +1,7 @@
 // What the scripts for shells need to know of the program, taken from its description.
 
 import type { Command, Option } from 'commander';
-import { commandsOf, SHORT_FOR } from '../program.ts';
+import { commandsOf, SHORT_FOR } from '../command-tree.ts';
 import { type Values, valuesOf } from './values.ts';
 
 export interface OptionShape {

@@ -63,10 +63,10 @@ export async function openCrew(options: CrewOptions): Promise<Crew> {
 
 const newStats = (): CrewStats => ({ tasks: 0, retries: 0, restarts: 0, busyMs: 0 });
 
-function note(stats: CrewStats, trace: Trace | undefined, { epoch, first, rows }: Task, { progress, times }: TaskWords): void {
+function note(stats: CrewStats, trace: Trace | undefined, worker: number, { epoch, first, rows }: Task, { times }: TaskWords): void {
   stats.tasks++;
   stats.busyMs += times[1] - times[0];
-  trace?.span(`data worker ${progress[1] - 1}`, 'prepare', times[0], times[1], { epoch, first, rows });
+  trace?.span(`data worker ${worker}`, 'prepare', times[0], times[1], { epoch, first, rows });
 }
 
 class CallingThread implements Crew {
@@ -84,7 +84,7 @@ class CallingThread implements Crew {
     // The consumer goes first: this batch is for later.
     await new Promise((resolve) => setImmediate(resolve));
     await this.#preparer.run(task);
-    note(this.stats, this.#trace, task, words);
+    note(this.stats, this.#trace, 0, task, words);
   }
 
   async close(): Promise<void> {}
@@ -108,6 +108,8 @@ class Pool implements Crew {
   readonly #watched = new Set<Watched>();
   readonly #watch: NodeJS.Timeout;
   readonly #running = new Set<Promise<void>>();
+  /** Ids of the workers' threads, in the order in which they were first seen: people number workers from 1. */
+  readonly #threads: number[] = [];
   #failure: HybridError | null = null;
   #closing: Promise<void> | null = null;
 
@@ -192,7 +194,7 @@ class Pool implements Crew {
       if (this.#watched.size === 0) this.#watch.unref();
 
       if (!failure) {
-        note(this.stats, this.#trace, task, words);
+        note(this.stats, this.#trace, this.#worker(words), task, words);
         return;
       }
       if (this.#failure) throw this.#failure;
@@ -202,6 +204,12 @@ class Pool implements Crew {
       if (attempt === ATTEMPTS) throw this.#fail(`${describe(task)} failed ${ATTEMPTS} times: ${failure.message}`, failure.stack);
       this.stats.retries++;
     }
+  }
+
+  /** Number of the worker that has a task, from 1. */
+  #worker({ progress: [, thread] }: TaskWords): number {
+    if (!this.#threads.includes(thread)) this.#threads.push(thread);
+    return this.#threads.indexOf(thread) + 1;
   }
 
   /** Looks whether the tasks in flight move. Those that no worker has begun wait for those that run. */
@@ -216,7 +224,7 @@ class Pool implements Crew {
     }
     for (const { task, words, seen, still } of this.#watched) {
       if (still < LOOKS || (begun && seen === 0)) continue;
-      const who = seen > 0 ? `data worker ${words.progress[1] - 1} hangs in` : 'no data worker takes';
+      const who = seen > 0 ? `data worker ${this.#worker(words)} hangs in` : 'no data worker takes';
       this.#fail(`${who} ${describe(task)}: it has not moved for ${this.#limitMs / 1000} s`);
       return;
     }

@@ -4,8 +4,9 @@ import { spawnSync } from 'node:child_process';
 import { readdirSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { expect, test } from 'vitest';
+import { commandsOf } from '../../cli/command-tree.ts';
 import { EXAMPLES } from '../../cli/examples.ts';
-import { commandsOf, describeProgram } from '../../cli/program.ts';
+import { describeProgram } from '../../cli/program.ts';
 import { cli } from '../support/cli.ts';
 import { blocksOf, callsIn, problemOf, readDocument } from '../support/documents.ts';
 

@@ -1,8 +1,9 @@
 // What the documents show: their fenced blocks, and the calls of the program in them.
 
 import { readFileSync } from 'node:fs';
+import { commandsOf, SHORT_FOR } from '../../cli/command-tree.ts';
 import { KEY_OF, OPTIONS, type Option } from '../../cli/options.ts';
-import { commandsOf, describeProgram, SHORT_FOR } from '../../cli/program.ts';
+import { describeProgram } from '../../cli/program.ts';
 
 export interface Block {
   /** Behind the fence: `sh`, `text`, `js`, … */
