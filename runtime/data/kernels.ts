@@ -73,7 +73,7 @@ export interface ImageKernelsOptions {
 }
 
 /** About what a core's second-level cache holds of images before and after a kernel, with room for everything else. */
-const BLOCK_BYTES = 48 * 1024;
+const BLOCK_BYTES = 96 * 1024;
 const PAGE_BYTES = 65_536;
 /** Index of the epoch among the arguments of a kernel: asm/data/abi.ts. */
 const EPOCH = 5;
