@@ -1,6 +1,7 @@
 // Which GPU there is, what it can do, and the device with all of it switched on.
 
 import { HybridError } from '../../runtime/base/errors.ts';
+import { type MatrixUnit, subgroupMatrixWords } from '../kernels/matrices.ts';
 import type { LoweringContext } from '../lowering/lowering.ts';
 
 /** What is known of a GPU. */
@@ -30,7 +31,7 @@ interface SubgroupMatrixConfig {
 const SOFTWARE = /swiftshader|llvmpipe|lavapipe|basic render/i;
 
 /** Features that kernels can use. Subgroup matrices imply subgroups. */
-const FEATURES = ['shader-f16', 'subgroups', 'chromium-experimental-subgroup-matrix', 'timestamp-query'] as const;
+const FEATURES = ['shader-f16', 'subgroups', 'subgroup-size-control', 'chromium-experimental-subgroup-matrix', 'timestamp-query'] as const;
 
 /** Limits that are raised from WebGPU's defaults to what the adapter has. */
 const LIMITS = [
@@ -56,7 +57,6 @@ export async function findAdapter(gpu: GPU): Promise<GPUAdapter> {
 
 export function describeAdapter({ info, features, limits }: GPUAdapter): AdapterReport {
   const { vendor, architecture, device, description } = info;
-  const matrices = (info as { subgroupMatrixConfigs?: Iterable<SubgroupMatrixConfig> }).subgroupMatrixConfigs ?? [];
   const known: Record<string, number> = {};
   for (const name in limits) {
     const value = limits[name as keyof GPUSupportedLimits];
@@ -70,11 +70,15 @@ export function describeAdapter({ info, features, limits }: GPUAdapter): Adapter
     software: info.isFallbackAdapter || SOFTWARE.test(`${description} ${device} ${architecture}`),
     features: [...features].sort(),
     limits: known,
-    subgroupMatrices: [...matrices].map(
+    subgroupMatrices: subgroupMatrixConfigs(info).map(
       ({ componentType, resultComponentType, M, N, K }) => `${componentType}→${resultComponentType} ${M}×${N}×${K}`,
     ),
   };
 }
+
+const subgroupMatrixConfigs = (info: GPUAdapterInfo): SubgroupMatrixConfig[] => [
+  ...((info as { subgroupMatrixConfigs?: Iterable<SubgroupMatrixConfig> }).subgroupMatrixConfigs ?? []),
+];
 
 /** Asks for the device, with the features and limits above. An adapter gives one device in its life. */
 export function requestDevice(adapter: GPUAdapter): Promise<GPUDevice> {
@@ -85,8 +89,35 @@ export function requestDevice(adapter: GPUAdapter): Promise<GPUDevice> {
   });
 }
 
+/** Invocations of the subgroups that hold a matrix, where they can have more than one size: what makers' units are made for. */
+const MATRIX_SUBGROUP = 32;
+/** No side of a matrix is longer: larger ones have not been seen for f16. */
+const MATRIX_SIDE = 16;
+
+/**
+ * The matrix unit that kernels use: f16 in, f32 out, and of those the largest. All subgroups of a kernel must have the size that it was
+ * made for: the only one there is, or one that can be asked for.
+ */
+export function matrixUnit(info: GPUAdapterInfo, features: GPUSupportedFeatures): MatrixUnit | false {
+  const { subgroupMinSize: least = 0, subgroupMaxSize: most = 0 } = info;
+  const has = (name: string): boolean => features.has(name as GPUFeatureName);
+  if (!has('shader-f16') || !has('chromium-experimental-subgroup-matrix')) return false;
+  const pinned = least !== most;
+  if (pinned && !(has('subgroup-size-control') && least <= MATRIX_SUBGROUP && MATRIX_SUBGROUP <= most)) return false;
+  const suits = ({ componentType, resultComponentType, M, N, K }: SubgroupMatrixConfig): boolean =>
+    componentType === 'f16' && resultComponentType === 'f32' && [M, N, K].every((side) => side % 8 === 0 && side <= MATRIX_SIDE);
+  const [largest] = subgroupMatrixConfigs(info)
+    .filter(suits)
+    .sort((a, b) => b.M * b.N * b.K - a.M * a.N * a.K);
+  if (!largest) return false;
+  const { M, N, K } = largest;
+  const subgroupSize = pinned ? MATRIX_SUBGROUP : most;
+  return { m: M, n: N, k: K, subgroupSize, words: subgroupMatrixWords(subgroupSize, pinned) };
+}
+
 /** What the kernels may use of a device. */
-export function kernelOptions({ limits, features }: GPUDevice, software: boolean): Pick<LoweringContext, 'limits' | 'features'> {
+export function kernelOptions(device: GPUDevice, software: boolean): Pick<LoweringContext, 'limits' | 'features'> {
+  const { limits, features, adapterInfo } = device;
   return {
     limits: {
       workgroupStorage: limits.maxComputeWorkgroupStorageSize,
@@ -96,7 +127,7 @@ export function kernelOptions({ limits, features }: GPUDevice, software: boolean
     features: {
       f16: features.has('shader-f16'),
       subgroups: features.has('subgroups'),
-      subgroupMatrix: features.has('chromium-experimental-subgroup-matrix' as GPUFeatureName),
+      subgroupMatrix: matrixUnit(adapterInfo, features),
       barriers: !software,
     },
   };

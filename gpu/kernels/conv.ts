@@ -4,19 +4,7 @@ import type { ConvGeometry } from '../../runtime/ops/conv.ts';
 import type { Epilogue } from '../../runtime/ops/epilogue.ts';
 import { map } from './elementwise.ts';
 import { epilogueDeclarations, finish } from './epilogue.ts';
-import {
-  type Cell,
-  cells,
-  columnSums,
-  invocations,
-  multiply,
-  type Product,
-  panels,
-  places,
-  reduceColumns,
-  rowAt,
-  type Tile,
-} from './gemm.ts';
+import { type Cell, cells, columnSums, frame, multiply, overRows, type Product, panels, places, reduceColumns, type Tile } from './gemm.ts';
 import { each, f32, type KernelText, type Lanes, lanesFor, range } from './wgsl.ts';
 
 /**
@@ -183,7 +171,7 @@ interface RowsOfC {
  * Statements for a workgroup's blocks of rows: `block` uses m0, n0 and the accumulators. Workgroups: columns in x, rows in y and z, or with
  * chunks of the depth rows in y and chunks in z.
  */
-function overRows({ product, rowsPerGroup, pixels, depth, chunkDepth }: RowsOfC, before: string, block: string, after: string): string {
+function overBlocks({ product, rowsPerGroup, pixels, depth, chunkDepth }: RowsOfC, before: string, block: string, after: string): string {
   const { tile } = product;
   const [begin, end] = chunkDepth ? ['chunkBegin', 'chunkEnd'] : ['0u', `${depth}u`];
   const one = `${multiply(product, begin, end)}\n${block}`;
@@ -209,10 +197,6 @@ function overCells(tile: Tile, columns: number, lanes: Lanes, statement: (cell: 
     .map((cell) => `{ let n = n0 + ${cell.column}; ${covered ? statement(cell) : `if (n < ${columns}u) { ${statement(cell)} }`} }`)
     .join('\n');
 }
-
-/** Statements for each row of the invocation: `m` is its row of C, below `end`. */
-const overRowsOf = (tile: Tile, end: string, statement: (i: number) => string): string =>
-  each(tile.tm, (i) => `{ let m = m0 + ${rowAt(tile, i)}; if (m < ${end}) {\n${statement(i)}\n} }`);
 
 /** The access or element at an expression of elements. */
 const accessAt = ({ lanes }: Pick<Cell, 'lanes'>, at: string): string => (lanes === 4 ? `(${at}) / 4u` : at);
@@ -244,7 +228,7 @@ export function conv({ windows, columns, tile, epilogue, rowsPerTile, gradientSu
   const product: Product = { tile, a: 'depth', b: transposed ? 'depth' : 'columns' };
   const sums = epilogue.stats === true || gradientSums;
   const setSums = gradientSums ? 'set_sums' : 'set_partials';
-  const store = overRowsOf(tile, 'end', (i) =>
+  const store = overRows(tile, 'end', (i) =>
     overCells(tile, columns, lanes, (cell) => {
       const at = accessAt(cell, `m * ${columns}u + n`);
       const second = gradientSums ? `(activation(${at}) - mean(${accessAt(cell, 'n')}))` : 'y';
@@ -264,9 +248,9 @@ export function conv({ windows, columns, tile, epilogue, rowsPerTile, gradientSu
     );
   };
   return {
-    workgroup: [invocations(tile), 1, 1],
+    ...frame(tile),
     declarations: [panels(tile, sums), a, b, epilogueDeclarations(epilogue, lanes)].join('\n'),
-    body: overRows(
+    body: overBlocks(
       { product, rowsPerGroup: sums ? rowsPerTile : groupRows(tile), pixels: windows.oh * windows.ow, depth },
       sums ? columnSums(tile) : '',
       store,
@@ -288,17 +272,17 @@ export interface DenseChunksOptions {
  */
 export function denseChunks({ depth, columns, tile, chunkDepth }: DenseChunksOptions): KernelText {
   const lanes = cellLanes(tile, columns);
-  const store = overRowsOf(tile, 'end', (i) =>
+  const store = overRows(tile, 'end', (i) =>
     overCells(tile, columns, lanes, (cell) => `set_sums(${accessAt(cell, `(group.z * rows + m) * ${columns}u + n`)}, ${cell.value(i)});`),
   );
   return {
-    workgroup: [invocations(tile), 1, 1],
+    ...frame(tile),
     declarations: [
       panels(tile, false),
       positionRows(denseWindows(depth), tile),
       plainColumns('w', columns, tile, depth % tile.bk === 0 ? '' : `${depth}u`),
     ].join('\n'),
-    body: overRows(
+    body: overBlocks(
       { product: { tile, a: 'depth', b: 'columns' }, rowsPerGroup: groupRows(tile), pixels: 1, depth, chunkDepth },
       '',
       store,
@@ -350,7 +334,7 @@ export function convGradInputPatches(g: ConvGeometry, tile: Tile): KernelText {
   const b = tile.panels
     ? transposedColumns(1, columns, g.co, tile.bk)
     : plainColumns('w', columns, tile, g.co % tile.bk === 0 ? '' : `${g.co}u`);
-  const store = overRowsOf(
+  const store = overRows(
     tile,
     'end',
     (i) => `let place = m % ${g.oh * g.ow}u;
@@ -361,9 +345,9 @@ ${overCells(tile, columns, lanes, (cell) => {
 })}`,
   );
   return {
-    workgroup: [invocations(tile), 1, 1],
+    ...frame(tile),
     declarations: [panels(tile, false), a, b].join('\n'),
-    body: overRows({ product, rowsPerGroup: groupRows(tile), pixels: g.oh * g.ow, depth: g.co }, '', store, ''),
+    body: overBlocks({ product, rowsPerGroup: groupRows(tile), pixels: g.oh * g.ow, depth: g.co }, '', store, ''),
   };
 }
 
@@ -385,14 +369,14 @@ export function convGradWeight({ windows, columns, tile, chunkSamples }: ConvGra
   const pixels = windows.oh * windows.ow;
   const a = tapRows(windows, tile);
   const product: Product = { tile, a: 'rows', b: 'columns' };
-  const store = overRowsOf(tile, `${depth}u`, (i) =>
+  const store = overRows(tile, `${depth}u`, (i) =>
     overCells(tile, columns, lanes, (cell) => {
       const at = accessAt(cell, `(group.z * ${depth}u + m) * ${columns}u + n`);
       return `set_sums(${at}, ${cell.value(i)});`;
     }),
   );
   return {
-    workgroup: [invocations(tile), 1, 1],
+    ...frame(tile),
     declarations: [panels(tile, false), 'var<private> chunkEnd: u32;', a, plainColumns('dy', columns, tile, 'chunkEnd')].join('\n'),
     body: `${places(tile)}
 let n0 = group.x * ${tile.bn}u;

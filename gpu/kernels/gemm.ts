@@ -9,6 +9,9 @@
 // neighbouring invocations have neighbouring columns, so that they read the same A and neighbouring B. A workgroup is then one row of
 // invocations, and columns are scalars.
 //
+// Where there are matrix units (matrices.ts) and the tier of precision allows for them, panels hold f16, subgroups multiply them block by
+// block, and C comes back through workgroup memory in strips, of which each invocation gets accesses as in the other forms.
+//
 // What A and B are (im2col of an image, bytes, transposed weights) is up to the functions that the caller declares:
 //   rowOf(m: u32) -> Row, deepOf(k: u32) -> Deep    once for each row, and depth, of A that an invocation looks at; any m and k
 //   elementA(row: Row, deep: Deep)                  their element; finite wherever A is, even beyond it
@@ -17,11 +20,24 @@
 //   loadB(k: u32, n: u32) -> vec4f                  columns n to n+3 at depth k; zeros where there is no k. Without panels: f32,
 //                                                   column n
 
-import { each, type Lanes, range } from './wgsl.ts';
+import {
+  declareBlocks,
+  eachStrip,
+  halfStride,
+  type MatrixTile,
+  matrixInvocations,
+  multiplyBlocks,
+  stripRows,
+  stripStride,
+  writeHalf,
+} from './matrices.ts';
+import { each, type KernelText, type Lanes, range } from './wgsl.ts';
 
 export interface Tile {
   /** Whether operands go through workgroup memory. Without, bm = tm and bk = 4. */
   readonly panels: boolean;
+  /** The matrices that multiply the panels, where they do. Then tn = 4. */
+  readonly matrices?: MatrixTile;
   readonly bm: number;
   readonly bn: number;
   readonly bk: number;
@@ -45,22 +61,72 @@ const bAccesses = ({ bn, bk }: Tile): number => (bn * bk) / 4;
 /** Sums of a workgroup's columns, one access for each row of invocations. */
 const sumAccesses = ({ bm, bn, tm }: Tile): number => ((bm / tm) * bn) / 4;
 
+/** A tile of matrices. */
+export function matrixTile(matrices: MatrixTile, bk: number): Tile {
+  const { unit, subgroups, blocks } = matrices;
+  const [bm, bn] = [subgroups[0] * blocks[0] * unit.m, subgroups[1] * blocks[1] * unit.n];
+  return { panels: true, matrices, bm, bn, bk, tm: (bm * bn) / 4 / matrixInvocations(matrices), tn: 4 };
+}
+
+interface Memory {
+  readonly name: string;
+  readonly type: 'half4' | 'vec4f';
+  readonly size: number;
+}
+
+/** Workgroup memory: the panels of A and B, and the strip of C; columns' sums are at the end where panels or strip were. */
+function memoryOf(tile: Tile, sums: boolean): Memory[] {
+  const { panels, matrices, bm, bn, bk } = tile;
+  const ofSums = sums ? sumAccesses(tile) : 0;
+  if (!panels) return [];
+  if (!matrices) {
+    return [
+      { name: 'panelA', type: 'vec4f', size: Math.max(aAccesses(tile), ofSums) },
+      { name: 'panelB', type: 'vec4f', size: Math.max(bAccesses(tile), ofSums) },
+    ];
+  }
+  // A lies along its depth or along its rows.
+  const sizeA = Math.max(bm * halfStride(bk), bk * halfStride(bm));
+  const sizeB = bk * halfStride(bn);
+  const names = matrices.passes === 1 ? [''] : ['', 'Low'];
+  return [
+    ...names.flatMap((name): Memory[] => [
+      { name: `panelA${name}`, type: 'half4', size: sizeA },
+      { name: `panelB${name}`, type: 'half4', size: sizeB },
+    ]),
+    { name: 'strip', type: 'vec4f', size: Math.max(stripRows(matrices) * stripStride(bn), 2 * ofSums) },
+  ];
+}
+
 /** Bytes of workgroup memory. */
 export const workgroupBytes = (tile: Tile, sums: boolean): number =>
-  tile.panels ? 16 * (sizeOf(aAccesses, tile, sums) + sizeOf(bAccesses, tile, sums)) : 0;
+  memoryOf(tile, sums).reduce((bytes, { type, size }) => bytes + size * (type === 'half4' ? 8 : 16), 0);
 
-/** Workgroup memory: the panels of A and B, which hold columns' sums at the end where there are any. */
+/** Declarations of workgroup memory. */
 export const panels = (tile: Tile, sums: boolean): string =>
-  tile.panels
-    ? `var<workgroup> panelA: array<vec4f, ${sizeOf(aAccesses, tile, sums)}>;\nvar<workgroup> panelB: array<vec4f, ${sizeOf(bAccesses, tile, sums)}>;`
-    : '';
+  [
+    ...(tile.matrices ? [tile.matrices.unit.words.halves] : []),
+    ...memoryOf(tile, sums).map(({ name, type, size }) => `var<workgroup> ${name}: array<${type}, ${size}>;`),
+  ].join('\n');
 
-const sizeOf = (accesses: (tile: Tile) => number, tile: Tile, sums: boolean): number =>
-  Math.max(accesses(tile), sums ? sumAccesses(tile) : 0);
+/** The workgroup, and what the matrices want of a kernel. */
+export function frame(tile: Tile): Pick<KernelText, 'workgroup' | 'enables' | 'attributes' | 'parameters'> {
+  const workgroup = [invocations(tile), 1, 1] as const;
+  if (!tile.matrices) return { workgroup };
+  const { enables, attributes, parameters } = tile.matrices.unit.words;
+  return { workgroup, enables, attributes, parameters };
+}
 
-/** Statements that define what the others use: `tx`, `ty`, the invocation's column and row of the workgroup. */
-export const places = ({ bn, tn }: Tile): string => `let tx = local % ${bn / tn}u;
-let ty = local / ${bn / tn}u;`;
+/** Statements that define what the others use: `tx`, `ty`, the invocation's column and row of the workgroup; of matrices those of the subgroup. */
+export const places = ({ bn, tn, matrices }: Tile): string => `let tx = local % ${bn / tn}u;
+let ty = local / ${bn / tn}u;
+${
+  matrices
+    ? `${matrices.unit.words.prologue}
+let subgroupRow = subgroup / ${matrices.subgroups[1]}u;
+let subgroupColumn = subgroup % ${matrices.subgroups[1]}u;`
+    : ''
+}`;
 
 /** What an invocation holds of C at its row i: one access of columns, or one column. */
 export interface Cell {
@@ -75,7 +141,8 @@ export interface Cell {
 }
 
 /** The cells of an invocation's row: whole accesses if `lanes` is 4 and they come in panels. */
-export function cells({ panels, bn, tn }: Tile, lanes: Lanes): Cell[] {
+export function cells({ panels, matrices, bn, tn }: Tile, lanes: Lanes): Cell[] {
+  const held = matrices ? () => FROM_STRIP : accumulator;
   if (!panels) {
     return range(tn).map((j) => ({
       ...{ lanes: 1, column: `tx + ${(j * bn) / tn}u`, value: (i) => accumulator(i, j), sum: `sum${j}`, squares: `squares${j}` },
@@ -83,9 +150,9 @@ export function cells({ panels, bn, tn }: Tile, lanes: Lanes): Cell[] {
   }
   return range(tn / 4).flatMap((j): Cell[] => {
     const column = `(tx + ${(j * bn) / tn}u) * 4u`;
-    if (lanes === 4) return [{ lanes, column, value: (i) => accumulator(i, j), sum: `sum${j}`, squares: `squares${j}` }];
+    if (lanes === 4) return [{ lanes, column, value: (i) => held(i, j), sum: `sum${j}`, squares: `squares${j}` }];
     return range(4).map((lane) => ({
-      ...{ lanes: 1, column: `${column} + ${lane}u`, value: (i) => `${accumulator(i, j)}[${lane}]` },
+      ...{ lanes: 1, column: `${column} + ${lane}u`, value: (i) => `${held(i, j)}[${lane}]` },
       ...{ sum: `sum${j}[${lane}]`, squares: `squares${j}[${lane}]` },
     }));
   });
@@ -96,13 +163,26 @@ const accumulators = ({ panels, tn }: Tile): number => (panels ? tn / 4 : tn);
 const typeOf = ({ panels }: Tile): string => (panels ? 'vec4f' : 'f32');
 
 const accumulator = (i: number, j: number): string => `c${i}_${j}`;
+/** The access of C that an invocation has from the strip. */
+const FROM_STRIP = 'c';
 
 /** Statements that declare the sums of an invocation's columns. */
 export const columnSums = (tile: Tile): string =>
   each(accumulators(tile), (j) => `var sum${j} = ${typeOf(tile)}(); var squares${j} = ${typeOf(tile)}();`);
 
-/** Row of the invocation's i-th row, from the workgroup's first. */
-export const rowAt = ({ tm }: Tile, i: number): string => `ty * ${tm}u + ${i}u`;
+/** Row of the invocation's i-th row in registers, from the workgroup's first. */
+const rowAt = ({ tm }: Tile, i: number): string => `ty * ${tm}u + ${i}u`;
+
+/** Statements for each row of the invocation: `m` is its row of C, below `end`. */
+export function overRows(tile: Tile, end: string, statement: (i: number) => string): string {
+  if (!tile.matrices) return each(tile.tm, (i) => `{ let m = m0 + ${rowAt(tile, i)}; if (m < ${end}) {\n${statement(i)}\n} }`);
+  let i = 0;
+  return eachStrip(
+    tile.matrices,
+    tile.bn,
+    (row, value) => `{ let m = m0 + ${row}; let ${FROM_STRIP} = ${value}; if (m < ${end}) {\n${statement(i++)}\n} }`,
+  );
+}
 
 interface Loads {
   readonly count: number;
@@ -127,11 +207,13 @@ function loads(accesses: number, threads: number): Loads {
  */
 export function multiply(product: Product, begin: string, end: string): string {
   const { tile } = product;
-  const declare = each(tile.tm, (i) =>
-    range(accumulators(tile))
-      .map((j) => `var ${accumulator(i, j)} = ${typeOf(tile)}();`)
-      .join(' '),
-  );
+  const declare = tile.matrices
+    ? declareBlocks(tile.matrices)
+    : each(tile.tm, (i) =>
+        range(accumulators(tile))
+          .map((j) => `var ${accumulator(i, j)} = ${typeOf(tile)}();`)
+          .join(' '),
+      );
   return `${declare}\n${tile.panels ? multiplyPanels(product, begin, end) : multiplyDirectly(product, begin, end)}`;
 }
 
@@ -146,10 +228,11 @@ for (var k = ${begin}; k < ${end}; k++) {
 }`;
 }
 
-function multiplyPanels({ tile, a, b }: Product, begin: string, end: string): string {
-  const { bm, bn, bk, tm, tn } = tile;
+function multiplyPanels(product: Product, begin: string, end: string): string {
+  const { tile, a, b } = product;
+  const { bm, bn, bk, matrices } = tile;
   const threads = invocations(tile);
-  const [bk4, bm4, bn4, tn4] = [bk / 4, bm / 4, bn / 4, tn / 4];
+  const [bk4, bm4, bn4] = [bk / 4, bm / 4, bn / 4];
   const ofA = loads(aAccesses(tile), threads);
   const ofB = loads(bAccesses(tile), threads);
   const rowsOfA = (e: string): string => (a === 'depth' ? `${e} / ${bk4}u` : `${e} % ${bm4}u * 4u`);
@@ -158,34 +241,50 @@ function multiplyPanels({ tile, a, b }: Product, begin: string, end: string): st
   const depthOfB = (e: string): string => (b === 'columns' ? `${e} / ${bn4}u` : `${e} % ${bk}u`);
   const load = (k: string): string => `${each(ofA.count, (q) => ofA.text(q, (e) => `nextA${q} = loadA(row${q}, ${k} + ${depthOfA(e)});`))}
 ${each(ofB.count, (q) => ofB.text(q, (e) => `nextB${q} = loadB(${k} + ${depthOfB(e)}, n0 + ${columnsOfB(e)} * 4u);`))}`;
-  const columns = range(tn4);
-  const loadColumns = (k: string): string => columns.map((j) => `let b${j} = panelB[(${k}) * ${bn4}u + tx + ${(j * bn) / tn}u];`).join(' ');
-  const multiplyRow = (i: number, factor: string): string =>
-    columns.map((j) => `${accumulator(i, j)} = fma(vec4f(${factor}), b${j}, ${accumulator(i, j)});`).join(' ');
-  const inner =
-    a === 'depth'
-      ? `for (var k = 0u; k < ${bk4}u; k++) {
-    ${each(tm, (i) => `let a${i} = panelA[(${rowAt(tile, i)}) * ${bk4}u + k];`)}
-    ${each(4, (kk) => `{ ${loadColumns(`k * 4u + ${kk}u`)}\n${each(tm, (i) => multiplyRow(i, `a${i}[${kk}]`))} }`)}
-  }`
-      : `for (var k = 0u; k < ${bk}u; k++) {
-    ${each(tm / 4, (i) => `let a${i} = panelA[k * ${bm4}u + ty * ${tm / 4}u + ${i}u];`)}
-    ${loadColumns('k')}
-    ${each(tm, (i) => multiplyRow(i, `a${i >> 2}[${i & 3}]`))}
-  }`;
+  const placeOfB = (e: string): string => `${depthOfB(e)} * ${matrices ? halfStride(bn) : bn4}u + ${columnsOfB(e)}`;
+  const storeA = (e: string, value: string): string => {
+    if (!matrices) return `panelA[${e}] = ${value};`;
+    const at =
+      a === 'depth' ? `${e} / ${bk4}u * ${halfStride(bk)}u + ${e} % ${bk4}u` : `${e} / ${bm4}u * ${halfStride(bm)}u + ${e} % ${bm4}u`;
+    return writeHalf(matrices, 'panelA', at, value);
+  };
+  const storeB = (e: string, value: string): string => {
+    if (matrices) return writeHalf(matrices, 'panelB', placeOfB(e), value);
+    return `panelB[${b === 'columns' ? e : placeOfB(e)}] = ${value};`;
+  };
   return `${each(ofA.count, (q) => `let row${q} = rowOf(m0 + ${rowsOfA(`(local + ${q * threads}u)`)}); var nextA${q} = vec4f();`)}
 ${each(ofB.count, (q) => `var nextB${q} = vec4f();`)}
 ${load(begin)}
 for (var k0 = ${begin}; k0 < ${end}; k0 += ${bk}u) {
   workgroupBarrier();
-  ${each(ofA.count, (q) => ofA.text(q, (e) => `panelA[${e}] = nextA${q};`))}
-  ${each(ofB.count, (q) => ofB.text(q, (e) => `panelB[${b === 'columns' ? e : `${depthOfB(e)} * ${bn4}u + ${columnsOfB(e)}`}] = nextB${q};`))}
+  ${each(ofA.count, (q) => ofA.text(q, (e) => storeA(e, `nextA${q}`)))}
+  ${each(ofB.count, (q) => ofB.text(q, (e) => storeB(e, `nextB${q}`)))}
   workgroupBarrier();
   if (k0 + ${bk}u < ${end}) {
     ${load(`k0 + ${bk}u`)}
   }
-  ${inner}
+  ${matrices ? multiplyBlocks(matrices, a, bm, bn, bk) : multiplyRegisters(product)}
 }`;
+}
+
+/** Statements that multiply the panels in registers. */
+function multiplyRegisters({ tile, a }: Product): string {
+  const { bm, bn, bk, tm, tn } = tile;
+  const [bk4, bm4, bn4] = [bk / 4, bm / 4, bn / 4];
+  const columns = range(tn / 4);
+  const loadColumns = (k: string): string => columns.map((j) => `let b${j} = panelB[(${k}) * ${bn4}u + tx + ${(j * bn) / tn}u];`).join(' ');
+  const multiplyRow = (i: number, factor: string): string =>
+    columns.map((j) => `${accumulator(i, j)} = fma(vec4f(${factor}), b${j}, ${accumulator(i, j)});`).join(' ');
+  return a === 'depth'
+    ? `for (var k = 0u; k < ${bk4}u; k++) {
+    ${each(tm, (i) => `let a${i} = panelA[(${rowAt(tile, i)}) * ${bk4}u + k];`)}
+    ${each(4, (kk) => `{ ${loadColumns(`k * 4u + ${kk}u`)}\n${each(tm, (i) => multiplyRow(i, `a${i}[${kk}]`))} }`)}
+  }`
+    : `for (var k = 0u; k < ${bk}u; k++) {
+    ${each(tm / 4, (i) => `let a${i} = panelA[k * ${bm4}u + ty * ${tm / 4}u + ${i}u];`)}
+    ${loadColumns('k')}
+    ${each(tm, (i) => multiplyRow(i, `a${i >> 2}[${i & 3}]`))}
+  }`;
 }
 
 /**
@@ -199,13 +298,19 @@ export function reduceColumns(tile: Tile, store: (n: string, sum: string, square
       .map(({ column, sum, squares }) => `{ let n = n0 + ${column};\n${store('n', sum, squares, 1)} }`)
       .join('\n');
   const bn4 = bn / 4;
+  const rows = bm / tm;
+  const sumAt = (at: string): string => (tile.matrices ? `strip[${at}]` : `panelA[${at}]`);
+  const squaresAt = (at: string): string => (tile.matrices ? `strip[${rows * bn4}u + ${at}]` : `panelB[${at}]`);
   return `workgroupBarrier();
-${each(tn / 4, (j) => `panelA[ty * ${bn4}u + tx + ${(j * bn) / tn}u] = sum${j}; panelB[ty * ${bn4}u + tx + ${(j * bn) / tn}u] = squares${j};`)}
+${each(tn / 4, (j) => {
+  const at = `ty * ${bn4}u + tx + ${(j * bn) / tn}u`;
+  return `${sumAt(at)} = sum${j}; ${squaresAt(at)} = squares${j};`;
+})}
 workgroupBarrier();
 for (var column = local; column < ${bn4}u; column += ${invocations(tile)}u) {
   var sum = vec4f();
   var squares = vec4f();
-  for (var i = 0u; i < ${bm / tm}u; i++) { sum += panelA[i * ${bn4}u + column]; squares += panelB[i * ${bn4}u + column]; }
+  for (var i = 0u; i < ${rows}u; i++) { sum += ${sumAt(`i * ${bn4}u + column`)}; squares += ${squaresAt(`i * ${bn4}u + column`)}; }
   let n = n0 + column * 4u;
   ${store('n', 'sum', 'squares', 4)}
 }`;

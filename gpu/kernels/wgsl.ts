@@ -13,6 +13,11 @@ export type Storage = 'f32' | 'f16' | 'i32' | 'u32' | 'bytes';
 /** A kernel without its buffers: it names those that it uses. */
 export interface KernelText {
   readonly workgroup: readonly [x: number, y: number, z: number];
+  /** Extensions of WGSL that it needs. */
+  readonly enables?: readonly string[];
+  /** Attributes of `main`, and parameters besides those below. */
+  readonly attributes?: string;
+  readonly parameters?: readonly string[];
   /** Module-scope declarations: workgroup memory, functions. */
   readonly declarations?: string;
   /** Statements of `main`. In scope: `local` (index in the workgroup), `group` (vec3u), `groups` (vec3u, how many there are). */

@@ -12,7 +12,8 @@ import {
 } from '../../runtime/ops/conv.ts';
 import * as kernels from '../kernels/conv.ts';
 import { zero } from '../kernels/elementwise.ts';
-import { invocations, type Tile, workgroupBytes } from '../kernels/gemm.ts';
+import { invocations, matrixTile, type Tile, workgroupBytes } from '../kernels/gemm.ts';
+import type { MatrixTile } from '../kernels/matrices.ts';
 import { foldedGroups, lanesFor } from '../kernels/wgsl.ts';
 import { mergeGradient } from './batchnorm.ts';
 import { mapGroups } from './elementwise.ts';
@@ -36,6 +37,13 @@ const DIRECT_TILES: readonly Omit<Tile, 'bk' | 'panels'>[] = [
   { bm: 8, bn: 32, tm: 8, tn: 4 },
   { bm: 8, bn: 16, tm: 8, tn: 4 },
 ];
+/** Tiles of matrices, in subgroups and in accumulators of each. */
+const MATRIX_TILES: readonly Pick<MatrixTile, 'subgroups' | 'blocks'>[] = [
+  { subgroups: [2, 4], blocks: [4, 2] },
+  { subgroups: [2, 4], blocks: [2, 2] },
+  { subgroups: [2, 2], blocks: [2, 2] },
+  { subgroups: [4, 1], blocks: [1, 2] },
+];
 /** Depth of a panel. */
 const PANEL = 16;
 /** Tiles that keep a large device busy; and elements of a tile of which there are always enough. */
@@ -55,23 +63,46 @@ interface Cut {
   readonly parts?: number;
   /** Rows whose sums are one partial result: what decides bits, so that the capacity has no say in it. */
   readonly rowsPerTile?: number;
+  /** What multiplies, if not the invocations. */
+  readonly matrices?: Pick<MatrixTile, 'unit' | 'passes'>;
 }
 
-function tileFor({ columns, depth, rows, parts = 1, rowsPerTile }: Cut, { limits, features }: LoweringContext): Tile {
+/**
+ * The matrix unit for the products of a convolution, if the tier asks for one and it pays: where its weights are so many that arithmetic is
+ * the bound, not memory. It decides bits, so that neither rows nor capacity have a say in it. Dense layers stay in f32: they are
+ * few and small, and the last to decide.
+ */
+function matricesFor({ kh, kw, ci, co, h, w }: ConvGeometry, { precision, features }: LoweringContext): Cut['matrices'] {
+  const unit = features.subgroupMatrix;
+  if (precision === 'f32' || !unit || !features.barriers || (h === 1 && w === 1)) return undefined;
+  const [inputs, outputs, least] = [kh * kw * ci, co, 2 * Math.max(unit.n, unit.k)];
+  const pays = inputs >= least && outputs >= least && inputs * outputs >= 16 * unit.n * unit.k;
+  return pays ? { unit, passes: precision === 'f16' ? 1 : 3 } : undefined;
+}
+
+function tileFor({ columns, depth, rows, parts = 1, rowsPerTile, matrices }: Cut, { limits, features }: LoweringContext): Tile {
   const last = <T>(tiles: readonly T[]): T => tiles[tiles.length - 1];
   if (!features.barriers) {
     return { ...(DIRECT_TILES.find(({ bn }) => columns > bn / 2) ?? last(DIRECT_TILES)), bk: 4, panels: false };
   }
   const bk = Math.min(PANEL, ceilTo(depth, 4));
-  const candidates = TILES.map((tile): Tile => ({ ...tile, bk, panels: true })).filter(
-    (tile) => invocations(tile) <= limits.invocations && workgroupBytes(tile, rowsPerTile !== undefined) <= limits.workgroupStorage,
-  );
+  const fitting = (tiles: readonly Tile[]): Tile[] =>
+    tiles.filter(
+      (tile) => invocations(tile) <= limits.invocations && workgroupBytes(tile, rowsPerTile !== undefined) <= limits.workgroupStorage,
+    );
+  const ofMatrices = matrices
+    ? fitting(MATRIX_TILES.flatMap((tile) => [2, 1].map((depths) => matrixTile({ ...matrices, ...tile }, depths * matrices.unit.k))))
+    : [];
+  const candidates = ofMatrices.length > 0 ? ofMatrices : fitting(TILES.map((tile) => ({ ...tile, bk, panels: true })));
   const isBusy = ({ bm, bn }: Tile): boolean => Math.ceil(rows / bm) * Math.ceil(columns / bn) * parts >= BUSY;
   // A tile of sums begins at a tile of C: where it is lower than that, rows would be idle.
   const fits = (tile: Tile): boolean =>
     columns > tile.bn / 2 && (tile.bn * tile.bm <= SMALL || (rowsPerTile === undefined ? isBusy(tile) : tile.bm <= rowsPerTile));
   return candidates.find(fits) ?? last(candidates);
 }
+
+/** A kernel's name, with what multiplies where it is not the invocations. */
+const named = (kernel: string, { matrices }: Tile): string => (matrices ? `${kernel}, ${matrices.passes === 1 ? 'f16' : 'f16x3'}` : kernel);
 
 /** Workgroups of a product by rows: columns in x, groups of `rowsPerGroup` rows of C folded into y and z. */
 const rowGroups =
@@ -92,10 +123,16 @@ function lowerConv(node: Node, context: LoweringContext): Dispatch[] {
   const rowsPerTile = samplesPerTile(pixels) * pixels;
   const sums = epilogue.stats === true;
   const depth = g.kh * g.kw * g.ci;
-  const tile = tileFor({ rows: context.capacity * pixels, columns: g.co, depth, rowsPerTile: sums ? rowsPerTile : undefined }, context);
+  const tile = tileFor(
+    {
+      ...{ rows: context.capacity * pixels, columns: g.co, depth, rowsPerTile: sums ? rowsPerTile : undefined },
+      matrices: matricesFor(g, context),
+    },
+    context,
+  );
   const lanes = kernels.cellLanes(tile, g.co);
   if (g.h === 1 && g.w === 1 && depth >= DEEP && !sums && inputScale === undefined) return lowerDeepDense(node, tile, depth, g.co, context);
-  const operands = new KernelOperands('conv', context)
+  const operands = new KernelOperands(named('conv', tile), context)
     .read('x', x, kernels.windowLanes(windows, tile))
     .read('w', w, lanes)
     .read('bias', bias, lanes);
@@ -149,7 +186,7 @@ function lowerConvGradInput(node: Node, context: LoweringContext): Dispatch[] {
   const g = convGeometry(inputShape, context.spec(w).shape, stride, padding);
   if (arePatches(g)) {
     const columns = g.kh * g.kw * g.ci;
-    const tile = tileFor({ rows: context.capacity * g.oh * g.ow, columns, depth: g.co }, context);
+    const tile = tileFor({ rows: context.capacity * g.oh * g.ow, columns, depth: g.co, matrices: matricesFor(g, context) }, context);
     const covered = g.oh * stride === g.h && g.ow * stride === g.w;
     const lanes = lanesFor(g.ci);
     const perSample = elementCount(context.spec(dx)) / lanes;
@@ -170,6 +207,7 @@ function lowerConvGradInput(node: Node, context: LoweringContext): Dispatch[] {
       columns: g.ci,
       depth: g.kh * g.kw * g.co,
       rowsPerTile: merged ? samplesPerTile(pixels) * pixels : undefined,
+      matrices: matricesFor(g, context),
     },
     context,
   );
@@ -201,7 +239,7 @@ function weightsOfGradient(
   tile: Tile,
   context: LoweringContext,
 ) {
-  const operands = new KernelOperands(kernel, context);
+  const operands = new KernelOperands(named(kernel, tile), context);
   if (tile.panels) return { dispatches: [], operands: operands.read('w', w) };
   const elements = taps * columns * channels;
   const transposed = context.scratch(ceilTo(elements * 4, 16));
@@ -226,9 +264,14 @@ function lowerConvGradWeight(node: Node, context: LoweringContext): Dispatch[] {
   const chunkSamples = Math.max(1, Math.floor(chunkPixels(depth * g.co) / pixels));
   const chunks = Math.ceil(context.capacity / chunkSamples);
   const windows = kernels.forwardWindows(g, inputScale);
-  const tile = tileFor({ rows: depth, columns: g.co, depth: chunkSamples * pixels, parts: chunks }, context);
+  const tile = tileFor(
+    { rows: depth, columns: g.co, depth: chunkSamples * pixels, parts: chunks, matrices: matricesFor(g, context) },
+    context,
+  );
   const lanes = kernels.cellLanes(tile, g.co);
-  const operands = new KernelOperands('convGradWeight', context).read('x', x, kernels.windowLanes(windows, tile)).read('dy', dy, lanes);
+  const operands = new KernelOperands(named('convGradWeight', tile), context)
+    .read('x', x, kernels.windowLanes(windows, tile))
+    .read('dy', dy, lanes);
   const text = kernels.convGradWeight({ windows, columns: g.co, tile, chunkSamples });
   const groups: Dispatch['workgroups'] = (rows) => [Math.ceil(g.co / tile.bn), Math.ceil(depth / tile.bm), Math.ceil(rows / chunkSamples)];
   if (chunks === 1) return operands.write('sums', dw, lanes).dispatch(text, groups);

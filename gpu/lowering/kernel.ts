@@ -122,6 +122,12 @@ function pack(vectors: readonly Buffer[], context: LoweringContext): { dispatche
   return { dispatches, buffer: { ...buffer, access: 'read' }, accessors };
 }
 
+const PARAMETERS = [
+  '@builtin(local_invocation_index) local: u32',
+  '@builtin(workgroup_id) group: vec3u',
+  '@builtin(num_workgroups) groups: vec3u',
+];
+
 function assemble(
   kernel: string,
   buffers: readonly Buffer[],
@@ -129,16 +135,17 @@ function assemble(
   text: KernelText,
   workgroups: Workgroups,
 ): Dispatch {
-  const [x, y, z] = text.workgroup;
+  const { workgroup, enables = [], attributes = '', parameters = [], declarations = '', body } = text;
+  const extensions = new Set([...enables, ...(buffers.some(({ storage }) => storage === 'f16') ? ['f16'] : [])]);
   const code = [
-    ...(buffers.some(({ storage }) => storage === 'f16') ? ['enable f16;'] : []),
+    ...[...extensions].map((extension) => `enable ${extension};`),
     STEP_WGSL,
     ...buffers.map(declare),
     ...accessors,
-    text.declarations ?? '',
-    `@compute @workgroup_size(${x}, ${y}, ${z})
-fn main(@builtin(local_invocation_index) local: u32, @builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u) {
-${text.body}
+    declarations,
+    `@compute @workgroup_size(${workgroup.join(', ')}) ${attributes}
+fn main(${[...PARAMETERS, ...parameters].join(', ')}) {
+${body}
 }`,
   ].join('\n');
   return { kernel, code, bindings: buffers.map(({ operand, access }) => ({ operand, access })), workgroups };

@@ -3,6 +3,7 @@
 
 import type { Precision } from '../../runtime/device.ts';
 import type { Node, TensorSpec, ValueId } from '../../runtime/ir/graph.ts';
+import type { MatrixUnit } from '../kernels/matrices.ts';
 
 /**
  * What a binding refers to: a value of the graph, scratch that lives during this node only, or a whole flat range of the plan.
@@ -49,7 +50,8 @@ export interface LoweringContext {
   readonly features: {
     readonly f16: boolean;
     readonly subgroups: boolean;
-    readonly subgroupMatrix: boolean;
+    /** The matrix unit, for the tiers that may use it. */
+    readonly subgroupMatrix: MatrixUnit | false;
     /**
      * Barriers are cheap, as on all hardware. Without, kernels keep to registers and caches: a software adapter turns every
      * invocation that waits into a coroutine, and takes minutes to compile a large one.

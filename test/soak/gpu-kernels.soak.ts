@@ -14,7 +14,7 @@ describe.runIf(hasSwiftShader)('kernels on SwiftShader', () => {
   });
   afterAll(() => runner?.close());
 
-  const features = { f16: false, subgroups: false, subgroupMatrix: false };
+  const features = { f16: false, subgroups: false, subgroupMatrix: false } as const;
   for (const op of Object.keys(opCases) as KernelOpName[]) {
     it.each([false, true])(`${op}, barriers: %s`, async (barriers) => {
       for (const one of opCases[op]())
