@@ -10,17 +10,20 @@
 #SBATCH --requeue
 #SBATCH --open-mode=append
 
-run=runs/convmixer
-if [ -d "$run/checkpoints" ]; then
-  what=(--resume "$run")
+out=runs/$SLURM_JOB_ID # of this job alone, which keeps its number in the queue
+saved() { compgen -G "$out/*/checkpoints/*/COMPLETE" >/dev/null; }
+if saved; then
+  rm -f "$out"/*/lock.json # of a rank 0 that was lost with its node: a job runs once at a time
+  what=(--resume --out "$out")
 else
-  what=(--arch convmixer-2stage --recipe fast --data "$SCRATCH/cifar-10-batches-bin" --batch 1024 --out runs --name convmixer --checkpoint-every 5m)
+  what=(--arch convmixer-2stage --recipe fast --data "$SCRATCH/cifar-10-batches-bin" --batch 1024 --out "$out" --checkpoint-every 5m)
 fi
 
-# The program itself and not npx, which would lose the connection to the launcher.
-srun node node_modules/.bin/hybrid train "${what[@]}" --distributed mpi --rank-timeout 120
+# The program itself and not npx, which would lose the connection to the launcher. For Open MPI: --mpi=pmix.
+srun --mpi=pmi2 --kill-on-bad-exit=0 node node_modules/.bin/hybrid train "${what[@]}" --distributed mpi --rank-timeout 120
 status=$?
+echo "job $SLURM_JOB_ID, start ${SLURM_RESTART_COUNT:-0}: training ended with status $status" >&2
 
-# 143: stopped by SIGTERM, state saved. 11: a rank was lost with its node; the last checkpoint is intact.
-if [ $status -eq 143 ] || [ $status -eq 11 ]; then scontrol requeue "$SLURM_JOB_ID"; fi
+# 143: stopped by SIGTERM, the state is saved. 137: a rank was lost, and Slurm has ended the others; the last checkpoint is intact.
+if [[ $status == 143 || $status == 137 ]] && saved && [ "${SLURM_RESTART_COUNT:-0}" -lt 50 ]; then scontrol requeue "$SLURM_JOB_ID"; fi
 exit $status
