@@ -1,0 +1,112 @@
+// Times training steps of one rank alone, of all ranks apart and of all together, in turn, for the cost model of docs/scaling.md: what a
+// rank loses to the others' use of memory and caches, to waiting for the slowest, and to the exchange. Prints a JSON line from rank 0.
+//
+//   mpiexec -n 2 node bench/ranks.mjs [--arch convmixer-2stage] [--rows 128] [--seconds 100] [--threads 1]
+//
+// `strong`: so many rows for all together; `weak`: for each rank. Speed-ups are medians over the rounds, in each of which every case has one
+// step. Build first (npm run build). Made-up images, no data pipeline.
+
+import { parseArgs } from 'node:util';
+import { buildModel, distribute, initialize, openDevice, openMpi, trainingGraphs } from '../dist/runtime/index.js';
+
+const { values } = parseArgs({
+  options: {
+    arch: { type: 'string', default: 'convmixer-2stage' },
+    rows: { type: 'string', default: '128' },
+    seconds: { type: 'string', default: '100' },
+    threads: { type: 'string', default: '1' },
+  },
+});
+const [rows, seconds, threads] = ['rows', 'seconds', 'threads'].map((name) => Number(values[name]));
+const HYPER = { learningRate: 1e-3, weightDecay: 1e-4, bnMomentum: 0.99 };
+
+const group = await openMpi({ timeoutSeconds: 120 });
+const { rank, size } = group;
+const all = size * rows;
+const model = buildModel(values.arch, { input: [32, 32, 3], classes: 10 });
+const [h, w, c] = model.input;
+const images = Uint8Array.from({ length: all * h * w * c }, (_, i) => (Math.imul(i + 1, 0x9e3779b1) >>> 24) & 0xff);
+const labels = Int32Array.from({ length: all }, (_, i) => i % 10);
+const samples = Int32Array.from(labels.keys());
+const device = await openDevice('wasm', { threads, v8Flags: true });
+
+/** Milliseconds of every `gradient` and `update` on this rank's own device. */
+let own = [];
+async function compiled(distributed) {
+  const target = distributed ? distribute({ device, communicator: group }).device : device;
+  const executable = await target.compile(trainingGraphs(model), { capacity: distributed ? all : rows, seed: 0n, programs: ['train'] });
+  for (const [name, data] of initialize(model, 0n)) await executable.write(name, data);
+  return executable;
+}
+const compile = device.compile.bind(device);
+device.compile = async (...args) => {
+  const executable = await compile(...args);
+  for (const name of ['gradient', 'update']) {
+    const call = executable[name].bind(executable);
+    executable[name] = async (...args) => {
+      const begin = performance.now();
+      const result = await call(...args);
+      own.push(performance.now() - begin);
+      return result;
+    };
+  }
+  return executable;
+};
+const alone = await compiled(false);
+const together = await compiled(true);
+
+/** A step between two meetings: what it took, and what this rank's own device did of it. */
+async function step(executable, rows) {
+  await group.sum(Float64Array.of(0));
+  own = [];
+  const begin = performance.now();
+  await executable?.gradient({ rows, images, labels, samples, epoch: 1 });
+  await executable?.update(HYPER);
+  const whole = performance.now() - begin;
+  await group.sum(Float64Array.of(0));
+  return { whole, computed: own[0] + own[1] };
+}
+
+const cases = {
+  one: () => step(rank === 0 ? alone : null, rows),
+  'strong, apart': () => step(alone, Math.floor(rows / size)),
+  'strong, together': () => step(together, rows),
+  'weak, apart': () => step(alone, rows),
+  'weak, together': () => step(together, all),
+};
+/** By case, of every round: mean and slowest of the ranks' compute times, and the slowest of the whole, in ms. */
+const taken = Object.fromEntries(Object.keys(cases).map((name) => [name, []]));
+const start = performance.now();
+for (let round = 0; ; round++) {
+  for (const [name, run] of Object.entries(cases)) {
+    const told = await group.gather(new TextEncoder().encode(JSON.stringify(await run())));
+    const ranks = told.map((bytes) => JSON.parse(new TextDecoder().decode(bytes))).slice(0, name === 'one' ? 1 : size);
+    const computed = ranks.map((times) => times.computed);
+    const mean = computed.reduce((sum, ms) => sum + ms) / ranks.length;
+    // The first round warms up.
+    if (round > 0)
+      taken[name].push({ computed: mean, slowest: Math.max(...computed), whole: Math.max(...ranks.map(({ whole }) => whole)) });
+  }
+  const over = Float64Array.of(rank === 0 && performance.now() - start > seconds * 1000 ? 1 : 0);
+  await group.sum(over);
+  if (over[0] > 0 && round > 0) break;
+}
+
+if (rank === 0) {
+  const median = (numbers) => numbers.toSorted((a, b) => a - b)[numbers.length >> 1];
+  const medians = (rounds) =>
+    Object.fromEntries(
+      ['computed', 'slowest', 'whole'].map((key) => [key, Math.round(10 * median(rounds.map((times) => times[key]))) / 10]),
+    );
+  const speedup = (name, factor) => median(taken.one.map(({ whole }, round) => (factor * whole) / taken[name][round].whole)).toFixed(3);
+  const speedups = Object.fromEntries(Object.keys(cases).map((name) => [name, speedup(name, name.startsWith('weak') ? size : 1)]));
+  const milliseconds = Object.fromEntries(Object.entries(taken).map(([name, rounds]) => [name, medians(rounds)]));
+  const best = Object.fromEntries(
+    Object.entries(taken).map(([name, rounds]) => [name, Math.round(Math.min(...rounds.map(({ whole }) => whole)))]),
+  );
+  const { description: library } = group;
+  const of = { library, ranks: size, arch: model.arch, rows, threads, rounds: taken.one.length, device: device.description };
+  console.log(JSON.stringify({ ...of, speedups, milliseconds, best }));
+}
+await group.close();
+process.exit(0);
