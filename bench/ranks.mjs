@@ -1,10 +1,10 @@
 // Times training steps of one rank alone, of all ranks apart and of all together, in turn, for the cost model of docs/scaling.md: what a
 // rank loses to the others' use of memory and caches, to waiting for the slowest, and to the exchange. Prints a JSON line from rank 0.
 //
-//   mpiexec -n 2 node bench/ranks.mjs [--arch convmixer-2stage] [--rows 128] [--seconds 100] [--threads 1]
+//   mpiexec -n 2 node bench/ranks.mjs [--arch convmixer-2stage] [--rows 128] [--seconds 100] [--threads 1] [--whole]
 //
 // `strong`: so many rows for all together; `weak`: for each rank. Speed-ups are medians over the rounds, in each of which every case has one
-// step. Build first (npm run build). Made-up images, no data pipeline.
+// step. With --whole the gradients leave in one piece, after the backward pass. Build first (npm run build). Made-up images, no data pipeline.
 
 import { parseArgs } from 'node:util';
 import { buildModel, distribute, initialize, openDevice, openMpi, trainingGraphs } from '../dist/runtime/index.js';
@@ -15,6 +15,7 @@ const { values } = parseArgs({
     rows: { type: 'string', default: '128' },
     seconds: { type: 'string', default: '100' },
     threads: { type: 'string', default: '1' },
+    whole: { type: 'boolean' },
   },
 });
 const [rows, seconds, threads] = ['rows', 'seconds', 'threads'].map((name) => Number(values[name]));
@@ -39,8 +40,8 @@ async function compiled(distributed) {
   return executable;
 }
 const compile = device.compile.bind(device);
-device.compile = async (...args) => {
-  const executable = await compile(...args);
+device.compile = async (graphs, options) => {
+  const executable = await compile(graphs, values.whole ? { ...options, onGradients: undefined } : options);
   for (const name of ['gradient', 'update']) {
     const call = executable[name].bind(executable);
     executable[name] = async (...args) => {
@@ -105,7 +106,16 @@ if (rank === 0) {
     Object.entries(taken).map(([name, rounds]) => [name, Math.round(Math.min(...rounds.map(({ whole }) => whole)))]),
   );
   const { description: library } = group;
-  const of = { library, ranks: size, arch: model.arch, rows, threads, rounds: taken.one.length, device: device.description };
+  const of = {
+    library,
+    ranks: size,
+    whole: values.whole === true,
+    arch: model.arch,
+    rows,
+    threads,
+    rounds: taken.one.length,
+    device: device.description,
+  };
   console.log(JSON.stringify({ ...of, speedups, milliseconds, best }));
 }
 await group.close();

@@ -24,8 +24,10 @@ export interface MpiOptions {
 /** Threads of koffi are not used: all calls come from one thread. */
 const THREAD_FUNNELED = 1;
 const WAITING_TAG = 0x4859; // of the messages to rank 0
-/** How long a rank asks again at once before it sleeps between two looks: most waits are for ranks that are nearly there. */
+/** How long a rank asks again at once before it sleeps in between: most waits are for ranks that are nearly there. */
 const EAGER_MS = 3;
+/** How often it asks between two sleeps: data moves only while MPI is asked, a piece at a time. */
+const LOOKS = 16;
 
 /** Joins the group that mpiexec started. Throws E_ENVIRONMENT where there is no MPI, E_USAGE where no launcher started this process. */
 export async function openMpi({ timeoutSeconds, library, env = process.env }: MpiOptions): Promise<Communicator> {
@@ -158,9 +160,9 @@ class MpiCommunicator implements Communicator {
     start();
     const begin = performance.now();
     let told = false;
-    while (!this.#done(this.#request)) {
+    for (let looks = 1; !this.#done(this.#request); looks++) {
       const waited = performance.now() - begin;
-      if (waited < EAGER_MS) await new Promise((resolve) => setImmediate(resolve));
+      if (waited < EAGER_MS || looks % LOOKS > 0) await new Promise((resolve) => setImmediate(resolve));
       else await new Promise((resolve) => setTimeout(resolve, 1));
       if (this.rank === 0) {
         if (waited > this.#timeoutMs) throw this.#lost(this.#missing());
