@@ -52,6 +52,19 @@ export interface BatchMetrics {
   readonly correct: number;
 }
 
+/** What became of an update. */
+export interface Update {
+  /** False: something is not finite, and nothing was changed. */
+  readonly applied: boolean;
+  /** Where that comes from, where it is known. */
+  readonly cause?: string;
+  /**
+   * Of an update that was not applied: the loss scale at which gradients went beyond the range of f16. Half of it is used from now
+   * on: no divergence, but a step that is left out.
+   */
+  readonly overflow?: number;
+}
+
 /** Time of a kernel call, from the end of the call before to its own, barrier included. */
 export interface KernelTime {
   readonly kernel: string;
@@ -151,11 +164,8 @@ export interface Executable extends AsyncDisposable {
 
   /** Forward and backward pass; gradients wait on the device for `update`. */
   gradient(batch: Batch, options?: RunOptions): Promise<BatchMetrics>;
-  /**
-   * AdamW and moving statistics with the gradients of the last `gradient`. Not applied: something is not finite, and nothing was
-   * changed; `cause` says where it comes from, where that is known.
-   */
-  update(hyper: Hyperparameters): Promise<{ readonly applied: boolean; readonly cause?: string }>;
+  /** AdamW and moving statistics with the gradients of the last `gradient`. */
+  update(hyper: Hyperparameters): Promise<Update>;
   /** Moves the moving statistics towards those of the batch: new = old·momentum + batch·(1 − momentum). */
   calibrate(batch: Batch, bnMomentum: number, options?: RunOptions): Promise<void>;
   /** Inference mode; logits are rows × classes. */
@@ -193,6 +203,8 @@ export interface Device extends AsyncDisposable {
    */
   readonly arithmetic: string;
   readonly threads: number;
+  /** The tier, on devices that have several. */
+  readonly precision?: Precision;
   /**
    * Makes programs of the graphs and allocates their memory. Throws E_MEMORY with the largest capacity that fits, E_USAGE for options that
    * the device does not have.

@@ -70,6 +70,7 @@ export {
   type RunOptions,
   STATISTICS,
   type StateEntry,
+  type Update,
 } from './device.ts';
 export { DEVICES, type DeviceName, type DeviceOptions, openDevice } from './devices.ts';
 export { type Communicator, solo } from './distributed/communicator.ts';

@@ -2,7 +2,7 @@
 
 import { HybridError, invariant } from '../../runtime/base/errors.ts';
 import type { CompiledGraphs } from '../../runtime/compile/programs.ts';
-import type { Bounds, CompileOptions, Device, Executable, ModelGraphs } from '../../runtime/device.ts';
+import type { Bounds, CompileOptions, Device, Executable, ModelGraphs, Precision } from '../../runtime/device.ts';
 import { type AdapterReport, kernelOptions } from './adapter.ts';
 import { acquireInstance, type BindingOptions } from './binding.ts';
 import { measureBounds } from './bounds.ts';
@@ -15,6 +15,10 @@ import { RecoveringExecutable } from './recovery.ts';
 export interface WebGpuDeviceOptions extends BindingOptions, GpuOptions {
   /** Stands for what the binding gives: how tests make a GPU fail. */
   readonly gpu?: GPU;
+  /** Tier of the numbers; `f32` by default. */
+  readonly precision?: Precision;
+  /** Whether the loss is scaled: by default in the tiers where gradients pass through f16. */
+  readonly lossScale?: boolean;
   /** Told in a sentence that a GPU was lost and another one goes on. */
   readonly onNotice?: (text: string) => void;
 }
@@ -34,6 +38,7 @@ export class WebGpuDevice implements Device {
   readonly name = 'webgpu';
   readonly description: string;
   readonly arithmetic: string;
+  readonly precision: Precision;
   /** Of the CPU: the one that submits. */
   readonly threads = 1;
   /** WebGPU does not tell how much memory a GPU has. */
@@ -54,8 +59,9 @@ export class WebGpuDevice implements Device {
     this.#pipelines = new Pipelines(gpu);
     this.adapter = gpu.adapter;
     const { description, device, vendor, architecture, software } = gpu.adapter;
-    this.arithmetic = [vendor, architecture, device, 'f32'].join(' ');
-    this.description = `WebGPU, ${description || device || vendor || 'unnamed adapter'}${software ? ' (software: computes on the CPU)' : ''}, f32`;
+    this.precision = options.precision ?? 'f32';
+    this.arithmetic = [vendor, architecture, device, this.precision].join(' ');
+    this.description = `WebGPU, ${description || device || vendor || 'unnamed adapter'}${software ? ' (software: computes on the CPU)' : ''}, ${this.precision}`;
   }
 
   async compile(graphs: ModelGraphs, options: CompileOptions): Promise<Executable> {
@@ -69,7 +75,7 @@ export class WebGpuDevice implements Device {
       );
     }
     invariant(Number.isInteger(capacity) && capacity >= 1, `capacity ${capacity}`);
-    const compiled = compileAll(graphs, options);
+    const compiled = this.#compileAll(graphs, options);
     const executable = await RecoveringExecutable.create({
       onNotice: this.#options.onNotice,
       create: async (lost) => {
@@ -89,11 +95,11 @@ export class WebGpuDevice implements Device {
   }
 
   memoryFor(graphs: ModelGraphs, options: CompileOptions): number {
-    return layOut(compileAll(graphs, options), options.capacity, this.#kernelOptions).plan.bytes;
+    return layOut(this.#compileAll(graphs, options), options.capacity, this.#kernelOptions).plan.bytes;
   }
 
   inspect(graphs: ModelGraphs, options: CompileOptions): string {
-    return printPrograms(layOut(compileAll(graphs, options), options.capacity, this.#kernelOptions), options.capacity);
+    return printPrograms(layOut(this.#compileAll(graphs, options), options.capacity, this.#kernelOptions), options.capacity);
   }
 
   bounds(): Promise<Bounds> {
@@ -113,8 +119,12 @@ export class WebGpuDevice implements Device {
     return this.close();
   }
 
+  #compileAll(graphs: ModelGraphs, options: CompileOptions): CompiledGraphs {
+    return compileAll(graphs, options, this.#options.lossScale ?? this.precision !== 'f32');
+  }
+
   get #kernelOptions(): KernelOptions {
-    return { precision: 'f32', ...kernelOptions(this.#gpu.device, this.#gpu.adapter.software) };
+    return { precision: this.precision, ...kernelOptions(this.#gpu.device, this.#gpu.adapter.software) };
   }
 
   /** Opens a new adapter and device in place of a lost one, once for all executables that had it. */

@@ -17,10 +17,12 @@ import {
   type RunOptions,
   STATISTICS,
   type StateEntry,
+  type Update,
 } from '../../runtime/device.ts';
 import { elementCount, type Graph, type Node } from '../../runtime/ir/graph.ts';
 import type { StepScalars } from '../../runtime/ir/op.ts';
-import { packStep, STEP_BYTES } from '../lowering/step.ts';
+import { LOSS_SCALE } from '../lowering/loss-scale.ts';
+import { LOSS_EXPONENT_OFFSET, packStep, STEP_BYTES } from '../lowering/step.ts';
 import { USAGE } from './binding.ts';
 import { type Gpu, STORAGE } from './gpu.ts';
 import type { Pipelines } from './pipelines.ts';
@@ -186,19 +188,22 @@ export class WebGpuExecutable implements Executable {
     });
   }
 
-  async update(hyper: Hyperparameters): Promise<{ applied: boolean }> {
+  async update(hyper: Hyperparameters): Promise<Update> {
     const program = this.#program('update');
     return this.#submit({
       label: 'update',
       program,
       rows: 1,
-      reads: this.#outputs('train', 'applied'),
+      reads: this.#outputs('train', 'applied', ...(this.#lossScale ? ['overflow'] : [])),
       prepare: () => {
         if (typeof this.#gradient === 'function') throw this.#gradient();
         this.#updating = this.#gradient;
         this.#writeStep({ ...this.#gradient, ...hyper });
       },
-      finish: ([applied]) => ({ applied: new Int32Array(applied)[0] === 1 }),
+      finish: ([applied, overflow]) => {
+        const [exponent] = overflow ? new Int32Array(overflow) : [0];
+        return { applied: new Int32Array(applied)[0] === 1, ...(exponent && { overflow: 2 ** exponent }) };
+      },
     });
   }
 
@@ -315,6 +320,11 @@ export class WebGpuExecutable implements Executable {
     const program = this.#programs.get(name);
     if (!program) throw new HybridError('E_INTERNAL', `the program ${name} was not compiled`);
     return program;
+  }
+
+  /** The state of the loss scale, where the loss is scaled. */
+  get #lossScale(): Region | undefined {
+    return this.#parts.layout.plan.state.get(LOSS_SCALE);
   }
 
   #tensor(name: string): { region: Region; isInteger: boolean; count: number } {
@@ -454,6 +464,11 @@ export class WebGpuExecutable implements Executable {
   #start(job: Job): void {
     const download = this.#staging.prepare(job.reads.map(({ bytes }) => bytes));
     const valid = this.#gpu.submit(job.label, (encoder) => {
+      // What the updates before have made of the scale is known to the GPU alone.
+      if (job.label === 'gradient' && this.#lossScale) {
+        const { buffer, offset } = this.#lossScale;
+        encoder.copyBufferToBuffer(this.#buffers[buffer], offset, this.#step, LOSS_EXPONENT_OFFSET, 4);
+      }
       if (job.program) encode(encoder, job.program, job.rows as number, job.stopwatch);
       for (const [i, { buffer, offset, bytes }] of job.reads.entries())
         encoder.copyBufferToBuffer(this.#buffers[buffer], offset, download.buffer, download.offsets[i], bytes);

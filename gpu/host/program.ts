@@ -6,8 +6,10 @@ import { type CompiledGraphs, compileGraphs, PROGRAMS, type ProgramName } from '
 import type { CompileOptions, ModelGraphs } from '../../runtime/device.ts';
 import type { Graph, Node, Phase } from '../../runtime/ir/graph.ts';
 import { lowerings } from '../lowering/index.ts';
+import { scaleLoss } from '../lowering/loss-scale.ts';
 import type { Dispatch, Lowering, LoweringContext } from '../lowering/lowering.ts';
 import { mergeNodes } from '../lowering/merge.ts';
+import { storages } from '../lowering/storage.ts';
 import { type BufferPlan, type LoweredNode, planBuffers, type Region } from './slots.ts';
 
 /** What the kernels are generated for. */
@@ -32,17 +34,19 @@ export interface Layout {
   output(graph: keyof ModelGraphs, name: string): Region;
 }
 
-/** The graphs that are asked for, compiled and with their nodes merged for the GPU. */
-export function compileAll(graphs: ModelGraphs, options: CompileOptions): CompiledGraphs {
+/** The graphs that are asked for, compiled, with their nodes merged for the GPU and, if wanted, the loss of training scaled. */
+export function compileAll(graphs: ModelGraphs, options: CompileOptions, lossScale = false): CompiledGraphs {
   const compiled = compileGraphs(graphs, options);
-  return Object.fromEntries(Object.entries(compiled).map(([key, graph]) => [key, mergeNodes(graph)]));
+  const finish = (graph: Graph): Graph => (lossScale ? scaleLoss(mergeNodes(graph)) : mergeNodes(graph));
+  return Object.fromEntries(Object.entries(compiled).map(([key, graph]) => [key, finish(graph)]));
 }
 
 export function layOut(graphs: CompiledGraphs, capacity: number, options: KernelOptions): Layout {
   const keys = Object.keys(graphs) as (keyof ModelGraphs)[];
   const lowered = keys.map((key) => {
     const graph = graphs[key] as Graph;
-    return { graph, nodes: graph.nodes.map((node) => lower(graph, node, capacity, options)) };
+    const storage = storages(graph, options.precision);
+    return { graph, storage, nodes: graph.nodes.map((node) => lower(graph, node, { ...options, capacity, storage })) };
   });
   const plan = planBuffers(lowered, capacity);
   const programs: ProgramText[] = [];
@@ -68,12 +72,11 @@ export function layOut(graphs: CompiledGraphs, capacity: number, options: Kernel
   };
 }
 
-function lower(graph: Graph, node: Node, capacity: number, options: KernelOptions): LoweredNode {
+function lower(graph: Graph, node: Node, options: Omit<LoweringContext, 'spec' | 'scratch'>): LoweredNode {
   if (node.op === 'reshape') return { node, dispatches: [], scratch: [] }; // a view
   const scratch: number[] = [];
   const context: LoweringContext = {
     ...options,
-    capacity,
     spec: (id) => graph.values[id].spec,
     scratch: (bytes) => ({ scratch: scratch.push(bytes) - 1 }),
   };

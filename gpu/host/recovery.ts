@@ -12,6 +12,7 @@ import {
   type KernelTime,
   type RunOptions,
   type StateEntry,
+  type Update,
 } from '../../runtime/device.ts';
 import type { Snapshot, WebGpuExecutable } from './executable.ts';
 
@@ -82,10 +83,10 @@ export class RecoveringExecutable implements Executable {
     });
   }
 
-  async update(hyper: Hyperparameters): Promise<{ applied: boolean }> {
+  async update(hyper: Hyperparameters): Promise<Update> {
     const after = this.#lastGradient;
     const call = { run: (on: WebGpuExecutable) => on.update(hyper), after, changesState: true, bytes: after?.bytes };
-    return this.#call<{ applied: boolean }>(call, undefined, () => this.#copyState());
+    return this.#call<Update>(call, undefined, () => this.#copyState());
   }
 
   async calibrate(batch: Batch, bnMomentum: number, { signal }: RunOptions = {}): Promise<void> {

@@ -9,7 +9,8 @@ import { invariant } from '../../runtime/base/errors.ts';
 import { byteLength, type Graph, type Node, type StateKind, type TensorSpec, type Value, type ValueId } from '../../runtime/ir/graph.ts';
 import type { OpDefinition } from '../../runtime/ir/op.ts';
 import { ops } from '../../runtime/ops/index.ts';
-import type { Dispatch, Operand } from '../lowering/lowering.ts';
+import type { Dispatch, LoweringContext, Operand } from '../lowering/lowering.ts';
+import { storedBytes } from '../lowering/storage.ts';
 
 /** Bindings begin at multiples of this many bytes on every adapter, so tensors of flat ranges do. */
 const OFFSET_ALIGNMENT = 256;
@@ -27,6 +28,7 @@ export interface LoweredNode {
 export interface LoweredGraph {
   readonly graph: Graph;
   readonly nodes: readonly LoweredNode[];
+  readonly storage: LoweringContext['storage'];
 }
 
 /** A part of a buffer. */
@@ -94,6 +96,7 @@ export function planBuffers(graphs: readonly LoweredGraph[], capacity: number): 
   flat('moment1', 'moment1');
   flat('moment2', 'moment2');
   flat('counters', 'counter');
+  flat('scales', 'scale');
   const gradients = new Map<string, Region>();
   if (graphs.some(({ graph }) => graph.gradients.length > 0)) {
     const parameters = ranges.get('parameters') as Region;
@@ -114,13 +117,14 @@ export function planBuffers(graphs: readonly LoweredGraph[], capacity: number): 
   const scratch = graphs.map(() => new Map<string, Region>());
   const slots: Slot[] = [];
   const waiting: { graph: number; storage: Storage; place(region: Region): void }[] = [];
-  for (const [g, { graph, nodes }] of graphs.entries()) {
+  for (const [g, lowered] of graphs.entries()) {
+    const { graph, nodes } = lowered;
     for (const { id, name, role } of graph.values) {
       const region = role === 'state' ? state.get(name) : role === 'input' ? inputs.get(name) : undefined;
       if (region) values[g].set(id, region);
     }
     const gradientOf = new Map(graph.gradients.map(({ parameter, gradient }) => [gradient, graph.values[parameter].name]));
-    const { storages, kept } = storagesOf(graph, capacity);
+    const { storages, kept } = storagesOf(lowered, capacity);
     for (const storage of storages) {
       const set = (region: Region): void => storage.ids.forEach((id) => void values[g].set(id, { ...region, bytes: storage.bytes }));
       const parameter = storage.ids.map((id) => gradientOf.get(id)).find((name) => name !== undefined);
@@ -193,7 +197,10 @@ const unique = (values: readonly Value[]): Value[] => [...new Map(values.map((va
  * The temporaries of a graph. Views share the storage of what they show; results never overwrite an operand in place, as they
  * may in the arena of the wasm device.
  */
-function storagesOf(graph: Graph, capacity: number): { readonly storages: readonly Storage[]; readonly kept: ReadonlySet<Storage> } {
+function storagesOf(
+  { graph, storage: storedAs }: LoweredGraph,
+  capacity: number,
+): { readonly storages: readonly Storage[]; readonly kept: ReadonlySet<Storage> } {
   const table: Readonly<Record<string, OpDefinition>> = ops;
   const found = new Map<ValueId, { ids: ValueId[]; bytes: number; first: number; last: number }>();
   const kept = new Set<Storage>();
@@ -208,7 +215,7 @@ function storagesOf(graph: Graph, capacity: number): { readonly storages: readon
     for (const [k, id] of node.outputs.entries()) {
       const shown = k === 0 && table[node.op].isView ? found.get(node.inputs[0]) : undefined;
       invariant(shown || !table[node.op].isView, `${node.label}/${node.op} is a view of what is not a temporary`);
-      const bytes = align(byteLength(graph.values[id].spec, capacity), SIZE_ALIGNMENT);
+      const bytes = align(storedBytes(graph.values[id].spec, storedAs(id), capacity), SIZE_ALIGNMENT);
       const storage = shown ?? { ids: [], bytes, first: n, last: n };
       storage.ids.push(id);
       found.set(id, storage);

@@ -53,13 +53,14 @@ if (local == 0u) {
   };
 }
 
-export const softmaxCrossEntropyGrad = (classes: number): KernelText => ({
+/** `scale`: expression for a power of two by which the gradient is multiplied. */
+export const softmaxCrossEntropyGrad = (classes: number, scale?: string): KernelText => ({
   workgroup: [WORKGROUP, 1, 1],
   body: `let row = group.x * ${WORKGROUP}u + local;
 if (row >= step.rows) { return; }
 ${readRow(classes)}
 let unit = 1.0 / ((own + others) * f32(step.rows));
 for (var k = 0u; k < ${classes}u; k++) {
-  set_dlogits(first + k, select(exp(logits(first + k) - maximum), -others, k == label) * unit);
+  set_dlogits(first + k, select(exp(logits(first + k) - maximum), -others, k == label) * unit${scale ? ` * ${scale}` : ''});
 }`,
 });

@@ -24,15 +24,42 @@ workgroupBarrier();
 if (local == 0u) { set_flags(group.x, atomicLoad(&bad)); }`,
 };
 
-/** ok from the loss and, of `groups` workgroups, the flags. */
-export const finiteMerge = (groups: number): KernelText => ({
+export interface ScaleRules {
+  /** Exponent of the scale whose state is zero. */
+  readonly initial: number;
+  readonly most: number;
+  readonly interval: number;
+}
+
+/**
+ * ok from the loss and, of `groups` workgroups, the flags. With `rules` it also keeps the loss scale (exponent and good steps): gradients that are not
+ * finite where the loss is are an overflow, unless the scale is 1.
+ */
+export const finiteMerge = (groups: number, rules?: ScaleRules): KernelText => ({
   workgroup: [CHECK_GROUPS, 1, 1],
   declarations: 'var<workgroup> bad: atomic<u32>;',
   body: `if (local == 0u && (loss(0u) & 0x7f800000u) == 0x7f800000u) { atomicStore(&bad, 1u); }
 ${groups ? `if (local < ${groups}u && flags(local) != 0u) { atomicStore(&bad, 1u); }` : ''}
 workgroupBarrier();
-if (local == 0u) { set_ok(0u, select(1i, 0i, atomicLoad(&bad) != 0u)); }`,
+if (local == 0u) {
+  let ok = atomicLoad(&bad) == 0u;
+  set_ok(0u, select(0i, 1i, ok));
+  ${rules ? nextScale(rules) : ''}
+}`,
 });
+
+const nextScale = ({ initial, most, interval }: ScaleRules): string => `let exponent = scale(0u) + ${initial}i;
+  let good = scale(1u) + 1i;
+  let overflows = !ok && (loss(0u) & 0x7f800000u) != 0x7f800000u && exponent > 0i;
+  set_overflow(0u, select(0i, exponent, overflows));
+  if (overflows) {
+    set_scale(0u, exponent - 1i - ${initial}i);
+    set_scale(1u, 0i);
+  } else if (ok) {
+    let grows = good >= ${interval}i;
+    set_scale(0u, select(exponent, min(exponent + 1i, max(exponent, ${most}i)), grows) - ${initial}i);
+    set_scale(1u, select(good, 0i, grows));
+  }`;
 
 /**
  * AdamW over whole flat ranges, whose padding is and stays zero. 1 − β^t is −expm1(t·ln β): by its series near zero, where the

@@ -7,8 +7,11 @@
 /** Elements that one access moves: all of a `vec4f`, or one `f32` where channels do not come in fours. */
 export type Lanes = 1 | 4;
 
-/** How a buffer's elements are stored. `bytes` are those of u8 tensors, four to a word. */
-export type Storage = 'f32' | 'f16' | 'i32' | 'u32' | 'bytes';
+/**
+ * How a buffer's elements are stored. `bytes` are those of u8 tensors, four to a word. `unscaled`: f32, divided by the loss scale when they are
+ * written; their kernel cannot read them.
+ */
+export type Storage = 'f32' | 'unscaled' | 'f16' | 'i32' | 'u32' | 'bytes';
 
 /** A kernel without its buffers: it names those that it uses. */
 export interface KernelText {

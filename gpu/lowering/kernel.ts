@@ -4,10 +4,10 @@
 // and the like) are first copied into one scratch buffer; the kernel does not see the difference.
 
 import { invariant } from '../../runtime/base/errors.ts';
-import { byteLength, elementCount, type TensorSpec, type ValueId } from '../../runtime/ir/graph.ts';
+import { elementCount, type ValueId } from '../../runtime/ir/graph.ts';
 import { floats, foldedGroups, type KernelText, type Lanes, type Storage } from '../kernels/wgsl.ts';
 import type { Binding, Dispatch, LoweringContext, Operand } from './lowering.ts';
-import { STEP_WGSL } from './step.ts';
+import { lossScale, STEP_WGSL } from './step.ts';
 
 interface Buffer {
   readonly name: string;
@@ -21,14 +21,9 @@ interface Buffer {
 
 type Workgroups = Dispatch['workgroups'];
 
-/** How a tensor is stored on the device. */
-export const storageOf = ({ dtype }: TensorSpec): Storage => (dtype === 'u8' ? 'bytes' : dtype);
-
-/** Bytes that a tensor takes on the device for `rows` rows, in whole words of 16 bytes. */
-export const deviceBytes = (spec: TensorSpec, rows: number): number => Math.ceil(byteLength(spec, rows) / 16) * 16;
-
 const TYPES: Record<Storage, (lanes: Lanes) => string> = {
   f32: floats,
+  unscaled: floats,
   f16: (lanes) => (lanes === 4 ? 'vec4<f16>' : 'f16'),
   i32: () => 'i32',
   u32: () => 'u32',
@@ -48,7 +43,8 @@ export class KernelOperands {
 
   /** A tensor that the kernel reads as `name(i)`, in accesses of `lanes` elements. Undefined: it has none. */
   read(name: string, id: ValueId | undefined, lanes: Lanes = 1): this {
-    return id === undefined ? this : this.#add({ name, operand: { value: id }, access: 'read', storage: this.#storage(id), lanes });
+    if (id === undefined) return this;
+    return this.#add({ name, operand: { value: id }, access: 'read', storage: this.#context.storage(id), lanes });
   }
 
   /** Vectors without rows that the kernel reads, by name. */
@@ -63,16 +59,13 @@ export class KernelOperands {
 
   /** A tensor that the kernel writes by `set_name(i, v)`, and may read by `name(i)`. */
   write(name: string, id: ValueId | undefined, lanes: Lanes = 1): this {
-    return id === undefined ? this : this.#add({ name, operand: { value: id }, access: 'read_write', storage: this.#storage(id), lanes });
+    if (id === undefined) return this;
+    return this.#add({ name, operand: { value: id }, access: 'read_write', storage: this.#context.storage(id), lanes });
   }
 
   /** Anything but a value: scratch, a flat range; or a value under another type. */
   raw(name: string, operand: Operand, access: Binding['access'], lanes: Lanes = 1, storage: Storage = 'f32'): this {
     return this.#add({ name, operand, access, storage, lanes });
-  }
-
-  #storage(id: ValueId): Storage {
-    return storageOf(this.#context.spec(id));
   }
 
   #add(buffer: Buffer): this {
@@ -154,11 +147,9 @@ ${body}
 function declare({ name, access, storage, lanes }: Buffer, i: number): string {
   const type = TYPES[storage](lanes);
   const value = storage === 'f16' ? floats(lanes) : type;
-  const lines = [
-    `@group(0) @binding(${1 + i}) var<storage, ${access}> ${name}_buffer: array<${type}>;`,
-    `fn ${name}(i: u32) -> ${value} { return ${value === type ? `${name}_buffer[i]` : `${value}(${name}_buffer[i])`}; }`,
-  ];
-  if (access === 'read_write')
-    lines.push(`fn set_${name}(i: u32, v: ${value}) { ${name}_buffer[i] = ${value === type ? 'v' : `${type}(v)`}; }`);
-  return lines.join('\n');
+  const buffer = `@group(0) @binding(${1 + i}) var<storage, ${access}> ${name}_buffer: array<${type}>;`;
+  const read = `fn ${name}(i: u32) -> ${value} { return ${value === type ? `${name}_buffer[i]` : `${value}(${name}_buffer[i])`}; }`;
+  if (access === 'read') return `${buffer}\n${read}`;
+  if (storage === 'unscaled') return `${buffer}\nfn set_${name}(i: u32, v: ${value}) { ${name}_buffer[i] = v * ${lossScale(-1)}; }`;
+  return `${buffer}\n${read}\nfn set_${name}(i: u32, v: ${value}) { ${name}_buffer[i] = ${value === type ? 'v' : `${type}(v)`}; }`;
 }

@@ -5,6 +5,7 @@ import * as kernels from '../kernels/loss.ts';
 import { foldedGroups } from '../kernels/wgsl.ts';
 import { KernelOperands } from './kernel.ts';
 import type { Lowering } from './lowering.ts';
+import { lossScale } from './step.ts';
 
 export const loss = {
   softmaxCrossEntropy(node, context) {
@@ -18,12 +19,11 @@ export const loss = {
   },
   softmaxCrossEntropyGrad(node, context) {
     const [logits, labels] = node.inputs;
+    const text = kernels.softmaxCrossEntropyGrad(channelsOf(context.spec(logits).shape), node.attrs.scaled ? lossScale(1) : undefined);
     return new KernelOperands('softmaxCrossEntropyGrad', context)
       .read('logits', logits)
       .read('labels', labels)
       .write('dlogits', node.outputs[0])
-      .dispatch(kernels.softmaxCrossEntropyGrad(channelsOf(context.spec(logits).shape)), (rows) =>
-        foldedGroups(rows, kernels.GRADIENT_ROWS),
-      );
+      .dispatch(text, (rows) => foldedGroups(rows, kernels.GRADIENT_ROWS));
   },
 } satisfies Record<string, Lowering>;

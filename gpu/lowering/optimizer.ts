@@ -5,10 +5,13 @@ import { elementCount } from '../../runtime/ir/graph.ts';
 import type { AdamwAttrs } from '../../runtime/ops/optimizer.ts';
 import * as kernels from '../kernels/optimizer.ts';
 import { KernelOperands } from './kernel.ts';
+import { GROWTH_INTERVAL, INITIAL_EXPONENT, MOST_EXPONENT } from './loss-scale.ts';
 import type { Dispatch, Lowering, LoweringContext } from './lowering.ts';
 
 /** Accesses of the ranges, about: their padding is not known here, and kernels stride over what there is. */
 const elements = (ids: readonly number[], { spec }: LoweringContext): number => ids.reduce((sum, id) => sum + elementCount(spec(id)), 0);
+
+const SCALE_RULES: kernels.ScaleRules = { initial: INITIAL_EXPONENT, most: MOST_EXPONENT, interval: GROWTH_INTERVAL };
 
 const strided = (accesses: number, most: number): Dispatch['workgroups'] => {
   const groups = [Math.min(most, Math.max(1, Math.ceil(accesses / kernels.UPDATE_INVOCATIONS))), 1, 1] as const;
@@ -18,21 +21,24 @@ const strided = (accesses: number, most: number): Dispatch['workgroups'] => {
 export const optimizer = {
   finiteCheck(node, context) {
     const [loss, ...gradients] = node.inputs;
-    const [ok] = node.outputs;
+    const [ok, overflow] = node.outputs;
+    const [scale] = node.updates;
+    const rules = scale === undefined ? undefined : SCALE_RULES;
     const groups = gradients.length ? strided(elements(gradients, context), kernels.CHECK_GROUPS) : undefined;
     const count = groups?.(1)[0] ?? 0;
-    const merge = new KernelOperands('finiteMerge', context).raw('loss', { value: loss }, 'read', 1, 'u32');
-    if (!groups) return merge.write('ok', ok).dispatch(kernels.finiteMerge(0), () => [1, 1, 1]);
+    const merge = new KernelOperands('finiteMerge', context)
+      .raw('loss', { value: loss }, 'read', 1, 'u32')
+      .write('ok', ok)
+      .write('overflow', overflow)
+      .write('scale', scale);
+    if (!groups) return merge.dispatch(kernels.finiteMerge(0, rules), () => [1, 1, 1]);
     const flags = context.scratch(Math.ceil(count / 4) * 16);
     return [
       ...new KernelOperands('finiteGroups', context)
         .raw('gradients', { range: 'gradients' }, 'read', 1, 'u32')
         .raw('flags', flags, 'read_write', 1, 'u32')
         .dispatch(kernels.finiteGroups, groups),
-      ...merge
-        .raw('flags', flags, 'read', 1, 'u32')
-        .write('ok', ok)
-        .dispatch(kernels.finiteMerge(count), () => [1, 1, 1]),
+      ...merge.raw('flags', flags, 'read', 1, 'u32').dispatch(kernels.finiteMerge(count, rules), () => [1, 1, 1]),
     ];
   },
 

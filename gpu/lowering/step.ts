@@ -2,6 +2,7 @@
 // kernel declares it.
 
 import type { StepScalars } from '../../runtime/ir/op.ts';
+import { INITIAL_EXPONENT } from './loss-scale.ts';
 
 /** Bytes of the block: eight words. */
 export const STEP_BYTES = 32;
@@ -15,10 +16,20 @@ export const STEP_WGSL = `struct Step {
   learningRate: f32,
   weightDecay: f32,
   bnMomentum: f32,
-  spare: u32,
+  lossExponent: i32,
 }
 @group(0) @binding(0) var<uniform> step: Step;
 `;
+
+/**
+ * Where `lossExponent` is in the block: the first word of the state of the loss scale, which the host has copied here on the GPU, before a run that
+ * makes gradients.
+ */
+export const LOSS_EXPONENT_OFFSET = 28;
+
+/** Expression for the loss scale to the power of `sign`, exactly: a power of two made of its exponent. */
+export const lossScale = (sign: 1 | -1): string =>
+  `bitcast<f32>(u32(127i ${sign === 1 ? '+' : '-'} (${INITIAL_EXPONENT}i + step.lossExponent)) << 23u)`;
 
 /** Writes the block for a run into `out`, of STEP_BYTES bytes. */
 export function packStep(step: StepScalars, out: ArrayBuffer): void {

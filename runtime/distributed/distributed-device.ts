@@ -21,6 +21,7 @@ import {
   type ModelGraphs,
   type RunOptions,
   STATISTICS,
+  type Update,
 } from '../device.ts';
 import { elementCount } from '../ir/graph.ts';
 import type { Communicator } from './communicator.ts';
@@ -206,14 +207,16 @@ class DistributedExecutable implements Executable {
     });
   }
 
-  update(hyper: Hyperparameters): Promise<{ readonly applied: boolean; readonly cause?: string }> {
+  update(hyper: Hyperparameters): Promise<Update> {
     return this.#inTurn(async () => {
-      const { applied } = await this.#local.update(hyper);
+      const { applied, overflow } = await this.#local.update(hyper);
       if (applied) {
         await this.#averageStatistics();
         return { applied };
       }
-      return { applied, cause: await this.#culprits() };
+      const cause = await this.#culprits();
+      // Each rank's device looked at the rank's own loss; where that of any is not finite the scale is not to blame.
+      return Number.isFinite(this.#exchanged.at(-3)) ? { applied, cause, overflow } : { applied, cause };
     });
   }
 

@@ -29,8 +29,8 @@ export const byteLength = (spec: TensorSpec, rows: number): number =>
 /** A shape as people write it: `[n, 16, 16, 256]`, n standing for the rows of the run. */
 export const formatShape = (spec: TensorSpec): string => `[${[...(spec.perSample ? ['n'] : []), ...spec.shape].join(', ')}]`;
 
-/** What a state tensor is for. The flat ranges of the plan and the optimizer go by it. */
-export type StateKind = 'parameter' | 'statistic' | 'moment1' | 'moment2' | 'counter';
+/** What a state tensor is for. The flat ranges of the plan and the optimizer go by it. `scale`: of the loss, where a device needs one. */
+export type StateKind = 'parameter' | 'statistic' | 'moment1' | 'moment2' | 'counter' | 'scale';
 
 /** Index of a value in its graph. */
 export type ValueId = number;

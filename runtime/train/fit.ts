@@ -9,7 +9,7 @@
 import { abortError, HybridError, invariant, isAbortError } from '../base/errors.ts';
 import { own } from '../base/own.ts';
 import { batchesPerEpoch, DataPipeline, type Epoch, type Loader } from '../data/loader.ts';
-import type { Batch, BatchMetrics, Executable, StateEntry } from '../device.ts';
+import type { Batch, BatchMetrics, Executable, StateEntry, Update } from '../device.ts';
 import { cardOf, type ModelCard } from '../interop/trained-model.ts';
 import { graphDigest, serializeGraph } from '../ir/serialize.ts';
 import { initialize } from '../model/init.ts';
@@ -78,9 +78,7 @@ interface FitStep extends FlyingStep<BatchMetrics> {
 }
 
 /** What comes of it. */
-interface Updated {
-  readonly applied: boolean;
-  readonly cause?: string;
+interface Updated extends Update {
   /** Behind the step, where it is to be saved. */
   readonly state?: Promise<State>;
 }
@@ -392,9 +390,10 @@ class Fit {
       },
       onIdle: (begin, end) => trace?.span('data wait', 'wait for data', begin, end),
     });
-    for await (const [flown, metrics, { applied, cause, state }] of flight) {
-      if (applied) this.#running.add(metrics, flown.batch.rows);
-      else this.#skip(diverged(epoch, flown, metrics.loss, cause));
+    for await (const [flown, metrics, { applied, cause, overflow, state }] of flight) {
+      if (applied || overflow !== undefined) this.#running.add(metrics, flown.batch.rows);
+      if (overflow !== undefined) this.#say('info', overflowed(epoch, flown, overflow));
+      else if (!applied) this.#skip(diverged(epoch, flown, metrics.loss, cause));
       this.#skipsInARow = applied ? 0 : this.#skipsInARow;
       this.#completed = { epoch, step: flown.step };
       this.#learningRate = flown.rate;
@@ -617,10 +616,11 @@ class Fit {
 }
 
 /** The values that a checkpoint has for an entry of the state. Throws E_CHECKPOINT where it has none, or of another size. */
-function savedTensor({ weights, optimizer }: Checkpoint, { name, shape }: StateEntry): Float32Array {
+function savedTensor({ weights, optimizer }: Checkpoint, { name, shape, kind }: StateEntry): Float32Array {
   const data = (weights.get(name) ?? optimizer.get(name))?.data;
   const size = shape.reduce((product, n) => product * n, 1);
   if (data?.length === size && allFinite(data)) return data;
+  if (!data && kind === 'scale') return new Float32Array(size); // of a run in a tier that needs none
   const found = !data ? 'does not have it' : data.length === size ? 'has values that are not finite' : `has ${data.length} elements there`;
   throw new HybridError(
     'E_CHECKPOINT',
@@ -643,6 +643,10 @@ function allFinite(data: Float32Array): boolean {
   for (let i = 0; i < data.length; i++) sum += data[i] - data[i];
   return sum === 0;
 }
+
+/** No divergence: the forward pass is as good as any, and a scale that is halved each time soon suits, or is 1, where it would be one. */
+const overflowed = (epoch: number, { step }: FitStep, scale: number): string =>
+  `epoch ${epoch}, step ${step}: the gradients went beyond the range of f16 at a loss scale of ${scale}: the step is left out, and the scale is ${scale / 2} from here on.`;
 
 function diverged(epoch: number, { batch, step, lr }: FitStep, loss: number, cause?: string): HybridError {
   const samples = Array.from(batch.samples?.subarray(0, Math.min(batch.rows, 8)) ?? []);

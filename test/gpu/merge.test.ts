@@ -4,6 +4,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { lowerings } from '../../gpu/lowering/index.ts';
 import type { Lowering } from '../../gpu/lowering/lowering.ts';
 import { mergeNodes } from '../../gpu/lowering/merge.ts';
+import { plainStorage } from '../../gpu/lowering/storage.ts';
 import { compileGraph, trainingGraph } from '../../runtime/compile/compile.ts';
 import type { Graph } from '../../runtime/ir/graph.ts';
 import { buildModel } from '../../runtime/model/architectures.ts';
@@ -149,6 +150,7 @@ describe('a training step', () => {
           limits: { workgroupStorage: 32768, invocations: 256, storageBuffers: 16 },
           features: { f16: false, subgroups: false, subgroupMatrix: false, barriers: true },
           spec: (id) => graph.values[id].spec,
+          storage: (id) => plainStorage(graph.values[id]),
           scratch: () => ({ scratch: scratch++ }),
         }),
       ).length;

@@ -5,7 +5,9 @@ import { describe, expect, it } from 'vitest';
 import { lowerings } from '../../gpu/lowering/index.ts';
 import type { Lowering, Operand } from '../../gpu/lowering/lowering.ts';
 import { mergeNodes } from '../../gpu/lowering/merge.ts';
+import { storages, storedBytes } from '../../gpu/lowering/storage.ts';
 import { compileGraph, trainingGraph } from '../../runtime/compile/compile.ts';
+import type { Precision } from '../../runtime/device.ts';
 import { byteLength, type Graph } from '../../runtime/ir/graph.ts';
 import type { OpDefinition } from '../../runtime/ir/op.ts';
 import { buildModel, type ModelOptions } from '../../runtime/model/architectures.ts';
@@ -31,7 +33,8 @@ const training = (arch: string, options: Partial<ModelOptions> = {}): Graph =>
   mergeNodes(compileGraph(trainingGraph(buildForward(buildModel(arch, { ...MODEL, ...options }), 'train', { loss: true }))));
 
 /** Each operand of each dispatch once, and the operations of each node. */
-function workOf(graph: Graph): Work {
+function workOf(graph: Graph, precision: Precision = 'f32'): Work {
+  const storage = storages(graph, precision);
   const table: Readonly<Record<string, OpDefinition>> = ops;
   const ofParameters = graph.gradients.reduce((sum, { parameter }) => sum + byteLength(graph.values[parameter].spec, 1), 0);
   let bytes = 0;
@@ -41,15 +44,16 @@ function workOf(graph: Graph): Work {
     const scratch: number[] = [];
     const dispatches = (lowerings[node.op as KernelOpName] as Lowering)(node, {
       capacity: BATCH,
-      precision: 'f32',
+      precision,
       limits: { workgroupStorage: 32768, invocations: 256, storageBuffers: 16 },
       features: { f16: false, subgroups: false, subgroupMatrix: false, barriers: true },
       spec: (id) => graph.values[id].spec,
+      storage,
       scratch: (size) => ({ scratch: scratch.push(size) - 1 }),
     });
     const size = (operand: Operand): number => {
       if ('scratch' in operand) return scratch[operand.scratch];
-      return 'value' in operand ? byteLength(graph.values[operand.value].spec, BATCH) : ofParameters;
+      return 'value' in operand ? storedBytes(graph.values[operand.value].spec, storage(operand.value), BATCH) : ofParameters;
     };
     for (const { bindings } of dispatches) {
       const operands = new Map(bindings.map(({ operand }) => [JSON.stringify(operand), operand]));

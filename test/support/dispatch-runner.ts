@@ -4,6 +4,7 @@
 import { lowerings } from '../../gpu/lowering/index.ts';
 import type { Binding, Lowering, LoweringContext, Operand } from '../../gpu/lowering/lowering.ts';
 import { packStep, STEP_BYTES } from '../../gpu/lowering/step.ts';
+import { plainStorage } from '../../gpu/lowering/storage.ts';
 import { BYTES_PER_ELEMENT, byteLength, type DType, type Node, type TensorSpec } from '../../runtime/ir/graph.ts';
 import type { OpDefinition } from '../../runtime/ir/op.ts';
 import { type KernelOpName, ops } from '../../runtime/ops/index.ts';
@@ -64,7 +65,7 @@ export class DispatchRunner {
   context(
     capacity: number,
     change: Partial<Pick<LoweringContext, 'limits' | 'features' | 'precision'>> = {},
-  ): Omit<LoweringContext, 'spec' | 'scratch'> {
+  ): Omit<LoweringContext, 'spec' | 'storage' | 'scratch'> {
     const { limits } = this.device;
     return {
       capacity,
@@ -146,6 +147,7 @@ export class DispatchRunner {
     const context: LoweringContext = {
       ...this.context(capacity, change),
       spec: (id) => specs[id] as TensorSpec,
+      storage: (id) => plainStorage({ spec: specs[id] }),
       scratch(bytes) {
         scratch.push({ buffer: allocate(bytes), offset: 0, bytes: align(bytes, 16) });
         return { scratch: scratch.length - 1 };
