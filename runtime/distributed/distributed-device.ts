@@ -178,6 +178,8 @@ class DistributedExecutable implements Executable {
   /** Of this rank's own rows in the last step, kept to tell where something is not finite. */
   #ownGradients: Float32Array = new Float32Array(0);
   #ownLoss = 0;
+  /** Of all rows in the last step. */
+  #loss = 0;
 
   constructor({ local, capacity, imageBytes, gradients, rank }: DistributedParts) {
     this.#local = local;
@@ -200,6 +202,7 @@ class DistributedExecutable implements Executable {
       this.#ownGradients = await this.#local.read(GRADIENTS);
       const all = await this.#gradients.finish(this.#ownGradients, { loss: this.#ownLoss, correct, wish: this.#rank.wish });
       this.#rank.heed(all.wishes);
+      this.#loss = all.loss;
       // The finite check of an update looks at the own loss too: no rank may apply what another does not.
       if (!Number.isFinite(all.loss)) all.gradients[0] = Number.NaN;
       await this.#local.write(GRADIENTS, all.gradients);
@@ -216,7 +219,7 @@ class DistributedExecutable implements Executable {
       }
       const cause = await this.#culprits();
       // Each rank's device looked at the rank's own loss; where that of any is not finite the scale is not to blame.
-      return Number.isFinite(this.#exchanged.at(-3)) ? { applied, cause, overflow } : { applied, cause };
+      return Number.isFinite(this.#loss) ? { applied, cause, overflow } : { applied, cause };
     });
   }
 
