@@ -3,6 +3,7 @@
 
 import { constants } from 'node:os';
 import { HybridError } from '../../runtime/base/errors.ts';
+import type { Precision } from '../../runtime/device.ts';
 
 /** Flags of WebGPU's enumerations, as the specification numbers them: the binding keeps them in no importable place. */
 export const USAGE = { mapRead: 0x1, copySrc: 0x4, copyDst: 0x8, uniform: 0x40, storage: 0x80, queryResolve: 0x200 } as const;
@@ -12,27 +13,28 @@ export const COMPUTE_STAGE = 0x4;
 export interface BindingOptions {
   /** Dawn's backend. `null` executes nothing: it is there to measure what submitting costs. */
   readonly backend?: 'null' | 'vulkan' | 'metal' | 'd3d12';
+  /** Tier of the numbers; `f32` by default. */
+  readonly precision?: Precision;
 }
 
-const FLAGS = [
-  // Subgroup matrices are experimental, and f16 is off on NVIDIA: offered here, used only where the self-test passes.
-  'enable-dawn-features=allow_unsafe_apis,vulkan_enable_f16_on_nvidia',
-  // Otherwise profiles come in steps of 65 µs.
-  'disable-dawn-features=timestamp_quantization',
-];
+/** Otherwise profiles come in steps of 65 µs. */
+const FLAGS = ['disable-dawn-features=timestamp_quantization'];
+/** Subgroup matrices are experimental, and f16 is off on NVIDIA: only where they are asked for, and used only if the self-test passes. */
+const F16_FLAGS = ['enable-dawn-features=allow_unsafe_apis,vulkan_enable_f16_on_nvidia'];
 
 /**
- * Dawn's instance and the number of its users. The instance must not be collected while any of its devices lives, or the
+ * Dawn's instances by their flags, and the number of users of each. An instance must not be collected while any of its devices lives, or the
  * process crashes; and it must be let go of afterwards.
  */
 const instances = new Map<string, { readonly gpu: GPU; users: number }>();
 
 /**
- * The instance of a backend, held until `release` is called. Throws E_ENVIRONMENT where the package is not installed or has no
+ * The instance of a backend and a tier, held until `release` is called. Throws E_ENVIRONMENT where the package is not installed or has no
  * binary for this system.
  */
-export async function acquireInstance({ backend }: BindingOptions = {}): Promise<{ readonly gpu: GPU; release(): void }> {
-  const key = backend ?? '';
+export async function acquireInstance({ backend, precision = 'f32' }: BindingOptions = {}): Promise<{ readonly gpu: GPU; release(): void }> {
+  const flags = [...FLAGS, ...(precision === 'f32' ? [] : F16_FLAGS), ...(backend ? [`backend=${backend}`] : [])];
+  const key = flags.join(' ');
   const create = await loadCreate();
   if (backend !== 'null' && process.platform === 'linux' && !hasVulkan()) {
     throw new HybridError(
@@ -41,7 +43,7 @@ export async function acquireInstance({ backend }: BindingOptions = {}): Promise
       "Install a Vulkan driver (of the GPU's vendor, or Mesa's) and the package libvulkan1, or use --device wasm.",
     );
   }
-  const instance = instances.get(key) ?? { gpu: create(backend ? [...FLAGS, `backend=${backend}`] : FLAGS), users: 0 };
+  const instance = instances.get(key) ?? { gpu: create(flags), users: 0 };
   instances.set(key, instance);
   instance.users++;
   let released = false;

@@ -15,15 +15,13 @@ import { RecoveringExecutable } from './recovery.ts';
 export interface WebGpuDeviceOptions extends BindingOptions, GpuOptions {
   /** Stands for what the binding gives: how tests make a GPU fail. */
   readonly gpu?: GPU;
-  /** Tier of the numbers; `f32` by default. */
-  readonly precision?: Precision;
   /** Whether the loss is scaled: by default in the tiers where gradients pass through f16. */
   readonly lossScale?: boolean;
   /** Told in a sentence that a GPU was lost and another one goes on. */
   readonly onNotice?: (text: string) => void;
 }
 
-/** Opens the device. Throws E_ENVIRONMENT where the package `webgpu` or a GPU is missing. */
+/** Opens the device. Throws E_ENVIRONMENT where the package `webgpu`, a GPU, or the tier of one is missing. */
 export async function openWebGpuDevice(options: WebGpuDeviceOptions = {}): Promise<WebGpuDevice> {
   const instance = options.gpu ? { gpu: options.gpu, release: () => {} } : await acquireInstance(options);
   try {

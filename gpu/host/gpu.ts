@@ -3,10 +3,13 @@
 // nearly every call still "succeeds").
 
 import { HybridError } from '../../runtime/base/errors.ts';
-import { type AdapterReport, describeAdapter, findAdapter, requestDevice } from './adapter.ts';
+import type { Precision } from '../../runtime/device.ts';
+import { type AdapterReport, checkPrecision, describeAdapter, findAdapter, requestDevice } from './adapter.ts';
 import { MAP_READ, USAGE } from './binding.ts';
 
 export interface GpuOptions {
+  /** Tier of the numbers; `f32` by default. */
+  readonly precision?: Precision;
   /** A wait in which nothing at all comes to its end for so long ends in an error. */
   readonly timeLimitMs?: number;
 }
@@ -34,12 +37,14 @@ export class Gpu {
   /** When something came to its end the last time. */
   #progress = 0;
 
-  /** Opens the fastest adapter. Throws E_ENVIRONMENT where there is none, or where it gives no device. */
+  /** Opens the fastest adapter. Throws E_ENVIRONMENT where there is none, where it lacks the tier, or where it gives no device. */
   static async open(gpu: GPU, options: GpuOptions = {}): Promise<Gpu> {
     const adapter = await findAdapter(gpu);
     const report = describeAdapter(adapter);
+    const { precision = 'f32' } = options;
+    checkPrecision(report, precision);
     try {
-      return new Gpu(await requestDevice(adapter), report, options);
+      return new Gpu(await requestDevice(adapter, precision), report, options);
     } catch (error) {
       throw new HybridError(
         'E_ENVIRONMENT',
