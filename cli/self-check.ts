@@ -5,7 +5,7 @@ import type { Progress } from './progress.ts';
 
 /** Adds the self-test to what the run folder tells of the machine, and warns where it fails. Throws nothing. */
 export async function selfCheck(
-  device: Pick<Device, 'compile'>,
+  device: Pick<Device, 'compile' | 'precision'>,
   folder: Pick<RunFolder, 'amendEnvironment'>,
   progress: Pick<Progress, 'warn'>,
 ): Promise<void> {

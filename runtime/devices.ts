@@ -2,7 +2,8 @@
 
 import { HybridError } from './base/errors.ts';
 import { own } from './base/own.ts';
-import type { Device } from './device.ts';
+import { formatSelfTest } from './compile/self-test.ts';
+import { type Device, PRECISIONS, type Precision } from './device.ts';
 
 /** Names that `openDevice` takes. */
 export const DEVICES = ['auto', 'wasm', 'webgpu', 'reference'] as const;
@@ -20,32 +21,69 @@ export interface DeviceOptions {
   readonly v8Flags?: boolean;
   /** False: the wasm device does without V8's revectorizer, even where it is faster. */
   readonly revectorize?: boolean;
+  /** Tier of the numbers; others than f32 are a GPU's. `auto`, the default: f32, until the others have been measured on hardware. */
+  readonly precision?: Precision | 'auto';
   /** Told in a sentence what people should know of: that a GPU was lost and another one goes on. */
   readonly onNotice?: (text: string) => void;
   /** Told why `auto` took the device that it took. */
   readonly onChoice?: (reason: string) => void;
+  /** Told which tier is used, and why. */
+  readonly onPrecision?: (reason: string) => void;
 }
 
 /**
  * Opens a device, which its caller closes. Throws E_USAGE for an unknown name or number of threads, E_ENVIRONMENT where this machine
- * lacks what the device needs: a GPU, the package `webgpu`, built kernels.
+ * lacks what the device needs: a GPU, the package `webgpu`, built kernels, or a tier of the GPU. E_DEVICE: the GPU fails the self-test of a tier
+ * other than f32.
  */
 export async function openDevice(name: DeviceName, given: DeviceOptions = {}): Promise<Device> {
   const options = own(given);
+  const { precision = 'auto', onNotice, onPrecision } = options;
+  if (precision !== 'auto' && !PRECISIONS.includes(precision))
+    throw new HybridError(
+      'E_USAGE',
+      `no precision is called ${JSON.stringify(precision)}`,
+      `Choose one of auto, ${PRECISIONS.join(', ')}.`,
+    );
   switch (name) {
     case 'auto': {
       const { openTrustedGpu } = await import('../gpu/host/auto.ts');
-      const { device, reason } = await openTrustedGpu({ onNotice: options.onNotice });
+      const asked = precision === 'auto' ? 'f32' : precision;
+      const { device, reason, selfTest } = await openTrustedGpu({ precision: asked, onNotice });
+      if (!device && asked !== 'f32') throw new HybridError('E_ENVIRONMENT', `the precision ${asked} needs a GPU: ${reason}`, WITHOUT_GPU);
       options.onChoice?.(reason);
-      return device ?? openDevice('wasm', options);
+      if (!device) return openDevice('wasm', options);
+      onPrecision?.(whyPrecision(precision, selfTest));
+      return device;
     }
     case 'wasm':
+      if (precision !== 'auto' && precision !== 'f32')
+        throw new HybridError(
+          'E_USAGE',
+          `the wasm device computes in f32, not in ${precision}`,
+          'Use --device webgpu, or leave --precision out.',
+        );
       return (await import('../asm/host/device.ts')).openWasmDevice(options);
-    case 'webgpu':
-      return (await import('../gpu/host/device.ts')).openWebGpuDevice({ onNotice: options.onNotice });
+    case 'webgpu': {
+      const { openGpu } = await import('../gpu/host/auto.ts');
+      const { device, selfTest } = await openGpu({ precision: precision === 'auto' ? 'f32' : precision, onNotice });
+      onPrecision?.(whyPrecision(precision, selfTest));
+      return device;
+    }
     case 'reference':
+      if (precision !== 'auto')
+        throw new HybridError('E_USAGE', `the reference device computes in doubles, not in ${precision}`, 'Leave --precision out.');
       return (await import('./reference.ts')).openReferenceDevice();
     default:
       throw new HybridError('E_USAGE', `no device is called ${JSON.stringify(name)}`, `Choose one of ${DEVICES.join(', ')}.`);
   }
+}
+
+const WITHOUT_GPU = 'Leave --precision out, or look at `hybrid doctor`.';
+
+/** In one line. */
+function whyPrecision(precision: Precision | 'auto', selfTest: Parameters<typeof formatSelfTest>[0] | undefined): string {
+  if (precision === 'auto') return 'f32: what auto means until f16 and f16x3 have been measured on hardware (--precision asks for them)';
+  const tested = selfTest ? `; it passes the self-test (${formatSelfTest(selfTest)})` : '';
+  return `${precision}: asked for${tested}${precision === 'f32' ? '' : '; the loss is scaled'}`;
 }

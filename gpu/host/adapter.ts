@@ -1,6 +1,7 @@
 // Which GPU there is, what it can do, and the device with all of it switched on.
 
 import { HybridError } from '../../runtime/base/errors.ts';
+import type { Precision } from '../../runtime/device.ts';
 import { type MatrixUnit, subgroupMatrixWords } from '../kernels/matrices.ts';
 import type { LoweringContext } from '../lowering/lowering.ts';
 
@@ -17,6 +18,8 @@ export interface AdapterReport {
   readonly limits: Readonly<Record<string, number>>;
   /** Shapes of subgroup matrices: `f16→f32 16×16×16`. */
   readonly subgroupMatrices: readonly string[];
+  /** Tiers that it offers. Some GPUs tell of f16 only where it is asked for. */
+  readonly precisions: readonly Precision[];
 }
 
 /** What Dawn says of matrices; experimental, and in no type definition yet. */
@@ -30,8 +33,10 @@ interface SubgroupMatrixConfig {
 
 const SOFTWARE = /swiftshader|llvmpipe|lavapipe|basic render/i;
 
-/** Features that kernels can use. Subgroup matrices imply subgroups. */
-const FEATURES = ['shader-f16', 'subgroups', 'subgroup-size-control', 'chromium-experimental-subgroup-matrix', 'timestamp-query'] as const;
+/** Features that kernels can use, where the adapter has them. */
+const FEATURES = ['subgroups', 'timestamp-query'];
+/** Those of the tiers that have f16. Subgroup matrices imply subgroups. */
+const F16_FEATURES = ['shader-f16', 'subgroup-size-control', 'chromium-experimental-subgroup-matrix'];
 
 /** Limits that are raised from WebGPU's defaults to what the adapter has. */
 const LIMITS = [
@@ -73,18 +78,41 @@ export function describeAdapter({ info, features, limits }: GPUAdapter): Adapter
     subgroupMatrices: subgroupMatrixConfigs(info).map(
       ({ componentType, resultComponentType, M, N, K }) => `${componentType}→${resultComponentType} ${M}×${N}×${K}`,
     ),
+    precisions: precisionsOf(info, features),
   };
+}
+
+function precisionsOf(info: GPUAdapterInfo, features: GPUSupportedFeatures): Precision[] {
+  const tiers: Precision[] = ['f32'];
+  if (features.has('shader-f16')) tiers.push('f16');
+  if (matrixUnit(info, features)) tiers.push('f16x3');
+  return tiers;
+}
+
+/** Throws E_ENVIRONMENT where the adapter does not offer the tier. */
+export function checkPrecision({ description, device, precisions }: AdapterReport, precision: Precision): void {
+  if (precisions.includes(precision)) return;
+  const lacks =
+    precision === 'f16x3' && precisions.includes('f16')
+      ? 'matrix units (subgroup matrices of f16 with f32 sums)'
+      : 'f16 in shaders (shader-f16)';
+  throw new HybridError(
+    'E_ENVIRONMENT',
+    `${description || device} does not offer the precision ${precision}: it has no ${lacks}`,
+    `Use one of what it offers: --precision ${precisions.join(' or ')}. \`hybrid doctor\` lists it for this machine.`,
+  );
 }
 
 const subgroupMatrixConfigs = (info: GPUAdapterInfo): SubgroupMatrixConfig[] => [
   ...((info as { subgroupMatrixConfigs?: Iterable<SubgroupMatrixConfig> }).subgroupMatrixConfigs ?? []),
 ];
 
-/** Asks for the device, with the features and limits above. An adapter gives one device in its life. */
-export function requestDevice(adapter: GPUAdapter): Promise<GPUDevice> {
+/** Asks for the device, with the features and limits above that the tier can use. An adapter gives one device in its life. */
+export function requestDevice(adapter: GPUAdapter, precision: Precision): Promise<GPUDevice> {
+  const features = precision === 'f32' ? FEATURES : [...FEATURES, ...F16_FEATURES];
   return adapter.requestDevice({
     label: 'hybrid',
-    requiredFeatures: FEATURES.filter((feature) => adapter.features.has(feature)) as GPUFeatureName[],
+    requiredFeatures: features.filter((feature) => adapter.features.has(feature)) as GPUFeatureName[],
     requiredLimits: Object.fromEntries(LIMITS.map((name) => [name, adapter.limits[name]])),
   });
 }

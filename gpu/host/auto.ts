@@ -2,8 +2,8 @@
 
 import { HybridError } from '../../runtime/base/errors.ts';
 import { formatSelfTest, type SelfTestResult, selfTest } from '../../runtime/compile/self-test.ts';
-import type { AdapterReport } from './adapter.ts';
-import { acquireInstance } from './binding.ts';
+import { type AdapterReport, describeAdapter, findAdapter } from './adapter.ts';
+import { acquireInstance, type BindingOptions } from './binding.ts';
 import type { WebGpuDevice, WebGpuDeviceOptions } from './device.ts';
 
 export interface GpuVerdict {
@@ -18,6 +18,44 @@ export interface GpuVerdict {
 export interface TrustOptions extends WebGpuDeviceOptions {
   /** Tests software adapters as well, which are not used in any case. */
   readonly testSoftware?: boolean;
+}
+
+/**
+ * Opens a GPU in a tier that was asked for by name. Throws E_ENVIRONMENT where there is none that offers it, E_DEVICE where it fails the self-test:
+ * drivers have their bugs in f16 above all. `f32` is taken at its word, as ever.
+ */
+export async function openGpu(
+  options: WebGpuDeviceOptions,
+): Promise<{ readonly device: WebGpuDevice; readonly selfTest?: SelfTestResult }> {
+  const device = await (await import('./device.ts')).openWebGpuDevice(options);
+  if (device.precision === 'f32') return { device };
+  try {
+    const result = await selfTest(device);
+    if (result.passed) return { device, selfTest: result };
+    throw new HybridError(
+      'E_DEVICE',
+      `${device.adapter.description || device.adapter.device} fails the self-test of the precision ${device.precision} (${formatSelfTest(result)})`,
+      'Use --precision f32; and please report it with `hybrid doctor --markdown`.',
+    );
+  } catch (error) {
+    await device.close();
+    throw error;
+  }
+}
+
+/** What the GPU of this machine is and offers, f16 included, without opening it; null: there is none. */
+export async function describeGpu(options: BindingOptions = {}): Promise<AdapterReport | null> {
+  try {
+    const instance = await acquireInstance({ ...options, precision: 'f16' });
+    try {
+      return describeAdapter(await findAdapter(instance.gpu));
+    } finally {
+      instance.release();
+    }
+  } catch (error) {
+    if (error instanceof HybridError) return null;
+    throw error;
+  }
 }
 
 /** Opens a GPU that is one, and that computes what it should. Throws nothing that has to do with the GPU. */

@@ -32,7 +32,10 @@ const instances = new Map<string, { readonly gpu: GPU; users: number }>();
  * The instance of a backend and a tier, held until `release` is called. Throws E_ENVIRONMENT where the package is not installed or has no
  * binary for this system.
  */
-export async function acquireInstance({ backend, precision = 'f32' }: BindingOptions = {}): Promise<{ readonly gpu: GPU; release(): void }> {
+export async function acquireInstance({
+  backend,
+  precision = 'f32',
+}: BindingOptions = {}): Promise<{ readonly gpu: GPU; release(): void }> {
   const flags = [...FLAGS, ...(precision === 'f32' ? [] : F16_FLAGS), ...(backend ? [`backend=${backend}`] : [])];
   const key = flags.join(' ');
   const create = await loadCreate();

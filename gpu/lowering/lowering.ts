@@ -3,4 +3,67 @@
 
 import type { Precision } from '../../runtime/device.ts';
 import type { Node, TensorSpec, ValueId } from '../../runtime/ir/graph.ts';
+import type { MatrixUnit } from '../kernels/matrices.ts';
 import type { Storage } from '../kernels/wgsl.ts';
+
+/**
+ * What a binding refers to: a value of the graph, scratch that lives during this node only, or a whole flat range of the plan.
+ * Values that share storage (a view and what it shows) are one operand only if their ids are equal.
+ */
+export type Operand =
+  | { readonly value: ValueId }
+  | { readonly scratch: number }
+  | { readonly range: 'parameters' | 'gradients' | 'moment1' | 'moment2' };
+
+export interface Binding {
+  readonly operand: Operand;
+  readonly access: 'read' | 'read_write';
+}
+
+/** One dispatch of the program. Dispatches of a node run in order, each seeing what those before it wrote. */
+export interface Dispatch {
+  /** For people: labels and profiles. */
+  readonly kernel: string;
+  /**
+   * A whole WGSL module with the entry point `main`. `@group(0) @binding(0)` is the uniform `step` (gpu/lowering/step.ts);
+   * `@binding(1 + i)` is `bindings[i]`, a storage buffer. Equal texts are equal pipelines.
+   */
+  readonly code: string;
+  readonly bindings: readonly Binding[];
+  /** Workgroups of a run of `rows` rows, each from 1 to 65535. */
+  workgroups(rows: number): readonly [x: number, y: number, z: number];
+}
+
+/** What the kernels may use of the device that they are generated for. */
+export interface LoweringContext {
+  /** Largest number of rows of a run. */
+  readonly capacity: number;
+  /** The tier: how activations are stored, and what may be multiplied by matrix units. */
+  readonly precision: Precision;
+  readonly limits: {
+    /** Bytes of workgroup memory. */
+    readonly workgroupStorage: number;
+    /** Invocations of a workgroup. */
+    readonly invocations: number;
+    /** Storage buffers that one dispatch may bind. */
+    readonly storageBuffers: number;
+  };
+  readonly features: {
+    readonly f16: boolean;
+    readonly subgroups: boolean;
+    /** The matrix unit, for the tiers that may use it. */
+    readonly subgroupMatrix: MatrixUnit | false;
+    /**
+     * Barriers are cheap, as on all hardware. Without, kernels keep to registers and caches: a software adapter turns every
+     * invocation that waits into a coroutine, and takes minutes to compile a large one.
+     */
+    readonly barriers?: boolean;
+  };
+  spec(id: ValueId): TensorSpec;
+  /** How a value is stored (storage.ts). */
+  storage(id: ValueId): Storage;
+  /** `bytes` bytes that live during this node only. Each call gives a new range. */
+  scratch(bytes: number): Operand;
+}
+
+export type Lowering = (node: Node, context: LoweringContext) => readonly Dispatch[];
