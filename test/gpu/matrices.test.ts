@@ -110,7 +110,7 @@ describe('products by matrix units of GPUs', () => {
   let instance: Awaited<ReturnType<typeof acquireInstance>>;
   let device: GPUDevice;
   beforeAll(async () => {
-    instance = await acquireInstance({ backend: 'null' });
+    instance = await acquireInstance({ backend: 'null', precision: 'f16' });
     const adapter = (await instance.gpu.requestAdapter()) as GPUAdapter;
     const requiredFeatures = ['shader-f16', 'subgroup-size-control', 'chromium-experimental-subgroup-matrix'] as GPUFeatureName[];
     device = await adapter.requestDevice({ requiredFeatures });
