@@ -10,6 +10,7 @@ import { byteLength, type Graph, type Node, type StateKind, type TensorSpec, typ
 import type { OpDefinition } from '../../runtime/ir/op.ts';
 import { ops } from '../../runtime/ops/index.ts';
 import type { Dispatch, LoweringContext, Operand } from '../lowering/lowering.ts';
+import type { AverageMerge } from '../lowering/merge.ts';
 import { storedBytes } from '../lowering/storage.ts';
 
 /** Bindings begin at multiples of this many bytes on every adapter, so tensors of flat ranges do. */
@@ -109,6 +110,20 @@ export function planBuffers(graphs: readonly LoweredGraph[], capacity: number): 
     for (const [name, { kind, offset, bytes }] of state)
       if (kind === 'parameter') gradients.set(name, { buffer: range.buffer, offset, bytes });
   }
+  /** Of each graph: its batch statistics lie as the moving ones do. */
+  const batchStatistics = graphs.map(({ graph, nodes }) => {
+    const whole = nodes.map(({ node }) => node).find(({ op, attrs }) => op === 'movingAverage' && (attrs as AverageMerge).whole);
+    const moving = ranges.get('statistics');
+    if (!whole || !moving) return null;
+    const range = own(`${graph.name} batch statistics`, moving.bytes);
+    const places = whole.updates.map((id, i) => {
+      const { offset, bytes } = state.get(graph.values[id].name) as StateRegion;
+      return [whole.inputs[1 + i], { buffer: range.buffer, offset, bytes }] as const;
+    });
+    const statistics = [...state.values()].filter(({ kind }) => kind === 'statistic').length;
+    invariant(places.length === statistics, `${places.length} of ${statistics} statistics are averaged as if they were all`);
+    return { range, places: new Map<ValueId, Region>(places) };
+  });
   const inputs = new Map<string, Region & { spec: TensorSpec }>();
   for (const { name, spec } of unique(all.filter(({ role }) => role === 'input')))
     inputs.set(name, { ...own(name, byteLength(spec, capacity)), spec });
@@ -128,7 +143,9 @@ export function planBuffers(graphs: readonly LoweredGraph[], capacity: number): 
     for (const storage of storages) {
       const set = (region: Region): void => storage.ids.forEach((id) => void values[g].set(id, { ...region, bytes: storage.bytes }));
       const parameter = storage.ids.map((id) => gradientOf.get(id)).find((name) => name !== undefined);
-      if (parameter !== undefined) set(gradients.get(parameter) as Region);
+      const statistic = storage.ids.map((id) => batchStatistics[g]?.places.get(id)).find((region) => region !== undefined);
+      if (statistic) set(statistic);
+      else if (parameter !== undefined) set(gradients.get(parameter) as Region);
       else if (kept.has(storage)) set(own(`${graph.name} ${graph.values[storage.ids[0]].name}`, storage.bytes));
       else waiting.push({ graph: g, storage, place: set });
     }
@@ -162,7 +179,9 @@ export function planBuffers(graphs: readonly LoweredGraph[], capacity: number): 
           ? values[g].get(operand.value)
           : 'scratch' in operand
             ? scratch[g].get(`${n} ${operand.scratch}`)
-            : ranges.get(operand.range);
+            : operand.range === 'batchStatistics'
+              ? batchStatistics[g]?.range
+              : ranges.get(operand.range);
       invariant(
         region,
         `${graphs[g].nodes[n].node.label}/${graphs[g].nodes[n].node.op} binds ${JSON.stringify(operand)}, which has no place`,

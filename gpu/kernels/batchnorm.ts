@@ -4,6 +4,7 @@ import type { BnGradEpilogue } from '../../runtime/ops/batchnorm.ts';
 import type { Epilogue } from '../../runtime/ops/epilogue.ts';
 import { map } from './elementwise.ts';
 import { epilogueDeclarations, finish } from './epilogue.ts';
+import { UPDATE_INVOCATIONS } from './optimizer.ts';
 import { storeSum, type TileShape, tileLoop, tileSums } from './tiles.ts';
 import { f32, floats, type KernelText, type Lanes } from './wgsl.ts';
 
@@ -111,6 +112,16 @@ export function bnGradApply(shape: TileShape, { derivative, biasGrad }: BnGradEp
     after: storeSum(shape, 1, 0, 'sum'),
   });
 }
+
+/** All moving statistics, which lie in `moving` as those of the batch in `batch`; what pads both is zero and stays so. */
+export const allMovingAverages: KernelText = {
+  workgroup: [UPDATE_INVOCATIONS, 1, 1],
+  body: `if (ok(0u) == 0i) { return; }
+let m = step.bnMomentum;
+for (var i = group.x * ${UPDATE_INVOCATIONS}u + local; i < arrayLength(&moving_buffer); i += groups.x * ${UPDATE_INVOCATIONS}u) {
+  set_moving(i, moving(i) * m + batch(i) * (1.0 - m));
+}`,
+};
 
 /** The moving statistics of `count` layers; `channels` counts the accesses of each. */
 export const movingAverages = (channels: readonly number[]): KernelText => ({

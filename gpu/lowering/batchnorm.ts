@@ -1,6 +1,6 @@
 // Batch normalisation to kernels of gpu/kernels/batchnorm.ts.
 
-import type { Node, ValueId } from '../../runtime/ir/graph.ts';
+import { elementCount, type Node, type ValueId } from '../../runtime/ir/graph.ts';
 import type { BnGradEpilogue, BnGradFoldAttrs, BnStatsAttrs } from '../../runtime/ops/batchnorm.ts';
 import { samplesPerTile } from '../../runtime/ops/check.ts';
 import * as kernels from '../kernels/batchnorm.ts';
@@ -10,7 +10,8 @@ import { mapGroups } from './elementwise.ts';
 import { epilogueOf, epilogueOperands } from './epilogue.ts';
 import { KernelOperands } from './kernel.ts';
 import type { Dispatch, Lowering, LoweringContext, Operand } from './lowering.ts';
-import type { GradientMerge, MergedFold, StatsMerge } from './merge.ts';
+import type { AverageMerge, GradientMerge, MergedFold, StatsMerge } from './merge.ts';
+import { strided } from './optimizer.ts';
 import { dispatchMerges, mergeTiles, sumsScratch, tileGroups, tilesOf } from './tiles.ts';
 
 /** Lanes and accesses of the [C] vectors of a node. */
@@ -49,7 +50,7 @@ function lowerBnStats(node: Node, context: LoweringContext): Dispatch[] {
   ];
 }
 
-const GRADIENT_FOLD = ['scale', 'alpha', 'kappa', 'dgamma', 'dbeta'] as const;
+const COEFFICIENTS = ['scale', 'alpha', 'kappa'] as const;
 
 /** Binds what `bnGradFold` reads besides the sums, and what it writes. */
 export function gradientFoldOperands(
@@ -60,9 +61,12 @@ export function gradientFoldOperands(
   outputs: readonly ValueId[],
   lanes: Lanes,
 ): KernelOperands {
-  operands.vectors({ mean, variance, gamma }, lanes);
-  for (const [i, name] of GRADIENT_FOLD.entries()) operands.write(name, outputs[i], lanes);
-  return operands;
+  const [dgamma, dbeta] = outputs.slice(-2);
+  return operands
+    .vectors({ mean, variance, gamma }, lanes)
+    .coefficients(COEFFICIENTS, outputs.slice(0, -2), 'read_write', lanes)
+    .write('dgamma', dgamma, lanes)
+    .write('dbeta', dbeta, lanes);
 }
 
 function lowerBnGradStats(node: Node, context: LoweringContext): Dispatch[] {
@@ -114,9 +118,17 @@ export function gradientMergeOf(
   return gradientMerge({ channels, samples }, lanes, offset / lanes, stride / lanes, after);
 }
 
-/** As many layers at a time as the device binds buffers for. */
+/** All statistics in one go, or as many layers at a time as the device binds buffers for. */
 function lowerMovingAverage(node: Node, context: LoweringContext): Dispatch[] {
   const [ok, ...batch] = node.inputs;
+  if ((node.attrs as AverageMerge).whole) {
+    const elements = node.updates.reduce((sum, id) => sum + elementCount(context.spec(id)), 0);
+    return new KernelOperands('movingAverage', context)
+      .read('ok', ok)
+      .raw('batch', { range: 'batchStatistics' }, 'read', 4)
+      .raw('moving', { range: 'statistics' }, 'read_write', 4)
+      .dispatch(kernels.allMovingAverages, strided(elements / 4, 4096));
+  }
   const layers = batch.length / 2;
   const most = Math.floor((context.limits.storageBuffers - 1) / 4);
   const dispatches: Dispatch[] = [];
@@ -187,7 +199,7 @@ export const batchnorm = {
     const operands = new KernelOperands('bnGradApply', context)
       .read('dy', dy, lanes)
       .read('x', x, lanes)
-      .vectors({ scale, alpha, kappa }, lanes)
+      .coefficients(COEFFICIENTS, [scale, alpha, kappa], 'read', lanes)
       .read('derivative', derivative, lanes)
       .write('dx', dx, lanes);
     const text = kernels.bnGradApply(shape, epilogue, lanes);

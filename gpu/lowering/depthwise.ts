@@ -24,7 +24,7 @@ import { dispatchMerges, mergeOutputs } from './tiles.ts';
 /** Pixels behind one part of a weight gradient, at least. */
 const PART_PIXELS = 128;
 
-/** Buffers that the merge of all sums binds, its vectors packed: sums, dw, dbias, the five of the fold. */
+/** Buffers that the merge of all sums binds: sums, dw, dbias, three vectors and three outputs of the fold. */
 const TOGETHER = 9;
 
 /** Workgroups: channels in x, groups of `samples` rows folded into y and z. */
@@ -93,7 +93,8 @@ function lowerGradients(g: DepthwiseGeometry, gradients: Gradients, context: Low
       .read('activation', activation)
       .read('derivative', derivative)
       .read('residual', dx?.residual)
-      .vectors({ w: dx?.weights, slope, alpha, kappa, scale, shift, mean: merged?.mean }, 1)
+      .vectors({ w: dx?.weights, scale, shift, mean: merged?.mean }, 1)
+      .coefficients(['slope', 'alpha', 'kappa'], [slope, alpha, kappa], 'read', 1)
       .write('dx', dx?.output)
       .raw('sums', parts, 'read_write')
       .dispatch(kernels.depthwiseGrad(options), channelGroups(g, samples)),

@@ -33,6 +33,7 @@ const TYPES: Record<Storage, (lanes: Lanes) => string> = {
 /** The operands of a kernel under construction. */
 export class KernelOperands {
   readonly #buffers: Buffer[] = [];
+  readonly #accessors: string[] = [];
   readonly #context: LoweringContext;
   readonly #name: string;
 
@@ -57,6 +58,29 @@ export class KernelOperands {
     return this;
   }
 
+  /**
+   * The coefficients of `bnGradFold` by name: vectors of their own or, where all ids are equal or there is only one, the parts of one.
+   */
+  coefficients(names: readonly string[], ids: readonly (ValueId | undefined)[], access: Binding['access'], lanes: Lanes): this {
+    const [id] = ids;
+    if (id === undefined) return this;
+    if (ids.length === names.length && ids[1] !== id) {
+      const each = Object.fromEntries(names.map((name, i) => [name, ids[i]]));
+      if (access === 'read') return this.vectors(each, lanes);
+      for (const name of names) this.write(name, each[name], lanes);
+      return this;
+    }
+    const vector = elementCount(this.#context.spec(id));
+    const operand = { value: id };
+    this.#add({ name: 'coefficients', operand, access, storage: 'f32', lanes, ...(access === 'read' && { vector }) });
+    for (const [i, name] of names.entries()) {
+      const at = `${(i * vector) / names.length / lanes}u + i`;
+      this.#accessors.push(`fn ${name}(i: u32) -> ${floats(lanes)} { return coefficients(${at}); }`);
+      if (access === 'read_write') this.#accessors.push(`fn set_${name}(i: u32, v: ${floats(lanes)}) { set_coefficients(${at}, v); }`);
+    }
+    return this;
+  }
+
   /** A tensor that the kernel writes by `set_name(i, v)`, and may read by `name(i)`. */
   write(name: string, id: ValueId | undefined, lanes: Lanes = 1): this {
     if (id === undefined) return this;
@@ -76,7 +100,7 @@ export class KernelOperands {
   /** The dispatch, after those that bring its vectors together if need be. */
   dispatch(text: KernelText, workgroups: Workgroups): Dispatch[] {
     const { storageBuffers } = this.#context.limits;
-    if (this.#buffers.length <= storageBuffers) return [assemble(this.#name, this.#buffers, [], text, workgroups)];
+    if (this.#buffers.length <= storageBuffers) return [assemble(this.#name, this.#buffers, this.#accessors, text, workgroups)];
     const vectors = this.#buffers.filter(({ vector }) => vector !== undefined);
     const others = this.#buffers.filter(({ vector }) => vector === undefined);
     invariant(
@@ -84,7 +108,10 @@ export class KernelOperands {
       `${this.#name} needs ${others.length + 1} storage buffers and the device binds ${storageBuffers} at a time`,
     );
     const packed = pack(vectors, this.#context);
-    return [...packed.dispatches, assemble(this.#name, [...others, packed.buffer], packed.accessors, text, workgroups)];
+    return [
+      ...packed.dispatches,
+      assemble(this.#name, [...others, packed.buffer], [...packed.accessors, ...this.#accessors], text, workgroups),
+    ];
   }
 }
 

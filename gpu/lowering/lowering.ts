@@ -8,12 +8,13 @@ import type { Storage } from '../kernels/wgsl.ts';
 
 /**
  * What a binding refers to: a value of the graph, scratch that lives during this node only, or a whole flat range of the plan.
- * Values that share storage (a view and what it shows) are one operand only if their ids are equal.
+ * `batchStatistics` has those of the batch where `statistics` has the moving ones, in graphs whose moving averages are one node of
+ * all statistics. Values that share storage (a view and what it shows) are one operand only if their ids are equal.
  */
 export type Operand =
   | { readonly value: ValueId }
   | { readonly scratch: number }
-  | { readonly range: 'parameters' | 'gradients' | 'moment1' | 'moment2' };
+  | { readonly range: 'parameters' | 'gradients' | 'moment1' | 'moment2' | 'statistics' | 'batchStatistics' };
 
 export interface Binding {
   readonly operand: Operand;

@@ -13,7 +13,8 @@ const elements = (ids: readonly number[], { spec }: LoweringContext): number => 
 
 const SCALE_RULES: kernels.ScaleRules = { initial: INITIAL_EXPONENT, most: MOST_EXPONENT, interval: GROWTH_INTERVAL };
 
-const strided = (accesses: number, most: number): Dispatch['workgroups'] => {
+/** Workgroups of a kernel that strides over a range, `most` at most. */
+export const strided = (accesses: number, most: number): Dispatch['workgroups'] => {
   const groups = [Math.min(most, Math.max(1, Math.ceil(accesses / kernels.UPDATE_INVOCATIONS))), 1, 1] as const;
   return () => groups;
 };

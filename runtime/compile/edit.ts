@@ -23,6 +23,11 @@ export class GraphEditor {
     return this.#values[id].spec;
   }
 
+  /** All moving statistics. */
+  get statistics(): readonly ValueId[] {
+    return this.#values.filter(({ state }) => state === 'statistic').map(({ id }) => id);
+  }
+
   /** A new temporary named after another value. */
   temporary(base: ValueId, suffix: string, spec: TensorSpec): ValueId {
     const id = this.#values.length;

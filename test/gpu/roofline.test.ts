@@ -8,7 +8,7 @@ import { mergeNodes } from '../../gpu/lowering/merge.ts';
 import { storages, storedBytes } from '../../gpu/lowering/storage.ts';
 import { compileGraph, trainingGraph } from '../../runtime/compile/compile.ts';
 import type { Precision } from '../../runtime/device.ts';
-import { byteLength, type Graph } from '../../runtime/ir/graph.ts';
+import { byteLength, type Graph, type StateKind } from '../../runtime/ir/graph.ts';
 import type { OpDefinition } from '../../runtime/ir/op.ts';
 import { buildModel, type ModelOptions } from '../../runtime/model/architectures.ts';
 import { buildForward } from '../../runtime/model/build-graph.ts';
@@ -36,7 +36,8 @@ const training = (arch: string, options: Partial<ModelOptions> = {}): Graph =>
 function workOf(graph: Graph, precision: Precision = 'f32'): Work {
   const storage = storages(graph, precision);
   const table: Readonly<Record<string, OpDefinition>> = ops;
-  const ofParameters = graph.gradients.reduce((sum, { parameter }) => sum + byteLength(graph.values[parameter].spec, 1), 0);
+  const ofState = (kind: StateKind) => graph.values.reduce((sum, { state, spec }) => sum + (state === kind ? byteLength(spec, 1) : 0), 0);
+  const [ofParameters, ofStatistics] = [ofState('parameter'), ofState('statistic')];
   let bytes = 0;
   let flops = 0;
   for (const node of graph.nodes) {
@@ -53,7 +54,8 @@ function workOf(graph: Graph, precision: Precision = 'f32'): Work {
     });
     const size = (operand: Operand): number => {
       if ('scratch' in operand) return scratch[operand.scratch];
-      return 'value' in operand ? storedBytes(graph.values[operand.value].spec, storage(operand.value), BATCH) : ofParameters;
+      if ('value' in operand) return storedBytes(graph.values[operand.value].spec, storage(operand.value), BATCH);
+      return operand.range === 'statistics' || operand.range === 'batchStatistics' ? ofStatistics : ofParameters;
     };
     for (const { bindings } of dispatches) {
       const operands = new Map(bindings.map(({ operand }) => [JSON.stringify(operand), operand]));
