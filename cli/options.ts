@@ -240,6 +240,13 @@ export const OPTIONS = {
     example: '2',
     help: 'threads that read and augment images while the device computes; 0: none, the main thread does',
   },
+  dataOnDevice: {
+    ...choice('auto', 'on', 'off'),
+    group: 'Machine',
+    otherwise: 'auto',
+    example: 'off',
+    help: 'whether a GPU takes all training images to itself; auto: up to 512 MiB, with no augmentation but crop and flip',
+  },
   revectorize: {
     ...toggle,
     group: 'Machine',

@@ -26,6 +26,7 @@ const DEFAULTS = {
   augment: 'crop,flip',
   seed: 0n,
   onNan: 'stop',
+  dataOnDevice: 'auto',
   keepEvery: 0,
   device: 'auto',
   revectorize: true,

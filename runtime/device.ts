@@ -21,8 +21,10 @@ import type { Graph, Node, StateKind, TensorSpec } from './ir/graph.ts';
 export interface Batch {
   /** Number of images, from 1 to the capacity of the executable. */
   readonly rows: number;
-  /** rows × height × width × channels, NHWC. */
+  /** rows × height × width × channels, NHWC. Empty where `picks` says which images they are. */
   readonly images: Uint8Array;
+  /** Index of each row's image in the resident set: for `gradient` and `calibrate` of an executable that was compiled with one. */
+  readonly picks?: Int32Array;
   /** Class of each row; needed by all runs but `predict`. */
   readonly labels?: Int32Array;
   /** Index in the dataset of each row: with seed and epoch it decides the dropout mask. Needed where the graph has dropout. */
@@ -118,6 +120,28 @@ export const PRECISIONS = ['f32', 'f16', 'f16x3'] as const;
  */
 export type Precision = (typeof PRECISIONS)[number];
 
+/**
+ * The images of a whole set, which a device is to hold as bytes, and how those of a batch are made of them: cut, shifted and mirrored as
+ * the data pipeline does it, byte for byte. The draws follow from `seed`, and `samples` and `epoch` of the batch.
+ */
+export interface ResidentImages {
+  readonly count: number;
+  /** [height, width, channels] */
+  readonly shape: readonly [number, number, number];
+  /** Image i begins at `offset + i · stride`, channel by channel where `layout` is planar. */
+  readonly bytes: Uint8Array;
+  readonly offset: number;
+  readonly stride: number;
+  readonly layout: 'interleaved' | 'planar';
+  readonly seed: bigint;
+  /** Largest shift, in pixels. */
+  readonly crop: number;
+  /** Half of the images, or each in every other epoch. */
+  readonly flip: boolean | 'alternate';
+  /** The colour outside of an image, a byte a channel; null: its mirror image. */
+  readonly padding: readonly number[] | null;
+}
+
 /** How graphs are compiled. */
 export interface CompileOptions {
   /** Largest number of rows of a run. */
@@ -136,6 +160,8 @@ export interface CompileOptions {
    * call. Devices that cannot tell never call it, and none calls it for what is final last.
    */
   readonly onGradients?: (begin: number, part: Float32Array) => void;
+  /** Images that the device takes to itself, so that batches need not have any. Only where `Device.holds` allows it. */
+  readonly resident?: ResidentImages;
   /** Takes what the threads of the wasm device do in its first runs, kernel by kernel. */
   readonly trace?: Trace;
 }
@@ -214,6 +240,11 @@ export interface Device extends AsyncDisposable {
   memoryFor(graphs: ModelGraphs, options: CompileOptions): number;
   /** Largest memory that an executable may have, in bytes. */
   readonly memoryLimit: number;
+  /**
+   * Whether it is worth holding so many bytes of images, made into batches as `ResidentImages` says; else the reason, as the end of a
+   * sentence, and whether it is possible at all. Absent on devices that compute in the memory where the images are.
+   */
+  holds?(bytes: number): { readonly worthwhile: boolean; readonly possible: boolean; readonly reason: string };
   /** Measures the machine's own bounds, on all threads of the device; takes about a second. Absent where there is no such thing. */
   bounds?(): Promise<Bounds>;
   /** The programs as text, one line a kernel call, for `hybrid inspect`. */

@@ -288,6 +288,7 @@ function trainOptions(settings: Settings) {
     bnMomentum,
     recalibrateBn,
     onNan: settings.onNan,
+    dataOnDevice: settings.dataOnDevice,
     keepEvery: settings.keepEvery,
     checkpointEvery: checkpointEvery(settings.checkpointEvery),
   };

@@ -11,6 +11,12 @@ import { Gpu, type GpuOptions } from './gpu.ts';
 import { Pipelines } from './pipelines.ts';
 import { compileAll, type KernelOptions, type Layout, layOut, printPrograms } from './program.ts';
 import { RecoveringExecutable } from './recovery.ts';
+import { largestBuffer, RESIDENT_OTHERS } from './resident.ts';
+
+/** WebGPU does not tell how much memory a GPU has: so much for images is a quarter of a small one. */
+const RESIDENT_BYTES = 512 << 20;
+
+const formatMebibytes = (bytes: number): string => `${Math.ceil(bytes / 2 ** 20).toLocaleString('en')} MiB`;
 
 export interface WebGpuDeviceOptions extends BindingOptions, GpuOptions {
   /** Stands for what the binding gives: how tests make a GPU fail. */
@@ -64,7 +70,7 @@ export class WebGpuDevice implements Device {
 
   async compile(graphs: ModelGraphs, options: CompileOptions): Promise<Executable> {
     invariant(!this.#closed, 'the device is closed');
-    const { capacity, seed, exchange } = options;
+    const { capacity, seed, exchange, resident } = options;
     if (exchange) {
       throw new HybridError(
         'E_USAGE',
@@ -79,7 +85,7 @@ export class WebGpuDevice implements Device {
       create: async (lost) => {
         if (lost) await this.#renew(lost.gpu);
         invariant(!this.#closed, 'the device is closed');
-        const parts = { gpu: this.#gpu, graphs: compiled, layout: this.#layOut(compiled, capacity), capacity, seed };
+        const parts = { gpu: this.#gpu, graphs: compiled, layout: this.#layOut(compiled, capacity), capacity, seed, resident };
         return WebGpuExecutable.create(parts, this.#pipelines).catch((error: unknown) => {
           const isMemory = error instanceof HybridError && error.code === 'E_MEMORY';
           throw isMemory ? new HybridError('E_MEMORY', `a batch of ${capacity}: ${error.message}`, error.remedy, { cause: error }) : error;
@@ -98,6 +104,21 @@ export class WebGpuDevice implements Device {
 
   inspect(graphs: ModelGraphs, options: CompileOptions): string {
     return printPrograms(layOut(this.#compileAll(graphs, options), options.capacity, this.#kernelOptions), options.capacity);
+  }
+
+  holds(bytes: number): { worthwhile: boolean; possible: boolean; reason: string } {
+    const { software } = this.adapter;
+    const { device } = this.#gpu;
+    const most = largestBuffer(device) * (device.limits.maxStorageBuffersPerShaderStage - RESIDENT_OTHERS);
+    if (bytes > most) return { worthwhile: false, possible: false, reason: `this GPU can bind ${formatMebibytes(most)} of them at most` };
+    if (software) return { worthwhile: false, possible: true, reason: 'the memory of a software adapter is that of the host' };
+    if (bytes > RESIDENT_BYTES)
+      return {
+        worthwhile: false,
+        possible: true,
+        reason: `that is more than the ${formatMebibytes(RESIDENT_BYTES)} that are taken unasked`,
+      };
+    return { worthwhile: true, possible: true, reason: '' };
   }
 
   bounds(): Promise<Bounds> {
@@ -142,8 +163,7 @@ export class WebGpuDevice implements Device {
 
   /** The layout, if every buffer can be made and bound as a whole. Throws E_MEMORY with the largest batch of which that is true. */
   #layOut(graphs: CompiledGraphs, capacity: number): Layout {
-    const { maxBufferSize, maxStorageBufferBindingSize } = this.#gpu.device.limits;
-    const limit = Math.min(maxBufferSize, maxStorageBufferBindingSize);
+    const limit = largestBuffer(this.#gpu.device);
     const largestOf = ({ plan }: Layout) => plan.buffers.reduce((a, b) => (b.bytes > a.bytes ? b : a));
     const layout = layOut(graphs, capacity, this.#kernelOptions);
     const largest = largestOf(layout);
@@ -154,10 +174,9 @@ export class WebGpuDevice implements Device {
       if (largestOf(layOut(graphs, middle, this.#kernelOptions)).bytes <= limit) fits = middle;
       else above = middle;
     }
-    const mebibytes = (n: number) => Math.ceil(n / 2 ** 20).toLocaleString('en');
     throw new HybridError(
       'E_MEMORY',
-      `a batch of ${capacity} needs a buffer of ${mebibytes(largest.bytes)} MiB (${largest.label}), but this GPU takes at most ${mebibytes(limit)} MiB`,
+      `a batch of ${capacity} needs a buffer of ${formatMebibytes(largest.bytes)} (${largest.label}), but this GPU takes at most ${formatMebibytes(limit)}`,
       fits > 0 ? `Use a smaller batch: --batch ${fits} is the largest that fits.` : 'Use a smaller model.',
     );
   }

@@ -14,6 +14,7 @@ import {
   type Hyperparameters,
   type KernelTime,
   type ModelGraphs,
+  type ResidentImages,
   type RunOptions,
   STATISTICS,
   type StateEntry,
@@ -21,12 +22,14 @@ import {
 } from '../../runtime/device.ts';
 import { elementCount, type Graph, type Node } from '../../runtime/ir/graph.ts';
 import type { StepScalars } from '../../runtime/ir/op.ts';
+import type { Dispatch } from '../lowering/lowering.ts';
 import { LOSS_SCALE } from '../lowering/loss-scale.ts';
 import { LOSS_EXPONENT_OFFSET, packStep, STEP_BYTES } from '../lowering/step.ts';
 import { USAGE } from './binding.ts';
 import { type Gpu, STORAGE } from './gpu.ts';
 import type { Pipelines } from './pipelines.ts';
 import { describeDispatch, type Layout, type PlacedDispatch } from './program.ts';
+import { ResidentSet } from './resident.ts';
 import type { Region } from './slots.ts';
 import { Staging } from './staging.ts';
 import { Stopwatch } from './stopwatch.ts';
@@ -37,19 +40,19 @@ const STEPS_AHEAD = 3;
 const IN_FLIGHT = 2 * STEPS_AHEAD;
 
 /** A dispatch that can be encoded. */
-interface Command {
-  readonly dispatch: PlacedDispatch;
+interface Command<D extends Dispatch = Dispatch> {
+  readonly dispatch: D;
   readonly pipeline: GPUComputePipeline;
   readonly bindGroup: GPUBindGroup;
 }
 
 /** A program with the sizes of its dispatches for the rows of the last run: they are the same nearly always. */
-class Program {
-  readonly commands: readonly Command[];
+class Program<D extends Dispatch = Dispatch> {
+  readonly commands: readonly Command<D>[];
   #rows = 0;
   #workgroups: (readonly [number, number, number])[] = [];
 
-  constructor(commands: readonly Command[]) {
+  constructor(commands: readonly Command<D>[]) {
     this.commands = commands;
   }
 
@@ -89,7 +92,11 @@ export interface ExecutableParts {
   readonly layout: Layout;
   readonly capacity: number;
   readonly seed: bigint;
+  readonly resident?: ResidentImages;
 }
+
+/** Programs that may get their images from a resident set. */
+const PICKING = ['gradient', 'calibrate'] as const satisfies readonly ProgramName[];
 
 export class WebGpuExecutable implements Executable {
   readonly capacity: number;
@@ -101,7 +108,10 @@ export class WebGpuExecutable implements Executable {
   readonly #gpu: Gpu;
   readonly #buffers: readonly GPUBuffer[];
   readonly #step: GPUBuffer;
-  readonly #programs: ReadonlyMap<ProgramName, Program>;
+  readonly #programs: ReadonlyMap<ProgramName, Program<PlacedDispatch>>;
+  readonly #resident: ResidentSet | null;
+  /** The same behind the dispatch that makes their images. */
+  readonly #picking: ReadonlyMap<ProgramName, Program>;
   readonly #staging: Staging;
   readonly #queue: Job[] = [];
   #inFlight = 0;
@@ -114,8 +124,8 @@ export class WebGpuExecutable implements Executable {
 
   /** Allocates and compiles. Throws E_MEMORY where the GPU does not give the memory. */
   static async create(parts: ExecutableParts, pipelines: Pipelines): Promise<WebGpuExecutable> {
-    const { gpu, layout } = parts;
-    const compiled = new Map<ProgramName, Promise<Pick<Command, 'dispatch' | 'pipeline'>[]>>();
+    const { gpu, layout, resident: images, capacity } = parts;
+    const compiled = new Map<ProgramName, Promise<Pick<Command<PlacedDispatch>, 'dispatch' | 'pipeline'>[]>>();
     for (const { name, dispatches } of layout.programs) {
       const commands = dispatches.map(async (dispatch) => ({
         dispatch,
@@ -128,14 +138,20 @@ export class WebGpuExecutable implements Executable {
       { label: 'step', bytes: STEP_BYTES, usage: USAGE.uniform | USAGE.copyDst },
       ...layout.plan.buffers.map((buffer) => ({ ...buffer, usage: STORAGE })),
     ]);
+    let resident: ResidentSet | null = null;
     try {
-      const programs = new Map<ProgramName, Program>();
+      if (images) {
+        const { buffer } = layout.plan.inputs.get('images') as Region;
+        resident = await ResidentSet.create(images, { gpu, pipelines, step, out: buffers[buffer], capacity });
+      }
+      const programs = new Map<ProgramName, Program<PlacedDispatch>>();
       for (const [name, commands] of compiled) {
         const withGroups = (await commands).map((command) => ({ ...command, bindGroup: bindGroup(command.dispatch) }));
         programs.set(name, new Program(withGroups));
       }
-      return new WebGpuExecutable(parts, step, buffers, programs);
+      return new WebGpuExecutable(parts, step, buffers, programs, resident);
     } catch (error) {
+      resident?.destroy();
       for (const buffer of [step, ...buffers]) buffer.destroy();
       throw error;
     }
@@ -155,16 +171,29 @@ export class WebGpuExecutable implements Executable {
     }
   }
 
-  private constructor(parts: ExecutableParts, step: GPUBuffer, buffers: readonly GPUBuffer[], programs: ReadonlyMap<ProgramName, Program>) {
+  private constructor(
+    parts: ExecutableParts,
+    step: GPUBuffer,
+    buffers: readonly GPUBuffer[],
+    programs: ReadonlyMap<ProgramName, Program<PlacedDispatch>>,
+    resident: ResidentSet | null,
+  ) {
     this.#parts = parts;
     this.#gpu = parts.gpu;
     this.#step = step;
     this.#buffers = buffers;
     this.#programs = programs;
+    this.#resident = resident;
+    this.#picking = new Map(
+      PICKING.flatMap((name) => {
+        const commands = programs.get(name)?.commands;
+        return resident && commands ? [[name, new Program<Dispatch>([resident, ...commands])]] : [];
+      }),
+    );
     this.#staging = new Staging(parts.gpu);
     this.capacity = parts.capacity;
     this.stepsAhead = parts.gpu.adapter.software ? undefined : STEPS_AHEAD;
-    this.memoryBytes = parts.layout.plan.bytes;
+    this.memoryBytes = parts.layout.plan.bytes + (resident?.bytes ?? 0);
     this.state = [...parts.layout.plan.state].map(([name, { spec, kind }]) => ({ name, shape: spec.shape, kind }));
   }
 
@@ -231,6 +260,7 @@ export class WebGpuExecutable implements Executable {
   async profile(batch: Batch, hyper: Hyperparameters): Promise<KernelTime[]> {
     const { graphs } = this.#parts;
     invariant(!this.#inFlight && !this.#queue.length, 'profiling waits for an idle device');
+    invariant(!batch.picks, 'a profile takes a batch with images');
     const { values } = graphs.train as Graph;
     const specs = (ids: Node['inputs']) => ids.map((id) => values[id].spec);
     const programs = [this.#program('gradient'), this.#program('update')];
@@ -309,6 +339,7 @@ export class WebGpuExecutable implements Executable {
     for (const job of this.#queue.splice(0)) job.reject(abortError());
     // What is under way ends by itself and is rejected there; destroying a buffer in use is safe in WebGPU.
     for (const buffer of [this.#step, ...this.#buffers]) buffer.destroy();
+    this.#resident?.destroy();
     this.#staging.destroy();
   }
 
@@ -316,7 +347,7 @@ export class WebGpuExecutable implements Executable {
     return this.close();
   }
 
-  #program(name: ProgramName): Program {
+  #program(name: ProgramName): Program<PlacedDispatch> {
     const program = this.#programs.get(name);
     if (!program) throw new HybridError('E_INTERNAL', `the program ${name} was not compiled`);
     return program;
@@ -374,11 +405,14 @@ export class WebGpuExecutable implements Executable {
       ...job
     }: Pick<Job, 'reads' | 'skip'> & { before?(): void; finish(results: readonly ArrayBuffer[]): T; abortable?(): boolean },
   ): Promise<T> {
-    const program = this.#program(name);
+    const { rows, picks } = batch;
+    const resident = picks ? this.#resident : null;
+    const program = (resident && this.#picking.get(name)) ?? this.#program(name);
+    const words = picks && resident?.words(rows, picks, batch.samples);
     const graph = this.#parts.graphs[PROGRAMS[name].graph] as Graph;
     const waits = !this.#isFree;
     const inputs: { region: Region; data: Uint8Array | Int32Array }[] = [];
-    for (const { name: input, data } of inputsOf(graph, batch, name)) {
+    for (const { name: input, data } of inputsOf(graph, batch, name, words !== undefined && this.#picking.has(name))) {
       const region = this.#parts.layout.plan.inputs.get(input) as Region;
       // A run that starts at once is copied by the queue itself.
       inputs.push({ region, data: waits ? data.slice() : data });
@@ -387,10 +421,11 @@ export class WebGpuExecutable implements Executable {
       ...job,
       label: name,
       program,
-      rows: batch.rows,
+      rows,
       signal,
       prepare: () => {
         before?.();
+        if (words) resident?.pick(words);
         for (const { region, data } of inputs) this.#gpu.write(this.#buffers[region.buffer], region.offset, data);
         this.#writeStep(step);
       },

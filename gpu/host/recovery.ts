@@ -258,9 +258,10 @@ export class RecoveringExecutable implements Executable {
 /** What a call needs to have been made before it, in order. */
 const before = ({ after }: Call): Call[] => (after ? [...before(after), after] : []);
 
-const copyOf = ({ rows, images, labels, samples, epoch }: Batch): Batch => ({
+const copyOf = ({ rows, images, picks, labels, samples, epoch }: Batch): Batch => ({
   rows,
   images: images.slice(),
+  picks: picks?.slice(),
   labels: labels?.slice(),
   samples: samples?.slice(),
   epoch,

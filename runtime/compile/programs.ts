@@ -38,9 +38,13 @@ export interface ProgramInput {
   readonly data: Uint8Array | Int32Array;
 }
 
-/** What a batch has for the inputs of a graph; `program` is for messages. Throws E_INTERNAL where it lacks something, or has a label that no class has. */
-export function inputsOf(graph: Graph, batch: Batch, program: string): ProgramInput[] {
-  return Object.entries(graph.inputs).map(([name, id]) => {
+/**
+ * What a batch has for the inputs of a graph, without its images where the device has them; `program` is for messages. Throws E_INTERNAL
+ * where it lacks something, or has a label that no class has.
+ */
+export function inputsOf(graph: Graph, batch: Batch, program: string, hasImages = false): ProgramInput[] {
+  const inputs = Object.entries(graph.inputs).filter(([name]) => !(hasImages && name === 'images'));
+  return inputs.map(([name, id]) => {
     const { spec } = graph.values[id];
     const count = batch.rows * elementCount(spec);
     const data = batch[BATCH_INPUTS[name as keyof typeof BATCH_INPUTS]];

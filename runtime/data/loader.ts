@@ -34,6 +34,8 @@ export interface FeedOptions {
   readonly prefetch?: number;
   /** Rows of a task; by default what suits the number of workers. */
   readonly chunk?: number;
+  /** A device has the images: batches say by `picks` which they are, and have none themselves. Off by default. */
+  readonly resident?: boolean;
 }
 
 /** What works on the batches of a pipeline. */
@@ -46,7 +48,8 @@ export interface PipelineOptions {
 }
 
 /** A batch with all that the loader knows of it. The arrays are exactly as long as `rows` needs. */
-export interface LoadedBatch extends Required<Batch> {
+export interface LoadedBatch extends Required<Omit<Batch, 'picks'>> {
+  readonly picks?: Int32Array;
   /** Position in its epoch, from 0. */
   readonly index: number;
   /** The float32 form of `images`, if the feed asks for it. */
@@ -136,7 +139,9 @@ async function setUp(feed: FeedOptions, workers: number): Promise<FeedSetup> {
   const { dataset, batch, seed, augment, normalize, prefetch = PREFETCH } = feed;
   invariant(Number.isInteger(batch) && batch > 0, `a batch of ${batch} rows`);
   invariant(Number.isInteger(prefetch) && prefetch >= 0, `a prefetch of ${prefetch} batches`);
-  const { shape, images: source } = dataset;
+  const { shape } = dataset;
+  // Nobody reads images that a device has.
+  const source = feed.resident ? undefined : dataset.images;
   const mixing = mixingOf(augment);
   if (mixing && normalize)
     throw new HybridError('E_USAGE', 'mixed images have no float32 form', 'Leave mixup and cutmix out, or normalize.');
@@ -146,12 +151,12 @@ async function setUp(feed: FeedOptions, workers: number): Promise<FeedSetup> {
   const chunk = feed.chunk ?? Math.min(MOST_CHUNK, Math.max(least, Math.ceil(capacity / Math.max(1, workers))));
   invariant(Number.isInteger(chunk) && chunk > 0, `tasks of ${chunk} rows`);
   const set = { shape, mean: needsMean(augment) ? await meanColour(dataset) : new Array<number>(shape[2]).fill(0) };
-  const calls = kernelCalls(source?.kind === 'shared' ? source.layout : 'interleaved', augment, set);
+  const calls = feed.resident ? [] : kernelCalls(source?.kind === 'shared' ? source.layout : 'interleaved', augment, set);
   const ring: RingOptions = {
     // One in use, one being filled, and those between.
     slots: prefetch + 2,
     capacity,
-    imageBytes: shape[0] * shape[1] * shape[2],
+    imageBytes: feed.resident ? 0 : shape[0] * shape[1] * shape[2],
     chunk: Math.min(chunk, capacity),
     floats: normalize !== undefined,
     // Without kernels this thread reads to where the batch is in the end.
@@ -281,6 +286,7 @@ export class Loader {
       labels[row] = dataset.labels[order[row]];
       samples[row] = this.#samples[order[row]];
     }
+    if (feed.resident) return { rows, images: slot.images, floats: null, picks: order.slice(), labels, samples, epoch, index };
     const mixes = this.#mixes(epoch, samples);
     const partners = mixes.flatMap((mix) => mix?.partner ?? []);
     const all = rows + partners.length;

@@ -72,6 +72,11 @@ export interface TrainOptions extends Partial<TrainSettings> {
   readonly withoutRules?: readonly string[];
   /** Threads that prepare batches; 1 by default. 0: the calling thread does. The same bytes in any case. */
   readonly workers?: number;
+  /**
+   * Whether the device takes all training images to itself, so that a step sends indices alone: with `auto`, the default, where that is
+   * worthwhile; `on` throws E_USAGE where it is not possible. The same bytes in any case.
+   */
+  readonly dataOnDevice?: 'auto' | 'on' | 'off';
   /** Takes a timeline of the run. */
   readonly trace?: Trace;
   readonly signal?: AbortSignal;

@@ -9,7 +9,8 @@
 import { abortError, HybridError, invariant, isAbortError } from '../base/errors.ts';
 import { own } from '../base/own.ts';
 import { batchesPerEpoch, DataPipeline, type Epoch, type Loader } from '../data/loader.ts';
-import type { Batch, BatchMetrics, Executable, StateEntry, Update } from '../device.ts';
+import { imageBytesOf, residentImages } from '../data/resident.ts';
+import type { Batch, BatchMetrics, Executable, ResidentImages, StateEntry, Update } from '../device.ts';
 import { cardOf, type ModelCard } from '../interop/trained-model.ts';
 import { graphDigest, serializeGraph } from '../ir/serialize.ts';
 import { initialize } from '../model/init.ts';
@@ -112,6 +113,8 @@ class Fit {
   readonly #stepsPerEpoch: number;
   readonly #writer: CheckpointWriter | null;
   #settings: Readonly<Record<string, string>> = {};
+  /** To be told when the run has started. */
+  readonly #notices: string[] = [];
   readonly #watchdog: Watchdog;
   #executable!: Executable;
   #data!: DataPipeline<Part>;
@@ -169,10 +172,20 @@ class Fit {
       this.#settings = await resumeSettings(this.#options);
       const changes = resume && this.#checkResume(resume);
       const capacity = Math.min(batch, Math.max(train.size, validation?.size ?? 0, test?.size ?? 0));
-      opening = this.#openData(capacity); // workers come up, and prepare the first batches, while the device compiles
+      const resident = await this.#resident();
+      opening = this.#openData(capacity, resident); // workers come up, and prepare the first batches, while the device compiles
       opening.catch(() => {});
       const programs = ['train', 'calibrate', 'evaluate'] as const;
-      const executable = await device.compile(this.#graphs, { capacity, seed, withoutRules, programs, trace });
+      const compileOptions = { capacity, seed, withoutRules, programs, trace };
+      const executable = await device.compile(this.#graphs, { ...compileOptions, resident }).catch(async (error: unknown) => {
+        const isTooMuch = resident && this.#options.dataOnDevice !== 'on' && error instanceof HybridError && error.code === 'E_MEMORY';
+        if (!isTooMuch) throw error;
+        await opening?.then((data) => data.close());
+        this.#notices.push(`Training images come from the host, batch by batch: ${error.message}.`);
+        opening = this.#openData(capacity);
+        opening.catch(() => {});
+        return device.compile(this.#graphs, compileOptions);
+      });
       this.#executable = trace ? tracedExecutable(executable, trace) : executable;
       return await this.#run(changes, opening);
     } finally {
@@ -184,10 +197,32 @@ class Fit {
     }
   }
 
-  async #openData(capacity: number): Promise<DataPipeline<Part>> {
+  /** The training images, if the device is to have them. */
+  async #resident(): Promise<ResidentImages | undefined> {
+    const { device, train, augment, seed, dataOnDevice = 'auto' } = this.#options;
+    if (dataOnDevice === 'off' || (dataOnDevice === 'auto' && !device.holds)) return undefined;
+    const bytes = imageBytesOf(train);
+    const nowhere = { worthwhile: false, possible: false, reason: `the ${device.name} device computes in the memory where they are` };
+    const { worthwhile, possible, reason } = device.holds?.(bytes) ?? nowhere;
+    const wanted = dataOnDevice === 'on' ? possible : worthwhile;
+    const images = wanted ? await residentImages(train, augment, seed) : reason;
+    if (typeof images !== 'string') {
+      const mebibytes = Math.ceil(bytes / 2 ** 20).toLocaleString('en');
+      this.#notices.push(`All training images (${mebibytes} MiB) lie on the device: a step sends indices alone.`);
+      return images;
+    }
+    if (dataOnDevice === 'on') {
+      const remedy = 'Leave --data-on-device out: images come from the host then, batch by batch.';
+      throw new HybridError('E_USAGE', `the training images cannot lie on the device: ${images}`, remedy);
+    }
+    this.#notices.push(`Training images come from the host, batch by batch: ${images}.`);
+    return undefined;
+  }
+
+  async #openData(capacity: number, resident?: ResidentImages): Promise<DataPipeline<Part>> {
     const { train, validation, test, batch, seed, shuffle, augment, workers, trace, resume, signal } = this.#options;
     const feeds = {
-      train: { dataset: train, batch, seed, shuffle, augment },
+      train: { dataset: train, batch, seed, shuffle, augment, resident: resident !== undefined },
       validation: validation ? evaluationFeed(validation, capacity) : undefined,
       test: test ? evaluationFeed(test, capacity) : undefined,
     };
@@ -214,6 +249,7 @@ class Fit {
         validationImages: validation?.size ?? 0,
         testImages: test?.size ?? 0,
       });
+      for (const notice of this.#notices) this.#say('info', notice);
       if (changes) await this.#tellResumed(changes);
       else this.#warnOfShortRun();
       if (this.#options.onNan === 'rollback') this.#good = this.#snapshot();

@@ -1,0 +1,26 @@
+// A training set for a device that holds its images and makes batches of them itself: crop and flip, as the kernels of asm/data do.
+
+import type { ResidentImages } from '../device.ts';
+import type { AugmentOptions } from './augment/augmentation.ts';
+import { activeAugmentations } from './augment/augmentations.ts';
+import { crop } from './augment/crop.ts';
+import type { Dataset } from './dataset.ts';
+import { meanColour } from './loader.ts';
+
+/** Bytes of the images of a set. */
+export const imageBytesOf = ({ size, shape: [h, w, c] }: Dataset): number => size * h * w * c;
+
+/**
+ * The images of a set and what is done to them; or, where a device cannot have or do it, the reason, as the end of a sentence. Throws
+ * E_USAGE for an augmentation that is not possible.
+ */
+export async function residentImages(dataset: Dataset, augment: AugmentOptions, seed: bigint): Promise<ResidentImages | string> {
+  const { size, shape, images } = dataset;
+  const others = activeAugmentations(augment, shape).filter((augmentation) => augmentation !== crop);
+  if (others.length > 0 || augment.mix) return 'only crop and flip can be done on the device';
+  if (images?.kind !== 'shared') return 'they are not in memory';
+  const { bytes, offset, stride, layout } = images;
+  const colour = augment.padding === 'mean' ? await meanColour(dataset) : new Array<number>(shape[2]).fill(0);
+  const padding = augment.padding === 'reflect' ? null : colour;
+  return { count: size, shape, bytes, offset, stride, layout, seed, crop: augment.crop, flip: augment.flip, padding };
+}
