@@ -34,6 +34,19 @@ const imageBytesOf = ({ shape: [h, w, c] }: Pick<ResidentImages, 'shape'>): numb
 /** Bytes of the largest buffer that can be bound. */
 export const largestBuffer = ({ limits }: GPUDevice): number => Math.min(limits.maxBufferSize, limits.maxStorageBufferBindingSize);
 
+export interface ResidentOptions {
+  readonly gpu: Gpu;
+  readonly pipelines: Pipelines;
+  /** The step block. */
+  readonly step: GPUBuffer;
+  /** Takes the batches. */
+  readonly out: GPUBuffer;
+  /** Images of a batch at most. */
+  readonly capacity: number;
+  /** Of one buffer at most; by default what the device can bind. */
+  readonly bufferBytes?: number;
+}
+
 export class ResidentSet {
   /** What `picks` takes: indices of `capacity` images, then their samples. */
   readonly picks: GPUBuffer;
@@ -46,14 +59,14 @@ export class ResidentSet {
   readonly #buffers: readonly GPUBuffer[];
   readonly #capacity: number;
 
-  /** Uploads the set. `step` is the step block, `out` the place of the batch. Throws E_MEMORY where the GPU does not give the memory. */
+  /** Uploads the set. Throws E_MEMORY where the GPU does not give the memory. */
   static async create(
     set: ResidentImages,
-    { gpu, pipelines, step, out, capacity }: { gpu: Gpu; pipelines: Pipelines; step: GPUBuffer; out: GPUBuffer; capacity: number },
+    { gpu, pipelines, step, out, capacity, bufferBytes = largestBuffer(gpu.device) }: ResidentOptions,
   ): Promise<ResidentSet> {
     const { device } = gpu;
     const imageBytes = imageBytesOf(set);
-    const parts = partsOf(set.count, imageBytes, largestBuffer(device), device.limits.maxStorageBuffersPerShaderStage);
+    const parts = partsOf(set.count, imageBytes, bufferBytes, device.limits.maxStorageBuffersPerShaderStage);
     if (!parts)
       throw new HybridError(
         'E_MEMORY',

@@ -113,8 +113,8 @@ class Fit {
   readonly #stepsPerEpoch: number;
   readonly #writer: CheckpointWriter | null;
   #settings: Readonly<Record<string, string>> = {};
-  /** To be told when the run has started. */
-  readonly #notices: string[] = [];
+  /** Where the training images are, to be told when the run has started. */
+  #notice: string | null = null;
   readonly #watchdog: Watchdog;
   #executable!: Executable;
   #data!: DataPipeline<Part>;
@@ -181,7 +181,7 @@ class Fit {
         const isTooMuch = resident && this.#options.dataOnDevice !== 'on' && error instanceof HybridError && error.code === 'E_MEMORY';
         if (!isTooMuch) throw error;
         await opening?.then((data) => data.close());
-        this.#notices.push(`Training images come from the host, batch by batch: ${error.message}.`);
+        this.#notice = `Training images come from the host, batch by batch: ${error.message}.`;
         opening = this.#openData(capacity);
         opening.catch(() => {});
         return device.compile(this.#graphs, compileOptions);
@@ -208,14 +208,14 @@ class Fit {
     const images = wanted ? await residentImages(train, augment, seed) : reason;
     if (typeof images !== 'string') {
       const mebibytes = Math.ceil(bytes / 2 ** 20).toLocaleString('en');
-      this.#notices.push(`All training images (${mebibytes} MiB) lie on the device: a step sends indices alone.`);
+      this.#notice = `All training images (${mebibytes} MiB) lie on the device: a step sends indices alone.`;
       return images;
     }
     if (dataOnDevice === 'on') {
       const remedy = 'Leave --data-on-device out: images come from the host then, batch by batch.';
       throw new HybridError('E_USAGE', `the training images cannot lie on the device: ${images}`, remedy);
     }
-    this.#notices.push(`Training images come from the host, batch by batch: ${images}.`);
+    this.#notice = `Training images come from the host, batch by batch: ${images}.`;
     return undefined;
   }
 
@@ -249,7 +249,7 @@ class Fit {
         validationImages: validation?.size ?? 0,
         testImages: test?.size ?? 0,
       });
-      for (const notice of this.#notices) this.#say('info', notice);
+      if (this.#notice !== null) this.#say('info', this.#notice);
       if (changes) await this.#tellResumed(changes);
       else this.#warnOfShortRun();
       if (this.#options.onNan === 'rollback') this.#good = this.#snapshot();
