@@ -22,8 +22,8 @@ import {
 } from '../../runtime/device.ts';
 import { elementCount, type Graph, type Node } from '../../runtime/ir/graph.ts';
 import type { StepScalars } from '../../runtime/ir/op.ts';
-import type { Dispatch } from '../lowering/lowering.ts';
 import { LOSS_SCALE } from '../lowering/loss-scale.ts';
+import type { Dispatch } from '../lowering/lowering.ts';
 import { LOSS_EXPONENT_OFFSET, packStep, STEP_BYTES } from '../lowering/step.ts';
 import { USAGE } from './binding.ts';
 import { type Gpu, STORAGE } from './gpu.ts';
