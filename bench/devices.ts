@@ -1,7 +1,7 @@
 // Compares what this machine has: wasm on one thread and on all, and a GPU where there is one, each with the host's work in the
 // shadow of the device's and without. The variants take turns in one run, so that a disturbance hits all of them.
 
-import { type Device, type Executable, initialize, type Model, openDevice, trainingGraphs } from '../runtime/index.ts';
+import { type Device, type DeviceOptions, type Executable, initialize, type Model, openDevice, trainingGraphs } from '../runtime/index.ts';
 import { HYPER, madeUpBatch, median } from './train.ts';
 
 export interface DeviceBenchOptions {
@@ -11,6 +11,8 @@ export interface DeviceBenchOptions {
   readonly rounds: number;
   /** Takes a GPU that is software as well. */
   readonly software: boolean;
+  /** Of the GPU; `auto` by default. */
+  readonly precision?: DeviceOptions['precision'];
   readonly signal?: AbortSignal;
 }
 
@@ -68,12 +70,12 @@ export async function benchDevices(options: DeviceBenchOptions): Promise<DeviceB
   }
 }
 
-async function openAll({ software }: DeviceBenchOptions, notes: string[]): Promise<{ name: string; device: Device }[]> {
+async function openAll({ software, precision }: DeviceBenchOptions, notes: string[]): Promise<{ name: string; device: Device }[]> {
   const all = await openDevice('wasm', { v8Flags: true });
   const opened = [{ name: `wasm, ${all.threads} thread${all.threads === 1 ? '' : 's'}`, device: all }];
   if (all.threads > 1) opened.unshift({ name: 'wasm, 1 thread', device: await openDevice('wasm', { threads: 1, v8Flags: true }) });
   try {
-    const gpu = await openDevice('webgpu');
+    const gpu = await openDevice('webgpu', { precision });
     if (software || !/software/.test(gpu.description)) opened.push({ name: 'webgpu', device: gpu });
     else {
       await gpu.close();

@@ -226,6 +226,13 @@ export const OPTIONS = {
   },
 
   device: { ...choice('auto', 'wasm', 'webgpu', 'reference'), group: 'Machine', otherwise: 'auto', example: 'wasm', help: 'what computes' },
+  precision: {
+    ...choice('auto', 'f32', 'f16', 'f16x3'),
+    group: 'Machine',
+    otherwise: 'auto',
+    example: 'f16',
+    help: "numbers of the webgpu device: f16 stores activations as f16, f16x3 multiplies in three passes on the GPU's matrix units; auto: f32, until the others have been measured on hardware",
+  },
   threads: {
     ...integer(1, 256),
     group: 'Machine',

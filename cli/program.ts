@@ -11,7 +11,7 @@ import { version } from './version.ts';
 /** Options that say which images a set is made of, how a model is measured, and which model it is where its file does not say. */
 const OPENED = ['dataUrl', 'imageSize', 'maxBad', 'dataMemory'] as const;
 const MODEL = ['arch', ...MEASURES, 'dropout'] as const;
-const TESTED = ['data', ...OPENED, 'limit', 'batch', 'device', 'threads', ...MODEL] as const;
+const TESTED = ['data', ...OPENED, 'limit', 'batch', 'device', 'precision', 'threads', ...MODEL] as const;
 
 const STATUSES = `
 Exit status: 0 done, 1 defect of this program, 2 wrong usage, 3 this machine lacks something, 4 data or network,
@@ -104,7 +104,13 @@ export function describeProgram(io: CliIo, setStatus: (status: number) => void):
 
   program.commandsGroup('Use a model:');
   const labels = ['--labels <NAMES|FILE>', 'names of the classes: separated by commas, or a text file with one a line'] as const;
-  addFlags(program.command('predict').description('the most probable classes of pictures'), ['device', 'threads', 'revectorize', ...MODEL])
+  addFlags(program.command('predict').description('the most probable classes of pictures'), [
+    'device',
+    'precision',
+    'threads',
+    'revectorize',
+    ...MODEL,
+  ])
     .argument('<MODEL>', 'run folder or its name, a file as for eval, or convmixer-2stage-cifar10, which comes with hybrid')
     .argument('<IMAGES...>', 'PNG, JPEG or WebP files of any size, folders of them, or - for one on standard input')
     .optionsGroup('Output:')
@@ -204,6 +210,7 @@ export function describeProgram(io: CliIo, setStatus: (status: number) => void):
   addFlags(program.command('inspect').description('what the compiler makes of an architecture'), [
     'batch',
     'device',
+    'precision',
     'threads',
     ...MEASURES,
   ])
@@ -218,13 +225,13 @@ export function describeProgram(io: CliIo, setStatus: (status: number) => void):
 
   program.commandsGroup('This machine:');
   const bench = program.command('bench').description('measure speed');
-  const measured = ['arch', ...MEASURES, 'batch', 'device', 'threads', 'revectorize'] as const;
+  const measured = ['arch', ...MEASURES, 'batch', 'device', 'precision', 'threads', 'revectorize'] as const;
   addFlags(
     bench
       .command('devices', { isDefault: true })
       .description('compare wasm on one thread and on all, and the GPU, in turn; what runs without a name')
       .argument('[NAME]'),
-    ['arch', ...MEASURES, 'batch'],
+    ['arch', ...MEASURES, 'batch', 'precision'],
   )
     .optionsGroup('Measurement:')
     .option('--rounds <N>', 'turns of each (default: 3)')

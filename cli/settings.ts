@@ -29,6 +29,7 @@ const DEFAULTS = {
   dataOnDevice: 'auto',
   keepEvery: 0,
   device: 'auto',
+  precision: 'auto',
   revectorize: true,
   syncBn: false,
   out: 'runs',

@@ -3,15 +3,18 @@
 import type { AdapterReport } from '../gpu/host/adapter.ts';
 import { describeMachine, type Machine } from './base/machine.ts';
 import { type SelfTestResult, selfTest } from './compile/self-test.ts';
+import type { Precision } from './device.ts';
 import { openDevice } from './devices.ts';
 
 /** What this machine offers, and whether its devices compute right. */
 export interface MachineReport extends Machine {
   readonly wasm: { readonly description: string; readonly selfTest: SelfTestResult };
   readonly webgpu: {
-    /** Null: none. */
+    /** With all that it offers where f16 is asked for. Null: none. */
     readonly adapter: AdapterReport | null;
     readonly selfTest: SelfTestResult | null;
+    /** Self-tests of the other tiers that it offers; none of software adapters, which take long. Null: it could not run. */
+    readonly tiers: Readonly<Partial<Record<Precision, SelfTestResult | null>>>;
   };
   /** What `--device auto` opens, and why. */
   readonly auto: { readonly device: 'wasm' | 'webgpu'; readonly reason: string };
@@ -21,13 +24,20 @@ export interface MachineReport extends Machine {
 export async function examineMachine(options: { readonly threads?: number; readonly v8Flags?: boolean } = {}): Promise<MachineReport> {
   const wasm = await openDevice('wasm', options);
   const wasmReport = { description: wasm.description, selfTest: await selfTest(wasm).finally(() => wasm.close()) };
-  const { openTrustedGpu } = await import('../gpu/host/auto.ts');
-  const { device, reason, adapter = null, selfTest: gpuTest = null } = await openTrustedGpu({ testSoftware: true });
+  const { describeGpu, openTrustedGpu } = await import('../gpu/host/auto.ts');
+  const { device, reason, adapter: opened, selfTest: gpuTest = null } = await openTrustedGpu({ testSoftware: true });
   await device?.close();
+  const adapter = opened ? ((await describeGpu()) ?? opened) : null;
+  const tiers: Partial<Record<Precision, SelfTestResult | null>> = {};
+  for (const precision of adapter?.software ? [] : (adapter?.precisions.filter((tier) => tier !== 'f32') ?? [])) {
+    const tested = await openTrustedGpu({ precision });
+    tiers[precision] = tested.selfTest ?? null;
+    await tested.device?.close();
+  }
   return {
     ...describeMachine(),
     wasm: wasmReport,
-    webgpu: { adapter, selfTest: gpuTest },
+    webgpu: { adapter, selfTest: gpuTest, tiers },
     auto: { device: device ? 'webgpu' : 'wasm', reason },
   };
 }

@@ -21,6 +21,7 @@ export async function benchDevicesCommand(command: Command, io: CliIo): Promise<
     batch: settings.batch,
     rounds: wholeNumber('--rounds', options.rounds ?? '3'),
     software: options.software === true,
+    precision: settings.precision,
     signal: io.signal,
   });
   io.stdout.write(options.json ? `${JSON.stringify(result)}\n` : formatDevices(result));
@@ -33,7 +34,12 @@ export async function benchTrainCommand(command: Command, io: CliIo): Promise<nu
   const steps = wholeNumber('--steps', options.steps ?? '10');
   const warmup = wholeNumber('--warmup', options.warmup ?? '2');
   const model = buildModel(settings.arch, modelOptions(settings, CIFAR10));
-  const device = await openDevice(settings.device, { threads: settings.threads, revectorize: settings.revectorize, v8Flags: true });
+  const device = await openDevice(settings.device, {
+    precision: settings.precision,
+    threads: settings.threads,
+    revectorize: settings.revectorize,
+    v8Flags: true,
+  });
   try {
     if (!options.json)
       io.stdout.write(`${model.arch}, batch ${settings.batch}, ${device.description}: ${warmup} steps to warm up, then ${steps}\n`);
@@ -56,7 +62,12 @@ export async function benchKernelsCommand(command: Command, io: CliIo): Promise<
   const options = command.opts<{ steps?: string; json?: boolean }>();
   const steps = wholeNumber('--steps', options.steps ?? '5');
   const model = buildModel(settings.arch, modelOptions(settings, CIFAR10));
-  const device = await openDevice(settings.device, { threads: settings.threads, revectorize: settings.revectorize, v8Flags: true });
+  const device = await openDevice(settings.device, {
+    precision: settings.precision,
+    threads: settings.threads,
+    revectorize: settings.revectorize,
+    v8Flags: true,
+  });
   try {
     const result = await benchKernels({ device, model, batch: settings.batch, steps, signal: io.signal });
     io.stdout.write(options.json ? `${JSON.stringify(result)}\n` : formatKernels(result));

@@ -26,9 +26,9 @@ function rowsOf(report: MachineReport): Rows {
   ];
 }
 
-function adapterRows({ adapter, selfTest }: MachineReport['webgpu']): Rows {
+function adapterRows({ adapter, selfTest, tiers }: MachineReport['webgpu']): Rows {
   if (!adapter) return [['GPU', 'none']];
-  const { vendor, architecture, device, description, software, features, limits, subgroupMatrices } = adapter;
+  const { vendor, architecture, device, description, software, features, limits, subgroupMatrices, precisions } = adapter;
   const mebibytes = (name: string) => `${name} ${Math.floor(limits[name] / 2 ** 20)} MiB`;
   const kibibytes = (name: string) => `${name} ${limits[name] / 1024} KiB`;
   const numbers = ['maxStorageBuffersPerShaderStage', 'maxComputeInvocationsPerWorkgroup'].map((name) => `${name} ${limits[name]}`);
@@ -43,7 +43,9 @@ function adapterRows({ adapter, selfTest }: MachineReport['webgpu']): Rows {
         ', ',
       ),
     ],
+    ['precisions', `${precisions.join(', ')} (auto: f32)`],
     ['webgpu self-test', selfTest ? verdict(selfTest) : 'could not run'],
+    ...Object.entries(tiers).map(([tier, result]) => [`${tier} self-test`, result ? verdict(result) : 'could not run'] as const),
   ];
 }
 

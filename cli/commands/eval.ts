@@ -44,7 +44,12 @@ export async function evalCommand(path: string, command: Command, io: CliIo): Pr
   if (!source.test)
     throw new HybridError('E_DATA', 'the data has no test images', 'Add some: test_batch.bin, a folder test, or x_test and y_test.');
   const { train: dataset } = partsOf({ train: source.test, test: null }, { valFraction: 0, limit: settings.limit });
-  const device = await openDevice(settings.device, { threads: settings.threads, revectorize: settings.revectorize, v8Flags: true });
+  const device = await openDevice(settings.device, {
+    precision: settings.precision,
+    threads: settings.threads,
+    revectorize: settings.revectorize,
+    v8Flags: true,
+  });
   try {
     const evaluation = await evaluate({
       device,

@@ -15,7 +15,10 @@ export async function inspectCommand(arch: string, command: Command, io: CliIo):
   const withoutRules = without?.split(',').map((rule) => oneOf('--without', rule, ['all', ...FUSION_RULES.map(({ name }) => name)]));
   const model = buildModel(settings.arch, modelOptions(settings, CIFAR10));
   // Only the program is the device's own; for the rest none needs to start its threads.
-  const device = await openDevice(checkedStage === 'program' ? settings.device : 'reference', { threads: settings.threads, v8Flags: true });
+  const device =
+    checkedStage === 'program'
+      ? await openDevice(settings.device, { precision: settings.precision, threads: settings.threads, v8Flags: true })
+      : await openDevice('reference');
   try {
     const text = inspectModel(model, checkedStage, {
       program: checkedProgram,

@@ -36,7 +36,9 @@ export async function predictCommand(given: string, pictures: readonly string[],
   const format = FORMATS.find((name) => name === (flags.format ?? (flags.json ? 'json' : 'table')));
   if (!format)
     throw new HybridError('E_USAGE', `there is no format ${quote(String(flags.format))}`, `Choose one of ${FORMATS.join(', ')}.`);
-  const settings = resolveSettings(new Map([...givenFlags(command)].filter(([key]) => ['device', 'threads', 'revectorize'].includes(key))));
+  const settings = resolveSettings(
+    new Map([...givenFlags(command)].filter(([key]) => ['device', 'precision', 'threads', 'revectorize'].includes(key))),
+  );
 
   const { trained } = await openModel(given, command, io);
   const paths = (await Promise.all(pictures.map((picture) => listImages(picture, io)))).flat();
@@ -50,7 +52,9 @@ export async function predictCommand(given: string, pictures: readonly string[],
   const progress = new Progress(io);
   // Looking for a GPU, or testing the revectorizer, takes longer than a few images do.
   const few = paths.length <= 20 * BATCH;
-  const device = await openDevice(few && settings.device === 'auto' ? 'wasm' : settings.device, {
+  const onlyWasm = few && settings.device === 'auto' && (settings.precision === 'auto' || settings.precision === 'f32');
+  const device = await openDevice(onlyWasm ? 'wasm' : settings.device, {
+    precision: settings.precision,
     threads: settings.threads,
     revectorize: settings.revectorize && !few,
     v8Flags: true,

@@ -171,13 +171,19 @@ async function trainWith(
   const init = settings.init === undefined || earlier ? undefined : await initialWeights(settings.init, settings.out, model, io);
   let trace: ChromeTrace | undefined;
   let choice: string | undefined;
+  let precision: string | undefined;
   const device = await openDevice(settings.device, {
     threads: settings.threads ?? threadsOfRank(group, io),
     revectorize: settings.revectorize,
     v8Flags: true,
     onNotice: (text) => progress.line(text),
+    precision: settings.precision,
     onChoice: (reason) => {
       choice = reason;
+    },
+    onPrecision: (reason) => {
+      precision = reason;
+      if (talk && group.rank === 0) progress.line(`precision ${reason}`);
     },
   });
   try {
@@ -198,7 +204,7 @@ async function trainWith(
     };
     return flags.dryRun
       ? await dryRun(options, flags, io)
-      : await run(options, settings, flags, io, progress, earlier, group, { choice, note: one?.note });
+      : await run(options, settings, flags, io, progress, earlier, group, { choice, precision, note: one?.note });
   } finally {
     progress.clear();
     await device.close();
@@ -319,7 +325,11 @@ async function run(
   progress: Progress,
   earlier: Earlier | null,
   group: Communicator,
-  { choice, note }: { /** Why `auto` took the device. */ choice?: string; note?: OneOfSeveral['note'] },
+  {
+    choice,
+    precision,
+    note,
+  }: { /** Why `auto` took the device. */ choice?: string /** The tier, and why. */; precision?: string; note?: OneOfSeveral['note'] },
 ): Promise<number> {
   if (group.rank > 0) return follow(options, settings, io, group);
   const config = toConfig({ ...settings, ...measures(options.model) });
@@ -341,7 +351,7 @@ async function run(
       // Not before the checkpoint was accepted: a run that cannot go on leaves everything as it was.
       if (event.type === 'start') {
         if (options.resume) await folder.begin(jointOf(options.resume), config);
-        await folder.addEnvironment(describeEnvironment(options.device, choice));
+        await folder.addEnvironment(describeEnvironment(options.device, choice, precision));
       }
       begun ||= event.type === 'start';
       if (event.type === 'start') report = await RunReport.open({ folder, tensorboard: flags.tensorboard === true, io, progress });

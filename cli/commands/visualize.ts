@@ -79,7 +79,7 @@ export async function visualizeCommand(path: string, command: Command, io: CliIo
   const folder =
     flags.output === undefined ? (isRun ? join(location, 'figures') : resolve(io.cwd, 'figures')) : resolve(io.cwd, flags.output);
   await files.mkdir(folder);
-  const device = await openDevice(settings.device, { threads: settings.threads, v8Flags: true });
+  const device = await openDevice(settings.device, { precision: settings.precision, threads: settings.threads, v8Flags: true });
   const written: string[] = [];
   const say = (file: string) => {
     written.push(file);

@@ -180,11 +180,12 @@ function epochsTable({ epochs }: RunRecord): string {
 
 function machineRows({ start, environment }: RunRecord): [string, string][] {
   const { cpu, cores, usableCores, memory, system, node, hybrid } = environment;
-  const { choice } = asObject(environment.device);
+  const { choice, precision } = asObject(environment.device);
   const { passed, error, tensor } = asObject(environment.selfTest);
   const rows: [string, unknown][] = [
     ['device', start?.device],
     ['chosen because', choice],
+    ['precision', precision],
     [
       'self-test',
       passed === true

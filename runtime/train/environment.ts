@@ -4,13 +4,14 @@ import os from 'node:os';
 import { describeMachine } from '../base/machine.ts';
 import type { Device } from '../device.ts';
 
-/** Machine, versions and device, and why `auto` took it. */
+/** Machine, versions and device, why `auto` took it, and its tier with the reason for it. */
 export function describeEnvironment(
   device: Pick<Device, 'name' | 'description' | 'arithmetic' | 'threads'>,
   choice?: string,
+  precision?: string,
 ): Record<string, unknown> {
   const { name, description, arithmetic, threads } = device;
-  return { time: new Date().toISOString(), ...describeMachine(), device: { name, description, arithmetic, threads, choice } };
+  return { time: new Date().toISOString(), ...describeMachine(), device: { name, description, arithmetic, threads, choice, precision } };
 }
 
 /** An error with all that leads to it, the last events of the run before it, and the state of the process. */

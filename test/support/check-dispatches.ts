@@ -3,9 +3,10 @@
 import type { KernelOpName } from '../../runtime/ops/index.ts';
 import type { OpCase } from './cases.ts';
 import { expectClose, type Tolerance } from './close.ts';
-import type { DispatchRunner, RunOptions } from './dispatch-runner.ts';
+import { type DispatchRunner, isHalf, type RunOptions } from './dispatch-runner.ts';
+import { fromHalf, toHalf } from './half.ts';
 import { runReference } from './reference.ts';
-import { copy } from './tensors.ts';
+import { copy, type TestTensor } from './tensors.ts';
 
 /** One rounding, or none: nothing else happens to an element. */
 const EXACT: Tolerance = { relative: 1.2e-7 };
@@ -26,8 +27,14 @@ const TOLERANCES: Partial<Record<KernelOpName, Tolerance>> = {
 /** What rounding does to sums of up to some hundred products of numbers of about 1, in f32 throughout. */
 const ROUNDING: Tolerance = { absolute: 1e-5, relative: 5e-6 };
 
-/** Runs a case and compares outputs and updates with the reference. */
-export async function checkDispatches(runner: DispatchRunner, op: KernelOpName, one: OpCase, options: RunOptions): Promise<void> {
+/** What storing a result as f16 does to it besides: rounding, to nearest or towards zero, and the steps between the smallest numbers. */
+const HALF: Required<Tolerance> = { absolute: 2 ** -24, relative: 2 ** -10 };
+
+/** Runs a case and compares outputs and updates with the reference. With `halves` both begin with inputs that f16 can hold. */
+export async function checkDispatches(runner: DispatchRunner, op: KernelOpName, given: OpCase, options: RunOptions): Promise<void> {
+  const half = (data: TestTensor['data']) => Float64Array.from(data, (value) => fromHalf(toHalf(value)));
+  const rounded = (tensor: TestTensor): TestTensor => (isHalf(tensor.spec) ? { ...tensor, data: half(tensor.data) } : tensor);
+  const one = options.halves ? { ...given, inputs: given.inputs.map(rounded) } : given;
   const updates = one.updates?.map(copy);
   const expected = runReference(op, one.inputs, one.attrs, { rows: one.rows, step: one.step, updates });
   const actual = await runner.run(op, one, options);
@@ -36,7 +43,9 @@ export async function checkDispatches(runner: DispatchRunner, op: KernelOpName, 
     // Entries of partials beyond the tiles are nobody's.
     const partials = i > 0 && spec.perSample && spec.shape.length === 2 && spec.shape[0] === 2;
     const found = partials ? actual.outputs[i].map((value, at) => (data[at] === 0 ? 0 : value)) : actual.outputs[i];
-    expectClose(found, data, TOLERANCES[op] ?? ROUNDING, `${name}: output ${i}`);
+    const { absolute = 0, relative = 0 } = TOLERANCES[op] ?? ROUNDING;
+    const stored = options.halves && isHalf(spec) ? HALF : { absolute: 0, relative: 0 };
+    expectClose(found, data, { absolute: absolute + stored.absolute, relative: relative + stored.relative }, `${name}: output ${i}`);
   }
   for (const [i, { data }] of (updates ?? []).entries()) {
     expectClose(actual.updates[i], data, { absolute: 1e-7, relative: 1e-6 }, `${name}: update ${i}`);

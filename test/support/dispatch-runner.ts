@@ -4,11 +4,12 @@
 import { lowerings } from '../../gpu/lowering/index.ts';
 import type { Binding, Lowering, LoweringContext, Operand } from '../../gpu/lowering/lowering.ts';
 import { packStep, STEP_BYTES } from '../../gpu/lowering/step.ts';
-import { plainStorage } from '../../gpu/lowering/storage.ts';
+import { plainStorage, storedBytes } from '../../gpu/lowering/storage.ts';
 import { BYTES_PER_ELEMENT, byteLength, type DType, type Node, type TensorSpec } from '../../runtime/ir/graph.ts';
 import type { OpDefinition } from '../../runtime/ir/op.ts';
 import { type KernelOpName, ops } from '../../runtime/ops/index.ts';
 import type { OpCase } from './cases.ts';
+import { fromHalf, toHalf } from './half.ts';
 import { STEP } from './reference.ts';
 import { useSwiftShader } from './swiftshader.ts';
 
@@ -35,6 +36,8 @@ export interface RunOptions {
   readonly capacity?: number;
   /** What the kernels are generated for, where it is not the adapter's. */
   readonly change?: Partial<Pick<LoweringContext, 'limits' | 'features' | 'precision'>>;
+  /** Images are stored as f16 (`isHalf`). */
+  readonly halves?: boolean;
   /** Types of the outputs, where they are not those of the op: of merged nodes. */
   readonly results?: readonly TensorSpec[];
 }
@@ -49,15 +52,19 @@ export class DispatchRunner {
     this.device = device;
   }
 
-  static async open(): Promise<DispatchRunner> {
-    useSwiftShader();
+  /** On SwiftShader; with `f16` on the adapter of this machine, which must have it. */
+  static async open({ f16 = false } = {}): Promise<DispatchRunner> {
+    if (!f16) useSwiftShader();
     const { create, globals } = await import('webgpu');
     Object.assign(globalThis, globals);
-    const gpu = create([]);
+    const gpu = create(f16 ? ['enable-dawn-features=vulkan_enable_f16_on_nvidia'] : []);
     const adapter = await gpu.requestAdapter();
-    if (!adapter) throw new Error('SwiftShader offers no adapter');
+    if (!adapter) throw new Error('there is no adapter');
     const { maxStorageBuffersPerShaderStage, maxComputeWorkgroupStorageSize } = adapter.limits;
-    const device = await adapter.requestDevice({ requiredLimits: { maxStorageBuffersPerShaderStage, maxComputeWorkgroupStorageSize } });
+    const device = await adapter.requestDevice({
+      requiredLimits: { maxStorageBuffersPerShaderStage, maxComputeWorkgroupStorageSize },
+      requiredFeatures: f16 ? ['shader-f16'] : [],
+    });
     return new DispatchRunner(gpu, device);
   }
 
@@ -84,12 +91,14 @@ export class DispatchRunner {
   async run(
     op: KernelOpName,
     { rows, inputs, attrs, updates = [], step = {} }: OpCase,
-    { capacity = rows, change = {}, results: resultSpecs }: RunOptions = {},
+    { capacity = rows, change = {}, halves = false, results: resultSpecs }: RunOptions = {},
   ) {
     const definition: OpDefinition = ops[op];
     const given = inputs.map(({ spec }) => spec);
     const specs = [...given, ...(resultSpecs ?? definition.infer(given, attrs)), ...updates.map(({ spec }) => spec)];
     const ids = specs.map((_, id) => id);
+    const storage = (id: number) => (halves && isHalf(specs[id]) ? 'f16' : plainStorage({ spec: specs[id] }));
+    const bytesOf = (id: number, count: number) => storedBytes(specs[id], storage(id), count);
     const node: Node = {
       op,
       attrs,
@@ -129,13 +138,18 @@ export class DispatchRunner {
       range('gradients', node.inputs.slice(2));
       for (const [i, name] of ['parameters', 'moment1', 'moment2'].entries()) range(name, node.updates.slice(i * count, (i + 1) * count));
     }
-    for (const [id, spec] of specs.entries()) {
-      const bytes = byteLength(spec, capacity);
+    for (const id of ids) {
+      const bytes = bytesOf(id, capacity);
       if (!places.has(id)) places.set(id, { buffer: allocate(bytes), offset: 0, bytes });
     }
     const write = (id: number, data: ArrayLike<number>): void => {
       const { buffer, offset } = places.get(id) as Place;
-      const bytes = new ArrayBuffer(align(byteLength(specs[id], rows), 4));
+      const bytes = new ArrayBuffer(align(bytesOf(id, rows), 4));
+      if (storage(id) === 'f16') {
+        new Uint16Array(bytes).set(Array.from(data, toHalf));
+        this.device.queue.writeBuffer(buffer, offset, bytes);
+        return;
+      }
       if (specs[id].dtype === 'u8') new Uint32Array(bytes).fill(POISON);
       new ARRAYS[specs[id].dtype](bytes, 0, data.length).set(data);
       this.device.queue.writeBuffer(buffer, offset, bytes);
@@ -147,7 +161,7 @@ export class DispatchRunner {
     const context: LoweringContext = {
       ...this.context(capacity, change),
       spec: (id) => specs[id] as TensorSpec,
-      storage: (id) => plainStorage({ spec: specs[id] }),
+      storage,
       scratch(bytes) {
         scratch.push({ buffer: allocate(bytes), offset: 0, bytes: align(bytes, 16) });
         return { scratch: scratch.length - 1 };
@@ -203,8 +217,10 @@ export class DispatchRunner {
       const data = downloads[i].getMappedRange().slice(0);
       const { dtype } = specs[id];
       const count = byteLength(specs[id], rows) / BYTES_PER_ELEMENT[dtype];
-      results.push(new ARRAYS[dtype](data, 0, count));
-      const beyond = new Uint32Array(data, Math.min(data.byteLength, align(count * BYTES_PER_ELEMENT[dtype], 4)));
+      results.push(
+        storage(id) === 'f16' ? Float32Array.from(new Uint16Array(data, 0, count), fromHalf) : new ARRAYS[dtype](data, 0, count),
+      );
+      const beyond = new Uint32Array(data, Math.min(data.byteLength, align(bytesOf(id, rows), 4)));
       if (beyond.some((word) => word !== POISON)) throw new Error(`${op} wrote to rows beyond those of the run`);
     }
     for (const buffer of buffers) buffer.destroy();
@@ -233,6 +249,9 @@ export class DispatchRunner {
     void this.#gpu; // must live as long as the device
   }
 }
+
+/** What the tier f16 stores as such: images of activations. */
+export const isHalf = ({ dtype, perSample, shape }: TensorSpec): boolean => dtype === 'f32' && perSample && shape.length === 3;
 
 const numbered = (code: string): string =>
   code
