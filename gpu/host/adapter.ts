@@ -2,7 +2,7 @@
 
 import { HybridError } from '../../runtime/base/errors.ts';
 import type { Precision } from '../../runtime/device.ts';
-import { type MatrixUnit, subgroupMatrixWords } from '../kernels/matrices.ts';
+import { type MatrixShape, subgroupMatrices } from '../kernels/matrices.ts';
 import type { LoweringContext } from '../lowering/lowering.ts';
 
 /** What is known of a GPU. */
@@ -18,6 +18,8 @@ export interface AdapterReport {
   readonly limits: Readonly<Record<string, number>>;
   /** Shapes of subgroup matrices: `f16→f32 16×16×16`. */
   readonly subgroupMatrices: readonly string[];
+  /** What multiplies in the tiers f16 and f16x3. Of software adapters none: they take minutes to compile what uses it. */
+  readonly matrixUnit: MatrixShape | null;
   /** Tiers that it offers. Some GPUs tell of f16 only where it is asked for. */
   readonly precisions: readonly Precision[];
 }
@@ -60,33 +62,30 @@ export async function findAdapter(gpu: GPU): Promise<GPUAdapter> {
   );
 }
 
-export function describeAdapter({ info, features, limits }: GPUAdapter): AdapterReport {
+export function describeAdapter(adapter: GPUAdapter): AdapterReport {
+  const { info, features, limits } = adapter;
   const { vendor, architecture, device, description } = info;
   const known: Record<string, number> = {};
   for (const name in limits) {
     const value = limits[name as keyof GPUSupportedLimits];
     if (typeof value === 'number') known[name] = value;
   }
+  const software = info.isFallbackAdapter || SOFTWARE.test(`${description} ${device} ${architecture}`);
+  const unit = software ? null : matrixUnit(adapter);
   return {
     vendor,
     architecture,
     device,
     description,
-    software: info.isFallbackAdapter || SOFTWARE.test(`${description} ${device} ${architecture}`),
+    software,
     features: [...features].sort(),
     limits: known,
-    subgroupMatrices: subgroupMatrixConfigs(info).map(
+    subgroupMatrices: subgroupMatrixConfigs(adapter).map(
       ({ componentType, resultComponentType, M, N, K }) => `${componentType}→${resultComponentType} ${M}×${N}×${K}`,
     ),
-    precisions: precisionsOf(info, features),
+    matrixUnit: unit,
+    precisions: ['f32', ...(features.has('shader-f16') ? ['f16' as const] : []), ...(unit ? ['f16x3' as const] : [])],
   };
-}
-
-function precisionsOf(info: GPUAdapterInfo, features: GPUSupportedFeatures): Precision[] {
-  const tiers: Precision[] = ['f32'];
-  if (features.has('shader-f16')) tiers.push('f16');
-  if (matrixUnit(info, features)) tiers.push('f16x3');
-  return tiers;
 }
 
 /** Throws E_ENVIRONMENT where the adapter does not offer the tier. */
@@ -103,7 +102,8 @@ export function checkPrecision({ description, device, precisions }: AdapterRepor
   );
 }
 
-const subgroupMatrixConfigs = (info: GPUAdapterInfo): SubgroupMatrixConfig[] => [
+/** The binding tells them of an adapter only: the list of a device's `adapterInfo` is empty. */
+const subgroupMatrixConfigs = ({ info }: GPUAdapter): SubgroupMatrixConfig[] => [
   ...((info as { subgroupMatrixConfigs?: Iterable<SubgroupMatrixConfig> }).subgroupMatrixConfigs ?? []),
 ];
 
@@ -126,26 +126,25 @@ const MATRIX_SIDE = 16;
  * The matrix unit that kernels use: f16 in, f32 out, and of those the largest. All subgroups of a kernel must have the size that it was
  * made for: the only one there is, or one that can be asked for.
  */
-export function matrixUnit(info: GPUAdapterInfo, features: GPUSupportedFeatures): MatrixUnit | false {
-  const { subgroupMinSize: least = 0, subgroupMaxSize: most = 0 } = info;
-  const has = (name: string): boolean => features.has(name as GPUFeatureName);
-  if (!has('shader-f16') || !has('chromium-experimental-subgroup-matrix')) return false;
+export function matrixUnit(adapter: GPUAdapter): MatrixShape | null {
+  const { subgroupMinSize: least = 0, subgroupMaxSize: most = 0 } = adapter.info;
+  const has = (name: string): boolean => adapter.features.has(name as GPUFeatureName);
+  if (!has('shader-f16') || !has('chromium-experimental-subgroup-matrix')) return null;
   const pinned = least !== most;
-  if (pinned && !(has('subgroup-size-control') && least <= MATRIX_SUBGROUP && MATRIX_SUBGROUP <= most)) return false;
+  if (pinned && !(has('subgroup-size-control') && least <= MATRIX_SUBGROUP && MATRIX_SUBGROUP <= most)) return null;
   const suits = ({ componentType, resultComponentType, M, N, K }: SubgroupMatrixConfig): boolean =>
     componentType === 'f16' && resultComponentType === 'f32' && [M, N, K].every((side) => side % 8 === 0 && side <= MATRIX_SIDE);
-  const [largest] = subgroupMatrixConfigs(info)
+  const [largest] = subgroupMatrixConfigs(adapter)
     .filter(suits)
     .sort((a, b) => b.M * b.N * b.K - a.M * a.N * a.K);
-  if (!largest) return false;
-  const { M, N, K } = largest;
-  const subgroupSize = pinned ? MATRIX_SUBGROUP : most;
-  return { m: M, n: N, k: K, subgroupSize, words: subgroupMatrixWords(subgroupSize, pinned) };
+  return largest ? { m: largest.M, n: largest.N, k: largest.K, subgroupSize: pinned ? MATRIX_SUBGROUP : most, pinned } : null;
 }
 
 /** What the kernels may use of a device. */
-export function kernelOptions(device: GPUDevice, software: boolean): Pick<LoweringContext, 'limits' | 'features'> {
-  const { limits, features, adapterInfo } = device;
+export function kernelOptions(
+  { limits, features }: GPUDevice,
+  { software, matrixUnit }: AdapterReport,
+): Pick<LoweringContext, 'limits' | 'features'> {
   return {
     limits: {
       workgroupStorage: limits.maxComputeWorkgroupStorageSize,
@@ -155,7 +154,7 @@ export function kernelOptions(device: GPUDevice, software: boolean): Pick<Loweri
     features: {
       f16: features.has('shader-f16'),
       subgroups: features.has('subgroups'),
-      subgroupMatrix: matrixUnit(adapterInfo, features),
+      subgroupMatrix: matrixUnit && subgroupMatrices(matrixUnit),
       barriers: !software,
     },
   };

@@ -143,7 +143,7 @@ export class WebGpuDevice implements Device {
   }
 
   get #kernelOptions(): KernelOptions {
-    return { precision: this.precision, ...kernelOptions(this.#gpu.device, this.#gpu.adapter.software) };
+    return { precision: this.precision, ...kernelOptions(this.#gpu.device, this.#gpu.adapter) };
   }
 
   /** Opens a new adapter and device in place of a lost one, once for all executables that had it. */

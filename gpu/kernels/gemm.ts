@@ -25,6 +25,7 @@ import {
   eachStrip,
   halfStride,
   type MatrixTile,
+  matrixDeclarations,
   matrixInvocations,
   multiplyBlocks,
   stripRows,
@@ -105,7 +106,7 @@ export const workgroupBytes = (tile: Tile, sums: boolean): number =>
 /** Declarations of workgroup memory. */
 export const panels = (tile: Tile, sums: boolean): string =>
   [
-    ...(tile.matrices ? [tile.matrices.unit.words.halves] : []),
+    ...(tile.matrices ? [matrixDeclarations(tile.matrices)] : []),
     ...memoryOf(tile, sums).map(({ name, type, size }) => `var<workgroup> ${name}: array<${type}, ${size}>;`),
   ].join('\n');
 

@@ -10,17 +10,25 @@
 
 import { each, range } from './wgsl.ts';
 
-/** A matrix unit as kernels see it. */
-export interface MatrixUnit {
+/** Sides of the matrices that a unit multiplies. */
+interface Shape {
   readonly m: number;
   readonly n: number;
   readonly k: number;
-  /** Invocations that hold a matrix together. */
-  readonly subgroupSize: number;
-  readonly words: MatrixWords;
 }
 
-type Shape = Pick<MatrixUnit, 'm' | 'n' | 'k'>;
+/** A matrix unit. */
+export interface MatrixShape extends Shape {
+  /** Invocations that hold a matrix together. */
+  readonly subgroupSize: number;
+  /** Subgroups could have other sizes as well: kernels have to ask for this one. */
+  readonly pinned: boolean;
+}
+
+/** A matrix unit as kernels see it. */
+export interface MatrixUnit extends Shape, Pick<MatrixShape, 'subgroupSize'> {
+  readonly words: MatrixWords;
+}
 
 /** WGSL for matrices. Panels are arrays of `half4`, strips of `vec4f`; offsets and strides count their elements and are the same for the subgroup. */
 export interface MatrixWords {
@@ -30,7 +38,7 @@ export interface MatrixWords {
   readonly parameters: readonly string[];
   /** Statements at the begin of `main`. */
   readonly prologue: string;
-  /** Declares the type `half4`, `toHalf(vec4f) -> half4` and `fromHalf(half4) -> vec4f`. */
+  /** Declares the type `half4` and `toHalf(vec4f) -> half4`. */
   readonly halves: string;
   /** Statement that declares the accumulator `name`, all zeros. */
   declare(shape: Shape, name: string): string;
@@ -42,15 +50,16 @@ export interface MatrixWords {
   store(shape: Shape, accumulator: string, strip: string, offset: string, stride: number): string;
 }
 
-/** The words of Dawn's WGSL. `pinned`: subgroups could have other sizes, and kernels ask for the one they are made for. */
-export const subgroupMatrixWords = (subgroupSize: number, pinned: boolean): MatrixWords => ({
+/** A unit that speaks Dawn's WGSL. */
+export const subgroupMatrices = ({ pinned, ...unit }: MatrixShape): MatrixUnit => ({ ...unit, words: wordsOf(unit.subgroupSize, pinned) });
+
+const wordsOf = (subgroupSize: number, pinned: boolean): MatrixWords => ({
   enables: ['f16', 'subgroups', 'chromium_experimental_subgroup_matrix', ...(pinned ? ['subgroup_size_control'] : [])],
   attributes: pinned ? `@subgroup_size(${subgroupSize})` : '',
   parameters: ['@builtin(subgroup_id) subgroup: u32'],
   prologue: '',
   halves: `alias half4 = vec4<f16>;
-fn toHalf(v: vec4f) -> half4 { return half4(v); }
-fn fromHalf(h: half4) -> vec4f { return vec4f(h); }`,
+fn toHalf(v: vec4f) -> half4 { return half4(v); }`,
   declare: ({ m, n }, name) => `var ${name}: subgroup_matrix_result<f32, ${n}, ${m}>;`,
   loadA: ({ m, k }, name, along, panel, offset, stride) => {
     const order = along === 'depth' ? 'row_major' : 'col_major';
@@ -86,11 +95,27 @@ export const stripStride = (columns: number): number => columns / 4 + 1;
 /** `low` is scaled by it: the bits that f16 has. */
 const SCALE = 2048;
 
+/**
+ * Numbers rounded to what f16 can tell: 10 bits after the first, and nothing below 2⁻²⁴. In integers, because compilers (Mesa's) take f16 and
+ * back for the identity and leave nothing for `low`.
+ */
+const ROUND = `fn roundToHalf(v: vec4f) -> vec4f {
+  let bits = bitcast<vec4u>(v);
+  let exponent = (bits >> vec4u(23u)) & vec4u(0xffu);
+  let missing = max(exponent, vec4u(113u)) - exponent;
+  let rounded = (bits + (vec4u(0x1000u) << missing)) & (vec4u(0xffffe000u) << missing);
+  return bitcast<vec4f>(select(rounded, vec4u(), missing > vec4u(10u)));
+}`;
+
+/** Declarations for the statements below. */
+export const matrixDeclarations = ({ unit, passes }: MatrixTile): string =>
+  [unit.words.halves, ...(passes === 1 ? [] : [ROUND])].join('\n');
+
 /** Statements that write `value`, a vec4f, to place `at` of a panel as one half4, or as two. */
 export const writeHalf = ({ passes }: MatrixTile, panel: string, at: string, value: string): string =>
   passes === 1
     ? `${panel}[${at}] = toHalf(${value});`
-    : `{ let at = ${at}; let high = toHalf(${value}); ${panel}[at] = high; ${panel}Low[at] = toHalf((${value} - fromHalf(high)) * ${SCALE}.0f); }`;
+    : `{ let at = ${at}; let high = roundToHalf(${value}); ${panel}[at] = toHalf(high); ${panel}Low[at] = toHalf((${value} - high) * ${SCALE}.0f); }`;
 
 /** The accumulators of a subgroup: name of block (i, j), and of what is to be scaled back where there are three passes. */
 const high = (i: number, j: number): string => `c${i}_${j}`;

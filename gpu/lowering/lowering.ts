@@ -53,7 +53,7 @@ export interface LoweringContext {
     readonly f16: boolean;
     readonly subgroups: boolean;
     /** The matrix unit, for the tiers that may use it. */
-    readonly subgroupMatrix: MatrixUnit | false;
+    readonly subgroupMatrix: MatrixUnit | false | null;
     /**
      * Barriers are cheap, as on all hardware. Without, kernels keep to registers and caches: a software adapter turns every
      * invocation that waits into a coroutine, and takes minutes to compile a large one.

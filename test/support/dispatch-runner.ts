@@ -1,6 +1,8 @@
 // Runs the dispatches of single nodes on a software adapter, without the host of the webgpu device: for tests of kernels. What a
 // kernel may not lean on is filled with NaN before (outputs, scratch, rows beyond the run) and looked at after.
 
+import { findAdapter, requestDevice } from '../../gpu/host/adapter.ts';
+import { acquireInstance } from '../../gpu/host/binding.ts';
 import { lowerings } from '../../gpu/lowering/index.ts';
 import type { Binding, Lowering, LoweringContext, Operand } from '../../gpu/lowering/lowering.ts';
 import { packStep, STEP_BYTES } from '../../gpu/lowering/step.ts';
@@ -66,6 +68,13 @@ export class DispatchRunner {
       requiredFeatures: f16 ? ['shader-f16'] : [],
     });
     return new DispatchRunner(gpu, device);
+  }
+
+  /** On the adapter that the host of the webgpu device takes for the tiers with f16. Rejects where there is none. */
+  static async openSystem(): Promise<{ readonly runner: DispatchRunner; readonly adapter: GPUAdapter }> {
+    const { gpu } = await acquireInstance({ precision: 'f16' });
+    const adapter = await findAdapter(gpu);
+    return { runner: new DispatchRunner(gpu, await requestDevice(adapter, 'f16')), adapter };
   }
 
   /** What kernels are generated for. */

@@ -1,7 +1,7 @@
 // Matrix units for tests: the words of one that is emulated in plain WGSL, so that arithmetic and indices of products by matrices are tested
 // on adapters that have no such unit and no f16.
 
-import { type MatrixUnit, type MatrixWords, subgroupMatrixWords } from '../../gpu/kernels/matrices.ts';
+import type { MatrixUnit, MatrixWords } from '../../gpu/kernels/matrices.ts';
 import { each, range } from '../../gpu/kernels/wgsl.ts';
 
 /** Text for each 4 × 4 block of rows × columns. */
@@ -39,8 +39,3 @@ fn fromHalf(h: half4) -> vec4f { return vec4f(unpack2x16float(h.x), unpack2x16fl
 };
 
 export const emulatedUnit = (m: number, n: number, k: number): MatrixUnit => ({ m, n, k, subgroupSize: 1, words: EMULATED });
-
-/** The unit of most GPUs that have one. */
-export const hardwareUnit = (m = 16, n = 16, k = 16, subgroupSize = 32, pinned = false): MatrixUnit => ({
-  ...{ m, n, k, subgroupSize, words: subgroupMatrixWords(subgroupSize, pinned) },
-});
