@@ -60,7 +60,8 @@ const wordsOf = (subgroupSize: number, pinned: boolean): MatrixWords => ({
   prologue: '',
   halves: `alias half4 = vec4<f16>;
 fn toHalf(v: vec4f) -> half4 { return half4(v); }`,
-  declare: ({ m, n }, name) => `var ${name}: subgroup_matrix_result<f32, ${n}, ${m}>;`,
+  // Zeros in words: in a loop, those that WGSL promises for `var` come in its first round only.
+  declare: ({ m, n }, name) => `var ${name} = subgroup_matrix_result<f32, ${n}, ${m}>(0.0f);`,
   loadA: ({ m, k }, name, along, panel, offset, stride) => {
     const order = along === 'depth' ? 'row_major' : 'col_major';
     return `let ${name} = subgroupMatrixLoad<subgroup_matrix_left<f16, ${k}, ${m}>, ${order}>(&${panel}, ${offset}, ${stride}u);`;
