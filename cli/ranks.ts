@@ -45,7 +45,8 @@ export async function inGroup(flags: RankFlags, io: CliIo, body: (group: Communi
 
 /** Threads that a rank should use where nobody says: its part of the cores that it shares with others. Undefined: all. */
 export function threadsOfRank({ size }: Communicator, { env }: CliIo): number | undefined {
-  const here = Number(env.MPI_LOCALNRANKS ?? env.OMPI_COMM_WORLD_LOCAL_SIZE ?? env.SLURM_NTASKS_PER_NODE ?? 1);
+  // Slurm counts by node, such as `4(x2),3`: the first counts for all.
+  const here = Number.parseInt(env.MPI_LOCALNRANKS ?? env.OMPI_COMM_WORLD_LOCAL_SIZE ?? env.SLURM_STEP_TASKS_PER_NODE ?? '1', 10);
   const usable = availableParallelism();
   // A launcher that binds ranks to cores has shared them out already.
   const bound = usable < cpus().length;

@@ -51,12 +51,19 @@ const INSTALL = 'Install an MPI library (on Debian: apt-get install mpich) and s
 const MPICH_FILES = ['libmpich.so.12', 'libmpi.so.12', 'libmpi_cray.so.12', 'libmpi_gnu_91.so.12', 'libmpi.12.dylib'];
 const OPEN_MPI_FILES = ['libmpi.so.40', 'libmpi.so.80', 'libmpi.40.dylib'];
 
-/** Open MPI's launcher, and Slurm's with PMIx, say so in the environment. */
-const startedByOpenMpi = (env: NodeJS.ProcessEnv): boolean => env.OMPI_COMM_WORLD_SIZE !== undefined;
+/** Open MPI's launcher says so in the environment; under Slurm's with PMIx alone, MPICH would see no group. */
+const startedByOpenMpi = ({ OMPI_COMM_WORLD_SIZE, PMIX_RANK, PMI_RANK }: NodeJS.ProcessEnv): boolean =>
+  OMPI_COMM_WORLD_SIZE !== undefined || (PMIX_RANK !== undefined && PMI_RANK === undefined);
 
 /** Whether a launcher of MPI started this process: without one it would be a group of its own. */
 export const startedByMpi = (env: NodeJS.ProcessEnv): boolean =>
   ['OMPI_COMM_WORLD_SIZE', 'PMI_SIZE', 'PMI_RANK', 'PMIX_RANK', 'MPI_LOCALNRANKS'].some((name) => env[name] !== undefined);
+
+/** Number of ranks that the launcher has started, where it says so. */
+export function ranksStarted({ OMPI_COMM_WORLD_SIZE, PMI_SIZE, SLURM_STEP_NUM_TASKS }: NodeJS.ProcessEnv): number | undefined {
+  const said = OMPI_COMM_WORLD_SIZE ?? PMI_SIZE ?? SLURM_STEP_NUM_TASKS;
+  return said === undefined ? undefined : Number(said);
+}
 
 /**
  * Loads the library: `path`, or the first that is found. Throws E_ENVIRONMENT where koffi or every library is missing.

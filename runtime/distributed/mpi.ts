@@ -10,7 +10,7 @@
 import { fstatSync } from 'node:fs';
 import { HybridError, invariant } from '../base/errors.ts';
 import type { Communicator } from './communicator.ts';
-import { loadMpi, type MpiLibrary, stable, startedByMpi } from './mpi-library.ts';
+import { loadMpi, type MpiLibrary, ranksStarted, stable, startedByMpi } from './mpi-library.ts';
 
 /** How the group is found, and how long ranks wait for each other. */
 export interface MpiOptions {
@@ -29,7 +29,7 @@ const EAGER_MS = 3;
 /** How often it asks between two sleeps: data moves only while MPI is asked, a piece at a time. */
 const LOOKS = 16;
 
-/** Joins the group that mpiexec started. Throws E_ENVIRONMENT where there is no MPI, E_USAGE where no launcher started this process. */
+/** Joins the group that mpiexec started. Throws E_ENVIRONMENT where there is no MPI that understands it, E_USAGE where no launcher started this process. */
 export async function openMpi({ timeoutSeconds, library, env = process.env }: MpiOptions): Promise<Communicator> {
   if (!startedByMpi(env)) {
     throw new HybridError(
@@ -40,7 +40,16 @@ export async function openMpi({ timeoutSeconds, library, env = process.env }: Mp
   }
   checkLauncher(env);
   calmUcx();
-  return new MpiCommunicator(await loadMpi(env, library), timeoutSeconds * 1000);
+  const group = new MpiCommunicator(await loadMpi(env, library), timeoutSeconds * 1000);
+  const started = ranksStarted(env) ?? group.size;
+  if (group.size === started) return group;
+  // A library that does not understand the launcher makes a group of one of every rank.
+  await group.close();
+  throw new HybridError(
+    'E_ENVIRONMENT',
+    `the launcher started ${started} ranks, but ${group.description.split(',')[0]} finds ${group.size}: they do not belong together`,
+    'Use the mpiexec of that library; under Slurm `srun --mpi=pmi2` for MPICH and `srun --mpi=pmix` for Open MPI.',
+  );
 }
 
 /**

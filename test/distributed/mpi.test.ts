@@ -1,7 +1,7 @@
 // `hybrid train --distributed mpi` as its users start it: real processes under every mpiexec of this machine. Runs the built
 // program, dist/.
 
-import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
+import { type ChildProcess, execFileSync, spawn, spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -199,6 +199,14 @@ describe('without a launcher', () => {
   it('notices that the connection to the launcher was lost on the way, as through npx', async () => {
     const error = await hybridError('E_ENVIRONMENT', openMpi({ timeoutSeconds: 1, env: { PMI_RANK: '0', PMI_SIZE: '2', PMI_FD: '987' } }));
     expect(error.remedy).toContain('-pmi-port');
+  });
+
+  it.runIf(LAUNCHERS.some(({ library }) => library === 'MPICH'))('refuses a launcher whose ranks the library does not find', () => {
+    const env = { ...ENV(), PMI_RANK: '0', SLURM_STEP_NUM_TASKS: '2' };
+    const args = ['train', ...MODEL, '--limit', '100', '--distributed', 'mpi', '--out', tempFolder()];
+    const { status, stderr } = spawnSync(process.execPath, [PROGRAM, ...args], { env, encoding: 'utf8' });
+    expect(stderr).toMatch(/error\[E_ENVIRONMENT\]: the launcher started 2 ranks, but MPICH Version: \S+ finds 1/);
+    expect(status).toBe(3);
   });
 
   it('says what to install where there is no MPI library', async () => {
