@@ -47,7 +47,7 @@ export function describeProgram(io: CliIo, setStatus: (status: number) => void):
     .optionsGroup('Output:')
     .option(
       '--trace <FILE>',
-      "a timeline of data workers, compute threads (in their first 64 runs), steps and waits, in Chrome's format, for Perfetto",
+      "a timeline of data workers, compute threads or the GPU (in the first 64 runs), steps and waits, in Chrome's format, for Perfetto",
     )
     .option('--json', 'one JSON event a line on stdout')
     .option('--quiet', 'print the result only')

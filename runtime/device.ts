@@ -162,7 +162,7 @@ export interface CompileOptions {
   readonly onGradients?: (begin: number, part: Float32Array) => void;
   /** Images that the device takes to itself, so that batches need not have any. Only where `Device.holds` allows it. */
   readonly resident?: ResidentImages;
-  /** Takes what the threads of the wasm device do in its first runs, kernel by kernel. */
+  /** Takes what the threads of the wasm device, or the GPU, do in the first runs, kernel by kernel. */
   readonly trace?: Trace;
 }
 

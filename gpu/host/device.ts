@@ -8,6 +8,7 @@ import { acquireInstance, type BindingOptions } from './binding.ts';
 import { measureBounds } from './bounds.ts';
 import { WebGpuExecutable } from './executable.ts';
 import { Gpu, type GpuOptions } from './gpu.ts';
+import { GpuTrace } from './gpu-trace.ts';
 import { Pipelines } from './pipelines.ts';
 import { compileAll, type KernelOptions, type Layout, layOut, printPrograms } from './program.ts';
 import { RecoveringExecutable } from './recovery.ts';
@@ -70,7 +71,7 @@ export class WebGpuDevice implements Device {
 
   async compile(graphs: ModelGraphs, options: CompileOptions): Promise<Executable> {
     invariant(!this.#closed, 'the device is closed');
-    const { capacity, seed, exchange, resident } = options;
+    const { capacity, seed, exchange, resident, trace } = options;
     if (exchange) {
       throw new HybridError(
         'E_USAGE',
@@ -85,7 +86,10 @@ export class WebGpuDevice implements Device {
       create: async (lost) => {
         if (lost) await this.#renew(lost.gpu);
         invariant(!this.#closed, 'the device is closed');
-        const parts = { gpu: this.#gpu, graphs: compiled, layout: this.#layOut(compiled, capacity), capacity, seed, resident };
+        const lane = trace && (await GpuTrace.open(this.#gpu, trace));
+        if (lane === null) this.#options.onNotice?.('This GPU tells no time (no timestamp-query): the timeline has no lane for it.');
+        const layout = this.#layOut(compiled, capacity);
+        const parts = { gpu: this.#gpu, graphs: compiled, layout, capacity, seed, resident, trace: lane ?? undefined };
         return WebGpuExecutable.create(parts, this.#pipelines).catch((error: unknown) => {
           const isMemory = error instanceof HybridError && error.code === 'E_MEMORY';
           throw isMemory ? new HybridError('E_MEMORY', `a batch of ${capacity}: ${error.message}`, error.remedy, { cause: error }) : error;

@@ -27,6 +27,7 @@ import type { Dispatch } from '../lowering/lowering.ts';
 import { LOSS_EXPONENT_OFFSET, packStep, STEP_BYTES } from '../lowering/step.ts';
 import { USAGE } from './binding.ts';
 import { type Gpu, STORAGE } from './gpu.ts';
+import type { GpuTrace } from './gpu-trace.ts';
 import type { Pipelines } from './pipelines.ts';
 import { describeDispatch, type Layout, type PlacedDispatch } from './program.ts';
 import { ResidentSet } from './resident.ts';
@@ -70,6 +71,7 @@ interface Job {
   readonly program?: Program;
   readonly rows?: number;
   readonly reads: readonly Region[];
+  /** Takes the times of its dispatches. */
   readonly stopwatch?: Stopwatch;
   /** At its turn: writes inputs and step block. */
   prepare(): void;
@@ -93,6 +95,7 @@ export interface ExecutableParts {
   readonly capacity: number;
   readonly seed: bigint;
   readonly resident?: ResidentImages;
+  readonly trace?: GpuTrace;
 }
 
 /** Programs that may get their images from a resident set. */
@@ -497,6 +500,9 @@ export class WebGpuExecutable implements Executable {
   }
 
   #start(job: Job): void {
+    const { trace } = this.#parts;
+    const commands = job.program?.commands ?? [];
+    const traced = job.program && !job.stopwatch ? trace?.next(commands.length) : undefined;
     const download = this.#staging.prepare(job.reads.map(({ bytes }) => bytes));
     const valid = this.#gpu.submit(job.label, (encoder) => {
       // What the updates before have made of the scale is known to the GPU alone.
@@ -504,12 +510,18 @@ export class WebGpuExecutable implements Executable {
         const { buffer, offset } = this.#lossScale;
         encoder.copyBufferToBuffer(this.#buffers[buffer], offset, this.#step, LOSS_EXPONENT_OFFSET, 4);
       }
-      if (job.program) encode(encoder, job.program, job.rows as number, job.stopwatch);
+      if (job.program) encode(encoder, job.program, job.rows as number, job.stopwatch ?? traced);
       for (const [i, { buffer, offset, bytes }] of job.reads.entries())
         encoder.copyBufferToBuffer(this.#buffers[buffer], offset, download.buffer, download.offsets[i], bytes);
     });
     this.#inFlight++;
-    Promise.all([download.read(), valid]).then(
+    const drawn =
+      traced &&
+      trace?.draw(
+        traced,
+        commands.map(({ dispatch }) => nameOf(dispatch)),
+      );
+    Promise.all([download.read(), valid, drawn]).then(
       ([results]) => {
         this.#inFlight--;
         if (this.#closed) job.reject(abortError());
@@ -545,6 +557,8 @@ function encode(encoder: GPUCommandEncoder, program: Program, rows: number, stop
   if (stopwatch) stopwatch.resolve(encoder);
   else pass?.end();
 }
+
+const nameOf = (dispatch: Dispatch | PlacedDispatch): string => ('node' in dispatch ? describeDispatch(dispatch) : dispatch.kernel);
 
 const metrics = ([loss, correct]: readonly ArrayBuffer[]): BatchMetrics => ({
   loss: new Float32Array(loss)[0],

@@ -1,7 +1,10 @@
 // Times of the dispatches of a run, for profiles: a pass each, with timestamps. (Timestamps exist only at the ends of passes.)
 
+import { HybridError } from '../../runtime/base/errors.ts';
 import { USAGE } from './binding.ts';
 import type { Gpu } from './gpu.ts';
+
+export const tellsTime = ({ device }: Gpu): boolean => device.features.has('timestamp-query');
 
 export class Stopwatch {
   readonly #gpu: Gpu;
@@ -10,7 +13,12 @@ export class Stopwatch {
   readonly #resolved: GPUBuffer;
   readonly #staging: GPUBuffer;
 
+  /** Throws E_ENVIRONMENT where the GPU tells no time. */
   constructor(gpu: Gpu, count: number) {
+    if (!tellsTime(gpu)) {
+      const name = gpu.adapter.description || gpu.adapter.device;
+      throw new HybridError('E_ENVIRONMENT', `${name} tells no time (no timestamp-query)`, 'Measure whole steps: `hybrid bench train`.');
+    }
     this.#gpu = gpu;
     this.#count = count;
     const { device } = gpu;
@@ -30,12 +38,18 @@ export class Stopwatch {
   }
 
   /**
-   * Milliseconds of each dispatch, from the end of the one before to its own: a pass may be stamped as begun before the barrier
-   * that it waits at.
+   * Milliseconds of the GPU's clock: the begin of the first dispatch, then the end of each. (A pass may be stamped as begun before the
+   * barrier that it waits at.)
    */
-  async read(): Promise<number[]> {
+  async times(): Promise<number[]> {
     const stamps = new BigUint64Array(await this.#gpu.download(this.#staging, 16 * this.#count));
-    return Array.from({ length: this.#count }, (_, i) => Number(stamps[2 * i + 1] - (i ? stamps[2 * i - 1] : stamps[0])) / 1e6);
+    return [0, ...Array.from({ length: this.#count }, (_, i) => 2 * i + 1)].map((at) => Number(stamps[at]) / 1e6);
+  }
+
+  /** Milliseconds of each dispatch, from the end of the one before to its own. */
+  async read(): Promise<number[]> {
+    const times = await this.times();
+    return times.slice(1).map((end, i) => end - times[i]);
   }
 
   destroy(): void {

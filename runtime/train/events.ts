@@ -122,6 +122,8 @@ export type TrainEvent =
       readonly imagesPerSecond: number;
       /** Share of the time since the epoch began in which nothing but data was missing. */
       readonly dataWait: number;
+      /** Share of it in which the next batch was there, or none was left, and nothing but the device was missing. In the rest both were at work. */
+      readonly deviceWait: number;
       readonly etaSeconds: number;
     }
   | {
@@ -133,6 +135,7 @@ export type TrainEvent =
       readonly imagesPerSecond: number;
       readonly seconds: number;
       readonly dataWait: number;
+      readonly deviceWait: number;
       /** Whether the monitored loss improved. */
       readonly best: boolean;
     }

@@ -384,6 +384,7 @@ class Fit {
       imagesPerSecond: ((Math.min(this.#running.rows, train.size) - rowsBefore) / trainMs) * 1000,
       seconds: (performance.now() - start) / 1000,
       dataWait: waits.data / trainMs,
+      deviceWait: waits.device / trainMs,
       best: improved,
     } as const;
     this.#history.push(record);
@@ -485,6 +486,7 @@ class Fit {
       lr,
       imagesPerSecond: (rows / elapsedMs) * 1000,
       dataWait: Math.min(1, waits.data / elapsedMs),
+      deviceWait: Math.min(1, waits.device / elapsedMs),
       etaSeconds: (msPerStep * (this.#options.epochs * this.#stepsPerEpoch - done)) / 1000,
     });
   }

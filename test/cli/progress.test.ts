@@ -25,6 +25,7 @@ const step = (n: number): TrainEvent => ({
   lr: 0.001,
   imagesPerSecond: 1234.5,
   dataWait: 0.012,
+  deviceWait: 0.9,
   etaSeconds: 3725,
 });
 const epoch: TrainEvent = {
@@ -36,6 +37,7 @@ const epoch: TrainEvent = {
   imagesPerSecond: 98.76,
   seconds: 61,
   dataWait: 0,
+  deviceWait: 0.9,
   best: true,
 };
 

@@ -6,6 +6,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { openTrustedGpu } from '../../gpu/host/auto.ts';
 import { acquireInstance } from '../../gpu/host/binding.ts';
 import { openWebGpuDevice, type WebGpuDevice } from '../../gpu/host/device.ts';
+import { clock, type Trace } from '../../runtime/base/trace.ts';
 import { selfTest } from '../../runtime/compile/self-test.ts';
 import { type Device, type Executable, GRADIENTS } from '../../runtime/device.ts';
 import { openDevice } from '../../runtime/devices.ts';
@@ -133,6 +134,39 @@ describe.runIf(hasSwiftShader)('the webgpu device', () => {
     expect(await stateOf(gpu)).toEqual(before);
     await gpu.write('layers/conv2d_1/vars/0', weights);
     expect((await gpu.gradient(batch)).loss).toBeGreaterThan(0);
+  });
+
+  it('shows its first runs dispatch by dispatch in a timeline, in the time of the host', async () => {
+    const spans: { name: string; begin: number; end: number }[] = [];
+    const trace: Trace = {
+      span(lane, name, begin, end) {
+        expect(lane).toBe('GPU');
+        spans.push({ name, begin, end });
+      },
+    };
+    const traced = await device.compile(trainingGraphs(model), { seed: SEED, capacity: CAPACITY, trace });
+    const other = await executable(device);
+    for (const { name } of other.state) await traced.write(name, await other.read(name));
+    const text = device.inspect(trainingGraphs(model), { seed: SEED, capacity: CAPACITY });
+    const dispatches = (program: string) => Number(new RegExp(`^program ${program}: (\\d+) dispatches$`, 'm').exec(text)?.[1]);
+    const begin = clock();
+    const metrics = [await traced.gradient(batch), await traced.update(HYPER)];
+    const end = clock();
+    expect(spans.length).toBe(dispatches('gradient') + dispatches('update'));
+    expect(spans.at(-1)?.name).toMatch(/^countStep of /);
+    // What comparing both clocks leaves open, on a machine that does other things as well.
+    const slack = 5;
+    for (const [i, span] of spans.entries()) {
+      expect(span.end).toBeGreaterThanOrEqual(span.begin);
+      expect(span.begin).toBeGreaterThan(Math.max(begin, spans[i - 1]?.end ?? 0) - slack);
+      expect(span.end).toBeLessThan(end + slack);
+    }
+    // Being looked at changes nothing, and ends after 64 runs.
+    expect(metrics).toEqual([await other.gradient(batch), await other.update(HYPER)]);
+    expect(await stateOf(traced)).toEqual(await stateOf(other));
+    for (let run = 2; run < 66; run++) await traced.predict(batch);
+    expect(spans.length).toBe(dispatches('gradient') + dispatches('update') + 62 * dispatches('predict'));
+    for (const one of [traced, other]) await one.close();
   });
 
   describe('aborted runs', () => {

@@ -143,6 +143,23 @@ describe('what a machine lacks', () => {
     expect(stdout).toMatch(/^E_ENVIRONMENT .*optional package `webgpu`.*npm install webgpu.*\nwasm\n$/);
   });
 
+  it('timestamps: a timeline does without, a profile cannot', async () => {
+    const notices: string[] = [];
+    const { gpu } = faultyGpu(instance.gpu, { noTimestamps: true });
+    const device = await openWebGpuDevice({ gpu, onNotice: (text) => notices.push(text) });
+    const spans: string[] = [];
+    const trace = { span: (lane: string) => spans.push(lane) };
+    const executable = await device.compile(graphs, { capacity: CAPACITY, seed: 1n, trace });
+    await executable.gradient(batch);
+    expect(spans).toEqual([]);
+    expect(notices).toEqual(['This GPU tells no time (no timestamp-query): the timeline has no lane for it.']);
+    for (const call of [() => executable.profile?.(batch, HYPER), () => device.bounds()]) {
+      const error = await hybridError('E_ENVIRONMENT', call() as Promise<unknown>);
+      expect(error.message).toMatch(/ tells no time \(no timestamp-query\)$/);
+    }
+    await device.close();
+  });
+
   it('memory: names bytes and the batch', async () => {
     const { device } = await open({ memoryBytes: 1024 });
     const error = await hybridError('E_MEMORY', device.compile(graphs, { capacity: CAPACITY, seed: 1n }));

@@ -14,6 +14,8 @@ export interface Faults {
   silent?: boolean;
   /** Buffers above this many bytes cannot be had. */
   memoryBytes?: number;
+  /** The adapter has no timestamps. */
+  noTimestamps?: boolean;
   /** The n-th submission contains a command that is not valid. */
   invalidAtSubmit?: number;
 }
@@ -30,6 +32,10 @@ export function faultyGpu(
     async requestAdapter(options: GPURequestAdapterOptions) {
       if (faults.noAdapter) return null;
       const adapter = (await gpu.requestAdapter(options)) as GPUAdapter;
+      if (faults.noTimestamps) {
+        const features = new Set([...adapter.features].filter((feature) => feature !== 'timestamp-query'));
+        Object.defineProperty(adapter, 'features', { value: features });
+      }
       const requestDevice = adapter.requestDevice.bind(adapter);
       adapter.requestDevice = async (descriptor) => {
         seen.devices++;

@@ -28,6 +28,7 @@ export function events({ epochs = 3, end = true }: { readonly epochs?: number; r
       imagesPerSecond: 195,
       seconds: 2.5,
       dataWait: 0.1,
+      deviceWait: 0.8,
       best: true,
     });
   }
@@ -47,5 +48,6 @@ export const stepEvent = (epoch: number, step: number): Extract<TrainEvent, { ty
   lr: 0.001 * epoch,
   imagesPerSecond: 200,
   dataWait: 0.05,
+  deviceWait: 0.9,
   etaSeconds: 60,
 });

@@ -98,22 +98,31 @@ async function run(deviceMs: number, sourceMs: number, where: 'workers' | 'calle
   for await (const event of training) events.push(event);
   const epoch = events.find((event) => event.type === 'epoch');
   if (epoch?.type !== 'epoch') throw new Error('no epoch');
-  return { ms: epoch.seconds * 1000, dataWait: epoch.dataWait };
+  return { ms: epoch.seconds * 1000, dataWait: epoch.dataWait, deviceWait: epoch.deviceWait };
 }
 
 describe('a slow device and a slow source', () => {
   test.each(['workers', 'caller'] as const)('take as long as the slower of both, not as both: source in the %s', async (where) => {
     const [device, source] = [120, 100];
-    const { ms, dataWait } = await run(device, source, where);
+    const { ms, dataWait, deviceWait } = await run(device, source, where);
     expect(ms).toBeGreaterThan(STEPS * device - 5);
     // One after the other it would be 220 a step.
     expect(ms).toBeLessThan(STEPS * (device + source) * 0.8);
     // Only the first batch is waited for.
     expect(dataWait).toBeLessThan(0.2);
+    expect(deviceWait).toBeGreaterThan(0);
+    expect(dataWait + deviceWait).toBeLessThanOrEqual(1);
+  });
+
+  test('a device slower than the source is told as the wait that it is', async () => {
+    const { dataWait, deviceWait } = await run(120, 0, 'workers');
+    expect(deviceWait).toBeGreaterThan(0.6);
+    expect(dataWait).toBeLessThan(0.3);
   });
 
   test('a source slower than the device is told as the wait that it is', async () => {
-    const { ms, dataWait } = await run(20, 100, 'workers');
+    const { ms, dataWait, deviceWait } = await run(20, 100, 'workers');
+    expect(deviceWait).toBeLessThan(0.2);
     expect(dataWait).toBeGreaterThan(0.6);
     expect(dataWait).toBeLessThan(0.95);
     expect(ms).toBeLessThan(STEPS * 120 + 300);
