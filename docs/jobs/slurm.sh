@@ -19,7 +19,7 @@ else
   what=(--arch convmixer-2stage --recipe fast --data "$SCRATCH/cifar-10-batches-bin" --batch 1024 --out "$out" --checkpoint-every 5m)
 fi
 
-# The program itself and not npx, which would lose the connection to the launcher. For Open MPI: --mpi=pmix.
+# The program itself and not npx, which would lose the connection to the launcher. For Open MPI: --mpi=pmix (not tried).
 srun --mpi=pmi2 --kill-on-bad-exit=0 node node_modules/.bin/hybrid train "${what[@]}" --distributed mpi --rank-timeout 120
 status=$?
 echo "job $SLURM_JOB_ID, start ${SLURM_RESTART_COUNT:-0}: training ended with status $status" >&2
