@@ -29,6 +29,7 @@ export class Gpu {
   readonly device: GPUDevice;
   readonly adapter: AdapterReport;
   readonly #timeLimitMs: number;
+  readonly #onError = (event: Event): void => void this.fail(this.explain((event as GPUUncapturedErrorEvent).error));
   #failure: HybridError | null = null;
   #isLost = false;
   #closed = false;
@@ -59,10 +60,8 @@ export class Gpu {
     this.device = device;
     this.adapter = adapter;
     this.#timeLimitMs = timeLimitMs ?? (adapter.software ? SOFTWARE_TIME_LIMIT_MS : TIME_LIMIT_MS);
-    device.addEventListener('uncapturederror', (event) => {
-      event.preventDefault(); // Dawn would print it
-      this.fail(this.explain((event as GPUUncapturedErrorEvent).error));
-    });
+    device.addEventListener('uncapturederror', silence);
+    device.addEventListener('uncapturederror', this.#onError);
     device.lost.then(({ reason, message }) => {
       if (this.#closed) return;
       this.#isLost = true;
@@ -203,9 +202,14 @@ export class Gpu {
     this.#failure ??= new HybridError('E_INTERNAL', 'the device is closed');
     this.#closed = true;
     for (const tell of [...this.#waiting]) tell(this.#failure);
+    // The binding never lets go of a device's listeners, and would keep all that they can reach.
+    this.device.removeEventListener('uncapturederror', this.#onError);
     this.device.destroy();
   }
 }
+
+/** Dawn would print the error. */
+const silence = (event: Event): void => event.preventDefault();
 
 /** Usage of buffers that kernels work on. */
 export const STORAGE = USAGE.storage | USAGE.copyDst | USAGE.copySrc;

@@ -1,6 +1,8 @@
 // What can go wrong with a GPU, each case with its error: code, cause, remedy. On Dawn's null backend, whose results are zeros.
 
 import { spawnSync } from 'node:child_process';
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { openTrustedGpu } from '../../gpu/host/auto.ts';
 import { acquireInstance } from '../../gpu/host/binding.ts';
@@ -199,6 +201,23 @@ describe('defects of our own', () => {
     expect(error.message).toMatch(/WebGPU refuses: .*"too small"/s);
     await device.close();
   });
+});
+
+it('a closed device is let go of, though the binding keeps the listeners of its own for ever', async () => {
+  setFlagsFromString('--expose-gc');
+  const collect = runInNewContext('gc') as () => void;
+  const use = async () => {
+    const { device, executable } = await compile({});
+    await executable.gradient(batch);
+    await device.close();
+    return new WeakRef(device);
+  };
+  const device = await use();
+  for (let i = 0; i < 20 && device.deref(); i++) {
+    await new Promise((resolve) => setTimeout(resolve, 20));
+    collect();
+  }
+  expect(device.deref()).toBeUndefined();
 });
 
 it('views on shared memory never reach the queue', async () => {
