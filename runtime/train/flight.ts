@@ -49,6 +49,8 @@ interface Tracked<Step, Rest> {
   /** Resolves when all of it is over, whatever came of it. */
   readonly settled: Promise<void>;
   isComputed: boolean;
+  /** Whether there is nothing more to wait for in `computed`: it was computed, or failed. */
+  isDecided: boolean;
   isOver: boolean;
 }
 
@@ -101,7 +103,8 @@ export class Flight<Gradient, Step extends FlyingStep<Gradient>, Rest> {
     const [oldest, newest] = [this.#flying.at(0), this.#flying.at(-1)];
     const awaited = this.#arrival ? [] : [this.#coming];
     if (oldest) awaited.push(oldest.settled);
-    if (newest && !newest.isComputed && this.#options.ahead === 0) awaited.push(newest.computed);
+    // Not what has failed while an older step is under way: a race that is over at once would go round for ever, and nothing else would run.
+    if (newest && !newest.isDecided && this.#options.ahead === 0) awaited.push(newest.computed);
     return awaited;
   }
 
@@ -138,13 +141,16 @@ export class Flight<Gradient, Step extends FlyingStep<Gradient>, Rest> {
       if (this.#flying.at(-1) === tracked) this.#idleSince = clock();
     };
     const whole = computed.then(() => rest as Promise<Rest>);
-    const ignore = () => {};
+    const decided = () => {
+      tracked.isDecided = true;
+    };
     const tracked: Tracked<Step, Rest> = {
       step,
-      computed: computed.catch(ignore),
+      computed: computed.then(decided, decided),
       rest: whole,
       settled: whole.then(over, over),
       isComputed: false,
+      isDecided: false,
       isOver: false,
     };
     this.#flying.push(tracked);

@@ -133,15 +133,19 @@ describe.runIf(hasSwiftShader)('loss scaling on SwiftShader', () => {
 
   it('in a run: overflows are told and no divergence, and a run in parts is the run in one go', async () => {
     // Begins at a scale that is far too large.
-    const device: Device = Object.create(scaling, {
-      compile: {
-        value: async (...args: Parameters<Device['compile']>) => {
-          const compiled = await scaling.compile(...args);
-          await compiled.write(LOSS_SCALE, scaleOf(126, 0));
-          return compiled;
-        },
+    const { name, description, arithmetic, threads, precision, memoryLimit } = scaling;
+    const device: Device = {
+      ...{ name, description, arithmetic, threads, precision, memoryLimit },
+      memoryFor: (...args) => scaling.memoryFor(...args),
+      inspect: (...args) => scaling.inspect(...args),
+      close: () => scaling.close(),
+      [Symbol.asyncDispose]: () => scaling.close(),
+      async compile(...args) {
+        const compiled = await scaling.compile(...args);
+        await compiled.write(LOSS_SCALE, scaleOf(126, 0));
+        return compiled;
       },
-    });
+    };
     const options = (store: MemoryStore, resume?: Checkpoint) => smallOptions({ device, epochs: 2, store, resume });
     const store = new MemoryStore();
     const { events, result } = await runPart(options(store));

@@ -2,9 +2,11 @@
 
 import { describe, expect, it } from 'vitest';
 import { openWasmDevice } from '../../asm/host/device.ts';
+import type { LoadedBatch } from '../../runtime/data/loader.ts';
 import type { Device } from '../../runtime/device.ts';
 import { openReferenceDevice } from '../../runtime/reference.ts';
 import type { TrainOptions } from '../../runtime/train/events.ts';
+import { Flight } from '../../runtime/train/flight.ts';
 import { aheadOf } from '../support/ahead.ts';
 import { hybridError } from '../support/expect-error.ts';
 import { digestOf, MemoryStore, ofType, runPart, smallOptions } from '../support/runs.ts';
@@ -95,5 +97,29 @@ describe('steps in flight', () => {
       expect(resumed.saved.at(-1)).toEqual(whole.saved.at(-1));
     }
     await on.close();
+  });
+});
+
+describe('a step that fails while the one before it is under way', () => {
+  it('leaves it time to end', async () => {
+    const batches = (async function* () {
+      for (let index = 0; index < 2; index++) yield { index } as LoadedBatch;
+    })() as AsyncIterator<LoadedBatch, undefined>;
+    const flight = new Flight({
+      batches,
+      ahead: 0,
+      signal: new AbortController().signal,
+      begin: ({ index }) => ({ index, gradient: index === 0 ? Promise.resolve('gradient') : Promise.reject(new Error('second')) }),
+      // By a timer: promises that are awaited round and round would keep it from ever coming.
+      finish: () => new Promise((resolve) => setTimeout(() => resolve('update'), 20)),
+      onWait() {},
+      onIdle() {},
+    });
+    const told: unknown[] = [];
+    const flown = (async () => {
+      for await (const [step, ...results] of flight) told.push([step.index, ...results]);
+    })();
+    await expect(flown).rejects.toThrow('second');
+    expect(told).toEqual([[0, 'gradient', 'update']]);
   });
 });
