@@ -161,7 +161,7 @@ export const OPTIONS = {
     group: 'Training',
     otherwise: 'script',
     example: 'fast',
-    help: 'defaults of the options below; script: those of the original script for the architecture; fast: one cycle of ten epochs',
+    help: 'defaults of the options below; script: those of the original script for the architecture; fast: one cycle of ten epochs, 24 for conv-pooling',
   },
   epochs: { ...integer(1), group: 'Training', otherwise: PRESET, example: '30', help: 'passes over the training images' },
   batch: { ...integer(1), group: 'Training', otherwise: PRESET, example: '128', help: 'images per step' },

@@ -59,6 +59,11 @@ describe('precedence', () => {
     expect(resolveSettings(flags({ recipe: 'fast' }))).toMatchObject(expected);
     expect(resolveSettings(flags(), file({ recipe: 'fast', epochs: 3 }))).toMatchObject({ ...expected, epochs: 3 });
     expect(resolveSettings(flags({ recipe: 'script' }), file({ recipe: 'fast' })).schedule).toBe('constant');
+    expect(resolveSettings(flags({ recipe: 'fast', arch: 'conv-pooling' }))).toMatchObject({
+      epochs: 24,
+      lr: 0.002,
+      schedule: 'one-cycle',
+    });
   });
 
   test('what is not given stays absent where there is no default', () => {
