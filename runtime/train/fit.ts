@@ -10,7 +10,7 @@ import { abortError, HybridError, invariant, isAbortError } from '../base/errors
 import { own } from '../base/own.ts';
 import { batchesPerEpoch, DataPipeline, type Epoch, type Loader } from '../data/loader.ts';
 import { imageBytesOf, residentImages } from '../data/resident.ts';
-import type { Batch, BatchMetrics, Executable, ResidentImages, StateEntry, Update } from '../device.ts';
+import type { Batch, BatchMetrics, Executable, ResidentImages, Update } from '../device.ts';
 import { cardOf, type ModelCard } from '../interop/trained-model.ts';
 import { graphDigest, serializeGraph } from '../ir/serialize.ts';
 import { initialize } from '../model/init.ts';
@@ -18,6 +18,7 @@ import { BestKeeper, EarlyStopping, ReduceLROnPlateau } from './callbacks.ts';
 import type { Checkpoint, CheckpointKind } from './checkpoint.ts';
 import { CheckpointWriter } from './checkpoint-writer.ts';
 import { checkDataset, completeOptions } from './defaults.ts';
+import { type DeviceState, notFiniteIn, readState, readWeights, weightsOf, withRate, writeState } from './device-state.ts';
 import { evaluateWith, evaluationFeed, writeWeights } from './evaluate.ts';
 import { EventStream } from './event-stream.ts';
 import type { CompleteTrainOptions, EndReason, Metrics, TrainEvent, TrainOptions, TrainResult, TrainRun } from './events.ts';
@@ -81,15 +82,7 @@ interface FitStep extends FlyingStep<BatchMetrics> {
 /** What comes of it. */
 interface Updated extends Update {
   /** Behind the step, where it is to be saved. */
-  readonly state?: Promise<State>;
-}
-
-type Tensors = Map<string, { readonly shape: readonly number[]; readonly data: Float32Array }>;
-
-/** What a checkpoint has of a device. */
-interface State {
-  readonly weights: Tensors;
-  readonly optimizer: Tensors;
+  readonly state?: Promise<DeviceState>;
 }
 
 /** Fewer steps than this many time constants of the moving statistics leave them close to where they started. */
@@ -99,7 +92,6 @@ const MAX_SKIPS = 10;
 const MAX_ROLLBACKS = 5;
 const RATE_AFTER_ROLLBACK = 0.5;
 const STALL_SECONDS = 60;
-const LEARNING_RATE = 'optimizer/vars/1';
 
 class Fit {
   readonly #options: CompleteTrainOptions & { readonly signal: AbortSignal };
@@ -287,8 +279,7 @@ class Fit {
   async #restore(checkpoint: Checkpoint): Promise<void> {
     const { batch, train, learningRate } = this.#options;
     const progress = readProgress(checkpoint);
-    const { state } = this.#executable;
-    await Promise.all(state.map((entry) => this.#executable.write(entry.name, savedTensor(checkpoint, entry))));
+    await writeState(this.#executable, checkpoint);
     this.#history = [...progress.history];
     const step =
       progress.batch === batch
@@ -466,7 +457,7 @@ class Fit {
   async #update({ step, lr }: FitStep, epoch: number): Promise<Updated> {
     const { weightDecay, bnMomentum } = this.#options;
     const update = this.#executable.update({ learningRate: lr, weightDecay, bnMomentum });
-    const state = this.#isSaveDue(epoch, step) ? this.#state() : undefined;
+    const state = this.#isSaveDue(epoch, step) ? readState(this.#executable) : undefined;
     state?.catch(() => {}); // the loop may leave before it comes to need it
     return { ...(await update), state };
   }
@@ -580,7 +571,7 @@ class Fit {
    * A checkpoint after the last completed step, with the state that the device has now, or had when it was asked for: all is copied or
    * asked for before this returns. Rejects with E_DIVERGED where a value is not finite: such a state must not replace a good one.
    */
-  async #snapshot(state = this.#state()): Promise<Checkpoint> {
+  async #snapshot(state = readState(this.#executable)): Promise<Checkpoint> {
     const learningRate = this.#learningRate;
     const progress: RunProgress = {
       ...this.#completed,
@@ -598,29 +589,16 @@ class Fit {
       running: this.#running.sums,
       settings: this.#settings,
     };
-    const { weights, optimizer } = await state;
-    for (const [name, { data }] of [...weights, ...optimizer]) {
-      if (allFinite(data)) continue;
+    const tensors = await state;
+    const bad = notFiniteIn(tensors);
+    if (bad) {
       throw new HybridError(
         'E_DIVERGED',
-        `after epoch ${progress.epoch}, step ${progress.step}, ${name} is not finite (learning rate ${learningRate}).`,
+        `after epoch ${progress.epoch}, step ${progress.step}, ${bad} is not finite (learning rate ${learningRate}).`,
         'The checkpoints are as they were. Try a smaller --lr.',
       );
     }
-    return withRate({ weights, optimizer, progress: { ...progress }, graph: this.#graph, card: this.#card }, learningRate);
-  }
-
-  async #state(): Promise<State> {
-    const [weights, optimizer] = await Promise.all([this.#read('weights'), this.#read('optimizer')]);
-    return { weights, optimizer };
-  }
-
-  async #read(part: 'weights' | 'optimizer'): Promise<Tensors> {
-    const entries = this.#executable.state.filter(({ kind }) => (part === 'weights') === (kind === 'parameter' || kind === 'statistic'));
-    const tensors = await Promise.all(
-      entries.map(async ({ name, shape }) => [name, { shape, data: await this.#executable.read(name) }] as const),
-    );
-    return new Map(tensors);
+    return withRate({ ...tensors, progress: { ...progress }, graph: this.#graph, card: this.#card }, learningRate);
   }
 
   /** Saves what an interrupted run has, or tests the best weights of a whole one. */
@@ -641,7 +619,7 @@ class Fit {
         reason = 'aborted';
       }
     }
-    this.#bestWeights ??= weightsOf({ weights: await this.#read('weights') });
+    this.#bestWeights ??= weightsOf({ weights: await readWeights(this.#executable) });
     const best = this.#best.best === null ? null : { epoch: this.#best.epoch, loss: this.#best.best };
     const end = { type: 'end', reason, epochs: this.#history.length, best, test: measured, run: store?.location ?? null } as const;
     this.#emit(end);
@@ -651,35 +629,6 @@ class Fit {
   #say(level: 'info' | 'warning', text: string): void {
     this.#emit({ type: 'message', level, text });
   }
-}
-
-/** The values that a checkpoint has for an entry of the state. Throws E_CHECKPOINT where it has none, or of another size. */
-function savedTensor({ weights, optimizer }: Checkpoint, { name, shape, kind }: StateEntry): Float32Array {
-  const data = (weights.get(name) ?? optimizer.get(name))?.data;
-  const size = shape.reduce((product, n) => product * n, 1);
-  if (data?.length === size && allFinite(data)) return data;
-  if (!data && kind === 'scale') return new Float32Array(size); // of a run in a tier that needs none
-  const found = !data ? 'does not have it' : data.length === size ? 'has values that are not finite' : `has ${data.length} elements there`;
-  throw new HybridError(
-    'E_CHECKPOINT',
-    `the run needs ${name} with shape [${shape.join(', ')}]; the checkpoint ${found}`,
-    'It is damaged or of another model: resume from another one.',
-  );
-}
-
-const weightsOf = ({ weights }: Pick<Checkpoint, 'weights'>): Map<string, Float32Array> =>
-  new Map([...weights].map(([name, { data }]) => [name, data]));
-
-/** With the rate where Keras keeps it. */
-function withRate(checkpoint: Checkpoint, rate: number): Checkpoint {
-  return { ...checkpoint, optimizer: new Map(checkpoint.optimizer).set(LEARNING_RATE, { shape: [], data: Float32Array.of(rate) }) };
-}
-
-/** Of every element: x − x is 0 but for infinities and NaN. */
-function allFinite(data: Float32Array): boolean {
-  let sum = 0;
-  for (let i = 0; i < data.length; i++) sum += data[i] - data[i];
-  return sum === 0;
 }
 
 /** No divergence: the forward pass is as good as any, and a scale that is halved each time soon suits, or is 1, where it would be one. */
