@@ -122,8 +122,8 @@ export class WebGpuExecutable implements Executable {
   #profiling: Stopwatch | undefined;
   /** Step of the last gradient that was submitted and not aborted; else why there is none to update with. */
   #gradient: StepScalars | (() => Error) = () => new HybridError('E_INTERNAL', 'update was called before any gradient');
-  /** Step of the gradient that the last submitted update uses: too late to abort it. */
-  #updating: StepScalars | undefined;
+  /** Steps of the gradients that submitted updates use: too late to abort them. */
+  readonly #updating = new WeakSet<StepScalars>();
 
   /** Allocates and compiles. Throws E_MEMORY where the GPU does not give the memory. */
   static async create(parts: ExecutableParts, pipelines: Pipelines): Promise<WebGpuExecutable> {
@@ -213,7 +213,7 @@ export class WebGpuExecutable implements Executable {
         this.#gradient = abort;
       },
       abortable: () => {
-        if (this.#updating === step) return false; // an update with it is under way
+        if (this.#updating.has(step)) return false; // an update with it is under way
         if (this.#gradient === step) this.#gradient = abort;
         return true;
       },
@@ -229,7 +229,7 @@ export class WebGpuExecutable implements Executable {
       reads: this.#outputs('train', 'applied', ...(this.#lossScale ? ['overflow'] : [])),
       prepare: () => {
         if (typeof this.#gradient === 'function') throw this.#gradient();
-        this.#updating = this.#gradient;
+        this.#updating.add(this.#gradient);
         this.#writeStep({ ...this.#gradient, ...hyper });
       },
       finish: ([applied, overflow]) => {

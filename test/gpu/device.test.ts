@@ -16,6 +16,8 @@ import { trainingGraphs } from '../../runtime/train/graphs.ts';
 import { expectClose } from '../support/close.ts';
 import { type Faults, faultyGpu } from '../support/faulty-gpu.ts';
 import { randomBatch } from '../support/models.ts';
+import { onCompile } from '../support/on-compile.ts';
+import { MemoryStore, runPart, smallOptions } from '../support/runs.ts';
 import { hasSwiftShader, useSwiftShader } from '../support/swiftshader.ts';
 
 const HYPER = { learningRate: 1e-3, weightDecay: 1e-4, bnMomentum: 0.9 };
@@ -188,6 +190,38 @@ describe.runIf(hasSwiftShader)('the webgpu device', () => {
       await expect(gpu.gradient(batch, { signal })).rejects.toMatchObject({ name: 'AbortError' });
       await expect(gpu.update(HYPER)).rejects.toMatchObject({ name: 'AbortError' });
     });
+
+    it('are those without an update that was submitted, of any number of steps in flight', async () => {
+      const counter = async () => (await gpu.read('optimizer/vars/0'))[0];
+      const before = await counter();
+      const controller = new AbortController();
+      const steps = Array.from({ length: 3 }, () => [gpu.gradient(batch, { signal: controller.signal }), gpu.update(HYPER)] as const);
+      await new Promise((resolve) => setImmediate(resolve));
+      controller.abort();
+      const outcomes = await Promise.all(steps.map((runs) => Promise.allSettled(runs)));
+      for (const [gradient, update] of outcomes) expect(gradient.status).toBe(update.status);
+      expect(await counter()).toBe(before + outcomes.filter(([gradient]) => gradient.status === 'fulfilled').length);
+    });
+  });
+
+  it('a run that is stopped with steps in flight has the state of the step that its checkpoint names', async () => {
+    const controller = new AbortController();
+    let updates = 0;
+    const ahead = onCompile(device, (executable) => {
+      const update = executable.update.bind(executable);
+      executable.update = (hyper) => {
+        const updated = update(hyper);
+        if (++updates === 4) setImmediate(() => controller.abort());
+        return updated;
+      };
+      return Object.defineProperty(executable, 'stepsAhead', { value: 3 }); // as of hardware
+    });
+    const store = new MemoryStore();
+    const { signal } = controller;
+    const { result } = await runPart(smallOptions({ device: ahead, store, validation: null, test: null, signal }));
+    expect(result.reason).toBe('aborted');
+    const last = await store.load('last');
+    expect(last?.optimizer.get('optimizer/vars/0')?.data[0]).toBe((last?.progress as { step: number }).step);
   });
 
   it('refuses calls that make no sense', async () => {
