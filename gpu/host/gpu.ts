@@ -101,7 +101,10 @@ export class Gpu {
    * the time limit. What the binding gives later is dropped.
    */
   within<T>(what: string, promise: Promise<T>): Promise<T> {
-    if (this.#failure) return Promise.reject(this.#failure);
+    if (this.#failure) {
+      promise.catch(() => {}); // nobody waits for it
+      return Promise.reject(this.#failure);
+    }
     return new Promise<T>((resolve, reject) => {
       const begin = performance.now();
       const settle = (): void => {

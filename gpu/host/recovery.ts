@@ -28,6 +28,8 @@ interface Call {
   /** Of an update or a read of gradients: the gradient that it uses. Of gradients that are written: those that they replace. */
   readonly after?: Call;
   readonly changesState: boolean;
+  /** Its place in the order of calls, which is not that in which they end: a write is over at once. */
+  readonly number: number;
   /** Of the copies that it holds. */
   readonly bytes: number;
   /** Why it did not happen, once that is so. */
@@ -58,6 +60,7 @@ export class RecoveringExecutable implements Executable {
   /** Calls since the snapshot that changed state, in order. */
   #journal: Call[] = [];
   #isCopying = false;
+  #calls = 0;
   #lastGradient: Call | undefined;
   #isRecovering = false;
   #losses = 0;
@@ -92,7 +95,7 @@ export class RecoveringExecutable implements Executable {
   async calibrate(batch: Batch, bnMomentum: number, { signal }: RunOptions = {}): Promise<void> {
     const copy = copyOf(batch);
     const run = (on: WebGpuExecutable, signal?: AbortSignal) => on.calibrate(copy, bnMomentum, { signal });
-    return this.#call<void>({ run, signal, changesState: true, bytes: bytesOf(copy) });
+    return this.#call<void>({ run, signal, changesState: true, bytes: bytesOf(copy) }, undefined, () => this.#copyState());
   }
 
   async evaluate(batch: Batch, { signal }: RunOptions = {}): Promise<BatchMetrics & { logits: Float32Array }> {
@@ -125,7 +128,8 @@ export class RecoveringExecutable implements Executable {
         this.#lastGradient = call;
       });
     }
-    return this.#call<void>({ run: (on) => on.write(name, copy), changesState: true, bytes: copy.byteLength });
+    const parts = { run: (on: WebGpuExecutable) => on.write(name, copy), changesState: true, bytes: copy.byteLength };
+    return this.#call<void>(parts, undefined, () => this.#copyState());
   }
 
   async close(): Promise<void> {
@@ -146,7 +150,14 @@ export class RecoveringExecutable implements Executable {
     behind?: (call: Call) => void,
   ): Promise<T> {
     return new Promise<T>((resolve, reject) => {
-      const call = { changesState: false, bytes: 0, ...parts, resolve: resolve as (value: unknown) => void, reject } as Call;
+      const call = {
+        changesState: false,
+        bytes: 0,
+        ...parts,
+        number: this.#calls++,
+        resolve: resolve as (value: unknown) => void,
+        reject,
+      } as Call;
       before?.(call);
       this.#pending.push(call);
       if (this.#isRecovering) return;
@@ -161,14 +172,14 @@ export class RecoveringExecutable implements Executable {
       (value) => {
         if (!this.#end(call)) return;
         if (call.changesState) {
-          this.#journal.push(call);
+          this.#journal.splice(this.#journal.findLastIndex(({ number }) => number < call.number) + 1, 0, call);
           this.#losses = 0;
         }
         call.resolve(value);
       },
       (error) => {
         // What fails because its GPU is lost is not over.
-        if (on.gpu.isLost && !this.#closed && this.#pending.includes(call)) this.#recover(on, error);
+        if (on.gpu.isLost && !this.#closed && this.#pending.includes(call)) this.#recover(on, on.gpu.failure ?? error);
         else if (this.#end(call)) this.#fail(call, error);
       },
     );
@@ -208,13 +219,10 @@ export class RecoveringExecutable implements Executable {
   #recover(lost: WebGpuExecutable, cause: unknown): void {
     if (this.#isRecovering) return;
     this.#isRecovering = true;
-    this.#onto(lost, cause)
-      .catch((error: unknown) => {
-        for (const call of this.#pending.splice(0)) call.reject(this.#closed ? abortError() : error);
-      })
-      .finally(() => {
-        this.#isRecovering = false;
-      });
+    this.#onto(lost, cause).catch((error: unknown) => {
+      this.#isRecovering = false;
+      for (const call of this.#pending.splice(0)) call.reject(this.#closed ? abortError() : error);
+    });
   }
 
   async #onto(lost: WebGpuExecutable, cause: unknown): Promise<void> {
@@ -237,6 +245,8 @@ export class RecoveringExecutable implements Executable {
     this.#options.onNotice?.(
       `${(cause as Error).message}; went on with a new one from the host's copy: ${this.#journal.length} calls were repeated`,
     );
+    // Not later: who hears that a call has failed may make another one at once.
+    this.#isRecovering = false;
     // What is under way, in its order; an update whose gradient is over needs that again.
     for (const call of [...this.#pending]) {
       const broken = before(call).find(({ failure }) => failure !== undefined);

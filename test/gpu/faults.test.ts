@@ -5,10 +5,11 @@ import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { openTrustedGpu } from '../../gpu/host/auto.ts';
-import { acquireInstance } from '../../gpu/host/binding.ts';
+import { acquireInstance, USAGE } from '../../gpu/host/binding.ts';
 import { openWebGpuDevice } from '../../gpu/host/device.ts';
 import { Gpu } from '../../gpu/host/gpu.ts';
 import { Pipelines } from '../../gpu/host/pipelines.ts';
+import { HybridError } from '../../runtime/base/errors.ts';
 import type { Executable } from '../../runtime/device.ts';
 import { buildModel } from '../../runtime/model/architectures.ts';
 import { trainingGraphs } from '../../runtime/train/graphs.ts';
@@ -218,6 +219,24 @@ it('a closed device is let go of, though the binding keeps the listeners of its 
     collect();
   }
   expect(device.deref()).toBeUndefined();
+});
+
+it('a wait that fails at once leaves no rejection behind', async () => {
+  const gpu = await Gpu.open(instance.gpu);
+  const [buffer] = await gpu.allocate([{ label: 'b', bytes: 16, usage: USAGE.mapRead | USAGE.copyDst }]);
+  gpu.fail(new HybridError('E_DEVICE', 'it failed', 'none'));
+  gpu.device.destroy();
+  await expect(gpu.download(buffer, 16)).rejects.toMatchObject({ message: 'it failed' });
+  await new Promise((resolve) => setTimeout(resolve, 50)); // a rejection that nobody hears fails the test run
+});
+
+it('calibrations without updates are kept within bounds: the state is copied anew', async () => {
+  const { device, executable } = await compile({});
+  const images = new Uint8Array(CAPACITY * 192 + (1 << 20));
+  const before = process.memoryUsage().arrayBuffers;
+  for (let i = 0; i < 150; i++) await executable.calibrate({ ...batch, images }, 0.9);
+  expect((process.memoryUsage().arrayBuffers - before) / 2 ** 20).toBeLessThan(100);
+  await device.close();
 });
 
 it('views on shared memory never reach the queue', async () => {
