@@ -56,6 +56,7 @@ export function distribute({ device, communicator, signal, syncBatchNorm = false
       description: `${device.description}, ${communicator.size} ranks`,
       threads: device.threads,
       memoryLimit: device.memoryLimit,
+      holds: device.holds && (() => ({ worthwhile: false, possible: false, reason: 'ranks get the rows of a batch that are theirs' })),
       compile: async (graphs, options) => {
         const gradients = new GradientSum(rank, options.trace);
         const local = await device.compile(graphs, { ...rank.local(options), onGradients: gradients.add });
@@ -212,7 +213,10 @@ class DistributedExecutable implements Executable {
 
   update(hyper: Hyperparameters): Promise<Update> {
     return this.#inTurn(async () => {
+      const scales = Number.isFinite(this.#loss) ? [] : await this.#lossScales();
       const { applied, overflow } = await this.#local.update(hyper);
+      // To a device whose own loss is finite it was an overflow. The scale stays the same on all ranks.
+      for (const [name, data] of scales) await this.#local.write(name, data);
       if (applied) {
         await this.#averageStatistics();
         return { applied };
@@ -312,6 +316,11 @@ class DistributedExecutable implements Executable {
     await this.#local.write(STATISTICS, statistics);
   }
 
+  #lossScales(): Promise<(readonly [string, Float32Array])[]> {
+    const entries = this.state.filter(({ kind }) => kind === 'scale');
+    return Promise.all(entries.map(async ({ name }) => [name, await this.#local.read(name)] as const));
+  }
+
   async #gather(logits: Float32Array, counts: boolean): Promise<Float32Array> {
     const own = counts ? new Uint8Array(logits.buffer, logits.byteOffset, logits.byteLength) : new Uint8Array(0);
     const parts = await this.#rank.communicator.gather(own);
@@ -331,7 +340,7 @@ class DistributedExecutable implements Executable {
     flags[rank] = Number.isFinite(this.#ownLoss) && this.#ownGradients.every(Number.isFinite) ? 0 : 1;
     await this.#rank.sum(flags);
     const ranks = [...flags.keys()].filter((index) => flags[index] > 0);
-    return ranks.length === 0 ? 'the sum over the ranks overflows' : `of rank${ranks.length === 1 ? '' : 's'} ${ranks.join(', ')}`;
+    return ranks.length === 0 ? 'summed over the ranks' : `of rank${ranks.length === 1 ? '' : 's'} ${ranks.join(', ')}`;
   }
 }
 

@@ -38,12 +38,25 @@ export async function trainInGroup({ communicator, syncBatchNorm = false, ...opt
     model: graphDigest(trainingGraphs(options.model).predict),
     epochs: `${options.epochs}`,
     'sync-bn': `${syncBatchNorm}`,
+    'on-nan': `${options.onNan ?? 'stop'}`,
     resumed: `${options.resume !== undefined}`,
   });
-  const { device, signal } = distribute({ device: options.device, communicator, signal: options.signal, syncBatchNorm });
+  // Stopping is a common decision, whichever way it is asked for.
+  const asked = new AbortController();
+  const ask = () => asked.abort(options.signal?.reason);
+  if (options.signal?.aborted) ask();
+  else options.signal?.addEventListener('abort', ask);
+  const { device, signal } = distribute({ device: options.device, communicator, signal: asked.signal, syncBatchNorm });
   const stores = await communicator.gather(Uint8Array.of(options.store ? 1 : 0));
   const store = stores[0][0] === 1 ? new GroupStore(communicator, options.store) : undefined;
-  return train({ ...options, device, signal, store });
+  const run = train({ ...options, device, signal, store });
+  const forget = () => options.signal?.removeEventListener('abort', ask);
+  run.result.then(forget, forget);
+  const stop = () => {
+    asked.abort();
+    return run.result;
+  };
+  return { ...run, stop, [Symbol.asyncDispose]: async () => void (await stop().catch(() => {})) };
 }
 
 /** The store of rank 0, as all ranks see it: they load the same, and only rank 0 saves. */
@@ -63,7 +76,11 @@ class GroupStore implements CheckpointStore {
   }
 
   async load(kind: CheckpointKind): Promise<Checkpoint | null> {
-    return shareCheckpoint(this.#communicator, this.#store ? await this.#store.load(kind) : null);
+    let failure: { readonly error: unknown } | undefined;
+    const own = await this.#store?.load(kind).catch((error: unknown) => void (failure = { error }));
+    const shared = await shareCheckpoint(this.#communicator, own ?? null); // all ranks come, whatever rank 0 has found
+    if (failure) throw failure.error;
+    return shared;
   }
 }
 

@@ -5,11 +5,14 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { openWebGpuDevice, type WebGpuDevice } from '../../gpu/host/device.ts';
 import { GROWTH_INTERVAL, INITIAL_EXPONENT, LOSS_SCALE, MOST_EXPONENT } from '../../gpu/lowering/loss-scale.ts';
 import { type Device, type Executable, GRADIENTS } from '../../runtime/device.ts';
+import { distribute } from '../../runtime/distributed/distributed-device.ts';
 import { buildModel } from '../../runtime/model/architectures.ts';
 import { initialize } from '../../runtime/model/init.ts';
 import type { Checkpoint } from '../../runtime/train/checkpoint.ts';
 import { trainingGraphs } from '../../runtime/train/graphs.ts';
+import { localGroup } from '../support/local-group.ts';
 import { randomBatch } from '../support/models.ts';
+import { onCompile } from '../support/on-compile.ts';
 import { digestOf, MemoryStore, ofType, runPart, smallOptions } from '../support/runs.ts';
 import { hasSwiftShader, useSwiftShader } from '../support/swiftshader.ts';
 
@@ -131,21 +134,30 @@ describe.runIf(hasSwiftShader)('loss scaling on SwiftShader', () => {
     }
   });
 
+  it('stays the same on all ranks where the loss of one is not finite', async () => {
+    const compiled: Executable[] = [];
+    const ranks = await Promise.all(
+      localGroup(2).map(async (communicator) => {
+        const own = onCompile(scaling, (one) => {
+          compiled.push(one);
+          return one;
+        });
+        return executable(distribute({ device: own, communicator }).device);
+      }),
+    );
+    await compiled[1].write('layers/dense/vars/1', new Float32Array(5).fill(Number.NaN));
+    const steps = ranks.map((rank) => Promise.all([rank.gradient(batch), rank.update(HYPER)]));
+    for (const [, { applied }] of await Promise.all(steps)) expect(applied).toBe(false);
+    for (const own of compiled) expect([...(await own.read(LOSS_SCALE))]).toEqual(scaleOf(INITIAL_EXPONENT, 0));
+    for (const rank of ranks) await rank.close();
+  });
+
   it('in a run: overflows are told and no divergence, and a run in parts is the run in one go', async () => {
     // Begins at a scale that is far too large.
-    const { name, description, arithmetic, threads, precision, memoryLimit } = scaling;
-    const device: Device = {
-      ...{ name, description, arithmetic, threads, precision, memoryLimit },
-      memoryFor: (...args) => scaling.memoryFor(...args),
-      inspect: (...args) => scaling.inspect(...args),
-      close: () => scaling.close(),
-      [Symbol.asyncDispose]: () => scaling.close(),
-      async compile(...args) {
-        const compiled = await scaling.compile(...args);
-        await compiled.write(LOSS_SCALE, scaleOf(126, 0));
-        return compiled;
-      },
-    };
+    const device = onCompile(scaling, async (one) => {
+      await one.write(LOSS_SCALE, scaleOf(126, 0));
+      return one;
+    });
     const options = (store: MemoryStore, resume?: Checkpoint) => smallOptions({ device, epochs: 2, store, resume });
     const store = new MemoryStore();
     const { events, result } = await runPart(options(store));
