@@ -363,8 +363,7 @@ export class Epoch implements AsyncIterableIterator<LoadedBatch> {
   #ended = false;
   /** Why the epoch ended, if not with its last batch or because its consumer left. */
   #error: unknown;
-  /** Rejects when the epoch is ended from outside. */
-  readonly #interrupted: Promise<never>;
+  /** Tells `next` that the epoch was ended from outside. */
   #interrupt: (error: unknown) => void = () => {};
   /** Tells `next` that there is something to wait for, or nothing any more. */
   #wake: () => void = () => {};
@@ -376,10 +375,6 @@ export class Epoch implements AsyncIterableIterator<LoadedBatch> {
     this.from = parts.from;
     this.#parts = parts;
     this.#next = parts.from;
-    this.#interrupted = new Promise((_, reject) => {
-      this.#interrupt = reject;
-    });
-    this.#interrupted.catch(() => {});
     if (parts.signal?.aborted) this.#abort();
     else parts.signal?.addEventListener('abort', this.#abort);
   }
@@ -405,15 +400,20 @@ export class Epoch implements AsyncIterableIterator<LoadedBatch> {
   async next(): Promise<IteratorResult<LoadedBatch, undefined>> {
     if (this.#error) throw this.#error;
     this.#giveBack();
+    // One a call: a promise that outlives them would keep what each has raced it with.
+    const interrupted = new Promise<never>((_, reject) => {
+      this.#interrupt = reject;
+    });
+    interrupted.catch(() => {});
     try {
       // All slots may still be busy with an epoch that was called off.
       while (!this.#ended && this.#fills.length === 0 && this.#next < this.#parts.count) {
         const filling = new Promise<void>((resolve) => {
           this.#wake = resolve;
         });
-        await Promise.race([filling, this.#interrupted]);
+        await Promise.race([filling, interrupted]);
       }
-      const batch = this.#fills.length > 0 ? await Promise.race([this.#fills[0].batch, this.#interrupted]) : undefined;
+      const batch = this.#fills.length > 0 ? await Promise.race([this.#fills[0].batch, interrupted]) : undefined;
       // Ended by its consumer, in another turn, while this call waited; or at its end.
       if (this.#ended || !batch) {
         this.end();

@@ -1,4 +1,6 @@
 import { createHash } from 'node:crypto';
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { PURPOSE, philox4x32, philoxKey } from '../../runtime/base/philox.ts';
@@ -211,6 +213,25 @@ describe('augmentation', () => {
 });
 
 describe('the pipeline', () => {
+  test('keeps nothing of the batches of an epoch', async () => {
+    setFlagsFromString('--expose-gc');
+    const collect = runInNewContext('gc') as () => void;
+    await using data = await DataPipeline.open(
+      { only: { dataset: dataset(20_000, [1, 1, 3]), batch: 1, seed: 1n, shuffle: false, resident: true } },
+      { workers: 0 },
+    );
+    const heap = () => {
+      collect();
+      return process.memoryUsage().heapUsed / 2 ** 20;
+    };
+    let batches = 0;
+    let before = 0;
+    for await (const _ of data.loader('only').epoch(1))
+      if (++batches === 2000) before = heap();
+      else if (batches === 20_000) expect(heap() - before).toBeLessThan(5);
+    expect(batches).toBe(20_000);
+  });
+
   const augment = { crop: 4, flip: true } as const;
   const noise = (length: number) => Uint8Array.from({ length }, (_, i) => Math.imul(i + 1, 0x9e3779b1) >>> 24);
   const set = (size: number, shared: boolean): Dataset => {
