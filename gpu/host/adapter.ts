@@ -132,12 +132,13 @@ export function matrixUnit(adapter: GPUAdapter): MatrixShape | null {
   if (!has('shader-f16') || !has('chromium-experimental-subgroup-matrix')) return null;
   const pinned = least !== most;
   if (pinned && !(has('subgroup-size-control') && least <= MATRIX_SUBGROUP && MATRIX_SUBGROUP <= most)) return null;
+  const subgroupSize = pinned ? MATRIX_SUBGROUP : most;
   const suits = ({ componentType, resultComponentType, M, N, K }: SubgroupMatrixConfig): boolean =>
     componentType === 'f16' && resultComponentType === 'f32' && [M, N, K].every((side) => side % 8 === 0 && side <= MATRIX_SIDE);
   const [largest] = subgroupMatrixConfigs(adapter)
-    .filter(suits)
+    .filter((config) => suits(config) && (config.M * config.N) % (2 * subgroupSize) === 0) // whole accesses of a strip
     .sort((a, b) => b.M * b.N * b.K - a.M * a.N * a.K);
-  return largest ? { m: largest.M, n: largest.N, k: largest.K, subgroupSize: pinned ? MATRIX_SUBGROUP : most, pinned } : null;
+  return largest ? { m: largest.M, n: largest.N, k: largest.K, subgroupSize, pinned } : null;
 }
 
 /** What the kernels may use of a device. */

@@ -12,7 +12,7 @@ import { GpuTrace } from './gpu-trace.ts';
 import { Pipelines } from './pipelines.ts';
 import { compileAll, type KernelOptions, type Layout, layOut, printPrograms } from './program.ts';
 import { RecoveringExecutable } from './recovery.ts';
-import { largestBuffer, RESIDENT_OTHERS } from './resident.ts';
+import { largestBuffer, largestPart, RESIDENT_OTHERS } from './resident.ts';
 
 /** WebGPU does not tell how much memory a GPU has: so much for images is a quarter of a small one. */
 const RESIDENT_BYTES = 512 << 20;
@@ -113,7 +113,7 @@ export class WebGpuDevice implements Device {
   holds(bytes: number): { worthwhile: boolean; possible: boolean; reason: string } {
     const { software } = this.adapter;
     const { device } = this.#gpu;
-    const most = largestBuffer(device) * (device.limits.maxStorageBuffersPerShaderStage - RESIDENT_OTHERS);
+    const most = largestPart(device) * (device.limits.maxStorageBuffersPerShaderStage - RESIDENT_OTHERS);
     if (bytes > most) return { worthwhile: false, possible: false, reason: `this GPU can bind ${formatMebibytes(most)} of them at most` };
     if (software) return { worthwhile: false, possible: true, reason: 'the memory of a software adapter is that of the host' };
     if (bytes > RESIDENT_BYTES)

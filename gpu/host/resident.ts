@@ -34,6 +34,9 @@ const imageBytesOf = ({ shape: [h, w, c] }: Pick<ResidentImages, 'shape'>): numb
 /** Bytes of the largest buffer that can be bound. */
 export const largestBuffer = ({ limits }: GPUDevice): number => Math.min(limits.maxBufferSize, limits.maxStorageBufferBindingSize);
 
+/** The same for images, whose bytes are counted in 32 bits. */
+export const largestPart = (device: GPUDevice): number => Math.min(largestBuffer(device), 2 ** 32);
+
 export interface ResidentOptions {
   readonly gpu: Gpu;
   readonly pipelines: Pipelines;
@@ -62,7 +65,7 @@ export class ResidentSet {
   /** Uploads the set. Throws E_MEMORY where the GPU does not give the memory. */
   static async create(
     set: ResidentImages,
-    { gpu, pipelines, step, out, capacity, bufferBytes = largestBuffer(gpu.device) }: ResidentOptions,
+    { gpu, pipelines, step, out, capacity, bufferBytes = largestPart(gpu.device) }: ResidentOptions,
   ): Promise<ResidentSet> {
     const { device } = gpu;
     const imageBytes = imageBytesOf(set);

@@ -245,6 +245,7 @@ class Fit {
       if (changes) await this.#tellResumed(changes);
       else this.#warnOfShortRun();
       if (this.#options.onNan === 'rollback') this.#good = this.#snapshot();
+      this.#good?.catch(() => {}); // told where it is gone back to
       return await this.#finish(await this.#epochs());
     } finally {
       // After a failure too: a checkpoint that is being written is better than the one before it.

@@ -2,6 +2,7 @@
 // (its null backend lists shader-f16). What it computes is in f16.test.ts.
 
 import { describe, expect, it } from 'vitest';
+import { matrixUnit } from '../../gpu/host/adapter.ts';
 import { openWebGpuDevice } from '../../gpu/host/device.ts';
 import { compileAll, type KernelOptions, layOut } from '../../gpu/host/program.ts';
 import { storages, storedBytes } from '../../gpu/lowering/storage.ts';
@@ -90,5 +91,26 @@ describe('f16', () => {
     const executable = await device.compile(trainingGraphs(model), { capacity: 5, seed: 0n });
     expect(executable.memoryBytes).toBeGreaterThan(0);
     await device.close();
+  });
+});
+
+describe('the matrix unit', () => {
+  const adapter = (sides: readonly [number, number, number], subgroupSize: number): GPUAdapter =>
+    ({
+      features: new Set(['shader-f16', 'chromium-experimental-subgroup-matrix', 'subgroup-size-control']),
+      info: {
+        ...{ subgroupMinSize: subgroupSize, subgroupMaxSize: subgroupSize },
+        subgroupMatrixConfigs: [{ componentType: 'f16', resultComponentType: 'f32', M: sides[0], N: sides[1], K: sides[2] }],
+      },
+    }) as unknown as GPUAdapter;
+
+  it.each([
+    [[16, 16, 16], 32, true],
+    [[8, 8, 8], 32, true],
+    [[16, 16, 16], 64, true],
+    [[8, 8, 8], 64, false], // a lane would have half a pair of a result
+    [[16, 16, 12], 32, false],
+  ] as const)('%j with subgroups of %i: %s', (sides, subgroupSize, isUsed) => {
+    expect(matrixUnit(adapter(sides, subgroupSize)) !== null).toBe(isUsed);
   });
 });

@@ -8,6 +8,7 @@ import { train } from '../../runtime/train/fit.ts';
 import { trainingGraphs } from '../../runtime/train/graphs.ts';
 import { learningRateAt } from '../../runtime/train/schedule.ts';
 import { expectClose } from '../support/close.ts';
+import { onCompile } from '../support/on-compile.ts';
 import { referenceBatches } from '../support/reference-batches.ts';
 import { MemoryStore, smallModel, smallOptions } from '../support/runs.ts';
 import { shapesDataset } from '../support/shapes-dataset.ts';
@@ -272,5 +273,19 @@ describe('trouble', () => {
       load: async () => null,
     };
     await expect(train(options({ store })).result).rejects.toMatchObject({ code: 'E_DISK' });
+  });
+
+  it('--on-nan rollback: a device that fails while the first state is read ends the run alone, not the process', async () => {
+    const device = onCompile(openReferenceDevice(), (executable) => {
+      const fail = async () => {
+        await new Promise((resolve) => setTimeout(resolve, 5));
+        throw new HybridError('E_DEVICE', 'the GPU was lost', 'none');
+      };
+      return Object.assign(executable, { gradient: fail, update: fail, read: fail });
+    });
+    await expect(train(options({ device, onNan: 'rollback', store: new MemoryStore() })).result).rejects.toMatchObject({
+      code: 'E_DEVICE',
+    });
+    await new Promise((resolve) => setTimeout(resolve, 20)); // a rejection that nobody hears fails the test run
   });
 });
