@@ -1,6 +1,6 @@
 // What this machine offers to hybrid, and what hybrid makes of it: for people who wonder, and for bug reports.
 
-import type { AdapterReport } from '../gpu/host/adapter.ts';
+import type { AdapterReport } from '../gpu/host/adapter-report.ts';
 import { describeMachine, type Machine } from './base/machine.ts';
 import { type SelfTestResult, selfTest } from './compile/self-test.ts';
 import type { Precision } from './device.ts';

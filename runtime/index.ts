@@ -1,7 +1,7 @@
 // The public API: what embedders import, and all that the command line uses. Nothing here runs at import; devices are
 // loaded when they are opened.
 
-export type { AdapterReport } from '../gpu/host/adapter.ts';
+export type { AdapterReport } from '../gpu/host/adapter-report.ts';
 export { ChromeTrace } from './base/chrome-trace.ts';
 export { copyBytes } from './base/copy-bytes.ts';
 export { type ErrorCode, EXIT_STATUS, HybridError, isAbortError, nearest } from './base/errors.ts';

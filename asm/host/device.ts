@@ -64,7 +64,7 @@ class WasmDevice implements Device {
   }
 
   async compile(graphs: ModelGraphs, options: CompileOptions): Promise<WasmExecutable> {
-    invariant(!this.#closed, 'the device is closed');
+    if (this.#closed) throw new HybridError('E_USAGE', 'the device is closed', 'Open another one.');
     const { capacity, seed, exchange, onGradients, trace } = options;
     invariant(Number.isInteger(capacity) && capacity >= 1, `capacity ${capacity}`);
     const gang = new Gang({ threads: this.threads }); // its threads come up meanwhile

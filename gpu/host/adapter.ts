@@ -4,25 +4,7 @@ import { HybridError } from '../../runtime/base/errors.ts';
 import type { Precision } from '../../runtime/device.ts';
 import { type MatrixShape, subgroupMatrices } from '../kernels/matrices.ts';
 import type { LoweringContext } from '../lowering/lowering.ts';
-
-/** What is known of a GPU. */
-export interface AdapterReport {
-  readonly vendor: string;
-  readonly architecture: string;
-  readonly device: string;
-  /** Name and driver, as the system tells them. */
-  readonly description: string;
-  /** Computes on the CPU: right, and slower than the wasm device. */
-  readonly software: boolean;
-  readonly features: readonly string[];
-  readonly limits: Readonly<Record<string, number>>;
-  /** Shapes of subgroup matrices: `f16→f32 16×16×16`. */
-  readonly subgroupMatrices: readonly string[];
-  /** What multiplies in the tiers f16 and f16x3. Of software adapters none: they take minutes to compile what uses it. */
-  readonly matrixUnit: MatrixShape | null;
-  /** Tiers that it offers. Some GPUs tell of f16 only where it is asked for. */
-  readonly precisions: readonly Precision[];
-}
+import type { AdapterReport } from './adapter-report.ts';
 
 /** What Dawn says of matrices; experimental, and in no type definition yet. */
 interface SubgroupMatrixConfig {

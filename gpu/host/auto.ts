@@ -2,7 +2,8 @@
 
 import { HybridError } from '../../runtime/base/errors.ts';
 import { formatSelfTest, type SelfTestResult, selfTest } from '../../runtime/compile/self-test.ts';
-import { type AdapterReport, describeAdapter, findAdapter } from './adapter.ts';
+import { describeAdapter, findAdapter } from './adapter.ts';
+import type { AdapterReport } from './adapter-report.ts';
 import { acquireInstance, type BindingOptions } from './binding.ts';
 import type { WebGpuDevice, WebGpuDeviceOptions } from './device.ts';
 

@@ -3,7 +3,8 @@
 import { HybridError, invariant } from '../../runtime/base/errors.ts';
 import type { CompiledGraphs } from '../../runtime/compile/programs.ts';
 import type { Bounds, CompileOptions, Device, Executable, ModelGraphs, Precision } from '../../runtime/device.ts';
-import { type AdapterReport, kernelOptions } from './adapter.ts';
+import { kernelOptions } from './adapter.ts';
+import type { AdapterReport } from './adapter-report.ts';
 import { acquireInstance, type BindingOptions } from './binding.ts';
 import { measureBounds } from './bounds.ts';
 import { WebGpuExecutable } from './executable.ts';
@@ -70,7 +71,7 @@ export class WebGpuDevice implements Device {
   }
 
   async compile(graphs: ModelGraphs, options: CompileOptions): Promise<Executable> {
-    invariant(!this.#closed, 'the device is closed');
+    if (this.#closed) throw new HybridError('E_USAGE', 'the device is closed', 'Open another one.');
     const { capacity, seed, exchange, resident, trace } = options;
     if (exchange) {
       throw new HybridError(

@@ -4,7 +4,8 @@
 
 import { HybridError } from '../../runtime/base/errors.ts';
 import type { Precision } from '../../runtime/device.ts';
-import { type AdapterReport, checkPrecision, describeAdapter, findAdapter, requestDevice } from './adapter.ts';
+import { checkPrecision, describeAdapter, findAdapter, requestDevice } from './adapter.ts';
+import type { AdapterReport } from './adapter-report.ts';
 import { MAP_READ, USAGE } from './binding.ts';
 
 export interface GpuOptions {

@@ -34,10 +34,16 @@ export function kernelCalls(layout: 'interleaved' | 'planar', augment: AugmentOp
   return calls;
 }
 
+/**
+ * A compiled module, `WebAssembly.Module`: a name that is in TypeScript's library for browsers only, and so must not be in the declarations that
+ * users of this package read.
+ */
+export type KernelModule = object;
+
 const MODULE = new URL(import.meta.url.endsWith('.ts') ? '../../dist/asm/data.wasm' : '../../asm/data.wasm', import.meta.url);
 
 /** Compiles the kernels. Throws E_ENVIRONMENT where they were not built, or are damaged. */
-export async function loadDataKernels(url: URL = MODULE): Promise<WebAssembly.Module> {
+export async function loadDataKernels(url: URL = MODULE): Promise<KernelModule> {
   try {
     // A few kilobytes: at once, because compiling in the background does not keep the process alive.
     return new WebAssembly.Module(await readFile(url));
@@ -96,7 +102,7 @@ export class ImageKernels {
   /** Which of the two places has the images now. */
   #current = 0;
 
-  constructor(module: WebAssembly.Module, { shape, seed, calls, normalize }: ImageKernelsOptions) {
+  constructor(module: KernelModule, { shape, seed, calls, normalize }: ImageKernelsOptions) {
     const [height, width, channels] = shape;
     const rowBytes = width * channels;
     this.#imageBytes = height * rowBytes;
@@ -123,7 +129,7 @@ export class ImageKernels {
     const pages = Math.ceil(end / PAGE_BYTES);
     const memory = new WebAssembly.Memory<ArrayBuffer>({ initial: pages, maximum: pages, shared: false });
     this.#buffer = memory.buffer;
-    const { exports } = new WebAssembly.Instance(module, { env: { memory } });
+    const { exports } = new WebAssembly.Instance(module as WebAssembly.Module, { env: { memory } });
     const placed = all.map(({ kernel, inPlace }, i): PlacedCall => {
       const code = exports[kernel];
       invariant(typeof code === 'function', `there is no data kernel ${kernel}`);

@@ -11,7 +11,7 @@ import type { AugmentOptions, MixOptions } from './augment/augmentation.ts';
 import { drawsOf, needsMean } from './augment/augmentations.ts';
 import { type Mix, mixImage, mixOf, mixProblem } from './augment/mix.ts';
 import type { Dataset, Subset } from './dataset.ts';
-import { kernelCalls, loadDataKernels, normalization } from './kernels.ts';
+import { type KernelModule, kernelCalls, loadDataKernels, normalization } from './kernels.ts';
 import { type Crew, type CrewOptions, type CrewStats, openCrew } from './pool.ts';
 import type { FeedSetup } from './preparer.ts';
 import { Ring, type RingOptions, tasksOf } from './ring.ts';
@@ -102,7 +102,7 @@ export class DataPipeline<Name extends string = string> implements AsyncDisposab
     );
   }
 
-  private constructor(feeds: readonly (readonly [string, FeedOptions, FeedSetup])[], crew: Crew, kernels: WebAssembly.Module) {
+  private constructor(feeds: readonly (readonly [string, FeedOptions, FeedSetup])[], crew: Crew, kernels: KernelModule) {
     this.#crew = crew;
     // Datasets that this thread reads are asked one call at a time, whichever loaders they feed.
     const turn = turns();
@@ -218,7 +218,7 @@ interface LoaderParts {
   readonly index: number;
   readonly crew: Crew;
   readonly turn: ReturnType<typeof turns>;
-  readonly kernels: WebAssembly.Module;
+  readonly kernels: KernelModule;
 }
 
 /** Makes the batches of one feed, an epoch at a time. */

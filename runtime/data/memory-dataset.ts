@@ -1,6 +1,6 @@
 // A dataset that is held in memory: all images in one byte array.
 
-import { invariant } from '../base/errors.ts';
+import { HybridError } from '../base/errors.ts';
 import type { Dataset, SharedImages } from './dataset.ts';
 import { interleave } from './planar.ts';
 
@@ -18,12 +18,15 @@ export interface MemoryDatasetOptions {
   readonly records?: Pick<SharedImages, 'offset' | 'stride' | 'layout'>;
 }
 
-/** A dataset of images in memory. Throws E_INTERNAL where the lengths of `images` and `labels` do not belong together. */
+/** A dataset of images in memory. Throws E_DATA where the lengths of `images` and `labels` do not belong together. */
 export function memoryDataset({ name, shape, classes, labels, images, records }: MemoryDatasetOptions): Dataset {
   const imageBytes = shape[0] * shape[1] * shape[2];
   const { offset, stride, layout } = records ?? { offset: 0, stride: imageBytes, layout: 'interleaved' };
   const size = labels.length;
-  invariant(images.length === size * stride, `${name}: ${images.length} image bytes for ${size} labels of ${stride} bytes each`);
+  if (images.length !== size * stride) {
+    const what = `${name} has ${images.length} bytes of images for ${size} labels, and an image has ${stride}`;
+    throw new HybridError('E_DATA', what, 'Give labels × height × width × channels bytes.');
+  }
   return {
     name,
     size,

@@ -10,7 +10,7 @@ import { HybridError, invariant } from '../base/errors.ts';
 import { clock } from '../base/trace.ts';
 import type { ImageShape } from './augment/augmentation.ts';
 import type { ImageReader, ImageSource, OpenReader, SharedImages } from './dataset.ts';
-import { ImageKernels, type KernelCall, type Normalization } from './kernels.ts';
+import { ImageKernels, type KernelCall, type KernelModule, type Normalization } from './kernels.ts';
 import { Ring, type RingOptions, type Slot } from './ring.ts';
 
 /** A feed, as it is sent to workers. */
@@ -40,7 +40,7 @@ export class Preparer {
   /** Tasks follow one another, because they share the memory of the kernels, and readers make one call at a time. */
   #turn: Promise<void> = Promise.resolve();
 
-  static async open(module: WebAssembly.Module, setups: readonly FeedSetup[]): Promise<Preparer> {
+  static async open(module: KernelModule, setups: readonly FeedSetup[]): Promise<Preparer> {
     return new Preparer(await Promise.all(setups.map((setup) => Feed.open(module, setup))));
   }
 
@@ -62,11 +62,11 @@ class Feed {
   readonly #kernels: ImageKernels | null;
   readonly #reader: ImageReader | null;
 
-  static async open(module: WebAssembly.Module, setup: FeedSetup): Promise<Feed> {
+  static async open(module: KernelModule, setup: FeedSetup): Promise<Feed> {
     return new Feed(module, setup, await openReader(setup));
   }
 
-  private constructor(module: WebAssembly.Module, setup: FeedSetup, reader: ImageReader | null) {
+  private constructor(module: KernelModule, setup: FeedSetup, reader: ImageReader | null) {
     const { calls, normalize, ring, buffer } = setup;
     this.#imageBytes = ring.imageBytes;
     this.#ring = new Ring(ring, buffer);

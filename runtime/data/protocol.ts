@@ -1,9 +1,10 @@
 // What the pool and its workers tell each other, besides tasks (preparer.ts) and the words of slots (ring.ts).
 
+import type { KernelModule } from './kernels.ts';
 import type { FeedSetup } from './preparer.ts';
 
 export interface WorkerSetup {
-  readonly kernels: WebAssembly.Module;
+  readonly kernels: KernelModule;
   readonly feeds: readonly FeedSetup[];
 }
 

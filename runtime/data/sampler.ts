@@ -2,6 +2,7 @@
 
 import { invariant } from '../base/errors.ts';
 import { PURPOSE, philox4x32, philoxKey } from '../base/philox.ts';
+import type { KernelModule } from './kernels.ts';
 
 export interface SamplerOptions {
   readonly seed: bigint;
@@ -19,15 +20,15 @@ export class Sampler {
   readonly order: (epoch: number) => Int32Array;
 
   /** `kernels`: the module of `loadDataKernels`. */
-  constructor(kernels: WebAssembly.Module, size: number, { seed, shuffle }: SamplerOptions) {
+  constructor(kernels: KernelModule, size: number, { seed, shuffle }: SamplerOptions) {
     this.order = shuffle ? shuffler(kernels, size, seed) : (epoch) => epochOrder(size, { seed, epoch, shuffle });
   }
 }
 
-function shuffler(kernels: WebAssembly.Module, size: number, seed: bigint): Sampler['order'] {
+function shuffler(kernels: KernelModule, size: number, seed: bigint): Sampler['order'] {
   const pages = Math.max(1, Math.ceil((4 * size) / PAGE_BYTES));
   const memory = new WebAssembly.Memory<ArrayBuffer>({ initial: pages, maximum: pages, shared: false });
-  const { shuffle } = new WebAssembly.Instance(kernels, { env: { memory } }).exports;
+  const { shuffle } = new WebAssembly.Instance(kernels as WebAssembly.Module, { env: { memory } }).exports;
   invariant(typeof shuffle === 'function', 'there is no data kernel shuffle');
   const order = new Int32Array(memory.buffer, 0, size);
   return (epoch) => {

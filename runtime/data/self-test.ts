@@ -3,7 +3,7 @@
 import { invariant } from '../base/errors.ts';
 import type { AugmentOptions } from './augment/augmentation.ts';
 import { augmentReference } from './augment/augmentations.ts';
-import { ImageKernels, kernelCalls } from './kernels.ts';
+import { ImageKernels, type KernelModule, kernelCalls } from './kernels.ts';
 
 const SHAPE = [5, 18, 3] as const;
 const MEAN = [1, 2, 3];
@@ -16,7 +16,7 @@ const AUGMENT: AugmentOptions = {
 const SAMPLES = Int32Array.of(0, 1, 2, 3);
 
 /** Throws E_INTERNAL where they do not. Takes a few milliseconds. */
-export function selfTest(module: WebAssembly.Module): void {
+export function selfTest(module: KernelModule): void {
   const set = { shape: SHAPE, mean: MEAN };
   const kernels = new ImageKernels(module, { shape: SHAPE, seed: 7n, calls: kernelCalls('interleaved', AUGMENT, set) });
   const size = SHAPE[0] * SHAPE[1] * SHAPE[2];

@@ -6,7 +6,7 @@ import type { Dataset } from '../data/dataset.ts';
 import { DataPipeline, type FeedOptions, type LoadedBatch, type Loader } from '../data/loader.ts';
 import type { Device, Executable } from '../device.ts';
 import type { TrainableModel } from '../model/model.ts';
-import { checkDataset } from './defaults.ts';
+import { checkCount, checkDataset } from './defaults.ts';
 import type { Metrics } from './events.ts';
 import { trainingGraphs } from './graphs.ts';
 
@@ -33,14 +33,15 @@ export interface SampleLoss {
 
 const LARGEST_LOSSES = 25;
 
-/** Of `evaluate`: batches of `batch` images at a time. */
+/** Of `evaluate`. */
 export interface EvaluateOptions {
   readonly device: Device;
   readonly model: TrainableModel;
   /** Parameters and moving statistics by name. */
   readonly weights: ReadonlyMap<string, Float32Array>;
   readonly dataset: Dataset;
-  readonly batch: number;
+  /** Images at a time; 128 by default. */
+  readonly batch?: number;
   /** Data workers: see PipelineOptions. */
   readonly workers?: number;
   readonly signal?: AbortSignal;
@@ -50,11 +51,12 @@ export interface EvaluateOptions {
 }
 
 /**
- * Loss and accuracy in inference mode, over all images of the dataset. Rejects with E_DATA where model and data do not fit,
+ * Loss and accuracy in inference mode, over all images of the dataset. Rejects with E_USAGE for an impossible batch, E_DATA where model and data do not fit,
  * E_CHECKPOINT for weights of another model, E_MEMORY, or an AbortError.
  */
 export async function evaluate(options: EvaluateOptions): Promise<Evaluation> {
-  const { device, model, weights, dataset, batch, workers, signal, onProgress, onLogits } = own(options);
+  const { device, model, weights, dataset, batch = 128, workers, signal, onProgress, onLogits } = own(options);
+  checkCount('batch', batch);
   checkDataset(model, dataset);
   const capacity = Math.min(batch, dataset.size);
   const opening = DataPipeline.open({ test: evaluationFeed(dataset, capacity) }, { workers }); // comes up while the device compiles

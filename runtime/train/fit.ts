@@ -17,7 +17,7 @@ import { initialize } from '../model/init.ts';
 import { BestKeeper, EarlyStopping, ReduceLROnPlateau } from './callbacks.ts';
 import type { Checkpoint, CheckpointKind } from './checkpoint.ts';
 import { CheckpointWriter } from './checkpoint-writer.ts';
-import { checkDataset, completeOptions } from './defaults.ts';
+import { checkDataset, checkSettings, completeOptions } from './defaults.ts';
 import { type DeviceState, notFiniteIn, readState, readWeights, weightsOf, withRate, writeState } from './device-state.ts';
 import { evaluateWith, evaluationFeed, writeWeights } from './evaluate.ts';
 import { EventStream } from './event-stream.ts';
@@ -32,7 +32,7 @@ import { Watchdog } from './watchdog.ts';
 
 /**
  * Starts a training run. It goes on whether or not anybody iterates over its events. What is wrong with the options, and whatever befalls
- * the run, is told by `result` and by the iteration, both of which reject: E_DATA, E_CHECKPOINT, E_DIVERGED, E_MEMORY, E_DISK, E_WORKER,
+ * the run, is told by `result` and by the iteration, both of which reject: E_USAGE, E_DATA, E_CHECKPOINT, E_DIVERGED, E_MEMORY, E_DISK, E_WORKER,
  * E_DEVICE; an AbortError where the signal was aborted before the run began.
  */
 export function train(given: TrainOptions): TrainRun {
@@ -160,6 +160,7 @@ class Fit {
     let opening: Promise<DataPipeline<Part>> | undefined;
     try {
       if (signal.aborted) throw abortError(signal);
+      checkSettings(this.#options);
       for (const set of [train, validation, test]) if (set) checkDataset(this.#options.model, set);
       this.#settings = await resumeSettings(this.#options);
       const changes = resume && this.#checkResume(resume);

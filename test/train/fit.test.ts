@@ -1,13 +1,18 @@
 import { describe, expect, it } from 'vitest';
+import { openWasmDevice } from '../../asm/host/device.ts';
+import { openWebGpuDevice } from '../../gpu/host/device.ts';
 import { HybridError } from '../../runtime/base/errors.ts';
+import { memoryDataset } from '../../runtime/data/memory-dataset.ts';
 import { initialize } from '../../runtime/model/init.ts';
 import { openReferenceDevice } from '../../runtime/reference.ts';
 import type { CheckpointStore } from '../../runtime/train/checkpoint.ts';
+import { evaluate } from '../../runtime/train/evaluate.ts';
 import type { TrainEvent, TrainOptions } from '../../runtime/train/events.ts';
 import { train } from '../../runtime/train/fit.ts';
 import { trainingGraphs } from '../../runtime/train/graphs.ts';
 import { learningRateAt } from '../../runtime/train/schedule.ts';
 import { expectClose } from '../support/close.ts';
+import { hybridError } from '../support/expect-error.ts';
 import { onCompile } from '../support/on-compile.ts';
 import { referenceBatches } from '../support/reference-batches.ts';
 import { MemoryStore, smallModel, smallOptions } from '../support/runs.ts';
@@ -247,6 +252,37 @@ describe('stopping', () => {
 });
 
 describe('trouble', () => {
+  it.each([
+    [{ batch: -1 }, 'batch is -1'],
+    [{ batch: 2.5 }, 'batch is 2.5'],
+    [{ epochs: 0 }, 'epochs is 0'],
+    [{ learningRate: Number.NaN }, 'learningRate is NaN'],
+    [{ weightDecay: -1 }, 'weightDecay is -1'],
+    [{ bnMomentum: 1.5 }, 'bnMomentum is 1.5'],
+    [{ recalibrateBn: -1 }, 'recalibrateBn is -1'],
+  ] as const)('refuses settings with which there is no run: %j', async (changes, message) => {
+    const error = await hybridError('E_USAGE', train(options(changes)).result);
+    expect(error.message).toBe(message);
+  });
+
+  it('evaluate refuses an impossible batch, and needs none', async () => {
+    const of = { device: openReferenceDevice(), model, weights: initialize(model, 7n), dataset: shapesDataset(5) };
+    await hybridError('E_USAGE', evaluate({ ...of, batch: 0 }));
+    await expect(evaluate(of)).resolves.toMatchObject({ loss: expect.any(Number) });
+  });
+
+  it.each(['wasm', 'webgpu'] as const)('a %s device that is closed says so', async (name) => {
+    const device = name === 'wasm' ? await openWasmDevice({ threads: 1 }) : await openWebGpuDevice({ backend: 'null' });
+    await device.close();
+    const error = await hybridError('E_USAGE', train(options({ device })).result);
+    expect(error.message).toBe('the device is closed');
+  });
+
+  it('images and labels in memory that do not belong together are refused', () => {
+    const wrong = { name: 'mine', shape: [2, 2, 3], classes: ['a', 'b'], labels: Int32Array.of(0, 1), images: new Uint8Array(5) } as const;
+    expect(() => memoryDataset(wrong)).toThrow('mine has 5 bytes of images for 2 labels, and an image has 12');
+  });
+
   it('stops at a loss that is not finite, naming step, rate and batch, and leaves the checkpoints alone', async () => {
     const store = new MemoryStore();
     const run = train(options({ epochs: 9, learningRate: 1e200, store }));
