@@ -1,10 +1,11 @@
 // The package in a program that embeds it: importing does nothing but that, and using it leaves nothing behind.
 
 import { spawnSync } from 'node:child_process';
-import { readFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { expect, test } from 'vitest';
+import { tempFolder } from './support/temp-folder.ts';
 
 /** Runs a module in a process of its own and returns what it printed, as JSON. */
 function embedding(source: string) {
@@ -85,3 +86,21 @@ test('so does training, once the device is closed: the process ends by itself', 
   expect(during.listeners).toEqual(before.listeners);
   expect(after).toEqual(before);
 });
+
+test('the declarations suit a strict project that has the types of Node alone, none of browsers or of WebGPU', () => {
+  const [root, folder] = [fileURLToPath(new URL('..', import.meta.url)), tempFolder()];
+  mkdirSync(join(folder, 'node_modules/@hybrid-train'), { recursive: true });
+  symlinkSync(root, join(folder, 'node_modules/@hybrid-train/hybrid'));
+  symlinkSync(join(root, 'node_modules/@types'), join(folder, 'node_modules/@types'));
+  writeFileSync(
+    join(folder, 'own.ts'),
+    "import * as hybrid from '@hybrid-train/hybrid';\nexport const device: Promise<hybrid.Device> = hybrid.openDevice();\n",
+  );
+  const compilerOptions = {
+    ...{ strict: true, noEmit: true, target: 'es2022', module: 'nodenext', lib: ['es2022', 'esnext.disposable'], types: ['node'] },
+    skipLibCheck: false,
+  };
+  writeFileSync(join(folder, 'tsconfig.json'), JSON.stringify({ compilerOptions, files: ['own.ts'] }));
+  const { stdout } = spawnSync(process.execPath, [join(root, 'node_modules/typescript/bin/tsc'), '-p', folder], { encoding: 'utf8' });
+  expect(stdout).toBe('');
+}, 60_000);
