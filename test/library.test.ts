@@ -94,7 +94,7 @@ test('the declarations suit a strict project that has the types of Node alone, n
   symlinkSync(join(root, 'node_modules/@types'), join(folder, 'node_modules/@types'));
   writeFileSync(
     join(folder, 'own.ts'),
-    "import * as hybrid from '@hybrid-train/hybrid';\nexport const device: Promise<hybrid.Device> = hybrid.openDevice();\n",
+    "import * as hybrid from '@hybrid-train/hybrid';\nexport const device: Promise<hybrid.Device> = hybrid.openDevice('wasm');\n",
   );
   const compilerOptions = {
     ...{ strict: true, noEmit: true, target: 'es2022', module: 'nodenext', lib: ['es2022', 'esnext.disposable'], types: ['node'] },
