@@ -85,7 +85,8 @@ export class WebGpuDevice implements Device {
     const executable = await RecoveringExecutable.create({
       onNotice: this.#options.onNotice,
       create: async (lost) => {
-        if (lost) await this.#renew(lost.gpu);
+        // A GPU may be lost while nothing runs on it, too.
+        if (lost || this.#gpu.isLost) await this.#renew(lost?.gpu ?? this.#gpu);
         invariant(!this.#closed, 'the device is closed');
         const lane = trace && (await GpuTrace.open(this.#gpu, trace));
         if (lane === null) this.#options.onNotice?.('This GPU tells no time (no timestamp-query): the timeline has no lane for it.');

@@ -101,6 +101,17 @@ describe('a lost device', () => {
     await device.close();
   });
 
+  it('is made good before anything is compiled, where it was lost while nothing ran', async () => {
+    const { gpu, seen, lose } = faultyGpu(instance.gpu, {});
+    const device = await openWebGpuDevice({ gpu });
+    lose();
+    await new Promise((resolve) => setTimeout(resolve, 20));
+    const executable = await device.compile(graphs, { capacity: CAPACITY, seed: 1n });
+    expect((await executable.predict(batch)).length).toBe(CAPACITY * 4);
+    expect(seen.devices).toBe(2);
+    await device.close();
+  });
+
   it('is given up when there is no other', async () => {
     const { device, executable, faults } = await compile({});
     faults.loseAtSubmit = 'every';

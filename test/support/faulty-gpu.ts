@@ -26,7 +26,13 @@ class GPUOutOfMemoryError extends Error {}
 export function faultyGpu(
   gpu: GPU,
   faults: Faults,
-): { readonly gpu: GPU; readonly seen: { devices: number; submits: number; buffers: BufferRequest[] } } {
+): {
+  readonly gpu: GPU;
+  readonly seen: { devices: number; submits: number; buffers: BufferRequest[] };
+  /** Loses the device that was given last. */
+  lose(): void;
+} {
+  let lose = (): void => {};
   const seen = { devices: 0, submits: 0, buffers: [] as BufferRequest[] };
   const faulty = {
     async requestAdapter(options: GPURequestAdapterOptions) {
@@ -39,19 +45,29 @@ export function faultyGpu(
       const requestDevice = adapter.requestDevice.bind(adapter);
       adapter.requestDevice = async (descriptor) => {
         seen.devices++;
-        return instrument(await requestDevice(descriptor), faults, seen);
+        const instrumented = instrument(await requestDevice(descriptor), faults, seen);
+        lose = instrumented.lose;
+        return instrumented.device;
       };
       return adapter;
     },
   };
-  return { gpu: faulty as unknown as GPU, seen };
+  return { gpu: faulty as unknown as GPU, seen, lose: () => lose() };
 }
 
-function instrument(device: GPUDevice, faults: Faults, seen: { submits: number; buffers: BufferRequest[] }): GPUDevice {
-  let lose = (_info: { reason: GPUDeviceLostReason; message: string }): void => {};
+function instrument(
+  device: GPUDevice,
+  faults: Faults,
+  seen: { submits: number; buffers: BufferRequest[] },
+): { readonly device: GPUDevice; lose(): void } {
+  let tell = (_info: { reason: GPUDeviceLostReason; message: string }): void => {};
   const lost = new Promise((resolve) => {
-    lose = resolve as typeof lose;
+    tell = resolve as typeof tell;
   });
+  const lose = (): void => {
+    device.destroy();
+    tell({ reason: faults.lossReason ?? 'unknown', message: 'the cable was pulled' });
+  };
   Object.defineProperty(device, 'lost', { value: lost });
   let memoryError: Error | null = null;
 
@@ -86,10 +102,9 @@ function instrument(device: GPUDevice, faults: Faults, seen: { submits: number; 
       submit(commands);
       const n = seen.submits++;
       if (faults.loseAtSubmit !== 'every' && faults.loseAtSubmit !== n) return;
-      device.destroy();
-      lose({ reason: faults.lossReason ?? 'unknown', message: 'the cable was pulled' });
+      lose();
     },
   });
   Object.defineProperty(device, 'queue', { value: queue });
-  return device;
+  return { device, lose };
 }
