@@ -4,6 +4,7 @@
 import { availableParallelism } from 'node:os';
 import {
   type AugmentOptions,
+  abortError,
   copyBytes,
   DataPipeline,
   type Dataset,
@@ -48,14 +49,14 @@ export async function benchData({ images, workers, rows, seconds, signal }: Data
   const dataset = noise(images);
   const kernels: DataBenchResult['kernels'][number][] = [];
   for (const entry of await kernelLoops()) {
-    signal?.throwIfAborted();
+    if (signal?.aborted) throw abortError(signal);
     kernels.push({ name: entry.name, ...(await rate(entry.run, seconds)) });
   }
   const pipeline: DataBenchResult['pipeline'][number][] = [];
   for (let count = 0; count <= workers; count++) {
     for (const chunk of rows) {
       for (const handOver of [false, true]) {
-        signal?.throwIfAborted();
+        if (signal?.aborted) throw abortError(signal);
         pipeline.push({ workers: count, rows: chunk, handOver, ...(await pipelineRate(dataset, count, chunk, handOver, seconds)) });
       }
     }

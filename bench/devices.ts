@@ -1,7 +1,16 @@
 // Compares what this machine has: wasm on one thread and on all, and a GPU where there is one, each with the host's work in the
 // shadow of the device's and without. The variants take turns in one run, so that a disturbance hits all of them.
 
-import { type Device, type DeviceOptions, type Executable, initialize, type Model, openDevice, trainingGraphs } from '../runtime/index.ts';
+import {
+  abortError,
+  type Device,
+  type DeviceOptions,
+  type Executable,
+  initialize,
+  type Model,
+  openDevice,
+  trainingGraphs,
+} from '../runtime/index.ts';
 import { HYPER, madeUpBatch, median } from './train.ts';
 
 export interface DeviceBenchOptions {
@@ -47,11 +56,12 @@ export async function benchDevices(options: DeviceBenchOptions): Promise<DeviceB
       const executable = await device.compile(trainingGraphs(model), { capacity: batch, seed: 0n, programs: ['train'] });
       variants.push({ name, device, executable, times: { on: [], off: [] } });
       for (const [variable, values] of initialize(model, 0n)) await executable.write(variable, values);
+      if (signal?.aborted) throw abortError(signal);
       await steps(executable, model, batch, true, 1); // touches all memory
     }
     for (let round = 0; round < rounds; round++) {
       for (const { executable, times } of variants) {
-        signal?.throwIfAborted();
+        if (signal?.aborted) throw abortError(signal);
         times.on.push(await steps(executable, model, batch, true, STEPS));
         times.off.push(await steps(executable, model, batch, false, STEPS));
       }

@@ -1,7 +1,16 @@
 // Times every kernel of a training step beside the machine's own bounds: where the time goes, and how far each kernel is from
 // what this machine can do.
 
-import { type Device, HybridError, initialize, type KernelTime, type Model, nodeCost, trainingGraphs } from '../runtime/index.ts';
+import {
+  abortError,
+  type Device,
+  HybridError,
+  initialize,
+  type KernelTime,
+  type Model,
+  nodeCost,
+  trainingGraphs,
+} from '../runtime/index.ts';
 import { HYPER, madeUpBatch, median } from './train.ts';
 
 export interface KernelBenchOptions {
@@ -53,7 +62,7 @@ export async function benchKernels({ device, model, batch, steps, signal }: Kern
     const runs: (readonly KernelTime[])[] = [];
     const stepTimes: number[] = [];
     for (let step = 0; step <= steps; step++) {
-      signal?.throwIfAborted();
+      if (signal?.aborted) throw abortError(signal);
       const begin = performance.now();
       const times = await executable.profile(input, HYPER);
       // The first step touches memory for the first time.

@@ -51,7 +51,10 @@ function explain(
 ): { code: string | null; message: string; remedy: string; status: number } {
   if (error instanceof CommanderError) return { code: 'E_USAGE', ...usageError(error, argv, program), status: USAGE };
   if (isHybridError(error)) return { code: error.code, message: error.message, remedy: error.remedy, status: error.exitStatus };
-  if (error instanceof Error && error.name === 'AbortError') return { code: null, message: '', remedy: '', status: stoppedStatus(io) };
+  // `throwIfAborted` throws the reason itself, which is the name of a signal.
+  const stopped = io.signal?.aborted && error === io.signal.reason;
+  if (stopped || (error instanceof Error && error.name === 'AbortError'))
+    return { code: null, message: '', remedy: '', status: stoppedStatus(io) };
   return {
     code: 'E_INTERNAL',
     message: `internal error: ${error instanceof Error ? error.message : String(error)}`.replaceAll('\n', ' '),

@@ -4,7 +4,7 @@
 export type { AdapterReport } from '../gpu/host/adapter-report.ts';
 export { ChromeTrace } from './base/chrome-trace.ts';
 export { copyBytes } from './base/copy-bytes.ts';
-export { type ErrorCode, EXIT_STATUS, HybridError, isAbortError, nearest } from './base/errors.ts';
+export { abortError, type ErrorCode, EXIT_STATUS, HybridError, isAbortError, nearest } from './base/errors.ts';
 export { diskError, type FileStat, type Files, nodeFiles, type OpenFile, writeAtomically } from './base/files.ts';
 export type { Machine } from './base/machine.ts';
 export type { Trace } from './base/trace.ts';
