@@ -1,6 +1,7 @@
 // What this machine offers to hybrid, and what hybrid makes of it: for people who wonder, and for bug reports.
 
 import type { AdapterReport } from '../gpu/host/adapter-report.ts';
+import { abortError } from './base/errors.ts';
 import { describeMachine, type Machine } from './base/machine.ts';
 import { type SelfTestResult, selfTest } from './compile/self-test.ts';
 import type { Precision } from './device.ts';
@@ -20,19 +21,35 @@ export interface MachineReport extends Machine {
   readonly auto: { readonly device: 'wasm' | 'webgpu'; readonly reason: string };
 }
 
-/** Looks at the machine and runs the self-test of both devices; a few seconds. Threads and flags as of `openDevice`. */
-export async function examineMachine(options: { readonly threads?: number; readonly v8Flags?: boolean } = {}): Promise<MachineReport> {
+/**
+ * Looks at the machine and runs the self-test of both devices; a few seconds. Threads and flags as of `openDevice`; `signal` is looked at
+ * between the tests. Rejects with an AbortError.
+ */
+export async function examineMachine({
+  signal,
+  ...options
+}: {
+  readonly threads?: number;
+  readonly v8Flags?: boolean;
+  readonly signal?: AbortSignal;
+} = {}): Promise<MachineReport> {
+  const check = (): void => {
+    if (signal?.aborted) throw abortError(signal);
+  };
   const wasm = await openDevice('wasm', options);
   const wasmReport = { description: wasm.description, selfTest: await selfTest(wasm).finally(() => wasm.close()) };
+  check();
   const { describeGpu, openTrustedGpu } = await import('../gpu/host/auto.ts');
   const { device, reason, adapter: opened, selfTest: gpuTest = null } = await openTrustedGpu({ testSoftware: true });
   await device?.close();
+  check();
   const adapter = opened ? ((await describeGpu()) ?? opened) : null;
   const tiers: Partial<Record<Precision, SelfTestResult | null>> = {};
   for (const precision of adapter?.software ? [] : (adapter?.precisions.filter((tier) => tier !== 'f32') ?? [])) {
     const tested = await openTrustedGpu({ precision });
     tiers[precision] = tested.selfTest ?? null;
     await tested.device?.close();
+    check();
   }
   return {
     ...describeMachine(),

@@ -54,6 +54,7 @@ export async function verifyCommand(data: string | undefined, command: Command, 
   const progress = new Progress(io);
   try {
     const verification = await verifyData(dataSpec(settings, io), dataOptions(settings, io, progress, !json));
+    io.signal?.throwIfAborted(); // a set that was not looked at to its end is not verified
     progress.clear();
     io.stdout.write(json ? `${JSON.stringify(verification)}\n` : verificationText(verification, io));
     if (verification.bad.length === 0) return 0;

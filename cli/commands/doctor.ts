@@ -6,7 +6,7 @@ import type { CliIo } from '../io.ts';
 
 export async function doctorCommand(command: Command, io: CliIo): Promise<number> {
   const { json, markdown } = command.opts<{ json?: boolean; markdown?: boolean }>();
-  const report = await examineMachine({ v8Flags: true });
+  const report = await examineMachine({ v8Flags: true, signal: io.signal });
   io.stdout.write(json ? `${JSON.stringify(report)}\n` : markdown ? formatMarkdown(report) : formatReport(report));
   return 0;
 }

@@ -30,6 +30,7 @@ export async function evalCommand(path: string, command: Command, io: CliIo): Pr
 
   const progress = new Progress(io);
   const source = await openSettingsData(settings, io, progress, !json);
+  io.signal?.throwIfAborted();
   // The flags may name another model than the file: then the graphs differ, and that is told.
   const named = trained === undefined || MODEL_FLAGS.some((key) => flags.has(key));
   const model = named ? buildModel(settings.arch, modelOptions(settings, source.train)) : trained.model;
@@ -51,6 +52,7 @@ export async function evalCommand(path: string, command: Command, io: CliIo): Pr
     v8Flags: true,
   });
   try {
+    io.signal?.throwIfAborted();
     const evaluation = await evaluate({
       device,
       model,

@@ -73,6 +73,7 @@ export async function visualizeCommand(path: string, command: Command, io: CliIo
 
   const progress = new Progress(io);
   const source = await openSettingsData(settings, io, progress, talk);
+  io.signal?.throwIfAborted();
   const parts = partsOf(source, { valFraction: settings.valFraction });
   const model = buildModel(settings.arch, modelOptions(settings, source.train));
   checkGraph(saved, model);
@@ -87,6 +88,7 @@ export async function visualizeCommand(path: string, command: Command, io: CliIo
     if (talk) io.stdout.write(`${shown(file, io)}\n`);
   };
   try {
+    io.signal?.throwIfAborted();
     const sources = {
       ...{ model, weights: saved.weights, device, record, train: parts.train, test: parts.test },
       ...{ augment: augmentOptions(settings.augment), shuffle: settings.shuffle, seed: settings.seed, batch: settings.batch },
@@ -101,6 +103,7 @@ export async function visualizeCommand(path: string, command: Command, io: CliIo
     });
     const figures: Figure[] = [];
     for await (const figure of drawn) {
+      io.signal?.throwIfAborted(); // not all figures look at it
       if (isSkipped(figure)) {
         if (talk) progress.line(`no figure ${figure.name}: ${figure.reason}`);
         continue;
