@@ -170,6 +170,16 @@ describe('the configuration file', () => {
   });
 
   test.each([
+    ['seed: 18446744073709551615', { seed: 18446744073709551615n }],
+    ['seed: 9007199254740993', { seed: 9007199254740993n }],
+    ['{"seed": 9007199254740993, "epochs": 3}', { seed: 9007199254740993n, epochs: 3 }],
+    ['lr: 1e-3\ndropout: 0\nbatch: 128\nval-fraction: .25', { lr: 0.001, dropout: 0, batch: 128, valFraction: 0.25 }],
+    ['lr: 1\nimage-size: 40\nthreads: 2', { lr: 1, imageSize: '40', threads: 2 }],
+  ])('has numbers as they are written: %j', async (text, expected) => {
+    expect(resolveSettings(flags(), await read(text))).toMatchObject(expected);
+  });
+
+  test.each([
     ['an unknown key', 'lrr: 1', /unknown key "lrr"; did you mean lr/],
     ['a key of the code instead of the flag', 'weightDecay: 1', /did you mean weight-decay/],
     ['__proto__', '{"__proto__": {"lr": 1}}', /unknown key "__proto__"/],
