@@ -208,7 +208,8 @@ async function trainWith(
   } finally {
     progress.clear();
     await device.close();
-    await trace?.close();
+    // A timeline is no reason for a run to fail, nor to hide why it did.
+    await trace?.close().catch((error: Error) => progress.warn(`the timeline ${flags.trace} is not whole: ${error.message}`));
   }
 }
 

@@ -288,6 +288,32 @@ describe('what goes wrong', () => {
   });
 });
 
+describe('a timeline that cannot be written', () => {
+  const full = (path: string): Files => ({
+    ...nodeFiles,
+    async open(at, flags) {
+      const file = await nodeFiles.open(at, flags);
+      if (!at.endsWith(path)) return file;
+      const write = async () => {
+        throw Object.assign(new Error('ENOSPC: no space left on device'), { code: 'ENOSPC' });
+      };
+      return { path: at, write, sync: () => file.sync(), close: () => file.close() };
+    },
+  });
+
+  test('is a warning', async () => {
+    const { status, stderr } = await train(['--epochs', '1', '--quiet', '--trace', 't.json'], { files: full('t.json') });
+    expect(status).toBe(0);
+    expect(stderr).toMatch(/^warning: the timeline t.json is not whole: .*\n$/);
+  });
+
+  test('does not hide the error of the run', async () => {
+    const { status, stderr } = await train(['--epochs', '1', '--quiet', '--trace', 't.json'], { files: full('.json') });
+    expect(status).toBe(10);
+    expect(stderr).toMatch(/^warning: the timeline t.json .*\nerror\[E_DISK\]: .*(lock|config)\.json/);
+  });
+});
+
 describe('stopping', () => {
   test.each([
     ['SIGINT', 130],
