@@ -114,8 +114,9 @@ function listText(summaries: readonly Summary[]): string {
 }
 
 function detailsOf(record: RunRecord) {
-  const { config, environment, epochs, warnings } = record;
-  return { ...summaryOf(record), timeShares: timeShares(record), config, environment, epochMetrics: epochs, warnings };
+  const { config, environment, epochs, warnings, failure, failureCode } = record;
+  const error = failure === null ? null : { code: failureCode, message: failure };
+  return { ...summaryOf(record), error, timeShares: timeShares(record), config, environment, epochMetrics: epochs, warnings };
 }
 
 function detailsText(record: RunRecord, io: CliIo): string {
@@ -126,6 +127,9 @@ function detailsText(record: RunRecord, io: CliIo): string {
   const device = typeof environment.cpu === 'string' ? `${start?.device ?? ''}; ${environment.cpu}` : (start?.device ?? none);
   const facts: [string, string][] = [
     ['run', `${run.name} (${run.state})`],
+    ...(record.failure === null
+      ? []
+      : [['error', `${record.failureCode ? `${record.failureCode}: ` : ''}${record.failure}`] as [string, string]]),
     ['folder', shown(run.path, io)],
     ['model', `${run.arch}${start ? `, ${count(start.parameters)} parameters` : ''}`],
     ['device', device],

@@ -34,8 +34,9 @@ export class RunRecord {
   environment: Readonly<Record<string, unknown>> = {};
   /** Whether a process was at work in the folder when it was read. */
   running = false;
-  /** What a run in progress ended with, where that was an error. */
+  /** The message of the error that the run ended with, and its code where it has one. */
   failure: string | null = null;
+  failureCode: string | null = null;
   /** Running sums of the epoch in progress up to the last step event: rows, loss, right answers. */
   #sums = { epoch: 0, rows: 0, loss: 0, correct: 0 };
 
@@ -57,6 +58,12 @@ export class RunRecord {
     const record = RunRecord.from(folder.location, folder.config, await folder.events());
     record.running = await folder.isRunning();
     record.environment = asObject((await folder.environments()).at(-1));
+    const { time, error } = asObject(await folder.crash());
+    // Of an earlier attempt, if the run was gone on with since.
+    if (record.end || String(time ?? '') <= String(record.environment.time ?? '')) return record;
+    const { code, message } = asObject(error);
+    record.failure = String(message ?? error);
+    if (code !== undefined) record.failureCode = String(code);
     return record;
   }
 
@@ -69,7 +76,7 @@ export class RunRecord {
     return this.epochs.findLast(({ best }) => best);
   }
 
-  /** How the run ended; `unfinished`: its records do not say, because it failed or was killed. */
+  /** How the run ended; `unfinished`: its records do not say, because it was killed. */
   get state(): EventOf<'end'>['reason'] | 'running' | 'failed' | 'unfinished' {
     if (this.running) return 'running';
     return this.end?.reason ?? (this.failure === null ? 'unfinished' : 'failed');

@@ -194,6 +194,15 @@ export class RunFolder implements CheckpointStore, AsyncDisposable {
     await writeAtomically(this.#files, join(this.location, CRASH), [encode(`${report}\n`)]).catch(() => {});
   }
 
+  /** What `reportCrash` wrote last. Null: nothing, or nothing that can be read. */
+  async crash(): Promise<Readonly<Record<string, unknown>> | null> {
+    const path = join(this.location, CRASH);
+    return this.#files.readFile(path).then(
+      (bytes) => Object(parseJson(new TextDecoder().decode(bytes))) as Record<string, unknown>,
+      () => null,
+    );
+  }
+
   /** Adds a line to metrics.jsonl. Throws E_DISK; the last line of a run that ended so may be incomplete. */
   async log(event: object): Promise<void> {
     this.#recent.push(event);
@@ -459,11 +468,16 @@ function parseObject(bytes: Uint8Array, path: string): Record<string, unknown> {
 
 /** What is no list, because somebody has changed it, counts as an empty one. */
 function parseList(text: string): unknown[] {
+  const value = parseJson(text);
+  return Array.isArray(value) ? value : [];
+}
+
+/** Undefined where it is no JSON. */
+function parseJson(text: string): unknown {
   try {
-    const value: unknown = JSON.parse(text);
-    return Array.isArray(value) ? value : [];
+    return JSON.parse(text);
   } catch {
-    return [];
+    return undefined;
   }
 }
 

@@ -92,6 +92,28 @@ describe('what is wrong is one sentence with a remedy', () => {
   });
 });
 
+test('a run that failed says with what, until it is gone on with', async () => {
+  const crash = (time: string) => {
+    const error = { name: 'HybridError', code: 'E_DIVERGED', message: 'the loss is NaN', remedy: 'Lower the rate.' };
+    writeFileSync(join(cwd, 'runs', 'failed', 'crash.json'), JSON.stringify({ time, error, events: [] }));
+  };
+  writeRun('failed', { batch: 100 }, events({ epochs: 1, end: false }));
+  crash('2031-05-09T10:07:00.000Z');
+  expect((await runs('show', 'failed')).stdout).toMatch(/^run +failed \(failed\)\nerror +E_DIVERGED: the loss is NaN\n/);
+  expect(JSON.parse((await runs('show', 'failed', '--json')).stdout)).toMatchObject({
+    state: 'failed',
+    error: { code: 'E_DIVERGED', message: 'the loss is NaN' },
+  });
+  crash('2031-05-09T09:59:00.000Z'); // before the time at which the run was begun last
+  expect((await runs('show', 'failed')).stdout).toMatch(/^run +failed \(unfinished\)\nfolder/);
+  writeRun('failed', { batch: 100 }, events());
+  crash('2031-05-09T10:07:00.000Z');
+  expect((await runs('show', 'failed')).stdout).toMatch(/^run +failed \(completed\)\nfolder/);
+  writeFileSync(join(cwd, 'runs', 'failed', 'crash.json'), '{');
+  expect((await runs('show', 'failed')).status).toBe(0);
+  rmSync(join(cwd, 'runs', 'failed'), { recursive: true });
+});
+
 test('a run that was rolled back shows what it did last', async () => {
   const list = events({ epochs: 2, end: false });
   writeRun('rolled', { batch: 100 }, [...list, { type: 'resume', reason: 'rolled back', epoch: 2, step: 2 }, stepEvent(2, 3)]);
