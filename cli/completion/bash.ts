@@ -21,6 +21,10 @@ _${program}_paths() { # $1: f for files and folders, d for folders
   compopt -o filenames 2>/dev/null # quotes blanks and puts a slash behind folders; bash 3.2 cannot
 }
 
+_${program}_runs() { # the folders in runs, by their names
+  while IFS= read -r word; do COMPREPLY+=("\${word#runs/}"); done < <(compgen -d -- "runs/$current")
+}
+
 _${program}() {
   COMPREPLY=()
   local current=\${COMP_WORDS[COMP_CWORD]} previous=\${COMP_WORDS[COMP_CWORD - 1]} command= argument=0 i word
@@ -96,9 +100,10 @@ ${valued.size > 0 ? `      case "$previous" in\n${[...valued].map(([then, flags]
 }
 
 /** Statements that offer the values, each with a semicolon and a blank behind it. */
-function completions(program: string, { words, list, paths }: Values): string {
+function completions(program: string, { words, list, paths, runs }: Values): string {
   return [
     words.length > 0 ? `_${program}_${list ? 'list' : 'words'} ${quote(words.join(' '))}; ` : '',
+    runs ? `_${program}_runs; ` : '',
     paths ? `_${program}_paths ${paths === 'files' ? 'f' : 'd'}; ` : '',
   ].join('');
 }

@@ -17,6 +17,12 @@ function __${program}_at # $argv: the words of a command; whether it is the one 
     test "$command" = "$argv"
 end
 
+function __${program}_runs # the folders in runs, by their names
+    for run in runs/*/
+        string replace -r '^runs/(.*)/$' '$1' -- $run
+    end
+end
+
 complete -c ${program} -f
 ${shapes.map((shape) => completionsOf(program, shape)).join('')}`;
 }
@@ -25,10 +31,10 @@ function completionsOf(program: string, { words, commands, options, arguments: p
   const here = `complete -c ${program} -n ${quote(`__${program}_at ${words}`.trimEnd())}`;
   return [
     ...commands.map(({ name, says }) => `${here} -a ${name} -d ${quote(says)}`),
-    ...places.flatMap(({ values }) => offers(values).map((offer) => `${here} ${offer}`)),
+    ...places.flatMap(({ values }) => offers(program, values).map((offer) => `${here} ${offer}`)),
     ...options.flatMap(({ flags, says, values, optional }) => {
       const spelled = flags.map((flag) => (flag.startsWith('--') ? `-l ${flag.slice(2)}` : `-s ${flag.slice(1)}`)).join(' ');
-      const [value] = values && !optional ? offers(values) : [];
+      const [value] = values && !optional ? offers(program, values) : [];
       const takes = values === null || optional ? '' : values.paths === 'files' ? ' -r' : ' -x';
       return [`${here} ${spelled}${takes}${value ? ` ${value}` : ''} -d ${quote(says)}`];
     }),
@@ -37,10 +43,11 @@ function completionsOf(program: string, { words, commands, options, arguments: p
 }
 
 /** The arguments of `complete` that offer values: at most one. */
-function offers({ words, list, paths }: Values): string[] {
+function offers(program: string, { words, list, paths, runs }: Values): string[] {
   const folders = paths === 'folders' ? ['(__fish_complete_directories)'] : [];
   const choices = list ? [`(__fish_append , ${words.join(' ')})`] : words;
-  const offered = [...choices, ...folders].join(' ');
+  const names = runs ? [`(__${program}_runs)`] : [];
+  const offered = [...choices, ...names, ...folders].join(' ');
   const parts = [...(offered ? [`-a ${quote(offered)}`] : []), ...(paths === 'files' ? ['-F'] : [])];
   return parts.length > 0 ? [parts.join(' ')] : [];
 }

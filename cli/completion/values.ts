@@ -9,15 +9,18 @@ export interface Values {
   readonly list?: true;
   /** Names on the disk, beside the words. */
   readonly paths?: 'files' | 'folders';
+  /** Names of the folders in runs, beside the words and paths: commands take a run by its name. */
+  readonly runs?: true;
 }
 
 const NONE: Values = { words: [] };
 const FILES: Values = { words: [], paths: 'files' };
+const RUNS: Values = { words: [], paths: 'files', runs: true };
 
 const PLACEHOLDERS: Readonly<Record<string, Values>> = {
   // Runs are folders, and models are runs, files, or come with the package.
-  ...{ FILE: FILES, PATH: FILES, RUN: FILES, RUNS: FILES, IMAGES: FILES },
-  MODEL: { words: PRETRAINED, paths: 'files' },
+  ...{ FILE: FILES, PATH: FILES, RUN: RUNS, RUNS, IMAGES: FILES },
+  MODEL: { ...RUNS, words: PRETRAINED },
   DIR: { words: [], paths: 'folders' },
   DATA: { words: ['cifar10', 'cifar100', 'synthetic'], paths: 'files' },
   ARCH: { words: ARCHITECTURES },
@@ -40,5 +43,6 @@ export function valuesOf(placeholder: string): Values {
     words: parts.flatMap(({ words }) => words),
     ...(parts.some(({ list }) => list) && { list: true }),
     ...(parts.some(({ paths }) => paths) && { paths: parts.find(({ paths }) => paths)?.paths }),
+    ...(parts.some(({ runs }) => runs) && { runs: true }),
   };
 }

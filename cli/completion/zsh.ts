@@ -56,11 +56,12 @@ function argumentSpec({ placeholder, values, required, variadic }: ArgumentShape
 const message = (placeholder: string): string => placeholder.replaceAll(':', '\\:');
 
 /** What offers the values. */
-function action(placeholder: string, { words, list, paths }: Values): string {
+function action(placeholder: string, { words, list, paths, runs }: Values): string {
   if (list) return `{_values -s , ${placeholder} ${words.join(' ')}}`;
   const names = paths === 'folders' ? '_files -/' : '_files';
-  if (words.length === 0) return paths ? names : ' ';
-  return paths ? `{compadd - ${words.join(' ')}; ${names}}` : `(${words.join(' ')})`;
+  const beside = [...(words.length > 0 ? [`compadd - ${words.join(' ')}`] : []), ...(runs ? ['_path_files -W runs -/'] : [])];
+  if (paths) return beside.length > 0 ? `{${[...beside, names].join('; ')}}` : names;
+  return words.length > 0 ? `(${words.join(' ')})` : ' ';
 }
 
 const quote = (text: string): string => `'${text.replaceAll("'", "'\\''")}'`;

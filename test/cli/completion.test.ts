@@ -24,6 +24,8 @@ async function folderFor(shell: string): Promise<string> {
   writeFileSync(join(cwd, 'script'), stdout);
   writeFileSync(join(cwd, 'photo one.png'), '');
   mkdirSync(join(cwd, 'photos'));
+  for (const name of ['first', 'my run']) mkdirSync(join(cwd, 'runs', name), { recursive: true });
+  writeFileSync(join(cwd, 'runs', 'first.txt'), '');
   return cwd;
 }
 
@@ -60,6 +62,20 @@ const CASES: readonly (readonly [words: readonly string[], offered: readonly str
   [['export', 'first', '--format', 'k'], ['keras']],
   [['predict', '-k', '1', 'first', 'photo '], ['photo one.png']],
   [['summary', 'conv-'], ['conv-pooling']],
+  // Runs by their names, beside paths and the models that come with hybrid.
+  [['runs', 'show', 'fi'], ['first']],
+  [
+    ['runs', 'compare', 'first', ''],
+    ['first', 'my run', 'photo one.png', 'photos', 'runs', 'script'],
+  ],
+  [
+    ['train', '--resume', 'runs/'],
+    ['runs/first', 'runs/first.txt', 'runs/my run'],
+  ],
+  [['train', '--resume', 'my'], ['my run']],
+  [['visualize', 'my'], ['my run']],
+  [['eval', 'f'], ['first']],
+  [['eval', 'convmixer-2stage-c'], ['convmixer-2stage-cifar10']],
   // The command that bench stands for.
   [['bench', '--arch', 'conv-'], ['conv-pooling']],
   [['bench', 'k'], ['kernels']],
