@@ -37,11 +37,13 @@ export function describeProgram(io: CliIo, setStatus: (status: number) => void):
   program.commandsGroup('Train:');
   addFlags(program.command('train').description('train a model and measure it on the test images'))
     .optionsGroup('Run:')
-    .option('-c, --config <FILE>', 'options from a YAML or JSON file; flags win')
+    .option(
+      '-c, --config <FILE>',
+      'options from a YAML or JSON file, where flags win: those under Model, Data, Training and Machine, and out, name, checkpoint-every and keep-every; a key is the name without dashes, a switch is written in the positive, as in shuffle: false',
+    )
     .option('--resume [RUN]', 'go on with a run where it stopped: its folder or name; the newest of --out if there is none')
     .option('--allow-changed <SETTINGS>', 'settings, separated by commas, that a resumed run may have otherwise than before')
     .option('--dry-run', 'print what the run would take, and stop')
-    .optionsGroup('Machine:')
     .option('--distributed <mpi>', 'this process is one of several that mpiexec started, and computes its share of every batch')
     .option('--rank-timeout <SECONDS>', 'time after which a rank that does not come is taken for lost, and all end (default: 300)')
     .optionsGroup('Output:')

@@ -49,6 +49,14 @@ function presetSettings(preset: Preset) {
   } satisfies Partial<Settings>;
 }
 
+/** Options of `hybrid train` that are no settings of a run: no keys of a configuration. */
+export const FLAGS_ONLY: readonly string[] = [
+  ...['config', 'resume', 'allow-changed', 'dry-run', 'distributed', 'rank-timeout'],
+  ...['trace', 'json', 'quiet', 'figures', 'tensorboard'],
+];
+const WHICH_KEYS =
+  'Keys are the options of `hybrid train` under Model, Data, Training and Machine, and out, name, checkpoint-every and keep-every, without their dashes.';
+
 /** Values of a configuration file, by key as it is spelled there. */
 export interface FileValues {
   readonly path: string;
@@ -77,9 +85,21 @@ export function resolveSettings(flags: ReadonlyMap<Key, string>, file?: FileValu
   for (const [key, value] of file?.values ?? []) {
     const known = KEY_OF.get(String(key));
     if (!known) {
+      const name = String(key).replace(/^no-/, '');
+      const option = KEY_OF.get(name);
+      if (option && option !== key && !(OPTIONS[option] as Option<unknown>).placeholder) {
+        problems.push(`${file?.path} has the key ${key}, but a switch is written in the positive there`);
+        remedies.push(`Write \`${name}: false\`.`);
+        continue;
+      }
+      if (FLAGS_ONLY.includes(name)) {
+        problems.push(`${file?.path} has the key ${key}, but that is of the call and not of the configuration`);
+        remedies.push(`Give it as a flag, --${name === 'figures' ? 'no-figures' : name}. ${WHICH_KEYS}`);
+        continue;
+      }
       const near = nearest(String(key), KEY_OF.keys());
       problems.push(`${file?.path} has an unknown key ${quote(String(key))}${near ? `; did you mean ${near}?` : ''}`);
-      remedies.push('A key is the name of an option of `hybrid train` without its dashes.');
+      remedies.push(WHICH_KEYS);
     } else if (typeof value === 'object') {
       problems.push(
         `${spelling(known)} in ${file?.path} is ${value === null ? 'empty' : 'a list or a map'}, but must be ${OPTIONS[known].expected}`,

@@ -18,7 +18,7 @@ const page = [
     .map(({ words, command }) => `- [\`hybrid ${words.join(' ')}\`](#hybrid-${words.join('-')}): ${command.description()}`),
   '',
   'Results go to stdout, progress and messages to stderr; [errors.md](errors.md) has the exit statuses. Options in angle brackets take a value, `--option VALUE` or `--option=VALUE`.',
-  '`hybrid train` also takes its options from a YAML or JSON file (`-c`): a key is the name of an option without its dashes, and flags win.\n',
+  '`hybrid train` also takes its options from a YAML or JSON file (`-c`), where flags win. Keys are the names of the options under Model, Data, Training and Machine, and `out`, `name`, `checkpoint-every` and `keep-every`, without their dashes; a switch is written in the positive: `shuffle: false` for `--no-shuffle`.\n',
   ...commands.slice(1).map(section),
 ].join('\n');
 

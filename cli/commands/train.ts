@@ -63,11 +63,12 @@ interface Flags extends RankFlags {
 export async function trainCommand(command: Command, io: CliIo): Promise<number> {
   const flags = command.opts<Flags>();
   return inGroup(flags, io, async (group, io) => {
-    if (givenFlags(command).get('arch') === ALL) return trainAll(command, flags, io, group);
-    if (flags.resume === undefined) return trainWith(command, flags, io, null, group);
+    const file = flags.config === undefined || flags.resume !== undefined ? undefined : await readConfigFile(flags.config, io);
+    if ((givenFlags(command).get('arch') ?? file?.values.get('arch')) === ALL) return trainAll(command, flags, file, io, group);
+    if (flags.resume === undefined) return trainWith(command, flags, file, io, null, group);
     const earlier = await shareEarlier(group, group.rank === 0 ? await openEarlier(flags, command, io) : null);
     try {
-      return await trainWith(command, flags, io, earlier, group);
+      return await trainWith(command, flags, undefined, io, earlier, group);
     } finally {
       await earlier.folder?.close().catch(() => {}); // where it matters, `run` has closed it already and told
     }
@@ -89,14 +90,15 @@ interface Outcome {
 }
 
 /** The script as one experiment: its models one after the other, each with its own preset, and one table at the end. */
-async function trainAll(command: Command, flags: Flags, io: CliIo, group: Communicator): Promise<number> {
+async function trainAll(command: Command, flags: Flags, file: FileValues | undefined, io: CliIo, group: Communicator): Promise<number> {
   for (const name of ['resume', 'init', 'dim', 'depth', 'kernel', 'patch', 'trace', 'dryRun']) {
-    if (command.getOptionValueSource(name) !== 'cli') continue;
     const spelled = name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
+    if (command.getOptionValueSource(name) !== 'cli' && !file?.values.has(spelled)) continue;
     throw new HybridError('E_USAGE', `--arch all and --${spelled} exclude each other`, 'Name one architecture with --arch.');
   }
-  const { name } = command.opts<{ name?: string }>();
+  const name = command.opts<{ name?: string }>().name ?? file?.values.get('name');
   const outcomes: Outcome[] = [];
+  const tell = () => io.stdout.write(flags.json ? `${JSON.stringify({ type: 'summary', runs: outcomes })}\n` : outcomesText(outcomes, io));
   let status = 0;
   for (const arch of ARCHITECTURES) {
     if (arch === 'convmixer') continue; // a family, not a model of the script
@@ -108,7 +110,7 @@ async function trainAll(command: Command, flags: Flags, io: CliIo, group: Commun
       outcomes.push({ arch, parameters, test, best, epochs, seconds: (performance.now() - start) / 1000, run });
     };
     try {
-      const ended = await trainWith(command, flags, io, null, group, { own, note });
+      const ended = await trainWith(command, flags, file, io, null, group, { own, note });
       if (ended !== 0) {
         status = ended;
         break; // stopped by its user
@@ -120,7 +122,7 @@ async function trainAll(command: Command, flags: Flags, io: CliIo, group: Commun
       new Progress(io).warn(`${arch} failed: ${error.message}`);
     }
   }
-  io.stdout.write(flags.json ? `${JSON.stringify({ type: 'summary', runs: outcomes })}\n` : outcomesText(outcomes, io));
+  tell();
   return status;
 }
 
@@ -149,13 +151,13 @@ interface OneOfSeveral {
 async function trainWith(
   command: Command,
   flags: Flags,
+  file: FileValues | undefined,
   io: CliIo,
   earlier: Earlier | null,
   group: Communicator,
   one?: OneOfSeveral,
 ): Promise<number> {
-  const file = earlier?.values ?? (flags.config === undefined ? undefined : await readConfigFile(flags.config, io));
-  const given = resolveSettings(new Map([...givenFlags(command), ...(one?.own ?? [])]), file);
+  const given = resolveSettings(new Map([...givenFlags(command), ...(one?.own ?? [])]), earlier?.values ?? file);
   const progress = new Progress(io);
   const talk = !flags.quiet && !flags.json;
 

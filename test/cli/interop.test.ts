@@ -190,8 +190,8 @@ describe('train --arch all', () => {
   test('trains the five models one after the other and ends with one table', async () => {
     const argv = [
       'train',
-      '--arch',
-      'all',
+      '-c',
+      'all.yaml',
       '--data',
       data,
       '--limit',
@@ -204,6 +204,7 @@ describe('train --arch all', () => {
       'five',
       '--no-figures',
     ];
+    writeFileSync(join(cwd, 'all.yaml'), 'arch: all'); // as `--arch all`, which the test below has
     const { status, stdout } = await inFolder(...argv, '--device', 'wasm');
     expect(status).toBe(0);
     const table = stdout.split('\n').slice(-7, -1);

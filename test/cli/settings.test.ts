@@ -4,8 +4,9 @@ import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { readConfigFile } from '../../cli/config-file.ts';
 import type { CliIo } from '../../cli/io.ts';
-import { KEYS, type Key, OPTIONS, spelling } from '../../cli/options.ts';
-import { resolveSettings, toConfig } from '../../cli/settings.ts';
+import { KEY_OF, KEYS, type Key, OPTIONS, spelling } from '../../cli/options.ts';
+import { describeProgram } from '../../cli/program.ts';
+import { FLAGS_ONLY, resolveSettings, toConfig } from '../../cli/settings.ts';
 import { ARCHITECTURES, DEVICES, HybridError, presetFor, RECIPES, SCHEDULES } from '../../runtime/index.ts';
 import { tempFolder } from '../support/temp-folder.ts';
 
@@ -157,6 +158,18 @@ test('a resolved configuration comes back through a file', async () => {
   expect(toConfig(resolveSettings(flags({ seed: '5' }))).seed).toBe(5);
 });
 
+test('what is no key of a configuration is known: every other option of train is one', () => {
+  const program = describeProgram({ stdout: { write() {} }, stderr: { write() {} }, env: {}, cwd: '' }, () => {});
+  const options = program.commands.find((command) => command.name() === 'train')?.options ?? [];
+  const names = options.map(({ long }) => String(long).replace(/^--(no-)?/, ''));
+  expect(names.filter((name) => !KEY_OF.has(name)).sort()).toEqual([...FLAGS_ONLY].sort());
+  // As help and documents say it.
+  const keys = options.filter(({ helpGroupHeading: group }) => group !== 'Run:' && group !== 'Output:').map(({ long }) => long);
+  const output = KEYS.filter((key) => OPTIONS[key].group === 'Output').map(spelling);
+  expect(output).toEqual(['out', 'name', 'checkpoint-every', 'keep-every']);
+  expect(keys).toHaveLength(KEYS.length - output.length);
+});
+
 describe('the configuration file', () => {
   test('is YAML or JSON, with tabs, comments or a byte order mark', async () => {
     for (const text of [
@@ -181,6 +194,8 @@ describe('the configuration file', () => {
 
   test.each([
     ['an unknown key', 'lrr: 1', /unknown key "lrr"; did you mean lr/],
+    ['a switch as its flag is written', 'no-shuffle: true', /has the key no-shuffle, but a switch is written in the positive/],
+    ['a flag that is no setting', 'no-figures: true', /has the key no-figures, but that is of the call/],
     ['a key of the code instead of the flag', 'weightDecay: 1', /did you mean weight-decay/],
     ['__proto__', '{"__proto__": {"lr": 1}}', /unknown key "__proto__"/],
     ['constructor', 'constructor: 1', /unknown key "constructor"/],
