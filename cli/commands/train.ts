@@ -117,7 +117,10 @@ async function trainAll(command: Command, flags: Flags, file: FileValues | undef
       }
     } catch (error) {
       // One that diverges does not take the others with it.
-      if (!(error instanceof HybridError && error.code === 'E_DIVERGED')) throw error;
+      if (!(error instanceof HybridError && error.code === 'E_DIVERGED')) {
+        if (outcomes.length > 0) tell();
+        throw error;
+      }
       status = error.exitStatus;
       new Progress(io).warn(`${arch} failed: ${error.message}`);
     }

@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import sharp from 'sharp';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { readNpz, readSafetensors } from '../../runtime/index.ts';
+import { nodeFiles, readNpz, readSafetensors } from '../../runtime/index.ts';
 import { writeCifar10 } from '../support/cifar10-folder.ts';
 import { cli } from '../support/cli.ts';
 
@@ -213,6 +213,31 @@ describe('train --arch all', () => {
     expect(table.slice(1).map((line) => line.split(/ +/)[0])).toEqual(names);
     expect(table[1]).toMatch(/ \d+\.\d\d % +\d+\.\d{4} +1 of 1 +\d+:\d\d +602,890 +2\.30 MB +runs.five-convmixer-256-8$/);
     for (const name of names) expect(existsSync(join(cwd, 'runs', `five-${name}`, 'checkpoints', 'best', 'COMPLETE'))).toBe(true);
+  }, 600_000);
+
+  test('has its table also where a later model ends with an error', async () => {
+    const mkdir = (path: string) => (path.endsWith('two-conv-pooling') ? Promise.reject(new Error('no more')) : nodeFiles.mkdir(path));
+    const argv = [
+      'train',
+      '--arch',
+      'all',
+      '--data',
+      data,
+      '--limit',
+      '8',
+      '--batch',
+      '8',
+      '--epochs',
+      '1',
+      '--name',
+      'two',
+      '--no-figures',
+    ];
+    const { status, stdout, stderr } = await cli([...argv, '--device', 'wasm'], { cwd, files: { ...nodeFiles, mkdir } });
+    expect(status).toBe(10);
+    expect(stderr).toMatch(/error\[E_DISK\]: .*two-conv-pooling/);
+    const table = stdout.split('\n').slice(-3, -1);
+    expect(table.map((line) => line.split(/ +/)[0])).toEqual(['architecture', 'convmixer-256-8']);
   }, 600_000);
 
   test.each([['--resume'], ['--dim', '8'], ['--dry-run']])('and %s exclude each other', async (...flags) => {
