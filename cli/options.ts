@@ -60,6 +60,8 @@ const toggle = {
 const within = (value: number, least: number, most: number) => (value >= least && value <= most ? value : undefined);
 
 const PRESET = 'the recipe, see --recipe';
+/** The same where there is no --recipe. */
+const SCRIPT = 'that of the original script for the architecture';
 
 export const OPTIONS = {
   arch: {
@@ -67,7 +69,7 @@ export const OPTIONS = {
     group: 'Model',
     otherwise: 'convmixer-2stage',
     example: 'convmixer-2stage',
-    help: 'convmixer-256-8, conv-pooling, convmixer-2stage-flatten, convmixer-2stage, convmixer-256-8-block-residual or convmixer; all: the first five one after the other',
+    help: 'convmixer-256-8, conv-pooling, convmixer-2stage-flatten, convmixer-2stage, convmixer-256-8-block-residual or convmixer',
   },
   dim: { ...integer(1, 65_536), group: 'Model', otherwise: '256', example: '64', help: 'channels of convmixer' },
   depth: { ...integer(1, 1000), group: 'Model', otherwise: '8', example: '4', help: 'blocks of convmixer' },
@@ -340,12 +342,20 @@ export const spelling = (key: Key): string => key.replace(/[A-Z]/g, (letter) => 
 
 export const KEY_OF = new Map(KEYS.map((key) => [spelling(key), key]));
 
-/** Adds the flags of the keys, all by default, to a command. Values stay text: `resolveSettings` reads them. */
-export function addFlags(command: Command, keys: readonly Key[] = KEYS): Command {
+/**
+ * Adds the flags of the keys, all by default, to a command. Values stay text: `resolveSettings` reads them.
+ * @param ofModel What the trained model says that the command takes: it goes before the defaults.
+ */
+export function addFlags(command: Command, keys: readonly Key[] = KEYS, ofModel: readonly Key[] = []): Command {
+  const trains = keys === KEYS && ofModel.length === 0; // all settings, from nothing: `hybrid train`
   for (const key of keys) {
     const { placeholder, off, help, otherwise, group }: Option<unknown> = OPTIONS[key];
     const flags = placeholder ? `--${spelling(key)} <${placeholder}>` : `--${off ? '' : 'no-'}${spelling(key)}`;
-    const flag = new Flag(flags, placeholder && otherwise ? `${help} (default: ${otherwise})` : help);
+    const usual = otherwise === PRESET && !keys.includes('recipe') ? SCRIPT : otherwise;
+    // Without its architecture nothing is assumed of a model.
+    const from = ofModel.includes(key) ? `that of the model${key === 'arch' ? '' : `, else ${usual}`}` : usual;
+    const all = key === 'arch' && trains ? '; all: the first five one after the other' : '';
+    const flag = new Flag(flags, placeholder && from ? `${help}${all} (default: ${from})` : help);
     command.addOption(flag.helpGroup(`${group}:`));
   }
   return command;

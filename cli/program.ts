@@ -5,12 +5,14 @@ import { Command } from 'commander';
 import { commandsOf } from './command-tree.ts';
 import { examplesText } from './examples.ts';
 import type { CliIo } from './io.ts';
-import { addFlags, MEASURES } from './options.ts';
+import { addFlags, KEYS, MEASURES } from './options.ts';
 import { version } from './version.ts';
 
 /** Options that say which images a set is made of, how a model is measured, and which model it is where its file does not say. */
 const OPENED = ['dataUrl', 'imageSize', 'maxBad', 'dataMemory'] as const;
 const MODEL = ['arch', ...MEASURES, 'dropout'] as const;
+/** What a trained model says of its evaluation. */
+const EVALUATED = [...MODEL, 'data', 'imageSize', 'batch'] as const;
 const TESTED = ['data', ...OPENED, 'limit', 'batch', 'device', 'precision', 'threads', ...MODEL] as const;
 
 const STATUSES = `
@@ -106,13 +108,11 @@ export function describeProgram(io: CliIo, setStatus: (status: number) => void):
 
   program.commandsGroup('Use a model:');
   const labels = ['--labels <NAMES|FILE>', 'names of the classes: separated by commas, or a text file with one a line'] as const;
-  addFlags(program.command('predict').description('the most probable classes of pictures'), [
-    'device',
-    'precision',
-    'threads',
-    'revectorize',
-    ...MODEL,
-  ])
+  addFlags(
+    program.command('predict').description('the most probable classes of pictures'),
+    ['device', 'precision', 'threads', 'revectorize', ...MODEL],
+    MODEL,
+  )
     .argument('<MODEL>', 'run folder or its name, a file as for eval, or convmixer-2stage-cifar10, which comes with hybrid')
     .argument('<IMAGES...>', 'PNG, JPEG or WebP files of any size, folders of them, or - for one on standard input')
     .optionsGroup('Output:')
@@ -124,7 +124,11 @@ export function describeProgram(io: CliIo, setStatus: (status: number) => void):
       setStatus(await (await import('./commands/predict.ts')).predictCommand(model, images, command, io)),
     );
 
-  addFlags(program.command('eval').description('measure saved weights on the test images'), [...TESTED, 'workers', 'revectorize'])
+  addFlags(
+    program.command('eval').description('measure saved weights on the test images'),
+    [...TESTED, 'workers', 'revectorize'],
+    EVALUATED,
+  )
     .argument(
       '<MODEL>',
       'run folder or its name (its best checkpoint counts), a file (.safetensors, .keras, .weights.h5, .npz), or a model that comes with hybrid: convmixer-2stage-cifar10',
@@ -135,7 +139,7 @@ export function describeProgram(io: CliIo, setStatus: (status: number) => void):
       setStatus(await (await import('./commands/eval.ts')).evalCommand(path, command, io)),
     );
 
-  addFlags(program.command('export').description('a trained model as a file for another program'), MODEL)
+  addFlags(program.command('export').description('a trained model as a file for another program'), MODEL, MODEL)
     .argument('<MODEL>', 'run folder or its name, or a file as for eval')
     .optionsGroup('Output:')
     .option('--format <keras|h5|onnx|safetensors|npz>', 'of the file; keras (.keras) and h5 (.weights.h5) hold the state of the optimizer')
@@ -151,7 +155,12 @@ export function describeProgram(io: CliIo, setStatus: (status: number) => void):
       setStatus(await (await import('./commands/export.ts')).exportCommand(model, command, io)),
     );
 
-  addFlags(program.command('import').description('a run folder from the file of another program, to go on with'))
+  addFlags(program.command('import').description('a run folder from the file of another program, to go on with'), KEYS, [
+    ...MODEL,
+    'lr',
+    'weightDecay',
+    'bnMomentum',
+  ])
     .argument('<FILE>', '.keras, .weights.h5, .safetensors or .npz, with the names and layouts of Keras')
     .optionsGroup('Output:')
     .option(...labels)
@@ -182,7 +191,11 @@ export function describeProgram(io: CliIo, setStatus: (status: number) => void):
       setStatus(await (await import('./commands/runs.ts')).runsCompareCommand(names, command, io)),
     );
 
-  addFlags(program.command('visualize').description('draw figures of a run: curves, mistakes, weights, feature maps'), [...TESTED])
+  addFlags(
+    program.command('visualize').description('draw figures of a run: curves, mistakes, weights, feature maps'),
+    [...TESTED],
+    EVALUATED,
+  )
     .argument('<RUN|FILE>', 'run folder or its name (its best checkpoint counts), or safetensors file')
     .optionsGroup('Figures:')
     .option(

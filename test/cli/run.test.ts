@@ -54,6 +54,19 @@ describe('help and version', () => {
     expect(stdout).not.toContain('\x1b');
   });
 
+  test('the help of other commands has no values and defaults that are those of train only', async () => {
+    const help = async (...command: string[]) => (await cli([...command, '--help'])).stdout.replace(/\s+/g, ' ');
+    expect(await help('train')).toMatch(
+      /all: the first five one after the other .*--batch <N> images per step \(default: the recipe, see --recipe\)/,
+    );
+    for (const command of ['eval', 'predict', 'export', 'import', 'visualize', 'inspect', 'bench train'])
+      expect(await help(...command.split(' ')), command).not.toMatch(/ all: the first five/);
+    for (const command of ['eval', 'visualize', 'inspect', 'bench train', 'bench devices', 'bench compare'])
+      expect(await help(...command.split(' ')), command).not.toContain('see --recipe');
+    expect(await help('inspect')).toContain('images per step (default: that of the original script for the architecture)');
+    expect(await help('eval')).toMatch(/or convmixer \(default: that of the model\).* convmixer \(default: that of the model, else 256\)/);
+  });
+
   test.each(['eval', 'predict', 'export', 'import', 'summary', 'inspect', 'data', 'bench'])('%s has a help', async (command) => {
     const { status, stdout } = await cli([command, '--help']);
     expect(status).toBe(0);
