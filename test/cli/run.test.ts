@@ -158,7 +158,7 @@ describe('weight errors', () => {
     await expectError(
       ['eval', 'missing'],
       5,
-      /there is no .*missing/,
+      /there is neither missing nor runs.missing/,
       /run folder, a file of weights .*, or a model that comes with hybrid/,
     );
   });

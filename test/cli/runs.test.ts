@@ -79,7 +79,8 @@ test('compare: results beside each other, and only the settings that differ', as
 
 describe('what is wrong is one sentence with a remedy', () => {
   test.each([
-    [['show', 'none'], 5, /none is not a run folder/],
+    [['show', 'none'], 5, /there is neither none nor runs.none/],
+    [['show', 'no run'], 5, /no run is not a run folder/],
     [['show', 'damaged'], 5, /config.json is not a JSON object/],
     [['compare', 'first'], 2, /one run has nothing to be compared with/],
     [['list', '--sort', 'size'], 2, /--sort is "size"/],
