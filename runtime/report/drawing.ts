@@ -25,6 +25,8 @@ export class Drawing {
   constructor(sources: FigureSources, options: FigureOptions) {
     this.#sources = sources;
     this.#options = options;
+    // Before the first figure, whether or not one of them looks at it.
+    if (options.layer !== undefined) layerOf(sources.model, options.layer);
   }
 
   async *draw(name: FigureName): AsyncGenerator<Figure | Skipped> {

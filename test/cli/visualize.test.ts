@@ -61,7 +61,8 @@ test('takes a weight file, which has no curves', async () => {
 
 describe('what is wrong is one sentence with a remedy', () => {
   test.each([
-    [['runs/none'], 5, /there is no/],
+    [['none'], 5, /there is neither none nor runs.none\n/],
+    [['runs/r', '--figures', 'curves', '--layer', 'foo'], 2, /has no layer "foo"/],
     [['runs/r', '--figures', 'confuson'], 2, /did you mean confusion\?/],
     [['runs/r', '--format', 'gif'], 2, /--format has "gif"/],
     [['runs/r', '--block', '9'], 2, /there is no block 9: the model has 1/],
