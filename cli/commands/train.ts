@@ -35,7 +35,7 @@ import {
 import { readConfigFile } from '../config-file.ts';
 import { assumedData, openSettingsData } from '../data.ts';
 import { type CliIo, shown, stoppedStatus } from '../io.ts';
-import { givenFlags, type Key, type Settings } from '../options.ts';
+import { givenFlags, type Key, MEASURES, type Settings } from '../options.ts';
 import { count, duration, Progress, percent } from '../progress.ts';
 import { inGroup, type RankFlags, threadsOfRank } from '../ranks.ts';
 import { findModel, findRun } from '../run-names.ts';
@@ -173,6 +173,7 @@ async function trainWith(
     progress.line(`limited to the first ${sizes[0]} training, ${sizes[1]} validation and ${sizes[2]} test images: accuracies are rough`);
   }
   const model = buildModel(settings.arch, modelOptions(settings, parts.train));
+  if (earlier) refuseOtherModel(earlier.values, toConfig({ ...settings, ...measures(model) }));
   const init = settings.init === undefined || earlier ? undefined : await initialWeights(settings.init, settings.out, model, io);
   let trace: ChromeTrace | undefined;
   let choice: string | undefined;
@@ -242,6 +243,17 @@ async function openEarlier(flags: Flags, command: Command, io: CliIo): Promise<E
     folder,
     values: { path: `the configuration of ${shown(path, io)}`, values: new Map<unknown, unknown>(Object.entries(folder.config)) },
   };
+}
+
+/** In the words of the options: the loop knows models by their graphs only. */
+function refuseOtherModel({ values }: FileValues, config: ReturnType<typeof toConfig>): void {
+  const differing = ['arch', ...MEASURES].filter((key) => values.has(key) && `${values.get(key)}` !== `${config[key]}`);
+  if (differing.length === 0) return;
+  throw new HybridError(
+    'E_CHECKPOINT',
+    `the run was begun with another model: ${differing.map((key) => `${key} is ${config[key]}, but was ${values.get(key)}`).join('; ')}`,
+    'Go on with the same one, or begin a new run, which may have these weights where they fit: --init.',
+  );
 }
 
 /** What rank 0 has opened, on all ranks; the folder stays with it. */

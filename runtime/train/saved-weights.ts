@@ -110,6 +110,9 @@ async function fromFile(path: string, files: Files, modelFor?: ModelFor): Promis
     if (![...members.keys()].some((name) => name.endsWith('.npy'))) refuseArchive(path, 'it has neither config.json nor arrays');
     return fromTensors(path, readNpz(bytes, { source: path, code: 'E_CHECKPOINT' }), metadata, modelFor);
   }
+  // Contents that nothing else marks as ONNX.
+  if (/\.onnx$/i.test(path))
+    throw new HybridError('E_CHECKPOINT', `${path} is an ONNX file: such files are written, but cannot be read back`, REMEDY);
   const { tensors, metadata } = readSafetensors(bytes, path);
   return fromTensors(path, tensors, metadata, modelFor);
 }
@@ -168,9 +171,23 @@ export function checkGraph({ source, graph, trained }: SavedWeights, model: Trai
   const digest = graphDigest(trainingGraphs(model).predict);
   const theirs = graph ?? (trained && graphDigest(trainingGraphs(trained.model).predict));
   if (theirs === undefined || theirs === digest) return;
+  const differing = trained && 'config' in model ? differences(trained.model, model) : [];
+  const [was, is] = [theirs, digest].map((text) => ` (${text.slice(0, 12)})`);
   throw new HybridError(
     'E_CHECKPOINT',
-    `the weights in ${source} were trained in another graph (${theirs.slice(0, 12)}) than that of ${model.arch} (${digest.slice(0, 12)})`,
+    differing.length > 0
+      ? `the weights in ${source} were trained in another graph than that of ${model.arch}: ${differing.join('; ')}`
+      : `the weights in ${source} were trained in another graph${was} than that of ${model.arch}${is}`,
     'Use the architecture, image size and number of classes they were trained with.',
   );
+}
+
+/** Sentences of what is otherwise than before. */
+function differences(before: Model, now: Model): string[] {
+  const sides = ({ arch, input, classes, config: { width, dim, depth, kernel, patch } }: Model) =>
+    Object.entries({ arch, 'image size': input.slice(0, 2).join('x'), classes, width, dim, depth, kernel, patch });
+  return sides(now).flatMap(([name, value], i) => {
+    const [, was] = sides(before)[i];
+    return value === was || value === undefined || was === undefined ? [] : [`${name} is ${value}, but was ${was}`];
+  });
 }

@@ -33,6 +33,7 @@ beforeAll(async () => {
     .jpeg()
     .toFile(join(cwd, 'pictures', 'deep', 'b.jpg'));
   writeFileSync(join(cwd, 'pictures', 'notes.txt'), 'no picture');
+  writeFileSync(join(cwd, 'r.onnx'), new Uint8Array(64));
 }, 120_000);
 afterAll(() => rmSync(cwd, { recursive: true, force: true }));
 
@@ -105,7 +106,8 @@ describe('export and import', () => {
     [['export', 'r', '--format', 'onnx', '-o', 'cifar/test_batch.bin'], 2, /already/],
     [['export', 'r', '--format', 'onnx', '-o', 'none/x.onnx'], 10, /the folder does not exist/],
     [['export', 'r', '--format', 'onnx', '--labels', 'a,b'], 2, /gives 2 names, and the model has 10 classes/],
-    [['export', 'missing', '--format', 'onnx'], 5, /there is no .*missing/],
+    [['export', 'missing', '--format', 'onnx'], 5, /there is neither missing nor runs.missing/],
+    [['import', 'r.onnx'], 5, /r\.onnx is an ONNX file: such files are written, but cannot be read back\nhelp: .*\.keras/],
     [['import', 'cifar/test_batch.bin'], 5, /not a valid safetensors file/],
     [['import', 'runs/r'], 2, /a run of this program already/],
   ])('%j is refused', async (argv, status, message) => {

@@ -115,6 +115,18 @@ test('--epochs extends a run that was complete', async () => {
 });
 
 describe('is refused, and nothing is changed,', () => {
+  test('with another model, whose differences are named', async () => {
+    const run = await interrupted('r');
+    const before = contents(run);
+    const { status, stderr } = await resume('r', '--dim', '8', '--patch', '4');
+    expect(stderr).toMatch(
+      /error\[E_CHECKPOINT\]: the run was begun with another model: dim is 8, but was 4; patch is 4, but was 8\nhelp: .*\n$/,
+    );
+    expect(status).toBe(5);
+    expect(contents(run)).toEqual(before);
+    expect((await resume('none')).stderr).toMatch(/^error\[E_CHECKPOINT\]: there is neither none nor runs.none\n/);
+  });
+
   test('with other settings, which can be allowed', async () => {
     const run = await interrupted('r');
     const before = contents(run);
@@ -169,7 +181,7 @@ describe('is refused, and nothing is changed,', () => {
 
   test('where there is nothing to go on from', async () => {
     expect((await resume()).stderr).toMatch(/^error\[E_CHECKPOINT\]: there is no run with a checkpoint in runs\nhelp: .*\n$/);
-    expect((await resume('nowhere')).stderr).toMatch(/nowhere is not a run folder/);
+    expect((await resume('nowhere')).stderr).toMatch(/there is neither nowhere nor runs.nowhere/);
     const run = await interrupted('r');
     rmSync(join(run, 'checkpoints'), { recursive: true });
     expect((await resume('r')).stderr).toMatch(/has no checkpoint to go on from/);

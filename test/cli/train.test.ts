@@ -224,7 +224,9 @@ describe('eval', () => {
     await train(['--epochs', '1', '--name', 'r', '--quiet'], { cwd });
     const result = await cli(['eval', join('runs', 'r'), '--device', 'reference', '--patch', '4'], { cwd });
     expect(result.status).toBe(5);
-    expect(result.stderr).toMatch(/^error\[E_CHECKPOINT\]: the weights in .* were trained in another graph .*\nhelp: .+\n$/);
+    expect(result.stderr).toMatch(
+      /^error\[E_CHECKPOINT\]: the weights in .* were trained in another graph than that of convmixer: patch is 4, but was 8\nhelp: .+\n$/,
+    );
   });
 
   test('refuses a damaged checkpoint', async () => {
