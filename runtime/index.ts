@@ -142,6 +142,6 @@ export { type ImportRunOptions, importRun } from './train/import-run.ts';
 export { type PredictOptions, predict } from './train/predict.ts';
 export { type Preset, presetFor, RECIPES, type Recipe } from './train/presets.ts';
 export { completeProgress, RESUME_SETTINGS, type RunProgress, readProgress, type SteadyOptions } from './train/resume.ts';
-export { type CreateRunOptions, type NewestCheckpoint, type RunConfig, RunFolder } from './train/run-folder.ts';
+export { type CreateRunOptions, checkRunName, type NewestCheckpoint, type RunConfig, RunFolder } from './train/run-folder.ts';
 export { checkGraph, readWeights, type SavedWeights } from './train/saved-weights.ts';
 export { SCHEDULES, type ScheduleName, type ScheduleOptions } from './train/schedule.ts';

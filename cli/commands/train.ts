@@ -1,6 +1,6 @@
 // hybrid train: settings → data, model, device, run folder → a training run whose events are shown and kept.
 
-import { join, resolve } from 'node:path';
+import { dirname, join, resolve } from 'node:path';
 import type { Command } from 'commander';
 import { benchTrain } from '../../bench/train.ts';
 import {
@@ -12,6 +12,7 @@ import {
   type Communicator,
   type CompleteTrainOptions,
   checkGraph,
+  checkRunName,
   completeProgress,
   describeEnvironment,
   estimate,
@@ -163,6 +164,9 @@ async function trainWith(
   const given = resolveSettings(new Map([...givenFlags(command), ...(one?.own ?? [])]), earlier?.values ?? file);
   const progress = new Progress(io);
   const talk = !flags.quiet && !flags.json;
+  // Told before data and device have taken their time.
+  if (given.name !== undefined && !earlier) checkRunName(given.name);
+  if (flags.trace !== undefined && group.rank === 0) await checkFolderOf(flags.trace, io);
 
   const source = (flags.dryRun && assumedData(given)) || (await openSettingsData(given, io, progress, talk));
   // What `auto` came to, so that the configuration of the run says what it really used.
@@ -217,6 +221,13 @@ async function trainWith(
     // A timeline is no reason for a run to fail, nor to hide why it did.
     await trace?.close().catch((error: Error) => progress.warn(`the timeline ${flags.trace} is not whole: ${error.message}`));
   }
+}
+
+async function checkFolderOf(file: string, io: CliIo): Promise<void> {
+  const folder = dirname(resolve(io.cwd, file));
+  const stat = await (io.files ?? nodeFiles).stat(folder).catch(() => null);
+  if (stat?.kind === 'folder') return;
+  throw new HybridError('E_DISK', `cannot write ${file}: the folder ${shown(folder, io)} does not exist`, 'Make it, or name another file.');
 }
 
 /** A run to go on with. */

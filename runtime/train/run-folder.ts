@@ -97,7 +97,7 @@ export class RunFolder implements CheckpointStore, AsyncDisposable {
   /** Makes a folder that was not there before, with its configuration: an unwritable disk shows here, before any training. Throws E_DISK. */
   static async create(options: CreateRunOptions): Promise<RunFolder> {
     const { out, name, config, files = nodeFiles } = own(options);
-    if (name !== undefined) checkName(name);
+    if (name !== undefined) checkRunName(name);
     const base = name ?? `${config.arch ?? 'run'}-${timestamp(new Date())}`;
     for (let count = 1; ; count++) {
       const location = resolve(out, count === 1 ? base : `${base}-${count}`);
@@ -349,15 +349,25 @@ async function claim(files: Files, location: string): Promise<OpenFile | null> {
   }
 }
 
-function checkName(name: string): void {
+const NAME_RULES: readonly (readonly [broken: RegExp, why: string])[] = [
+  [/^$/, 'it is empty'],
+  [/^\.\.?$/, 'it stands for another folder'],
+  [/[/\\]/, 'it has a slash or backslash'],
   // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is refused
-  if (name === '' || name === '.' || name === '..' || name.length > 200 || /[/\\\u0000-\u001f]/.test(name)) {
-    throw new HybridError(
-      'E_USAGE',
-      `${JSON.stringify(name)} cannot be the name of a run`,
-      'Use a name without slashes, at most 200 characters long.',
-    );
-  }
+  [/[\u0000-\u001f]/, 'it has a control character'],
+  [/^.{201}/s, 'it is longer than 200 characters'],
+];
+
+/** Refuses what cannot be the `name` of `RunFolder.create`. Throws E_USAGE with the rule that it breaks. */
+export function checkRunName(name: string): void {
+  const broken = NAME_RULES.find(([pattern]) => pattern.test(name));
+  if (!broken) return;
+  const shown = JSON.stringify(name.length > 60 ? `${name.slice(0, 60)}…` : name);
+  throw new HybridError(
+    'E_USAGE',
+    `${shown} cannot be the name of a run: ${broken[1]}`,
+    'Use a name without slashes, at most 200 characters long; --out has the folder.',
+  );
 }
 
 /** Local time, as in `2031-05-09-174501`. */

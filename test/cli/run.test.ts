@@ -93,7 +93,9 @@ describe('usage errors', () => {
     [['train', '--dim', '8', '--data', 'synthetic'], /convmixer-2stage has a dim of its own/, /convmixer/],
     [['train', 'now'], /too many arguments/, /hybrid train --help/],
     [['train', '-c', 'none.yaml'], /none.yaml does not exist/, /YAML or JSON/],
-    [['train', '--data', 'synthetic', '--name', '../x'], /"..\/x" cannot be the name/, /without slashes/],
+    [['train', '--data', 'nowhere', '--name', '../x'], /"..\/x" cannot be the name of a run: it has a slash/, /without slashes/],
+    [['train', '--data', 'nowhere', '--name', '..'], /".." cannot be the name of a run: it stands for another folder/, /without slashes/],
+    [['train', '--data', 'nowhere', '--name', 'x'.repeat(201)], /it is longer than 200 characters/, /at most 200/],
     [['summary'], /missing required argument 'ARCH'/, /hybrid summary --help/],
     [['summary', 'convmixer-257-8'], /did you mean convmixer-256-8/, /Choose one of/],
     [['inspect', 'convmixer', '--stage', 'plann'], /--stage is "plann"; did you mean plan/, /graph, fused, plan, program/],
@@ -114,6 +116,11 @@ describe('usage errors', () => {
   test('a stack is shown on request only', async () => {
     expect((await cli(['train', '--lr', 'abc'], { env: { HYBRID_DEBUG: '1' } })).stderr).toMatch(/\n\s+at /);
   });
+});
+
+test('a timeline in a folder that does not exist is refused before anything is opened', async () => {
+  const argv = ['train', '--data', 'nowhere', '--trace', join('none', 't.json')];
+  await expectError(argv, 10, /cannot write none.t\.json: the folder none does not exist/, /Make it/);
 });
 
 describe('data errors', () => {
