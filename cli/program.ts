@@ -29,8 +29,8 @@ export function describeProgram(io: CliIo, setStatus: (status: number) => void):
     .configureOutput({
       writeOut: (text) => void io.stdout.write(text),
       writeErr: () => {}, // errors, and the help after them: reportError says it in its own form
-      getOutHelpWidth: () => io.stdout.columns ?? 100,
-      getErrHelpWidth: () => io.stderr.columns ?? 100,
+      getOutHelpWidth: () => io.stdout.columns || 100,
+      getErrHelpWidth: () => io.stderr.columns || 100,
       getOutHasColors: () => false,
       getErrHasColors: () => false,
     })

@@ -85,6 +85,11 @@ export class Progress {
     this.#lastWrite = this.#now();
   }
 
+  /** Some terminals, such as those of containers, say 0: they do not know. */
+  get #columns(): number {
+    return this.#io.stderr.columns || 80;
+  }
+
   /** To where the panel begins. */
   #home(): string {
     return this.#drawn > 1 ? `\x1b[${this.#drawn - 1}A\r` : '\r';
@@ -98,7 +103,7 @@ export class Progress {
       return;
     }
     // One column is left free: a full line would wrap. Lines are overwritten and not cleared before: nothing flickers.
-    const drawn = lines().map((line) => styled(line, (this.#io.stderr.columns ?? 80) - 1, this.#colored));
+    const drawn = lines().map((line) => styled(line, this.#columns - 1, this.#colored));
     this.#io.stderr.write(`${this.#home()}${drawn.join('\x1b[K\n')}\x1b[J`);
     this.#drawn = drawn.length;
     this.#lastWrite = this.#now();
@@ -109,7 +114,7 @@ export class Progress {
     const { epochs = 1, stepsPerEpoch = step } = this.#record.start ?? {};
     const share = step / stepsPerEpoch;
     const percentDone = `${Math.floor(100 * share)}%`.padStart(4);
-    const columns = this.#io.stderr.columns ?? 80;
+    const columns = this.#columns;
     if (!this.#live || columns < PANEL_COLUMNS) {
       // What matters most comes first: narrow terminals cut the end.
       return [

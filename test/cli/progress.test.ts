@@ -76,6 +76,16 @@ function screen(written: readonly string[]): string[] {
 
 const UTF8 = { LANG: 'en_US.UTF-8', NO_COLOR: '1' };
 
+test('a width of 0 is none that is known', () => {
+  const panel = (columns: number) => {
+    const { progress, written } = record({ env: UTF8, columns });
+    progress.event(start);
+    progress.event(step(1));
+    return screen(written);
+  };
+  expect(panel(0)).toEqual(panel(80));
+});
+
 describe('on a terminal', () => {
   test('steps redraw a panel of two lines, at most ten times a second; epochs stay', () => {
     const { progress, written, clock } = record({ env: UTF8, columns: 120 });
