@@ -39,8 +39,8 @@ export class Progress {
       case 'start':
         this.line(`${event.arch}: ${count(event.parameters)} parameters, on ${event.device}`);
         this.line(
-          `${images(event.trainImages)} for training, ${count(event.validationImages)} for validation, ${count(event.testImages)} for the test; ` +
-            `${count(event.stepsPerEpoch)} steps an epoch`,
+          `${count(event.trainImages, 'image')} for training, ${count(event.validationImages)} for validation, ${count(event.testImages)} for the test; ` +
+            `${count(event.stepsPerEpoch, 'step')} an epoch`,
         );
         break;
       case 'resume':
@@ -175,7 +175,8 @@ function isLive({ stderr, env }: CliIo): boolean {
 }
 
 export const percent = (fraction: number): string => `${(100 * fraction).toFixed(2)} %`;
-export const count = (n: number): string => n.toLocaleString('en-US');
+/** `1,000`, or `1 step` and `1,000 steps`. */
+export const count = (n: number, noun?: string): string => `${n.toLocaleString('en-US')}${noun ? ` ${noun}${n === 1 ? '' : 's'}` : ''}`;
 
 /** `1:02:03`, or `2:03` below an hour. */
 export function duration(seconds: number): string {
@@ -185,6 +186,5 @@ export function duration(seconds: number): string {
   return h > 0 ? `${h}:${two(m)}:${two(s)}` : `${m}:${two(s)}`;
 }
 
-const images = (n: number): string => `${count(n)} ${n === 1 ? 'image' : 'images'}`;
 const speed = (imagesPerSecond: number): string => `${count(Number(imagesPerSecond.toPrecision(3)))} images/s`;
 const rate = (lr: number): string => `${Number(lr.toPrecision(3))}`;

@@ -42,7 +42,9 @@ export async function benchTrainCommand(command: Command, io: CliIo): Promise<nu
   });
   try {
     if (!options.json)
-      io.stdout.write(`${model.arch}, batch ${settings.batch}, ${device.description}: ${warmup} steps to warm up, then ${steps}\n`);
+      io.stdout.write(
+        `${model.arch}, batch ${settings.batch}, ${device.description}: ${count(warmup, 'step')} to warm up, then ${steps}\n`,
+      );
     const result = await benchTrain({ device, model, batch: settings.batch, steps, warmup, signal: io.signal });
     const { median, min, max } = result.stepMs;
     io.stdout.write(

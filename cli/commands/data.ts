@@ -79,7 +79,7 @@ function verificationText({ kind, files, images, classes, bad }: Verification, i
     ...bad.map(({ reason }) => reason),
     ...lines,
     `${kind}: ${count(images.train)} training, ${count(images.validation)} validation, ${count(images.test)} test images of ${classes} classes` +
-      `${kind === 'cifar' ? own : ''}; ${bad.length === 0 ? 'nothing is wrong with them' : `${count(bad.length)} are bad`}`,
+      `${kind === 'cifar' ? own : ''}; ${bad.length === 0 ? 'nothing is wrong with them' : `${count(bad.length)} ${bad.length === 1 ? 'is' : 'are'} bad`}`,
     '',
   ].join('\n');
 }
@@ -112,7 +112,7 @@ const partsOfSource = ({ train, validation, test }: DataSource) =>
 /** One column of counts for each part. */
 function infoText(parts: readonly Description[]): string {
   const sides = ({ shape, size }: Description): string =>
-    `${count(size)} images of ${shape.join(' × ')}, ${formatBytes(size * shape[0] * shape[1] * shape[2])}`;
+    `${count(size, 'image')} of ${shape.join(' × ')}, ${formatBytes(size * shape[0] * shape[1] * shape[2])}`;
   const decimals = (values: readonly number[]): string => values.map((value) => value.toFixed(4)).join(' ');
   const [{ classes }] = parts;
   const width = Math.max(...classes.map(({ name }) => name.length));

@@ -3,6 +3,7 @@
 import type { Command } from 'commander';
 import { examineMachine, formatBytes, formatSelfTest, type MachineReport } from '../../runtime/index.ts';
 import type { CliIo } from '../io.ts';
+import { count } from '../progress.ts';
 
 export async function doctorCommand(command: Command, io: CliIo): Promise<number> {
   const { json, markdown } = command.opts<{ json?: boolean; markdown?: boolean }>();
@@ -17,7 +18,7 @@ function rowsOf(report: MachineReport): Rows {
   const { wasm, webgpu, auto, usableCores, memory } = report;
   return [
     ['hybrid', `${report.hybrid}, Node ${report.node} (V8 ${report.v8}), ${report.system}`],
-    ['CPU', `${report.cpu}, ${usableCores} core${usableCores === 1 ? '' : 's'}, ${formatBytes(memory)} of memory`],
+    ['CPU', `${report.cpu}, ${count(usableCores, 'core')}, ${formatBytes(memory)} of memory`],
     ['wasm', wasm.description],
     ['wasm self-test', verdict(wasm.selfTest)],
     ['webgpu package', report.webgpuPackage ?? 'not installed: `npm install webgpu@0.6.2`'],

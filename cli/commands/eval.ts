@@ -126,7 +126,7 @@ function asText(
           `  image ${sample}: ${names[label]}${predicted === label ? '' : ` taken for ${names[predicted]}`} with ${percent(predictedProbability)}, loss ${loss.toFixed(2)}`,
       ),
     '',
-    `accuracy ${percent(accuracy)}, loss ${loss.toFixed(4)} (${about.data}, ${count(about.images)} images)`,
+    `accuracy ${percent(accuracy)}, loss ${loss.toFixed(4)} (${about.data}, ${count(about.images, 'image')})`,
     '',
   ].join('\n');
 }

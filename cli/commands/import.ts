@@ -7,6 +7,7 @@ import { HybridError, importRun, RunFolder } from '../../runtime/index.ts';
 import type { CliIo } from '../io.ts';
 import { MODEL_FLAGS, openModel } from '../model.ts';
 import { givenFlags } from '../options.ts';
+import { count } from '../progress.ts';
 import { resolveSettings, toConfig } from '../settings.ts';
 
 export async function importCommand(given: string, command: Command, io: CliIo): Promise<number> {
@@ -48,8 +49,7 @@ export async function importCommand(given: string, command: Command, io: CliIo):
   const run = relative(io.cwd, folder.location) || folder.location;
   const steps = optimizer?.get('optimizer/vars/0')?.[0] ?? null;
   const result = { run: folder.location, arch: model.arch, input: model.input, classes: model.classes, steps };
-  const state =
-    steps === null ? 'without a state of the optimizer' : `with the state of the optimizer after ${steps.toLocaleString('en-US')} steps`;
+  const state = steps === null ? 'without a state of the optimizer' : `with the state of the optimizer after ${count(steps, 'step')}`;
   io.stdout.write(
     command.opts().json
       ? `${JSON.stringify(result)}\n`

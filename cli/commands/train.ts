@@ -173,7 +173,7 @@ async function trainWith(
   const settings = given.data === 'auto' && source.train.name.startsWith('synthetic') ? { ...given, data: 'synthetic' } : given;
   const parts = partsOf(source, settings);
   if (settings.limit !== undefined && talk) {
-    const sizes = [parts.train.size, parts.validation?.size ?? 0, parts.test?.size ?? 0].map(count);
+    const sizes = [parts.train.size, parts.validation?.size ?? 0, parts.test?.size ?? 0].map((size) => count(size));
     progress.line(`limited to the first ${sizes[0]} training, ${sizes[1]} validation and ${sizes[2]} test images: accuracies are rough`);
   }
   const model = buildModel(settings.arch, modelOptions(settings, parts.train));
@@ -445,7 +445,7 @@ function sayStopped(saved: Extract<TrainEvent, { type: 'checkpoint' }> | undefin
 function resultText({ test, best, reason, epochs }: TrainResult, options: Options, folder: RunFolder, io: CliIo): string {
   const lines = [
     test
-      ? `test accuracy ${percent(test.accuracy)}, loss ${test.loss.toFixed(4)} (${options.test?.name}, ${count(options.test?.size ?? 0)} images)`
+      ? `test accuracy ${percent(test.accuracy)}, loss ${test.loss.toFixed(4)} (${options.test?.name}, ${count(options.test?.size ?? 0, 'image')})`
       : 'test accuracy not measured: the data has no test images',
     best
       ? `best weights of epoch ${best.epoch} of ${epochs}${reason === 'early-stopped' ? ', stopped early' : ''}: ` +
@@ -498,7 +498,7 @@ function planText(
     ['architecture', plan.arch],
     ['device', plan.device],
     ['images', `${count(plan.trainImages)} training, ${count(plan.validationImages)} validation, ${count(plan.testImages)} test`],
-    ['steps', `at most ${count(plan.epochs)} epochs of ${count(plan.stepsPerEpoch)}, ${count(plan.batch)} images each`],
+    ['steps', `at most ${count(plan.epochs, 'epoch')} of ${count(plan.stepsPerEpoch, 'step')}, ${count(plan.batch, 'image')} each`],
     ['memory', `${formatBytes(plan.memoryBytes)} of at most ${formatBytes(plan.memoryLimit)}`],
     [
       'one step',

@@ -215,7 +215,8 @@ async function judge(skipped: readonly string[], { folder, shape, maxBad = 0, ma
   );
   const more = skipped.length > reasons.length ? [`… and ${skipped.length - reasons.length} more`] : [];
   if (skipped.length <= maxBad) {
-    onNotice?.('warning', [`${skipped.length} files are left out because they cannot be decoded:`, ...reasons, ...more].join('\n'));
+    const left = skipped.length === 1 ? '1 file is left out because it' : `${skipped.length} files are left out because they`;
+    onNotice?.('warning', [`${left} cannot be decoded:`, ...reasons, ...more].join('\n'));
     return;
   }
   throw new HybridError(

@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import type { CliIo } from '../../cli/io.ts';
-import { duration, Progress } from '../../cli/progress.ts';
+import { count, duration, Progress } from '../../cli/progress.ts';
 import { sparkline } from '../../cli/style.ts';
 import type { TrainEvent } from '../../runtime/index.ts';
 
@@ -75,6 +75,13 @@ function screen(written: readonly string[]): string[] {
 }
 
 const UTF8 = { LANG: 'en_US.UTF-8', NO_COLOR: '1' };
+
+test('counts one thing and several', () => {
+  expect([count(1, 'step'), count(0, 'step'), count(1234, 'step'), count(1234)]).toEqual(['1 step', '0 steps', '1,234 steps', '1,234']);
+  const { progress, written } = record({ tty: false });
+  progress.event({ ...start, trainImages: 1, stepsPerEpoch: 1 });
+  expect(written.join('')).toContain('1 image for training, 640 for validation, 1,000 for the test; 1 step an epoch');
+});
 
 test('a width of 0 is none that is known', () => {
   const panel = (columns: number) => {
