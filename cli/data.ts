@@ -41,10 +41,22 @@ function progressText({ stage, done, total }: DataProgress): string {
 /** @param talk Whether anything but warnings is told. */
 export async function openSettingsData(settings: Settings, io: CliIo, progress: Progress, talk: boolean): Promise<DataSource> {
   try {
-    return await openData(dataSpec(settings, io), dataOptions(settings, io, progress, talk));
+    const source = await openData(dataSpec(settings, io), dataOptions(settings, io, progress, talk));
+    const { name, shape } = source.train;
+    const asked = sizeOf(settings).join(' × ');
+    const found = shape.slice(0, 2).join(' × ');
+    // 32 is what nobody asks for: images of other sizes are no surprise then.
+    if (asked !== found && asked !== '32 × 32')
+      progress.warn(`the image size ${asked} is for folders of images: those of the ${name} are ${found}`);
+    return source;
   } finally {
     progress.clear();
   }
+}
+
+function sizeOf({ imageSize }: Settings): [number, number] {
+  const [height, width = height] = imageSize.split('x').map(Number);
+  return [height, width];
 }
 
 /** A path stays as it was given where that means the same: messages then speak the user's words. */
@@ -53,14 +65,13 @@ export function dataSpec({ data }: Settings, { cwd }: CliIo): string {
 }
 
 export function dataOptions(settings: Settings, io: CliIo, progress: Progress, talk: boolean): OpenDataOptions {
-  const { dataUrl, imageSize, maxBad, dataMemory } = settings;
-  const [height, width = height] = imageSize.split('x').map(Number);
+  const { dataUrl, maxBad, dataMemory } = settings;
   return {
     files: io.files,
     url: dataUrl,
     localDir: resolve(io.cwd, 'data'),
     cacheDir: userCacheDir(process.platform, io.env, homedir()),
-    imageSize: [height, width],
+    imageSize: sizeOf(settings),
     maxBad,
     memoryBudget: dataMemory === undefined ? undefined : dataMemory * 2 ** 20,
     signal: io.signal,

@@ -100,6 +100,15 @@ describe('hybrid data', () => {
     expect(stderr).toMatch(/error\[E_NETWORK\].*\nhelp: .*--data/);
   });
 
+  test('an image size that the data does not have is told', async () => {
+    const info = (...argv: string[]) => cli(['data', 'info', 'cifar10', ...argv], cifarFolder());
+    expect(await info('--image-size', '48')).toMatchObject({
+      status: 0,
+      stderr: 'warning: the image size 48 × 48 is for folders of images: those of the CIFAR-10 training set are 32 × 32\n',
+    });
+    for (const size of ['32', '32x32']) expect((await info('--image-size', size)).stderr).toBe('');
+  });
+
   test('verify: the hash of each file, and whether it is an official one', async () => {
     const io = cifarFolder();
     const { status, stdout } = await cli(['data', 'verify'], io);
