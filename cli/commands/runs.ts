@@ -4,7 +4,7 @@ import { join, resolve } from 'node:path';
 import type { Command } from 'commander';
 import { HybridError, nodeFiles, RunRecord, timeShares } from '../../runtime/index.ts';
 import { type CliIo, shown } from '../io.ts';
-import { count, duration, percent } from '../progress.ts';
+import { count, duration, Progress, percent } from '../progress.ts';
 import { findRun } from '../run-names.ts';
 import { table } from '../table.ts';
 
@@ -25,9 +25,14 @@ export async function runsListCommand(command: Command, io: CliIo): Promise<numb
   const names = (await files.stat(out))?.kind === 'folder' ? await files.readdir(out) : [];
   const records: RunRecord[] = [];
   for (const name of names) {
-    // A folder that is no run, or is damaged, must not hide the others.
-    const record = await RunRecord.read(join(out, name), files).catch(() => null);
-    if (record) records.push(record);
+    const path = join(out, name);
+    try {
+      records.push(await RunRecord.read(path, files));
+    } catch (error) {
+      // A folder that is no run, or is damaged, must not hide the others. One that looks like a run is missed.
+      const parts = await Promise.all(['checkpoints', 'metrics.jsonl'].map((part) => files.stat(join(path, part)).catch(() => null)));
+      if (parts.some(Boolean)) new Progress(io).warn(`${name} is left out: ${error instanceof Error ? error.message : error}`);
+    }
   }
   const summaries = records.map(summaryOf).sort(order(sort));
   if (flags.json) io.stdout.write(`${JSON.stringify(summaries)}\n`);

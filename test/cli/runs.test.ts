@@ -53,6 +53,16 @@ test.each([
   expect(JSON.parse(stdout).map(({ name }: { name: string }) => name)).toEqual(names);
 });
 
+test('list: a run that cannot be read is left out aloud', async () => {
+  const metrics = join(cwd, 'runs', 'damaged', 'metrics.jsonl');
+  writeFileSync(metrics, '');
+  const { status, stdout, stderr } = await runs('list', '--json');
+  rmSync(metrics);
+  expect(status).toBe(0);
+  expect(JSON.parse(stdout)).toHaveLength(3);
+  expect(stderr).toMatch(/^warning: damaged is left out: .*config\.json is not a JSON object\n$/);
+});
+
 test('list without runs says so, not on stdout', async () => {
   expect(await cli(['runs', 'list'], { cwd: tempFolder() })).toEqual({ status: 0, stdout: '', stderr: 'there are no runs in runs\n' });
 });
