@@ -100,6 +100,16 @@ describe('hybrid data', () => {
     expect(stderr).toMatch(/error\[E_NETWORK\].*\nhelp: .*--data/);
   });
 
+  test('remedies speak of the argument, and not of --data', async () => {
+    const helps = async (...argv: string[]) => (await cli(['data', ...argv], { cwd: process.cwd() })).stderr.split('\n')[1];
+    expect(await helps('info', 'cifar-10')).toBe('help: Did you mean cifar10?');
+    for (const command of ['info', 'verify', 'preview']) expect(await helps(command, 'nowhere'), command).toMatch(/or say cifar10 to have/);
+    const { stderr } = await cli(['data', 'info', '--data-url', 'http://127.0.0.1:9/x', 'cifar100'], cifarFolder());
+    expect(stderr).toMatch(
+      /\nhelp: Fetch and unpack it by other means and give its folder as DATA, name a mirror with --data-url, or train on synthetic/,
+    );
+  });
+
   test('an image size that the data does not have is told', async () => {
     const info = (...argv: string[]) => cli(['data', 'info', 'cifar10', ...argv], cifarFolder());
     expect(await info('--image-size', '48')).toMatchObject({
