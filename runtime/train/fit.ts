@@ -320,7 +320,8 @@ class Fit {
     for (const change of changes) this.#say('warning', `${change}: from here on this is another run than before.`);
     this.#emit({ type: 'resume', reason: 'resumed', epoch, step });
     if (this.#history.length === this.#options.epochs) {
-      this.#say('info', `All ${this.#history.length} epochs were done: only the test is left. --epochs adds to them.`);
+      const done = this.#history.length === 1 ? 'The only epoch was' : `All ${this.#history.length} epochs were`;
+      this.#say('info', `${done} done: only the test is left. --epochs adds to them.`);
     }
   }
 
@@ -540,7 +541,7 @@ class Fit {
     const lower = bnMomentum > 0.9 ? '--bn-momentum 0.9, or ' : '';
     this.#say(
       'warning',
-      `${steps} steps are too few for a batch-norm momentum of ${bnMomentum}: the moving statistics need about ${needed}, and until then ` +
+      `${steps === 1 ? '1 step is' : `${steps} steps are`} too few for a batch-norm momentum of ${bnMomentum}: the moving statistics need about ${needed}, and until then ` +
         `validation looks worse than the model is. Use ${lower}--recalibrate-bn 20 to measure them before each validation.`,
     );
   }
