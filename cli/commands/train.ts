@@ -366,6 +366,8 @@ async function run(
     earlier?.folder ?? (await RunFolder.create({ out: resolve(io.cwd, settings.out), name: settings.name, config, files: io.files }));
   const talk = !flags.quiet && !flags.json;
   let begun = false;
+  /** Stopped before there was anything to keep. */
+  let isEmpty = false;
   let saved: Extract<TrainEvent, { type: 'checkpoint' }> | undefined;
   let report: RunReport | undefined;
   let examined: Promise<void> | undefined;
@@ -394,11 +396,12 @@ async function run(
       if (event.type === 'step') examined ??= selfCheck(options.device, folder, progress);
     }
     const result = await training.result;
+    isEmpty = result.reason === 'aborted' && !saved && !earlier;
     progress.clear();
     if (result.reason !== 'aborted') note?.(result, options, folder.location);
     if (!flags.json && result.reason !== 'aborted') io.stdout.write(resultText(result, options, folder, io));
     await report?.finish(flags.figures && result.best && result.reason !== 'aborted' ? options : null);
-    return result.reason === 'aborted' ? sayStopped(saved, io, flags) : 0;
+    return result.reason === 'aborted' ? sayStopped({ saved, removed: isEmpty ? folder.location : undefined }, io, flags) : 0;
   } catch (error) {
     await training?.[Symbol.asyncDispose]();
     if (begun) {
@@ -409,6 +412,7 @@ async function run(
   } finally {
     await examined;
     await report?.close();
+    if (isEmpty) await folder.discard();
     await folder.close();
   }
 }
@@ -434,10 +438,13 @@ function withWayOn(error: unknown, location: string): unknown {
   });
 }
 
-function sayStopped(saved: Extract<TrainEvent, { type: 'checkpoint' }> | undefined, io: CliIo, flags: Flags): number {
-  const where = saved
-    ? `the state after its last completed step is in ${shown(saved.path ?? 'memory', io)}`
-    : 'no further step was completed, nothing was saved';
+function sayStopped(
+  { saved, removed }: { saved?: Extract<TrainEvent, { type: 'checkpoint' }>; removed?: string },
+  io: CliIo,
+  flags: Flags,
+): number {
+  const nothing = removed ? `no step was completed; ${shown(removed, io)} was removed` : 'no further step was completed, nothing was saved';
+  const where = saved ? `the state after its last completed step is in ${shown(saved.path ?? 'memory', io)}` : nothing;
   if (!flags.quiet && io.signal?.reason !== 'EPIPE') io.stderr.write(`stopped by ${io.signal?.reason ?? 'its user'}: ${where}\n`);
   return stoppedStatus(io);
 }

@@ -323,7 +323,7 @@ describe('stopping', () => {
   ])('by %s saves the state after the last completed step and returns %i', async (reason, status) => {
     const cwd = tempFolder();
     const controller = new AbortController();
-    const files = abortAtStep(3, () => controller.abort(reason));
+    const files = abortAt('step', 3, () => controller.abort(reason));
     const result = await train(['--epochs', '1000', '--name', 'r'], { cwd, files, signal: controller.signal });
     expect(result.status).toBe(status);
     expect(result.stdout).toBe('');
@@ -341,6 +341,17 @@ describe('stopping', () => {
     const cwd = tempFolder();
     const result = await train(['--epochs', '1', '--name', 'r'], { cwd, signal: AbortSignal.abort('SIGINT') });
     expect(result.status).toBe(130);
+    expect(existsSync(join(cwd, 'runs', 'r'))).toBe(false);
+  });
+
+  test('within the first step leaves no run folder, and says so', async () => {
+    const cwd = tempFolder();
+    const controller = new AbortController();
+    const files = abortAt('start', 1, () => controller.abort('SIGINT'));
+    const large = ['--device', 'wasm', '--dim', '128', '--depth', '8', '--patch', '1']; // whose first step takes long
+    const result = await train([...large, '--epochs', '1', '--name', 'r'], { cwd, files, signal: controller.signal });
+    expect(result.status).toBe(130);
+    expect(result.stderr).toMatch(/stopped by SIGINT: no step was completed; runs.r was removed\n$/);
     expect(existsSync(join(cwd, 'runs', 'r'))).toBe(false);
   });
 });
@@ -389,7 +400,7 @@ async function countCalls(argv: readonly string[]): Promise<number> {
 }
 
 /** The real files; `abort` is called once the metrics tell of that many steps. */
-function abortAtStep(steps: number, abort: () => void): Files {
+function abortAt(type: 'start' | 'step', count: number, abort: () => void): Files {
   let seen = 0;
   return {
     ...nodeFiles,
@@ -399,7 +410,7 @@ function abortAtStep(steps: number, abort: () => void): Files {
       return {
         path,
         write(bytes) {
-          if (new TextDecoder().decode(bytes).startsWith('{"type":"step"') && ++seen === steps) abort();
+          if (new TextDecoder().decode(bytes).startsWith(`{"type":"${type}"`) && ++seen === count) abort();
           return file.write(bytes);
         },
         sync: () => file.sync(),
