@@ -53,7 +53,7 @@ export async function verifyCommand(data: string | undefined, command: Command, 
   const settings = settingsOf(command, { data: data ?? 'cifar10' });
   const progress = new Progress(io);
   try {
-    const verification = await verifyData(dataSpec(settings, io), dataOptions(settings, io, progress, !json)).catch(ofArgument);
+    const verification = await verifyData(dataSpec(settings, io), dataOptions(settings, io, progress, !json));
     io.signal?.throwIfAborted(); // a set that was not looked at to its end is not verified
     progress.clear();
     io.stdout.write(json ? `${JSON.stringify(verification)}\n` : verificationText(verification, io));
@@ -66,16 +66,6 @@ export async function verifyCommand(data: string | undefined, command: Command, 
   } finally {
     progress.clear();
   }
-}
-
-/** Remedies speak of --data, which train and eval have; here the data is an argument. */
-function ofArgument(error: unknown): never {
-  if (!(error instanceof HybridError)) throw error;
-  const remedy = error.remedy
-    .replace(/leave --data out/, 'say cifar10')
-    .replace(/(on|mean) --data /, '$1 ')
-    .replace(/with --data\b(?!-)/, 'as DATA');
-  throw new HybridError(error.code, error.message, remedy, { cause: error });
 }
 
 const totalImages = ({ images: { train, validation, test } }: Verification): number => train + validation + test;
@@ -100,7 +90,7 @@ export async function infoCommand(data: string | undefined, command: Command, io
   const settings = settingsOf(command, { data: data ?? 'cifar10' });
   const progress = new Progress(io);
   try {
-    const source = await openSettingsData(settings, io, progress, !json).catch(ofArgument);
+    const source = await openSettingsData(settings, io, progress, !json);
     const described = new Map<string, Description>();
     for (const [part, dataset] of partsOfSource(source)) {
       const onProgress = (done: number, total: number) => {
@@ -143,7 +133,7 @@ export async function convertCommand(data: string, out: string, command: Command
   const progress = new Progress(io);
   const path = resolve(io.cwd, out);
   try {
-    const source = await openSettingsData(settings, io, progress, !json).catch(ofArgument);
+    const source = await openSettingsData(settings, io, progress, !json);
     const name = source.train.name.replace(/ training set$/, '');
     const onProgress = (done: number, total: number) => {
       if (!json) progress.status(`convert  ${count(done)} of ${count(total)} images  ${Math.floor((100 * done) / total)}%`);
@@ -178,7 +168,7 @@ export async function previewCommand(data: string | undefined, command: Command,
     throw new HybridError('E_USAGE', `--out is ${quote(out)}, but a PNG picture is written`, 'Give a name that ends in .png.');
   const progress = new Progress(io);
   try {
-    const source = await openSettingsData(settings, io, progress, !json).catch(ofArgument);
+    const source = await openSettingsData(settings, io, progress, !json);
     const dataset = new Map(partsOfSource(source)).get(part);
     if (!dataset) {
       const parts = partsOfSource(source).map(([name]) => name);

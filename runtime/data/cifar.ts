@@ -205,10 +205,10 @@ async function readClasses(files: Files, set: CifarSet, path: string): Promise<r
 }
 
 const REMEDY =
-  'Give a folder with CIFAR-10 or CIFAR-100 (data_batch_1.bin …, train.bin), a folder of class folders with images, or leave --data out to have CIFAR-10 found or fetched.';
+  'Give a folder with CIFAR-10 or CIFAR-100 (data_batch_1.bin …, train.bin), a folder of class folders with images, or cifar10, which is found or fetched.';
 
 const dataError = (message: string, options?: ErrorOptions): HybridError =>
-  new HybridError('E_DATA', message, 'Replace the file with a good copy, or leave --data out to have CIFAR-10 found or fetched.', options);
+  new HybridError('E_DATA', message, 'Replace the file with a good copy, or name cifar10 as the data: it is found or fetched.', options);
 
 /** Says in the message of a system error which path it is about. */
 async function describingErrors<T>(path: string, body: () => Promise<T>): Promise<T> {
@@ -234,7 +234,7 @@ export async function nothingFound(files: Files, path: string): Promise<HybridEr
       return new HybridError(
         'E_DATA',
         `${path} holds the Python version of CIFAR-10 (pickled files), which is not read`,
-        'Use the binary version, cifar-10-binary.tar.gz, or leave --data out to have it fetched.',
+        'Use the binary version, cifar-10-binary.tar.gz, or name cifar10 as the data: it is found or fetched.',
       );
     }
     return new HybridError(

@@ -137,7 +137,7 @@ function checkUrl(url: string | undefined): void {
 async function locatePath(files: Files, path: string): Promise<DataPlace> {
   const stat = await files.stat(path).catch(() => null); // where it cannot be looked at, `nothingFound` says why
   const meant = stat ? undefined : nearest(path, DATA_NAMES);
-  if (meant) throw new HybridError('E_DATA', `there is no folder ${path}`, `Did you mean --data ${meant}?`);
+  if (meant) throw new HybridError('E_DATA', `there is no folder ${path}`, `Did you mean ${meant}?`);
   if (stat?.kind === 'file' && /\.npz$/i.test(path)) return { kind: 'npz', path };
   if (stat?.kind === 'file' && /\.safetensors$/i.test(path)) return { kind: 'packed', path };
   const cifar = stat?.kind === 'folder' ? await findCifar(files, path) : null;

@@ -97,16 +97,17 @@ describe('hybrid data', () => {
     const io = cifarFolder();
     const { status, stdout, stderr } = await cli(['data', 'download', 'cifar100', '--data-url', 'http://127.0.0.1:9/x'], io);
     expect([status, stdout]).toEqual([4, '']);
-    expect(stderr).toMatch(/error\[E_NETWORK\].*\nhelp: .*--data/);
+    expect(stderr).toMatch(/error\[E_NETWORK\].*\nhelp: .*name its folder/);
   });
 
-  test('remedies speak of the argument, and not of --data', async () => {
+  test('remedies suit data that is an argument, as here, and --data', async () => {
     const helps = async (...argv: string[]) => (await cli(['data', ...argv], { cwd: process.cwd() })).stderr.split('\n')[1];
     expect(await helps('info', 'cifar-10')).toBe('help: Did you mean cifar10?');
-    for (const command of ['info', 'verify', 'preview']) expect(await helps(command, 'nowhere'), command).toMatch(/or say cifar10 to have/);
+    for (const command of ['info', 'verify', 'preview'])
+      expect(await helps(command, 'nowhere'), command).toMatch(/or cifar10, which is found or fetched/);
     const { stderr } = await cli(['data', 'info', '--data-url', 'http://127.0.0.1:9/x', 'cifar100'], cifarFolder());
     expect(stderr).toMatch(
-      /\nhelp: Fetch and unpack it by other means and give its folder as DATA, name a mirror with --data-url, or train on synthetic/,
+      /\nhelp: Fetch and unpack it by other means and name its folder as the data, name a mirror with --data-url, or train on synthetic/,
     );
   });
 

@@ -189,25 +189,11 @@ test('eval tells the confusion, the most confused pairs and the largest losses',
 });
 
 describe('train --arch all', () => {
+  const tiny = () => ['--data', data, '--limit', '8', '--batch', '8', '--epochs', '1', '--no-figures', '--device', 'wasm'];
+
   test('trains the five models one after the other and ends with one table', async () => {
-    const argv = [
-      'train',
-      '-c',
-      'all.yaml',
-      '--data',
-      data,
-      '--limit',
-      '8',
-      '--batch',
-      '8',
-      '--epochs',
-      '1',
-      '--name',
-      'five',
-      '--no-figures',
-    ];
     writeFileSync(join(cwd, 'all.yaml'), 'arch: all'); // as `--arch all`, which the test below has
-    const { status, stdout } = await inFolder(...argv, '--device', 'wasm');
+    const { status, stdout } = await inFolder('train', '-c', 'all.yaml', '--name', 'five', ...tiny());
     expect(status).toBe(0);
     const table = stdout.split('\n').slice(-7, -1);
     expect(table[0]).toMatch(/^architecture +test accuracy +loss +best epoch +time +parameters +size +run folder$/);
@@ -219,23 +205,10 @@ describe('train --arch all', () => {
 
   test('has its table also where a later model ends with an error', async () => {
     const mkdir = (path: string) => (path.endsWith('two-conv-pooling') ? Promise.reject(new Error('no more')) : nodeFiles.mkdir(path));
-    const argv = [
-      'train',
-      '--arch',
-      'all',
-      '--data',
-      data,
-      '--limit',
-      '8',
-      '--batch',
-      '8',
-      '--epochs',
-      '1',
-      '--name',
-      'two',
-      '--no-figures',
-    ];
-    const { status, stdout, stderr } = await cli([...argv, '--device', 'wasm'], { cwd, files: { ...nodeFiles, mkdir } });
+    const { status, stdout, stderr } = await cli(['train', '--arch', 'all', '--name', 'two', ...tiny()], {
+      cwd,
+      files: { ...nodeFiles, mkdir },
+    });
     expect(status).toBe(10);
     expect(stderr).toMatch(/error\[E_DISK\]: .*two-conv-pooling/);
     const table = stdout.split('\n').slice(-3, -1);

@@ -131,7 +131,7 @@ describe('data errors', () => {
   test('a mistyped name of a set', async () => {
     const { status, stderr } = await cli(['train', '--data', 'cifar-10'], { cwd: process.cwd() });
     expect(status).toBe(4);
-    expect(stderr).toMatch(/^error\[E_DATA\]: there is no folder cifar-10\nhelp: Did you mean --data cifar10\?\n$/);
+    expect(stderr).toMatch(/^error\[E_DATA\]: there is no folder cifar-10\nhelp: Did you mean cifar10\?\n$/);
   });
 
   test('a folder that cannot be read', async () => {

@@ -54,8 +54,8 @@ describe('openData', () => {
 
   test('a mistyped word is not taken for a folder', async () => {
     const { open } = await setting();
-    expect((await hybridError('E_DATA', open('cifar'))).remedy).toContain('--data cifar10');
-    expect((await hybridError('E_DATA', open('sinthetic'))).remedy).toContain('--data synthetic');
+    expect((await hybridError('E_DATA', open('cifar'))).remedy).toBe('Did you mean cifar10?');
+    expect((await hybridError('E_DATA', open('sinthetic'))).remedy).toBe('Did you mean synthetic?');
   });
 
   test('`synthetic` needs nothing', async () => {
