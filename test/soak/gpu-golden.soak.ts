@@ -1,6 +1,6 @@
 // The five models at full width, three training steps with the kernels that GPUs take (workgroup memory, barriers), against the digests of
-// every tensor in test/golden; in f32, and in f16 where the adapter of this machine has it. On software adapters that is minutes: lavapipe
-// takes one or two a tier, SwiftShader an hour to compile.
+// every tensor in test/golden; in f32, and in f16 where the adapter of this machine has it. Made for Mesa's lavapipe, which took five minutes at
+// first and one when its cache was warm; other software adapters compile barriers in large shaders more slowly.
 
 import { afterAll, beforeAll, describe, it } from 'vitest';
 import { describeGpu } from '../../gpu/host/auto.ts';
