@@ -1,6 +1,44 @@
 // The public API: what embedders import, and all that the command line uses. Nothing here runs at import; devices are
 // loaded when they are opened.
 
+export { examineMachine, type MachineReport } from '../app/doctor.ts';
+export { type ImportRunOptions, importRun } from '../app/import-run.ts';
+export { type Preset, presetFor, RECIPES, type Recipe } from '../app/presets.ts';
+export { PRETRAINED, type PretrainedName, pretrainedPath } from '../app/pretrained.ts';
+export { EventFile } from '../app/report/event-file.ts';
+export {
+  drawFigures,
+  FIGURES,
+  type FigureName,
+  type FigureOptions,
+  type FigureSources,
+  isSkipped,
+  type Skipped,
+} from '../app/report/figures.ts';
+export type { ReportOptions } from '../app/report/html.ts';
+export { LiveReport, type LiveReportOptions, REPORT_FILE, writeReport } from '../app/report/live-report.ts';
+export { asObject, RunRecord, type TimeShares, type TracePoint, thinned, timeShares } from '../app/report/record.ts';
+export { FORMATS, type Format, render } from '../app/report/render.ts';
+export type { Figure } from '../app/report/svg.ts';
+export { describeEnvironment } from '../app/run/environment.ts';
+export { type CreateRunOptions, checkRunName, type NewestCheckpoint, type RunConfig, RunFolder } from '../app/run/run-folder.ts';
+export { checkGraph, readWeights, type SavedWeights } from '../app/saved-weights.ts';
+export type { CifarSet } from '../app/sources/cifar.ts';
+export { type ConvertOptions, convertData } from '../app/sources/convert.ts';
+export { type Description, describeDataset, type ReadAllOptions } from '../app/sources/describe.ts';
+export { type DecodeOptions, decodeImage, IMAGE_ENDINGS } from '../app/sources/image-file.ts';
+export { type Picture, type PreviewOptions, previewPicture } from '../app/sources/preview.ts';
+export {
+  DATA_NAMES,
+  type DataNotice,
+  type DataPlace,
+  type DataProgress,
+  locateData,
+  type OpenDataOptions,
+  openData,
+  userCacheDir,
+} from '../app/sources/source.ts';
+export { type Verification, type VerifiedFile, verifyData } from '../app/sources/verify.ts';
 export type { AdapterReport } from '../gpu/host/adapter-report.ts';
 export { ChromeTrace } from './base/chrome-trace.ts';
 export { copyBytes } from './base/copy-bytes.ts';
@@ -14,11 +52,7 @@ export { FUSION_RULES, type FusionRule } from './compile/fuse.ts';
 export { formatSelfTest, type SelfTestResult, selfTest } from './compile/self-test.ts';
 export type { AugmentOptions, EraseOptions, ImageShape, MixOptions } from './data/augment/augmentation.ts';
 export { AUGMENT_NAMES, augmentOptions } from './data/augment/names.ts';
-export type { CifarSet } from './data/cifar.ts';
-export { type ConvertOptions, convertData } from './data/convert.ts';
 export type { DataSource, Dataset, ImageReader, ImageSource, ModuleImages, OpenReader, SharedImages, Subset } from './data/dataset.ts';
-export { type Description, describeDataset, type ReadAllOptions } from './data/describe.ts';
-export { type DecodeOptions, decodeImage, IMAGE_ENDINGS } from './data/image-file.ts';
 export {
   ImageKernels,
   type ImageKernelsOptions,
@@ -39,20 +73,8 @@ export {
 } from './data/loader.ts';
 export { type MemoryDatasetOptions, memoryDataset } from './data/memory-dataset.ts';
 export type { CrewStats } from './data/pool.ts';
-export { type Picture, type PreviewOptions, previewPicture } from './data/preview.ts';
-export {
-  DATA_NAMES,
-  type DataNotice,
-  type DataPlace,
-  type DataProgress,
-  locateData,
-  type OpenDataOptions,
-  openData,
-  userCacheDir,
-} from './data/source.ts';
 export { type Parts, partsOf, type Split, split } from './data/split.ts';
 export { type SyntheticOptions, syntheticSource } from './data/synthetic.ts';
-export { type Verification, type VerifiedFile, verifyData } from './data/verify.ts';
 export {
   type Batch,
   type BatchMetrics,
@@ -76,12 +98,10 @@ export { DEVICES, type DeviceName, type DeviceOptions, openDevice } from './devi
 export { type Communicator, solo } from './distributed/communicator.ts';
 export { type Distributed, type DistributeOptions, distribute } from './distributed/distributed-device.ts';
 export { type MpiOptions, openMpi } from './distributed/mpi.ts';
-export { examineMachine, type MachineReport } from './doctor.ts';
 export { type NpyArray, type NpyOptions, readNpy, readNpz, writeNpy, writeNpz } from './formats/npz.ts';
 export { type FileTensor, readSafetensors, type SafetensorsFile, writeSafetensors } from './formats/safetensors.ts';
 export { type Estimate, estimate, type InspectOptions, inspectModel, nodeCost, STAGES, type Stage } from './inspect.ts';
 export { EXPORT_FORMATS, type ExportFormat, type ExportOptions, exportModel } from './interop/export.ts';
-export { PRETRAINED, type PretrainedName, pretrainedPath } from './interop/pretrained.ts';
 export { numberedClasses, type OptimizerSettings, optimizerVariables, type TrainedModel } from './interop/trained-model.ts';
 export {
   type Attrs,
@@ -107,23 +127,7 @@ export type { ActivationName, Layer, LayerConfig, LayerType, Padding, Shape, Var
 export type { GraphModel, Model, ModelConfig, TrainableModel } from './model/model.ts';
 export { formatBytes, formatSummary, type ParameterCount, type Summary, type SummaryRow, summarize } from './model/summary.ts';
 export { type OpName, ops } from './ops/index.ts';
-export { EventFile } from './report/event-file.ts';
-export {
-  drawFigures,
-  FIGURES,
-  type FigureName,
-  type FigureOptions,
-  type FigureSources,
-  isSkipped,
-  type Skipped,
-} from './report/figures.ts';
-export type { ReportOptions } from './report/html.ts';
-export { LiveReport, type LiveReportOptions, REPORT_FILE, writeReport } from './report/live-report.ts';
-export { asObject, RunRecord, type TimeShares, type TracePoint, thinned, timeShares } from './report/record.ts';
-export { FORMATS, type Format, render } from './report/render.ts';
-export type { Figure } from './report/svg.ts';
 export type { Checkpoint, CheckpointKind, CheckpointStore } from './train/checkpoint.ts';
-export { describeEnvironment } from './train/environment.ts';
 export { type EvaluateOptions, type Evaluation, evaluate, type SampleLoss } from './train/evaluate.ts';
 export type {
   CompleteTrainOptions,
@@ -138,10 +142,6 @@ export type {
 export { train } from './train/fit.ts';
 export { trainingGraphs } from './train/graphs.ts';
 export { type GroupTrainOptions, shareCheckpoint, trainInGroup } from './train/group.ts';
-export { type ImportRunOptions, importRun } from './train/import-run.ts';
 export { type PredictOptions, predict } from './train/predict.ts';
-export { type Preset, presetFor, RECIPES, type Recipe } from './train/presets.ts';
 export { completeProgress, RESUME_SETTINGS, type RunProgress, readProgress, type SteadyOptions } from './train/resume.ts';
-export { type CreateRunOptions, checkRunName, type NewestCheckpoint, type RunConfig, RunFolder } from './train/run-folder.ts';
-export { checkGraph, readWeights, type SavedWeights } from './train/saved-weights.ts';
 export { SCHEDULES, type ScheduleName, type ScheduleOptions } from './train/schedule.ts';

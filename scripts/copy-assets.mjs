@@ -8,7 +8,7 @@ import { fileURLToPath } from 'node:url';
 const inDist = (folder) => fileURLToPath(new URL(`../dist/${folder}/`, import.meta.url));
 
 const font = dirname(createRequire(import.meta.url).resolve('dejavu-fonts-ttf/package.json'));
-const report = inDist('runtime/report');
+const report = inDist('app/report');
 await mkdir(report, { recursive: true });
 await copyFile(join(font, 'ttf', 'DejaVuSans.ttf'), join(report, 'DejaVuSans.ttf'));
 await copyFile(join(font, 'LICENSE'), join(report, 'DejaVuSans.LICENSE.txt'));

@@ -4,13 +4,13 @@ import { existsSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, it } from 'vitest';
+import { PRETRAINED, pretrainedPath } from '../app/pretrained.ts';
+import { readWeights } from '../app/saved-weights.ts';
+import { readCifar } from '../app/sources/cifar.ts';
 import { openWasmDevice } from '../asm/host/device.ts';
 import { nodeFiles } from '../runtime/base/files.ts';
-import { readCifar } from '../runtime/data/cifar.ts';
 import type { Dataset } from '../runtime/data/dataset.ts';
-import { PRETRAINED, pretrainedPath } from '../runtime/interop/pretrained.ts';
 import { evaluate } from '../runtime/train/evaluate.ts';
-import { readWeights } from '../runtime/train/saved-weights.ts';
 import { cli } from './support/cli.ts';
 import { tempFolder } from './support/temp-folder.ts';
 

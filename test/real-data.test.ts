@@ -4,9 +4,9 @@
 import { existsSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, it } from 'vitest';
+import { readCifar } from '../app/sources/cifar.ts';
 import { openWasmDevice } from '../asm/host/device.ts';
 import { nodeFiles } from '../runtime/base/files.ts';
-import { readCifar } from '../runtime/data/cifar.ts';
 import type { Dataset } from '../runtime/data/dataset.ts';
 import { epochOrder } from '../runtime/data/sampler.ts';
 import { split } from '../runtime/data/split.ts';

@@ -2,9 +2,9 @@ import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 
 import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
 import { describe, expect, test } from 'vitest';
+import { officialContents, unpackArchive } from '../../app/sources/archive.ts';
+import { CIFAR10 } from '../../app/sources/cifar.ts';
 import { type Files, nodeFiles } from '../../runtime/base/files.ts';
-import { officialContents, unpackArchive } from '../../runtime/data/archive.ts';
-import { CIFAR10 } from '../../runtime/data/cifar.ts';
 import { records } from '../support/cifar10-records.ts';
 import { hybridError } from '../support/expect-error.ts';
 import { faultyFiles } from '../support/faulty-files.ts';

@@ -3,8 +3,8 @@ import { appendFileSync, existsSync, mkdirSync, rmSync, writeFileSync } from 'no
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, test } from 'vitest';
+import { CIFAR10, CIFAR100, findCifar, readCifar } from '../../app/sources/cifar.ts';
 import { nodeFiles } from '../../runtime/base/files.ts';
-import { CIFAR10, CIFAR100, findCifar, readCifar } from '../../runtime/data/cifar.ts';
 import type { Dataset } from '../../runtime/data/dataset.ts';
 import { planarByte, records } from '../support/cifar10-records.ts';
 import { hybridError } from '../support/expect-error.ts';

@@ -3,7 +3,7 @@ import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import sharp from 'sharp';
 import { afterEach, describe, expect, test, vi } from 'vitest';
-import { decodeImage } from '../../runtime/data/image-file.ts';
+import { decodeImage } from '../../app/sources/image-file.ts';
 import { hybridError } from '../support/expect-error.ts';
 import { gradient, imageFile, pngClaiming } from '../support/images.ts';
 import { tempFolder } from '../support/temp-folder.ts';

@@ -13,11 +13,11 @@ import {
 } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { afterEach, describe, expect, test, vi } from 'vitest';
+import { scanFolder } from '../../app/sources/folder-scan.ts';
+import { decodeImage } from '../../app/sources/image-file.ts';
+import { type FolderOptions, openImageFolder } from '../../app/sources/image-folder.ts';
 import { nodeFiles } from '../../runtime/base/files.ts';
 import type { DataSource, Dataset } from '../../runtime/data/dataset.ts';
-import { scanFolder } from '../../runtime/data/folder-scan.ts';
-import { decodeImage } from '../../runtime/data/image-file.ts';
-import { type FolderOptions, openImageFolder } from '../../runtime/data/image-folder.ts';
 import { partsOf } from '../../runtime/data/split.ts';
 import { hybridError } from '../support/expect-error.ts';
 import { faultyFiles } from '../support/faulty-files.ts';

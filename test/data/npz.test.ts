@@ -1,8 +1,8 @@
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
+import { openNpz } from '../../app/sources/npz.ts';
 import { nodeFiles } from '../../runtime/base/files.ts';
-import { openNpz } from '../../runtime/data/npz.ts';
 import { type NpyArray, writeNpz } from '../../runtime/formats/npz.ts';
 import { hybridError } from '../support/expect-error.ts';
 import { tempFolder } from '../support/temp-folder.ts';

@@ -6,10 +6,10 @@ import { chmodSync, mkdirSync, readdirSync, symlinkSync, writeFileSync } from 'n
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterEach, describe, expect, test } from 'vitest';
+import { RunFolder } from '../../app/run/run-folder.ts';
 import type { HybridError } from '../../runtime/base/errors.ts';
 import { nodeFiles } from '../../runtime/base/files.ts';
 import { philox4x32 } from '../../runtime/base/philox.ts';
-import { RunFolder } from '../../runtime/train/run-folder.ts';
 import { markedCheckpoint, markOf } from '../support/checkpoints.ts';
 import { CrashDisk, type Names, type Unsynced } from '../support/crash-disk.ts';
 import { hybridError } from '../support/expect-error.ts';

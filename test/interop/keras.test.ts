@@ -5,11 +5,11 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { readWeights } from '../../app/saved-weights.ts';
 import { openWasmDevice } from '../../asm/host/device.ts';
 import type { Device } from '../../runtime/device.ts';
 import { writeNpz } from '../../runtime/formats/npz.ts';
 import { exportModel } from '../../runtime/interop/export.ts';
-import { readWeights } from '../../runtime/train/saved-weights.ts';
 import { pythonWith, runPython } from '../support/python.ts';
 import { batchOf, difference, interopModels, ROWS, Trainer } from '../support/trained.ts';
 

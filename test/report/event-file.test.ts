@@ -2,7 +2,7 @@ import { spawnSync } from 'node:child_process';
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
-import { EventFile, maskedCrc } from '../../runtime/report/event-file.ts';
+import { EventFile, maskedCrc } from '../../app/report/event-file.ts';
 import { readEventFile } from '../support/event-reader.ts';
 import { events, START, stepEvent } from '../support/run-events.ts';
 import { tempFolder } from '../support/temp-folder.ts';

@@ -2,21 +2,21 @@ import { existsSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { decode } from 'fast-png';
 import { describe, expect, test } from 'vitest';
+import { heatMap, imageBitmap, resized, signedMap } from '../../app/report/bitmap.ts';
+import { chart, niceTicks } from '../../app/report/chart.ts';
+import { confusionFigure } from '../../app/report/confusion.ts';
+import { softmax } from '../../app/report/examine.ts';
+import { drawFigures, FIGURES, type FigureOptions, type FigureSources, isSkipped } from '../../app/report/figures.ts';
+import { RunRecord } from '../../app/report/record.ts';
+import { render } from '../../app/report/render.ts';
+import { document, escaped, type Figure } from '../../app/report/svg.ts';
+import { weightsFigure } from '../../app/report/weights.ts';
 import type { Dataset } from '../../runtime/data/dataset.ts';
 import { memoryDataset } from '../../runtime/data/memory-dataset.ts';
 import { buildModel } from '../../runtime/model/architectures.ts';
 import { initialize } from '../../runtime/model/init.ts';
 import type { Model } from '../../runtime/model/model.ts';
 import { openReferenceDevice } from '../../runtime/reference.ts';
-import { heatMap, imageBitmap, resized, signedMap } from '../../runtime/report/bitmap.ts';
-import { chart, niceTicks } from '../../runtime/report/chart.ts';
-import { confusionFigure } from '../../runtime/report/confusion.ts';
-import { softmax } from '../../runtime/report/examine.ts';
-import { drawFigures, FIGURES, type FigureOptions, type FigureSources, isSkipped } from '../../runtime/report/figures.ts';
-import { RunRecord } from '../../runtime/report/record.ts';
-import { render } from '../../runtime/report/render.ts';
-import { document, escaped, type Figure } from '../../runtime/report/svg.ts';
-import { weightsFigure } from '../../runtime/report/weights.ts';
 import { activations } from '../../runtime/train/activations.ts';
 import { smallModels } from '../support/models.ts';
 import { events } from '../support/run-events.ts';
@@ -237,7 +237,7 @@ test('escaped text is harmless, and has no character that XML refuses', () => {
   expect(escaped('ü 🙂')).toBe('ü 🙂');
 });
 
-const font = fileURLToPath(new URL('../../dist/runtime/report/DejaVuSans.ttf', import.meta.url));
+const font = fileURLToPath(new URL('../../dist/app/report/DejaVuSans.ttf', import.meta.url));
 describe('files', () => {
   const figure: Figure = {
     name: 'f',

@@ -1,9 +1,9 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
+import { LiveReport } from '../../app/report/live-report.ts';
+import { RunRecord, thinned, timeShares } from '../../app/report/record.ts';
 import { type Files, nodeFiles } from '../../runtime/base/files.ts';
-import { LiveReport } from '../../runtime/report/live-report.ts';
-import { RunRecord, thinned, timeShares } from '../../runtime/report/record.ts';
 import type { TrainEvent } from '../../runtime/train/events.ts';
 import { events, START, stepEvent } from '../support/run-events.ts';
 import { tempFolder } from '../support/temp-folder.ts';

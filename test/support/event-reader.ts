@@ -3,7 +3,7 @@
 
 import protobuf from 'protobufjs';
 import { expect } from 'vitest';
-import { maskedCrc } from '../../runtime/report/event-file.ts';
+import { maskedCrc } from '../../app/report/event-file.ts';
 
 const { root } = protobuf.parse(`
   syntax = "proto3";

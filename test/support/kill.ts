@@ -5,7 +5,7 @@ import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { expect } from 'vitest';
-import { RunFolder } from '../../runtime/train/run-folder.ts';
+import { RunFolder } from '../../app/run/run-folder.ts';
 import { markOf } from './checkpoints.ts';
 
 const SCRIPT = fileURLToPath(new URL('./save-endlessly.mjs', import.meta.url));

@@ -1,7 +1,7 @@
 // Builds tar archives entry by entry, valid or crafted.
 
 import { gzipSync } from 'node:zlib';
-import type { ArchiveContents } from '../../runtime/data/archive.ts';
+import type { ArchiveContents } from '../../app/sources/archive.ts';
 import { records } from './cifar10-records.ts';
 
 export interface TarEntry {

@@ -1,9 +1,9 @@
 // Golden traces and rate ladders of keras-semantics.md, section 5: recorded from Keras.
 
 import { describe, expect, test } from 'vitest';
+import { presetFor } from '../../app/presets.ts';
 import type { ArchitectureName } from '../../runtime/model/architectures.ts';
 import { BestKeeper, EarlyStopping, ReduceLROnPlateau } from '../../runtime/train/callbacks.ts';
-import { presetFor } from '../../runtime/train/presets.ts';
 
 /** Runs the three callbacks of a preset over a list of validation losses, as the loop does. */
 function trace(arch: ArchitectureName, losses: readonly number[]) {

@@ -1,11 +1,11 @@
 import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, describe, expect, test } from 'vitest';
+import { RunFolder } from '../../app/run/run-folder.ts';
 import { HybridError } from '../../runtime/base/errors.ts';
 import { type Files, nodeFiles } from '../../runtime/base/files.ts';
 import { readSafetensors } from '../../runtime/formats/safetensors.ts';
 import type { Checkpoint } from '../../runtime/train/checkpoint.ts';
-import { RunFolder } from '../../runtime/train/run-folder.ts';
 import { faultyFiles } from '../support/faulty-files.ts';
 import { tempFolder } from '../support/temp-folder.ts';
 

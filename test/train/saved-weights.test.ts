@@ -1,14 +1,14 @@
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
+import { RunFolder } from '../../app/run/run-folder.ts';
+import { checkGraph, readWeights } from '../../app/saved-weights.ts';
 import { writeSafetensors } from '../../runtime/formats/safetensors.ts';
 import { graphDigest } from '../../runtime/ir/serialize.ts';
 import { buildModel } from '../../runtime/model/architectures.ts';
 import { initialize } from '../../runtime/model/init.ts';
 import type { Model } from '../../runtime/model/model.ts';
 import { trainingGraphs } from '../../runtime/train/graphs.ts';
-import { RunFolder } from '../../runtime/train/run-folder.ts';
-import { checkGraph, readWeights } from '../../runtime/train/saved-weights.ts';
 import { tempFolder } from '../support/temp-folder.ts';
 
 const narrow = (arch: string): Model => buildModel(arch, { input: [32, 32, 3], classes: 10, width: 1 / 64 });

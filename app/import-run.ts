@@ -1,0 +1,48 @@
+// A checkpoint from a model that was trained elsewhere: a run that stands before its first step here, with the weights and, where there is
+// one, the optimizer's state from there. Counting epochs begins anew, as it does in Keras after `load_model`.
+
+import { cardOf, optimizerVariables, type TrainedModel } from '../runtime/interop/trained-model.ts';
+import { graphDigest, serializeGraph } from '../runtime/ir/serialize.ts';
+import { sizeOf } from '../runtime/model/layers.ts';
+import { BestKeeper } from '../runtime/train/callbacks.ts';
+import type { Checkpoint } from '../runtime/train/checkpoint.ts';
+import { trainingGraphs } from '../runtime/train/graphs.ts';
+import type { RunProgress } from '../runtime/train/resume.ts';
+
+/** Settings with which the run goes on. */
+export interface ImportRunOptions {
+  /** Of the run that goes on. */
+  readonly seed: bigint;
+  readonly batch: number;
+  readonly learningRate: number;
+}
+
+/** A checkpoint from which a run goes on with the weights of another program, and the state of its optimizer where it has one. */
+export function importRun(trained: TrainedModel, { seed, batch, learningRate }: ImportRunOptions): Checkpoint {
+  const { model, weights, optimizer } = trained;
+  const { predict } = trainingGraphs(model);
+  const progress: RunProgress = {
+    epoch: 1,
+    step: 0,
+    stepsPerEpoch: 1, // of the data that is not known yet; resuming counts its own
+    seed: `${seed}`,
+    batch,
+    learningRate,
+    rateFactor: 1,
+    callbacks: { best: new BestKeeper('val_loss').state(), earlyStopping: null, plateau: null },
+    history: [],
+    running: { loss: 0, correct: 0, rows: 0 },
+    settings: null,
+  };
+  const state = optimizerVariables(model).map(({ name, shape }, i) => {
+    const data = i === 1 ? Float32Array.of(learningRate) : (optimizer?.get(name) ?? new Float32Array(sizeOf(shape)));
+    return [name, { shape, data }] as const;
+  });
+  return {
+    weights: new Map(model.variables.map(({ name, shape }) => [name, { shape, data: weights.get(name) as Float32Array }])),
+    optimizer: new Map(state),
+    progress: { ...progress },
+    graph: { text: serializeGraph(predict), digest: graphDigest(predict) },
+    card: cardOf(trained),
+  };
+}

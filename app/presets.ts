@@ -1,0 +1,87 @@
+// Named recipes: the settings with which the script trains each of its models (keras-semantics.md, sections 4 and 5), and a
+// fast one with which they get beyond 85 % on CIFAR-10 in about an hour on two cores.
+
+import type { ArchitectureName } from '../runtime/model/architectures.ts';
+import type { CompleteTrainOptions } from '../runtime/train/events.ts';
+
+/** What a recipe decides of a run. */
+export type Preset = Pick<
+  CompleteTrainOptions,
+  | 'epochs'
+  | 'batch'
+  | 'learningRate'
+  | 'weightDecay'
+  | 'earlyStopping'
+  | 'plateau'
+  | 'schedule'
+  | 'bnMomentum'
+  | 'recalibrateBn'
+  | 'shuffle'
+>;
+
+/** The script's run_experiment and run_experiment_2. */
+const patient: Preset = {
+  epochs: 30,
+  batch: 128,
+  learningRate: 2e-3,
+  weightDecay: 1e-4,
+  earlyStopping: { patience: 4 },
+  plateau: { patience: 2, factor: 0.5, minLearningRate: 1e-5 },
+  schedule: { name: 'constant' },
+  bnMomentum: 0.99,
+  recalibrateBn: 0,
+  shuffle: true,
+};
+
+/** The script's run_experiment_3: less patience, a lower floor. Its results are therefore not like for like with the others. */
+const brisk: Preset = {
+  ...patient,
+  earlyStopping: { patience: 3 },
+  plateau: { patience: 1, factor: 0.5, minLearningRate: 5e-6 },
+};
+
+/**
+ * One cycle of the learning rate. Rate and decay are those behind the published log of convmixer-cifar10 (0.01 and 0.01 at
+ * batches of 512), brought to batches of 128: AdamW's rate goes with the root of the batch, and rate × decay × steps is kept.
+ * There is no early stopping: the loss may rise while the rate is high, and falls at the end.
+ */
+const fast: Preset = {
+  epochs: 10,
+  batch: 128,
+  learningRate: 5e-3,
+  weightDecay: 5e-3,
+  earlyStopping: null,
+  plateau: null,
+  schedule: { name: 'one-cycle' },
+  // The statistics of the last epoch are those of weights that hardly move: about thirty batches are enough of them.
+  bnMomentum: 0.97,
+  recalibrateBn: 0,
+  shuffle: true,
+};
+
+/**
+ * Plain convolutions take smaller steps and more of them: with `fast` as above conv-pooling ends at 82.2 % of CIFAR-10's test images, and
+ * learns its training images no better than that.
+ */
+const fastPlain: Preset = { ...fast, epochs: 24, learningRate: 2e-3, weightDecay: 1.25e-2 };
+
+/** The family `convmixer`, which the script does not have, is trained as its first model is. */
+const SCRIPT = {
+  'convmixer-256-8': patient,
+  'conv-pooling': patient,
+  'convmixer-2stage-flatten': patient,
+  'convmixer-2stage': brisk,
+  'convmixer-256-8-block-residual': brisk,
+  convmixer: patient,
+} as const satisfies Record<ArchitectureName, Preset>;
+
+/** `script`: as the original script trains each model; `fast`: one cycle of ten epochs, 24 for conv-pooling. */
+export const RECIPES = ['script', 'fast'] as const;
+/** A set of presets. */
+export type Recipe = (typeof RECIPES)[number];
+
+/** The settings that a recipe has for an architecture. */
+export function presetFor(arch: ArchitectureName, recipe: Recipe = 'script'): Preset {
+  if (recipe === 'script') return SCRIPT[arch];
+  return arch === 'conv-pooling' ? fastPlain : fast;
+}

@@ -1,0 +1,61 @@
+// One look at the test images: who was taken for whom, and the mistakes the model was most certain of.
+
+import type { Dataset } from '../../runtime/data/dataset.ts';
+import { firstSamples } from '../../runtime/data/split.ts';
+import { argmax, type EvaluateOptions, evaluate } from '../../runtime/train/evaluate.ts';
+import { imageOf } from './bitmap.ts';
+import type { Mistake } from './misclassified.ts';
+
+export interface ExamineOptions extends Omit<EvaluateOptions, 'onLogits'> {
+  /** How many mistakes are kept. */
+  readonly keep: number;
+  /** Only the first so many images. */
+  readonly limit?: number;
+}
+
+export interface Examination {
+  /** Which images these were, for captions. */
+  readonly subject: string;
+  /** classes × classes counts: row = label, column = prediction. */
+  readonly confusion: Uint32Array;
+  readonly wrong: number;
+  /** The most certain first. */
+  readonly mistakes: readonly Mistake[];
+}
+
+export async function examine({ keep, limit, dataset: whole, ...options }: ExamineOptions): Promise<Examination> {
+  const dataset: Dataset = limit === undefined ? whole : firstSamples(whole, limit);
+  const { classes } = options.model;
+  const found: { index: number; certainty: number; probabilities: Float64Array }[] = [];
+  let wrong = 0;
+  const { confusion } = await evaluate({
+    ...options,
+    dataset,
+    onLogits(first, logits) {
+      for (let row = 0; row < logits.length / classes; row++) {
+        const prediction = argmax(logits, row * classes, classes);
+        if (prediction === dataset.labels[first + row]) continue;
+        wrong++;
+        const probabilities = softmax(logits.subarray(row * classes, (row + 1) * classes));
+        found.push({ index: first + row, certainty: probabilities[prediction], probabilities });
+      }
+      // Equal ones keep their order, and what cannot come among the first is let go.
+      found.sort((a, b) => b.certainty - a.certainty).splice(keep);
+    },
+  });
+  const mistakes: Mistake[] = [];
+  for (const { index, probabilities } of found) {
+    mistakes.push({ index, label: dataset.labels[index], probabilities, image: await imageOf(dataset, index) });
+  }
+  const count = dataset.size.toLocaleString('en-US');
+  const subject =
+    dataset.size < whole.size ? `The first ${count} of ${whole.size.toLocaleString('en-US')} test images` : `All ${count} test images`;
+  return { subject, confusion, wrong, mistakes };
+}
+
+export function softmax(logits: ArrayLike<number>): Float64Array {
+  const most = Math.max(...Array.from(logits));
+  const powers = Float64Array.from(logits, (logit) => Math.exp(logit - most));
+  const sum = powers.reduce((whole, power) => whole + power, 0);
+  return powers.map((power) => power / sum);
+}

@@ -1,0 +1,85 @@
+// Keeps `report.html` of a run in step with it. Never fails the run: what goes wrong is told once, and the page stays as it is.
+
+import { join } from 'node:path';
+import { type Files, nodeFiles, writeAtomically } from '../../runtime/base/files.ts';
+import type { TrainEvent } from '../../runtime/train/events.ts';
+import { reportPage } from './html.ts';
+import type { RunRecord } from './record.ts';
+import type { Figure } from './svg.ts';
+
+/** Name of the report in the folder of its run. */
+export const REPORT_FILE = 'report.html';
+
+/** How a report is written. */
+export interface LiveReportOptions {
+  readonly files?: Files;
+  /** Gets what went wrong, once. */
+  readonly onProblem: (error: unknown) => void;
+  /** Milliseconds of a clock that never goes back. */
+  readonly now?: () => number;
+}
+
+/** Between two writes within an epoch, and before a page in a browser looks again. */
+const REFRESH_SECONDS = 15;
+/** Between two writes where epochs are short; and of the time at most a twentieth, where there are very many. */
+const LEAST_PAUSE_MS = 2000;
+const MOST_SHARE = 1 / 20;
+
+/** Keeps `report.html` of a run up to date while the run goes on. */
+export class LiveReport {
+  readonly record: RunRecord;
+  readonly #files: Files;
+  readonly #onProblem: (error: unknown) => void;
+  readonly #now: () => number;
+  #written = -Infinity;
+  #pause = LEAST_PAUSE_MS;
+  #writing: Promise<void> | null = null;
+  #broken = false;
+
+  constructor(record: RunRecord, { files = nodeFiles, onProblem, now = () => performance.now() }: LiveReportOptions) {
+    this.record = record;
+    this.#files = files;
+    this.#onProblem = onProblem;
+    this.#now = now;
+  }
+
+  /** To be called with every event of the run, in order. Writing goes on in the background: a slow disk makes no run slower. */
+  event(event: TrainEvent): void {
+    this.record.add(event);
+    const passed = this.#now() - this.#written;
+    const due = passed >= Math.max(this.#pause, event.type === 'epoch' ? 0 : REFRESH_SECONDS * 1000);
+    if (!due || this.#writing) return;
+    this.#writing = this.#write(REFRESH_SECONDS).finally(() => {
+      this.#writing = null;
+    });
+  }
+
+  /** The last page: it does not look for a newer one. */
+  async finish(figures: readonly Figure[] = []): Promise<void> {
+    await this.#writing;
+    this.record.running = false;
+    await this.#write(undefined, figures);
+  }
+
+  async #write(refreshSeconds?: number, figures?: readonly Figure[]): Promise<void> {
+    if (this.#broken) return;
+    this.#written = this.#now();
+    try {
+      await writeReport(this.record, { files: this.#files, refreshSeconds, figures });
+    } catch (error) {
+      this.#broken = true;
+      this.#onProblem(error);
+    }
+    this.#pause = Math.max(LEAST_PAUSE_MS, (this.#now() - this.#written) / MOST_SHARE);
+  }
+}
+
+/** Writes the report into the folder of its run. Throws E_DISK. */
+export async function writeReport(
+  record: RunRecord,
+  { files = nodeFiles, ...page }: { readonly files?: Files } & Parameters<typeof reportPage>[1],
+): Promise<string> {
+  const path = join(record.location, REPORT_FILE);
+  await writeAtomically(files, path, [new TextEncoder().encode(reportPage(record, page))]);
+  return path;
+}

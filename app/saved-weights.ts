@@ -1,0 +1,201 @@
+// Weights for use, from wherever a person points: a run folder, or a file of this program, of Keras or of another one.
+
+import { HybridError } from '../runtime/base/errors.ts';
+import { type Files, nodeFiles } from '../runtime/base/files.ts';
+import { readNpz } from '../runtime/formats/npz.ts';
+import { readSafetensors } from '../runtime/formats/safetensors.ts';
+import { readZip } from '../runtime/formats/zip.ts';
+import {
+  adopt,
+  modelOf,
+  NPZ_CARD,
+  numberedClasses,
+  readCard,
+  type SavedTensor,
+  type TrainedModel,
+} from '../runtime/interop/trained-model.ts';
+import { graphDigest } from '../runtime/ir/serialize.ts';
+import type { Model, TrainableModel } from '../runtime/model/model.ts';
+import type { Checkpoint } from '../runtime/train/checkpoint.ts';
+import { trainingGraphs } from '../runtime/train/graphs.ts';
+import { type RunConfig, RunFolder } from './run/run-folder.ts';
+
+/** Weights that were read, and what is known of them. */
+export interface SavedWeights {
+  /** Where they are, for messages. */
+  readonly source: string;
+  readonly weights: ReadonlyMap<string, Float32Array>;
+  /** SHA-256 of the graph they were trained in; absent in a file of another program. */
+  readonly graph?: string;
+  /** The configuration of the run; absent in a file of another program. */
+  readonly config?: RunConfig;
+  /** The model and all that travels with it; absent where the place does not say which model it is. */
+  readonly trained?: TrainedModel;
+}
+
+type ModelFor = (classes: number) => Model;
+
+const HDF5_MAGIC = [0x89, 0x48, 0x44, 0x46, 0x0d, 0x0a, 0x1a, 0x0a];
+const ZIP_MAGIC = [0x50, 0x4b, 0x03, 0x04];
+const REMEDY = 'Name a run folder, or a file of weights: .safetensors, .keras, .weights.h5 or .npz.';
+
+/**
+ * Reads the best checkpoint of a run folder, the last one of a run that never got to a best, or a file: safetensors, a `.keras` archive,
+ * `.weights.h5` or `.npz`, told apart by their contents. Throws E_CHECKPOINT.
+ * @param modelFor The model of a file that does not say which it is, for the number of classes that the file has.
+ */
+export async function readWeights(path: string, files: Files = nodeFiles, modelFor?: ModelFor): Promise<SavedWeights> {
+  const stat = await files.stat(path).catch((cause: Error) => {
+    throw new HybridError('E_CHECKPOINT', `cannot read ${path}: ${cause.message}`, REMEDY, { cause });
+  });
+  if (!stat) throw new HybridError('E_CHECKPOINT', `there is no ${path}`, REMEDY);
+  return stat.kind === 'folder' ? fromRun(path, files) : fromFile(path, files, modelFor);
+}
+
+async function fromRun(path: string, files: Files): Promise<SavedWeights> {
+  const run = await RunFolder.open(path, files);
+  for (const kind of ['best', 'last'] as const) {
+    const checkpoint = await run.load(kind);
+    if (!checkpoint) continue;
+    const weights = new Map([...checkpoint.weights].map(([name, { data }]) => [name, data]));
+    const source = `${path} (${kind})`;
+    return { source, weights, graph: checkpoint.graph.digest, config: run.config, trained: trainedInRun(checkpoint, run.config, source) };
+  }
+  throw new HybridError(
+    'E_CHECKPOINT',
+    `the run ${path} has no checkpoint yet`,
+    'Wait for the end of its first epoch, or name another run.',
+  );
+}
+
+function trainedInRun(checkpoint: Checkpoint, config: RunConfig, source: string): TrainedModel | undefined {
+  const { model = modelOfGraph(checkpoint.graph.text, config), classes, license } = readCard(JSON.stringify(checkpoint.card ?? null));
+  if (!model || graphDigest(trainingGraphs(model).predict) !== checkpoint.graph.digest) return undefined;
+  const learningRate = checkpoint.optimizer.get('optimizer/vars/1')?.data[0];
+  const weightDecay = config['weight-decay'];
+  const bnMomentum = config['bn-momentum'];
+  return {
+    ...adopt(model, new Map([...checkpoint.weights, ...checkpoint.optimizer]), source),
+    classes: classes ?? numberedClasses(model),
+    license,
+    optimizerSettings:
+      learningRate === undefined ? undefined : { learningRate, weightDecay: typeof weightDecay === 'number' ? weightDecay : 0 },
+    bnMomentum: typeof bnMomentum === 'number' ? bnMomentum : undefined,
+  };
+}
+
+/** Version 0.1.0 kept no card: image size and number of classes are in the graph, the measures in the configuration. */
+function modelOfGraph(text: string, { arch, dim, depth, kernel, patch, dropout }: RunConfig): Model | undefined {
+  try {
+    const { inputs, outputs, values } = JSON.parse(text);
+    const sizeOf = (id: number) => values[id].spec.shape;
+    const measures = Object.entries({ dim, depth, kernel, patch, dropout }).filter(([, value]) => value !== undefined);
+    return modelOf({ arch, input: sizeOf(inputs.images), classes: sizeOf(outputs.logits)[0], ...Object.fromEntries(measures) });
+  } catch {
+    return undefined;
+  }
+}
+
+async function fromFile(path: string, files: Files, modelFor?: ModelFor): Promise<SavedWeights> {
+  const bytes = await files.readFile(path).catch((cause: Error) => {
+    throw new HybridError('E_CHECKPOINT', `cannot read ${path}: ${cause.message}`, REMEDY, { cause });
+  });
+  const begins = (magic: readonly number[]) => magic.every((byte, i) => bytes[i] === byte);
+  // Readers of other programs' files are loaded where there is one to read.
+  if (begins(HDF5_MAGIC)) {
+    const { readHdf5 } = await import('../runtime/formats/hdf5.ts');
+    return fromTensors(path, await readHdf5(bytes, path), new Map(), modelFor);
+  }
+  if (begins(ZIP_MAGIC)) {
+    const members = readZip(bytes, (what) => refuseArchive(path, what));
+    if (members.has('config.json')) {
+      const { readKeras } = await import('../runtime/interop/keras.ts');
+      const trained = await readKeras(bytes, path);
+      return { source: path, weights: trained.weights, trained };
+    }
+    const card = members.get(NPZ_CARD);
+    const metadata = new Map(card ? [['hybrid', Buffer.from(card).toString()]] : []);
+    if (![...members.keys()].some((name) => name.endsWith('.npy'))) refuseArchive(path, 'it has neither config.json nor arrays');
+    return fromTensors(path, readNpz(bytes, { source: path, code: 'E_CHECKPOINT' }), metadata, modelFor);
+  }
+  // Contents that nothing else marks as ONNX.
+  if (/\.onnx$/i.test(path))
+    throw new HybridError('E_CHECKPOINT', `${path} is an ONNX file: such files are written, but cannot be read back`, REMEDY);
+  const { tensors, metadata } = readSafetensors(bytes, path);
+  return fromTensors(path, tensors, metadata, modelFor);
+}
+
+function refuseArchive(path: string, what: string): never {
+  throw new HybridError(
+    'E_CHECKPOINT',
+    `${path} is not a .keras or .npz file: ${what}`,
+    "If it was copied or downloaded, fetch it again. Pickles, such as PyTorch's .pt, are never read: save weights as safetensors.",
+  );
+}
+
+/** @param metadata As in safetensors files. */
+function fromTensors(
+  source: string,
+  tensors: ReadonlyMap<string, SavedTensor>,
+  metadata: ReadonlyMap<string, string>,
+  modelFor: ModelFor | undefined,
+): SavedWeights {
+  const weights = new Map([...tensors].map(([name, { data }]) => [name, Float32Array.from(data as ArrayLike<number>, Number)]));
+  const ours = metadata.get('format') === 'hybrid';
+  const card = readCard(metadata.get('hybrid'));
+  const model = card.model ?? modelFor?.(classesOf(tensors, source));
+  return {
+    source,
+    weights,
+    graph: ours ? metadata.get('graph') : undefined,
+    config: ours ? configOf(metadata.get('config')) : undefined,
+    trained: model && { ...adopt(model, tensors, source), classes: card.classes ?? numberedClasses(model), license: card.license },
+  };
+}
+
+/** From the bias of the last dense layer, with which every architecture ends. */
+function classesOf(tensors: ReadonlyMap<string, SavedTensor>, source: string): number {
+  const biases = [...tensors].filter(([name]) => /^layers\/dense(_\d+)?\/vars\/1$/.test(name));
+  const last = biases.sort(([a], [b]) => a.localeCompare(b, 'en', { numeric: true })).at(-1)?.[1];
+  if (last) return last.data.length;
+  throw new HybridError(
+    'E_CHECKPOINT',
+    `${source} has no weights of a dense layer under Keras' names, such as layers/dense/vars/1`,
+    REMEDY,
+  );
+}
+
+function configOf(text = ''): RunConfig | undefined {
+  try {
+    const value: unknown = JSON.parse(text);
+    return typeof value === 'object' && value !== null ? (value as RunConfig) : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+/** Refuses weights that were trained in another graph. Their names and shapes cannot tell: two of the architectures have the same ones. */
+export function checkGraph({ source, graph, trained }: SavedWeights, model: TrainableModel): void {
+  const digest = graphDigest(trainingGraphs(model).predict);
+  const theirs = graph ?? (trained && graphDigest(trainingGraphs(trained.model).predict));
+  if (theirs === undefined || theirs === digest) return;
+  const differing = trained && 'config' in model ? differences(trained.model, model) : [];
+  const [was, is] = [theirs, digest].map((text) => ` (${text.slice(0, 12)})`);
+  throw new HybridError(
+    'E_CHECKPOINT',
+    differing.length > 0
+      ? `the weights in ${source} were trained in another graph than that of ${model.arch}: ${differing.join('; ')}`
+      : `the weights in ${source} were trained in another graph${was} than that of ${model.arch}${is}`,
+    'Use the architecture, image size and number of classes they were trained with.',
+  );
+}
+
+/** Sentences of what is otherwise than before. */
+function differences(before: Model, now: Model): string[] {
+  const sides = ({ arch, input, classes, config: { width, dim, depth, kernel, patch } }: Model) =>
+    Object.entries({ arch, 'image size': input.slice(0, 2).join('x'), classes, width, dim, depth, kernel, patch });
+  return sides(now).flatMap(([name, value], i) => {
+    const [, was] = sides(before)[i];
+    return value === was || value === undefined || was === undefined ? [] : [`${name} is ${value}, but was ${was}`];
+  });
+}

@@ -1,0 +1,246 @@
+// Reads CIFAR-10 and CIFAR-100 in their binary formats: files of records, each one or two label bytes and 3,072 image bytes, planar (1,024
+// red, then green, then blue, each row by row). Any whole number of records a file: cut-down and rebuilt sets are welcome.
+// Where to look for such a folder is not decided here (source.ts).
+
+import { join } from 'node:path';
+import { HybridError } from '../../runtime/base/errors.ts';
+import { type Files, systemCode } from '../../runtime/base/files.ts';
+import type { DataSource, Dataset } from '../../runtime/data/dataset.ts';
+import { memoryDataset } from '../../runtime/data/memory-dataset.ts';
+import { recordDataset } from './record-dataset.ts';
+
+/** What one of the two sets is like on the disk. */
+export interface CifarSet {
+  readonly title: 'CIFAR-10' | 'CIFAR-100';
+  /** Name of the folder in its archive. */
+  readonly folder: string;
+  readonly trainFiles: readonly string[];
+  readonly testFile: string;
+  /** File with the names of the classes, one a line. */
+  readonly namesFile: string;
+  /** Number of classes. */
+  readonly classes: number;
+  /** What they are called where there is no such file. */
+  readonly names?: readonly string[];
+  /** Before each image; the last one is the class. (CIFAR-100 has one of 20 coarse classes before it.) */
+  readonly labelBytes: 1 | 2;
+}
+
+export const CIFAR10: CifarSet = {
+  title: 'CIFAR-10',
+  folder: 'cifar-10-batches-bin',
+  trainFiles: [1, 2, 3, 4, 5].map((i) => `data_batch_${i}.bin`),
+  testFile: 'test_batch.bin',
+  namesFile: 'batches.meta.txt',
+  classes: 10,
+  names: ['airplane', 'automobile', 'bird', 'cat', 'deer', 'dog', 'frog', 'horse', 'ship', 'truck'],
+  labelBytes: 1,
+};
+
+export const CIFAR100: CifarSet = {
+  title: 'CIFAR-100',
+  folder: 'cifar-100-binary',
+  trainFiles: ['train.bin'],
+  testFile: 'test.bin',
+  namesFile: 'fine_label_names.txt',
+  classes: 100,
+  labelBytes: 2,
+};
+
+const SETS = [CIFAR10, CIFAR100];
+const SHAPE = [32, 32, 3] as const;
+const PIXELS = 32 * 32;
+const IMAGE_BYTES = PIXELS * 3;
+
+const recordBytes = ({ labelBytes }: CifarSet): number => labelBytes + IMAGE_BYTES;
+
+export interface CifarFolder {
+  readonly set: CifarSet;
+  /** With the record files. */
+  readonly folder: string;
+}
+
+/** The set that is in a folder, which is `path` or one in it by the archive's name; null where neither has a training file. */
+export async function findCifar(files: Files, path: string, sets: readonly CifarSet[] = SETS): Promise<CifarFolder | null> {
+  for (const set of sets) {
+    for (const folder of [path, join(path, set.folder)]) {
+      for (const name of set.trainFiles) if (await files.stat(join(folder, name))) return { set, folder };
+    }
+  }
+  return null;
+}
+
+export interface CifarOptions {
+  /** Images of more bytes than this in all stay on the disk; no limit by default. */
+  readonly memoryBudget?: number;
+}
+
+/**
+ * Reads all training files that are there, in order, and the test file if it is there.
+ *
+ * `path` is the folder with the `.bin` files or one that has it under the archive's name. Throws E_DATA that names file,
+ * record (from 0) and byte where anything is missing, unreadable, cut short or not CIFAR.
+ */
+export async function readCifar(
+  files: Files,
+  path: string,
+  { memoryBudget = Number.POSITIVE_INFINITY }: CifarOptions = {},
+): Promise<DataSource> {
+  const found = await describingErrors(path, () => findCifar(files, path));
+  if (found === null) throw await nothingFound(files, path);
+  const { set, folder } = found;
+  const classes = await readClasses(files, set, join(folder, set.namesFile));
+  const trainFiles = await sizes(files, set, folder, set.trainFiles);
+  const testFiles = await sizes(files, set, folder, [set.testFile]);
+  const bytes = [...trainFiles, ...testFiles].reduce((sum, { size }) => sum + size, 0);
+  const read = async (name: string, records: readonly RecordsFile[]): Promise<Dataset | null> =>
+    records.length === 0 ? null : await readPart(files, { set, name, classes, records, hold: bytes <= memoryBudget });
+  const train = await read(`${set.title} training set`, trainFiles);
+  // Found a moment ago: only somebody who removes the files can make it null.
+  if (train === null) throw await nothingFound(files, path);
+  return { train, test: await read(`${set.title} test set`, testFiles) };
+}
+
+interface RecordsFile {
+  readonly path: string;
+  readonly size: number;
+  readonly modified: number;
+}
+
+/** Those of the files that are there. */
+async function sizes(files: Files, set: CifarSet, folder: string, names: readonly string[]): Promise<RecordsFile[]> {
+  const found: RecordsFile[] = [];
+  for (const name of names) {
+    const path = join(folder, name);
+    const stat = await describingErrors(path, () => files.stat(path));
+    if (stat === null) continue;
+    // Asked before reading: opening a pipe waits forever.
+    if (stat.kind !== 'file') throw dataError(`${path} is a ${stat.kind === 'folder' ? 'folder' : 'device or pipe'}, not a file`);
+    checkSize(set, path, stat.size);
+    found.push({ path, size: stat.size, modified: stat.modified });
+  }
+  return found;
+}
+
+interface Part {
+  readonly set: CifarSet;
+  readonly name: string;
+  readonly classes: readonly string[];
+  readonly records: readonly RecordsFile[];
+  /** Whether images are kept in memory. */
+  readonly hold: boolean;
+}
+
+/** The records of the files, one file after the other. All labels are read and checked in any case. */
+async function readPart(files: Files, { set, name, classes, records, hold }: Part): Promise<Dataset> {
+  const stride = recordBytes(set);
+  const samples = records.reduce((sum, { size }) => sum + size / stride, 0);
+  const labels = new Uint8Array(samples);
+  // As they are in the files: the workers turn them into NHWC, a batch at a time.
+  const images = hold ? new Uint8Array(new SharedArrayBuffer(samples * stride)) : null;
+  let sample = 0;
+  const take = (path: string, bytes: Uint8Array): void => {
+    for (let at = 0; at < bytes.length; at += stride, sample++) labels[sample] = checkedLabel(set, path, bytes, at);
+  };
+  if (images) {
+    const places = records.map(({ size }, i) => {
+      const begin = records.slice(0, i).reduce((sum, before) => sum + before.size, 0);
+      return images.subarray(begin, begin + size);
+    });
+    await Promise.all(records.map((file, i) => readWhole(files, set, file, places[i])));
+    for (const [i, { path }] of records.entries()) take(path, places[i]);
+  } else {
+    // File by file, so that only one is held.
+    for (const file of records) {
+      const bytes = new Uint8Array(file.size);
+      await readWhole(files, set, file, bytes);
+      take(file.path, bytes);
+    }
+  }
+  const layout = 'planar';
+  if (images) return memoryDataset({ name, shape: SHAPE, classes, labels, images, records: { offset: set.labelBytes, stride, layout } });
+  const onDisk = records.map((file) => ({ ...file, count: file.size / stride, offset: set.labelBytes, stride }));
+  return recordDataset({ name, shape: SHAPE, classes, labels, files: onDisk, layout });
+}
+
+/** Reads a file as large as it was when it was found. */
+async function readWhole(files: Files, set: CifarSet, { path, size }: RecordsFile, target: Uint8Array): Promise<void> {
+  await describingErrors(path, async () => {
+    const read = await files.readInto(path, target);
+    const now = (await files.stat(path))?.size ?? 0;
+    if (read === size && now === size) return;
+    const found = read < size ? read : now;
+    checkSize(set, path, found);
+    throw dataError(`${path} changed from ${size} to ${found} bytes while it was read`);
+  });
+}
+
+function checkSize(set: CifarSet, path: string, size: number): void {
+  if (size === 0) throw dataError(`${path} is empty`);
+  const bytes = recordBytes(set);
+  const over = size % bytes;
+  if (over === 0) return;
+  const record = (size - over) / bytes;
+  throw dataError(`${path} is cut short: it ends at byte ${size}, after ${over} of the ${bytes} bytes of record ${record}`);
+}
+
+function checkedLabel(set: CifarSet, path: string, bytes: Uint8Array, record: number): number {
+  const at = record + set.labelBytes - 1;
+  const label = bytes[at];
+  if (label < set.classes) return label;
+  throw dataError(
+    `${path} has the label ${label} in record ${record / recordBytes(set)}, byte ${at}; labels go from 0 to ${set.classes - 1}`,
+  );
+}
+
+async function readClasses(files: Files, set: CifarSet, path: string): Promise<readonly string[]> {
+  return describingErrors(path, async () => {
+    const stat = await files.stat(path);
+    if (stat?.kind !== 'file') return set.names ?? Array.from({ length: set.classes }, (_, i) => `class ${i}`);
+    const names = new TextDecoder().decode(await files.readFile(path)).split('\n');
+    const classes = names.map((name) => name.trim()).filter((name) => name !== '');
+    if (classes.length !== set.classes) throw dataError(`${path} names ${classes.length} classes instead of ${set.classes}`);
+    return classes;
+  });
+}
+
+const REMEDY =
+  'Give a folder with CIFAR-10 or CIFAR-100 (data_batch_1.bin …, train.bin), a folder of class folders with images, or cifar10, which is found or fetched.';
+
+const dataError = (message: string, options?: ErrorOptions): HybridError =>
+  new HybridError('E_DATA', message, 'Replace the file with a good copy, or name cifar10 as the data: it is found or fetched.', options);
+
+/** Says in the message of a system error which path it is about. */
+async function describingErrors<T>(path: string, body: () => Promise<T>): Promise<T> {
+  try {
+    return await body();
+  } catch (error) {
+    if (error instanceof HybridError) throw error;
+    const code = systemCode(error);
+    const reason = code === 'EACCES' || code === 'EPERM' ? `permission is denied (${code})` : code || String(error);
+    throw new HybridError('E_DATA', `cannot read ${path}: ${reason}`, 'Check that you may read it.', { cause: error });
+  }
+}
+
+/** Why a path is no folder of data. */
+export async function nothingFound(files: Files, path: string): Promise<HybridError> {
+  return describingErrors(path, async () => {
+    const stat = await files.stat(path);
+    if (stat === null) return new HybridError('E_DATA', `there is no folder ${path}`, REMEDY);
+    if (stat.kind !== 'folder') return new HybridError('E_DATA', `${path} is not a folder`, REMEDY);
+    const names = await files.readdir(path);
+    // The other distribution of the set has Python pickles of the same names without `.bin`.
+    if (names.includes('data_batch_1') || names.includes('cifar-10-batches-py')) {
+      return new HybridError(
+        'E_DATA',
+        `${path} holds the Python version of CIFAR-10 (pickled files), which is not read`,
+        'Use the binary version, cifar-10-binary.tar.gz, or name cifar10 as the data: it is found or fetched.',
+      );
+    }
+    return new HybridError(
+      'E_DATA',
+      `${path} holds no data: none of data_batch_1.bin to data_batch_5.bin and train.bin, and no class folders`,
+      REMEDY,
+    );
+  });
+}

@@ -1,0 +1,117 @@
+// From an image file (PNG, JPEG, WebP) to the pixels of one model input. The decoding is done by sharp, an optional dependency that
+// is loaded when the first image is decoded; what is done here is to let nothing hostile near it: only the three formats, told by
+// their first bytes and not by the name, only regular files, and no more pixels than a limit, which the header is asked for first.
+
+import { open, stat } from 'node:fs/promises';
+import type { Sharp } from 'sharp';
+import { HybridError } from '../../runtime/base/errors.ts';
+import { systemCode } from '../../runtime/base/files.ts';
+
+/** What an image is decoded to, and limits on what is decoded at all. */
+export interface DecodeOptions {
+  /** [height, width, channels] of the result; channels is 3 (RGB) or 1 (grey). */
+  readonly shape: readonly [number, number, number];
+  /** Images of more pixels than this are refused before they are decoded; 2²⁶ (67 million) by default. */
+  readonly maxPixels?: number;
+  /** Larger files are refused; 2²⁸ bytes (256 MiB) by default. */
+  readonly maxBytes?: number;
+  /** What messages call an image that is given as bytes; `the image` by default. */
+  readonly name?: string;
+}
+
+/** Endings of the names of image files, in lower case. Only to tell them from other files: the format is told by the contents. */
+export const IMAGE_ENDINGS = ['.png', '.jpg', '.jpeg', '.webp'] as const;
+
+const MAX_PIXELS = 2 ** 26;
+const MAX_BYTES = 2 ** 28;
+/** Of decoding one image: an honest one at the limit of pixels takes a few. */
+const MAX_SECONDS = 30;
+
+/**
+ * Decodes an image, given as the path of a file or as the bytes of one, to height · width · channels bytes, row by row (NHWC without
+ * N). It is turned upright as its EXIF data say, scaled until it covers the shape and cut to its middle. Transparent pixels are laid on
+ * white; of an animation the first picture counts; colours are brought to sRGB.
+ *
+ * Throws E_DATA where it is no such image, damaged, cut short or above a limit; E_ENVIRONMENT where sharp is not installed.
+ */
+export async function decodeImage(source: string | Uint8Array, options: DecodeOptions): Promise<Uint8Array> {
+  const { shape, maxPixels = MAX_PIXELS, maxBytes = MAX_BYTES } = options;
+  const name = typeof source === 'string' ? source : (options.name ?? 'the image');
+  const bytes = typeof source === 'string' ? await readLimited(source, maxBytes) : source;
+  if (formatOf(bytes) === null) throw imageError(name, 'is no PNG, JPEG or WebP image');
+  const sharp = await loadSharp();
+  try {
+    // Reads the header only. The limit is our own, so that the message has the numbers; the same limit below guards a second reading.
+    const header = await sharp(bytes, { limitInputPixels: false }).metadata();
+    if (header.width * header.height > maxPixels) {
+      throw imageError(name, `has ${header.width} × ${header.height} pixels, more than the ${maxPixels.toLocaleString('en-US')} allowed`);
+    }
+    return await pixels(sharp(bytes, { limitInputPixels: maxPixels, failOn: 'error', sequentialRead: true }), shape);
+  } catch (error) {
+    if (error instanceof HybridError) throw error;
+    throw imageError(name, `cannot be decoded: ${firstLine(error)}`, error);
+  }
+}
+
+async function pixels(image: Sharp, [height, width, channels]: DecodeOptions['shape']): Promise<Uint8Array> {
+  const { data, info } = await image
+    .timeout({ seconds: MAX_SECONDS })
+    .autoOrient()
+    .flatten({ background: '#ffffff' })
+    .resize({ width, height, fit: 'cover', position: 'centre' })
+    .toColourspace(channels === 1 ? 'b-w' : 'srgb')
+    .raw({ depth: 'uchar' })
+    .toBuffer({ resolveWithObject: true });
+  if (info.width !== width || info.height !== height || info.channels !== channels) {
+    throw new Error(`it came out as ${info.height} × ${info.width} × ${info.channels}`);
+  }
+  return new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
+}
+
+/** By the first bytes: other formats that sharp knows, some of which refer to further files, must not reach it by a false name. */
+function formatOf(bytes: Uint8Array): 'png' | 'jpeg' | 'webp' | null {
+  const starts = (at: number, ...expected: readonly number[]): boolean => expected.every((byte, i) => bytes[at + i] === byte);
+  if (starts(0, 0x89, 0x50, 0x4e, 0x47, 0x0d, 0x0a, 0x1a, 0x0a)) return 'png';
+  if (starts(0, 0xff, 0xd8, 0xff)) return 'jpeg';
+  if (starts(0, 0x52, 0x49, 0x46, 0x46) && starts(8, 0x57, 0x45, 0x42, 0x50)) return 'webp';
+  return null;
+}
+
+async function readLimited(path: string, maxBytes: number): Promise<Uint8Array> {
+  try {
+    // Asked before it is opened: opening a pipe waits forever.
+    if (!(await stat(path)).isFile()) throw imageError(path, 'is not a file');
+    const file = await open(path);
+    try {
+      const { size } = await file.stat();
+      if (size === 0) throw imageError(path, 'is empty');
+      if (size > maxBytes)
+        throw imageError(path, `has ${size.toLocaleString('en-US')} bytes, more than the ${maxBytes.toLocaleString('en-US')} allowed`);
+      return await file.readFile();
+    } finally {
+      await file.close();
+    }
+  } catch (error) {
+    if (error instanceof HybridError) throw error;
+    throw imageError(path, `cannot be read: ${systemCode(error) || firstLine(error)}`, error);
+  }
+}
+
+/** The library, or an error that says how to get it. Cheap after the first call. */
+export async function loadSharp(): Promise<typeof import('sharp')['default']> {
+  try {
+    return (await import('sharp')).default;
+  } catch (error) {
+    throw new HybridError(
+      'E_ENVIRONMENT',
+      `image files are decoded by the package sharp, which cannot be loaded here: ${firstLine(error)}`,
+      'Install it with `npm install sharp`; data in binary form (CIFAR, .npz) does without.',
+      { cause: error },
+    );
+  }
+}
+
+const firstLine = (error: unknown): string => (error instanceof Error ? error.message : String(error)).trim().split('\n')[0];
+
+const imageError = (name: string, what: string, cause?: unknown): HybridError =>
+  new HybridError('E_DATA', `${name} ${what}`, 'Replace or remove the file.', { cause });

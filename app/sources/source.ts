@@ -1,0 +1,234 @@
+// Where the data comes from: turns what a person says (`--data`) into datasets.
+
+import { randomBytes } from 'node:crypto';
+import { homedir, totalmem } from 'node:os';
+import { isAbsolute, join } from 'node:path';
+import { HybridError, nearest } from '../../runtime/base/errors.ts';
+import { type Files, nodeFiles } from '../../runtime/base/files.ts';
+import { own } from '../../runtime/base/own.ts';
+import type { DataSource } from '../../runtime/data/dataset.ts';
+import { syntheticSource } from '../../runtime/data/synthetic.ts';
+import { type ArchiveContents, unpackArchive } from './archive.ts';
+import { CIFAR10, CIFAR100, type CifarSet, findCifar, nothingFound, readCifar } from './cifar.ts';
+import { download, OFFICIAL_ARCHIVES, type RemoteFile } from './download.ts';
+import { IMAGES_FOLDER, openImageFolder } from './image-folder.ts';
+import { openNpz } from './npz.ts';
+import { openPacked } from './packed.ts';
+
+/** How far fetching or decoding a set is. */
+export interface DataProgress {
+  /** `decode` counts images, the others bytes of the archive. */
+  readonly stage: 'download' | 'unpack' | 'decode';
+  readonly done: number;
+  readonly total: number;
+}
+
+/** A sentence that people should know of. */
+export interface DataNotice {
+  readonly level: 'info' | 'warning';
+  readonly text: string;
+}
+
+/** Where data is looked for and kept, and how much of it in memory. */
+export interface OpenDataOptions {
+  readonly files?: Files;
+  /** Another place of the official archive: size and hash stay the same. */
+  readonly url?: string;
+  /** Where `cifar10`, `cifar100` and `auto` look first; `data` by default. */
+  readonly localDir?: string;
+  /** Where they look then and keep what they fetch, and where decoded images are kept; `userCacheDir` by default. */
+  readonly cacheDir?: string;
+  /** [height, width] that the images of a folder are brought to; [32, 32] by default. Other sets come as they are. */
+  readonly imageSize?: readonly [number, number];
+  /** How many files of a folder may be left out because they cannot be decoded; 0 by default. */
+  readonly maxBad?: number;
+  /** Images of more bytes than this in all stay on the disk and are read by the workers; `defaultMemoryBudget` by default. */
+  readonly memoryBudget?: number;
+  readonly signal?: AbortSignal;
+  readonly onProgress?: (progress: DataProgress) => void;
+  readonly onNotice?: (notice: DataNotice) => void;
+  /** How long the network may be silent, in milliseconds. */
+  readonly silence?: number;
+  /** What the archive is; the official one by default. */
+  readonly archive?: { readonly remote: RemoteFile; readonly contents: ArchiveContents };
+}
+
+/** Words that are no path. A folder of such a name is given as `./cifar10`. */
+export const DATA_NAMES = ['auto', 'cifar10', 'cifar100', 'synthetic'] as const;
+
+const SETS = { auto: CIFAR10, cifar10: CIFAR10, cifar100: CIFAR100 } as const;
+
+/** Bytes of images that are held in memory: a quarter of the machine's, and at most 1 GiB. */
+export const defaultMemoryBudget = (): number => Math.min(2 ** 30, Math.floor(totalmem() / 4));
+
+/** What `--data` comes to. */
+export type DataPlace =
+  | { readonly kind: 'cifar'; readonly set: CifarSet; readonly path: string }
+  | { readonly kind: 'folder' | 'npz' | 'packed'; readonly path: string }
+  | { readonly kind: 'synthetic' };
+
+/**
+ * Opens a dataset.
+ *
+ * - a folder: CIFAR-10's or CIFAR-100's binary files (`readCifar`), or class folders of images (`openImageFolder`);
+ * - a file: `.npz` (`openNpz`), or `.safetensors` as `hybrid data convert` writes it (`openPacked`);
+ * - `cifar10`, `cifar100`: `./data`, then the user's cache folder, then the official archive over the network, kept in the cache;
+ * - `synthetic`: the built-in set, which needs nothing;
+ * - `auto`: like `cifar10`, but where nothing is found and nothing can be fetched `onNotice` gets a warning and the built-in
+ *   set is returned. Without `onNotice` it is `cifar10`.
+ *
+ * Throws E_DATA, E_NETWORK, E_DISK, E_ENVIRONMENT, or an AbortError.
+ */
+export async function openData(spec: string, given: OpenDataOptions = {}): Promise<DataSource> {
+  const options = own(given);
+  const place = await locateData(spec, options);
+  const { files = nodeFiles, memoryBudget = defaultMemoryBudget(), signal, onProgress, onNotice } = options;
+  switch (place.kind) {
+    case 'synthetic':
+      return syntheticSource();
+    case 'cifar':
+      return readCifar(files, place.path, { memoryBudget });
+    case 'npz':
+      return openNpz({ files, path: place.path, memoryBudget });
+    case 'packed':
+      return openPacked(place.path, { memoryBudget, signal });
+    case 'folder': {
+      const cacheDir = options.cacheDir ?? ownCacheDir();
+      await removeAbandoned(files, cacheDir);
+      return openImageFolder({
+        files,
+        folder: place.path,
+        shape: [...(options.imageSize ?? DEFAULT_SIZE), 3],
+        maxBad: options.maxBad,
+        memoryBudget,
+        cacheDir,
+        signal,
+        onDecoded: (done, total) => onProgress?.({ stage: 'decode', done, total }),
+        onNotice: (level, text) => onNotice?.({ level, text }),
+      });
+    }
+  }
+}
+
+/** Finds a dataset, and fetches it where it is one that can be fetched; opens nothing. Throws as `openData` does. */
+export async function locateData(spec: string, options: OpenDataOptions = {}): Promise<DataPlace> {
+  const { files = nodeFiles, onNotice } = options;
+  checkUrl(options.url);
+  if (spec === 'synthetic') return { kind: 'synthetic' };
+  if (spec !== 'auto' && spec !== 'cifar10' && spec !== 'cifar100') return locatePath(files, spec);
+  try {
+    return { kind: 'cifar', set: SETS[spec], path: await locateCifar(files, SETS[spec], options) };
+  } catch (error) {
+    // Of all that can go wrong only a missing network is expected. That includes answers with wrong contents: a login page of
+    // a hotel's network is one. Damaged data and full disks are for a person to repair.
+    // Nor is other data given to a caller who could not hear of it.
+    if (spec !== 'auto' || !onNotice || !(error instanceof HybridError && error.code === 'E_NETWORK')) throw error;
+    onNotice({ level: 'warning', text: syntheticWarning(error) });
+    return { kind: 'synthetic' };
+  }
+}
+
+/** A mistyped address must not pass for a missing network. */
+function checkUrl(url: string | undefined): void {
+  if (url === undefined || (URL.canParse(url) && ['http:', 'https:'].includes(new URL(url).protocol))) return;
+  throw new HybridError('E_USAGE', `${JSON.stringify(url)} is no address to fetch from`, 'Give one that starts with https:// or http://.');
+}
+
+async function locatePath(files: Files, path: string): Promise<DataPlace> {
+  const stat = await files.stat(path).catch(() => null); // where it cannot be looked at, `nothingFound` says why
+  const meant = stat ? undefined : nearest(path, DATA_NAMES);
+  if (meant) throw new HybridError('E_DATA', `there is no folder ${path}`, `Did you mean ${meant}?`);
+  if (stat?.kind === 'file' && /\.npz$/i.test(path)) return { kind: 'npz', path };
+  if (stat?.kind === 'file' && /\.safetensors$/i.test(path)) return { kind: 'packed', path };
+  const cifar = stat?.kind === 'folder' ? await findCifar(files, path) : null;
+  if (cifar) return { kind: 'cifar', set: cifar.set, path: cifar.folder };
+  // Without CIFAR's files a folder can only be one of images, if it has folders at all.
+  if (stat?.kind === 'folder' && (await hasFolders(files, path))) return { kind: 'folder', path };
+  throw await nothingFound(files, path);
+}
+
+const DEFAULT_SIZE = [32, 32] as const;
+
+async function hasFolders(files: Files, path: string): Promise<boolean> {
+  for (const name of await files.readdir(path)) if ((await files.stat(join(path, name)).catch(() => null))?.kind === 'folder') return true;
+  return false;
+}
+
+const ownCacheDir = (): string => userCacheDir(process.platform, process.env, homedir());
+
+/** The folder of a set of CIFAR: in `localDir`, in the cache, or in the cache after it was fetched to there. */
+async function locateCifar(files: Files, set: CifarSet, options: OpenDataOptions): Promise<string> {
+  const { localDir = 'data', cacheDir = ownCacheDir(), onNotice } = options;
+  for (const place of [localDir, cacheDir]) {
+    // A place that cannot be looked at is as good as an empty one here: nobody named it.
+    const found = await findCifar(files, place, [set]).catch(() => null);
+    if (found) return found.folder;
+  }
+  await removeAbandoned(files, cacheDir);
+  const { remote, contents } = options.archive ?? { remote: OFFICIAL_ARCHIVES[set.title], contents: undefined };
+  const { silence, signal, onProgress, url = remote.url } = options;
+  onNotice?.({
+    level: 'info',
+    text: `${set.title} is neither in ${localDir} nor in ${cacheDir}: fetching ${url} (${megabytes(remote.size)} MB)`,
+  });
+
+  // Not shared with other processes that fetch the same, so that none can spoil another's.
+  const archive = join(cacheDir, `${set.title.toLowerCase()}-binary-${randomBytes(4).toString('hex')}${PART_SUFFIX}`);
+  const folder = join(cacheDir, set.folder);
+  await download(
+    { ...remote, url },
+    {
+      files,
+      path: archive,
+      silence,
+      signal,
+      onProgress: (done, total) => onProgress?.({ stage: 'download', done, total }),
+    },
+  );
+  try {
+    onProgress?.({ stage: 'unpack', done: 0, total: remote.size });
+    await unpackArchive({ files, archive, folder, set, contents, signal });
+    onProgress?.({ stage: 'unpack', done: remote.size, total: remote.size });
+  } finally {
+    await files.remove(archive).catch(() => {}); // at worst it is removed as abandoned later
+  }
+  onNotice?.({ level: 'info', text: `${set.title} is in ${folder} now` });
+  return folder;
+}
+
+const PART_SUFFIX = '.part';
+// A download in progress changes its file at least every ten seconds, and unpacking takes a few.
+const ABANDONED_AFTER_MS = 3_600_000;
+
+/** Removes what processes that were killed while they fetched or decoded have left in the cache. */
+async function removeAbandoned(files: Files, cacheDir: string): Promise<void> {
+  for (const [folder, pattern] of [
+    [cacheDir, /^cifar-10.*\.(part|tmp)$/],
+    [join(cacheDir, IMAGES_FOLDER), /\.tmp$/],
+  ] as const) {
+    for (const name of await files.readdir(folder).catch(() => [])) {
+      if (!pattern.test(name)) continue;
+      const path = join(folder, name);
+      const stat = await files.stat(path).catch(() => null);
+      if (stat && Date.now() - stat.modified > ABANDONED_AFTER_MS) await files.remove(path).catch(() => {});
+    }
+  }
+}
+
+/** The folder for things that can be fetched again, where the system wants it. */
+export function userCacheDir(platform: NodeJS.Platform, env: Readonly<Record<string, string | undefined>>, home: string): string {
+  if (platform === 'win32') return join(env.LOCALAPPDATA || join(home, 'AppData', 'Local'), 'hybrid');
+  if (platform === 'darwin') return join(home, 'Library', 'Caches', 'hybrid');
+  // The specification of XDG says to pass over paths that are not absolute.
+  const xdg = env.XDG_CACHE_HOME;
+  return join(xdg && isAbsolute(xdg) ? xdg : join(home, '.cache'), 'hybrid');
+}
+
+const megabytes = (bytes: number): string => (bytes / 1e6).toFixed(0);
+
+const syntheticWarning = (error: HybridError): string =>
+  [
+    '*** NOT CIFAR-10 *** This run uses the built-in synthetic images: CIFAR-10 was not found and could not be fetched.',
+    `Reason: ${error.message}.`,
+    'Accuracies below say nothing about CIFAR-10. To train on the real set, put the binary version into ./data, or name its folder with --data.',
+  ].join('\n');
