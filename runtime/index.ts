@@ -6,15 +6,8 @@ export { type ImportRunOptions, importRun } from '../app/import-run.ts';
 export { type Preset, presetFor, RECIPES, type Recipe } from '../app/presets.ts';
 export { PRETRAINED, type PretrainedName, pretrainedPath } from '../app/pretrained.ts';
 export { EventFile } from '../app/report/event-file.ts';
-export {
-  drawFigures,
-  FIGURES,
-  type FigureName,
-  type FigureOptions,
-  type FigureSources,
-  isSkipped,
-  type Skipped,
-} from '../app/report/figures.ts';
+export { FIGURES, type FigureName, type FigureOptions, type FigureSources, type Skipped } from '../app/report/figure-sources.ts';
+export { drawFigures, isSkipped } from '../app/report/figures.ts';
 export type { ReportOptions } from '../app/report/html.ts';
 export { LiveReport, type LiveReportOptions, REPORT_FILE, writeReport } from '../app/report/live-report.ts';
 export { asObject, RunRecord, type TimeShares, type TracePoint, thinned, timeShares } from '../app/report/record.ts';

@@ -3,8 +3,6 @@
 import type { FigureName, FigureOptions, FigureSources, Skipped } from './figure-sources.ts';
 import type { Figure } from './svg.ts';
 
-export { FIGURES, type FigureName, type FigureOptions, type FigureSources, type Skipped } from './figure-sources.ts';
-
 /** Draws one after the other. Throws E_USAGE for a layer or block that the model does not have. */
 export async function* drawFigures(
   names: readonly FigureName[],

@@ -6,7 +6,8 @@ import { heatMap, imageBitmap, resized, signedMap } from '../../app/report/bitma
 import { chart, niceTicks } from '../../app/report/chart.ts';
 import { confusionFigure } from '../../app/report/confusion.ts';
 import { softmax } from '../../app/report/examine.ts';
-import { drawFigures, FIGURES, type FigureOptions, type FigureSources, isSkipped } from '../../app/report/figures.ts';
+import { FIGURES, type FigureOptions, type FigureSources } from '../../app/report/figure-sources.ts';
+import { drawFigures, isSkipped } from '../../app/report/figures.ts';
 import { RunRecord } from '../../app/report/record.ts';
 import { render } from '../../app/report/render.ts';
 import { document, escaped, type Figure } from '../../app/report/svg.ts';
