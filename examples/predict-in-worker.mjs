@@ -40,8 +40,8 @@ async function work(run) {
       yield message.image;
     }
   })();
-  for await (const probabilities of predict({ device, trained, images, batch: 1 }))
-    parentPort?.postMessage({ id: ids.shift(), probabilities });
+  for await (const probabilities of predict({ device, trained, images, batch: 1 })) const id = ids.shift();
+  parentPort?.postMessage({ id, probabilities });
   await device.close();
 }
 

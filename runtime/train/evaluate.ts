@@ -127,7 +127,8 @@ export async function evaluateWith(
       largestLosses.push({ sample: samples[row], label, predicted, ...probabilities, loss: -logProbability(label) });
       largestLosses = largestLosses.sort((a, b) => b.loss - a.loss || a.sample - b.sample).slice(0, LARGEST_LOSSES);
     }
-    onProgress?.((done += rows), dataset.size);
+    done += rows; // not among the arguments: they are left out where there is no listener
+    onProgress?.(done, dataset.size);
   };
   let pending: Promise<void> | undefined;
   for await (const batch of loader.epoch(0, { signal })) {

@@ -5,7 +5,7 @@ import { describe, expect, test } from 'vitest';
 import { heatMap, imageBitmap, resized, signedMap } from '../../app/report/bitmap.ts';
 import { chart, niceTicks } from '../../app/report/chart.ts';
 import { confusionFigure } from '../../app/report/confusion.ts';
-import { softmax } from '../../app/report/examine.ts';
+import { examine, softmax } from '../../app/report/examine.ts';
 import { FIGURES, type FigureOptions, type FigureSources } from '../../app/report/figure-sources.ts';
 import { drawFigures, isSkipped } from '../../app/report/figures.ts';
 import { RunRecord } from '../../app/report/record.ts';
@@ -146,6 +146,24 @@ describe('from a trained-looking model', () => {
     expect(misclassified.body.match(/<image /g)).toHaveLength(2);
     expect(shares[0]).toBeGreaterThanOrEqual(shares[3]);
     expect(misclassified.caption).toMatch(/the 2 most certain of \d+ wrong answers/);
+  });
+
+  test('mistakes are those of all batches, each once, with its own label, whether or not anybody listens to the progress', async () => {
+    const dataset = noise(43, model.input, model.classes);
+    const looked = { device: openReferenceDevice(), model, weights: initialize(model, 1n), dataset, batch: 8, keep: 100 };
+    const { confusion, wrong, mistakes } = await examine(looked);
+    const right = Array.from({ length: model.classes }, (_, i) => confusion[i * model.classes + i]).reduce((a, b) => a + b, 0);
+    expect(wrong).toBe(43 - right);
+    expect(new Set(mistakes.map(({ index }) => index)).size).toBe(wrong);
+    for (const { index, label, probabilities } of mistakes) {
+      expect(label).toBe(dataset.labels[index]);
+      expect(probabilities[label]).toBeLessThan(probabilities.reduce((a, b) => Math.max(a, b)));
+    }
+    const heard: number[] = [];
+    expect(await examine({ ...looked, onProgress: (done) => heard.push(done) })).toEqual({
+      ...(await examine(looked)),
+    });
+    expect(heard).toEqual([8, 16, 24, 32, 40, 43]);
   });
 });
 
