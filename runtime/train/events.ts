@@ -54,7 +54,7 @@ export interface TrainOptions extends Partial<TrainSettings> {
   readonly init?: ReadonlyMap<string, Float32Array>;
   /** Where checkpoints go; absent: best weights are kept in memory only. */
   readonly store?: CheckpointStore;
-  /** The state to go on from, in place of initial weights. The best weights of before come from `store`. */
+  /** The state to go on from, in place of initial weights. The best weights of before come from `store`; without them the best is that of the epochs from this state on. */
   readonly resume?: Checkpoint;
   /** Names of `RESUME_SETTINGS` that may differ from those the checkpoint was made with. */
   readonly allowChanged?: readonly string[];

@@ -308,21 +308,44 @@ class Fit {
 
   async #tellResumed(changes: readonly string[]): Promise<void> {
     const { epoch, step } = this.#completed;
-    if (this.#best.epoch > 0) {
-      const saved = await this.#options.store?.load('best').catch((error: unknown) => {
-        this.#say(
-          'warning',
-          `${error instanceof Error ? error.message : error}. Unless there is a better epoch, the test has to do without the best weights.`,
-        );
-      });
-      this.#bestWeights = saved ? weightsOf(saved) : null;
-    }
+    if (this.#best.epoch > 0) await this.#recoverBest();
     for (const change of changes) this.#say('warning', `${change}: from here on this is another run than before.`);
     this.#emit({ type: 'resume', reason: 'resumed', epoch, step });
     if (this.#history.length === this.#options.epochs) {
       const done = this.#history.length === 1 ? 'The only epoch was' : `All ${this.#history.length} epochs were`;
       this.#say('info', `${done} done: only the test is left. --epochs adds to them.`);
     }
+  }
+
+  /**
+   * The best weights of before, from the store. Where it does not have them, the best epoch is forgotten with its weights: what is told as
+   * the best, what is tested and what the run returns must be one and the same.
+   */
+  async #recoverBest(): Promise<void> {
+    const { store } = this.#options;
+    let reason = store ? `${store.location} has no best checkpoint` : 'there is no store that has them';
+    const saved = await store?.load('best').catch((error: unknown) => {
+      reason = error instanceof Error ? error.message : String(error);
+    });
+    if (saved) {
+      this.#bestWeights = weightsOf(saved);
+      return;
+    }
+    const last = this.#history.at(-1);
+    const hasWeightsOfLast = last !== undefined && this.#completed.epoch === last.epoch;
+    if (this.#best.epoch === last?.epoch && hasWeightsOfLast) return this.#adoptAsBest();
+    const lost = this.#best.epoch;
+    this.#best.restore({ best: null, epoch: 0 });
+    if (hasWeightsOfLast) {
+      this.#best.onEpochEnd(last.epoch, (last.validation ?? last.train).loss, null);
+      await this.#adoptAsBest();
+    }
+    const from = this.#best.epoch > 0 ? `epoch ${this.#best.epoch}, which this checkpoint is of` : 'the epochs to come';
+    this.#say('warning', `The best weights so far, of epoch ${lost}, are lost (${reason}): the best are those of ${from}, or better ones.`);
+  }
+
+  async #adoptAsBest(): Promise<void> {
+    this.#bestWeights = weightsOf({ weights: await readWeights(this.#executable) });
   }
 
   #initialWeights(): ReadonlyMap<string, Float32Array> {

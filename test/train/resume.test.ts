@@ -2,10 +2,13 @@
 
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { openWasmDevice } from '../../asm/host/device.ts';
+import type { Dataset } from '../../runtime/data/dataset.ts';
 import type { Device } from '../../runtime/device.ts';
 import { buildModel } from '../../runtime/model/architectures.ts';
 import type { Checkpoint } from '../../runtime/train/checkpoint.ts';
-import type { TrainOptions } from '../../runtime/train/events.ts';
+import { evaluate } from '../../runtime/train/evaluate.ts';
+import type { TrainEvent, TrainOptions } from '../../runtime/train/events.ts';
+import { train } from '../../runtime/train/fit.ts';
 import { completeProgress, readProgress, stepAfterBatchChange } from '../../runtime/train/resume.ts';
 import { hybridError } from '../support/expect-error.ts';
 import { digestOf, MemoryStore, ofType, smallOptions as optionsOnReference, runPart } from '../support/runs.ts';
@@ -177,6 +180,61 @@ describe('what changed meanwhile', () => {
     const model = buildModel('convmixer', { input: [8, 8, 3], classes: 4, dim: 6, depth: 2, kernel: 3, patch: 2 });
     const error = await hybridError('E_CHECKPOINT', runPart(smallOptions({ model, store, resume })));
     expect(error.message).toMatch(/^the checkpoint is of another model/);
+  });
+});
+
+describe('the best weights of before', () => {
+  // So large a rate that the first epochs are the best ones.
+  const rough = { learningRate: 0.5, validation: shapesDataset(20, { seed: 2 }), bnMomentum: 0.5 };
+
+  /** A run of five epochs whose best one is an earlier one, and what a part of it left. */
+  async function stopped(stopAt = 100) {
+    const store = new MemoryStore();
+    const { events } = await runPart(smallOptions({ ...rough, store, epochs: 5 }), stopAt);
+    return { store, resume: await lastOf(store), losses: ofType(events, 'epoch').map(({ validation }) => validation?.loss as number) };
+  }
+
+  it.each([
+    ['without a store', () => undefined],
+    ['with a store that does not have them', () => new MemoryStore()],
+  ])('%s are told to be lost; what is told as the best is what is tested and returned', async (_, storeOf) => {
+    const { resume, losses } = await stopped();
+    const bestBefore = losses.indexOf(Math.min(...losses)) + 1;
+    expect(bestBefore).toBeLessThan(5);
+    for (const epochs of [5, 6]) {
+      const options = smallOptions({ ...rough, resume, epochs, store: storeOf() });
+      const events: TrainEvent[] = [];
+      const run = train(options);
+      for await (const event of run) events.push(event);
+      const { best, test } = await run.result;
+      const tested = { device, model: options.model, weights: await run.weights, batch: 8 };
+      expect(test?.loss).toBeCloseTo((await evaluate({ ...tested, dataset: options.test as Dataset })).loss, 12);
+      expect(best?.loss).toBeCloseTo((await evaluate({ ...tested, dataset: rough.validation })).loss, 12);
+      expect(best?.epoch).toBeGreaterThanOrEqual(5);
+      const warnings = ofType(events, 'message').filter(({ level }) => level === 'warning');
+      expect(warnings.map(({ text }) => text)).toEqual([
+        expect.stringMatching(
+          new RegExp(`^The best weights so far, of epoch ${bestBefore}, are lost .* epoch 5, which this checkpoint is of`),
+        ),
+      ]);
+    }
+  });
+
+  it('are those of the checkpoint, without a word, where its epoch was the best', async () => {
+    const store = new MemoryStore();
+    await runPart(smallOptions({ store, epochs: 2 }));
+    const resume = (await store.load('best')) as Checkpoint;
+    const whole = await runPart(smallOptions({ store, resume: await lastOf(store), epochs: 2 }));
+    const { result, events } = await runPart(smallOptions({ resume, epochs: resume.progress.epoch as number }));
+    expect(ofType(events, 'message').filter(({ level }) => level === 'warning')).toEqual([]);
+    expect({ ...result, run: null, epochs: 0 }).toEqual({ ...whole.result, run: null, epochs: 0 });
+  });
+
+  it('lost within an epoch: the best one is among those to come', async () => {
+    const { resume } = await stopped(3 * STEPS + 2);
+    const { result, events } = await runPart(smallOptions({ ...rough, resume, epochs: 4 }));
+    expect(result.best).toEqual({ epoch: 4, loss: ofType(events, 'epoch')[0].validation?.loss });
+    expect(ofType(events, 'message').find(({ level }) => level === 'warning')?.text).toContain('the best are those of the epochs to come');
   });
 });
 
