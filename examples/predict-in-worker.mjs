@@ -40,8 +40,10 @@ async function work(run) {
       yield message.image;
     }
   })();
-  for await (const probabilities of predict({ device, trained, images, batch: 1 })) const id = ids.shift();
-  parentPort?.postMessage({ id, probabilities });
+  for await (const probabilities of predict({ device, trained, images, batch: 1 })) {
+    const id = ids.shift();
+    parentPort?.postMessage({ id, probabilities });
+  }
   await device.close();
 }
 
