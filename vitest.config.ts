@@ -1,4 +1,5 @@
 import { defineConfig } from 'vitest/config';
+import { v8Flags } from './runtime/base/v8-flags.ts';
 
 export default defineConfig({
   test: {
@@ -7,6 +8,8 @@ export default defineConfig({
     hookTimeout: 120_000,
     pool: 'forks',
     maxWorkers: 2,
+    // As the command line's process has them: later versions of V8 take flags at the start only.
+    execArgv: [...v8Flags(process).own],
     // Worker threads and WebAssembly files are taken from dist, which `npm test` builds first.
     server: { deps: { external: [/\/dist\//] } },
   },

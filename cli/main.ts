@@ -2,7 +2,11 @@
 // The executable: hands arguments, streams and signals to `runCli`, and its status to the system. Decides nothing itself.
 
 import { readFileSync } from 'node:fs';
+import { setFlagsOfProcess } from '../runtime/base/v8-flags.ts';
 import { runCli } from './run.ts';
+
+// First of all: later there may be code that was compiled without them.
+setFlagsOfProcess();
 
 const STATUS = { SIGINT: 130, SIGTERM: 143, SIGHUP: 129 } as const;
 

@@ -15,8 +15,9 @@ export interface DeviceOptions {
   /** Threads of the wasm device; all usable cores by default, from four on all but one. */
   readonly threads?: number;
   /**
-   * Allows the wasm device to set V8 flags, which hold for the whole process, while it compiles its kernels: for faster
-   * code, and on Node 20 for fused multiply-add. Off by default, as befits a library; the command line sets it.
+   * Allows the wasm device to set flags of V8, which hold for the whole process and stay set: on Node 20 for fused multiply-add, on Node 24
+   * for 256-bit operations. It sets none in a worker thread, and none on later versions, where the process must be started with them
+   * (`onNotice` is told how). Off by default.
    */
   readonly v8Flags?: boolean;
   /** False: the wasm device does without V8's revectorizer, even where it is faster. */

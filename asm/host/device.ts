@@ -2,6 +2,7 @@
 
 import { HybridError, invariant } from '../../runtime/base/errors.ts';
 import { own } from '../../runtime/base/own.ts';
+import { missingFlag } from '../../runtime/base/v8-flags.ts';
 import { type CompiledGraphs, compileGraphs } from '../../runtime/compile/programs.ts';
 import type { Bounds, CompileOptions, Device, ModelGraphs } from '../../runtime/device.ts';
 import { measureBounds } from './bounds.ts';
@@ -14,10 +15,12 @@ import { type Layout, layOut, PAGE_BYTES, printPrograms, writePrograms } from '.
 export interface WasmDeviceOptions {
   /** Threads of a gang; by default one for each usable core, less one from four cores on. */
   readonly threads?: number;
-  /** Allows setting V8 flags, most of them only while the kernels are compiled (modules.ts). */
+  /** Allows setting V8 flags that may come late (runtime/base/v8-flags.ts). */
   readonly v8Flags?: boolean;
   /** False: never use V8's revectorizer. */
   readonly revectorize?: boolean;
+  /** Told how to start the program where a flag that was allowed must be set before. */
+  readonly onNotice?: (text: string) => void;
 }
 
 /** 32-bit addresses, less a page so that the length itself fits in 32 bits. */
@@ -34,13 +37,16 @@ const SPINS_SHARING_CORES = 0;
 
 /** Opens the device. Throws E_USAGE for a bad number of threads, E_ENVIRONMENT where the kernels were not built. */
 export async function openWasmDevice(options: WasmDeviceOptions = {}): Promise<Device> {
-  const { threads, v8Flags, revectorize } = own(options);
+  const { threads, v8Flags, revectorize, onNotice } = own(options);
   const cores = usableCores();
   const count = threads ?? Math.min(gangThreads(cores), MAX_THREADS);
   if (!Number.isInteger(count) || count < 1 || count > MAX_THREADS) {
     throw new HybridError('E_USAGE', `${threads} threads`, `Give a whole number from 1 to ${MAX_THREADS}.`);
   }
-  return new WasmDevice(count, count <= cores ? SPINS : SPINS_SHARING_CORES, await loadKernels({ v8Flags, revectorize }));
+  const kernels = await loadKernels({ v8Flags, revectorize });
+  const flag = v8Flags && revectorize !== false ? missingFlag() : null;
+  if (flag) onNotice?.(`V8 ${process.versions.v8} can be faster here, with a flag that must be set when Node starts: node ${flag}`);
+  return new WasmDevice(count, count <= cores ? SPINS : SPINS_SHARING_CORES, kernels);
 }
 
 class WasmDevice implements Device {

@@ -1,11 +1,9 @@
-// The compiled kernels: which build this engine runs best, compiled once on the main thread and handed to the threads.
-//
-// V8 flags hold for the whole process, but only code that is compiled while they are set is affected. So they are set
-// around compiling and taken back after it, and only where the caller allows it.
+// The compiled kernels: which build this engine runs best, compiled once in each process's thread that opens devices, on the
+// thread that opens them, and handed to the threads that compute.
 
 import { readdir, readFile } from 'node:fs/promises';
-import { setFlagsFromString } from 'node:v8';
 import { HybridError, invariant } from '../../runtime/base/errors.ts';
+import { revectorizerIsOn, setFlagsOfLibrary } from '../../runtime/base/v8-flags.ts';
 import { KERNEL_FOLDER } from './assets.ts';
 import { compareKernels } from './self-test.ts';
 
@@ -20,78 +18,82 @@ export interface KernelModules {
 }
 
 export interface LoadOptions {
-  /**
-   * Allows setting V8 flags while the kernels are compiled: to compile all of them with the optimising compiler at once, to
-   * revectorize, and for relaxed SIMD on Node below 22 (that one stays set, because threads need it too).
-   */
+  /** Allows setting V8 flags that may come late, once and for good (runtime/base/v8-flags.ts). */
   readonly v8Flags?: boolean;
   /** Which build to load; by default the fused one where the engine has it. */
   readonly fma?: boolean;
   /** Loads the micro-kernel that is made for the revectorizer without it: slow, for tests. */
   readonly wide?: boolean;
-  /** False: never revectorize. By default where flags are allowed, the engine can, and a test finds it equal and faster. */
+  /** False: never revectorize. By default where V8's flag is set and a test finds it equal and faster. */
   readonly revectorize?: boolean;
 }
 
-const NODE = Number.parseInt(process.versions.node, 10);
-
-/** `(func (param v128 v128 v128) (result v128) (f32x4.relaxed_madd (local.get 0) (local.get 1) (local.get 2)))` */
+/**
+ * `(func (export "f") (param f32 f32 f32) (result f32) (f32x4.extract_lane 0 (f32x4.relaxed_madd (f32x4.splat (local.get 0))
+ * (f32x4.splat (local.get 1)) (f32x4.splat (local.get 2)))))`
+ */
 const RELAXED_MADD = new Uint8Array([
   ...[0x00, 0x61, 0x73, 0x6d, 0x01, 0x00, 0x00, 0x00],
-  ...[0x01, 0x08, 0x01, 0x60, 0x03, 0x7b, 0x7b, 0x7b, 0x01, 0x7b],
+  ...[0x01, 0x08, 0x01, 0x60, 0x03, 0x7d, 0x7d, 0x7d, 0x01, 0x7d],
   ...[0x03, 0x02, 0x01, 0x00],
-  ...[0x0a, 0x0d, 0x01, 0x0b, 0x00, 0x20, 0x00, 0x20, 0x01, 0x20, 0x02, 0xfd, 0x85, 0x02, 0x0b],
+  ...[0x07, 0x05, 0x01, 0x01, 0x66, 0x00, 0x00],
+  ...[
+    0x0a, 0x16, 0x01, 0x14, 0x00, 0x20, 0x00, 0xfd, 0x13, 0x20, 0x01, 0xfd, 0x13, 0x20, 0x02, 0xfd, 0x13, 0xfd, 0x85, 0x02, 0xfd, 0x1f,
+    0x00,
+  ],
+  0x0b,
 ]);
 
-/** Whether this engine has fused multiply-add; with `v8Flags` it is switched on where it is behind a flag. */
+/**
+ * Whether relaxed_madd is fused here: some engines, and x64 without FMA3, know it and multiply, then add. Only running it tells: fused,
+ * (1 + 2⁻¹²)² − (1 + 2⁻¹¹) is 2⁻²⁴; rounded in between it is 0.
+ */
 export function hasFma({ v8Flags = false }: LoadOptions = {}): boolean {
-  if (v8Flags && NODE < 22) setFlagsFromString('--experimental-wasm-relaxed-simd');
-  return WebAssembly.validate(RELAXED_MADD);
+  if (v8Flags) setFlagsOfLibrary();
+  if (!WebAssembly.validate(RELAXED_MADD)) return false;
+  const { f } = new WebAssembly.Instance(new WebAssembly.Module(RELAXED_MADD), {}).exports as {
+    f: (a: number, b: number, c: number) => number;
+  };
+  return f(1 + 2 ** -12, 1 + 2 ** -12, -(1 + 2 ** -11)) === 2 ** -24;
 }
 
-/** Loads and compiles all kernels. Throws E_ENVIRONMENT where they were not built. */
-export async function loadKernels(options: LoadOptions = {}): Promise<KernelModules> {
-  const { v8Flags = false, revectorize = true } = options;
-  const available = hasFma(options);
-  const fma = options.fma ?? available;
-  const files = await readKernels();
-  const plain = pick(files, options.wide ? ['.wide.fma', '.fma'] : fma ? ['.fma'] : ['']);
-  const modules = await compile(plain, v8Flags ? EAGERLY : []);
-  const kernels = exportsOf(modules);
+/** Loaded kernels by what was asked for: devices share them, because compiled code is memory, and its test is time. */
+const loaded = new Map<string, Promise<KernelModules>>();
 
-  // The revectorizer is in V8 for x64 only; Node 24 is the first in which it was found to work.
-  if (v8Flags && revectorize && fma && !options.wide && NODE >= 24 && process.arch === 'x64') {
-    // V8 keeps compiled code by the bytes of the module: another custom section makes other bytes.
-    const marked = pick(files, ['.wide.fma', '.fma']).map((bytes) => Buffer.concat([bytes, REVECTORIZED_SECTION]));
-    const wide = await compile(marked, [...EAGERLY, REVECTORIZE]);
-    const { equal, faster } = compareKernels(wide, modules, kernels);
-    if (equal && faster) return { fma, revectorized: true, modules: wide, kernels };
+/** Loads and compiles all kernels. Throws E_ENVIRONMENT where they were not built. */
+export function loadKernels(options: LoadOptions = {}): Promise<KernelModules> {
+  const fma = options.fma ?? hasFma(options);
+  const wide = options.wide ?? false;
+  const revectorize = fma && !wide && (options.revectorize ?? true) && revectorizerIsOn();
+  const key = `${fma} ${wide} ${revectorize}`;
+  const known = loaded.get(key);
+  if (known) return known;
+  const loading = load(fma, wide, revectorize);
+  loaded.set(key, loading);
+  // What failed may be mended.
+  loading.catch(() => loaded.delete(key));
+  return loading;
+}
+
+async function load(fma: boolean, wide: boolean, revectorize: boolean): Promise<KernelModules> {
+  const files = await readKernels();
+  const modules = await compile(pick(files, wide ? ['.wide.fma', '.fma'] : fma ? ['.fma'] : ['']));
+  const kernels = exportsOf(modules);
+  if (revectorize) {
+    const candidate = await compile(pick(files, ['.wide.fma', '.fma']));
+    const { equal, faster } = await compareKernels(candidate, modules, kernels);
+    if (equal && faster) return { fma, revectorized: true, modules: candidate, kernels };
   }
   return { fma, revectorized: false, modules, kernels };
 }
 
-/** A V8 flag to set while modules are compiled and the one that takes it back. */
-interface Flag {
-  readonly set: string;
-  readonly reset: string;
-}
-const EAGERLY: readonly Flag[] = [
-  { set: '--no-liftoff', reset: '--liftoff' },
-  { set: '--no-wasm-lazy-compilation', reset: '--wasm-lazy-compilation' },
-];
-const REVECTORIZE: Flag = { set: '--experimental-wasm-revectorize', reset: '--no-experimental-wasm-revectorize' };
-/** A custom section, three bytes long, with the name `r` and one byte of content. */
-const REVECTORIZED_SECTION = Uint8Array.of(0, 3, 1, 0x72, 1);
-
-async function compile(bytes: readonly Uint8Array<ArrayBuffer>[], flags: readonly Flag[]): Promise<WebAssembly.Module[]> {
-  for (const { set } of flags) setFlagsFromString(set);
+async function compile(bytes: readonly Uint8Array<ArrayBuffer>[]): Promise<WebAssembly.Module[]> {
   // Compiling in the background does not keep the process alive, and an await for it would be the end.
   const alive = setInterval(() => {}, 1000);
   try {
     return await Promise.all(bytes.map((module) => WebAssembly.compile(module)));
   } finally {
     clearInterval(alive);
-    for (const { reset } of flags) setFlagsFromString(reset);
   }
 }
 
