@@ -2,7 +2,7 @@
 
 import { geluFunctions } from './gelu.ts';
 import { PHILOX } from './philox.ts';
-import { each, f32, flatIndex, floats, type KernelText, type Lanes } from './wgsl.ts';
+import { each, f32, flatIndex, floats, isNaNText, type KernelText, type Lanes } from './wgsl.ts';
 
 const WORKGROUP = 64;
 
@@ -36,9 +36,11 @@ export const gelu = (perSample: number, lanes: Lanes): KernelText => unary(perSa
 
 export const geluGrad = (perSample: number, lanes: Lanes): KernelText => binary(perSample, 'v * gelu(w).derivative', geluFunctions(lanes));
 
-/** Not `max`, which may lose a NaN. */
-export const relu = (perSample: number, lanes: Lanes): KernelText =>
-  unary(perSample, `select(v, ${floats(lanes)}(), v < ${floats(lanes)}())`);
+/** max(v, 0) as an expression, but a NaN stays one, so that the loss shows it. */
+export const reluOf = (v: string, lanes: Lanes): string =>
+  `select(${v}, ${floats(lanes)}(), (${v} < ${floats(lanes)}()) & !${isNaNText(v, lanes)})`;
+
+export const relu = (perSample: number, lanes: Lanes): KernelText => unary(perSample, reluOf('v', lanes));
 
 export const reluGrad = (perSample: number, lanes: Lanes): KernelText =>
   binary(perSample, `select(${floats(lanes)}(), v, w > ${floats(lanes)}())`);

@@ -15,7 +15,10 @@ export const CHECK_GROUPS = 128;
 export const finiteGroups: KernelText = {
   workgroup: [WORKGROUP, 1, 1],
   declarations: 'var<workgroup> bad: atomic<u32>;',
-  body: `var found = false;
+  // WGSL promises zero; drivers that are told not to clear workgroup memory do not.
+  body: `if (local == 0u) { atomicStore(&bad, 0u); }
+workgroupBarrier();
+var found = false;
 for (var i = group.x * ${WORKGROUP}u + local; i < arrayLength(&gradients_buffer); i += groups.x * ${WORKGROUP}u) {
   found = found || (gradients(i) & 0x7f800000u) == 0x7f800000u;
 }
@@ -38,7 +41,9 @@ export interface ScaleRules {
 export const finiteMerge = (groups: number, rules?: ScaleRules): KernelText => ({
   workgroup: [CHECK_GROUPS, 1, 1],
   declarations: 'var<workgroup> bad: atomic<u32>;',
-  body: `if (local == 0u && (loss(0u) & 0x7f800000u) == 0x7f800000u) { atomicStore(&bad, 1u); }
+  body: `if (local == 0u) { atomicStore(&bad, 0u); }
+workgroupBarrier();
+if (local == 0u && (loss(0u) & 0x7f800000u) == 0x7f800000u) { atomicStore(&bad, 1u); }
 ${groups ? `if (local < ${groups}u && flags(local) != 0u) { atomicStore(&bad, 1u); }` : ''}
 workgroupBarrier();
 if (local == 0u) {

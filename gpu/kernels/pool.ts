@@ -1,7 +1,7 @@
 // Pooling over the pixels of an image.
 
 import { map } from './elementwise.ts';
-import { each, floats, type KernelText, type Lanes } from './wgsl.ts';
+import { each, floats, isNaNText, type KernelText, type Lanes } from './wgsl.ts';
 
 /** One invocation for each channel of a sample. `channels` counts accesses. */
 export const globalAvgPool = (pixels: number, channels: number, lanes: Lanes): KernelText =>
@@ -38,12 +38,11 @@ ${each(4, (i) => `let v${i} = x(corner + ${((i >> 1) * w + (i & 1)) * c}u);`)}`;
 /** A NaN anywhere in the window comes through, so that the loss shows it; comparisons need not see it, its bits do. */
 export function maxPool(shape: PoolShape, lanes: Lanes): KernelText {
   const T = floats(lanes);
-  const U = lanes === 4 ? 'vec4u' : 'u32';
   return map({
     perSample: Math.floor(shape.h / 2) * Math.floor(shape.w / 2) * shape.c,
     declarations: `fn larger(a: ${T}, b: ${T}) -> ${T} {
-  let bIsNaN = (bitcast<${U}>(b) & ${U}(0x7fffffffu)) > ${U}(0x7f800000u);
-  let aIsNaN = (bitcast<${U}>(a) & ${U}(0x7fffffffu)) > ${U}(0x7f800000u);
+  let bIsNaN = ${isNaNText('b', lanes)};
+  let aIsNaN = ${isNaNText('a', lanes)};
   return select(select(a, b, b > a), select(b, a, aIsNaN), aIsNaN | bIsNaN);
 }`,
     body: `${windowOf(shape)}\nset_y(at, larger(larger(larger(v0, v1), v2), v3));`,

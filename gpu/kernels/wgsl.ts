@@ -44,6 +44,15 @@ export function f32(value: number): string {
   return `${/[.e]/.test(text) ? text : `${text}.0`}f`;
 }
 
+/**
+ * Whether `v` is a NaN, as an expression. Its bits tell: compilers may assume that no NaN exists (Metal's fast math does), and then take
+ * a comparison with one for whatever suits them.
+ */
+export function isNaNText(v: string, lanes: Lanes): string {
+  const U = lanes === 4 ? 'vec4u' : 'u32';
+  return `((bitcast<${U}>(${v}) & ${U}(0x7fffffffu)) > ${U}(0x7f800000u))`;
+}
+
 /** The index of this invocation in a grid of workgroups that is folded into x and y (`foldedGroups`). */
 export const flatIndex = (size: number): string => `let at = (group.y * groups.x + group.x) * ${size}u + local;`;
 

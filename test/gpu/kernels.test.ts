@@ -90,6 +90,30 @@ describe.runIf(hasSwiftShader)('kernels on SwiftShader', () => {
       expect(Number.isFinite(outputs[0][0])).toBe(false);
     }
   });
+
+  it('keeps a NaN in ReLU where a compiler assumes that there is none', async () => {
+    // As fast math allows: a < b for not (a >= b).
+    const rewrite = (code: string) => code.replaceAll(/(\w+) < (f32|vec4f)\(\)/g, '!($1 >= $2())');
+    for (const channels of [3, 4]) {
+      const x = samples(1, [2, 1, channels], (i) => (i === 1 ? Number.NaN : i % 2 ? -i : i));
+      const { outputs } = await runner.run('relu', { name: '', rows: 1, inputs: [x], attrs: {} }, { rewrite });
+      expect([...outputs[0]]).toEqual([...x.data].map((value) => (value < 0 ? 0 : value)));
+      const [ones, zeros] = [fixed([channels], () => 1), fixed([channels], () => 0)];
+      const one = { name: '', rows: 1, inputs: [x, ones, zeros], attrs: { epilogue: { activation: 'relu' } } };
+      expect((await runner.run('normalize', one, { rewrite })).outputs[0]).toEqual(outputs[0]);
+    }
+  });
+
+  it('counts no gradient as bad because of what workgroup memory held before', async () => {
+    const rewrite = (code: string) => code.replace(/(fn main\([\s\S]*?\) \{)/, '$1 atomicStore(&bad, 7u); workgroupBarrier();');
+    for (const [value, ok] of [
+      [1, 1],
+      [Number.NaN, 0],
+    ]) {
+      const inputs = [fixed([1], [2]), fixed([5000], (i) => (i === 4321 ? value : 1))];
+      expect((await runner.run('finiteCheck', { name: '', rows: 1, inputs, attrs: {} }, { rewrite })).outputs[0][0]).toBe(ok);
+    }
+  });
 });
 
 function convCase(name: string, rows: number, xShape: readonly number[], wShape: readonly number[], epilogue: object): OpCase {

@@ -42,6 +42,8 @@ export interface RunOptions {
   readonly halves?: boolean;
   /** Types of the outputs, where they are not those of the op: of merged nodes. */
   readonly results?: readonly TensorSpec[];
+  /** What a compiler that takes liberties may make of a kernel. */
+  readonly rewrite?: (code: string) => string;
 }
 
 export class DispatchRunner {
@@ -100,7 +102,7 @@ export class DispatchRunner {
   async run(
     op: KernelOpName,
     { rows, inputs, attrs, updates = [], step = {} }: OpCase,
-    { capacity = rows, change = {}, halves = false, results: resultSpecs }: RunOptions = {},
+    { capacity = rows, change = {}, halves = false, results: resultSpecs, rewrite = (code) => code }: RunOptions = {},
   ) {
     const definition: OpDefinition = ops[op];
     const given = inputs.map(({ spec }) => spec);
@@ -192,7 +194,7 @@ export class DispatchRunner {
     const pass = encoder.beginComputePass();
     for (const { kernel, code, bindings, workgroups } of dispatches) {
       this.device.pushErrorScope('validation');
-      const { layout, pipeline } = this.#pipeline(code, bindings);
+      const { layout, pipeline } = this.#pipeline(rewrite(code), bindings);
       const resources = bindings.map(({ operand }) => {
         const { buffer, offset, bytes } = placeOf(operand);
         return { buffer, offset, size: align(bytes, 16) };
