@@ -1,17 +1,21 @@
 // Compiles each file of asm/kernels to WebAssembly modules in dist/asm/kernels: `x.wasm` (multiply, then add), `x.fma.wasm`
 // (relaxed-SIMD fused multiply-add) and, where matrices are multiplied and for depthwise convolutions, `x.wide.fma.wasm` (the inner
 // loops for V8's revectorizer, asm/lib/*.wide.ts); and asm/data to one module, dist/asm/data.wasm. Run by `npm run build:asm`; a folder in
-// place of dist/asm may be given as an argument. The same sources give the same bytes.
+// place of dist/asm may be given as an argument. What the kernels know of the host comes from asm/abi and is written first. The same sources give the same bytes.
 
-import { mkdir, readdir, readFile } from 'node:fs/promises';
+import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
 import { resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import asc from 'assemblyscript/asc';
+import { generate } from './abi/generate.mjs';
 
 const here = (path) => fileURLToPath(new URL(path, import.meta.url));
 const target = process.argv[2] ? resolve(process.argv[2]) : here('../dist/asm');
 const out = `${target}/kernels/`;
 await mkdir(out, { recursive: true });
+
+const { source: abi, STATIC_DATA } = await generate();
+await writeFile(here('lib/abi.gen.ts'), abi);
 
 /** Kernel files with inner loops that have a wide form. */
 const WIDE = ['conv.ts', 'depthwise.ts', 'winograd.ts'];
@@ -39,8 +43,7 @@ for (const file of files) {
   for (const build of WIDE.includes(file) ? ['', '.fma', '.wide.fma'] : ['', '.fma']) {
     const options = [
       ...['--sharedMemory', '--maximumMemory', '65536'],
-      // Static data (asm/lib/gelu.ts) lies below the step block: asm/host/abi.ts.
-      ...['--memoryBase', '64'],
+      ...['--memoryBase', `${STATIC_DATA}`],
       ...['--enable', `simd,threads,bulk-memory${build.endsWith('.fma') ? ',relaxed-simd' : ''}`],
     ];
     await compile(`kernels/${file}`, `${out}${file.replace(/\.ts$/, `${build}.wasm`)}`, level, options, reader(build.startsWith('.wide')));

@@ -13,6 +13,7 @@
 
 import type { Trace } from './base/trace.ts';
 import type { Graph, Node, StateKind, TensorSpec } from './ir/graph.ts';
+import type { Scalars } from './ir/step.ts';
 
 /**
  * A batch of images and what belongs to it. Arrays may be longer than `rows` needs, and lie in shared memory; they are copied during
@@ -34,13 +35,7 @@ export interface Batch {
 }
 
 /** Of one update. */
-export interface Hyperparameters {
-  readonly learningRate: number;
-  /** Decoupled, as in AdamW: w ← w − w · weightDecay · learningRate. */
-  readonly weightDecay: number;
-  /** Of the moving statistics of batch normalisation: new = old · momentum + batch · (1 − momentum). */
-  readonly bnMomentum: number;
-}
+export type Hyperparameters = Scalars;
 
 /** Of one run on a device. */
 export interface RunOptions {

@@ -109,9 +109,10 @@ export {
   type Value,
   type ValueId,
 } from './ir/graph.ts';
-export type { Cost, OpDefinition, ReferenceIO, ReferenceTensor, StepScalars } from './ir/op.ts';
+export type { Cost, OpDefinition, ReferenceIO, ReferenceTensor } from './ir/op.ts';
 export { printGraph } from './ir/print.ts';
 export { graphDigest } from './ir/serialize.ts';
+export type { StepScalars } from './ir/step.ts';
 export { verify } from './ir/verify.ts';
 export { ARCHITECTURES, type ArchitectureName, architectureName, buildModel, type ModelOptions } from './model/architectures.ts';
 export { type GraphModelOptions, graphModel, type Mode, ModelBuilder } from './model/graph-model.ts';

@@ -18,8 +18,9 @@ import {
   type StateEntry,
 } from './device.ts';
 import { byteLength, type Graph, type Phase } from './ir/graph.ts';
-import type { ReferenceTensor, StepScalars } from './ir/op.ts';
+import type { ReferenceTensor } from './ir/op.ts';
 import { printNode } from './ir/print.ts';
+import { NO_SCALARS, type Scalars, type StepScalars } from './ir/step.ts';
 import { type Environment, interpret, zeros } from './ops/interpret.ts';
 
 /** A device whose executables show more than the contract asks. */
@@ -175,21 +176,13 @@ export class ReferenceExecutable implements Executable {
     return new Map([...last.environment].map(([id, tensor]) => [last.graph.values[id].name, tensor]));
   }
 
-  #run(key: keyof ModelGraphs, batch: Batch, phases: readonly Phase[], hyper: Partial<StepScalars>, { signal }: RunOptions) {
+  #run(key: keyof ModelGraphs, batch: Batch, phases: readonly Phase[], scalars: Partial<Scalars>, { signal }: RunOptions) {
     if (signal?.aborted) throw abortError(signal);
     invariant(!this.#closed, 'the executable is closed');
     const graph = this.#graphs[key];
     if (!graph) throw new HybridError('E_INTERNAL', `the program ${key} was not compiled`);
     invariant(batch.rows >= 1 && batch.rows <= this.capacity, `${batch.rows} rows, capacity ${this.capacity}`);
-    const step: StepScalars = {
-      rows: batch.rows,
-      epoch: batch.epoch ?? 0,
-      seed: this.#seed,
-      learningRate: 0,
-      weightDecay: 0,
-      bnMomentum: 0,
-      ...hyper,
-    };
+    const step: StepScalars = { rows: batch.rows, epoch: batch.epoch ?? 0, seed: this.#seed, ...NO_SCALARS, ...scalars };
     const environment: Environment = new Map();
     for (const { name, data } of inputsOf(graph, batch, key)) {
       const id = graph.inputs[name];

@@ -27,7 +27,8 @@ const KERNELS = /^asm\/(kernels|lib|data)\//;
 
 const files = ['runtime', 'app', 'cli', 'bench', 'asm', 'gpu'].flatMap((folder) =>
   readdirSync(join(root, folder), { recursive: true, encoding: 'utf8' })
-    .filter((file) => file.endsWith('.ts'))
+    // What the build writes for kernels (asm/abi/generate.mjs) is there only after it.
+    .filter((file) => file.endsWith('.ts') && !file.endsWith('.gen.ts'))
     .map((file) => `${folder}/${file.split(sep).join('/')}`),
 );
 
@@ -50,6 +51,7 @@ function importsOf(file: string): { target: string; dynamic: boolean }[] {
   for (const match of source.matchAll(/(?:import|export)\s[^'";]*?from\s*'(\.[^']+)'|import\(\s*'(\.[^']+)'\s*\)|import\s*'(\.[^']+)'/g)) {
     const path = posix.normalize(posix.join(dirname(file), match[1] ?? match[2] ?? match[3]));
     const target = files.includes(path) ? path : `${path}.ts`;
+    if (target.endsWith('.gen.ts')) continue;
     found.push({ target, dynamic: match[2] !== undefined });
   }
   return found;

@@ -19,7 +19,7 @@ import {
   type StateEntry,
 } from '../../runtime/device.ts';
 import { elementCount, type Graph, type Node } from '../../runtime/ir/graph.ts';
-import type { StepScalars } from '../../runtime/ir/op.ts';
+import { NO_SCALARS, type StepScalars } from '../../runtime/ir/step.ts';
 import { ARENA, writeStep } from './abi.ts';
 import type { Gang, Program } from './gang.ts';
 import { type Layout, partOf, type WrittenProgram } from './program.ts';
@@ -225,7 +225,7 @@ export class WasmExecutable implements Executable {
 
   #step({ rows, epoch = 0 }: Batch): StepScalars {
     invariant(Number.isInteger(rows) && rows >= 1 && rows <= this.capacity, `${rows} rows, capacity ${this.capacity}`);
-    return { rows, epoch, seed: this.#parts.seed, learningRate: 0, weightDecay: 0, bnMomentum: 0 };
+    return { rows, epoch, seed: this.#parts.seed, ...NO_SCALARS };
   }
 
   /** Queues a run over a batch. What the caller may overwrite after the call is copied before this returns. */

@@ -1,15 +1,15 @@
 // Pooling: the mean over the pixels of a sample, and the maximum of 2×2 windows. A task is a sample (means) or a row of
 // windows (maxima).
 
-import { int, nextTask, ptr, rows } from '../lib/abi';
+import { GlobalAvgPoolArgs, GlobalAvgPoolGradArgs, MaxPoolArgs, MaxPoolGradArgs, nextTask, rows } from '../lib/abi';
 import { addColumns } from '../lib/columns';
 
-/** args: x [pixels, C], y [C], pixels, C. */
-export function globalAvgPool(args: usize): void {
-  const x = ptr(args, 0);
-  const y = ptr(args, 1);
-  const pixels = int(args, 2);
-  const width = (<usize>int(args, 3)) << 2;
+/** x [pixels, C], y [C]. */
+export function globalAvgPool(args: GlobalAvgPoolArgs): void {
+  const x = args.x;
+  const y = args.y;
+  const pixels = args.pixels;
+  const width = (<usize>args.channels) << 2;
   const count = <f32>pixels;
   const tasks = rows();
   for (let task = nextTask(); task < tasks; task = nextTask()) {
@@ -20,12 +20,12 @@ export function globalAvgPool(args: usize): void {
   }
 }
 
-/** args: dy [C], dx [pixels, C], pixels, C. Each pixel gets dy / pixels. */
-export function globalAvgPoolGrad(args: usize): void {
-  const dy = ptr(args, 0);
-  const dx = ptr(args, 1);
-  const pixels = int(args, 2);
-  const width = (<usize>int(args, 3)) << 2;
+/** dy [C], dx [pixels, C]. Each pixel gets dy / pixels. */
+export function globalAvgPoolGrad(args: GlobalAvgPoolGradArgs): void {
+  const dy = args.dy;
+  const dx = args.dx;
+  const pixels = args.pixels;
+  const width = (<usize>args.channels) << 2;
   const count = <f32>pixels;
   const tasks = rows();
   for (let task = nextTask(); task < tasks; task = nextTask()) {
@@ -36,13 +36,13 @@ export function globalAvgPoolGrad(args: usize): void {
   }
 }
 
-/** args: x [h, w, C], y [h/2, w/2, C], h, w, C. An odd last row or column is in no window. NaN wins over numbers. */
-export function maxPool(args: usize): void {
-  const x = ptr(args, 0);
-  const y = ptr(args, 1);
-  const height = int(args, 2);
-  const columns = int(args, 3);
-  const width = (<usize>int(args, 4)) << 2;
+/** x [h, w, C], y [h/2, w/2, C]. An odd last row or column is in no window. NaN wins over numbers. */
+export function maxPool(args: MaxPoolArgs): void {
+  const x = args.x;
+  const y = args.y;
+  const height = args.height;
+  const columns = args.width;
+  const width = (<usize>args.channels) << 2;
   const vectors = width & ~15;
   const outHeight = height >> 1;
   const outColumns = columns >> 1;
@@ -69,14 +69,14 @@ export function maxPool(args: usize): void {
   }
 }
 
-/** args: dy [h/2, w/2, C], x [h, w, C], dx [h, w, C], h, w, C. dy goes to the first maximum of its window in row-major order. */
-export function maxPoolGrad(args: usize): void {
-  const dy = ptr(args, 0);
-  const x = ptr(args, 1);
-  const dx = ptr(args, 2);
-  const height = int(args, 3);
-  const columns = int(args, 4);
-  const width = (<usize>int(args, 5)) << 2;
+/** dy [h/2, w/2, C], x and dx [h, w, C]. dy goes to the first maximum of its window in row-major order. */
+export function maxPoolGrad(args: MaxPoolGradArgs): void {
+  const dy = args.dy;
+  const x = args.x;
+  const dx = args.dx;
+  const height = args.height;
+  const columns = args.width;
+  const width = (<usize>args.channels) << 2;
   const vectors = width & ~15;
   const outHeight = height >> 1;
   const outColumns = columns >> 1;

@@ -1,10 +1,6 @@
-// What every kernel shares: the step block, the task counter, the thread's scratch, and reading of arguments.
-// The host side of this file is asm/host/abi.ts: change both together.
+// What every kernel shares: the task counter, the thread's scratch, and, made of asm/abi, constants, the step block and argument blocks.
 
-/** Address of the step block: 32-bit words that the host writes before each run. */
-// @ts-ignore: decorator
-@external("env", "step")
-export declare const STEP: usize;
+export * from './abi.gen';
 
 /** Address of the task counter. The barrier resets it to zero before each kernel call. */
 // @ts-ignore: decorator
@@ -16,56 +12,11 @@ export declare const TASKS: usize;
 @external("env", "scratch")
 export declare const SCRATCH: usize;
 
-/** Bytes of the scratch area of a thread. */
-export const SCRATCH_BYTES: usize = 4 << 20;
-
-/** 64 bytes that are always zero. */
-export const ZERO_LINE: usize = 512;
-
-/** Rows of this run. */
-// @ts-ignore: decorator
-@inline
-export function rows(): i32 {
-  return load<i32>(STEP, 0);
-}
-
 /** Takes the next task of this kernel call. The caller stops at its number of tasks. */
 // @ts-ignore: decorator
 @inline
 export function nextTask(): i32 {
   return atomic.add<i32>(TASKS, 1);
-}
-
-// The rest of the step block.
-// @ts-ignore: decorator
-@inline
-export function epoch(): u32 {
-  return load<u32>(STEP, 4);
-}
-// @ts-ignore: decorator
-@inline
-export function seedLow(): u32 {
-  return load<u32>(STEP, 8);
-}
-// @ts-ignore: decorator
-@inline
-export function seedHigh(): u32 {
-  return load<u32>(STEP, 12);
-}
-// @ts-ignore: decorator
-@inline
-export function learningRate(): f32 {
-  return load<f32>(STEP, 16);
-}
-// @ts-ignore: decorator
-@inline
-export function weightDecay(): f32 {
-  return load<f32>(STEP, 20);
-}
-// @ts-ignore: decorator
-@inline
-export function bnMomentum(): f32 {
-  return load<f32>(STEP, 24);
 }
 
 /** The i-th argument word as an address. */

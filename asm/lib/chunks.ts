@@ -1,8 +1,9 @@
 // How memory-bound kernels cut a tensor into tasks: chunks of about 64 KiB, large enough that taking a task costs
 // nothing, small enough that threads finish together.
 
-/** Elements of a chunk of f32. */
-export const CHUNK: i32 = 16384;
+import { CHUNK } from './abi.gen';
+
+export { CHUNK };
 
 /** Number of chunks of `elements` elements. */
 // @ts-ignore: decorator

@@ -1,15 +1,45 @@
 // From a node of the graph to kernel calls of the wasm device: the types that the files of this folder share.
 
 import type { Node, TensorSpec, ValueId } from '../../runtime/ir/graph.ts';
+import { type FieldKind, type Fields, KERNELS, type KernelArgs, type KernelName, STRUCTS, type StructName } from '../abi/kernels.ts';
 
 /** A word of an argument block: an integer or address, or an f32. */
 export type Word = number | { readonly f32: number };
 export const f32 = (value: number): Word => ({ f32: value });
 
-/** One kernel call of the program. `label` is for people. */
+/** One kernel call of the program. */
 export interface Call {
   readonly kernel: string;
   readonly args: readonly Word[];
+}
+
+/** A call of a kernel with values for all fields of its argument block. */
+export function call<K extends KernelName>(kernel: K, args: KernelArgs<K>): Call {
+  const words: Word[] = [];
+  writeFields(words, KERNELS[kernel], args);
+  return { kernel, args: words };
+}
+
+/** Appends the words of fields, as AssemblyScript lays out a class: an f64 at an even word. */
+function writeFields(words: Word[], fields: Fields, values: Readonly<Record<string, unknown>>): void {
+  for (const [name, kind] of Object.entries(fields)) writeField(words, kind, values[name]);
+}
+
+function writeField(words: Word[], kind: FieldKind, value: unknown): void {
+  if (Array.isArray(kind)) {
+    const entries = value as readonly Readonly<Record<string, unknown>>[];
+    words.push(entries.length);
+    for (const entry of entries) writeFields(words, STRUCTS[kind[0] as StructName], entry);
+  } else if (kind === 'f32') {
+    words.push(f32(value as number));
+  } else if (kind === 'f64') {
+    if (words.length % 2 === 1) words.push(0);
+    words.push(...new Int32Array(new Float64Array([value as number]).buffer));
+  } else if (kind === 'ptr' || kind === 'ptr?' || kind === 'i32' || kind === 'flag') {
+    words.push(Number(value ?? 0));
+  } else {
+    writeFields(words, STRUCTS[kind as StructName], value as Readonly<Record<string, unknown>>);
+  }
 }
 
 export interface LoweringContext {

@@ -21,7 +21,7 @@ import {
   type Update,
 } from '../../runtime/device.ts';
 import { elementCount, type Graph, type Node } from '../../runtime/ir/graph.ts';
-import type { StepScalars } from '../../runtime/ir/op.ts';
+import { NO_SCALARS, type StepScalars } from '../../runtime/ir/step.ts';
 import { LOSS_SCALE } from '../lowering/loss-scale.ts';
 import type { Dispatch } from '../lowering/lowering.ts';
 import { LOSS_EXPONENT_OFFSET, packStep, STEP_BYTES } from '../lowering/step.ts';
@@ -388,7 +388,7 @@ export class WebGpuExecutable implements Executable {
 
   #scalars({ rows, epoch = 0 }: Batch): StepScalars {
     invariant(Number.isInteger(rows) && rows >= 1 && rows <= this.capacity, `${rows} rows, capacity ${this.capacity}`);
-    return { rows, epoch, seed: this.#parts.seed, learningRate: 0, weightDecay: 0, bnMomentum: 0 };
+    return { rows, epoch, seed: this.#parts.seed, ...NO_SCALARS };
   }
 
   #writeStep(step: StepScalars): void {

@@ -1,31 +1,28 @@
 // The step block: what changes from run to run without being a tensor, one small uniform buffer. The host packs it, every
 // kernel declares it.
 
-import type { StepScalars } from '../../runtime/ir/op.ts';
+import { SCALARS, STEP_HEAD, STEP_WORDS, type StepScalars, writeStep } from '../../runtime/ir/step.ts';
 import { INITIAL_EXPONENT } from './loss-scale.ts';
 
-/** Bytes of the block: eight words. */
-export const STEP_BYTES = 32;
+/**
+ * Where `lossExponent` is in the block, its last word: the first word of the state of the loss scale, which the host has copied here on
+ * the GPU, before a run that makes gradients.
+ */
+export const LOSS_EXPONENT_OFFSET = 4 * STEP_WORDS;
+
+/** Bytes of the block. */
+export const STEP_BYTES = LOSS_EXPONENT_OFFSET + 4;
+
+const member = (name: string, type: string): string => `  ${name}: ${type},\n`;
 
 /** The block in WGSL; part of every kernel's module. */
 export const STEP_WGSL = `struct Step {
-  rows: u32,
-  epoch: u32,
-  seedLow: u32,
-  seedHigh: u32,
-  learningRate: f32,
-  weightDecay: f32,
-  bnMomentum: f32,
-  lossExponent: i32,
+${Object.keys(STEP_HEAD)
+  .map((name) => member(name, 'u32'))
+  .join('')}${SCALARS.map((name) => member(name, 'f32')).join('')}  lossExponent: i32,
 }
 @group(0) @binding(0) var<uniform> step: Step;
 `;
-
-/**
- * Where `lossExponent` is in the block: the first word of the state of the loss scale, which the host has copied here on the GPU, before a run that
- * makes gradients.
- */
-export const LOSS_EXPONENT_OFFSET = 28;
 
 /** Expression for the loss scale to the power of `sign`, exactly: a power of two made of its exponent. */
 export const lossScale = (sign: 1 | -1): string =>
@@ -33,14 +30,6 @@ export const lossScale = (sign: 1 | -1): string =>
 
 /** Writes the block for a run into `out`, of STEP_BYTES bytes. */
 export function packStep(step: StepScalars, out: ArrayBuffer): void {
-  const words = new Uint32Array(out);
-  const floats = new Float32Array(out);
-  words[0] = step.rows;
-  words[1] = step.epoch;
-  words[2] = Number(BigInt.asUintN(32, step.seed));
-  words[3] = Number(BigInt.asUintN(32, step.seed >> 32n));
-  floats[4] = step.learningRate;
-  floats[5] = step.weightDecay;
-  floats[6] = step.bnMomentum;
-  words[7] = 0;
+  writeStep(out, 0, step);
+  new Int32Array(out, LOSS_EXPONENT_OFFSET, 1)[0] = 0;
 }

@@ -1,24 +1,13 @@
 // What an op is: the interface that every file of runtime/ops implements.
 
 import type { Attrs, GraphBuilder, Node, ShapeRule, TensorSpec, ValueId } from './graph.ts';
+import type { StepScalars } from './step.ts';
 
 /** Tensor of the reference loops. `shape` includes the rows of the run where the spec is per sample. */
 export interface ReferenceTensor {
   readonly shape: readonly number[];
   /** Float64Array for f32, so that the reference computes in doubles. */
   readonly data: Float64Array | Uint8Array | Int32Array;
-}
-
-/** What changes from step to step without being a tensor: one small block on every device. */
-export interface StepScalars {
-  /** Rows of this run. */
-  readonly rows: number;
-  readonly epoch: number;
-  readonly seed: bigint;
-  readonly learningRate: number;
-  readonly weightDecay: number;
-  /** Momentum of the moving averages of batch normalisation, in Keras' sense: new = old·momentum + batch·(1 − momentum). */
-  readonly bnMomentum: number;
 }
 
 /** Operands of the reference loops of an op. */

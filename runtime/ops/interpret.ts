@@ -1,7 +1,8 @@
 // Runs a graph by the reference loops of its ops: the reference device, and what self-tests compare with.
 
 import { elementCount, type Graph, type Phase, type TensorSpec, type ValueId } from '../ir/graph.ts';
-import type { OpDefinition, ReferenceTensor, StepScalars } from '../ir/op.ts';
+import type { OpDefinition, ReferenceTensor } from '../ir/op.ts';
+import type { StepScalars } from '../ir/step.ts';
 import { ops } from './index.ts';
 
 /** The values of a run: inputs and state before it, everything after it. */

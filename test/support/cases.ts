@@ -2,7 +2,7 @@
 // width, one row, tiles of statistics that do not come out even. Tests of a device run all of them against the reference.
 
 import type { Attrs } from '../../runtime/ir/graph.ts';
-import type { StepScalars } from '../../runtime/ir/op.ts';
+import type { StepScalars } from '../../runtime/ir/step.ts';
 import type { DepthwiseGradAttrs } from '../../runtime/ops/depthwise.ts';
 import type { Epilogue } from '../../runtime/ops/epilogue.ts';
 import type { KernelOpName, OpName } from '../../runtime/ops/index.ts';

@@ -1,7 +1,8 @@
 // Runs ops by their reference loops: one op on test tensors, or all nodes of a graph under construction.
 
 import type { Attrs, GraphBuilder, ValueId } from '../../runtime/ir/graph.ts';
-import type { OpDefinition, StepScalars } from '../../runtime/ir/op.ts';
+import type { OpDefinition } from '../../runtime/ir/op.ts';
+import type { StepScalars } from '../../runtime/ir/step.ts';
 import { type OpName, ops } from '../../runtime/ops/index.ts';
 import { type TestTensor, zeros } from './tensors.ts';
 

@@ -1,0 +1,66 @@
+// Writes what kernels know of the ABI, asm/lib/abi.gen.ts, from the tables that the host uses: asm/abi/constants.ts,
+// asm/abi/kernels.ts and runtime/ir/scalars.ts.
+
+import { readFile } from 'node:fs/promises';
+import ts from 'typescript';
+
+/** A TypeScript file that imports nothing, as a module. (Node 20 cannot import it as it is.) */
+async function load(path) {
+  const { outputText } = ts.transpileModule(await readFile(new URL(path, import.meta.url), 'utf8'), {
+    compilerOptions: { module: ts.ModuleKind.ESNext, target: ts.ScriptTarget.ES2022 },
+  });
+  return import(`data:text/javascript,${encodeURIComponent(outputText)}`);
+}
+
+const TYPES = { ptr: 'usize', 'ptr?': 'usize', i32: 'i32', flag: 'i32', f32: 'f32', f64: 'f64' };
+const capitalised = (name) => name[0].toUpperCase() + name.slice(1);
+
+/** The text of the file, the names of the kernels that there have to be, and where their static data begins. */
+export async function generate() {
+  const { KERNELS, STRUCTS } = await load('kernels.ts');
+  const constants = await load('constants.ts');
+  const parts = [
+    '// Written by asm/abi/generate.mjs (npm run build:asm): do not edit.',
+    ...Object.entries(constants).map(([name, value]) => `export const ${name} = ${value};`),
+    ...stepGetters(await load('../../runtime/ir/step.ts')),
+    ...Object.entries(STRUCTS).map(([name, fields]) => classOf(capitalised(name), fields, STRUCTS)),
+    ...Object.entries(KERNELS).map(([name, fields]) => classOf(`${capitalised(name)}Args`, fields, STRUCTS)),
+  ];
+  return { source: `${parts.join('\n')}\n`, kernels: Object.keys(KERNELS), STATIC_DATA: constants.STATIC_DATA };
+}
+
+/** `rows()`, `learningRate()`: the words of the step block. */
+function stepGetters({ STEP_HEAD, SCALARS }) {
+  const words = [...Object.entries(STEP_HEAD), ...SCALARS.map((name) => [name, 'f32'])];
+  return [
+    '/** Address of the step block. */',
+    '// @ts-ignore: decorator\n@external("env", "step")\nexport declare const STEP: usize;',
+    ...words.map(
+      ([name, type], i) =>
+        `// @ts-ignore: decorator\n@inline\nexport function ${name}(): ${type} {\n  return load<${type}>(STEP, ${4 * i});\n}`,
+    ),
+  ];
+}
+
+/** A class over an argument block. The fields of structures stand in line, which a getter gives as their class; a list follows behind. */
+function classOf(name, fields, structs) {
+  const lines = [];
+  for (const [i, [field, kind]] of Object.entries(fields).entries()) {
+    if (Array.isArray(kind)) {
+      if (i !== Object.keys(fields).length - 1) throw new Error(`${name}: ${field} is a list, and only the last field can be one`);
+      const entry = capitalised(kind[0]);
+      const from = `changetype<usize>(this) + offsetof<${name}>() + <usize>i * offsetof<${entry}>()`;
+      lines.push(`${field}: i32;`, `at(i: i32): ${entry} {\n    return changetype<${entry}>(${from});\n  }`);
+    } else if (kind in TYPES) {
+      lines.push(`${field}: ${TYPES[kind]};`);
+    } else {
+      const words = Object.entries(structs[kind]);
+      for (const [word, type] of words) lines.push(`${field}_${word}: ${TYPES[type]};`);
+      const offset = `offsetof<${name}>("${field}_${words[0][0]}")`;
+      lines.push(
+        `get ${field}(): ${capitalised(kind)} {\n    return changetype<${capitalised(kind)}>(changetype<usize>(this) + ${offset});\n  }`,
+      );
+    }
+  }
+  return `// @ts-ignore: decorator\n@unmanaged\nexport class ${name} {\n${lines.map((line) => `  ${line}\n`).join('')}}`;
+}
