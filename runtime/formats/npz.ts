@@ -1,22 +1,24 @@
 // NumPy's files: .npy holds one array, .npz is a ZIP archive of them. Read are whole numbers, booleans and floats of the
-// usual sizes, little-endian; nothing that would need Python (object arrays are pickles) is ever interpreted.
+// usual sizes, in either byte order; arrays of Python's objects are refused.
 
 import { HybridError } from '../base/errors.ts';
+import { fromHalf } from './half.ts';
 import { type Fail, quote, readZip, writeZip } from './zip.ts';
 
-/** Types by NumPy's names. Booleans are bytes that are 0 or 1. */
+/** Types by NumPy's names, without the byte order. Booleans are bytes that are 0 or 1; halves are float32 once they are read. */
 const TYPES = {
-  '|b1': Uint8Array,
-  '|u1': Uint8Array,
-  '|i1': Int8Array,
-  '<u2': Uint16Array,
-  '<i2': Int16Array,
-  '<u4': Uint32Array,
-  '<i4': Int32Array,
-  '<u8': BigUint64Array,
-  '<i8': BigInt64Array,
-  '<f4': Float32Array,
-  '<f8': Float64Array,
+  b1: Uint8Array,
+  u1: Uint8Array,
+  i1: Int8Array,
+  u2: Uint16Array,
+  i2: Int16Array,
+  f2: Uint16Array,
+  u4: Uint32Array,
+  i4: Int32Array,
+  f4: Float32Array,
+  u8: BigUint64Array,
+  i8: BigInt64Array,
+  f8: Float64Array,
 } as const;
 type TypeName = keyof typeof TYPES;
 
@@ -101,15 +103,43 @@ function parseNpy(bytes: Uint8Array, fail: Fail): NpyArray {
   // Whatever is not ASCII becomes a character that the grammar does not know.
   const { descr, fortran, shape } = parseHeader(Buffer.from(bytes.subarray(headerStart, dataStart)).toString('latin1'), fail);
 
-  if (!Object.hasOwn(TYPES, descr)) fail(`its elements are of type ${quote(descr)}, and ${Object.keys(TYPES).join(', ')} are read`);
-  const Type = TYPES[descr as TypeName];
-  const size = shape.reduce((product, n) => product * n, 1);
-  const dataBytes = bytes.length - dataStart;
-  if (size * Type.BYTES_PER_ELEMENT !== dataBytes) {
-    fail(`an array of type ${descr} and shape (${shape.join(', ')}) needs ${size * Type.BYTES_PER_ELEMENT} bytes, but has ${dataBytes}`);
+  return numpyArray({ descr, fortran, shape, bytes: bytes.subarray(dataStart) }, fail);
+}
+
+/** An array as NumPy describes it, in .npy files and in pickles. */
+export interface NumpyParts {
+  /** Byte order and type: `<f4`, `|u1`, `>i8`. */
+  readonly descr: string;
+  /** Whether the first axis varies fastest. */
+  readonly fortran: boolean;
+  readonly shape: readonly number[];
+  readonly bytes: Uint8Array;
+}
+
+/** The array; a view of the bytes where order and place allow it. Calls `fail` for a type that is not read, and where the bytes are not as many as the shape says. */
+export function numpyArray({ descr, fortran, shape, bytes }: NumpyParts, fail: Fail): NpyArray {
+  const [, order, name] = /^([<>|=]?)(.*)$/s.exec(descr) ?? [];
+  if (!Object.hasOwn(TYPES, name)) {
+    fail(`its elements are of type ${quote(descr)}, and ${Object.keys(TYPES).join(', ')} are read, in either byte order`);
   }
-  const data = typed(Type, bytes.subarray(dataStart));
+  const Type = TYPES[name as TypeName];
+  const size = shape.reduce((product, n) => product * n, 1);
+  if (shape.length > MAX_RANK || !Number.isSafeInteger(size * 8)) fail(`its shape (${shape.join(', ')}) is impossible`);
+  if (size * Type.BYTES_PER_ELEMENT !== bytes.length) {
+    fail(`an array of type ${descr} and shape (${shape.join(', ')}) needs ${size * Type.BYTES_PER_ELEMENT} bytes, but has ${bytes.length}`);
+  }
+  const stored = typed(Type, order === '>' ? swapped(bytes, Type.BYTES_PER_ELEMENT) : bytes);
+  const data = name === 'f2' ? fromHalf(stored as Uint16Array) : stored;
   return { shape, data: fortran ? rowMajor(data, shape) : data };
+}
+
+/** A copy with the bytes of each element in the other order. */
+function swapped(bytes: Uint8Array, width: number): Uint8Array {
+  const copy = Buffer.from(Uint8Array.from(bytes).buffer);
+  if (width === 2) copy.swap16();
+  else if (width === 4) copy.swap32();
+  else if (width === 8) copy.swap64();
+  return copy;
 }
 
 /** The header is a Python dictionary, always with these three keys; NumPy writes them sorted, others need not. */
@@ -159,7 +189,10 @@ export function writeNpy({ shape, data }: NpyArray): Uint8Array {
   if (size !== data.length) {
     throw new HybridError('E_INTERNAL', `the array has ${data.length} elements, but its shape (${shape.join(', ')}) has ${size}`);
   }
-  const descr = (Object.keys(TYPES) as TypeName[]).filter((name) => name !== '|b1').find((name) => data instanceof TYPES[name]);
+  const name = (Object.keys(TYPES) as TypeName[])
+    .filter((name) => name !== 'b1' && name !== 'f2')
+    .find((name) => data instanceof TYPES[name]);
+  const descr = `${data.BYTES_PER_ELEMENT === 1 ? '|' : '<'}${name}`;
   const tuple = shape.length === 1 ? `(${shape[0]},)` : `(${shape.join(', ')})`;
   const dictionary = `{'descr': '${descr}', 'fortran_order': False, 'shape': ${tuple}, }`;
   const headerEnd = Math.ceil((10 + dictionary.length + 1) / ALIGNMENT) * ALIGNMENT;

@@ -8,12 +8,14 @@ import {
   attackConfigurations,
   attackImages,
   attackNpz,
+  attackPickles,
   attackSafetensors,
 } from '../support/hostile.ts';
 
 test.each([
   ['safetensors files', 20_000, attackSafetensors],
   ['.npz files', 2000, attackNpz],
+  ['pickles', 3000, attackPickles],
   ['archives', 60, attackArchives],
   ['images', 150, attackImages],
   ['command lines', 400, attackCommandLines],

@@ -51,6 +51,19 @@ describe('.npy', () => {
     expectEqual(readNpy(file), { shape: [2, 3, 2], data: Int16Array.from({ length: 12 }, (_, i) => i) });
   });
 
+  test('reads big-endian numbers, and halves as float32', () => {
+    const big = Buffer.from(Float32Array.of(1.5, -2).buffer).swap32();
+    expectEqual(readNpy(npy("{'descr': '>f4', 'fortran_order': False, 'shape': (2,)}", new Uint8Array(big))), {
+      shape: [2],
+      data: Float32Array.of(1.5, -2),
+    });
+    const halves = Uint16Array.of(0x3c00, 0xc000, 0x7c00);
+    expectEqual(readNpy(npy("{'descr': '<f2', 'fortran_order': False, 'shape': (3,)}", halves)), {
+      shape: [3],
+      data: Float32Array.of(1, -2, Number.POSITIVE_INFINITY),
+    });
+  });
+
   test('reads versions 2 and 3, keys in any order and either kind of quote', () => {
     const header = '{"shape": (2L,), "descr": "<f4", "fortran_order": False, }'.replace('L', '');
     expectEqual(readNpy(npy(header, Float32Array.of(1, 2), 2)), { shape: [2], data: Float32Array.of(1, 2) });
@@ -59,7 +72,7 @@ describe('.npy', () => {
 
   test.each([
     ["{'descr': '|O', 'fortran_order': False, 'shape': (1,), }", /type "\|O"/],
-    ["{'descr': '>f4', 'fortran_order': False, 'shape': (1,), }", /type ">f4"/],
+    ["{'descr': '<c8', 'fortran_order': False, 'shape': (1,), }", /type "<c8"/],
     ["{'descr': 'toString', 'fortran_order': False, 'shape': (1,), }", /type "toString"/],
     ["{'descr': [('a', '<f4')], 'fortran_order': False, 'shape': (1,), }", /no descr/],
     ["{'descr': '<f4', 'fortran_order': False, 'shape': (2,), }", /needs 8 bytes, but has 4/],

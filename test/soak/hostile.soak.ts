@@ -10,6 +10,7 @@ import {
   attackConfigurations,
   attackImages,
   attackNpz,
+  attackPickles,
   attackSafetensors,
   checkedStatuses,
   hostileArgv,
@@ -21,6 +22,7 @@ const newSeed = (): number => Math.floor(Math.random() * 2 ** 31);
 it.each([
   ['safetensors files', 1_000_000, attackSafetensors],
   ['.npz files', 100_000, attackNpz],
+  ['pickles', 1_000_000, attackPickles],
   ['archives', 5000, attackArchives],
   ['images', 5000, attackImages],
   ['command lines', 50_000, attackCommandLines],

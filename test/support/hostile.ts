@@ -2,7 +2,7 @@
 // this program with a code and a remedy; soon, and within memory that the size of the input bounds. Used with small numbers by the normal
 // tests and with large ones by the soak.
 
-import { mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect } from 'vitest';
@@ -12,7 +12,11 @@ import { KEYS, OPTIONS, type Option, spelling } from '../../cli/options.ts';
 import { EXIT_STATUS, HybridError } from '../../runtime/base/errors.ts';
 import { type Files, nodeFiles } from '../../runtime/base/files.ts';
 import { readNpz, writeNpz } from '../../runtime/formats/npz.ts';
+import { readPickle } from '../../runtime/formats/pickle.ts';
+import { NUMPY_CONSTRUCTORS, PYTHON_CONSTRUCTORS } from '../../runtime/formats/pickle-numpy.ts';
 import { readSafetensors, writeSafetensors } from '../../runtime/formats/safetensors.ts';
+import { readTorch } from '../../runtime/formats/torch-file.ts';
+import { readZip, writeZip } from '../../runtime/formats/zip.ts';
 import { records } from './cifar10-records.ts';
 import { cli } from './cli.ts';
 import { CrashDisk } from './crash-disk.ts';
@@ -94,6 +98,27 @@ export const attackNpz = (count: number, seed: number): Promise<Tally> => {
     ]),
   );
   return attack(count, seed, 'E_DATA', (random) => readNpz(random.mutate(file)));
+};
+
+const golden = (name: string): Uint8Array => new Uint8Array(readFileSync(new URL(`../golden/pickles/${name}`, import.meta.url)));
+
+/** Pickles as such, and files of PyTorch's of both kinds; of the archive, its pickle alone is changed, so that checksums hold. */
+export const attackPickles = (count: number, seed: number): Promise<Tally> => {
+  const values = [0, 1, 2, 3, 4, 5].map((protocol) => golden(`values-${protocol}.pkl`));
+  const members = readZip(golden('table.pth'), (what) => {
+    throw new Error(what);
+  });
+  const options = {
+    constructors: new Map([...NUMPY_CONSTRUCTORS, ...PYTHON_CONSTRUCTORS]),
+    remedy: () => 'none',
+    source: 'a pickle',
+    code: 'E_CHECKPOINT',
+  } as const;
+  return attack(count, seed, 'E_CHECKPOINT', (random) => {
+    if (random.chance(0.5)) return readPickle(random.mutate(random.pick(values)), options);
+    if (random.chance(0.5)) return readTorch(random.mutate(golden('table-legacy.pth')));
+    return readTorch(writeZip(new Map([...members].map(([name, data]) => [name, name.endsWith('.pkl') ? random.mutate(data) : data]))));
+  });
 };
 
 export async function attackArchives(count: number, seed: number): Promise<Tally> {
