@@ -19,6 +19,8 @@ export interface WasmDeviceOptions {
   readonly v8Flags?: boolean;
   /** False: never use V8's revectorizer. */
   readonly revectorize?: boolean;
+  /** Which arithmetic, for tests; by default fused multiply-add where the engine has it. */
+  readonly fma?: boolean;
   /** Told how to start the program where a flag that was allowed must be set before. */
   readonly onNotice?: (text: string) => void;
 }
@@ -37,13 +39,13 @@ const SPINS_SHARING_CORES = 0;
 
 /** Opens the device. Throws E_USAGE for a bad number of threads, E_ENVIRONMENT where the kernels were not built. */
 export async function openWasmDevice(options: WasmDeviceOptions = {}): Promise<Device> {
-  const { threads, v8Flags, revectorize, onNotice } = own(options);
+  const { threads, v8Flags, revectorize, fma, onNotice } = own(options);
   const cores = usableCores();
   const count = threads ?? Math.min(gangThreads(cores), MAX_THREADS);
   if (!Number.isInteger(count) || count < 1 || count > MAX_THREADS) {
     throw new HybridError('E_USAGE', `${threads} threads`, `Give a whole number from 1 to ${MAX_THREADS}.`);
   }
-  const kernels = await loadKernels({ v8Flags, revectorize });
+  const kernels = await loadKernels({ v8Flags, revectorize, fma });
   const flag = v8Flags && revectorize !== false ? missingFlag() : null;
   if (flag) onNotice?.(`V8 ${process.versions.v8} can be faster here, with a flag that must be set when Node starts: node ${flag}`);
   return new WasmDevice(count, count <= cores ? SPINS : SPINS_SHARING_CORES, kernels);
