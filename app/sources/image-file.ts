@@ -6,6 +6,7 @@ import { open, stat } from 'node:fs/promises';
 import type { Sharp } from 'sharp';
 import { HybridError } from '../../runtime/base/errors.ts';
 import { systemCode } from '../../runtime/base/files.ts';
+import { enlarge, MARGIN } from './enlarge.ts';
 
 /** What an image is decoded to, and limits on what is decoded at all. */
 export interface DecodeOptions {
@@ -30,7 +31,7 @@ const MAX_SECONDS = 30;
 /**
  * Decodes an image, given as the path of a file or as the bytes of one, to height · width · channels bytes, row by row (NHWC without
  * N). It is turned upright as its EXIF data say, scaled until it covers the shape and cut to its middle. Transparent pixels are laid on
- * white; of an animation the first picture counts; colours are brought to sRGB.
+ * white; of an animation the first picture counts; colours are brought to sRGB. Grey is luma by ITU-R BT.601, as in Pillow's `convert("L")`.
  *
  * Throws E_DATA where it is no such image, damaged, cut short or above a limit; E_ENVIRONMENT where sharp is not installed.
  */
@@ -46,26 +47,77 @@ export async function decodeImage(source: string | Uint8Array, options: DecodeOp
     if (header.width * header.height > maxPixels) {
       throw imageError(name, `has ${header.width} × ${header.height} pixels, more than the ${maxPixels.toLocaleString('en-US')} allowed`);
     }
-    return await pixels(sharp(bytes, { limitInputPixels: maxPixels, failOn: 'error', sequentialRead: true }), shape);
+    const upright = header.autoOrient;
+    return await pixels(sharp(bytes, { limitInputPixels: maxPixels, failOn: 'error', sequentialRead: true }), upright, shape);
   } catch (error) {
     if (error instanceof HybridError) throw error;
     throw imageError(name, `cannot be decoded: ${firstLine(error)}`, error);
   }
 }
 
-async function pixels(image: Sharp, [height, width, channels]: DecodeOptions['shape']): Promise<Uint8Array> {
-  const { data, info } = await image
-    .timeout({ seconds: MAX_SECONDS })
-    .autoOrient()
-    .flatten({ background: '#ffffff' })
-    .resize({ width, height, fit: 'cover', position: 'centre' })
-    .toColourspace(channels === 1 ? 'b-w' : 'srgb')
-    .raw({ depth: 'uchar' })
-    .toBuffer({ resolveWithObject: true });
-  if (info.width !== width || info.height !== height || info.channels !== channels) {
+interface Size {
+  readonly width: number;
+  readonly height: number;
+}
+
+async function pixels(image: Sharp, upright: Size, [height, width, channels]: DecodeOptions['shape']): Promise<Uint8Array> {
+  const scale = Math.max(width / upright.width, height / upright.height);
+  const seen = image.timeout({ seconds: MAX_SECONDS }).autoOrient().flatten({ background: '#ffffff' });
+  let colours: Uint8Array;
+  if (scale <= 1) {
+    const covering = cover(upright, { width, height }, scale);
+    colours = await raw(seen.resize({ ...covering, fit: 'fill' }).extract(middle(covering, { width, height })), { width, height });
+  } else {
+    // What is far from the result is not looked at: a strip may be long.
+    const around = (of: number, length: number) => Math.min(of, evenAbove(of, length / scale + 2 * MARGIN + 2));
+    const part = { width: around(upright.width, width), height: around(upright.height, height) };
+    colours = enlarge({ data: await raw(seen.extract(middle(upright, part)), part), ...part }, { width, height, scale });
+  }
+  return channels === 1 ? luminance(colours) : colours;
+}
+
+/** The bytes, red, green and blue a pixel. */
+async function raw(image: Sharp, { width, height }: Size): Promise<Uint8Array> {
+  const { data, info } = await image.toColourspace('srgb').raw({ depth: 'uchar' }).toBuffer({ resolveWithObject: true });
+  if (info.width !== width || info.height !== height || info.channels !== 3) {
     throw new Error(`it came out as ${info.height} × ${info.width} × ${info.channels}`);
   }
   return new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
+}
+
+/** The part of `size` in the middle, where the two differ by even numbers. */
+const middle = (whole: Size, { width, height }: Size) => ({
+  left: (whole.width - width) / 2,
+  top: (whole.height - height) / 2,
+  width,
+  height,
+});
+
+/**
+ * The size to which an image is scaled down, before its middle is cut out. As much is cut off on either side, and so both measures exceed
+ * the result by an even number: with an odd one the cut would be half a pixel off the middle.
+ */
+function cover(image: Size, wanted: Size, scale: number): Size {
+  const even = (length: number, least: number) => {
+    const nearest = least + 2 * Math.round((length * scale - least) / 2);
+    return nearest > length ? nearest - 2 : nearest; // 41 of 41 pixels to 40, and not to 42
+  };
+  return { width: even(image.width, wanted.width), height: even(image.height, wanted.height) };
+}
+
+/** The least whole number from `least` on that `whole` exceeds by an even one. */
+const evenAbove = (whole: number, least: number): number => Math.ceil(least) + ((whole - Math.ceil(least)) % 2 === 0 ? 0 : 1);
+
+/**
+ * Grey as Pillow's `convert("L")` computes it, and with it Keras' `load_img` and torchvision: luma by ITU-R BT.601, 0.299 red + 0.587 green +
+ * 0.114 blue of the stored values, in 16 bits of fraction. (The library's own conversion is by the BT.709 weights of linear light: a pure red is 127
+ * there, and 76 in the pictures that a model of another program has seen.)
+ */
+function luminance(colours: Uint8Array): Uint8Array {
+  return Uint8Array.from({ length: colours.length / 3 }, (_, i) => {
+    const [red, green, blue] = [colours[3 * i], colours[3 * i + 1], colours[3 * i + 2]];
+    return (red * 19595 + green * 38470 + blue * 7471 + 0x8000) >> 16;
+  });
 }
 
 /** By the first bytes: other formats that sharp knows, some of which refer to further files, must not reach it by a false name. */

@@ -35,7 +35,7 @@ export interface FolderOptions {
 }
 
 /** Part of the name of a packed file: changes when the same files would give other pixels. */
-const DECODER = 'sharp 0.35, cover, srgb, 1';
+const DECODER = 'sharp 0.35, cover by even numbers, srgb, 2';
 /** Folder of the cache for packed files. */
 export const IMAGES_FOLDER = 'images';
 /** Images decoded at a time. */

@@ -53,6 +53,55 @@ describe('decodeImage', () => {
     expect(turned[0]).toBeLessThan(30); // red, which grew to the right, now grows downwards …
     expect(turned[15 * 16 * 3]).toBeGreaterThan(200);
     expect(turned[1]).toBeGreaterThan(200); // … and green to the left
+    // The same of one that is enlarged: its measures are those after the turn.
+    const small = sharp(gradient(8, 12), { raw: { width: 12, height: 8, channels: 3 } });
+    const large = await decodeImage(await small.jpeg({ quality: 95 }).withMetadata({ orientation: 6 }).toBuffer(), { shape: [36, 24, 3] });
+    expect([large[0] < 30, large[35 * 24 * 3] > 200, large[1] > 200, large[23 * 3 + 1] < 30]).toEqual([true, true, true, true]);
+  });
+
+  test.each([
+    [32, 41],
+    [41, 33],
+    [33, 64],
+    [50, 91],
+    [2001, 1501],
+    [16, 16],
+    [9, 20],
+    [20, 4001],
+    [30, 1],
+  ])('%i × %i pixels: what is in the middle comes out in the middle', async (height, width) => {
+    // Brightness grows along one axis: what it is short of or above what the middle of a pixel has tells by how much the pixels are shifted.
+    for (const along of ['x', 'y'] as const) {
+      const length = along === 'x' ? width : height;
+      const scale = Math.max(32 / width, 32 / height);
+      const slope = Math.min(4, 200 / (length * scale)); // a pixel of the result
+      const brightness = (at: number) => 128 + (at - length / 2) * scale * slope;
+      const at = (i: number) => (along === 'x' ? i % width : Math.floor(i / width)) + 0.5;
+      const grey = Uint8Array.from({ length: height * width }, (_, i) => Math.round(brightness(at(i))));
+      const image = await sharp(grey, { raw: { width, height, channels: 1 } })
+        .png()
+        .toBuffer();
+      const pixels = await decodeImage(image, { shape: [32, 32, 1] });
+      let shift = 0;
+      const inner = Math.min(12, Math.floor((length * scale) / 4)); // away from the edges
+      if (inner < 2) continue;
+      for (let k = 16 - inner; k < 16 + inner; k++)
+        for (let j = 0; j < 32; j++) {
+          shift += (pixels[along === 'x' ? j * 32 + k : k * 32 + j] - (128 + (k + 0.5 - 16) * slope)) / slope / (64 * inner);
+        }
+      expect(Math.abs(shift), along).toBeLessThan(0.06);
+    }
+  });
+
+  test("grey has the luminance of Pillow's L", async () => {
+    const pillow = { '255,0,0': 76, '0,255,0': 150, '0,0,255': 29, '255,255,255': 255, '12,200,99': 132, '77,77,77': 77, '0,0,0': 0 };
+    for (const [colour, grey] of Object.entries(pillow)) {
+      const [r, g, b] = colour.split(',').map(Number);
+      const bytes = await sharp({ create: { width: 28, height: 28, channels: 3, background: { r, g, b } } })
+        .png()
+        .toBuffer();
+      expect(new Set(await decodeImage(bytes, { shape: [28, 28, 1] })), colour).toEqual(new Set([grey]));
+    }
   });
 
   test('the number of pixels is checked before anything is decoded', async () => {
