@@ -66,7 +66,7 @@ export async function benchDevices(options: DeviceBenchOptions): Promise<DeviceB
         times.off.push(await steps(executable, model, batch, false, STEPS));
       }
     }
-    const best = Math.min(...variants.flatMap(({ times }) => [median(times.on), median(times.off)]));
+    const best = variants.flatMap(({ times }) => [median(times.on), median(times.off)]).reduce((a, b) => Math.min(a, b));
     const rows = variants.flatMap(({ name, device, times }) =>
       (['on', 'off'] as const).map((overlap) => {
         const stepMs = median(times[overlap]);
@@ -112,7 +112,7 @@ async function steps(executable: Executable, model: Model, batch: number, overla
 
 /** The table that people read. */
 export function formatDevices({ arch, batch, rows, notes }: DeviceBenchResult): string {
-  const width = Math.max(...rows.map(({ name }) => name.length));
+  const width = rows.reduce((most, { name }) => Math.max(most, name.length), 0);
   const lines = rows.map(
     ({ name, overlap, stepMs, imagesPerSecond, ratio }) =>
       `${name.padEnd(width)}  overlap ${overlap ? 'on ' : 'off'}  ${stepMs.toFixed(1).padStart(9)} ms a step  ${imagesPerSecond.toFixed(1).padStart(8)} images/s  ${ratio.toFixed(2).padStart(6)}×`,

@@ -142,7 +142,7 @@ export function formatKernels({ arch, device, batch, bounds, rows, stepMs, kerne
       `${(100 * row.ofBound).toFixed(0)} %`,
     ]),
   ];
-  const widths = cells[0].map((_, column) => Math.max(...cells.map((row) => row[column].length)));
+  const widths = cells[0].map((_, column) => cells.reduce((most, row) => Math.max(most, row[column].length), 0));
   const line = (row: readonly string[]) =>
     row
       .map((cell, i) => (i < 3 ? cell.padEnd(widths[i]) : cell.padStart(widths[i])))

@@ -59,7 +59,7 @@ export async function benchTrain({ device, model, batch, steps, warmup, signal }
       device: device.name,
       batch,
       threads: device.threads,
-      stepMs: { median: middle, min: Math.min(...times), max: Math.max(...times) },
+      stepMs: { median: middle, min: times.reduce((a, b) => Math.min(a, b)), max: times.reduce((a, b) => Math.max(a, b)) },
       imagesPerSecond: (1000 * batch) / middle,
       firstStepSeconds,
       peakRssMiB: process.resourceUsage().maxRSS / 1024,

@@ -89,7 +89,7 @@ export const EXAMPLES: Readonly<Record<string, readonly Example[]>> = {
 /** Ready for `addHelpText`; empty where there are none. */
 export function examplesText(words: string): string {
   const examples = EXAMPLES[words] ?? [];
-  const width = Math.max(0, ...examples.filter(({ says }) => says).map(({ line }) => line.length));
+  const width = examples.reduce((most, { line, says }) => (says ? Math.max(most, line.length) : most), 0);
   const lines = examples.map(({ line, says }) => (says ? `  ${line.padEnd(width)}  ${says}` : `  ${line}`));
   return lines.length > 0 ? `\nExamples:\n${lines.join('\n')}` : '';
 }

@@ -24,8 +24,8 @@ const BARS = '▁▂▃▄▅▆▇█';
 /** Values as a line of bars, lowest to highest. */
 export function sparkline(values: readonly number[]): string {
   const finite = values.filter(Number.isFinite);
-  const low = Math.min(...finite);
-  const range = Math.max(...finite) - low || 1;
+  const low = finite.reduce((least, value) => Math.min(least, value), Number.POSITIVE_INFINITY);
+  const range = finite.reduce((most, value) => Math.max(most, value), Number.NEGATIVE_INFINITY) - low || 1;
   return finite.map((value) => BARS[Math.min(BARS.length - 1, Math.floor(((value - low) / range) * BARS.length))]).join('');
 }
 

@@ -55,3 +55,17 @@ it('an argument of an optional call changes nothing', () => {
   expect(files.length).toBeGreaterThan(200);
   expect(everywhere(changesSomethingInOptionalCall)).toEqual([]);
 });
+
+/** `list.push(...more)`: an engine takes some 100,000 arguments, and ends with "Maximum call stack size exceeded" beyond. */
+function spreadsIntoArguments(node: ts.Node): boolean {
+  if (!ts.isCallExpression(node) || !node.arguments.some(ts.isSpreadElement)) return false;
+  return /(^Math\.(max|min|hypot)|\.(push|unshift|splice|concat|apply|fromCharCode|fromCodePoint))$/.test(node.expression.getText());
+}
+
+it('no list that data may make long is spread into arguments', () => {
+  const seen = (text: string) => findings(text, 'x.ts', spreadsIntoArguments).length;
+  expect(seen('a.push(...b); Math.max(1, ...b.map(f)); String.fromCharCode(...bytes)')).toBe(3);
+  expect(seen('[...a, ...b]; a.push(b); f(...two)')).toBe(0);
+  // Below devices/ lists are as long as a graph has nodes.
+  expect(everywhere(spreadsIntoArguments).filter((found) => /^(runtime|app|cli|bench\/[^/]+\.ts)/.test(found))).toEqual([]);
+});

@@ -40,7 +40,7 @@ export function chart({ title, series, x, format, mark, width = 400, height = 24
   const [left, right] = extent(all.map(([at]) => at));
   const ticks = niceTicks(...extent(all.map(([, y]) => y)), 5);
   const [bottom, top] = [ticks[0], ticks[ticks.length - 1]];
-  const margin = Math.max(...ticks.map((tick) => textWidth(format(tick), 10))) + 10;
+  const margin = ticks.reduce((most, tick) => Math.max(most, textWidth(format(tick), 10)), 0) + 10;
   const box = { x: margin, y: 26, width: width - margin - 12, height: height - 26 - 40 };
   const toX = (at: number) => box.x + ((at - left) / (right - left || 1)) * box.width;
   const toY = (y: number) => box.y + box.height - ((y - bottom) / (top - bottom || 1)) * box.height;
@@ -105,12 +105,7 @@ export function niceTicks(low: number, high: number, count: number): number[] {
 
 /** Whole numbers within the axis: epochs are counted. */
 function wholeTicks(left: number, right: number): number[] {
-  const step = Math.max(
-    1,
-    ...niceTicks(0, Math.max(1, right - left), 6)
-      .slice(1, 2)
-      .map(Math.ceil),
-  );
+  const step = Math.max(1, Math.ceil(niceTicks(0, Math.max(1, right - left), 6)[1] ?? 1));
   const first = Math.ceil(left / step) * step;
   return Array.from({ length: Math.max(0, Math.floor((right - first) / step) + 1) }, (_, i) => first + i * step);
 }

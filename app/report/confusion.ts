@@ -10,7 +10,12 @@ export function confusionFigure(confusion: ArrayLike<number>, classes: readonly 
   // Names of many classes are left out rather than drawn over each other.
   const named = cell >= 11;
   const size = cell >= 24 ? 12 : 10;
-  const longest = named ? Math.min(130, Math.max(...classes.map((name) => textWidth(name, size)))) : 0;
+  const longest = named
+    ? Math.min(
+        130,
+        classes.reduce((most, name) => Math.max(most, textWidth(name, size)), 0),
+      )
+    : 0;
   const left = longest + (named ? 10 : 0) + 18;
   const top = longest * 0.72 + (named ? 14 : 0) + 20;
   const side = n * cell;

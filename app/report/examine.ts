@@ -54,7 +54,7 @@ export async function examine({ keep, limit, dataset: whole, ...options }: Exami
 }
 
 export function softmax(logits: ArrayLike<number>): Float64Array {
-  const most = Math.max(...Array.from(logits));
+  const most = logits[argmax(logits, 0, logits.length)];
   const powers = Float64Array.from(logits, (logit) => Math.exp(logit - most));
   const sum = powers.reduce((whole, power) => whole + power, 0);
   return powers.map((power) => power / sum);

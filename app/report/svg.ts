@@ -100,7 +100,8 @@ export function row(name: string, title: string, caption: string, figures: reado
     x += width + gap;
     return part;
   });
-  return { name, title, caption, width: x - gap, height: Math.max(...figures.map(({ height }) => height)) + 22, body: parts.join('') };
+  const highest = figures.reduce((most, { height }) => Math.max(most, height), 0);
+  return { name, title, caption, width: x - gap, height: highest + 22, body: parts.join('') };
 }
 
 /** Text for elements and attributes. Characters that XML cannot hold are left out. */

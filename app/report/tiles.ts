@@ -25,8 +25,8 @@ export async function tilesFigure({ name, title, caption, tiles, size, columns: 
   const columns = Math.max(1, Math.min(tiles.length, given ?? Math.ceil(Math.sqrt(tiles.length))));
   const room = Math.max(4, Math.min(size, Math.floor(WIDEST / columns) - GAP));
   const pictures = tiles.map(({ picture }) => resized(picture, room));
-  const width = Math.max(1, ...pictures.map((picture) => picture.width));
-  const height = Math.max(1, ...pictures.map((picture) => picture.height));
+  const width = pictures.reduce((most, picture) => Math.max(most, picture.width), 1);
+  const height = pictures.reduce((most, picture) => Math.max(most, picture.height), 1);
   const gap = width < 12 ? 2 : width < 40 ? 3 : GAP;
   const labelled = tiles.some(({ label }) => label !== undefined);
   const [stepX, stepY] = [width + gap, height + gap + (labelled ? LABEL : 0)];

@@ -161,7 +161,7 @@ function readHeader(block: Uint8Array): Header {
 /** One character a byte, so that different bytes are different names. */
 function text(field: Uint8Array): string {
   const end = field.indexOf(0);
-  return String.fromCharCode(...field.subarray(0, end < 0 ? field.length : end));
+  return Buffer.from(field.subarray(0, end < 0 ? field.length : end)).toString('latin1');
 }
 
 function octal(field: Uint8Array): number {

@@ -98,7 +98,7 @@ class Scan {
     const images: string[] = [];
     for (const entry of await this.#entries(path)) {
       const inside = join(path, entry.name);
-      if (await this.#isFolder(path, entry)) images.push(...(await this.images(inside)));
+      if (await this.#isFolder(path, entry)) for (const image of await this.images(inside)) images.push(image);
       else if (IMAGE_ENDINGS.some((ending) => entry.name.toLowerCase().endsWith(ending))) images.push(inside.split(sep).join('/'));
       else this.others++;
     }

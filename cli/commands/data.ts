@@ -115,7 +115,7 @@ function infoText(parts: readonly Description[]): string {
     `${count(size, 'image')} of ${shape.join(' × ')}, ${formatBytes(size * shape[0] * shape[1] * shape[2])}`;
   const decimals = (values: readonly number[]): string => values.map((value) => value.toFixed(4)).join(' ');
   const [{ classes }] = parts;
-  const width = Math.max(...classes.map(({ name }) => name.length));
+  const width = classes.reduce((most, { name }) => Math.max(most, name.length), 0);
   return [
     ...parts.flatMap((part) => [`${part.name}: ${sides(part)}`, `  mean ${decimals(part.mean)}, deviation ${decimals(part.deviation)}`]),
     `${classes.length} classes`,

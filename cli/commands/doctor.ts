@@ -55,7 +55,7 @@ const verdict = (result: MachineReport['wasm']['selfTest']): string =>
 
 function formatReport(report: MachineReport): string {
   const rows = rowsOf(report);
-  const width = Math.max(...rows.map(([what]) => what.length));
+  const width = rows.reduce((most, [what]) => Math.max(most, what.length), 0);
   return `${rows.map(([what, found]) => `${what.padEnd(width)}  ${found}`).join('\n')}\n`;
 }
 

@@ -130,7 +130,7 @@ async function listImages(given: string, io: CliIo, depth = 0): Promise<string[]
   for (const name of await files.readdir(resolve(io.cwd, given))) {
     const path = join(given, name);
     const kind = (await files.stat(resolve(io.cwd, path)).catch(() => null))?.kind;
-    if (kind === 'folder') found.push(...(await listImages(path, io, depth + 1)));
+    if (kind === 'folder') for (const inside of await listImages(path, io, depth + 1)) found.push(inside);
     else if (kind === 'file' && IMAGE_ENDINGS.some((ending) => name.toLowerCase().endsWith(ending))) found.push(path);
   }
   return found;

@@ -56,7 +56,7 @@ export class GraphEditor {
 
   /** Puts `replacement` where the last of the `replaced` nodes stood. */
   replace(replaced: readonly Node[], replacement: readonly Node[]): void {
-    const last = Math.max(...replaced.map((node) => this.#nodes.indexOf(node)));
+    const last = replaced.reduce((most, node) => Math.max(most, this.#nodes.indexOf(node)), -1);
     invariant(
       replaced.every((node) => this.#nodes.includes(node)),
       'a replaced node is not in the graph',

@@ -124,7 +124,7 @@ class MpiCommunicator implements Communicator {
     const lengths = new Float64Array(this.size);
     lengths[this.rank] = bytes.length;
     await this.sum(lengths);
-    const longest = Math.max(...lengths);
+    const longest = lengths.reduce((most, length) => Math.max(most, length));
     const own = stable(longest);
     own.set(bytes);
     const all = stable(longest * this.size);

@@ -106,11 +106,11 @@ export class GraphBuilder {
   /** Starts from what another graph holds, keeping all ids: how passes extend a graph. */
   static from(graph: Graph, ops: Readonly<Record<string, ShapeRule>>): GraphBuilder {
     const builder = new GraphBuilder(graph.name, ops);
-    builder.values.push(...graph.values);
-    builder.nodes.push(...graph.nodes);
+    for (const value of graph.values) builder.values.push(value);
+    for (const node of graph.nodes) builder.nodes.push(node);
     Object.assign(builder.inputs, graph.inputs);
     Object.assign(builder.outputs, graph.outputs);
-    builder.gradients.push(...graph.gradients);
+    for (const pair of graph.gradients) builder.gradients.push(pair);
     for (const value of graph.values) builder.#names.add(value.name);
     return builder;
   }

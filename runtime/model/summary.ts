@@ -88,7 +88,7 @@ export function formatSummary(summary: Summary): string {
 
 /** Box with one line a row; the columns in `right` are set flush right, as numbers are. */
 function drawTable(header: readonly string[], rows: readonly (readonly string[])[], right: ReadonlySet<number>): string[] {
-  const widths = header.map((title, i) => Math.max(title.length, ...rows.map((row) => row[i].length)));
+  const widths = header.map((title, i) => rows.reduce((most, row) => Math.max(most, row[i].length), title.length));
   const rule = (left: string, middle: string, end: string, line: string) => left + widths.map((w) => line.repeat(w + 2)).join(middle) + end;
   const cell = (text: string, i: number) => (right.has(i) ? text.padStart(widths[i]) : text.padEnd(widths[i]));
   const draw = (cells: readonly string[], bar: string) => bar + cells.map((text, i) => ` ${cell(text, i)} `).join(bar) + bar;

@@ -63,7 +63,7 @@ export const operandBytes = (inputs: readonly TensorSpec[], outputs: readonly Te
 export const elementwiseCost =
   (flops: number): OpDefinition['cost'] =>
   (inputs: readonly TensorSpec[], outputs: readonly TensorSpec[], _attrs: Attrs, rows: number): Cost => ({
-    flops: flops * Math.max(...[...inputs, ...outputs].map((spec) => elementCount(spec) * (spec.perSample ? rows : 1))),
+    flops: flops * [...inputs, ...outputs].reduce((most, spec) => Math.max(most, elementCount(spec) * (spec.perSample ? rows : 1)), 0),
     bytes: operandBytes(inputs, outputs, rows),
   });
 
