@@ -14,7 +14,7 @@ import { modelOptions, resolveSettings } from '../settings.ts';
  * What of the training run's configuration holds for its evaluation. Not its limit: all test images count. And nothing that a file
  * from elsewhere could use to make this program reach into the network.
  */
-const KEPT = new Set(['arch', 'dim', 'depth', 'kernel', 'patch', 'dropout', 'data', 'image-size', 'batch']);
+const KEPT = new Set(['arch', 'dim', 'depth', 'kernel', 'patch', 'dropout', 'data', 'image-size', 'max-bad', 'batch']);
 
 export async function evalCommand(path: string, command: Command, io: CliIo): Promise<number> {
   const json = command.opts().json === true;
@@ -105,8 +105,8 @@ function asText(
   { loss, accuracy, perClass, confusion, largestLosses }: Evaluation,
   names: readonly string[],
 ): string {
-  const width = Math.max(...names.map(({ length }) => length));
-  const cell = Math.max(4, ...[...confusion].map((n) => `${n}`.length));
+  const width = names.reduce((most, { length }) => Math.max(most, length), 0);
+  const cell = Math.max(4, `${confusion.reduce((most, n) => Math.max(most, n), 0)}`.length);
   const confused = mostConfused(confusion, names).slice(0, SHOWN);
   const small = names.length <= MAX_MATRIX;
   return [

@@ -44,7 +44,7 @@ interface Flags {
 
 /** What of the training run's configuration its figures need. Nothing that makes this program reach into the network. */
 const KEPT = new Set([
-  ...['arch', 'dim', 'depth', 'kernel', 'patch', 'dropout', 'data', 'image-size', 'batch'],
+  ...['arch', 'dim', 'depth', 'kernel', 'patch', 'dropout', 'data', 'image-size', 'max-bad', 'batch'],
   ...['val-fraction', 'augment', 'shuffle', 'seed'],
 ]);
 

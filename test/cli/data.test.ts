@@ -48,6 +48,18 @@ describe('other data than CIFAR-10 from the disk to the test accuracy', () => {
     expect(again.stdout.split('\n').slice(0, 2)).toEqual(stdout.split('\n').slice(0, 2));
   });
 
+  test('what a run leaves out with --max-bad is left out for eval and visualize too', async () => {
+    const cwd = await petsFolder();
+    const io = { cwd, env: { XDG_CACHE_HOME: join(cwd, 'cache') } };
+    writeFileSync(join(cwd, 'pets', 'test', 'kind 1', 'broken.png'), 'no picture');
+    const given = ['--data', 'pets', '--image-size', '16', '--max-bad', '1', '--name', 'one', '--no-figures', ...TINY];
+    expect(await cli(['train', ...given], io)).toMatchObject({ status: 0 });
+    const evaluated = await cli(['eval', join('runs', 'one'), '--json'], io);
+    expect(evaluated.status).toBe(0);
+    expect(JSON.parse(evaluated.stdout).images).toBe(10);
+    expect(await cli(['visualize', join('runs', 'one'), '--figures', 'samples', '--json'], io)).toMatchObject({ status: 0 });
+  });
+
   test('a file of arrays with one channel', async () => {
     const cwd = tempFolder();
     const pixels = (n: number) => Uint8Array.from({ length: n * 12 * 10 }, (_, i) => (i * 31) & 255);
