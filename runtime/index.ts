@@ -82,6 +82,7 @@ export {
   type ModelGraphs,
   PRECISIONS,
   type Precision,
+  type ResidentImages,
   type RunOptions,
   STATISTICS,
   type StateEntry,

@@ -3,6 +3,7 @@
 import { HybridError } from '../base/errors.ts';
 import type { Device } from '../device.ts';
 import type { TrainableModel } from '../model/model.ts';
+import { checkCount } from './defaults.ts';
 import { logSoftmax, writeWeights } from './evaluate.ts';
 import { trainingGraphs } from './graphs.ts';
 
@@ -13,13 +14,14 @@ export interface PredictOptions {
   readonly trained: { readonly model: TrainableModel; readonly weights: ReadonlyMap<string, Float32Array> };
   /** Images of height · width · channels bytes each, as the model takes them. */
   readonly images: Iterable<Uint8Array> | AsyncIterable<Uint8Array>;
-  /** Images that are computed together at most. */
-  readonly batch: number;
+  /** Images that are computed together at most; 32 by default. The last ones are computed as soon as there are no more. */
+  readonly batch?: number;
   readonly signal?: AbortSignal;
 }
 
 /** Yields the probabilities of the classes, one list an image, in the order of the images. */
-export async function* predict({ device, trained, images, batch, signal }: PredictOptions): AsyncGenerator<Float64Array> {
+export async function* predict({ device, trained, images, batch = 32, signal }: PredictOptions): AsyncGenerator<Float64Array> {
+  checkCount('batch', batch);
   const { model, weights } = trained;
   const imageBytes = model.input[0] * model.input[1] * model.input[2];
   const executable = await device.compile(trainingGraphs(model), { capacity: batch, seed: 0n, programs: ['predict'] });

@@ -78,11 +78,20 @@ describe('a model written with the graph builder', () => {
     });
     let right = 0;
     let i = 0;
+    const all: Float64Array[] = [];
     for await (const probabilities of predict({ device, trained: { model: written, weights }, images, batch: 5 })) {
       if (probabilities.indexOf(Math.max(...probabilities)) === dataset.labels[i++]) right++;
+      all.push(probabilities);
     }
     expect(i).toBe(12);
     expect(evaluation.accuracy).toBeCloseTo(right / 12, 10);
+    // As docs/from-keras.md shows it.
+    for await (const probabilities of predict({ device, trained: { model: written, weights }, images })) {
+      const before = all.shift() as Float64Array;
+      for (const [k, value] of probabilities.entries()) expect(value).toBeCloseTo(before[k], 12);
+    }
+    expect(all).toEqual([]);
+    await hybridError('E_USAGE', predict({ device, trained: { model: written, weights }, images, batch: 0 }).next());
   });
 });
 
