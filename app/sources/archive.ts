@@ -6,9 +6,11 @@ import { randomBytes } from 'node:crypto';
 import { dirname, join } from 'node:path';
 import { pipeline } from 'node:stream';
 import { createGunzip } from 'node:zlib';
-import { abortError, HybridError, isAbortError } from '../../runtime/base/errors.ts';
+import { HybridError, isAbortError } from '../../runtime/base/errors.ts';
 import { diskError, type Files, systemCode, writeAll } from '../../runtime/base/files.ts';
+import type { Fail } from '../../runtime/formats/zip.ts';
 import { CIFAR10, CIFAR100, type CifarSet, findCifar } from './cifar.ts';
+import { ByteReader, isZero, readTarHeader, TAR_BLOCK, TAR_FILE, TAR_FOLDER } from './tar.ts';
 
 /** Bytes that a file of the archive may have, by its name. */
 export type ArchiveContents = Readonly<Record<string, { readonly min: number; readonly max: number }>>;
@@ -65,7 +67,7 @@ export async function unpackArchive({
     await onDisk(aside, () => files.mkdir(aside));
     // Errors of the source arrive where the result is read.
     pipeline(files.stream(archive), gunzip, () => {});
-    await unpackTar(new ByteReader(gunzip, signal), files, aside, { set, contents });
+    await unpackTar(new ByteReader(gunzip, fail, signal), files, aside, { set, contents });
     // Bytes after the end of the compressed stream are passed over by zlib; an archive with a tail is not the official one.
     if (gunzip.bytesWritten !== (await files.stat(archive))?.size) throw malformed('data after the end of the compressed part');
     await onDisk(aside, () => files.syncFolder(aside));
@@ -90,9 +92,6 @@ async function moveFolder(files: Files, from: string, to: string, set: CifarSet)
   }
 }
 
-const BLOCK = 512;
-const REGULAR = new Set([0x30, 0]); // '0', and NUL in archives from before 1988
-const DIRECTORY = 0x35; // '5'
 // The end of a tar is two blocks of zeros, filled up to the size of a tape record: 10 KiB as a rule.
 const MAX_PADDING_BYTES = 1 << 20;
 
@@ -104,11 +103,11 @@ async function unpackTar(
 ): Promise<void> {
   const missing = new Map(Object.entries(contents));
   for (;;) {
-    const header = await input.exactly(BLOCK);
+    const header = await input.exactly(TAR_BLOCK);
     if (isZero(header)) break;
-    const { name, type, size } = readHeader(header);
-    if (type === DIRECTORY && name === `${set.folder}/` && size === 0) continue;
-    if (!REGULAR.has(type)) throw malformed(`the entry ${quoted(name)} is not a regular file (type ${quoted(String.fromCharCode(type))})`);
+    const { name, type, size } = readTarHeader(header, fail);
+    if (type === TAR_FOLDER && name === `${set.folder}/` && size === 0) continue;
+    if (!TAR_FILE.has(type)) throw malformed(`the entry ${quoted(name)} is not a regular file (type ${quoted(String.fromCharCode(type))})`);
     // The name written to is the key of the table, equal to the entry's name unit by unit: nothing is normalised.
     const fileName = [...missing.keys()].find((known) => name === `${set.folder}/${known}`);
     if (fileName === undefined) throw malformed(`the entry ${quoted(name)} is not one of the expected files, or comes twice`);
@@ -116,11 +115,11 @@ async function unpackTar(
     if (size < min || size > max) throw malformed(`${fileName} has ${size} bytes instead of ${min === max ? min : `${min} to ${max}`}`);
     missing.delete(fileName);
     await unpackFile(input, files, join(folder, fileName), size);
-    if (!isZero(await input.exactly((BLOCK - (size % BLOCK)) % BLOCK))) throw malformed(`data after the end of ${fileName}`);
+    if (!isZero(await input.exactly((TAR_BLOCK - (size % TAR_BLOCK)) % TAR_BLOCK))) throw malformed(`data after the end of ${fileName}`);
   }
   if (missing.size > 0) throw malformed(`it lacks ${[...missing.keys()].join(', ')}`);
   for (let padding = 0; ; ) {
-    const rest = await input.some(BLOCK * 16);
+    const rest = await input.some(TAR_BLOCK * 16);
     if (rest === null) break;
     padding += rest.length;
     if (!isZero(rest) || padding > MAX_PADDING_BYTES) throw malformed('data after its end');
@@ -142,35 +141,6 @@ async function unpackFile(input: ByteReader, files: Files, path: string, size: n
   }
 }
 
-interface Header {
-  readonly name: string;
-  readonly type: number;
-  readonly size: number;
-}
-
-function readHeader(block: Uint8Array): Header {
-  // The checksum is the sum of the bytes with those of the checksum itself (148 to 155) as spaces.
-  let sum = 0;
-  for (let i = 0; i < BLOCK; i++) sum += i >= 148 && i < 156 ? 0x20 : block[i];
-  if (octal(block.subarray(148, 156)) !== sum) throw malformed('the checksum of a header is wrong');
-  // The prefix of longer names. No expected name needs it.
-  if (block[345] !== 0) throw malformed('an entry has a long name');
-  return { name: text(block.subarray(0, 100)), type: block[156], size: octal(block.subarray(124, 136)) };
-}
-
-/** One character a byte, so that different bytes are different names. */
-function text(field: Uint8Array): string {
-  const end = field.indexOf(0);
-  return Buffer.from(field.subarray(0, end < 0 ? field.length : end)).toString('latin1');
-}
-
-function octal(field: Uint8Array): number {
-  const digits = text(field).trim();
-  if (!/^[0-7]+$/.test(digits)) throw malformed('a header has a number that is not octal');
-  return Number.parseInt(digits, 8);
-}
-
-const isZero = (bytes: Uint8Array): boolean => bytes.every((byte) => byte === 0);
 const quoted = (name: string): string => JSON.stringify(name);
 
 const malformed = (what: string, cause?: unknown): HybridError =>
@@ -178,47 +148,15 @@ const malformed = (what: string, cause?: unknown): HybridError =>
     cause,
   });
 
+const fail: Fail = (what, cause) => {
+  throw malformed(what, cause);
+};
+
 /** Runs a file operation; its errors become E_DISK. */
 async function onDisk<T>(path: string, operation: () => Promise<T>): Promise<T> {
   try {
     return await operation();
   } catch (error) {
     throw diskError(path, error);
-  }
-}
-
-/** Takes a stream apart into pieces of wanted sizes. */
-class ByteReader {
-  readonly #chunks: AsyncIterator<Uint8Array>;
-  readonly #signal: AbortSignal | undefined;
-  #rest: Uint8Array = new Uint8Array(0);
-
-  constructor(source: AsyncIterable<Uint8Array>, signal?: AbortSignal) {
-    this.#chunks = source[Symbol.asyncIterator]();
-    this.#signal = signal;
-  }
-
-  /** At least one byte and at most `max`; null at the end. */
-  async some(max: number): Promise<Uint8Array | null> {
-    while (this.#rest.length === 0) {
-      if (this.#signal?.aborted) throw abortError(this.#signal);
-      const { value, done } = await this.#chunks.next();
-      if (done) return null;
-      this.#rest = value;
-    }
-    const part = this.#rest.subarray(0, max);
-    this.#rest = this.#rest.subarray(part.length);
-    return part;
-  }
-
-  async exactly(count: number): Promise<Uint8Array> {
-    const bytes = new Uint8Array(count);
-    for (let done = 0; done < count; ) {
-      const part = await this.some(count - done);
-      if (part === null) throw malformed('it is cut short');
-      bytes.set(part, done);
-      done += part.length;
-    }
-    return bytes;
   }
 }

@@ -1,6 +1,6 @@
 // Reads CIFAR-10 and CIFAR-100 in their binary formats: files of records, each one or two label bytes and 3,072 image bytes, planar (1,024
 // red, then green, then blue, each row by row). Any whole number of records a file: cut-down and rebuilt sets are welcome.
-// Where to look for such a folder is not decided here (source.ts).
+// Where to look for such a folder is not decided here (source.ts). The Python version is read in cifar-python.ts.
 
 import { join } from 'node:path';
 import { HybridError } from '../../runtime/base/errors.ts';
@@ -8,6 +8,9 @@ import { type Files, systemCode } from '../../runtime/base/files.ts';
 import type { DataSource, Dataset } from '../../runtime/data/dataset.ts';
 import { memoryDataset } from '../../runtime/data/memory-dataset.ts';
 import { recordDataset } from './record-dataset.ts';
+
+/** Reading is all that sources do: of the disk, or of an archive. */
+export type ReadableFiles = Pick<Files, 'readFile' | 'readInto' | 'stat' | 'readdir'>;
 
 /** What one of the two sets is like on the disk. */
 export interface CifarSet {
@@ -61,7 +64,7 @@ export interface CifarFolder {
 }
 
 /** The set that is in a folder, which is `path` or one in it by the archive's name; null where neither has a training file. */
-export async function findCifar(files: Files, path: string, sets: readonly CifarSet[] = SETS): Promise<CifarFolder | null> {
+export async function findCifar(files: ReadableFiles, path: string, sets: readonly CifarSet[] = SETS): Promise<CifarFolder | null> {
   for (const set of sets) {
     for (const folder of [path, join(path, set.folder)]) {
       for (const name of set.trainFiles) if (await files.stat(join(folder, name))) return { set, folder };
@@ -82,7 +85,7 @@ export interface CifarOptions {
  * record (from 0) and byte where anything is missing, unreadable, cut short or not CIFAR.
  */
 export async function readCifar(
-  files: Files,
+  files: ReadableFiles,
   path: string,
   { memoryBudget = Number.POSITIVE_INFINITY }: CifarOptions = {},
 ): Promise<DataSource> {
@@ -108,7 +111,7 @@ interface RecordsFile {
 }
 
 /** Those of the files that are there. */
-async function sizes(files: Files, set: CifarSet, folder: string, names: readonly string[]): Promise<RecordsFile[]> {
+async function sizes(files: ReadableFiles, set: CifarSet, folder: string, names: readonly string[]): Promise<RecordsFile[]> {
   const found: RecordsFile[] = [];
   for (const name of names) {
     const path = join(folder, name);
@@ -132,7 +135,7 @@ interface Part {
 }
 
 /** The records of the files, one file after the other. All labels are read and checked in any case. */
-async function readPart(files: Files, { set, name, classes, records, hold }: Part): Promise<Dataset> {
+async function readPart(files: ReadableFiles, { set, name, classes, records, hold }: Part): Promise<Dataset> {
   const stride = recordBytes(set);
   const samples = records.reduce((sum, { size }) => sum + size / stride, 0);
   const labels = new Uint8Array(samples);
@@ -164,7 +167,7 @@ async function readPart(files: Files, { set, name, classes, records, hold }: Par
 }
 
 /** Reads a file as large as it was when it was found. */
-async function readWhole(files: Files, set: CifarSet, { path, size }: RecordsFile, target: Uint8Array): Promise<void> {
+async function readWhole(files: ReadableFiles, set: CifarSet, { path, size }: RecordsFile, target: Uint8Array): Promise<void> {
   await describingErrors(path, async () => {
     const read = await files.readInto(path, target);
     const now = (await files.stat(path))?.size ?? 0;
@@ -193,7 +196,7 @@ function checkedLabel(set: CifarSet, path: string, bytes: Uint8Array, record: nu
   );
 }
 
-async function readClasses(files: Files, set: CifarSet, path: string): Promise<readonly string[]> {
+async function readClasses(files: ReadableFiles, set: CifarSet, path: string): Promise<readonly string[]> {
   return describingErrors(path, async () => {
     const stat = await files.stat(path);
     if (stat?.kind !== 'file') return set.names ?? Array.from({ length: set.classes }, (_, i) => `class ${i}`);
@@ -211,7 +214,7 @@ const dataError = (message: string, options?: ErrorOptions): HybridError =>
   new HybridError('E_DATA', message, 'Replace the file with a good copy, or name cifar10 as the data: it is found or fetched.', options);
 
 /** Says in the message of a system error which path it is about. */
-async function describingErrors<T>(path: string, body: () => Promise<T>): Promise<T> {
+export async function describingErrors<T>(path: string, body: () => Promise<T>): Promise<T> {
   try {
     return await body();
   } catch (error) {
@@ -223,20 +226,12 @@ async function describingErrors<T>(path: string, body: () => Promise<T>): Promis
 }
 
 /** Why a path is no folder of data. */
-export async function nothingFound(files: Files, path: string): Promise<HybridError> {
+export async function nothingFound(files: ReadableFiles, path: string): Promise<HybridError> {
   return describingErrors(path, async () => {
     const stat = await files.stat(path);
     if (stat === null) return new HybridError('E_DATA', `there is no folder ${path}`, REMEDY);
     if (stat.kind !== 'folder') return new HybridError('E_DATA', `${path} is not a folder`, REMEDY);
-    const names = await files.readdir(path);
-    // The other distribution of the set has Python pickles of the same names without `.bin`.
-    if (names.includes('data_batch_1') || names.includes('cifar-10-batches-py')) {
-      return new HybridError(
-        'E_DATA',
-        `${path} holds the Python version of CIFAR-10 (pickled files), which is not read`,
-        'Use the binary version, cifar-10-binary.tar.gz, or name cifar10 as the data: it is found or fetched.',
-      );
-    }
+    await files.readdir(path); // a folder that may not be listed is told as such
     return new HybridError(
       'E_DATA',
       `${path} holds no data: none of data_batch_1.bin to data_batch_5.bin and train.bin, and no class folders`,

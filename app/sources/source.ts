@@ -10,7 +10,10 @@ import type { DataSource } from '../../runtime/data/dataset.ts';
 import { syntheticSource } from '../../runtime/data/synthetic.ts';
 import { type ArchiveContents, unpackArchive } from './archive.ts';
 import { CIFAR10, CIFAR100, type CifarSet, findCifar, nothingFound, readCifar } from './cifar.ts';
+import { isTarGz, readCifarArchive } from './cifar-archive.ts';
+import { findPythonCifar, type PythonCifarFolder, readPythonCifar } from './cifar-python.ts';
 import { download, OFFICIAL_ARCHIVES, type RemoteFile } from './download.ts';
+import { findIdx, type IdxFolder, readIdx } from './idx.ts';
 import { IMAGES_FOLDER, openImageFolder } from './image-folder.ts';
 import { openNpz } from './npz.ts';
 import { openPacked } from './packed.ts';
@@ -38,6 +41,8 @@ export interface OpenDataOptions {
   readonly localDir?: string;
   /** Where they look then and keep what they fetch, and where decoded images are kept; `userCacheDir` by default. */
   readonly cacheDir?: string;
+  /** Where they look after that: Keras' folder of datasets; `~/.keras/datasets` by default, or below KERAS_HOME. */
+  readonly kerasDir?: string;
   /** [height, width] that the images of a folder are brought to; [32, 32] by default. Other sets come as they are. */
   readonly imageSize?: readonly [number, number];
   /** How many files of a folder may be left out because they cannot be decoded; 0 by default. */
@@ -64,15 +69,19 @@ export const defaultMemoryBudget = (): number => Math.min(2 ** 30, Math.floor(to
 /** What `--data` comes to. */
 export type DataPlace =
   | { readonly kind: 'cifar'; readonly set: CifarSet; readonly path: string }
-  | { readonly kind: 'folder' | 'npz' | 'packed'; readonly path: string }
+  | { readonly kind: 'cifar-python'; readonly found: PythonCifarFolder; readonly path: string }
+  | { readonly kind: 'idx'; readonly found: IdxFolder; readonly path: string }
+  | { readonly kind: 'folder' | 'npz' | 'packed' | 'cifar-archive'; readonly path: string }
   | { readonly kind: 'synthetic' };
 
 /**
  * Opens a dataset.
  *
- * - a folder: CIFAR-10's or CIFAR-100's binary files (`readCifar`), or class folders of images (`openImageFolder`);
- * - a file: `.npz` (`openNpz`), or `.safetensors` as `hybrid data convert` writes it (`openPacked`);
- * - `cifar10`, `cifar100`: `./data`, then the user's cache folder, then the official archive over the network, kept in the cache;
+ * - a folder: CIFAR-10 or CIFAR-100 in the binary version (`readCifar`) or the Python version (`readPythonCifar`), MNIST's files and those of
+ *   its form (`readIdx`), or class folders of images (`openImageFolder`);
+ * - a file: `.npz` (`openNpz`), `.safetensors` as `hybrid data convert` writes it (`openPacked`), or `.tar.gz` of CIFAR (`readCifarArchive`);
+ * - `cifar10`, `cifar100`: `./data`, the user's cache folder, Keras' folder of datasets, then the official archive over the network, which is
+ *   kept in the cache;
  * - `synthetic`: the built-in set, which needs nothing;
  * - `auto`: like `cifar10`, but where nothing is found and nothing can be fetched `onNotice` gets a warning and the built-in
  *   set is returned. Without `onNotice` it is `cifar10`.
@@ -88,6 +97,12 @@ export async function openData(spec: string, given: OpenDataOptions = {}): Promi
       return syntheticSource();
     case 'cifar':
       return readCifar(files, place.path, { memoryBudget });
+    case 'cifar-python':
+      return readPythonCifar(files, place.found);
+    case 'cifar-archive':
+      return readCifarArchive(files, place.path, signal);
+    case 'idx':
+      return readIdx(files, place.found);
     case 'npz':
       return openNpz({ files, path: place.path, memoryBudget });
     case 'packed':
@@ -117,7 +132,7 @@ export async function locateData(spec: string, options: OpenDataOptions = {}): P
   if (spec === 'synthetic') return { kind: 'synthetic' };
   if (spec !== 'auto' && spec !== 'cifar10' && spec !== 'cifar100') return locatePath(files, spec);
   try {
-    return { kind: 'cifar', set: SETS[spec], path: await locateCifar(files, SETS[spec], options) };
+    return await locateCifar(files, SETS[spec], options);
   } catch (error) {
     // Of all that can go wrong only a missing network is expected. That includes answers with wrong contents: a login page of
     // a hotel's network is one. Damaged data and full disks are for a person to repair.
@@ -140,11 +155,25 @@ async function locatePath(files: Files, path: string): Promise<DataPlace> {
   if (meant) throw new HybridError('E_DATA', `there is no folder ${path}`, `Did you mean ${meant}?`);
   if (stat?.kind === 'file' && /\.npz$/i.test(path)) return { kind: 'npz', path };
   if (stat?.kind === 'file' && /\.safetensors$/i.test(path)) return { kind: 'packed', path };
-  const cifar = stat?.kind === 'folder' ? await findCifar(files, path) : null;
-  if (cifar) return { kind: 'cifar', set: cifar.set, path: cifar.folder };
+  if (stat?.kind === 'file' && isTarGz(path)) return { kind: 'cifar-archive', path };
+  const known = stat?.kind === 'folder' ? ((await placeOfCifar(files, path)) ?? (await placeOfIdx(files, path))) : null;
+  if (known) return known;
   // Without CIFAR's files a folder can only be one of images, if it has folders at all.
   if (stat?.kind === 'folder' && (await hasFolders(files, path))) return { kind: 'folder', path };
   throw await nothingFound(files, path);
+}
+
+/** CIFAR in either version in a folder, or in one in it by a usual name. */
+async function placeOfCifar(files: Files, path: string, sets?: readonly CifarSet[]): Promise<DataPlace | null> {
+  const binary = await findCifar(files, path, sets);
+  if (binary) return { kind: 'cifar', set: binary.set, path: binary.folder };
+  const found = await findPythonCifar(files, path, sets);
+  return found && { kind: 'cifar-python', found, path: found.folder };
+}
+
+async function placeOfIdx(files: Files, path: string): Promise<DataPlace | null> {
+  const found = await findIdx(files, path);
+  return found && { kind: 'idx', found, path: found.folder };
 }
 
 const DEFAULT_SIZE = [32, 32] as const;
@@ -156,13 +185,19 @@ async function hasFolders(files: Files, path: string): Promise<boolean> {
 
 const ownCacheDir = (): string => userCacheDir(process.platform, process.env, homedir());
 
-/** The folder of a set of CIFAR: in `localDir`, in the cache, or in the cache after it was fetched to there. */
-async function locateCifar(files: Files, set: CifarSet, options: OpenDataOptions): Promise<string> {
-  const { localDir = 'data', cacheDir = ownCacheDir(), onNotice } = options;
-  for (const place of [localDir, cacheDir]) {
+/** Where Keras keeps the datasets that it fetched. */
+const kerasDir = (): string => join(process.env.KERAS_HOME || join(homedir(), '.keras'), 'datasets');
+
+/** A set of CIFAR: in `localDir`, in the cache, in Keras' folder, or in the cache after it was fetched to there. */
+async function locateCifar(files: Files, set: CifarSet, options: OpenDataOptions): Promise<DataPlace> {
+  const { localDir = 'data', cacheDir = ownCacheDir(), kerasDir: keras = kerasDir(), onNotice } = options;
+  for (const place of [localDir, cacheDir, keras]) {
     // A place that cannot be looked at is as good as an empty one here: nobody named it.
-    const found = await findCifar(files, place, [set]).catch(() => null);
-    if (found) return found.folder;
+    const found = await placeOfCifar(files, place, [set]).catch(() => null);
+    if (!found) continue;
+    if (place === keras && 'path' in found)
+      onNotice?.({ level: 'info', text: `${set.title} is read from ${found.path}, where Keras keeps it` });
+    return found;
   }
   await removeAbandoned(files, cacheDir);
   const { remote, contents } = options.archive ?? { remote: OFFICIAL_ARCHIVES[set.title], contents: undefined };
@@ -193,7 +228,7 @@ async function locateCifar(files: Files, set: CifarSet, options: OpenDataOptions
     await files.remove(archive).catch(() => {}); // at worst it is removed as abandoned later
   }
   onNotice?.({ level: 'info', text: `${set.title} is in ${folder} now` });
-  return folder;
+  return { kind: 'cifar', set, path: folder };
 }
 
 const PART_SUFFIX = '.part';

@@ -55,7 +55,7 @@ export async function verifyData(spec: string, options: OpenDataOptions = {}): P
 
 async function hashed(place: DataPlace, { files = nodeFiles, signal }: OpenDataOptions): Promise<VerifiedFile[]> {
   if (place.kind === 'synthetic') return [];
-  const names = place.kind === 'cifar' ? [...place.set.trainFiles, place.set.testFile] : [''];
+  const names = filesOf(place);
   const result: VerifiedFile[] = [];
   for (const name of names) {
     const path = join(place.path, name);
@@ -71,6 +71,14 @@ async function hashed(place: DataPlace, { files = nodeFiles, signal }: OpenDataO
     result.push({ path, bytes, sha256, official: OFFICIAL_FILES[name] === sha256 });
   }
   return result;
+}
+
+/** Names of the files that hold a set, in its folder; one empty name where the place is the file. */
+function filesOf(place: DataPlace): readonly string[] {
+  if (place.kind === 'cifar') return [...place.set.trainFiles, place.set.testFile];
+  if (place.kind === 'cifar-python') return place.found.batches;
+  if (place.kind === 'idx') return place.found.parts.flatMap(({ images, labels }) => [images, labels]);
+  return [''];
 }
 
 async function verifyFolder(folder: string, { signal, onProgress }: OpenDataOptions): Promise<Verification> {

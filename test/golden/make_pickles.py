@@ -2,7 +2,7 @@
 
     python test/golden/make_pickles.py        (written with torch 2.15.0, numpy 2; any recent ones do)
 """
-import argparse, collections, json, os, pickle
+import argparse, collections, json, os, pickle, struct
 import numpy as np
 import torch
 
@@ -46,3 +46,34 @@ arrays = {'big': np.arange(6, dtype='>i4').reshape(2, 3), 'fortran': np.asfortra
 for protocol in range(6):
     with open(at(f'values-{protocol}.pkl'), 'wb') as file:
         pickle.dump({b'values': values, 'arrays': arrays, 'self': values}, file, protocol=protocol)
+
+# CIFAR's Python version was written by Python 2, whose `str` are bytes: keys, names and pixels alike.
+
+
+class Python2(pickle._Pickler):
+    dispatch = dict(pickle._Pickler.dispatch)
+
+    def save_str2(self, value):
+        data = value if isinstance(value, bytes) else value.encode('latin1')
+        self.write((b'U' + bytes([len(data)]) if len(data) < 256 else b'T' + struct.pack('<i', len(data))) + data)
+        self.memoize(value)
+
+    dispatch[bytes] = dispatch[str] = save_str2
+
+
+def pixels(first, count):
+    r, k = np.arange(first, first + count)[:, None], np.arange(3072)[None]
+    return ((r * 101 + k * 7 + (k >> 8) * 13) & 0xFF).astype(np.uint8)  # planarByte of test/support/cifar10-records.ts
+
+
+for name, labels, names, files in [
+    ('cifar-10-batches-py', 'labels', 10, {'data_batch_1': (0, 3), 'data_batch_2': (3, 2), 'test_batch': (7, 2)}),
+    ('cifar-100-python', 'fine_labels', 100, {'train': (0, 3), 'test': (7, 2)}),
+]:
+    os.makedirs(at(name), exist_ok=True)
+    for file, (first, count) in files.items():
+        with open(os.path.join(at(name), file), 'wb') as out:
+            batch = {'batch_label': file, labels: [(first + i) % names for i in range(count)], 'data': pixels(first, count), 'filenames': ['x.png'] * count}
+            Python2(out, 2).dump(batch)
+    with open(os.path.join(at(name), 'meta' if names == 100 else 'batches.meta'), 'wb') as out:
+        Python2(out, 2).dump({labels.replace('labels', 'label_names'): [f'name {i}' for i in range(names)]})
