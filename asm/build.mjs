@@ -14,7 +14,7 @@ const target = process.argv[2] ? resolve(process.argv[2]) : here('../dist/asm');
 const out = `${target}/kernels/`;
 await mkdir(out, { recursive: true });
 
-const { source: abi, STATIC_DATA } = await generate();
+const { source: abi, kernels: declared, STATIC_DATA } = await generate();
 await writeFile(here('lib/abi.gen.ts'), abi);
 
 /** Kernel files with inner loops that have a wide form. */
@@ -49,5 +49,20 @@ for (const file of files) {
     await compile(`kernels/${file}`, `${out}${file.replace(/\.ts$/, `${build}.wasm`)}`, level, options, reader(build.startsWith('.wide')));
   }
 }
+await checkKernels();
+
+/** Throws unless the kernels that there are, in all files together, are those of the table. */
+async function checkKernels() {
+  const found = [];
+  for (const file of files) {
+    const module = new WebAssembly.Module(await readFile(`${out}${file.replace(/\.ts$/, '.wasm')}`));
+    found.push(...WebAssembly.Module.exports(module).flatMap(({ kind, name }) => (kind === 'function' ? [name] : [])));
+  }
+  const missing = declared.filter((name) => !found.includes(name));
+  const extra = found.filter((name) => !declared.includes(name));
+  if (missing.length > 0) throw new Error(`asm/abi/kernels.ts has ${missing.join(', ')}, which no file of asm/kernels exports`);
+  if (extra.length > 0) throw new Error(`asm/kernels exports ${extra.join(', ')}, which asm/abi/kernels.ts does not have`);
+}
+
 // Each data worker has a memory of its own, not a shared one.
 await compile('data/index.ts', `${target}/data.wasm`, '-O3', ['--enable', 'simd,bulk-memory'], reader(false));

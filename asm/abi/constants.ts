@@ -19,3 +19,21 @@ export const SCRATCH_BYTES = 4 << 20;
 
 /** Elements of a chunk: how memory-bound kernels cut a tensor into tasks. */
 export const CHUNK = 16384;
+
+/** Most channels of a group of a depthwise convolution. */
+export const DEPTHWISE_GROUP = 2048;
+
+/** Columns that a task of a convolution can have. */
+export const TASK_COLUMNS = 512;
+/** Rows and columns of results of a tile of Winograd's convolution, and the number of products that it takes. */
+export const WINOGRAD_TILE = 4;
+export const WINOGRAD_POINTS = 36;
+/** Columns of these products that are made, and transformed back, at a time. */
+export const WINOGRAD_BLOCK_COLUMNS = 64;
+/** Bytes between the matrices of two points, beyond their elements. */
+export const WINOGRAD_GAP = 64;
+
+/** Activations of an epilogue. */
+export const ACTIVATION_NONE = 0;
+export const ACTIVATION_GELU = 1;
+export const ACTIVATION_RELU = 2;

@@ -2,7 +2,8 @@
 // which kernels read them (`MaxPoolArgs` of `maxPool`), and refuses to build unless these are the kernels that there are;
 // lowerings lay blocks down by `call` (asm/lowering/lowering.ts), which tsc holds to the table.
 //
-// A tensor of an argument block is its address. Sizes are those of a sample unless said otherwise.
+// A tensor of an argument block is its address. `elements`, `pixels` and `channels` are those of a sample; `samples` are those of a tile
+// of statistics.
 
 /**
  * What a field is: an address (`ptr?`: or 0, the tensor is absent), a number, a flag (an i32 that is 0 or 1), the fields of a structure, or, as the
@@ -16,6 +17,78 @@ export type Fields = Readonly<Record<string, FieldKind>>;
 export const STRUCTS = {
   /** A piece of memory. */
   range: { address: 'ptr', elements: 'i32' },
+
+  /** asm/lib/epilogue.ts */
+  epilogue: {
+    bias: 'ptr?',
+    /** One of ACTIVATION_… */
+    activation: 'i32',
+    /** Like the result: gelu'(u). */
+    derivative: 'ptr?',
+    /** Per statistics tile: Σy of each channel, then Σy². */
+    partials: 'ptr?',
+    /** Samples of a tile times pixels. */
+    rowsPerTile: 'i32',
+  },
+
+  /** An image as the matrix of a convolution sees it: asm/lib/im2col.ts. */
+  im2col: {
+    input: 'ptr',
+    height: 'i32',
+    width: 'i32',
+    channels: 'i32',
+    outHeight: 'i32',
+    outWidth: 'i32',
+    kernelHeight: 'i32',
+    kernelWidth: 'i32',
+    stride: 'i32',
+    /** The input is seen with `upsampling − 1` zero rows and columns between its own: what a strided convolution's gradient needs. */
+    upsampling: 'i32',
+    padTop: 'i32',
+    padLeft: 'i32',
+    /** The input is bytes, which count as byte·scale. */
+    bytes: 'flag',
+    scale: 'f32',
+  },
+
+  /** A matrix product, im2col(x)·B. */
+  product: {
+    /** B. */
+    packed: 'ptr',
+    output: 'ptr',
+    /** Columns of B. */
+    columns: 'i32',
+    /** What a task computes: output pixels (rows of the product) by columns. A block of rows is what is packed at a time. */
+    taskRows: 'i32',
+    taskColumns: 'i32',
+    blockRows: 'i32',
+  },
+
+  /** Sizes of a depthwise convolution, and how its work is cut: asm/kernels/depthwise.ts. */
+  depthwiseGeometry: {
+    height: 'i32',
+    width: 'i32',
+    channels: 'i32',
+    /** Rows and columns of the kernel, and the rows and columns of zeros before the image. */
+    size: 'i32',
+    pad: 'i32',
+    /** What a task computes: samples (those of a statistics tile or of a chunk) and channels of a group, a multiple of 16. */
+    taskSamples: 'i32',
+    group: 'i32',
+    /** Output rows whose input is gathered at a time. */
+    bandRows: 'i32',
+  },
+
+  /**
+   * A tensor and what is done to it while it is gathered:
+   *
+   *   v = values·scale + shift                                      normalises x
+   *   v = (values·scale + shift + kappa·activation)·derivative      takes dy through batch normalisation and GELU
+   */
+  source: { values: 'ptr', scale: 'ptr?', shift: 'ptr?', kappa: 'ptr?', activation: 'ptr?', derivative: 'ptr?' },
+
+  /** A grid of Winograd's tiles over images [height, width, channels]. */
+  tiledImage: { data: 'ptr', height: 'i32', width: 'i32', channels: 'i32' },
 } as const satisfies Record<string, Readonly<Record<string, ScalarKind>>>;
 export type StructName = keyof typeof STRUCTS;
 
@@ -25,6 +98,176 @@ export const KERNELS = {
   globalAvgPoolGrad: { dy: 'ptr', dx: 'ptr', pixels: 'i32', channels: 'i32' },
   maxPool: { x: 'ptr', y: 'ptr', height: 'i32', width: 'i32', channels: 'i32' },
   maxPoolGrad: { dy: 'ptr', x: 'ptr', dx: 'ptr', height: 'i32', width: 'i32', channels: 'i32' },
+
+  // asm/kernels/elementwise.ts
+  rescale: { x: 'ptr', y: 'ptr', elements: 'i32', scale: 'f32' },
+  add: { a: 'ptr', b: 'ptr', y: 'ptr', elements: 'i32' },
+  gelu: { x: 'ptr', y: 'ptr', elements: 'i32' },
+  geluGrad: { dy: 'ptr', x: 'ptr', dx: 'ptr', elements: 'i32' },
+  multiply: { a: 'ptr', b: 'ptr', y: 'ptr', elements: 'i32' },
+  relu: { x: 'ptr', y: 'ptr', elements: 'i32' },
+  reluGrad: { dy: 'ptr', y: 'ptr', dx: 'ptr', elements: 'i32' },
+  dropout: { x: 'ptr', samples: 'ptr', y: 'ptr', elements: 'i32', purpose: 'i32', threshold: 'i32', scale: 'f32' },
+  bias: { x: 'ptr', b: 'ptr', y: 'ptr', pixels: 'i32', channels: 'i32' },
+  sumTiles: { dy: 'ptr', sums: 'ptr', pixels: 'i32', channels: 'i32', samples: 'i32' },
+  /** `stride`: floats from tile to tile. */
+  mergeSums: { sums: 'ptr', out: 'ptr', channels: 'i32', stride: 'i32', samples: 'i32' },
+
+  // asm/kernels/batchnorm.ts
+  bnStatsTiles: { x: 'ptr', tiles: 'ptr', pixels: 'i32', channels: 'i32', samples: 'i32' },
+  bnStatsMerge: { tiles: 'ptr', mean: 'ptr', variance: 'ptr', pixels: 'i32', channels: 'i32', samples: 'i32', sums: 'flag' },
+  bnFold: { mean: 'ptr', variance: 'ptr', gamma: 'ptr', beta: 'ptr', scale: 'ptr', shift: 'ptr', channels: 'i32', epsilon: 'f32' },
+  normalize: {
+    x: 'ptr',
+    scale: 'ptr',
+    shift: 'ptr',
+    residual: 'ptr?',
+    residualScale: 'ptr?',
+    residualShift: 'ptr?',
+    y: 'ptr',
+    pixels: 'i32',
+    channels: 'i32',
+    epilogue: 'epilogue',
+  },
+  bnGradStatsTiles: { dy: 'ptr', x: 'ptr', mean: 'ptr', sums: 'ptr', pixels: 'i32', channels: 'i32', samples: 'i32' },
+  bnGradFold: {
+    dySum: 'ptr',
+    dyxSum: 'ptr',
+    mean: 'ptr',
+    variance: 'ptr',
+    gamma: 'ptr',
+    scale: 'ptr',
+    alpha: 'ptr',
+    kappa: 'ptr',
+    dgamma: 'ptr',
+    dbeta: 'ptr',
+    channels: 'i32',
+    pixels: 'i32',
+    epsilon: 'f32',
+  },
+  bnGradApply: {
+    dy: 'ptr',
+    x: 'ptr',
+    scale: 'ptr',
+    alpha: 'ptr',
+    kappa: 'ptr',
+    derivative: 'ptr?',
+    dx: 'ptr',
+    sums: 'ptr?',
+    pixels: 'i32',
+    channels: 'i32',
+    samples: 'i32',
+  },
+  movingAverage: { ok: 'ptr', mean: 'ptr', variance: 'ptr', movingMean: 'ptr', movingVariance: 'ptr', channels: 'i32' },
+
+  // asm/kernels/conv.ts. Weights are [taps, inputs, outputs]: kernel positions, channels of the convolution whose weights these are.
+  convPackWeights: { weights: 'ptr', packed: 'ptr', taps: 'i32', inputs: 'i32', outputs: 'i32' },
+  convPackReversed: { weights: 'ptr', packed: 'ptr', taps: 'i32', inputs: 'i32', outputs: 'i32' },
+  /** Where partials are asked for, taskRows is a multiple of rowsPerTile: a tile's sums are made by one task, block after block. */
+  conv: { product: 'product', x: 'im2col', epilogue: 'epilogue' },
+  convGradInputPatches: { product: 'product', dy: 'im2col', size: 'i32', height: 'i32', width: 'i32', channels: 'i32' },
+  convZero: { target: 'ptr', elements: 'i32' },
+  convGradWeight: {
+    /** dy [rows·pixels, columns]. */
+    gradient: 'ptr',
+    columns: 'i32',
+    /** What a task computes: rows by columns of dw [depth, columns]. */
+    taskRows: 'i32',
+    taskColumns: 'i32',
+    /** Output pixels that are summed up in one chain. */
+    chunkRows: 'i32',
+    /** dw of each chunk, to be added by `convGradWeightReduce`; if absent a task adds the chunks itself. */
+    partials: 'ptr?',
+    weights: 'ptr',
+    x: 'im2col',
+  },
+  /** `elements`: those of dw. */
+  convGradWeightReduce: { partials: 'ptr', weights: 'ptr', elements: 'i32', pixels: 'i32', chunkRows: 'i32' },
+
+  // asm/kernels/depthwise.ts
+  depthwise: {
+    geometry: 'depthwiseGeometry',
+    x: 'source',
+    weights: 'ptr',
+    output: 'ptr',
+    /** The kernel is applied in reverse, which gives the gradient for the input. */
+    reversed: 'flag',
+    epilogue: 'epilogue',
+  },
+  depthwiseGrad: {
+    geometry: 'depthwiseGeometry',
+    x: 'source',
+    dy: 'source',
+    /** dw [size, size, channels] and Σdy [channels] of each chunk of samples. */
+    dw: 'ptr',
+    dbias: 'ptr?',
+    /** The gradient for x, what it needs, and what is added to it. */
+    dx: 'ptr?',
+    weights: 'ptr?',
+    residual: 'ptr?',
+  },
+
+  // asm/kernels/winograd.ts
+  /** `weights`: w [3, 3, inputs, outputs]; `transformed`: 36 packed matrices [inputs, outputs]. */
+  winogradWeights: { weights: 'ptr', transformed: 'ptr', inputs: 'i32', outputs: 'i32' },
+  /** The same of the reversed kernel, [outputs, inputs]. */
+  winogradReversedWeights: { weights: 'ptr', transformed: 'ptr', inputs: 'i32', outputs: 'i32' },
+  winogradConv: {
+    x: 'tiledImage',
+    transformed: 'ptr',
+    output: 'ptr',
+    outputs: 'i32',
+    /** What a task computes: samples (whole statistics tiles) by columns (of WINOGRAD_BLOCK_COLUMNS, up to TASK_COLUMNS). */
+    taskSamples: 'i32',
+    taskColumns: 'i32',
+    /** Tiles that are transformed at a time: whole panels. */
+    blockTiles: 'i32',
+    epilogue: 'epilogue',
+  },
+  winogradGradWeight: {
+    x: 'tiledImage',
+    /** As high and wide as x. */
+    dy: 'tiledImage',
+    /** What a task computes: input channels (of whole vectors and panels) by output channels (of whole vectors). */
+    taskInputs: 'i32',
+    taskOutputs: 'i32',
+    /** Tiles that are transformed at a time. */
+    blockTiles: 'i32',
+    /** Samples that are summed up in one chain. */
+    chunkSamples: 'i32',
+    /** dw of each chunk, to be added by `convGradWeightReduce`; if absent a task adds the chunks itself. */
+    partials: 'ptr?',
+    weights: 'ptr',
+  },
+
+  // asm/kernels/loss.ts
+  lossRows: { logits: 'ptr', labels: 'ptr', losses: 'ptr', hits: 'ptr', classes: 'i32' },
+  lossMerge: { losses: 'ptr', hits: 'ptr', loss: 'ptr', correct: 'ptr' },
+  softmaxCrossEntropyGrad: { logits: 'ptr', labels: 'ptr', dlogits: 'ptr', classes: 'i32' },
+
+  // asm/kernels/optimizer.ts
+  finiteChunks: { flags: 'ptr', ranges: ['range'] },
+  finiteMerge: { flags: 'ptr', count: 'i32', ok: 'ptr' },
+  /** `rest1` and `rest2`: 1 − beta. */
+  adamw: {
+    ok: 'ptr',
+    counter: 'ptr',
+    gradients: 'ptr',
+    parameters: 'ptr',
+    moments1: 'ptr',
+    moments2: 'ptr',
+    elements: 'i32',
+    rest1: 'f32',
+    rest2: 'f32',
+    epsilon: 'f32',
+    beta1: 'f64',
+    beta2: 'f64',
+  },
+  countStep: { ok: 'ptr', counter: 'ptr' },
+
+  // asm/kernels/bounds.ts
+  boundsMultiplyAdd: { tasks: 'i32', rounds: 'i32', result: 'ptr' },
+  boundsCopy: { blocks: 'i32', bytes: 'i32', from: 'ptr', to: 'ptr' },
 } as const satisfies Record<string, Fields>;
 export type KernelName = keyof typeof KERNELS;
 

@@ -1,6 +1,7 @@
 // Measures the machine's own bounds on a gang of their own: the kernels are asm/kernels/bounds.ts.
 
 import type { Bounds } from '../../runtime/device.ts';
+import { type Call, call } from '../lowering/lowering.ts';
 import { ARENA, align } from './abi.ts';
 import { type Equipment, Gang, type GangOptions, type Program } from './gang.ts';
 import { PAGE_BYTES } from './program.ts';
@@ -21,12 +22,13 @@ export async function measureBounds(options: GangOptions & Omit<Equipment, 'memo
   const pages = Math.ceil((from + 2 * COPY_BYTES) / PAGE_BYTES);
   const memory = new WebAssembly.Memory({ initial: pages, maximum: pages, shared: true });
   const words = new Int32Array(memory.buffer);
-  const program = (address: number, kernel: string, ...args: number[]): Program => {
-    words.set([options.kernels.indexOf(kernel), address + 8, ...args], address / 4);
+  const program = (address: number, { kernel, args }: Call): Program => {
+    words.set([options.kernels.indexOf(kernel), address + 8, ...(args as number[])], address / 4);
     return { address, calls: 1, commit: 1, describe: () => kernel };
   };
-  const multiplyAdd = program(ARENA, 'boundsMultiplyAdd', TASKS, ROUNDS, ARENA + 1024);
-  const copy = program(ARENA + 512, 'boundsCopy', BLOCKS, COPY_BYTES / BLOCKS, from, from + COPY_BYTES);
+  const multiplyAdd = program(ARENA, call('boundsMultiplyAdd', { tasks: TASKS, rounds: ROUNDS, result: ARENA + 1024 }));
+  const copied = { blocks: BLOCKS, bytes: COPY_BYTES / BLOCKS, from, to: from + COPY_BYTES };
+  const copy = program(ARENA + 512, call('boundsCopy', copied));
   const gang = await Gang.start({ ...options, memory, scratch: 0 });
   try {
     const best = async (what: Program): Promise<number> => {

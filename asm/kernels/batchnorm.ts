@@ -5,9 +5,24 @@
 // thread summed a tile cannot change a bit. The sums inside a tile are f32, kept in memory and read in order (lib/columns.ts
 // says why).
 
-import { bnMomentum, float, int, madd, nextTask, ptr, rows, SCRATCH } from '../lib/abi';
+import {
+  ACTIVATION_NONE,
+  BnFoldArgs,
+  BnGradApplyArgs,
+  BnGradFoldArgs,
+  BnGradStatsTilesArgs,
+  bnMomentum,
+  BnStatsMergeArgs,
+  BnStatsTilesArgs,
+  madd,
+  MovingAverageArgs,
+  nextTask,
+  NormalizeArgs,
+  rows,
+  SCRATCH,
+} from '../lib/abi';
 import { pixelsPerChunk } from '../lib/chunks';
-import { Epilogue, finish, NONE } from '../lib/epilogue';
+import { finish } from '../lib/epilogue';
 import { addFloats } from '../lib/simd';
 
 /** madd of three floats: what a lane of the vector loop gives, bit for bit. */
@@ -18,16 +33,16 @@ function maddScalar(a: f32, b: f32, c: f32): f32 {
 }
 
 /**
- * args: x, tiles [tiles, 2, C], pixels of a sample, C, samples of a tile. Mean and Σ(x−mean)² of each tile.
+ * tiles [tiles, 2, C]: mean and Σ(x−mean)² of each tile.
  *
  * The tile's first pixel is subtracted before summing: a mean far from zero then costs no digits of the variance.
  */
-export function bnStatsTiles(args: usize): void {
-  const x = ptr(args, 0);
-  const tiles = ptr(args, 1);
-  const pixels = int(args, 2);
-  const width = (<usize>int(args, 3)) << 2;
-  const samples = int(args, 4);
+export function bnStatsTiles(args: BnStatsTilesArgs): void {
+  const x = args.x;
+  const tiles = args.tiles;
+  const pixels = args.pixels;
+  const width = (<usize>args.channels) << 2;
+  const samples = args.samples;
   const vectors = width & ~15;
   const tasks = (rows() + samples - 1) / samples;
   for (let task = nextTask(); task < tasks; task = nextTask()) {
@@ -60,17 +75,17 @@ export function bnStatsTiles(args: usize): void {
 }
 
 /**
- * args: tiles, mean [C], variance [C], pixels of a sample, C, samples of a tile, form. Merges tiles [t, 2, C] in order by
- * Chan's formula. Form 0: tiles hold mean and Σ(x−mean)²; 1: Σx and Σx², as epilogues write them.
+ * Merges tiles [t, 2, C] in order by Chan's formula. They hold mean and Σ(x−mean)² or, with `sums`, Σx and Σx², as epilogues write
+ * them.
  */
-export function bnStatsMerge(args: usize): void {
-  const tiles = ptr(args, 0);
-  const mean = ptr(args, 1);
-  const variance = ptr(args, 2);
-  const pixels = int(args, 3);
-  const channels = int(args, 4);
-  const samples = int(args, 5);
-  const sums = int(args, 6) != 0;
+export function bnStatsMerge(args: BnStatsMergeArgs): void {
+  const tiles = args.tiles;
+  const mean = args.mean;
+  const variance = args.variance;
+  const pixels = args.pixels;
+  const channels = args.channels;
+  const samples = args.samples;
+  const sums = args.sums != 0;
   const width = (<usize>channels) << 2;
   const tasks = (channels + 15) >> 4;
   for (let task = nextTask(); task < tasks; task = nextTask()) {
@@ -102,16 +117,15 @@ export function bnStatsMerge(args: usize): void {
   }
 }
 
-/** args: mean, variance, gamma, beta, scale, shift, C, epsilon. */
-export function bnFold(args: usize): void {
-  const mean = ptr(args, 0);
-  const variance = ptr(args, 1);
-  const gamma = ptr(args, 2);
-  const beta = ptr(args, 3);
-  const scale = ptr(args, 4);
-  const shift = ptr(args, 5);
-  const width = (<usize>int(args, 6)) << 2;
-  const epsilon = <f64>float(args, 7);
+export function bnFold(args: BnFoldArgs): void {
+  const mean = args.mean;
+  const variance = args.variance;
+  const gamma = args.gamma;
+  const beta = args.beta;
+  const scale = args.scale;
+  const shift = args.shift;
+  const width = (<usize>args.channels) << 2;
+  const epsilon = <f64>args.epsilon;
   if (nextTask() != 0) return;
   for (let c: usize = 0; c < width; c += 4) {
     const s = <f64>load<f32>(gamma + c) / Math.sqrt(<f64>load<f32>(variance + c) + epsilon);
@@ -121,19 +135,18 @@ export function bnFold(args: usize): void {
 }
 
 /**
- * args: x, scale, shift, residual or 0, its scale and shift or 0, y, pixels of a sample, C; then those of an Epilogue.
  * y = epilogue(x·scale + shift (+ residual, or + (residual·scale + shift))).
  */
-export function normalize(args: usize): void {
-  const y = ptr(args, 6);
-  const pixels = rows() * int(args, 7);
-  const channels = int(args, 8);
-  const epilogue = changetype<Epilogue>(args + 9 * 4);
+export function normalize(args: NormalizeArgs): void {
+  const y = args.y;
+  const pixels = rows() * args.pixels;
+  const channels = args.channels;
+  const epilogue = args.epilogue;
   const width = (<usize>channels) << 2;
   // A task is a tile of statistics where there are any.
   const perTask = epilogue.partials ? epilogue.rowsPerTile : pixelsPerChunk(channels);
   const tasks = (pixels + perTask - 1) / perTask;
-  if (epilogue.activation == NONE && epilogue.partials == 0) {
+  if (epilogue.activation == ACTIVATION_NONE && epilogue.partials == 0) {
     for (let task = nextTask(); task < tasks; task = nextTask()) {
       normalizePixels(args, task * perTask, min((task + 1) * perTask, pixels));
     }
@@ -166,15 +179,15 @@ export function normalize(args: usize): void {
 const BLOCK: i32 = 16;
 
 /** The pixels from `begin` to `last` (exclusive) of a call of `normalize`, before the epilogue. */
-function normalizePixels(args: usize, begin: i32, last: i32): void {
-  const x = ptr(args, 0);
-  const scale = ptr(args, 1);
-  const shift = ptr(args, 2);
-  const residual = ptr(args, 3);
-  const residualScale = ptr(args, 4);
-  const residualShift = ptr(args, 5);
-  const y = ptr(args, 6);
-  const width = (<usize>int(args, 8)) << 2;
+function normalizePixels(args: NormalizeArgs, begin: i32, last: i32): void {
+  const x = args.x;
+  const scale = args.scale;
+  const shift = args.shift;
+  const residual = args.residual;
+  const residualScale = args.residualScale;
+  const residualShift = args.residualShift;
+  const y = args.y;
+  const width = (<usize>args.channels) << 2;
   const vectors = width & ~15;
   const end = <usize>last * width;
   for (let at = <usize>begin * width; at < end; at += width) {
@@ -202,15 +215,15 @@ function normalizePixels(args: usize, begin: i32, last: i32): void {
   }
 }
 
-/** args: dy, x, mean, sums [tiles, 2, C], pixels of a sample, C, samples of a tile. Σdy and Σdy·(x−mean) of each tile. */
-export function bnGradStatsTiles(args: usize): void {
-  const dy = ptr(args, 0);
-  const x = ptr(args, 1);
-  const mean = ptr(args, 2);
-  const sums = ptr(args, 3);
-  const pixels = int(args, 4);
-  const width = (<usize>int(args, 5)) << 2;
-  const samples = int(args, 6);
+/** sums [tiles, 2, C]: Σdy and Σdy·(x−mean) of each tile. */
+export function bnGradStatsTiles(args: BnGradStatsTilesArgs): void {
+  const dy = args.dy;
+  const x = args.x;
+  const mean = args.mean;
+  const sums = args.sums;
+  const pixels = args.pixels;
+  const width = (<usize>args.channels) << 2;
+  const samples = args.samples;
   const vectors = width & ~15;
   const tasks = (rows() + samples - 1) / samples;
   for (let task = nextTask(); task < tasks; task = nextTask()) {
@@ -236,21 +249,20 @@ export function bnGradStatsTiles(args: usize): void {
   }
 }
 
-/** args: dySum, dyxSum, mean, variance, gamma, scale, alpha, kappa, dgamma, dbeta, C, pixels of a sample, epsilon. */
-export function bnGradFold(args: usize): void {
-  const dySum = ptr(args, 0);
-  const dyxSum = ptr(args, 1);
-  const mean = ptr(args, 2);
-  const variance = ptr(args, 3);
-  const gamma = ptr(args, 4);
-  const scale = ptr(args, 5);
-  const alpha = ptr(args, 6);
-  const kappa = ptr(args, 7);
-  const dgamma = ptr(args, 8);
-  const dbeta = ptr(args, 9);
-  const width = (<usize>int(args, 10)) << 2;
-  const count = <f64>rows() * <f64>int(args, 11);
-  const epsilon = <f64>float(args, 12);
+export function bnGradFold(args: BnGradFoldArgs): void {
+  const dySum = args.dySum;
+  const dyxSum = args.dyxSum;
+  const mean = args.mean;
+  const variance = args.variance;
+  const gamma = args.gamma;
+  const scale = args.scale;
+  const alpha = args.alpha;
+  const kappa = args.kappa;
+  const dgamma = args.dgamma;
+  const dbeta = args.dbeta;
+  const width = (<usize>args.channels) << 2;
+  const count = <f64>rows() * <f64>args.pixels;
+  const epsilon = <f64>args.epsilon;
   if (nextTask() != 0) return;
   for (let c: usize = 0; c < width; c += 4) {
     const r = 1 / Math.sqrt(<f64>load<f32>(variance + c) + epsilon);
@@ -267,21 +279,20 @@ export function bnGradFold(args: usize): void {
 }
 
 /**
- * args: dy, x, scale, alpha, kappa, derivative or 0, dx, sums [tiles, C] or 0, pixels of a sample, C, samples of a tile.
- * dx = (scale·dy + alpha + kappa·x)(·derivative); sums: Σdx of each tile, for the gradient of a bias.
+ * dx = (scale·dy + alpha + kappa·x)(·derivative); sums [tiles, C]: Σdx of each tile, for the gradient of a bias.
  */
-export function bnGradApply(args: usize): void {
-  const dy = ptr(args, 0);
-  const x = ptr(args, 1);
-  const scale = ptr(args, 2);
-  const alpha = ptr(args, 3);
-  const kappa = ptr(args, 4);
-  const derivative = ptr(args, 5);
-  const dx = ptr(args, 6);
-  const sums = ptr(args, 7);
-  const pixels = int(args, 8);
-  const width = (<usize>int(args, 9)) << 2;
-  const samples = int(args, 10);
+export function bnGradApply(args: BnGradApplyArgs): void {
+  const dy = args.dy;
+  const x = args.x;
+  const scale = args.scale;
+  const alpha = args.alpha;
+  const kappa = args.kappa;
+  const derivative = args.derivative;
+  const dx = args.dx;
+  const sums = args.sums;
+  const pixels = args.pixels;
+  const width = (<usize>args.channels) << 2;
+  const samples = args.samples;
   const vectors = width & ~15;
   const tasks = (rows() + samples - 1) / samples;
   for (let task = nextTask(); task < tasks; task = nextTask()) {
@@ -308,14 +319,14 @@ export function bnGradApply(args: usize): void {
   }
 }
 
-/** args: ok i32, mean, variance, moving mean, moving variance, C. moving = moving·momentum + batch·(1 − momentum), where ok. */
-export function movingAverage(args: usize): void {
-  const ok = ptr(args, 0);
-  const mean = ptr(args, 1);
-  const variance = ptr(args, 2);
-  const movingMean = ptr(args, 3);
-  const movingVariance = ptr(args, 4);
-  const width = (<usize>int(args, 5)) << 2;
+/** moving = moving·momentum + batch·(1 − momentum), where ok. */
+export function movingAverage(args: MovingAverageArgs): void {
+  const ok = args.ok;
+  const mean = args.mean;
+  const variance = args.variance;
+  const movingMean = args.movingMean;
+  const movingVariance = args.movingVariance;
+  const width = (<usize>args.channels) << 2;
   if (nextTask() != 0 || load<i32>(ok) == 0) return;
   const momentum = bnMomentum();
   const rest: f32 = 1 - momentum;

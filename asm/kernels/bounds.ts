@@ -2,13 +2,13 @@
 // The machine's own bounds, as WebAssembly sees them: how fast a core multiplies and adds out of registers, and how fast
 // memory is copied. What other kernels reach is measured against these (hybrid bench kernels).
 
-import { int, madd, nextTask, ptr } from '../lib/abi';
+import { BoundsCopyArgs, BoundsMultiplyAddArgs, madd, nextTask } from '../lib/abi';
 
-/** Multiply-adds of a task, over 12 chains: enough to hide the latency of one. Words: tasks, rounds, where to put a result. */
-export function boundsMultiplyAdd(args: usize): void {
-  const tasks = int(args, 0);
-  const rounds = int(args, 1);
-  const result = ptr(args, 2);
+/** Multiply-adds of a task, over 12 chains: enough to hide the latency of one. */
+export function boundsMultiplyAdd(args: BoundsMultiplyAddArgs): void {
+  const tasks = args.tasks;
+  const rounds = args.rounds;
+  const result = args.result;
   for (let task = nextTask(); task < tasks; task = nextTask()) {
     const x = f32x4.splat(<f32>0.999);
     const y = f32x4.splat(<f32>0.001);
@@ -47,13 +47,13 @@ export function boundsMultiplyAdd(args: usize): void {
   }
 }
 
-/** Copies blocks of memory, 64 bytes at a time. Words: blocks, bytes of a block, from, to. */
-export function boundsCopy(args: usize): void {
-  const blocks = int(args, 0);
-  const bytes = <usize>int(args, 1);
+/** Copies blocks of memory, 64 bytes at a time. */
+export function boundsCopy(args: BoundsCopyArgs): void {
+  const blocks = args.blocks;
+  const bytes = <usize>args.bytes;
   for (let block = nextTask(); block < blocks; block = nextTask()) {
-    let from = ptr(args, 2) + <usize>block * bytes;
-    let to = ptr(args, 3) + <usize>block * bytes;
+    let from = args.from + <usize>block * bytes;
+    let to = args.to + <usize>block * bytes;
     const end = from + bytes;
     while (from < end) {
       v128.store(to, v128.load(from));

@@ -1,16 +1,29 @@
 // Convolutions of every geometry, dense layers included, as matrix products: the convolution, its gradient for the input
 // (a convolution too) and its gradient for the weights. asm/lowering/conv.ts decides which of these calls a node becomes.
 
-import { nextTask, rows, SCRATCH } from '../lib/abi';
-import { Epilogue, finish } from '../lib/epilogue';
+import {
+  ConvArgs,
+  ConvGradInputPatchesArgs,
+  ConvGradWeightArgs,
+  ConvGradWeightReduceArgs,
+  ConvPackReversedArgs,
+  ConvPackWeightsArgs,
+  ConvZeroArgs,
+  Epilogue,
+  Im2col,
+  nextTask,
+  Product,
+  rows,
+  SCRATCH,
+  TASK_COLUMNS,
+} from '../lib/abi';
+import { finish } from '../lib/epilogue';
 import { ceilDiv, DEAL, DEPTH, dealToA, dealToB, MR, multiply, NR, packColumns, packRows, TILE_BYTES } from '../lib/gemm';
-import { Im2col, im2colRow } from '../lib/im2col';
+import { im2colRow } from '../lib/im2col';
 import { addFloats, copyFloats, zeroFloats } from '../lib/simd';
 
 /** Rows that a block of A can have: whole panels of any tile. The lowering sees to it that its blocks are no larger. */
 const BLOCK_ROWS: i32 = 264;
-/** Columns that a task of `conv` can have. */
-const TASK_COLUMNS: i32 = 512;
 
 // The thread's scratch.
 const EDGE = SCRATCH;
@@ -33,24 +46,11 @@ function setPointer(i: i32, address: usize): void {
   store<usize>(POINTERS + ((<usize>i) << 2), address);
 }
 
-/** Argument words of `packWeights`: B[t·depth + k, n] = weights, as the two kernels say. */
-// @ts-ignore: decorator
-@unmanaged
-class PackWeights {
-  weights: usize;
-  packed: usize;
-  /** Kernel positions, and the input and output channels of the convolution whose weights these are. */
-  taps: i32;
-  inputs: i32;
-  outputs: i32;
-}
-
 /** Panels of B that a task of the packing kernels makes. */
 const PANELS: i32 = 16;
 
 /** Packs w [taps, inputs, outputs] as the matrix B [taps·inputs, outputs]. */
-export function convPackWeights(args: usize): void {
-  const call = changetype<PackWeights>(args);
+export function convPackWeights(call: ConvPackWeightsArgs): void {
   const depth = call.taps * call.inputs;
   const columns = call.outputs;
   const groups = ceilDiv(columns, PANELS * NR);
@@ -74,8 +74,7 @@ export function convPackWeights(args: usize): void {
  * Packs w [taps, inputs, outputs] as the matrix B [taps·outputs, inputs] with the taps in reverse order: the weights of the
  * convolution that the gradient for the input is.
  */
-export function convPackReversed(args: usize): void {
-  const call = changetype<PackWeights>(args);
+export function convPackReversed(call: ConvPackReversedArgs): void {
   const inputs = call.inputs;
   const outputs = call.outputs;
   const depth = call.taps * outputs;
@@ -107,30 +106,11 @@ function packedPanel(packed: usize, start: i32, length: i32, columns: i32, colum
   return packed + ((<usize>(start * ceilDiv(columns, NR) * NR + column * length)) << 2);
 }
 
-/** Argument words of `conv` and `convGradInputPatches`. */
-// @ts-ignore: decorator
-@unmanaged
-class Conv {
-  packed: usize;
-  output: usize;
-  /** Columns of B. */
-  columns: i32;
-  /** What a task computes: output pixels (rows of the product) by columns. A block of rows is what is packed at a time. */
-  taskRows: i32;
-  taskColumns: i32;
-  blockRows: i32;
-}
-const IM2COL = offsetof<Conv>();
-const EPILOGUE = IM2COL + offsetof<Im2col>();
-
-/**
- * y = epilogue(im2col(x)·B). The words: Conv, Im2col, Epilogue. Where partials are asked for, taskRows is a multiple of
- * rowsPerTile: a tile's sums are made by one task, block after block.
- */
-export function conv(args: usize): void {
-  const call = changetype<Conv>(args);
-  const image = changetype<Im2col>(args + IM2COL);
-  const epilogue = changetype<Epilogue>(args + EPILOGUE);
+/** y = epilogue(im2col(x)·B). */
+export function conv(args: ConvArgs): void {
+  const call = args.product;
+  const image = args.x;
+  const epilogue = args.epilogue;
   const columns = call.columns;
   const stride = (<usize>columns) << 2;
   const total = rows() * image.outHeight * image.outWidth;
@@ -154,7 +134,7 @@ export function conv(args: usize): void {
 
 /** `height`×`width` elements of im2col(x)·B from row `row` and column `column` on, stored at `c`. */
 function product(
-  call: Conv,
+  call: Product,
   image: Im2col,
   row: i32,
   height: i32,
@@ -235,21 +215,11 @@ function finishBlock(
 
 /**
  * The gradient for the input of a convolution with a k×k kernel, stride k and no padding: dy·B gives the gradient of each
- * patch, and patches do not overlap. The words: Conv, Im2col of dy (a 1×1 kernel), then Patches.
+ * patch, and patches do not overlap. To im2col dy has a 1×1 kernel.
  */
-// @ts-ignore: decorator
-@unmanaged
-class Patches {
-  size: i32;
-  height: i32;
-  width: i32;
-  channels: i32;
-}
-
-export function convGradInputPatches(args: usize): void {
-  const call = changetype<Conv>(args);
-  const image = changetype<Im2col>(args + IM2COL);
-  const patches = changetype<Patches>(args + EPILOGUE);
+export function convGradInputPatches(patches: ConvGradInputPatchesArgs): void {
+  const call = patches.product;
+  const image = patches.dy;
   const columns = call.columns;
   const run = patches.size * patches.channels;
   const pixels = image.outHeight * image.outWidth;
@@ -285,35 +255,17 @@ export function convGradInputPatches(args: usize): void {
   }
 }
 
-/** Sets a per-sample tensor to zero. Words: address, elements of a sample. */
-export function convZero(args: usize): void {
-  const target = load<usize>(args);
-  const bytes = (<usize>load<i32>(args, 4)) << 2;
+/** Sets a per-sample tensor to zero. */
+export function convZero(args: ConvZeroArgs): void {
+  const target = args.target;
+  const bytes = (<usize>args.elements) << 2;
   const tasks = rows();
   for (let task = nextTask(); task < tasks; task = nextTask()) memory.fill(target + <usize>task * bytes, 0, bytes);
 }
 
-/** Argument words of `convGradWeight`; the Im2col of x follows. */
-// @ts-ignore: decorator
-@unmanaged
-class GradWeight {
-  /** dy [rows·pixels, columns]. */
-  gradient: usize;
-  columns: i32;
-  /** What a task computes: rows by columns of dw [depth, columns]. */
-  taskRows: i32;
-  taskColumns: i32;
-  /** Output pixels that are summed up in one chain. */
-  chunkRows: i32;
-  /** dw of each chunk, to be added by `convGradWeightReduce`; with 0 a task adds the chunks itself. */
-  partials: usize;
-  weights: usize;
-}
-
 /** dw = im2col(x)ᵀ·dy, in chunks of output pixels that are added in order. */
-export function convGradWeight(args: usize): void {
-  const call = changetype<GradWeight>(args);
-  const image = changetype<Im2col>(args + offsetof<GradWeight>());
+export function convGradWeight(call: ConvGradWeightArgs): void {
+  const image = call.x;
   const columns = call.columns;
   const depth = image.kernelHeight * image.kernelWidth * image.channels;
   const total = rows() * image.outHeight * image.outWidth;
@@ -349,7 +301,7 @@ export function convGradWeight(args: usize): void {
 
 /** A block of the dw of one chunk. */
 function gradWeightBlock(
-  call: GradWeight,
+  call: ConvGradWeightArgs,
   image: Im2col,
   chunk: i32,
   total: i32,
@@ -379,12 +331,12 @@ function gradWeightBlock(
   }
 }
 
-/** Adds the chunks' gradients in order. Words: partials, weights, elements of dw, pixels of a sample, rows of a chunk. */
-export function convGradWeightReduce(args: usize): void {
-  const partials = load<usize>(args);
-  const weights = load<usize>(args, 4);
-  const n = load<i32>(args, 8);
-  const chunks = ceilDiv(rows() * load<i32>(args, 12), load<i32>(args, 16));
+/** Adds the chunks' gradients in order. */
+export function convGradWeightReduce(args: ConvGradWeightReduceArgs): void {
+  const partials = args.partials;
+  const weights = args.weights;
+  const n = args.elements;
+  const chunks = ceilDiv(rows() * args.pixels, args.chunkRows);
   const block = 1024;
   const tasks = ceilDiv(n, block);
   for (let task = nextTask(); task < tasks; task = nextTask()) {

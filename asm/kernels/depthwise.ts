@@ -12,8 +12,8 @@
 // 30 GB/s instead of the 10 that runs of 64 to 512 bytes a pixel get. The planes lie in the second-level cache; one at a
 // time comes into the first.
 
-import { madd, nextTask, rows, SCRATCH } from '../lib/abi';
-import { Epilogue, finish } from '../lib/epilogue';
+import { DEPTHWISE_GROUP, DepthwiseArgs, DepthwiseGeometry, DepthwiseGradArgs, Epilogue, madd, nextTask, rows, SCRATCH, Source } from '../lib/abi';
+import { finish } from '../lib/epilogue';
 import { ceilDiv } from '../lib/gemm';
 import { PIXEL, PLANE, half } from '../lib/plane';
 import { addFloats, copyFloats, loadLanes, storeLanes, zeroFloats } from '../lib/simd';
@@ -21,33 +21,19 @@ import { convolve5, correlate5 } from '../lib/stencil';
 
 /** Columns that are computed at a time. */
 const COLUMNS: i32 = 8;
-/** Most channels of a group. */
-const GROUP: i32 = 2048;
 
 // The thread's scratch: Σy and Σy² of a row of a group and of its tile (the sums of short rows are added up, because one long
 // sum in f32 would lose digits). Then come the gathered images, weights, results and sums: as long as they are.
 const ROW_SUMS = SCRATCH;
-const ROW_SQUARES = ROW_SUMS + 4 * GROUP;
-const SUMS = ROW_SQUARES + 4 * GROUP;
-const SQUARES = SUMS + 4 * GROUP;
-const IMAGES = SQUARES + 4 * GROUP;
+const ROW_SQUARES = ROW_SUMS + 4 * DEPTHWISE_GROUP;
+const SUMS = ROW_SQUARES + 4 * DEPTHWISE_GROUP;
+const SQUARES = SUMS + 4 * DEPTHWISE_GROUP;
+const IMAGES = SQUARES + 4 * DEPTHWISE_GROUP;
 
-/** Argument words: sizes, and how the work is cut. */
+/** Sizes, and how the work is cut. */
 // @ts-ignore: decorator
 @unmanaged
-class Geometry {
-  height: i32;
-  width: i32;
-  channels: i32;
-  /** Rows and columns of the kernel, and the rows and columns of zeros before the image. */
-  size: i32;
-  pad: i32;
-  /** What a task computes: samples (those of a statistics tile or of a chunk) and channels of a group, a multiple of 16. */
-  taskSamples: i32;
-  group: i32;
-  /** Output rows whose input is gathered at a time. */
-  bandRows: i32;
-
+class Geometry extends DepthwiseGeometry {
   /** Columns that are computed. */
   get columns(): i32 {
     return ceilDiv(this.width, COLUMNS) * COLUMNS;
@@ -81,39 +67,11 @@ class Geometry {
   }
 }
 
-/**
- * Argument words: a tensor and what is done to it while it is gathered. An address of zero: absent.
- *
- *   v = values·scale + shift                                      normalises x
- *   v = (values·scale + shift + kappa·activation)·derivative      takes dy through batch normalisation and GELU
- */
-// @ts-ignore: decorator
-@unmanaged
-class Source {
-  values: usize;
-  scale: usize;
-  shift: usize;
-  kappa: usize;
-  activation: usize;
-  derivative: usize;
-}
-
-/** Argument words of `depthwise`; those of an Epilogue follow. */
-// @ts-ignore: decorator
-@unmanaged
-class Depthwise {
-  weights: usize;
-  output: usize;
-  /** Nonzero: the kernel is applied in reverse, which gives the gradient for the input. */
-  reversed: i32;
-}
-
-/** y = epilogue(depthwise convolution of x). Words: Geometry, Source of x, Depthwise, Epilogue. */
-export function depthwise(args: usize): void {
-  const g = changetype<Geometry>(args);
-  const x = changetype<Source>(args + offsetof<Geometry>());
-  const call = changetype<Depthwise>(changetype<usize>(x) + offsetof<Source>());
-  const epilogue = changetype<Epilogue>(changetype<usize>(call) + offsetof<Depthwise>());
+/** y = epilogue(depthwise convolution of x). */
+export function depthwise(call: DepthwiseArgs): void {
+  const g = changetype<Geometry>(call.geometry);
+  const x = call.x;
+  const epilogue = call.epilogue;
   const samples = rows();
   const channels = g.channels;
   const groups = ceilDiv(channels, g.group);
@@ -139,7 +97,7 @@ export function depthwise(args: usize): void {
 }
 
 /** One sample's `count` channels from `channel` on. */
-function convolve(g: Geometry, x: Source, call: Depthwise, epilogue: Epilogue, sample: i32, channel: i32, count: i32): void {
+function convolve(g: Geometry, x: Source, call: DepthwiseArgs, epilogue: Epilogue, sample: i32, channel: i32, count: i32): void {
   const weights = IMAGES + g.imageBytes;
   const results = weights + g.weightBytes;
   const resultStride = (<usize>g.group) << 2;
@@ -343,28 +301,11 @@ function convolveAny(x: usize, rowBytes: usize, w: usize, size: i32, to: usize, 
   v128.store(to + 7 * stride, c7);
 }
 
-/** Argument words of `depthwiseGrad`. */
-// @ts-ignore: decorator
-@unmanaged
-class Gradient {
-  /** dw [size, size, channels] and Σdy [channels] of each chunk of samples. Σdy is left out if its address is 0. */
-  dw: usize;
-  dbias: usize;
-  /** The gradient for x, what it needs, and what is added to it. 0: it is left out; nothing is added. */
-  dx: usize;
-  weights: usize;
-  residual: usize;
-}
-
-/**
- * dw and Σdy of each chunk of samples (taskSamples, fixed by the shape because it decides bits), and dx.
- * Words: Geometry, Source of x, Source of dy, Gradient.
- */
-export function depthwiseGrad(args: usize): void {
-  const g = changetype<Geometry>(args);
-  const x = changetype<Source>(args + offsetof<Geometry>());
-  const dy = changetype<Source>(changetype<usize>(x) + offsetof<Source>());
-  const call = changetype<Gradient>(changetype<usize>(dy) + offsetof<Source>());
+/** dw and Σdy of each chunk of samples (taskSamples, fixed by the shape because it decides bits), and dx. */
+export function depthwiseGrad(call: DepthwiseGradArgs): void {
+  const g = changetype<Geometry>(call.geometry);
+  const x = call.x;
+  const dy = call.dy;
   const samples = rows();
   const channels = g.channels;
   const taps = g.size * g.size;
@@ -401,7 +342,7 @@ function differentiate(
   g: Geometry,
   x: Source,
   dy: Source,
-  call: Gradient,
+  call: DepthwiseGradArgs,
   sample: i32,
   channel: i32,
   count: i32,

@@ -3,19 +3,36 @@
 //
 // A result may lie where its input lies: every element is read before it is written, by the same task.
 
-import { epoch, float, int, nextTask, ptr, rows, seedHigh, seedLow } from '../lib/abi';
+import {
+  AddArgs,
+  BiasArgs,
+  DropoutArgs,
+  epoch,
+  GeluArgs,
+  GeluGradArgs,
+  MergeSumsArgs,
+  MultiplyArgs,
+  nextTask,
+  ReluArgs,
+  ReluGradArgs,
+  RescaleArgs,
+  rows,
+  seedHigh,
+  seedLow,
+  SumTilesArgs,
+} from '../lib/abi';
 import { CHUNK, chunkEnd, chunks, pixelsPerChunk } from '../lib/chunks';
 import { addColumns } from '../lib/columns';
 import { expHalfSquare, geluDerivative, gelu as geluOf, normalCdf } from '../lib/gelu';
 import { philox4x32 } from '../lib/philox';
 import { loadLanes, storeLanes } from '../lib/simd';
 
-/** args: x u8, y, elements of a sample, scale. y = x·scale. */
-export function rescale(args: usize): void {
-  const x = ptr(args, 0);
-  const y = ptr(args, 1);
-  const elements = rows() * int(args, 2);
-  const scale = float(args, 3);
+/** y = x·scale; x is bytes. */
+export function rescale(args: RescaleArgs): void {
+  const x = args.x;
+  const y = args.y;
+  const elements = rows() * args.elements;
+  const scale = args.scale;
   const scales = f32x4.splat(scale);
   const tasks = chunks(elements);
   for (let task = nextTask(); task < tasks; task = nextTask()) {
@@ -31,12 +48,11 @@ export function rescale(args: usize): void {
   }
 }
 
-/** args: a, b, y, elements of a sample. y = a + b. */
-export function add(args: usize): void {
-  const a = ptr(args, 0);
-  const b = ptr(args, 1);
-  const y = ptr(args, 2);
-  const elements = rows() * int(args, 3);
+export function add(args: AddArgs): void {
+  const a = args.a;
+  const b = args.b;
+  const y = args.y;
+  const elements = rows() * args.elements;
   const tasks = chunks(elements);
   for (let task = nextTask(); task < tasks; task = nextTask()) {
     let i = (<usize>(task * CHUNK)) << 2;
@@ -59,11 +75,10 @@ function slope(x: v128): v128 {
   return geluDerivative(x, e, normalCdf(x, e));
 }
 
-/** args: x, y, elements of a sample. */
-export function gelu(args: usize): void {
-  const x = ptr(args, 0);
-  const y = ptr(args, 1);
-  const elements = rows() * int(args, 2);
+export function gelu(args: GeluArgs): void {
+  const x = args.x;
+  const y = args.y;
+  const elements = rows() * args.elements;
   const tasks = chunks(elements);
   for (let task = nextTask(); task < tasks; task = nextTask()) {
     let i = (<usize>(task * CHUNK)) << 2;
@@ -73,12 +88,12 @@ export function gelu(args: usize): void {
   }
 }
 
-/** args: dy, x, dx, elements of a sample. dx = dy·gelu'(x). */
-export function geluGrad(args: usize): void {
-  const dy = ptr(args, 0);
-  const x = ptr(args, 1);
-  const dx = ptr(args, 2);
-  const elements = rows() * int(args, 3);
+/** dx = dy·gelu'(x). */
+export function geluGrad(args: GeluGradArgs): void {
+  const dy = args.dy;
+  const x = args.x;
+  const dx = args.dx;
+  const elements = rows() * args.elements;
   const tasks = chunks(elements);
   for (let task = nextTask(); task < tasks; task = nextTask()) {
     let i = (<usize>(task * CHUNK)) << 2;
@@ -88,12 +103,12 @@ export function geluGrad(args: usize): void {
   }
 }
 
-/** args: a, b, y, elements of a sample. y = a·b: the gradient of GELU where the forward pass kept its derivative. */
-export function multiply(args: usize): void {
-  const a = ptr(args, 0);
-  const b = ptr(args, 1);
-  const y = ptr(args, 2);
-  const elements = rows() * int(args, 3);
+/** y = a·b: the gradient of GELU where the forward pass kept its derivative. */
+export function multiply(args: MultiplyArgs): void {
+  const a = args.a;
+  const b = args.b;
+  const y = args.y;
+  const elements = rows() * args.elements;
   const tasks = chunks(elements);
   for (let task = nextTask(); task < tasks; task = nextTask()) {
     let i = (<usize>(task * CHUNK)) << 2;
@@ -103,11 +118,11 @@ export function multiply(args: usize): void {
   }
 }
 
-/** args: x, y, elements of a sample. NaN stays NaN, so that the finite check sees it. */
-export function relu(args: usize): void {
-  const x = ptr(args, 0);
-  const y = ptr(args, 1);
-  const elements = rows() * int(args, 2);
+/** NaN stays NaN, so that the finite check sees it. */
+export function relu(args: ReluArgs): void {
+  const x = args.x;
+  const y = args.y;
+  const elements = rows() * args.elements;
   const zero = f32x4.splat(0);
   const tasks = chunks(elements);
   for (let task = nextTask(); task < tasks; task = nextTask()) {
@@ -118,12 +133,12 @@ export function relu(args: usize): void {
   }
 }
 
-/** args: dy, y, dx, elements of a sample. dx = dy where y > 0, else 0. */
-export function reluGrad(args: usize): void {
-  const dy = ptr(args, 0);
-  const y = ptr(args, 1);
-  const dx = ptr(args, 2);
-  const elements = rows() * int(args, 3);
+/** dx = dy where y > 0, else 0. */
+export function reluGrad(args: ReluGradArgs): void {
+  const dy = args.dy;
+  const y = args.y;
+  const dx = args.dx;
+  const elements = rows() * args.elements;
   const zero = f32x4.splat(0);
   const tasks = chunks(elements);
   for (let task = nextTask(); task < tasks; task = nextTask()) {
@@ -135,17 +150,17 @@ export function reluGrad(args: usize): void {
 }
 
 /**
- * args: x, samples i32, y, elements of a sample, purpose, threshold, scale. Element e of a sample is kept, and multiplied by
- * scale, where word e mod 4 of block e / 4 of the sample's random numbers is at least the threshold.
+ * Element e of a sample is kept, and multiplied by scale, where word e mod 4 of block e / 4 of the sample's random numbers is at least
+ * the threshold.
  */
-export function dropout(args: usize): void {
-  const x = ptr(args, 0);
-  const samples = ptr(args, 1);
-  const y = ptr(args, 2);
-  const elements = int(args, 3);
-  const purpose = <u32>int(args, 4);
-  const thresholds = i32x4.splat(int(args, 5));
-  const scales = f32x4.splat(float(args, 6));
+export function dropout(args: DropoutArgs): void {
+  const x = args.x;
+  const samples = args.samples;
+  const y = args.y;
+  const elements = args.elements;
+  const purpose = <u32>args.purpose;
+  const thresholds = i32x4.splat(args.threshold);
+  const scales = f32x4.splat(args.scale);
   const blocks = (elements + 3) >> 2;
   const tasks = rows();
   for (let task = nextTask(); task < tasks; task = nextTask()) {
@@ -168,13 +183,13 @@ export function dropout(args: usize): void {
   }
 }
 
-/** args: x, b [C], y, pixels of a sample, C. y = x + b. */
-export function bias(args: usize): void {
-  const x = ptr(args, 0);
-  const b = ptr(args, 1);
-  const y = ptr(args, 2);
-  const pixels = rows() * int(args, 3);
-  const channels = int(args, 4);
+/** y = x + b [C]. */
+export function bias(args: BiasArgs): void {
+  const x = args.x;
+  const b = args.b;
+  const y = args.y;
+  const pixels = rows() * args.pixels;
+  const channels = args.channels;
   const width = (<usize>channels) << 2;
   const vectors = width & ~15;
   const perChunk = pixelsPerChunk(channels);
@@ -190,13 +205,13 @@ export function bias(args: usize): void {
   }
 }
 
-/** args: dy, sums [tiles, C], pixels of a sample, C, samples of a tile. Sums of each tile over its pixels; `mergeSums` adds the tiles. */
-export function sumTiles(args: usize): void {
-  const dy = ptr(args, 0);
-  const sums = ptr(args, 1);
-  const pixels = int(args, 2);
-  const width = (<usize>int(args, 3)) << 2;
-  const samples = int(args, 4);
+/** sums [tiles, C] of each tile (of `samples` samples) over its pixels; `mergeSums` adds the tiles. */
+export function sumTiles(args: SumTilesArgs): void {
+  const dy = args.dy;
+  const sums = args.sums;
+  const pixels = args.pixels;
+  const width = (<usize>args.channels) << 2;
+  const samples = args.samples;
   const tasks = (rows() + samples - 1) / samples;
   for (let task = nextTask(); task < tasks; task = nextTask()) {
     const begin = task * samples;
@@ -208,15 +223,15 @@ export function sumTiles(args: usize): void {
 }
 
 /**
- * args: sums [tiles, C], out [C], C, floats from tile to tile, samples of a tile. Adds the tiles in their order, in doubles:
- * the result depends on shapes alone. A task is a cache line of channels.
+ * out [C]: sums of the tiles, which lie `stride` floats apart, in their order and in doubles: the result depends on shapes alone. A task
+ * is a cache line of channels.
  */
-export function mergeSums(args: usize): void {
-  const sums = ptr(args, 0);
-  const out = ptr(args, 1);
-  const channels = int(args, 2);
-  const stride = (<usize>int(args, 3)) << 2;
-  const samples = int(args, 4);
+export function mergeSums(args: MergeSumsArgs): void {
+  const sums = args.sums;
+  const out = args.out;
+  const channels = args.channels;
+  const stride = (<usize>args.stride) << 2;
+  const samples = args.samples;
   const tiles = <usize>((rows() + samples - 1) / samples);
   const tasks = (channels + 15) >> 4;
   for (let task = nextTask(); task < tasks; task = nextTask()) {

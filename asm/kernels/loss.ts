@@ -4,7 +4,7 @@
 // At optimisation level -O3s the library's exp and log are polynomials; at -O3 they read tables, which would be static data
 // in the shared memory, and kernels must have none.
 
-import { int, nextTask, ptr, rows } from '../lib/abi';
+import { LossMergeArgs, LossRowsArgs, nextTask, rows, SoftmaxCrossEntropyGradArgs } from '../lib/abi';
 
 /** Largest logit of a row. NaN is skipped here and comes back in the sum of exponentials. */
 // @ts-ignore: decorator
@@ -27,13 +27,13 @@ function sumOfExponentials(logits: usize, classes: i32, most: f64): f64 {
   return sum;
 }
 
-/** args: logits [K], labels i32, losses f64 (one per row), hits i32 (one per row), K. Loss of each row, and whether its label has the largest logit. */
-export function lossRows(args: usize): void {
-  const logits = ptr(args, 0);
-  const labels = ptr(args, 1);
-  const losses = ptr(args, 2);
-  const hits = ptr(args, 3);
-  const classes = int(args, 4);
+/** Of each row its loss, an f64, and whether its label has the largest logit, an i32. */
+export function lossRows(args: LossRowsArgs): void {
+  const logits = args.logits;
+  const labels = args.labels;
+  const losses = args.losses;
+  const hits = args.hits;
+  const classes = args.classes;
   const tasks = rows();
   for (let task = nextTask(); task < tasks; task = nextTask()) {
     const row = logits + ((<usize>task * <usize>classes) << 2);
@@ -47,10 +47,10 @@ export function lossRows(args: usize): void {
   }
 }
 
-/** args: losses f64, hits i32, loss [1], correct [1]. Mean and count over the rows, in their order. */
-export function lossMerge(args: usize): void {
-  const losses = ptr(args, 0);
-  const hits = ptr(args, 1);
+/** Mean and count over the rows, in their order. */
+export function lossMerge(args: LossMergeArgs): void {
+  const losses = args.losses;
+  const hits = args.hits;
   if (nextTask() != 0) return;
   let sum: f64 = 0;
   let count = 0;
@@ -58,16 +58,16 @@ export function lossMerge(args: usize): void {
     sum += load<f64>(losses + ((<usize>row) << 3));
     count += load<i32>(hits + ((<usize>row) << 2));
   }
-  store<f32>(ptr(args, 2), <f32>(sum / <f64>rows()));
-  store<f32>(ptr(args, 3), <f32>count);
+  store<f32>(args.loss, <f32>(sum / <f64>rows()));
+  store<f32>(args.correct, <f32>count);
 }
 
-/** args: logits [K], labels i32, dlogits [K], K. (softmax − onehot) / rows. */
-export function softmaxCrossEntropyGrad(args: usize): void {
-  const logits = ptr(args, 0);
-  const labels = ptr(args, 1);
-  const dlogits = ptr(args, 2);
-  const classes = int(args, 3);
+/** dlogits = (softmax − onehot) / rows. */
+export function softmaxCrossEntropyGrad(args: SoftmaxCrossEntropyGradArgs): void {
+  const logits = args.logits;
+  const labels = args.labels;
+  const dlogits = args.dlogits;
+  const classes = args.classes;
   const tasks = rows();
   const count = <f64>tasks;
   for (let task = nextTask(); task < tasks; task = nextTask()) {

@@ -1,29 +1,29 @@
 // The update phase: finite check, AdamW over the flat ranges of the plan, step count. Memory-bound; none of it uses fused
 // multiply-add, so that it rounds as Keras in float32 does, in both builds.
 
-import { int, learningRate, nextTask, ptr, weightDecay } from '../lib/abi';
+import { AdamwArgs, CountStepArgs, FiniteChunksArgs, FiniteMergeArgs, learningRate, nextTask, weightDecay } from '../lib/abi';
 import { CHUNK, chunkEnd, chunks } from '../lib/chunks';
 
 /** An f32 is infinite or NaN where all of these bits are set: bit patterns, since no arithmetic may optimise NaN away. */
 const EXPONENT: i32 = 0x7f800000;
 
-/** args: flags i32 (one per chunk), number of ranges, then address and elements of each. Flag: no element of the chunk is infinite or NaN. */
-export function finiteChunks(args: usize): void {
-  const flags = ptr(args, 0);
-  const ranges = int(args, 1);
+/** flags, an i32 a chunk: no element of the chunk is infinite or NaN. */
+export function finiteChunks(args: FiniteChunksArgs): void {
+  const flags = args.flags;
+  const ranges = args.ranges;
   const mask = i32x4.splat(EXPONENT);
   let tasks = 0;
-  for (let r = 0; r < ranges; r++) tasks += chunks(int(args, 3 + 2 * r));
+  for (let r = 0; r < ranges; r++) tasks += chunks(args.at(r).elements);
   for (let task = nextTask(); task < tasks; task = nextTask()) {
     let r = 0;
     let chunk = task;
-    for (let n = chunks(int(args, 3)); chunk >= n; n = chunks(int(args, 3 + 2 * r))) {
+    for (let n = chunks(args.at(0).elements); chunk >= n; n = chunks(args.at(r).elements)) {
       chunk -= n;
       r++;
     }
-    const range = ptr(args, 2 + 2 * r);
-    let at = range + ((<usize>(chunk * CHUNK)) << 2);
-    const end = range + ((<usize>chunkEnd(chunk * CHUNK, int(args, 3 + 2 * r))) << 2);
+    const range = args.at(r);
+    let at = range.address + ((<usize>(chunk * CHUNK)) << 2);
+    const end = range.address + ((<usize>chunkEnd(chunk * CHUNK, range.elements)) << 2);
     let bad = i32x4.splat(0);
     for (; at + 16 <= end; at += 16) bad = v128.or(bad, i32x4.eq(v128.and(v128.load(at), mask), mask));
     for (; at < end; at += 4) bad = v128.or(bad, i32x4.eq(v128.and(v128.load32_splat(at), mask), mask));
@@ -31,14 +31,14 @@ export function finiteChunks(args: usize): void {
   }
 }
 
-/** args: flags i32, number of flags, ok i32. ok = all flags. */
-export function finiteMerge(args: usize): void {
-  const flags = ptr(args, 0);
-  const count = int(args, 1);
+/** ok = all flags. */
+export function finiteMerge(args: FiniteMergeArgs): void {
+  const flags = args.flags;
+  const count = args.count;
   if (nextTask() != 0) return;
   let ok = 1;
   for (let i = 0; i < count; i++) ok &= load<i32>(flags + ((<usize>i) << 2));
-  store<i32>(ptr(args, 2), ok);
+  store<i32>(args.ok, ok);
 }
 
 /** beta to the power of t, by squaring. */
@@ -48,26 +48,23 @@ function power(beta: f64, t: i32): f64 {
   return result;
 }
 
-/**
- * args: ok, counter, gradients, parameters, first moments, second moments, elements, 1−beta1, 1−beta2, epsilon, beta1 f64 (two
- * words), beta2 f64 (two words). Keras' AdamW where ok; padding between tensors is zero and stays zero.
- */
-export function adamw(args: usize): void {
-  const ok = ptr(args, 0);
-  const gradients = ptr(args, 2);
-  const parameters = ptr(args, 3);
-  const moments1 = ptr(args, 4);
-  const moments2 = ptr(args, 5);
-  const elements = int(args, 6);
+/** Keras' AdamW over flat ranges, where ok; padding between tensors is zero and stays zero. */
+export function adamw(args: AdamwArgs): void {
+  const ok = args.ok;
+  const gradients = args.gradients;
+  const parameters = args.parameters;
+  const moments1 = args.moments1;
+  const moments2 = args.moments2;
+  const elements = args.elements;
   if (load<i32>(ok) == 0) return;
-  const t = load<i32>(ptr(args, 1)) + 1;
-  const correction = Math.sqrt(1 - power(load<f64>(args + 4 * 12), t)) / (1 - power(load<f64>(args + 4 * 10), t));
+  const t = load<i32>(args.counter) + 1;
+  const correction = Math.sqrt(1 - power(args.beta2, t)) / (1 - power(args.beta1, t));
   const alpha = f32x4.splat(<f32>(<f64>learningRate() * correction));
   const rate = f32x4.splat(learningRate());
   const decay = f32x4.splat(weightDecay());
-  const rest1 = v128.load32_splat(args + 4 * 7);
-  const rest2 = v128.load32_splat(args + 4 * 8);
-  const epsilon = v128.load32_splat(args + 4 * 9);
+  const rest1 = f32x4.splat(args.rest1);
+  const rest2 = f32x4.splat(args.rest2);
+  const epsilon = f32x4.splat(args.epsilon);
   const tasks = chunks(elements);
   for (let task = nextTask(); task < tasks; task = nextTask()) {
     // Ranges are whole vectors: there is no tail.
@@ -88,8 +85,7 @@ export function adamw(args: usize): void {
   }
 }
 
-/** args: ok i32, counter i32. */
-export function countStep(args: usize): void {
-  const counter = ptr(args, 1);
-  if (nextTask() == 0) store<i32>(counter, load<i32>(counter) + load<i32>(ptr(args, 0)));
+export function countStep(args: CountStepArgs): void {
+  const counter = args.counter;
+  if (nextTask() == 0) store<i32>(counter, load<i32>(counter) + load<i32>(args.ok));
 }

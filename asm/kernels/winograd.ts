@@ -7,8 +7,21 @@
 // tensors are read and written once. Each point is a chain of multiply-adds over the channels (or tiles) in order, so
 // neither the cut into tasks nor the size of the micro-kernel's tiles changes a bit.
 
-import { nextTask, rows, SCRATCH } from '../lib/abi';
-import { Epilogue, finish } from '../lib/epilogue';
+import {
+  Epilogue,
+  nextTask,
+  rows,
+  SCRATCH,
+  TASK_COLUMNS,
+  TiledImage,
+  WINOGRAD_BLOCK_COLUMNS as BLOCK_COLUMNS,
+  WINOGRAD_GAP,
+  WinogradConvArgs,
+  WinogradGradWeightArgs,
+  WinogradReversedWeightsArgs,
+  WinogradWeightsArgs,
+} from '../lib/abi';
+import { finish } from '../lib/epilogue';
 import { ceilDiv, DEPTH, dealToA, MR, multiply, NR, packRows, TILE_BYTES } from '../lib/gemm';
 import { addFloats, copyFloats, storeLanes, zeroFloats } from '../lib/simd';
 import {
@@ -28,10 +41,6 @@ import {
 const GROUP: i32 = 4 * MR;
 /** Tiles that are transformed together before they are packed, at most: the convolution packs MR, the gradient deals out whole cache lines. */
 const STAGED: i32 = 8;
-/** Columns of the 36 products that are made, and transformed back, at a time. */
-const BLOCK_COLUMNS: i32 = 64;
-/** Columns that a task of the convolution can have. */
-const TASK_COLUMNS: i32 = 512;
 
 // The thread's scratch.
 const EDGE = SCRATCH;
@@ -58,7 +67,7 @@ const MATRICES = SQUARES + 4 * TASK_COLUMNS;
 // @ts-ignore: decorator
 @inline
 function pointBytes(elements: i32): usize {
-  return ((<usize>elements) << 2) + 64;
+  return ((<usize>elements) << 2) + WINOGRAD_GAP;
 }
 
 /** Where, in a matrix B of `columns` columns, the panel lies that starts at `column` of the depth block `start`, `length`. */
@@ -68,21 +77,8 @@ function panelOffset(start: i32, length: i32, columns: i32, column: i32): usize 
   return (<usize>(start * ceilDiv(columns, NR) * NR + column * length)) << 2;
 }
 
-/** Argument words. */
-// @ts-ignore: decorator
-@unmanaged
-class Weights {
-  /** w [3, 3, inputs, outputs] of the convolution that the model knows. */
-  weights: usize;
-  /** 36 packed matrices [inputs, outputs], or [outputs, inputs] of the reversed kernel. */
-  transformed: usize;
-  inputs: i32;
-  outputs: i32;
-}
-
 /** The weights at the 36 points. */
-export function winogradWeights(args: usize): void {
-  const call = changetype<Weights>(args);
+export function winogradWeights(call: WinogradWeightsArgs): void {
   const depth = call.inputs;
   const columns = call.outputs;
   const tap = (<usize>(depth * columns)) << 2;
@@ -108,8 +104,7 @@ export function winogradWeights(args: usize): void {
 }
 
 /** The weights of the reversed kernel, with input and output channels in each other's place, at the 36 points. */
-export function winogradReversedWeights(args: usize): void {
-  const call = changetype<Weights>(args);
+export function winogradReversedWeights(call: WinogradReversedWeightsArgs): void {
   const columns = call.inputs;
   const depth = call.outputs;
   const tap = (<usize>(depth * columns)) << 2;
@@ -148,24 +143,14 @@ function gatherTaps(from: usize, tap: usize, lanes: i32): usize {
   return TAPS;
 }
 
-/** A grid of tiles over images [height, width, channels]. */
-// @ts-ignore: decorator
-@unmanaged
-class Image {
-  data: usize;
-  height: i32;
-  width: i32;
-  channels: i32;
-}
-
 // @ts-ignore: decorator
 @inline
-function tilesOf(image: Image): i32 {
+function tilesOf(image: TiledImage): i32 {
   return ceilDiv(image.height, TILE) * ceilDiv(image.width, TILE);
 }
 
 /** Sets WINDOW to the square of `size` pixels that begins `before` pixels above and to the left of a tile. */
-function moveWindow(image: Image, tile: i32, before: i32, size: i32): void {
+function moveWindow(image: TiledImage, tile: i32, before: i32, size: i32): void {
   const height = image.height;
   const width = image.width;
   const tilesX = ceilDiv(width, TILE);
@@ -187,7 +172,7 @@ function moveWindow(image: Image, tile: i32, before: i32, size: i32): void {
 /** Transforms `n` channels of a tile of the input into row `i` of STAGE. */
 // @ts-ignore: decorator
 @inline
-function stageInput(image: Image, tile: i32, channel: i32, n: i32, i: i32): void {
+function stageInput(image: TiledImage, tile: i32, channel: i32, n: i32, i: i32): void {
   moveWindow(image, tile, 1, REACH);
   const from = (<usize>channel) << 2;
   const to = STAGE + ((<usize>(i * GROUP)) << 2);
@@ -197,27 +182,10 @@ function stageInput(image: Image, tile: i32, channel: i32, n: i32, i: i32): void
   }
 }
 
-/** Argument words of `winogradConv`: the input, these, then an Epilogue. */
-// @ts-ignore: decorator
-@unmanaged
-class Conv {
-  transformed: usize;
-  output: usize;
-  outputs: i32;
-  /** What a task computes: samples (whole statistics tiles) by columns (of BLOCK_COLUMNS, up to TASK_COLUMNS). */
-  taskSamples: i32;
-  taskColumns: i32;
-  /** Tiles that are transformed at a time: whole panels. */
-  blockTiles: i32;
-}
-const CONV = offsetof<Image>();
-const EPILOGUE = CONV + offsetof<Conv>();
-
 /** y = epilogue(conv(x, w)) with transformed weights. */
-export function winogradConv(args: usize): void {
-  const image = changetype<Image>(args);
-  const call = changetype<Conv>(args + CONV);
-  const epilogue = changetype<Epilogue>(args + EPILOGUE);
+export function winogradConv(call: WinogradConvArgs): void {
+  const image = call.x;
+  const epilogue = call.epilogue;
   const perSample = tilesOf(image);
   const columnTasks = ceilDiv(call.outputs, call.taskColumns);
   const tasks = ceilDiv(rows(), call.taskSamples) * columnTasks;
@@ -239,7 +207,7 @@ export function winogradConv(args: usize): void {
 }
 
 /** Fills MATRICES with the panels of A of `tiles` tiles. What the last panel lacks is left as it is: nobody reads its results. */
-function packTiles(image: Image, blockTiles: i32, first: i32, tiles: i32): void {
+function packTiles(image: TiledImage, blockTiles: i32, first: i32, tiles: i32): void {
   const channels = image.channels;
   const point = pointBytes(blockTiles * channels);
   for (let i = 0; i < tiles; i += MR) {
@@ -261,7 +229,7 @@ function packTiles(image: Image, blockTiles: i32, first: i32, tiles: i32): void 
 }
 
 /** The 36 products of the packed tiles with `columns` columns of the weights, behind the tiles. */
-function multiplyTiles(depth: i32, call: Conv, tiles: i32, column: i32, columns: i32): void {
+function multiplyTiles(depth: i32, call: WinogradConvArgs, tiles: i32, column: i32, columns: i32): void {
   const pointA = pointBytes(call.blockTiles * depth);
   const pointB = pointBytes(depth * ceilDiv(call.outputs, NR) * NR);
   const pointC = pointBytes(call.blockTiles * BLOCK_COLUMNS);
@@ -281,8 +249,8 @@ function multiplyTiles(depth: i32, call: Conv, tiles: i32, column: i32, columns:
 
 /** Transforms the products of `tiles` tiles back and stores them, with the epilogue. `at`: the column's place in SUMS. */
 function finishTiles(
-  image: Image,
-  call: Conv,
+  image: TiledImage,
+  call: WinogradConvArgs,
   epilogue: Epilogue,
   first: i32,
   tiles: i32,
@@ -339,27 +307,10 @@ function finishTiles(
   }
 }
 
-/** Argument words of `winogradGradWeight`: the input, dy (as high and wide), these. */
-// @ts-ignore: decorator
-@unmanaged
-class GradWeight {
-  /** What a task computes: input channels (of whole vectors and panels) by output channels (of whole vectors). */
-  taskInputs: i32;
-  taskOutputs: i32;
-  /** Tiles that are transformed at a time. */
-  blockTiles: i32;
-  /** Samples that are summed up in one chain. */
-  chunkSamples: i32;
-  /** dw of each chunk, to be added by `convGradWeightReduce`; with 0 a task adds the chunks itself. */
-  partials: usize;
-  weights: usize;
-}
-
 /** dw in chunks of samples that are added in order. */
-export function winogradGradWeight(args: usize): void {
-  const image = changetype<Image>(args);
-  const gradient = changetype<Image>(args + offsetof<Image>());
-  const call = changetype<GradWeight>(args + 2 * offsetof<Image>());
+export function winogradGradWeight(call: WinogradGradWeightArgs): void {
+  const image = call.x;
+  const gradient = call.dy;
   const elements = <usize>(9 * image.channels * gradient.channels);
   const chunks = ceilDiv(rows(), call.chunkSamples);
   const columnTasks = ceilDiv(gradient.channels, call.taskOutputs);
@@ -380,9 +331,9 @@ export function winogradGradWeight(args: usize): void {
 
 /** A block of the dw of one chunk, from row `row` and column `column` on, stored in or added to `target`. */
 function gradWeightBlock(
-  image: Image,
-  gradient: Image,
-  call: GradWeight,
+  image: TiledImage,
+  gradient: TiledImage,
+  call: WinogradGradWeightArgs,
   chunk: i32,
   row: i32,
   column: i32,
@@ -425,7 +376,7 @@ function gradWeightBlock(
 }
 
 /** Panels of A, at all points, of `n` input channels from `channel` on: their rows are the tiles. */
-function dealInputs(image: Image, first: i32, tiles: i32, channel: i32, n: i32, point: usize): void {
+function dealInputs(image: TiledImage, first: i32, tiles: i32, channel: i32, n: i32, point: usize): void {
   const panel = (<usize>(tiles * MR)) << 2;
   for (let k = 0; k < n; k += GROUP) {
     const group = min(GROUP, n - k);
@@ -442,7 +393,7 @@ function dealInputs(image: Image, first: i32, tiles: i32, channel: i32, n: i32, 
 }
 
 /** Panels of B, at all points, of `n` output channels from `channel` on: NR is whole vectors, which are stored where they belong. */
-function dealGradients(gradient: Image, first: i32, tiles: i32, channel: i32, n: i32, to: usize, point: usize): void {
+function dealGradients(gradient: TiledImage, first: i32, tiles: i32, channel: i32, n: i32, to: usize, point: usize): void {
   for (let k = 0; k < n; k += NR, to += (<usize>(tiles * NR)) << 2) {
     const columns = min(NR, n - k);
     for (let i = 0; i < tiles; i++) {

@@ -19,27 +19,6 @@ export function nextTask(): i32 {
   return atomic.add<i32>(TASKS, 1);
 }
 
-/** The i-th argument word as an address. */
-// @ts-ignore: decorator
-@inline
-export function ptr(args: usize, i: i32): usize {
-  return <usize>load<u32>(args + ((<usize>i) << 2));
-}
-
-/** The i-th argument word as an integer. */
-// @ts-ignore: decorator
-@inline
-export function int(args: usize, i: i32): i32 {
-  return load<i32>(args + ((<usize>i) << 2));
-}
-
-/** The i-th argument word as a float. */
-// @ts-ignore: decorator
-@inline
-export function float(args: usize, i: i32): f32 {
-  return load<f32>(args + ((<usize>i) << 2));
-}
-
 /** a·b + c: fused where the module is built with relaxed SIMD, rounded twice where not. */
 // @ts-ignore: decorator
 @inline

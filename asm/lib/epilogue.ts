@@ -1,28 +1,9 @@
 // What conv and depthwise do to a block of results before it leaves the cache: bias, activation and its derivative, and
 // the sums from which batch normalisation gets its statistics.
 
-import { madd } from './abi';
+import { ACTIVATION_GELU, ACTIVATION_RELU, madd } from './abi';
 import { expHalfSquare, gelu, geluDerivative, normalCdf } from './gelu';
 import { loadLanes, storeLanes } from './simd';
-
-/** Values of `Epilogue.activation`. */
-export const NONE: i32 = 0;
-export const GELU: i32 = 1;
-export const RELU: i32 = 2;
-
-/** Argument words. An address of zero: absent. */
-// @ts-ignore: decorator
-@unmanaged
-export class Epilogue {
-  bias: usize;
-  activation: i32;
-  /** Like the result: gelu'(u). */
-  derivative: usize;
-  /** Per statistics tile: Σy of each channel, then Σy². */
-  partials: usize;
-  /** Samples of a tile times pixels. */
-  rowsPerTile: i32;
-}
 
 /**
  * y = activation(source + bias) for a block of `rows` rows and `columns` columns; strides are bytes from row to row, and
@@ -61,7 +42,7 @@ export function finish(
         v0 = f32x4.add(v0, b0);
         v1 = f32x4.add(v1, b1);
       }
-      if (activation == GELU) {
+      if (activation == ACTIVATION_GELU) {
         const e0 = expHalfSquare(v0);
         const e1 = expHalfSquare(v1);
         const cdf0 = normalCdf(v0, e0);
@@ -74,7 +55,7 @@ export function finish(
         }
         v0 = gelu(v0, cdf0);
         v1 = gelu(v1, cdf1);
-      } else if (activation == RELU) {
+      } else if (activation == ACTIVATION_RELU) {
         v0 = relu(v0);
         v1 = relu(v1);
       }
@@ -101,12 +82,12 @@ export function finish(
       const lanes = min(left, 4);
       let v = loadLanes(from, lanes);
       if (bias) v = f32x4.add(v, loadLanes(shift, lanes));
-      if (activation == GELU) {
+      if (activation == ACTIVATION_GELU) {
         const e = expHalfSquare(v);
         const cdf = normalCdf(v, e);
         if (derivative) storeLanes(slope, geluDerivative(v, e, cdf), lanes);
         v = gelu(v, cdf);
-      } else if (activation == RELU) {
+      } else if (activation == ACTIVATION_RELU) {
         v = relu(v);
       }
       storeLanes(to, v, lanes);

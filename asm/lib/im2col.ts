@@ -1,29 +1,8 @@
 // A convolution as a matrix product: row r of the im2col matrix holds what the kernel sees at output pixel r, in the order
 // kernel row, kernel column, channel. The matrix is never stored: packing asks for pieces of its rows.
 
+import { Im2col } from './abi';
 import { copyFloats, loadBytes, zeroFloats } from './simd';
-
-/** Argument words. */
-// @ts-ignore: decorator
-@unmanaged
-export class Im2col {
-  input: usize;
-  height: i32;
-  width: i32;
-  channels: i32;
-  outHeight: i32;
-  outWidth: i32;
-  kernelHeight: i32;
-  kernelWidth: i32;
-  stride: i32;
-  /** The input is seen with `upsampling − 1` zero rows and columns between its own: what a strided convolution's gradient needs. */
-  upsampling: i32;
-  padTop: i32;
-  padLeft: i32;
-  /** Nonzero: the input is bytes, which count as byte·scale. */
-  bytes: i32;
-  scale: f32;
-}
 
 /**
  * Address of the columns `from` to `to` (exclusive) of row `row`: inside the tensor where they are contiguous floats

@@ -19,13 +19,12 @@
 //
 // Every function below transforms four channels at once: an element of a tile is a vector.
 
-import { madd } from './abi';
+import { madd, WINOGRAD_POINTS, WINOGRAD_TILE } from './abi';
 import { loadLanes } from './simd';
 
-/** Rows and columns of a tile of results, of what it is made of, and the number of products. */
-export const TILE: i32 = 4;
+export { WINOGRAD_POINTS as POINTS, WINOGRAD_TILE as TILE };
+/** Rows and columns of what a tile of results is made of. */
 export const REACH: i32 = 6;
-export const POINTS: i32 = 36;
 /** Bytes of room for what is transformed in one direction only, and a column of a window. */
 export const HALFWAY_BYTES: usize = 36 * 16 + 6 * 16;
 

@@ -3,11 +3,7 @@
 import { samplesPerTile } from '../../runtime/ops/check.ts';
 import { channels, mergeSums, pixels, tilesOf } from './elementwise.ts';
 import { lowerEpilogue } from './epilogue.ts';
-import { f32, type Lowering } from './lowering.ts';
-
-/** What tiles hold, for bnStatsMerge: mean and Σ(x−mean)², or Σx and Σx². */
-const CENTRED = 0;
-const SUMS = 1;
+import { call, type Lowering } from './lowering.ts';
 
 export const batchnorm = {
   bnStats(node, { capacity, spec, address, scratch }) {
@@ -15,31 +11,33 @@ export const batchnorm = {
     const [mean, variance] = node.outputs.map(address);
     const size = node.attrs.pixels as number;
     if (node.attrs.from === 'partials') {
-      const args = [address(input), mean, variance, size, channels(spec(input)), samplesPerTile(size), SUMS];
-      return [{ kernel: 'bnStatsMerge', args }];
+      const sizes = { pixels: size, channels: channels(spec(input)), samples: samplesPerTile(size) };
+      return [call('bnStatsMerge', { tiles: address(input), mean, variance, ...sizes, sums: true })];
     }
     const width = channels(spec(input));
     const { samples, count } = tilesOf(spec(input), capacity);
     const tiles = scratch(count * 2 * width * 4);
     return [
-      { kernel: 'bnStatsTiles', args: [address(input), tiles, size, width, samples] },
-      { kernel: 'bnStatsMerge', args: [tiles, mean, variance, size, width, samples, CENTRED] },
+      call('bnStatsTiles', { x: address(input), tiles, pixels: size, channels: width, samples }),
+      call('bnStatsMerge', { tiles, mean, variance, pixels: size, channels: width, samples, sums: false }),
     ];
   },
 
   bnFold(node, { spec, address }) {
-    const args = [...node.inputs.map(address), ...node.outputs.map(address), channels(spec(node.inputs[0]))];
-    return [{ kernel: 'bnFold', args: [...args, f32(node.attrs.epsilon as number)] }];
+    const [mean, variance, gamma, beta] = node.inputs.map(address);
+    const [scale, shift] = node.outputs.map(address);
+    const width = channels(spec(node.inputs[0]));
+    return [call('bnFold', { mean, variance, gamma, beta, scale, shift, channels: width, epsilon: node.attrs.epsilon as number })];
   },
 
   normalize(node, context) {
     const { spec, address } = context;
-    const [x] = node.inputs;
-    // Residual, its scale and its shift: 0 where there are none.
-    const operands = Array.from({ length: 6 }, (_, i) => (i < node.inputs.length ? address(node.inputs[i]) : 0));
-    const sizes = [pixels(spec(x)), channels(spec(x))];
-    const { words } = lowerEpilogue(node, context, pixels(spec(x)));
-    return [{ kernel: 'normalize', args: [...operands, address(node.outputs[0]), ...sizes, ...words] }];
+    const [x, scale, shift] = node.inputs.map(address);
+    const [residual, residualScale, residualShift] = node.inputs.slice(3).map(address) as (number | undefined)[];
+    const size = { pixels: pixels(spec(node.inputs[0])), channels: channels(spec(node.inputs[0])) };
+    const epilogue = lowerEpilogue(node, context, size.pixels).fields;
+    const operands = { x, scale, shift, residual, residualScale, residualShift };
+    return [call('normalize', { ...operands, y: address(node.outputs[0]), ...size, epilogue })];
   },
 
   bnGradStats(node, { capacity, spec, address, scratch }) {
@@ -49,16 +47,31 @@ export const batchnorm = {
     const { samples, count } = tilesOf(spec(dy), capacity);
     const sums = scratch(count * 2 * width * 4);
     return [
-      { kernel: 'bnGradStatsTiles', args: [address(dy), address(x), address(mean), sums, pixels(spec(dy)), width, samples] },
+      call('bnGradStatsTiles', {
+        dy: address(dy),
+        x: address(x),
+        mean: address(mean),
+        sums,
+        pixels: pixels(spec(dy)),
+        channels: width,
+        samples,
+      }),
       mergeSums(sums, dySum, width, 2 * width, samples),
       mergeSums(sums + width * 4, dyxSum, width, 2 * width, samples),
     ];
   },
 
   bnGradFold(node, { spec, address }) {
-    const addresses = [...node.inputs.map(address), ...node.outputs.map(address)];
-    const args = [...addresses, channels(spec(node.inputs[0])), node.attrs.pixels as number, f32(node.attrs.epsilon as number)];
-    return [{ kernel: 'bnGradFold', args }];
+    const [dySum, dyxSum, mean, variance, gamma] = node.inputs.map(address);
+    const [scale, alpha, kappa, dgamma, dbeta] = node.outputs.map(address);
+    return [
+      call('bnGradFold', {
+        ...{ dySum, dyxSum, mean, variance, gamma, scale, alpha, kappa, dgamma, dbeta },
+        channels: channels(spec(node.inputs[0])),
+        pixels: node.attrs.pixels as number,
+        epsilon: node.attrs.epsilon as number,
+      }),
+    ];
   },
 
   bnGradApply(node, { capacity, spec, address, scratch }) {
@@ -66,22 +79,26 @@ export const batchnorm = {
     const [dx, dbias] = node.outputs;
     const width = channels(spec(dy));
     const { samples, count } = tilesOf(spec(dy), capacity);
-    const sums = dbias === undefined ? 0 : scratch(count * width * 4);
-    const args = [
-      ...[dy, x, scale, alpha, kappa].map(address),
-      derivative === undefined ? 0 : address(derivative),
-      address(dx),
+    const sums = dbias === undefined ? undefined : scratch(count * width * 4);
+    const apply = call('bnGradApply', {
+      dy: address(dy),
+      x: address(x),
+      scale: address(scale),
+      alpha: address(alpha),
+      kappa: address(kappa),
+      derivative: derivative === undefined ? undefined : address(derivative),
+      dx: address(dx),
       sums,
-      pixels(spec(dy)),
-      width,
+      pixels: pixels(spec(dy)),
+      channels: width,
       samples,
-    ];
-    const apply = { kernel: 'bnGradApply', args };
-    return dbias === undefined ? [apply] : [apply, mergeSums(sums, address(dbias), width, width, samples)];
+    });
+    return sums === undefined ? [apply] : [apply, mergeSums(sums, address(dbias), width, width, samples)];
   },
 
   movingAverage(node, { spec, address }) {
-    const args = [...node.inputs.map(address), ...node.updates.map(address), channels(spec(node.inputs[1]))];
-    return [{ kernel: 'movingAverage', args }];
+    const [ok, mean, variance] = node.inputs.map(address);
+    const [movingMean, movingVariance] = node.updates.map(address);
+    return [call('movingAverage', { ok, mean, variance, movingMean, movingVariance, channels: channels(spec(node.inputs[1])) })];
   },
 } satisfies Record<string, Lowering>;

@@ -1,5 +1,5 @@
 // Convolutions and dense layers as matrix products: which product a node is, and how its work is cut into tasks. The
-// kernels and their argument words are in asm/kernels/conv.ts.
+// kernels are in asm/kernels/conv.ts.
 //
 // How tasks are cut decides the speed only, so the capacity may have a say in it. What decides bits (the chunks that a
 // weight gradient is summed in) follows from the shape of a sample alone.
@@ -12,8 +12,10 @@ import {
   type ConvGradWeightAttrs,
   convGeometry,
 } from '../../runtime/ops/conv.ts';
-import { lowerEpilogue } from './epilogue.ts';
-import { type Call, f32, type LoweringContext, type Word } from './lowering.ts';
+import { TASK_COLUMNS as MOST_TASK_COLUMNS } from '../abi/constants.ts';
+import type { StructValues } from '../abi/kernels.ts';
+import { lowerEpilogue, NO_EPILOGUE } from './epilogue.ts';
+import { type Call, call, type LoweringContext } from './lowering.ts';
 import { suitsWinograd, winogradConv, winogradGradInput, winogradGradWeight } from './winograd.ts';
 
 /** Whole tiles of both micro-kernels, 6×8 and 4×16 (asm/lib/tile.ts, tile.wide.ts): nothing here depends on which one runs. */
@@ -22,7 +24,7 @@ const TILE_COLUMNS = 16;
 /** Rows that are packed at a time: with 256 columns of depth, 192 KiB of a second-level cache. */
 const BLOCK_ROWS = 192;
 /** Columns of a task: at most what a block's results take of the cache, at least what makes packing worth while. */
-const TASK_COLUMNS = { least: 32, most: 512 };
+const TASK_COLUMNS = { least: 32, most: MOST_TASK_COLUMNS };
 /** Tasks that keep many threads evenly busy. */
 const TASKS = 48;
 /** Output pixels in a chunk of a weight gradient, about. */
@@ -40,24 +42,34 @@ const clamp = (n: number, least: number, most: number): number => Math.min(Math.
 /** Size of the parts when `n` is cut into as few equal ones of at most `most` as possible, rounded up to whole `unit`s. */
 const evenly = (n: number, most: number, unit: number): number => ceilTo(Math.ceil(n / Math.ceil(n / most)), unit);
 
-/** The words taskRows, taskColumns, blockRows of a product with `total` rows; with `rowsPerTile`, tasks are whole tiles. */
-function cut(total: number, columns: number, rowsPerTile = 0): Word[] {
+/** The tasks of a product with `total` rows; with `rowsPerTile`, they are whole tiles. */
+function cut(total: number, columns: number, rowsPerTile = 0) {
   const unit = rowsPerTile || TILE_ROWS;
   const least = rowsPerTile ? 1 : 48 / TILE_ROWS;
   const taskRows = unit * clamp(Math.floor(total / TASKS / unit), least, Math.max(1, Math.floor(BLOCK_ROWS / unit)));
   const columnTasks = Math.ceil(TASKS / Math.ceil(total / taskRows));
   const taskColumns = ceilTo(clamp(Math.ceil(columns / columnTasks), TASK_COLUMNS.least, TASK_COLUMNS.most), TILE_COLUMNS);
-  return [taskRows, taskColumns, evenly(taskRows, BLOCK_ROWS, TILE_ROWS)];
+  return { columns, taskRows, taskColumns, blockRows: evenly(taskRows, BLOCK_ROWS, TILE_ROWS) };
 }
 
 /** Bytes of a packed matrix B. */
 const packedBytes = (depth: number, columns: number): number => 4 * depth * ceilTo(columns, TILE_COLUMNS);
 
-/** The words of an Im2col of x, as the forward pass sees it. */
-const forwardView = (x: number, g: ConvGeometry, inputScale: number | undefined): Word[] => [
-  ...[x, g.h, g.w, g.ci, g.oh, g.ow, g.kh, g.kw, g.stride, 1, g.padTop, g.padLeft],
-  ...(inputScale === undefined ? [0, f32(1)] : [1, f32(inputScale)]),
-];
+/** x as the forward pass sees it. */
+const forwardView = (x: number, g: ConvGeometry, inputScale: number | undefined): StructValues<'im2col'> => ({
+  input: x,
+  ...{ height: g.h, width: g.w, channels: g.ci },
+  ...{ outHeight: g.oh, outWidth: g.ow, kernelHeight: g.kh, kernelWidth: g.kw, stride: g.stride, upsampling: 1 },
+  ...{ padTop: g.padTop, padLeft: g.padLeft },
+  ...{ bytes: inputScale !== undefined, scale: inputScale ?? 1 },
+});
+
+/** dy as the gradient for the input sees it. */
+const backwardView = (
+  dy: number,
+  g: ConvGeometry,
+  window: Omit<StructValues<'im2col'>, 'input' | 'height' | 'width' | 'channels' | 'stride' | 'bytes' | 'scale'>,
+): StructValues<'im2col'> => ({ input: dy, height: g.oh, width: g.ow, channels: g.co, stride: 1, bytes: false, scale: 1, ...window });
 
 function lowerConv(node: Node, context: LoweringContext): Call[] {
   const { stride, padding, inputScale } = node.attrs as unknown as ConvAttrs;
@@ -70,18 +82,16 @@ function lowerConv(node: Node, context: LoweringContext): Call[] {
   }
   const packed = context.scratch(packedBytes(depth, g.co));
   return [
-    { kernel: 'convPackWeights', args: [context.address(w), packed, g.kh * g.kw, g.ci, g.co] },
-    {
-      kernel: 'conv',
-      args: [
+    call('convPackWeights', { weights: context.address(w), packed, taps: g.kh * g.kw, inputs: g.ci, outputs: g.co }),
+    call('conv', {
+      product: {
         packed,
-        context.address(node.outputs[0]),
-        g.co,
+        output: context.address(node.outputs[0]),
         ...cut(context.capacity * g.oh * g.ow, g.co, epilogue.rowsPerTile),
-        ...forwardView(context.address(x), g, inputScale),
-        ...epilogue.words,
-      ],
-    },
+      },
+      x: forwardView(context.address(x), g, inputScale),
+      epilogue: epilogue.fields,
+    }),
   ];
 }
 
@@ -98,30 +108,29 @@ function lowerConvGradInput(node: Node, context: LoweringContext): Call[] {
     const packed = context.scratch(packedBytes(g.co, columns));
     const covered = g.oh * stride === g.h && g.ow * stride === g.w;
     return [
-      ...(covered ? [] : [{ kernel: 'convZero', args: [dx, g.h * g.w * g.ci] }]),
-      { kernel: 'convPackReversed', args: [context.address(w), packed, 1, columns, g.co] },
-      {
-        kernel: 'convGradInputPatches',
-        args: [
-          ...[packed, dx, columns, ...cut(context.capacity * g.oh * g.ow, columns)],
-          ...[context.address(dy), g.oh, g.ow, g.co, g.oh, g.ow, 1, 1, 1, 1, 0, 0, 0, f32(1)],
-          ...[stride, g.h, g.w, g.ci],
-        ],
-      },
+      ...(covered ? [] : [call('convZero', { target: dx, elements: g.h * g.w * g.ci })]),
+      call('convPackReversed', { weights: context.address(w), packed, taps: 1, inputs: columns, outputs: g.co }),
+      call('convGradInputPatches', {
+        product: { packed, output: dx, ...cut(context.capacity * g.oh * g.ow, columns) },
+        dy: backwardView(context.address(dy), g, {
+          ...{ outHeight: g.oh, outWidth: g.ow, kernelHeight: 1, kernelWidth: 1, upsampling: 1, padTop: 0, padLeft: 0 },
+        }),
+        ...{ size: stride, height: g.h, width: g.w, channels: g.ci },
+      }),
     ];
   }
   // The convolution, stride 1, of dy (with zeros between its pixels where the stride was more) with the reversed kernel.
   const packed = context.scratch(packedBytes(g.kh * g.kw * g.co, g.ci));
   return [
-    { kernel: 'convPackReversed', args: [context.address(w), packed, g.kh * g.kw, g.ci, g.co] },
-    {
-      kernel: 'conv',
-      args: [
-        ...[packed, dx, g.ci, ...cut(context.capacity * g.h * g.w, g.ci)],
-        ...[context.address(dy), g.oh, g.ow, g.co, g.h, g.w, g.kh, g.kw, 1, stride, g.kh - 1 - g.padTop, g.kw - 1 - g.padLeft, 0, f32(1)],
-        ...[0, 0, 0, 0, 0],
-      ],
-    },
+    call('convPackReversed', { weights: context.address(w), packed, taps: g.kh * g.kw, inputs: g.ci, outputs: g.co }),
+    call('conv', {
+      product: { packed, output: dx, ...cut(context.capacity * g.h * g.w, g.ci) },
+      x: backwardView(context.address(dy), g, {
+        ...{ outHeight: g.h, outWidth: g.w, kernelHeight: g.kh, kernelWidth: g.kw, upsampling: stride },
+        ...{ padTop: g.kh - 1 - g.padTop, padLeft: g.kw - 1 - g.padLeft },
+      }),
+      epilogue: NO_EPILOGUE.fields,
+    }),
   ];
 }
 
@@ -139,20 +148,20 @@ function lowerConvGradWeight(node: Node, context: LoweringContext): Call[] {
     return winogradGradWeight(g, context.address(x), context.address(dy), dw, context);
   }
   const bytes = chunks * depth * g.co * 4;
-  const partials = chunks > 1 && bytes <= PARTIALS_BYTES ? context.scratch(bytes) : 0;
+  const partials = chunks > 1 && bytes <= PARTIALS_BYTES ? context.scratch(bytes) : undefined;
   const taskColumns = evenly(g.co, GRADIENT_BLOCK.columns, TILE_COLUMNS);
   const otherTasks = Math.ceil(g.co / taskColumns) * (partials ? chunks : 1);
   const rowTasks = Math.ceil(GRADIENT_TASKS / otherTasks);
   const taskRows = evenly(depth, clamp(Math.ceil(depth / rowTasks), 48, GRADIENT_BLOCK.rows), TILE_ROWS);
   return [
-    {
-      kernel: 'convGradWeight',
-      args: [
-        ...[context.address(dy), g.co, taskRows, taskColumns, chunkRows, partials, dw],
-        ...forwardView(context.address(x), g, inputScale),
-      ],
-    },
-    ...(partials ? [{ kernel: 'convGradWeightReduce', args: [partials, dw, depth * g.co, pixels, chunkRows] }] : []),
+    call('convGradWeight', {
+      gradient: context.address(dy),
+      columns: g.co,
+      ...{ taskRows, taskColumns, chunkRows, partials },
+      weights: dw,
+      x: forwardView(context.address(x), g, inputScale),
+    }),
+    ...(partials ? [call('convGradWeightReduce', { partials, weights: dw, elements: depth * g.co, pixels, chunkRows })] : []),
   ];
 }
 

@@ -1,5 +1,4 @@
-// Depthwise convolutions: how their work is cut into tasks and bands. The kernels and their argument words are in
-// asm/kernels/depthwise.ts.
+// Depthwise convolutions: how their work is cut into tasks and bands. The kernels are in asm/kernels/depthwise.ts.
 
 import { HybridError } from '../../runtime/base/errors.ts';
 import type { Node, ValueId } from '../../runtime/ir/graph.ts';
@@ -13,13 +12,14 @@ import {
   depthwiseGradInputs,
   splitPrologue,
 } from '../../runtime/ops/depthwise.ts';
+import { DEPTHWISE_GROUP } from '../abi/constants.ts';
+import type { StructValues } from '../abi/kernels.ts';
 import { mergeSums } from './elementwise.ts';
 import { lowerEpilogue } from './epilogue.ts';
-import type { Call, LoweringContext, Word } from './lowering.ts';
+import { type Call, call, type LoweringContext } from './lowering.ts';
 
-/** Channels of a group are a multiple of this (a cache line) and at most GROUP of the kernels. */
+/** Channels of a group are a multiple of this (a cache line) and at most DEPTHWISE_GROUP. */
 const UNIT = 16;
-const GROUP = 2048;
 /** Largest kernel. */
 const KERNEL = 31;
 /**
@@ -40,7 +40,7 @@ const ceilTo = (n: number, unit: number): number => Math.ceil(n / unit) * unit;
  * Channels of a group, and output rows whose input is gathered at a time; neither decides bits. A group has all channels,
  * or fewer where the other tasks are not enough or where bands would become so low that most of their rows are gathered twice.
  */
-function cut({ h, w, c, k }: DepthwiseGeometry, otherTasks: number, label: string): [group: number, bandRows: number] {
+function cut({ h, w, c, k }: DepthwiseGeometry, otherTasks: number, label: string): { group: number; bandRows: number } {
   const fitting = (bytes: number, group: number): number => Math.floor(bytes / ((ceilTo(w, 8) + k - 1) * group * 4)) - (k - 1);
   if (k > KERNEL || fitting(IMAGE_BYTES, UNIT) < 1) {
     throw new HybridError(
@@ -50,19 +50,35 @@ function cut({ h, w, c, k }: DepthwiseGeometry, otherTasks: number, label: strin
     );
   }
   const fewest = Math.min(h, 2 * k);
-  let group = Math.min(GROUP, ceilTo(Math.min(c, Math.ceil(c / Math.ceil(TASKS / otherTasks))), UNIT));
+  let group = Math.min(DEPTHWISE_GROUP, ceilTo(Math.min(c, Math.ceil(c / Math.ceil(TASKS / otherTasks))), UNIT));
   while (group > UNIT && fitting(CACHED_BYTES, group) < fewest) group -= UNIT;
-  return [group, Math.min(h, Math.max(fitting(CACHED_BYTES, group), Math.min(fewest, fitting(IMAGE_BYTES, group))))];
+  const bandRows = Math.min(h, Math.max(fitting(CACHED_BYTES, group), Math.min(fewest, fitting(IMAGE_BYTES, group))));
+  return { group, bandRows };
 }
 
-/** The words of the kernels' `Geometry`. */
-function lowerGeometry(g: DepthwiseGeometry, node: Node, { capacity }: LoweringContext, taskSamples: number): Word[] {
-  return [g.h, g.w, g.c, g.k, g.pad, taskSamples, ...cut(g, Math.ceil(capacity / taskSamples), node.label)];
+function lowerGeometry(
+  g: DepthwiseGeometry,
+  node: Node,
+  { capacity }: LoweringContext,
+  taskSamples: number,
+): StructValues<'depthwiseGeometry'> {
+  const cuts = cut(g, Math.ceil(capacity / taskSamples), node.label);
+  return { height: g.h, width: g.w, channels: g.c, size: g.k, pad: g.pad, taskSamples, ...cuts };
 }
 
-/** The words of the kernels' `Source`. */
-function lowerSource(values: ValueId, scaleAndShift: readonly ValueId[], bnGrad: readonly ValueId[], { address }: LoweringContext): Word[] {
-  return Array.from({ length: 6 }, (_, i) => [values, ...scaleAndShift, ...bnGrad][i]).map((id) => (id === undefined ? 0 : address(id)));
+/** A tensor, and what is done to it while it is gathered. */
+function lowerSource(
+  values: ValueId,
+  [scale, shift]: readonly ValueId[],
+  [kappa, activation, derivative]: readonly ValueId[],
+  { address }: LoweringContext,
+): StructValues<'source'> {
+  const at = (id: ValueId | undefined) => (id === undefined ? undefined : address(id));
+  return {
+    values: address(values),
+    ...{ scale: at(scale), shift: at(shift) },
+    ...{ kappa: at(kappa), activation: at(activation), derivative: at(derivative) },
+  };
 }
 
 function lowerConvolution(node: Node, context: LoweringContext, reversed: boolean): Call[] {
@@ -73,22 +89,21 @@ function lowerConvolution(node: Node, context: LoweringContext, reversed: boolea
   const epilogue = lowerEpilogue(node, context, g.h * g.w);
   const taskSamples = epilogue.rowsPerTile ? samplesPerTile(g.h * g.w) : 1;
   return [
-    {
-      kernel: 'depthwise',
-      args: [
-        ...lowerGeometry(g, node, context, taskSamples),
-        ...lowerSource(x, affine, [], context),
-        ...[context.address(w), context.address(node.outputs[0]), reversed ? 1 : 0],
-        ...epilogue.words,
-      ],
-    },
+    call('depthwise', {
+      geometry: lowerGeometry(g, node, context, taskSamples),
+      x: lowerSource(x, affine, [], context),
+      weights: context.address(w),
+      output: context.address(node.outputs[0]),
+      reversed,
+      epilogue: epilogue.fields,
+    }),
   ];
 }
 
 /** What a call of the kernel `depthwiseGrad` computes; of all tensors but dy, x and dw some may be absent. */
 interface Gradients {
-  readonly dy: Word[];
-  readonly x: Word[];
+  readonly dy: StructValues<'source'>;
+  readonly x: StructValues<'source'>;
   readonly dx?: { readonly output: ValueId; readonly weights: ValueId; readonly residual?: ValueId };
   readonly dw: ValueId;
   readonly dbias?: ValueId;
@@ -100,20 +115,24 @@ function lowerGradients(g: DepthwiseGeometry, gradients: Gradients, node: Node, 
   const chunks = Math.ceil(context.capacity / chunkSamples);
   const merges: Call[] = [];
   /** Where the chunks' sums go: to the result itself if there is but one. */
-  const chunked = (id: ValueId | undefined, elements: number): Word => {
-    if (id === undefined || chunks === 1) return optional(id);
+  const chunked = (id: ValueId, elements: number): number => {
+    if (chunks === 1) return context.address(id);
     const sums = context.scratch(chunks * elements * 4);
     merges.push(mergeSums(sums, context.address(id), elements, elements, chunkSamples));
     return sums;
   };
-  const optional = (id: ValueId | undefined): Word => (id === undefined ? 0 : context.address(id));
-  const args = [
-    ...lowerGeometry(g, node, context, chunkSamples),
-    ...[...gradients.x, ...gradients.dy],
-    ...[chunked(dw, g.k * g.k * g.c), chunked(dbias, g.c)],
-    ...[dx?.output, dx?.weights, dx?.residual].map(optional),
-  ];
-  return [{ kernel: 'depthwiseGrad', args }, ...merges];
+  const optional = (id: ValueId | undefined) => (id === undefined ? undefined : context.address(id));
+  const gradient = call('depthwiseGrad', {
+    geometry: lowerGeometry(g, node, context, chunkSamples),
+    x: gradients.x,
+    dy: gradients.dy,
+    dw: chunked(dw, g.k * g.k * g.c),
+    dbias: dbias === undefined ? undefined : chunked(dbias, g.c),
+    dx: optional(dx?.output),
+    weights: optional(dx?.weights),
+    residual: optional(dx?.residual),
+  });
+  return [gradient, ...merges];
 }
 
 export const depthwise = {

@@ -3,16 +3,21 @@
 import { elementCount, type TensorSpec, type ValueId } from '../../runtime/ir/graph.ts';
 import { channelsOf, pixelsOf, samplesPerTile } from '../../runtime/ops/check.ts';
 import { dropoutScale, dropoutThreshold } from '../../runtime/ops/elementwise.ts';
-import { type Call, f32, type Lowering, type LoweringContext } from './lowering.ts';
+import { type Call, call, type Lowering, type LoweringContext } from './lowering.ts';
 
 export const channels = (spec: TensorSpec): number => channelsOf(spec.shape);
 export const pixels = (spec: TensorSpec): number => pixelsOf(spec.shape);
 
-/** A kernel whose arguments are the addresses of inputs and output, and the elements of a sample. */
-const flat =
-  (kernel: string): Lowering =>
-  (node, { address, spec }) => [
-    { kernel, args: [...node.inputs.map(address), address(node.outputs[0]), elementCount(spec(node.outputs[0]))] },
+/** A kernel from one tensor to another, element by element. */
+const unary =
+  (kernel: 'gelu' | 'relu'): Lowering =>
+  ({ inputs: [x], outputs: [y] }, { address, spec }) => [call(kernel, { x: address(x), y: address(y), elements: elementCount(spec(y)) })];
+
+/** A kernel from two tensors to a third, element by element. */
+const binary =
+  (kernel: 'add' | 'multiply'): Lowering =>
+  ({ inputs: [a, b], outputs: [y] }, { address, spec }) => [
+    call(kernel, { a: address(a), b: address(b), y: address(y), elements: elementCount(spec(y)) }),
   ];
 
 /** Statistics tiles of a tensor at full capacity. */
@@ -22,10 +27,8 @@ export function tilesOf(spec: TensorSpec, capacity: number): { samples: number; 
 }
 
 /** Adds `columns` sums of each tile, which lie `stride` floats apart, into `out`. */
-export const mergeSums = (sums: number, out: number, columns: number, stride: number, samples: number): Call => ({
-  kernel: 'mergeSums',
-  args: [sums, out, columns, stride, samples],
-});
+export const mergeSums = (sums: number, out: number, columns: number, stride: number, samples: number): Call =>
+  call('mergeSums', { sums, out, channels: columns, stride, samples });
 
 export function sumOverPixels(dy: ValueId, out: ValueId, { capacity, spec, address, scratch }: LoweringContext): Call[] {
   const of = spec(dy);
@@ -33,7 +36,7 @@ export function sumOverPixels(dy: ValueId, out: ValueId, { capacity, spec, addre
   const { samples, count } = tilesOf(of, capacity);
   const sums = scratch(count * width * 4);
   return [
-    { kernel: 'sumTiles', args: [address(dy), sums, pixels(of), width, samples] },
+    call('sumTiles', { dy: address(dy), sums, pixels: pixels(of), channels: width, samples }),
     mergeSums(sums, address(out), width, width, samples),
   ];
 }
@@ -42,23 +45,40 @@ export const elementwise = {
   rescale(node, { address, spec }) {
     const [x] = node.inputs;
     const [y] = node.outputs;
-    return [{ kernel: 'rescale', args: [address(x), address(y), elementCount(spec(x)), f32(node.attrs.scale as number)] }];
+    return [call('rescale', { x: address(x), y: address(y), elements: elementCount(spec(x)), scale: node.attrs.scale as number })];
   },
-  add: flat('add'),
-  gelu: flat('gelu'),
-  geluGrad: (node, context) => flat(node.attrs.from === 'derivative' ? 'multiply' : 'geluGrad')(node, context),
-  relu: flat('relu'),
-  reluGrad: flat('reluGrad'),
+  add: binary('add'),
+  gelu: unary('gelu'),
+  geluGrad(node, context) {
+    if (node.attrs.from === 'derivative') return binary('multiply')(node, context);
+    const { address, spec } = context;
+    const [dy, x] = node.inputs;
+    const [dx] = node.outputs;
+    return [call('geluGrad', { dy: address(dy), x: address(x), dx: address(dx), elements: elementCount(spec(dx)) })];
+  },
+  relu: unary('relu'),
+  reluGrad({ inputs: [dy, y], outputs: [dx] }, { address, spec }) {
+    return [call('reluGrad', { dy: address(dy), y: address(y), dx: address(dx), elements: elementCount(spec(dx)) })];
+  },
   dropout(node, { address, spec }) {
     const [x, samples] = node.inputs;
     const rate = node.attrs.rate as number;
-    const addresses = [address(x), address(samples), address(node.outputs[0])];
-    const args = [...addresses, elementCount(spec(x)), node.attrs.purpose as number, dropoutThreshold(rate), f32(dropoutScale(rate))];
-    return [{ kernel: 'dropout', args }];
+    return [
+      call('dropout', {
+        x: address(x),
+        samples: address(samples),
+        y: address(node.outputs[0]),
+        elements: elementCount(spec(x)),
+        purpose: node.attrs.purpose as number,
+        threshold: dropoutThreshold(rate),
+        scale: dropoutScale(rate),
+      }),
+    ];
   },
   bias(node, { address, spec }) {
     const [x, b] = node.inputs;
-    return [{ kernel: 'bias', args: [address(x), address(b), address(node.outputs[0]), pixels(spec(x)), channels(spec(x))] }];
+    const size = { pixels: pixels(spec(x)), channels: channels(spec(x)) };
+    return [call('bias', { x: address(x), b: address(b), y: address(node.outputs[0]), ...size })];
   },
   biasGrad: (node, context) => sumOverPixels(node.inputs[0], node.outputs[0], context),
 } satisfies Record<string, Lowering>;

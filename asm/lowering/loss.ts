@@ -1,22 +1,23 @@
 // Softmax cross-entropy to calls of asm/kernels/loss.ts.
 
 import { channels } from './elementwise.ts';
-import type { Lowering } from './lowering.ts';
+import { call, type Lowering } from './lowering.ts';
 
 export const loss = {
   softmaxCrossEntropy(node, { capacity, spec, address, scratch }) {
     const [logits, labels] = node.inputs;
+    const [loss, correct] = node.outputs;
     const losses = scratch(capacity * 8);
     const hits = scratch(capacity * 4);
     return [
-      { kernel: 'lossRows', args: [address(logits), address(labels), losses, hits, channels(spec(logits))] },
-      { kernel: 'lossMerge', args: [losses, hits, ...node.outputs.map(address)] },
+      call('lossRows', { logits: address(logits), labels: address(labels), losses, hits, classes: channels(spec(logits)) }),
+      call('lossMerge', { losses, hits, loss: address(loss), correct: address(correct) }),
     ];
   },
   softmaxCrossEntropyGrad(node, { spec, address }) {
     const [logits, labels] = node.inputs;
-    return [
-      { kernel: 'softmaxCrossEntropyGrad', args: [address(logits), address(labels), address(node.outputs[0]), channels(spec(logits))] },
-    ];
+    const [dlogits] = node.outputs;
+    const classes = channels(spec(logits));
+    return [call('softmaxCrossEntropyGrad', { logits: address(logits), labels: address(labels), dlogits: address(dlogits), classes })];
   },
 } satisfies Record<string, Lowering>;

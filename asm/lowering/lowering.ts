@@ -5,11 +5,10 @@ import { type FieldKind, type Fields, KERNELS, type KernelArgs, type KernelName,
 
 /** A word of an argument block: an integer or address, or an f32. */
 export type Word = number | { readonly f32: number };
-export const f32 = (value: number): Word => ({ f32: value });
 
 /** One kernel call of the program. */
 export interface Call {
-  readonly kernel: string;
+  readonly kernel: KernelName;
   readonly args: readonly Word[];
 }
 
@@ -31,7 +30,7 @@ function writeField(words: Word[], kind: FieldKind, value: unknown): void {
     words.push(entries.length);
     for (const entry of entries) writeFields(words, STRUCTS[kind[0] as StructName], entry);
   } else if (kind === 'f32') {
-    words.push(f32(value as number));
+    words.push({ f32: value as number });
   } else if (kind === 'f64') {
     if (words.length % 2 === 1) words.push(0);
     words.push(...new Int32Array(new Float64Array([value as number]).buffer));

@@ -3,13 +3,8 @@
 import { invariant } from '../../runtime/base/errors.ts';
 import { RANGE_ALIGNMENT } from '../../runtime/compile/plan.ts';
 import { byteLength } from '../../runtime/ir/graph.ts';
-import { f32, type Lowering, type Word } from './lowering.ts';
-
-/** Elements of a chunk: CHUNK of asm/lib/chunks.ts. */
-const CHUNK = 16384;
-
-/** An f64 as two words. */
-const f64 = (value: number): Word[] => [...new Int32Array(new Float64Array([value]).buffer)];
+import { CHUNK } from '../abi/constants.ts';
+import { call, type Lowering } from './lowering.ts';
 
 /** Where the next tensor of a flat range of the plan begins: at a whole vector, the padding zero. */
 const padded = (end: number): number => Math.ceil(end / RANGE_ALIGNMENT) * RANGE_ALIGNMENT;
@@ -26,12 +21,11 @@ export const optimizer = {
       if (last && padded(last.end) === begin) last.end = end;
       else ranges.push({ begin, end });
     }
-    const words = ranges.flatMap(({ begin, end }) => [begin, (end - begin) / 4]);
     const chunks = ranges.reduce((sum, { begin, end }) => sum + Math.ceil((end - begin) / 4 / CHUNK), 0);
     const flags = scratch(chunks * 4);
     return [
-      { kernel: 'finiteChunks', args: [flags, ranges.length, ...words] },
-      { kernel: 'finiteMerge', args: [flags, chunks, address(node.outputs[0])] },
+      call('finiteChunks', { flags, ranges: ranges.map(({ begin, end }) => ({ address: begin, elements: (end - begin) / 4 })) }),
+      call('finiteMerge', { flags, count: chunks, ok: address(node.outputs[0]) }),
     ];
   },
 
@@ -48,11 +42,26 @@ export const optimizer = {
       elements += padded(byteLength(spec(gradients[k]), 1)) / 4;
     }
     const { beta1, beta2, epsilon } = node.attrs as { beta1: number; beta2: number; epsilon: number };
-    const constants = [f32(1 - beta1), f32(1 - beta2), f32(epsilon), ...f64(beta1), ...f64(beta2)];
-    return [{ kernel: 'adamw', args: [address(ok), address(counter), ...starts, elements, ...constants] }];
+    const [from, parameters, moments1, moments2] = starts;
+    return [
+      call('adamw', {
+        ok: address(ok),
+        counter: address(counter),
+        gradients: from,
+        parameters,
+        moments1,
+        moments2,
+        elements,
+        rest1: 1 - beta1,
+        rest2: 1 - beta2,
+        epsilon,
+        beta1,
+        beta2,
+      }),
+    ];
   },
 
   countStep(node, { address }) {
-    return [{ kernel: 'countStep', args: [address(node.inputs[0]), address(node.updates[0])] }];
+    return [call('countStep', { ok: address(node.inputs[0]), counter: address(node.updates[0]) })];
   },
 } satisfies Record<string, Lowering>;

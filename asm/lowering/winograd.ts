@@ -1,31 +1,34 @@
-// Convolutions by Winograd's method: which ones, and how their work is cut into tasks. The kernels and their argument words
-// are in asm/kernels/winograd.ts, the method in asm/lib/winograd.ts.
+// Convolutions by Winograd's method: which ones, and how their work is cut into tasks. The kernels are in
+// asm/kernels/winograd.ts, the method in asm/lib/winograd.ts.
 //
 // As in conv.ts: what decides bits (the method, the chunks of a weight gradient) follows from the shape of a sample alone.
 
 import type { ConvGeometry } from '../../runtime/ops/conv.ts';
-import type { LoweredEpilogue } from './epilogue.ts';
-import type { Call, LoweringContext } from './lowering.ts';
+import {
+  WINOGRAD_BLOCK_COLUMNS as BLOCK_COLUMNS,
+  TASK_COLUMNS as MOST_TASK_COLUMNS,
+  WINOGRAD_POINTS as POINTS,
+  SCRATCH_BYTES,
+  WINOGRAD_TILE as TILE,
+  WINOGRAD_GAP,
+} from '../abi/constants.ts';
+import { type LoweredEpilogue, NO_EPILOGUE } from './epilogue.ts';
+import { type Call, call, type LoweringContext } from './lowering.ts';
 
-/** Rows and columns of results of a tile, and the products that it takes. */
-const TILE = 4;
-const POINTS = 36;
 /**
  * Whole tiles of both micro-kernels, 6×8 and 4×16 (asm/lib/tile.ts, tile.wide.ts): nothing here depends on which one runs. These
  * rows are whole vectors of channels, too.
  */
 const TILE_ROWS = 12;
 const TILE_COLUMNS = 16;
-/** Columns of the convolution that are made at a time: BLOCK_COLUMNS of the kernels. */
-const BLOCK_COLUMNS = 64;
 /** Columns of a task of the convolution: at least what makes transforming the input worth while, at most what the kernels can. */
-const TASK_COLUMNS = { least: 128, most: 512 };
+const TASK_COLUMNS = { least: 128, most: MOST_TASK_COLUMNS };
 /** Tasks that keep several threads evenly busy; more would transform the same tiles more often. */
 const TASKS = { conv: 16, gradient: 8 };
 /** Tiles that are transformed at a time, if there is room. */
 const BLOCK_TILES = { conv: 48, gradient: 32 };
 /** What the 36 matrices of a task may take of a thread's scratch; the rest is for smaller things. */
-const MATRICES_BYTES = (4 << 20) - (64 << 10);
+const MATRICES_BYTES = SCRATCH_BYTES - (64 << 10);
 /** Most channels: with more, there is no room for the tiles of a whole panel. */
 const MOST_CHANNELS = 2048;
 /** Tiles in a chunk of a weight gradient, about. */
@@ -41,7 +44,7 @@ const ceilTo = (n: number, unit: number): number => Math.ceil(n / unit) * unit;
 const tilesOf = ({ h, w }: ConvGeometry): number => Math.ceil(h / TILE) * Math.ceil(w / TILE);
 
 /** Bytes of 36 matrices: `pointBytes` of the kernels. */
-const matricesBytes = (elements: number): number => POINTS * (elements * 4 + 64);
+const matricesBytes = (elements: number): number => POINTS * (elements * 4 + WINOGRAD_GAP);
 
 /**
  * Whether a convolution (and both of its gradients) is computed by Winograd's method: where transforming costs little beside
@@ -68,15 +71,18 @@ export function winogradConv(
   context: LoweringContext,
 ): Call[] {
   const transformed = context.scratch(matricesBytes(g.ci * ceilTo(g.co, TILE_COLUMNS)));
-  return [{ kernel: 'winogradWeights', args: [w, transformed, g.ci, g.co] }, product(g, x, g.ci, transformed, y, g.co, epilogue, context)];
+  return [
+    call('winogradWeights', { weights: w, transformed, inputs: g.ci, outputs: g.co }),
+    product(g, x, g.ci, transformed, y, g.co, epilogue, context),
+  ];
 }
 
 /** dx: the convolution of dy with the reversed kernel. */
 export function winogradGradInput(g: ConvGeometry, dy: number, w: number, dx: number, context: LoweringContext): Call[] {
   const transformed = context.scratch(matricesBytes(g.co * ceilTo(g.ci, TILE_COLUMNS)));
   return [
-    { kernel: 'winogradReversedWeights', args: [w, transformed, g.ci, g.co] },
-    product(g, dy, g.co, transformed, dx, g.ci, { words: [0, 0, 0, 0, 0], rowsPerTile: 0 }, context),
+    call('winogradReversedWeights', { weights: w, transformed, inputs: g.ci, outputs: g.co }),
+    product(g, dy, g.co, transformed, dx, g.ci, NO_EPILOGUE, context),
   ];
 }
 
@@ -99,10 +105,13 @@ function product(
   const taskSamples = unit * Math.max(1, Math.floor(blockTiles / tiles / unit));
   const columnTasks = Math.ceil(TASKS.conv / Math.ceil(capacity / taskSamples));
   const taskColumns = ceilTo(Math.min(TASK_COLUMNS.most, Math.max(TASK_COLUMNS.least, outputs / columnTasks)), BLOCK_COLUMNS);
-  return {
-    kernel: 'winogradConv',
-    args: [from, g.h, g.w, inputs, transformed, to, outputs, taskSamples, taskColumns, blockTiles, ...epilogue.words],
-  };
+  return call('winogradConv', {
+    x: { data: from, height: g.h, width: g.w, channels: inputs },
+    transformed,
+    output: to,
+    ...{ outputs, taskSamples, taskColumns, blockTiles },
+    epilogue: epilogue.fields,
+  });
 }
 
 /** dw. */
@@ -111,16 +120,18 @@ export function winogradGradWeight(g: ConvGeometry, x: number, dy: number, dw: n
   const chunkSamples = Math.max(1, Math.floor(CHUNK_TILES / tilesOf(g)));
   const chunks = Math.ceil(context.capacity / chunkSamples);
   const bytes = chunks * elements * 4;
-  const partials = chunks > 1 && bytes <= PARTIALS_BYTES ? context.scratch(bytes) : 0;
+  const partials = chunks > 1 && bytes <= PARTIALS_BYTES ? context.scratch(bytes) : undefined;
   const taskOutputs = Math.min(GRADIENT_BLOCK.columns, ceilTo(g.co, TILE_COLUMNS));
   const otherTasks = Math.ceil(g.co / taskOutputs) * (partials ? chunks : 1);
   const most = Math.max(LEAST_ROWS, Math.min(GRADIENT_BLOCK.rows, Math.ceil(g.ci / Math.ceil(TASKS.gradient / otherTasks))));
   const taskInputs = ceilTo(Math.ceil(g.ci / Math.ceil(g.ci / most)), TILE_ROWS);
   return [
-    {
-      kernel: 'winogradGradWeight',
-      args: [...[x, g.h, g.w, g.ci, dy, g.h, g.w, g.co], ...[taskInputs, taskOutputs, BLOCK_TILES.gradient, chunkSamples, partials, dw]],
-    },
-    ...(partials ? [{ kernel: 'convGradWeightReduce', args: [partials, dw, elements, 1, chunkSamples] }] : []),
+    call('winogradGradWeight', {
+      x: { data: x, height: g.h, width: g.w, channels: g.ci },
+      dy: { data: dy, height: g.h, width: g.w, channels: g.co },
+      ...{ taskInputs, taskOutputs, blockTiles: BLOCK_TILES.gradient, chunkSamples, partials },
+      weights: dw,
+    }),
+    ...(partials ? [call('convGradWeightReduce', { partials, weights: dw, elements, pixels: 1, chunkRows: chunkSamples })] : []),
   ];
 }

@@ -4,21 +4,21 @@ import { readFile } from 'node:fs/promises';
 import asc from 'assemblyscript/asc';
 
 const SOURCE = `
-import { int, nextTask, ptr } from '../lib/abi';
+import { nextTask } from '../lib/abi';
 
 /** args: from, to, n. to[i] = from[n − 1 − i] + 1, a task each: wrong as soon as a thread runs ahead of the others. */
 export function mirror(args: usize): void {
-  const n = int(args, 2);
+  const n = load<i32>(args, 8);
   for (let i = nextTask(); i < n; i = nextTask()) {
-    store<i32>(ptr(args, 1) + ((<usize>i) << 2), load<i32>(ptr(args, 0) + ((<usize>(n - 1 - i)) << 2)) + 1);
+    store<i32>(load<usize>(args, 4) + ((<usize>i) << 2), load<i32>(load<usize>(args) + ((<usize>(n - 1 - i)) << 2)) + 1);
   }
 }
 
 /** args: address, turns. Every thread counts; the loop takes about a nanosecond a turn. */
 export function slow(args: usize): void {
-  const address = ptr(args, 0);
+  const address = load<usize>(args);
   let sum = 0;
-  for (let i = 0; i < int(args, 1); i++) sum += load<i32>(address) ^ i;
+  for (let i = 0; i < load<i32>(args, 4); i++) sum += load<i32>(address) ^ i;
   store<i32>(address + 4, sum);
 }
 
