@@ -3,7 +3,7 @@
 
 import { cardOf, optimizerVariables, type TrainedModel } from '../runtime/interop/trained-model.ts';
 import { graphDigest, serializeGraph } from '../runtime/ir/serialize.ts';
-import { sizeOf } from '../runtime/model/layers.ts';
+import { sizeOf } from '../runtime/layers/layer.ts';
 import { BestKeeper } from '../runtime/train/callbacks.ts';
 import type { Checkpoint } from '../runtime/train/checkpoint.ts';
 import { trainingGraphs } from '../runtime/train/graphs.ts';

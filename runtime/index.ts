@@ -115,11 +115,23 @@ export { printGraph } from './ir/print.ts';
 export { graphDigest } from './ir/serialize.ts';
 export type { StepScalars } from './ir/step.ts';
 export { verify } from './ir/verify.ts';
+export type { ActivationName } from './layers/activations.ts';
+export { input, type LayerFunction, LayerTensor, layers } from './layers/functional.ts';
+export type { Layer, LayerConfig, LayerOptions, LayerType } from './layers/index.ts';
+export type { Initializer } from './layers/initializers.ts';
+export type { Shape, VariableInfo } from './layers/layer.ts';
+export type { Mode } from './layers/layer-builder.ts';
 export { ARCHITECTURES, type ArchitectureName, architectureName, buildModel, type ModelOptions } from './model/architectures.ts';
-export { type GraphModelOptions, graphModel, type Mode, ModelBuilder } from './model/graph-model.ts';
+export { type GraphModelOptions, graphModel, ModelBuilder } from './model/graph-model.ts';
 export { initialize } from './model/init.ts';
-export type { ActivationName, Layer, LayerConfig, LayerType, Padding, Shape, VariableInfo } from './model/layers.ts';
-export type { GraphModel, Model, ModelConfig, TrainableModel } from './model/model.ts';
+
+export {
+  type FunctionalModelOptions,
+  functionalModel,
+  type SequentialModelOptions,
+  sequentialModel,
+} from './model/layered-model.ts';
+export type { GraphModel, Model, ModelConfig, NetworkLayer, TrainableModel } from './model/model.ts';
 export { formatBytes, formatSummary, type ParameterCount, type Summary, type SummaryRow, summarize } from './model/summary.ts';
 export { type OpName, ops } from './ops/index.ts';
 export type { Checkpoint, CheckpointKind, CheckpointStore } from './train/checkpoint.ts';

@@ -3,7 +3,7 @@
 import { HybridError, nearest } from '../../runtime/base/errors.ts';
 import type { Dataset } from '../../runtime/data/dataset.ts';
 import { DataPipeline, type FeedOptions, type LoadedBatch } from '../../runtime/data/loader.ts';
-import type { Layer } from '../../runtime/model/layers.ts';
+import type { Layer, LayerConfig } from '../../runtime/layers/index.ts';
 import type { Model } from '../../runtime/model/model.ts';
 import { activations } from '../../runtime/train/activations.ts';
 import { heatMap, imageBitmap, imageOf } from './bitmap.ts';
@@ -123,7 +123,7 @@ export class Drawing {
     if (!variable) {
       throw new HybridError('E_USAGE', `${layer.name} has no kernel to show`, 'Name a convolution or a dense layer.');
     }
-    const isEmbedding = layer.type === 'Conv2D' && layer.stride === layer.kernel && layer.stride > 1;
+    const isEmbedding = layer.type === 'Conv2D' && isPatches(layer.config);
     const title = `${isEmbedding ? 'Patch-embedding weights' : layer.type === 'DepthwiseConv2D' ? 'Depthwise kernels' : 'Weights'}${place} (${layer.name})`;
     const data = this.#sources.weights.get(variable.name) as Float32Array;
     return weightsFigure({ name, title, kernel: { shape: variable.shape, data }, depthwise: layer.type === 'DepthwiseConv2D' });
@@ -178,6 +178,9 @@ async function firstBatch(feed: FeedOptions): Promise<Pick<LoadedBatch, 'rows' |
     await data.close();
   }
 }
+
+/** Windows side by side: the kernel is as large as its strides. */
+const isPatches = ({ kernelSize, strides }: LayerConfig<'Conv2D'>): boolean => `${strides}` === `${kernelSize}` && kernelSize[0] > 1;
 
 const classOf = (dataset: Dataset, label: number): string => dataset.classes[label] ?? `class ${label}`;
 

@@ -1,216 +1,278 @@
-// Finds the architecture that Keras' configuration of a model describes: the layers are read one by one, and compared with
-// those of the architectures that could have them. A model that differs in any way that matters to its results is refused.
+// The network that Keras' configuration of a model describes: layers with their settings, read by their definitions, wired as the file says.
+// Models in models are taken apart into their layers. A network that is one of the architectures is recognised as that one.
 
+import { HybridError } from '../base/errors.ts';
 import type { Fail } from '../formats/zip.ts';
 import { quote } from '../formats/zip.ts';
+import { type AnyLayer, type Config, comparable } from '../layers/define-layer.ts';
+import { callLayer, type LayerInstance, type LayerTensor } from '../layers/functional.ts';
+import { LAYERS, type Layer, type LayerType } from '../layers/index.ts';
+import { snakeCase } from '../layers/kinds.ts';
 import { ARCHITECTURES, buildModel, type ModelOptions } from '../model/architectures.ts';
-import type { Layer, LayerConfig } from '../model/layers.ts';
+import { assemble, instanceOf } from '../model/layered-model.ts';
 import type { Model } from '../model/model.ts';
 import type { OptimizerSettings } from './trained-model.ts';
 
-interface Recognized {
+/** A model of a file. */
+export interface KerasModel {
   readonly model: Model;
+  /** Of each layer of the model, by its index: where its variables are in the file of weights, such as `layers/sequential/layers/conv2d`. */
+  readonly paths: readonly string[];
+  /** Indices of the layers in the order in which the file has them, which is the order of the optimizer's variables. */
+  readonly fileOrder: readonly number[];
+  /** What the file says and training here does not do, in sentences. */
+  readonly notices: readonly string[];
   readonly bnMomentum?: number;
   readonly optimizerSettings?: OptimizerSettings;
 }
 
-type Json = Readonly<Record<string, unknown>>;
+/** More layers than any network has: a number from a file must not decide how long this takes. */
+const MOST_LAYERS = 10_000;
+/** Models in models, and lists in the arguments of calls. */
+const DEEPEST = 16;
 
-/** A layer as the file has it: what it is, and the indices of those it reads. */
-type FileLayer = { readonly config: LayerConfig; readonly inputs: readonly number[] };
+/**
+ * @param file The parsed `config.json`.
+ * @param fail For a file that is not as Keras writes it. What is well-formed and cannot be read throws E_CHECKPOINT with the layer's name.
+ */
+export function readModel(file: object, source: string, fail: Fail): KerasModel {
+  const { class_name, config, compile_config } = file as Config;
+  const reader = new Reader(source, fail);
+  const top = reader.container(String(class_name), object(config, 'config', fail), '', 0);
+  const input = top.inputs?.[0];
+  if (!input || top.inputs?.length !== 1)
+    return refuse(source, `the model has ${top.inputs?.length ?? 0} inputs`, 'Models with one input, an image, are read.');
+  const output = reader.read(() => top.call([]));
+  const name = modelName((config as Config).name);
+  const { model: network, instances } = reader.read(() => assemble({ name, input, output }));
+  const model = recognize(network) ?? network;
 
-/** @param file The parsed `config.json`. */
-export function recognize(file: object, fail: Fail): Recognized {
-  const { class_name, config, compile_config } = file as Json;
-  if (class_name !== 'Functional') fail(`its model is of class ${quote(String(class_name))}, and only functional models are read`);
-  const { layers: list } = object(config, 'config', fail);
-  if (!Array.isArray(list) || list.length > 10_000) return fail('its configuration has no list of layers');
-  const layers = readLayers(list, fail);
-
-  const candidates = candidateModels(layers);
-  const differences = candidates.map((model) => firstDifference(model, layers));
-  const model = candidates[differences.indexOf(null)];
-  if (!model) {
-    const closest = candidates.map(({ arch }, i) => ({ arch, at: differences[i] as number })).sort((a, b) => b.at - a.at)[0];
-    const where = closest ? `; it is closest to ${closest.arch}, from which it differs at layer ${closest.at}` : '';
-    return fail(`its model is none of ${ARCHITECTURES.join(', ')}${where}`);
-  }
-  const norm = layers.find(({ config }) => config.type === 'BatchNormalization')?.config;
-  const bnMomentum = norm?.type === 'BatchNormalization' ? norm.momentum : undefined;
-  return { model, bnMomentum, optimizerSettings: optimizerSettings(compile_config) };
+  const paths = instances.map((instance) => reader.paths.get(instance) as string);
+  const fileOrder = [...reader.paths.keys()].flatMap((instance) => {
+    const index = instances.indexOf(instance);
+    return index < 0 ? [] : [index];
+  });
+  const norm = network.layers.find((layer): layer is Layer<'BatchNormalization'> => layer.type === 'BatchNormalization');
+  return {
+    model,
+    paths,
+    fileOrder,
+    notices: reader.notices,
+    bnMomentum: norm?.config.momentum,
+    optimizerSettings: optimizerSettings(compile_config),
+  };
 }
 
-/** Every architecture with the measures that the layers suggest. */
-function candidateModels(layers: readonly FileLayer[]): Model[] {
-  const of = <T extends LayerConfig['type']>(type: T) =>
-    layers.map(({ config }) => config).filter((config): config is Extract<LayerConfig, { type: T }> => config.type === type);
-  const [input] = of('InputLayer');
-  const [stem] = of('Conv2D');
-  const depthwise = of('DepthwiseConv2D');
-  const head = of('Dense').at(-1);
-  if (input?.shape.length !== 3 || !stem || !head) return [];
-  const shared: ModelOptions = {
-    input: input.shape as unknown as [number, number, number],
-    classes: head.units,
-    dropout: of('Dropout')[0]?.rate ?? 0,
-  };
-  return ARCHITECTURES.flatMap((arch) => {
+const modelName = (name: unknown): string => (typeof name === 'string' && /^[\w .-]{1,100}$/.test(name) ? name : 'model');
+
+/** A layer, or a model as a layer: what takes tensors. */
+interface Part {
+  call(inputs: readonly LayerTensor[]): LayerTensor;
+  /** Input tensors of its own. */
+  readonly inputs?: readonly LayerTensor[];
+}
+
+/** A layer in its container, with its calls: which results it reads each time. */
+interface Entry {
+  readonly name: string;
+  readonly part: Part;
+  readonly calls: readonly (readonly string[])[];
+}
+
+class Reader {
+  /** Of all layers, in the order of the file: the prefix of their variables. */
+  readonly paths = new Map<LayerInstance, string>();
+  readonly notices: string[] = [];
+  readonly #source: string;
+  readonly #fail: Fail;
+  #layers = 0;
+
+  constructor(source: string, fail: Fail) {
+    this.#source = source;
+    this.#fail = fail;
+  }
+
+  /** Refusals of layers, as those of a file. */
+  read<T>(make: () => T): T {
+    try {
+      return make();
+    } catch (error) {
+      if (!(error instanceof HybridError) || error.code !== 'E_USAGE') throw error;
+      return refuse(this.#source, error.message, error.remedy, error);
+    }
+  }
+
+  /** A Sequential or Functional model. Without tensors its call begins with inputs of its own. */
+  container(type: string, config: Config, path: string, depth: number): Part {
+    const { layers: list, name } = config;
+    if (type !== 'Functional' && type !== 'Sequential' && type !== 'Model')
+      refuse(
+        this.#source,
+        `the model ${quote(String(name))} is of class ${quote(type)}`,
+        'Sequential and functional models of built-in layers are read; build it as one of them.',
+      );
+    if (depth > DEEPEST) return this.#fail('its models are in one another without end');
+    if (!Array.isArray(list)) return this.#fail('its configuration has no list of layers');
+    if ((this.#layers += list.length) > MOST_LAYERS) return this.#fail(`it has more than ${MOST_LAYERS} layers`);
+    return type === 'Sequential' ? this.#sequential(list, path, depth) : this.#functional(config, list, path, depth);
+  }
+
+  #sequential(list: readonly unknown[], path: string, depth: number): Part {
+    const parts = this.#parts(list, path, depth).map(({ part }) => part);
+    const [first] = parts;
+    const inputs = first?.inputs;
+    if (!inputs) return this.#fail('a Sequential model has no InputLayer: it was saved before it was built');
+    // A model that is a layer is given its input.
+    return { inputs, call: (given) => parts.slice(1).reduce((x, part) => part.call([x]), given[0] ?? inputs[0]) };
+  }
+
+  #functional(config: Config, list: readonly unknown[], path: string, depth: number): Part {
+    const entries = this.#parts(list, path, depth);
+    const [inputs, outputs] = [config.input_layers, config.output_layers].map((value) => references(value));
+    const byName = new Map(entries.map((entry) => [entry.name, entry]));
+    if (byName.size !== entries.length) this.#fail('two of its layers have one name');
+    if (outputs.length !== 1)
+      refuse(
+        this.#source,
+        `the model ${quote(String(config.name))} has ${outputs.length} outputs`,
+        'Models with one output, the logits or probabilities of the classes, are read.',
+      );
+    const own = inputs.map((key) => {
+      const [tensor] = byName.get(nameOf(key))?.part.inputs ?? [];
+      return tensor ?? this.#fail(`its input ${quote(nameOf(key))} is no layer of it`);
+    });
+    return {
+      inputs: own,
+      call: (given) => {
+        const results = new Map(inputs.map((key, i) => [key, given[i] ?? own[i]]));
+        let waiting = entries.flatMap(({ name, part, calls }) => calls.map((reads, k) => ({ key: `${name}\n${k}`, part, reads })));
+        // Layers that are shared may be called again after those that come later in the list.
+        while (waiting.length > 0) {
+          const left = waiting.filter(({ key, part, reads }) => {
+            const tensors = reads.map((read) => results.get(read));
+            if (tensors.includes(undefined)) return true;
+            results.set(key, part.call(tensors as LayerTensor[]));
+            return false;
+          });
+          if (left.length === waiting.length) {
+            const missing = left[0].reads.find((read) => !results.has(read)) as string;
+            this.#fail(`its layer ${quote(nameOf(left[0].key))} reads ${quote(nameOf(missing))}, which is not there`);
+          }
+          waiting = left;
+        }
+        return results.get(outputs[0]) ?? this.#fail(`its output ${quote(nameOf(outputs[0]))} is no layer of it`);
+      },
+    };
+  }
+
+  #parts(list: readonly unknown[], path: string, depth: number): Entry[] {
+    const counts = new Map<string, number>();
+    return list.map((item, index) => {
+      const { class_name, config, name, inbound_nodes, module } = object(item, `layer ${index}`, this.#fail);
+      const settings = object(config, `the configuration of layer ${index}`, this.#fail);
+      const type = String(class_name);
+      const own = typeof name === 'string' ? name : typeof settings.name === 'string' ? settings.name : `layer ${index}`;
+      const isOperation = typeof module === 'string' && module.startsWith('keras.src.ops');
+      if (isOperation) refuse(this.#source, `${own} is the operation ${type} on tensors`, 'Write it as a layer.');
+      const snake = snakeCase(type);
+      const earlier = counts.get(snake) ?? 0;
+      counts.set(snake, earlier + 1);
+      const at = `${path}layers/${snake}${earlier ? `_${earlier}` : ''}`;
+      const part = Array.isArray(settings.layers)
+        ? this.container(type, settings, `${at}/`, depth + 1)
+        : this.#layer(type, settings, own, at);
+      const calls = (Array.isArray(inbound_nodes) ? inbound_nodes : []).map((call) => this.#reads(call, own));
+      return { name: own, part, calls };
+    });
+  }
+
+  #layer(type: string, settings: Config, name: string, path: string): Part {
+    this.#notes(type, settings, name);
+    const instance = this.read(() => instanceOf(type, readable(settings), name === path.split('/').at(-1) ? undefined : name));
+    this.paths.set(instance, path);
+    if (type !== 'InputLayer') return { call: (inputs) => this.read(() => callLayer(instance, inputs)) };
+    const tensor = this.read(() => callLayer(instance, []));
+    return { inputs: [tensor], call: () => tensor };
+  }
+
+  /** What a layer is told about training that training here does not do. */
+  #notes(type: string, settings: Config, name: string): void {
+    const { dtype, trainable } = settings;
+    const policy = typeof dtype === 'string' ? dtype : ((dtype as Config | null)?.config as Config | undefined)?.name;
+    if (type !== 'InputLayer' && policy !== undefined && policy !== 'float32' && !String(policy).startsWith('mixed_'))
+      refuse(this.#source, `${name} (${type}) computes in ${quote(String(policy))}`, 'Save the model in float32.');
+    if (trainable === false) this.notices.push(`${name} (${type}) is frozen in the file; here all layers train`);
+    for (const [key, value] of Object.entries(settings))
+      if (key.endsWith('_regularizer') && value !== null)
+        this.notices.push(`${name} (${type}) has a ${key}, which training here does not have; see weight decay`);
+  }
+
+  /** The results that a call reads, in order. */
+  #reads(call: unknown, name: string): string[] {
+    const { kwargs } = (call ?? {}) as { kwargs?: Config };
+    if (kwargs?.training === false) this.notices.push(`${name} is called in inference mode in the file; here it trains as any layer`);
+    return references(call);
+  }
+}
+
+/** Settings that say how a layer is computed; regularisation is told of, and is no part of that. */
+const readable = (settings: Config): Config =>
+  Object.fromEntries(Object.entries(settings).filter(([key]) => !key.endsWith('_regularizer')));
+
+/** The results that are named anywhere in a value: `<layer>\n<call>`. */
+function references(value: unknown, depth = 0): string[] {
+  if (typeof value !== 'object' || value === null || depth > DEEPEST) return [];
+  if (Array.isArray(value) && typeof value[0] === 'string' && Number.isInteger(value[1]) && Number.isInteger(value[2]))
+    return [`${value[0]}\n${value[1]}`];
+  const { class_name, config } = value as Config;
+  if (class_name === '__keras_tensor__') return references((config as Config | undefined)?.keras_history, depth + 1);
+  return Object.values(value).flatMap((part) => references(part, depth + 1));
+}
+
+const nameOf = (key: string): string => key.split('\n')[0];
+
+function refuse(source: string, what: string, remedy: string, cause?: unknown): never {
+  throw new HybridError('E_CHECKPOINT', `${source} cannot be used: ${what}`, remedy, { cause });
+}
+
+/** The architecture with the measures that the layers suggest which computes the same; null: none does. */
+function recognize(network: Model): Model | null {
+  const of = <T extends LayerType>(type: T) => network.layers.filter((layer): layer is Layer<T> & Layer => layer.type === type);
+  const [[stem], depthwise] = [of('Conv2D'), of('DepthwiseConv2D')];
+  if (!stem) return null;
+  const shared: ModelOptions = { input: network.input, classes: network.classes, dropout: of('Dropout')[0]?.config.rate ?? 0 };
+  const text = comparableText(network);
+  for (const arch of ARCHITECTURES) {
+    const { filters, kernelSize } = stem.config;
     const full = arch === 'conv-pooling' ? 64 : 256;
     const options =
       arch === 'convmixer'
-        ? { dim: stem.filters, depth: depthwise.length, kernel: depthwise[0]?.kernel ?? 1, patch: stem.kernel }
-        : stem.filters === full
+        ? { dim: filters, depth: depthwise.length, kernel: depthwise[0]?.config.kernelSize[0] ?? 1, patch: kernelSize[0] }
+        : filters === full
           ? {}
-          : { width: stem.filters / full };
+          : { width: filters / full };
     try {
-      return [buildModel(arch, { ...shared, ...options })];
+      const model = buildModel(arch, { ...shared, ...options });
+      if (comparableText(model) === text) return model;
     } catch {
-      return []; // these measures are impossible in this architecture
+      // these measures are impossible in this architecture
     }
-  });
-}
-
-/** Index of the first layer in which the model differs; null: in none. */
-function firstDifference(model: Model, layers: readonly FileLayer[]): number | null {
-  const own = model.layers.map(comparable);
-  const theirs = layers.map(({ config, inputs }) => comparable({ ...config, inputs } as Layer));
-  for (let i = 0; i < Math.max(own.length, theirs.length); i++) if (own[i] !== theirs[i]) return i;
+  }
   return null;
 }
 
-/** All of a layer that its results depend on. Rates of dropout and momenta belong to training. */
-function comparable(layer: Layer): string {
-  const { type, inputs } = layer;
-  switch (layer.type) {
-    case 'InputLayer':
-      return JSON.stringify([type, layer.shape]);
-    case 'Rescaling':
-      return JSON.stringify([type, Math.fround(layer.scale), inputs]); // the same factor once it is a float32
-    case 'Conv2D': {
-      const { filters, kernel, stride, padding, activation } = layer;
-      // Where windows neither overlap the edge nor leave a rest, both paddings are the same.
-      return JSON.stringify([type, filters, kernel, stride, kernel === 1 ? 'valid' : padding, activation ?? null, inputs]);
-    }
-    case 'DepthwiseConv2D':
-      return JSON.stringify([type, layer.kernel, inputs]);
-    case 'Activation':
-      return JSON.stringify([type, layer.activation, inputs]);
-    case 'BatchNormalization':
-      return JSON.stringify([type, layer.epsilon, inputs]);
-    case 'Dense':
-      return JSON.stringify([type, layer.units, layer.activation ?? null, inputs]);
-    default:
-      return JSON.stringify([type, inputs]);
-  }
-}
-
-function readLayers(list: readonly unknown[], fail: Fail): FileLayer[] {
-  const indices = new Map<unknown, number>();
-  return list.map((entry, index) => {
-    const { class_name, config, name, inbound_nodes } = object(entry, `layer ${index}`, fail);
-    const refuse = (what: string) => fail(`layer ${index} (${quote(String(class_name))}) ${what}`);
-    const settings = object(config, `the configuration of layer ${index}`, fail);
-    const dtype = typeof settings.dtype === 'string' ? settings.dtype : (settings.dtype as { config?: Json } | null)?.config?.name;
-    if (dtype !== undefined && dtype !== 'float32') refuse(`computes in ${quote(String(dtype))}, and only float32 is read`);
-    const inputs = producers(inbound_nodes, 0).map(
-      (producer) => indices.get(producer) ?? refuse(`reads ${quote(String(producer))}, which does not come before it`),
-    );
-    indices.set(name, index);
-    return { config: readLayer(String(class_name), settings, refuse), inputs };
-  });
-}
-
-/** Names of the layers whose tensors occur in the arguments of a call. */
-function producers(value: unknown, depth: number): unknown[] {
-  if (typeof value !== 'object' || value === null || depth > 8) return [];
-  const { class_name, config } = value as Json;
-  if (class_name === '__keras_tensor__') return [((config as Json | undefined)?.keras_history as unknown[] | undefined)?.[0]];
-  return Object.values(value).flatMap((part) => producers(part, depth + 1));
-}
-
-function readLayer(type: string, settings: Json, refuse: (what: string) => never): LayerConfig {
-  /** A setting that has to be what it says here, or be absent. */
-  const demand = (expected: Json) => {
-    for (const [key, value] of Object.entries(expected)) {
-      const found = settings[key] ?? value;
-      if (JSON.stringify(found) !== JSON.stringify(value))
-        refuse(`has ${key} ${JSON.stringify(found).slice(0, 60)} instead of ${JSON.stringify(value)}`);
-    }
-  };
-  const number = (key: string): number => (typeof settings[key] === 'number' ? settings[key] : refuse(`has no number ${key}`));
-  const square = (key: string): number => {
-    const value = settings[key];
-    const [a, b] = Array.isArray(value) ? value : [value, value];
-    return typeof a === 'number' && a === b ? a : refuse(`has a ${key} that is not square`);
-  };
-  const activation = () => {
-    const value = settings.activation;
-    const name = typeof value === 'object' && value !== null ? (value as Json).config : value;
-    if (name === undefined || name === null || name === 'linear') return undefined;
-    return name === 'gelu' || name === 'relu' ? name : refuse(`has the activation ${quote(String(name))}; gelu and relu are read`);
-  };
-  const image = { data_format: 'channels_last' };
-  const dense = { ...image, dilation_rate: [1, 1], use_bias: true };
-  switch (type) {
-    case 'InputLayer': {
-      const shape = settings.batch_shape ?? settings.batch_input_shape;
-      if (!Array.isArray(shape) || !shape.slice(1).every((n) => Number.isInteger(n))) return refuse('has no fixed size');
-      return { type, shape: shape.slice(1) };
-    }
-    case 'Rescaling':
-      demand({ offset: 0 });
-      return { type, scale: number('scale') };
-    case 'Conv2D': {
-      demand({ ...dense, groups: 1 });
-      const padding = settings.padding === 'same' || settings.padding === 'valid' ? settings.padding : refuse('has an unknown padding');
-      return {
-        type,
-        filters: number('filters'),
-        kernel: square('kernel_size'),
-        stride: square('strides'),
-        padding,
-        activation: activation(),
-      };
-    }
-    case 'DepthwiseConv2D':
-      demand({ ...dense, strides: [1, 1], padding: 'same', depth_multiplier: 1, activation: 'linear' });
-      return { type, kernel: square('kernel_size') };
-    case 'Activation':
-      return { type, activation: activation() ?? refuse('has no activation') };
-    case 'BatchNormalization':
-      if (settings.axis !== 3) demand({ axis: -1 });
-      demand({ center: true, scale: true, renorm: false });
-      return { type, epsilon: number('epsilon'), momentum: number('momentum') };
-    case 'MaxPooling2D':
-      demand({ ...image, pool_size: [2, 2], strides: [2, 2], padding: 'valid' });
-      return { type };
-    case 'GlobalAveragePooling2D':
-      demand({ ...image, keepdims: false });
-      return { type };
-    case 'Flatten':
-      demand(image);
-      return { type };
-    case 'Dropout':
-      return { type, rate: number('rate') };
-    case 'Dense':
-      demand({ use_bias: true });
-      return { type, units: number('units'), activation: activation() };
-    case 'Add':
-      return { type };
-    default:
-      return refuse('is of a kind that none of the architectures has');
-  }
-}
+const comparableText = ({ layers }: Model): string =>
+  layers.map(({ type, config, inputs, repeats }) => `${comparable(LAYERS[type] as AnyLayer, config)} ${inputs} ${repeats}`).join('\n');
 
 /** Of an optimizer that is ours; others leave nothing to go on with. */
 function optimizerSettings(compiled: unknown): OptimizerSettings | undefined {
-  const { class_name, config } = ((compiled as Json | null)?.optimizer ?? {}) as { class_name?: unknown; config?: Json };
+  const { class_name, config } = ((compiled as Config | null)?.optimizer ?? {}) as { class_name?: unknown; config?: Config };
   if ((class_name !== 'AdamW' && class_name !== 'Adam') || typeof config !== 'object' || config === null) return undefined;
   const { learning_rate, weight_decay, beta_1, beta_2, epsilon, amsgrad } = config;
   if (beta_1 !== 0.9 || beta_2 !== 0.999 || epsilon !== 1e-7 || amsgrad === true || typeof learning_rate !== 'number') return undefined;
   return { learningRate: learning_rate, weightDecay: typeof weight_decay === 'number' ? weight_decay : 0 };
 }
 
-function object(value: unknown, what: string, fail: Fail): Json {
-  return typeof value === 'object' && value !== null && !Array.isArray(value) ? (value as Json) : fail(`${what} is not an object`);
+function object(value: unknown, what: string, fail: Fail): Config {
+  return typeof value === 'object' && value !== null && !Array.isArray(value) ? (value as Config) : fail(`${what} is not an object`);
 }

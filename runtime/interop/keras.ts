@@ -6,8 +6,10 @@ import { HybridError } from '../base/errors.ts';
 import { readHdf5, writeHdf5 } from '../formats/hdf5.ts';
 import type { FileTensor } from '../formats/safetensors.ts';
 import { type Fail, readZip, writeZip } from '../formats/zip.ts';
-import type { Layer } from '../model/layers.ts';
-import { recognize } from './keras-config.ts';
+import { type AnyLayer, writeConfig } from '../layers/define-layer.ts';
+import { LAYERS, type Layer } from '../layers/index.ts';
+import type { Model } from '../model/model.ts';
+import { type KerasModel, readModel } from './keras-config.ts';
 import {
   adopt,
   cardOf,
@@ -55,14 +57,13 @@ function hdf5Contents({ model, weights, optimizer }: TrainedModel): [Map<string,
     tensors.set(name, { shape, data: i === 0 ? BigInt64Array.from(data, BigInt) : data });
   }
   // Keras looks for the group of every layer, with or without variables, and of the model itself.
-  const groups = ['vars', ...model.layers.map(({ path }) => `${path}/vars`), ...(optimizer ? ['optimizer/vars'] : [])];
+  const groups = ['vars', ...new Set(model.layers.map(({ path }) => `${path}/vars`)), ...(optimizer ? ['optimizer/vars'] : [])];
   return [tensors, { groups }];
 }
 
 function modelConfig(trained: TrainedModel) {
   const { model } = trained;
-  const ends = [model.layers[0], model.layers[model.layers.length - 1]];
-  const [inputs, outputs] = ends.map(({ name }) => [[name, 0, 0]]);
+  const output = model.layers[model.layers.length - 1];
   return {
     module: 'keras.src.models.functional',
     class_name: 'Functional',
@@ -70,68 +71,50 @@ function modelConfig(trained: TrainedModel) {
     config: {
       name: model.arch.replaceAll('-', '_'),
       trainable: true,
-      layers: model.layers.map((layer) => layerConfig(layer, trained)),
-      input_layers: inputs,
-      output_layers: outputs,
+      layers: model.layers.filter(({ repeats }) => repeats === undefined).map((layer) => layerConfig(layer, trained)),
+      input_layers: [[model.layers[0].name, 0, 0]],
+      output_layers: [[output.name, callOf(model, output.index), 0]],
     },
     compile_config: compileConfig(trained.optimizerSettings),
   };
 }
 
+/** A layer with all its calls. */
 function layerConfig(layer: Layer, { model, bnMomentum }: TrainedModel) {
-  const tensor = (index: number) => {
-    const { name, outputShape } = model.layers[index];
-    const config = { shape: [null, ...outputShape], dtype: 'float32', keras_history: [name, 0, 0] };
+  const { index, name, type } = layer;
+  const definition: AnyLayer = LAYERS[type];
+  const tensor = (at: number) => {
+    const { name, outputShape } = model.layers[at];
+    const config = { shape: [null, ...outputShape], dtype: 'float32', keras_history: [name, callOf(model, at), 0] };
     return { class_name: '__keras_tensor__', config };
   };
-  const tensors = layer.inputs.map(tensor);
+  const calls = model.layers.filter((other) => other.index === index || other.repeats === index);
+  const settings = writeConfig(
+    definition,
+    type === 'BatchNormalization' ? { ...layer.config, ...(bnMomentum !== undefined && { momentum: bnMomentum }) } : layer.config,
+  );
   return {
     module: 'keras.layers',
-    class_name: layer.type,
-    config: { name: layer.name, dtype: 'float32', ...settings(layer, bnMomentum) },
-    name: layer.name,
-    // A merging layer takes one list of tensors.
-    inbound_nodes: tensors.length === 0 ? [] : [{ args: layer.type === 'Add' ? [tensors] : tensors, kwargs: {} }],
+    class_name: type,
+    config: { name, trainable: true, dtype: 'float32', ...settings },
+    registered_name: null,
+    name,
+    inbound_nodes:
+      definition.reads === 'nothing'
+        ? []
+        : calls.map(({ inputs }) => {
+            const tensors = inputs.map(tensor);
+            // A merging layer takes one list of tensors.
+            return { args: definition.reads === 'list' ? [tensors] : tensors, kwargs: {} };
+          }),
   };
 }
 
-function settings(layer: Layer, bnMomentum: number | undefined) {
-  const kernel = { kernel_initializer: 'glorot_uniform', bias_initializer: 'zeros', use_bias: true };
-  const image = { data_format: 'channels_last' };
-  const square = (n: number) => [n, n];
-  switch (layer.type) {
-    case 'InputLayer':
-      return { batch_shape: [null, ...layer.shape] };
-    case 'Rescaling':
-      return { scale: layer.scale, offset: 0 };
-    case 'Conv2D': {
-      const { filters, kernel: size, stride, padding, activation = 'linear' } = layer;
-      const window = { kernel_size: square(size), strides: square(stride), padding, dilation_rate: [1, 1], groups: 1 };
-      return { filters, ...window, ...image, activation, ...kernel };
-    }
-    case 'DepthwiseConv2D': {
-      const { kernel_initializer, ...rest } = kernel;
-      const window = { kernel_size: square(layer.kernel), strides: [1, 1], padding: 'same', dilation_rate: [1, 1], depth_multiplier: 1 };
-      return { ...window, ...image, activation: 'linear', ...rest, depthwise_initializer: kernel_initializer };
-    }
-    case 'Activation':
-      return { activation: layer.activation };
-    case 'BatchNormalization':
-      return { axis: -1, momentum: bnMomentum ?? layer.momentum, epsilon: layer.epsilon, center: true, scale: true };
-    case 'MaxPooling2D':
-      return { pool_size: [2, 2], strides: [2, 2], padding: 'valid', ...image };
-    case 'GlobalAveragePooling2D':
-      return { ...image, keepdims: false };
-    case 'Flatten':
-      return image;
-    case 'Dropout':
-      return { rate: layer.rate, seed: null };
-    case 'Dense':
-      return { units: layer.units, activation: layer.activation ?? 'linear', ...kernel };
-    case 'Add':
-      return {};
-  }
-}
+/** Which of the calls of its layer a layer of the list is. */
+const callOf = ({ layers }: Model, at: number): number => {
+  const first = layers[at].repeats ?? at;
+  return layers.slice(0, at).filter(({ index, repeats }) => index === first || repeats === first).length;
+};
 
 /** As the script compiles its models. */
 function compileConfig({ learningRate, weightDecay }: OptimizerSettings = { learningRate: 2e-3, weightDecay: 1e-4 }) {
@@ -165,8 +148,8 @@ function compileConfig({ learningRate, weightDecay }: OptimizerSettings = { lear
 }
 
 /**
- * Reads a `.keras` archive whose model is one of the architectures, as Keras or this program writes it.
- * @throws HybridError E_CHECKPOINT for anything else.
+ * Reads a `.keras` archive with a model of layers that are known here, however they are wired.
+ * @throws HybridError E_CHECKPOINT for anything else; what is not known is told by the name of the layer.
  */
 export async function readKeras(bytes: Uint8Array, source = 'the file'): Promise<TrainedModel> {
   const fail: Fail = (what, cause) => {
@@ -179,18 +162,49 @@ export async function readKeras(bytes: Uint8Array, source = 'the file'): Promise
   };
   const members = readZip(bytes, fail);
   const member = (name: string): Uint8Array => members.get(name) ?? fail(`it has no ${name}`);
-  const { model, ...training } = recognize(parse(member(MEMBERS.config), MEMBERS.config, fail), fail);
+  const read = readModel(parse(member(MEMBERS.config), MEMBERS.config, fail), source, fail);
+  const { model, notices, bnMomentum, optimizerSettings } = read;
   const metadata = members.has(MEMBERS.metadata) ? (parse(member(MEMBERS.metadata), MEMBERS.metadata, fail) as { hybrid?: unknown }) : {};
-  const tensors = await readHdf5(member(MEMBERS.weights), `${MEMBERS.weights} of ${source}`);
-  // The state of another optimizer means nothing here.
-  if (!training.optimizerSettings) for (const name of [...tensors.keys()]) if (name.startsWith('optimizer/')) tensors.delete(name);
+  const tensors = placed(read, await readHdf5(member(MEMBERS.weights), `${MEMBERS.weights} of ${source}`), fail);
   const { classes, license } = readCard(JSON.stringify(metadata.hybrid ?? null));
   return {
     ...adopt(model, tensors, source),
-    ...training,
+    bnMomentum,
+    optimizerSettings,
     classes: classes?.length === model.classes ? classes : numberedClasses(model),
     license,
+    ...(notices.length > 0 && { notices }),
   };
+}
+
+/** The tensors of a file under the names of the model's own: layers of models in models have their place there, and the optimizer its order. */
+function placed(
+  { model, paths, fileOrder, optimizerSettings }: KerasModel,
+  tensors: ReadonlyMap<string, FileTensor>,
+  fail: Fail,
+): Map<string, FileTensor> {
+  const names = new Map(model.layers.flatMap(({ index, path }) => [[paths[index], path] as const]));
+  const result = new Map<string, FileTensor>();
+  for (const [name, tensor] of tensors) {
+    const [, path, rest] = /^(.*)(\/vars\/\d+)$/.exec(name) ?? [];
+    const own = names.get(path ?? '');
+    if (own !== undefined) result.set(`${own}${rest}`, tensor);
+    else if (name.startsWith('layers/') && !/seed_generator/.test(name)) fail(`its weights have ${name}, which is of none of its layers`);
+  }
+  // The state of another optimizer means nothing here.
+  if (!optimizerSettings || !tensors.has('optimizer/vars/2')) return result;
+  const trained = (layers: readonly Layer[]) =>
+    layers.flatMap(({ repeats, variables }) => (repeats === undefined ? variables.filter(({ kind }) => kind === 'parameter') : []));
+  const places = new Map(model.variables.filter(({ kind }) => kind === 'parameter').map(({ name }, k) => [name, k]));
+  for (const k of [0, 1])
+    if (tensors.has(`optimizer/vars/${k}`)) result.set(`optimizer/vars/${k}`, tensors.get(`optimizer/vars/${k}`) as FileTensor);
+  for (const [k, { name }] of trained(fileOrder.map((index) => model.layers[index])).entries()) {
+    for (const moment of [2, 3]) {
+      const tensor = tensors.get(`optimizer/vars/${moment + 2 * k}`);
+      if (tensor) result.set(`optimizer/vars/${moment + 2 * (places.get(name) as number)}`, tensor);
+    }
+  }
+  return result;
 }
 
 function parse(bytes: Uint8Array, name: string, fail: Fail): object {

@@ -1,6 +1,7 @@
 // Weights in the layouts of programs that keep channels first: PyTorch, ONNX.
 
-import type { LayerType, Shape } from '../model/layers.ts';
+import type { LayerType } from '../layers/index.ts';
+import type { Shape } from '../layers/layer.ts';
 
 interface Tensor {
   readonly shape: Shape;

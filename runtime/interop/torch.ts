@@ -1,7 +1,7 @@
 // Weights under the names and in the layouts of PyTorch: `<layer>.weight`, `.bias`, `.running_mean`, `.running_var`, for a module
 // whose parts are called as our layers are. nn.Flatten of a channels-first image is provided for.
 
-import type { Layer } from '../model/layers.ts';
+import type { Layer } from '../layers/index.ts';
 import { channelsFirst, transposed } from './layouts.ts';
 import type { TrainedModel } from './trained-model.ts';
 

@@ -1,8 +1,9 @@
 // What travels between programs: a model with its weights, and what their user must know about them.
 
 import { HybridError } from '../base/errors.ts';
+import { type Shape, sizeOf } from '../layers/layer.ts';
 import { buildModel } from '../model/architectures.ts';
-import { type Shape, sizeOf } from '../model/layers.ts';
+import { readNetwork } from '../model/layered-model.ts';
 import type { Model, ModelConfig, TrainableModel } from '../model/model.ts';
 
 /** Settings of the optimizer that belong to its state. */
@@ -25,6 +26,8 @@ export interface TrainedModel {
   readonly classes: readonly string[];
   /** Of the weights, such as an SPDX identifier. */
   readonly license?: string;
+  /** What the file of another program says that training here does not do, in sentences. */
+  readonly notices?: readonly string[];
 }
 
 /** The card that goes into the metadata of every format: plain JSON. */
@@ -70,14 +73,16 @@ export function readCard(text: string | undefined): {
 /** Far beyond any model that could be trained: a number from a file must not decide how long this takes. */
 const LARGEST = 65_536;
 const DEEPEST = 1000;
+const MOST_LAYERS = 10_000;
 
 /** The model of a configuration that came from elsewhere; undefined where there is no such model. */
 export function modelOf(config: unknown): Model | undefined {
   if (typeof config !== 'object' || config === null) return undefined;
-  const { arch, input, depth = 0, ...numbers } = config as Partial<ModelConfig>;
+  const { arch, input, depth = 0, network, ...numbers } = config as Partial<ModelConfig>;
   const sizes = [...Object.values(numbers), ...(Array.isArray(input) ? input : [LARGEST + 1])];
   if (!sizes.every((n) => typeof n === 'number' && n <= LARGEST) || !(depth <= DEEPEST)) return undefined;
   try {
+    if (network !== undefined) return network.length <= MOST_LAYERS ? readNetwork(String(arch), network) : undefined;
     return buildModel(String(arch), config as ModelConfig);
   } catch {
     return undefined;

@@ -1,8 +1,9 @@
-// The architectures: the five models of the script (keras-semantics.md, section 6) and the family they belong to. Each
-// is a function that appends Keras' layers in Keras' order; indices and variable paths follow from that order alone.
+// The architectures: the five models of the script (keras-semantics.md, section 6) and the family they belong to, written as a user of
+// Keras writes them.
 
 import { HybridError, nearest } from '../base/errors.ts';
-import { type ActivationName, LayerList } from './layers.ts';
+import { input as imageInput, type LayerTensor, layers } from '../layers/functional.ts';
+import { assemble } from './layered-model.ts';
 import type { Model, ModelConfig } from './model.ts';
 
 /** Sizes of a model. */
@@ -28,7 +29,6 @@ export interface ModelOptions {
 }
 
 interface Plan {
-  readonly list: LayerList;
   readonly classes: number;
   readonly dropout: number;
   /** Channels after the factor `width`. */
@@ -38,49 +38,51 @@ interface Plan {
 interface Architecture {
   /** By how much it divides height and width: the smallest image it takes. */
   readonly reduction: number;
-  build(plan: Plan): void;
+  /** From the rescaled images to the logits. */
+  build(x: LayerTensor, plan: Plan): LayerTensor;
 }
+
+const {
+  activation,
+  add,
+  batchNormalization,
+  conv2d,
+  dense,
+  depthwiseConv2d,
+  dropout,
+  flatten,
+  globalAveragePooling2d,
+  maxPooling2d,
+  rescaling,
+} = layers;
 
 const NAMED = {
   'convmixer-256-8': {
     reduction: 2,
-    build(plan) {
-      mixerStage(plan, mixerBlock, { dim: plan.channels(256), depth: 8, kernel: 5, patch: 2 });
-      pooledHead(plan);
-    },
+    build: (x, plan) => pooledHead(mixerStage(x, mixerBlock, { dim: plan.channels(256), depth: 8, kernel: 5, patch: 2 }), plan),
   },
   'conv-pooling': {
     reduction: 8,
-    build(plan) {
-      const { list } = plan;
+    build(x, plan) {
       for (const filters of [64, 128, 256].map(plan.channels)) {
-        list.add(batchNormalization);
-        for (let i = 0; i < 2; i++) list.add({ type: 'Conv2D', filters, kernel: 3, stride: 1, padding: 'same', activation: 'gelu' });
-        list.add({ type: 'MaxPooling2D' });
+        x = batchNormalization(x);
+        for (let i = 0; i < 2; i++) x = conv2d(x, { filters, kernelSize: 3, padding: 'same', activation: 'gelu' });
+        x = maxPooling2d(x);
       }
-      flattenHead(plan);
+      return flattenHead(x, plan);
     },
   },
   'convmixer-2stage-flatten': {
     reduction: 4,
-    build(plan) {
-      twoStages(plan);
-      flattenHead(plan);
-    },
+    build: (x, plan) => flattenHead(twoStages(x, plan), plan),
   },
   'convmixer-2stage': {
     reduction: 4,
-    build(plan) {
-      twoStages(plan);
-      pooledHead(plan);
-    },
+    build: (x, plan) => pooledHead(twoStages(x, plan), plan),
   },
   'convmixer-256-8-block-residual': {
     reduction: 2,
-    build(plan) {
-      mixerStage(plan, blockResidualBlock, { dim: plan.channels(256), depth: 8, kernel: 5, patch: 2 });
-      pooledHead(plan);
-    },
+    build: (x, plan) => pooledHead(mixerStage(x, blockResidualBlock, { dim: plan.channels(256), depth: 8, kernel: 5, patch: 2 }), plan),
   },
 } satisfies Record<string, Architecture>;
 
@@ -108,14 +110,14 @@ export function architectureName(name: string): ArchitectureName {
  */
 export function buildModel(arch: string, options: ModelOptions): Model {
   const name = architectureName(arch);
-  const { input, classes, dropout = 0.5 } = options;
+  const { input, classes, dropout: rate = 0.5 } = options;
   for (const [i, what] of ['height', 'width', 'channels'].entries()) wholeNumber(`image ${what}`, input[i], 1);
   wholeNumber('number of classes', classes, 2);
-  if (!(dropout >= 0 && dropout < 1)) {
-    throw new HybridError('E_USAGE', `the dropout rate is ${dropout}`, 'Give a rate from 0 (off) to less than 1, such as 0.5.');
+  if (!(rate >= 0 && rate < 1)) {
+    throw new HybridError('E_USAGE', `the dropout rate is ${rate}`, 'Give a rate from 0 (off) to less than 1, such as 0.5.');
   }
 
-  const shared = { arch: name, input: [...input] as [number, number, number], classes, dropout };
+  const shared = { arch: name, input: [...input] as [number, number, number], classes, dropout: rate };
   const [architecture, config] = name === 'convmixer' ? parametric(shared, options) : named(name, shared, options);
   const { reduction } = architecture;
   if (input[0] < reduction || input[1] < reduction) {
@@ -126,13 +128,11 @@ export function buildModel(arch: string, options: ModelOptions): Model {
     );
   }
 
-  const list = new LayerList();
-  list.add({ type: 'InputLayer', shape: config.input });
-  list.add({ type: 'Rescaling', scale: 1 / 255 });
+  const images = imageInput(config.input);
   const width = config.width ?? 1;
-  architecture.build({ list, classes, dropout, channels: (n) => Math.max(1, Math.round(n * width)) });
-  const { layers } = list;
-  return { arch: name, layers, input: config.input, classes, config, variables: layers.flatMap((layer) => layer.variables) };
+  const plan: Plan = { classes, dropout: rate, channels: (n) => Math.max(1, Math.round(n * width)) };
+  const logits = architecture.build(rescaling(images, { scale: 1 / 255 }), plan);
+  return assemble({ name, input: images, output: logits, config }).model;
 }
 
 const PARAMETRIC_DEFAULTS = { dim: 256, depth: 8, kernel: 5, patch: 2 };
@@ -145,10 +145,7 @@ function parametric(shared: ModelConfig, options: ModelOptions): [Architecture, 
   }
   const mixer = { ...PARAMETRIC_DEFAULTS };
   for (const key of MIXER_KEYS) mixer[key] = wholeNumber(key, options[key] ?? mixer[key], 1);
-  const build = (plan: Plan) => {
-    mixerStage(plan, mixerBlock, mixer);
-    pooledHead(plan);
-  };
+  const build = (x: LayerTensor, plan: Plan) => pooledHead(mixerStage(x, mixerBlock, mixer), plan);
   return [
     { reduction: mixer.patch, build },
     { ...shared, ...mixer },
@@ -178,55 +175,36 @@ function wholeNumber(what: string, value: number, least: number): number {
   return value;
 }
 
-// Parts of the architectures. Each appends layers that start from the last one and returns the index of its result.
+// Parts of the architectures.
 
-const batchNormalization = { type: 'BatchNormalization', epsilon: 1e-3, momentum: 0.99 } as const;
+const activationBlock = (x: LayerTensor): LayerTensor => batchNormalization(activation(x, { activation: 'gelu' }));
 
-function activationBlock(list: LayerList, activation: ActivationName = 'gelu'): number {
-  list.add({ type: 'Activation', activation });
-  return list.add(batchNormalization);
-}
-
-type Block = (list: LayerList, dim: number, kernel: number) => number;
+type Block = (x: LayerTensor, dim: number, kernel: number) => LayerTensor;
 
 /** Depthwise, GELU, BN, + input; then 1×1, GELU, BN: the block of the ConvMixer paper. */
-const mixerBlock: Block = (list, dim, kernel) => {
-  const input = list.last.index;
-  list.add({ type: 'DepthwiseConv2D', kernel });
-  list.add({ type: 'Add' }, activationBlock(list), input);
-  list.add({ type: 'Conv2D', filters: dim, kernel: 1, stride: 1, padding: 'valid' });
-  return activationBlock(list);
+const mixerBlock: Block = (x, dim, kernel) => {
+  const mixed = add([activationBlock(depthwiseConv2d(x, { kernelSize: kernel, padding: 'same' })), x]);
+  return activationBlock(conv2d(mixed, { filters: dim, kernelSize: 1 }));
 };
 
 /** Depthwise, 1×1, GELU, BN, + input; then GELU, BN: the residual spans the whole block. */
-const blockResidualBlock: Block = (list, dim, kernel) => {
-  const input = list.last.index;
-  list.add({ type: 'DepthwiseConv2D', kernel });
-  list.add({ type: 'Conv2D', filters: dim, kernel: 1, stride: 1, padding: 'valid' });
-  list.add({ type: 'Add' }, activationBlock(list), input);
-  return activationBlock(list);
+const blockResidualBlock: Block = (x, dim, kernel) => {
+  const mixed = conv2d(depthwiseConv2d(x, { kernelSize: kernel, padding: 'same' }), { filters: dim, kernelSize: 1 });
+  return activationBlock(add([activationBlock(mixed), x]));
 };
 
 /** Patch embedding (a convolution whose stride is its kernel), then `depth` blocks of one width. */
-function mixerStage({ list }: Plan, block: Block, { dim, depth, kernel, patch }: Mixer): void {
-  list.add({ type: 'Conv2D', filters: dim, kernel: patch, stride: patch, padding: 'valid' });
-  activationBlock(list);
-  for (let i = 0; i < depth; i++) block(list, dim, kernel);
+function mixerStage(x: LayerTensor, block: Block, { dim, depth, kernel, patch }: Mixer): LayerTensor {
+  x = activationBlock(conv2d(x, { filters: dim, kernelSize: patch, strides: patch }));
+  for (let i = 0; i < depth; i++) x = block(x, dim, kernel);
+  return x;
 }
 
-function twoStages(plan: Plan): void {
-  for (const dim of [256, 512].map(plan.channels)) mixerStage(plan, mixerBlock, { dim, depth: 4, kernel: 5, patch: 2 });
-}
+const twoStages = (x: LayerTensor, { channels }: Plan): LayerTensor =>
+  [256, 512].reduce((x, dim) => mixerStage(x, mixerBlock, { dim: channels(dim), depth: 4, kernel: 5, patch: 2 }), x);
 
-function pooledHead({ list, dropout, classes }: Plan): void {
-  list.add({ type: 'GlobalAveragePooling2D' });
-  list.add({ type: 'Dropout', rate: dropout });
-  list.add({ type: 'Dense', units: classes });
-}
+const pooledHead = (x: LayerTensor, { dropout: rate, classes }: Plan): LayerTensor =>
+  dense(dropout(globalAveragePooling2d(x), { rate }), { units: classes });
 
-function flattenHead({ list, dropout, classes, channels }: Plan): void {
-  list.add({ type: 'Flatten' });
-  list.add({ type: 'Dropout', rate: dropout });
-  list.add({ type: 'Dense', units: channels(256), activation: 'relu' });
-  list.add({ type: 'Dense', units: classes });
-}
+const flattenHead = (x: LayerTensor, { dropout: rate, classes, channels }: Plan): LayerTensor =>
+  dense(dense(dropout(flatten(x), { rate }), { units: channels(256), activation: 'relu' }), { units: classes });

@@ -2,12 +2,15 @@
 // result (runtime/compile).
 
 import { invariant } from '../base/errors.ts';
-import { PURPOSE } from '../base/philox.ts';
-import { type Graph, GraphBuilder, type ValueId } from '../ir/graph.ts';
-import { ops } from '../ops/index.ts';
-import { addBatchNormalization, addOutputs } from './graph-parts.ts';
-import type { ActivationName, Layer } from './layers.ts';
+import type { Graph, ValueId } from '../ir/graph.ts';
+import { type AnyLayer, buildLayer } from '../layers/define-layer.ts';
+import { LAYERS, type LayerType } from '../layers/index.ts';
+import type { VariableRole } from '../layers/layer.ts';
+import { LayerBuilder } from '../layers/layer-builder.ts';
+import { addOutputs } from './graph-parts.ts';
 import type { Model } from './model.ts';
+
+const definitionOf = (type: LayerType): AnyLayer => LAYERS[type];
 
 /**
  * Forward graph of `model`.
@@ -28,62 +31,18 @@ export function buildForward(
   mode: 'train' | 'inference',
   { loss, until = model.layers.length - 1 }: { readonly loss: boolean; readonly until?: number },
 ): Graph {
-  const g = new GraphBuilder(`${model.arch} ${mode}`, ops);
-  const images = g.input('images', { dtype: 'u8', shape: model.input, perSample: true });
+  const g = new LayerBuilder(`${model.arch} ${mode}`, mode);
+  g.images(model.input);
   const labels = loss ? g.input('labels', { dtype: 'i32', shape: [], perSample: true }) : null;
-  const dropsOut = mode === 'train' && model.layers.some((layer) => layer.type === 'Dropout' && layer.rate > 0);
-  const samples = dropsOut ? g.input('samples', { dtype: 'i32', shape: [], perSample: true }) : null;
+  if (mode === 'train' && model.layers.some(({ type, config }) => definitionOf(type).draws?.(config))) g.samples();
   const state = new Map(model.variables.map(({ name, shape, kind }) => [name, g.state(name, shape, kind)]));
 
   /** Value that each layer computes, by its index. */
   const results: ValueId[] = [];
-  let dropouts = 0;
-
-  const activate = (x: ValueId, activation?: ActivationName) => (activation ? g.one(activation, [x]) : x);
-
-  const compute = (layer: Layer): ValueId => {
-    const inputs = layer.inputs.map((index) => results[index]);
-    const [x] = inputs;
-    const vars = layer.variables.map(({ name }) => state.get(name) as ValueId);
-    switch (layer.type) {
-      case 'InputLayer':
-        return images;
-      case 'Rescaling':
-        return g.one('rescale', [x], { scale: layer.scale });
-      case 'Conv2D': {
-        const { stride, padding, activation } = layer;
-        return activate(g.one('bias', [g.one('conv', [x, vars[0]], { stride, padding }), vars[1]]), activation);
-      }
-      case 'DepthwiseConv2D':
-        return g.one('bias', [g.one('depthwise', [x, vars[0]]), vars[1]]);
-      case 'Dense':
-        return activate(g.one('bias', [g.one('conv', [x, vars[0]], { stride: 1, padding: 'valid' }), vars[1]]), layer.activation);
-      case 'Activation':
-        return activate(x, layer.activation);
-      case 'BatchNormalization': {
-        const [gamma, beta, movingMean, movingVariance] = vars;
-        const { path, epsilon } = layer;
-        return addBatchNormalization(g, x, { gamma, beta, movingMean, movingVariance }, { mode, path, epsilon });
-      }
-      case 'Add':
-        return g.one('add', inputs);
-      case 'MaxPooling2D':
-        return g.one('maxPool', [x]);
-      case 'GlobalAveragePooling2D':
-        return g.one('globalAvgPool', [x]);
-      case 'Flatten':
-        return g.one('reshape', [x], { shape: layer.outputShape });
-      case 'Dropout': {
-        const purpose = PURPOSE.dropout + dropouts++;
-        if (samples === null || layer.rate === 0) return x;
-        return g.one('dropout', [x, samples], { rate: layer.rate, purpose });
-      }
-    }
-  };
-
-  for (const layer of model.layers.slice(0, until + 1)) {
-    g.label = layer.path;
-    results.push(compute(layer));
+  for (const { type, config, name, path, inputs, variables } of model.layers.slice(0, until + 1)) {
+    g.label = path;
+    const vars = Object.fromEntries(variables.map(({ role, name }) => [role, state.get(name)])) as Record<VariableRole, ValueId>;
+    results.push(buildLayer(g, definitionOf(type), { config, name, path, inputs: inputs.map((index) => results[index]), vars }));
   }
 
   const logits = results[results.length - 1];

@@ -2,15 +2,14 @@
 // prediction take it as they take any model; summary, figures and the formats of other programs need layers, and do not.
 
 import { HybridError } from '../base/errors.ts';
-import { PURPOSE } from '../base/philox.ts';
-import { formatShape, type Graph, GraphBuilder, type ValueId } from '../ir/graph.ts';
-import { ops } from '../ops/index.ts';
-import { addBatchNormalization, addOutputs } from './graph-parts.ts';
-import type { Shape, VariableInfo } from './layers.ts';
+import { formatShape, type Graph, type ValueId } from '../ir/graph.ts';
+import { type AnyLayer, buildLayer, configOf, refusal, type VariableSpec } from '../layers/define-layer.ts';
+import { LAYERS, type LayerOptions, type LayerType } from '../layers/index.ts';
+import { snakeCase } from '../layers/kinds.ts';
+import type { Shape, VariableInfo, VariableRole } from '../layers/layer.ts';
+import { LayerBuilder, type Mode } from '../layers/layer-builder.ts';
+import { addOutputs } from './graph-parts.ts';
 import type { GraphModel } from './model.ts';
-
-/** What a forward pass is for. */
-export type Mode = 'train' | 'inference';
 
 /** A forward pass and what goes into it. */
 export interface GraphModelOptions {
@@ -27,22 +26,13 @@ export interface GraphModelOptions {
   build(g: ModelBuilder, images: ValueId): ValueId;
 }
 
-/** A graph builder that knows what a model has besides ops: variables with initial values, and layers that differ in training. */
-export class ModelBuilder extends GraphBuilder {
-  /** In training batch normalisation uses the statistics of the batch, and dropout drops. */
-  readonly mode: Mode;
+/** A graph builder that knows what a model has besides ops: variables with initial values, and layers. */
+export class ModelBuilder extends LayerBuilder {
   /** Declared so far, in order. */
   readonly variables: VariableInfo[] = [];
   /** Of variables by path, and of layers by name. */
   readonly #declared = new Map<string, number>();
   readonly #named = new Map<string, number>();
-  #samples: ValueId | undefined;
-  #dropouts = 0;
-
-  constructor(name: string, mode: Mode) {
-    super(name, ops);
-    this.mode = mode;
-  }
 
   /**
    * A trained parameter of the layer that `label` names: `<label>/vars/<k>`, the k-th of that label. A `kernel` (two axes or more, the last of
@@ -55,33 +45,36 @@ export class ModelBuilder extends GraphBuilder {
         `a kernel of shape [${shape}] in ${this.label}`,
         'Give it two axes or more, the last for inputs and outputs.',
       );
-    return this.#declare(this.label, role, shape, 'parameter');
+    return this.#declare(this.label, role, { shape, initializer: INITIALIZERS[role] });
+  }
+
+  /**
+   * A layer of Keras' with its variables: `g.layer('AveragePooling2D', x, { poolSize: 2 })`. Its variables are `<label>/<class>[_k]/vars/<i>`,
+   * the class in snake case. Throws E_USAGE where the settings are wrong or do not go with the shape of x.
+   */
+  layer<T extends LayerType>(type: T, x: ValueId | readonly ValueId[], options: LayerOptions<T>): ValueId {
+    const definition: AnyLayer = LAYERS[type];
+    const path = this.#numbered(`${this.label}/${snakeCase(type)}`);
+    const config = configOf(definition, options, refusal(definition, path));
+    const inputs = typeof x === 'number' ? [x] : x;
+    const specs = definition.variables?.(
+      config,
+      inputs.map((id) => this.spec(id).shape),
+    );
+    const declared = Object.entries(specs ?? {}).map(([role, spec]) => [role, this.#declare(path, role as VariableRole, spec)]);
+    return buildLayer(this, definition, { config, name: path, path, inputs, vars: Object.fromEntries(declared) });
   }
 
   /** Batch normalisation over rows and pixels, with gamma, beta and both moving statistics as variables. x f32 […, C] per sample → the same. */
   batchNormalization(x: ValueId, { epsilon = 1e-3 }: { readonly epsilon?: number } = {}): ValueId {
-    const path = this.#numbered(`${this.label}/batch_normalization`);
-    const channels = this.spec(x).shape.slice(-1);
-    const gamma = this.#declare(path, 'gamma', channels, 'parameter');
-    const beta = this.#declare(path, 'beta', channels, 'parameter');
-    const movingMean = this.#declare(path, 'moving_mean', channels, 'statistic');
-    const movingVariance = this.#declare(path, 'moving_variance', channels, 'statistic');
-    return addBatchNormalization(this, x, { gamma, beta, movingMean, movingVariance }, { mode: this.mode, path, epsilon });
+    return this.layer('BatchNormalization', x, { epsilon });
   }
 
-  /** In training, zeros with probability `rate` in [0, 1), and the rest scaled up; nothing in inference. */
-  dropout(x: ValueId, rate: number): ValueId {
-    const purpose = PURPOSE.dropout + this.#dropouts++;
-    if (this.mode === 'inference' || rate === 0) return x;
-    this.#samples ??= this.input('samples', { dtype: 'i32', shape: [], perSample: true });
-    return this.one('dropout', [x, this.#samples], { rate, purpose });
-  }
-
-  #declare(path: string, role: VariableInfo['role'], shape: Shape, kind: VariableInfo['kind']): ValueId {
+  #declare(path: string, role: VariableRole, { shape, initializer, kind = 'parameter' }: VariableSpec): ValueId {
     const k = this.#declared.get(path) ?? 0;
     this.#declared.set(path, k + 1);
     const name = `${path}/vars/${k}`;
-    this.variables.push({ name, shape, kind, role });
+    this.variables.push({ name, shape, kind, role, initializer });
     return this.state(name, shape, kind);
   }
 
@@ -92,6 +85,8 @@ export class ModelBuilder extends GraphBuilder {
   }
 }
 
+const INITIALIZERS = { kernel: 'glorot_uniform', bias: 'zeros', gamma: 'ones', beta: 'zeros' } as const;
+
 /**
  * A model of one's own, for `train`, `evaluate` and `predict`. Throws E_USAGE where the forward pass cannot be built, gives no logits, or
  * declares other variables for inference than in training.
@@ -99,7 +94,7 @@ export class ModelBuilder extends GraphBuilder {
 export function graphModel({ name, input, classes, build }: GraphModelOptions): GraphModel {
   const assemble = (mode: Mode, loss: boolean): ModelBuilder => {
     const g = new ModelBuilder(`${name} ${mode}`, mode);
-    const images = g.input('images', { dtype: 'u8', shape: input, perSample: true });
+    const images = g.images(input);
     const labels = loss ? g.input('labels', { dtype: 'i32', shape: [], perSample: true }) : null;
     const logits = build(g, images);
     const { dtype, perSample, shape } = g.spec(logits);

@@ -1,7 +1,7 @@
 // Initial values of a model's variables: Keras' initialisers on counter-based random numbers.
 
 import { PURPOSE, philox4x32, philoxKey } from '../base/philox.ts';
-import { type Shape, sizeOf } from './layers.ts';
+import { type Shape, sizeOf } from '../layers/layer.ts';
 import type { TrainableModel } from './model.ts';
 
 /**

@@ -2,17 +2,21 @@
 // author's own (`graphModel`, graph-model.ts).
 
 import type { Graph } from '../ir/graph.ts';
-import type { Layer, VariableInfo } from './layers.ts';
+import type { Config } from '../layers/define-layer.ts';
+import type { Layer } from '../layers/index.ts';
+import type { VariableInfo } from '../layers/layer.ts';
 
-/** Plain JSON from which `buildModel(config.arch, config)` makes the same model again. */
+/** Plain JSON from which the same model can be made again: `buildModel(config.arch, config)`, or of its layers where it has a `network`. */
 export interface ModelConfig {
-  /** Name of the architecture: one of `ARCHITECTURES` (architectures.ts). */
+  /** Name of the architecture: one of `ARCHITECTURES` (architectures.ts), or what a network of one's own is called. */
   readonly arch: string;
   /** [height, width, channels] of the images. */
   readonly input: readonly [number, number, number];
   readonly classes: number;
-  /** Rate of the dropout before the head. */
-  readonly dropout: number;
+  /** Rate of the dropout before the head of an architecture. */
+  readonly dropout?: number;
+  /** The layers, where they are those of no architecture. */
+  readonly network?: readonly NetworkLayer[];
   /** Factor on the channels of a named architecture. */
   readonly width?: number;
   /** Of `convmixer` only. */
@@ -21,6 +25,12 @@ export interface ModelConfig {
   readonly kernel?: number;
   readonly patch?: number;
 }
+
+/** A call of a layer as plain JSON: a class with its settings as in Keras' configuration, or a further call of an earlier layer. */
+export type NetworkLayer = {
+  /** Indices of the calls it reads. */
+  readonly inputs: readonly number[];
+} & ({ readonly type: string; readonly name?: string; readonly config: Config } | { readonly repeats: number });
 
 /** What all models have. */
 interface ModelCore {

@@ -1,6 +1,7 @@
 // The table that Keras prints for a model, as data and as text, with layer indices and FLOPs added.
 
-import { countParameters, type LayerType, type Shape } from './layers.ts';
+import type { LayerType } from '../layers/index.ts';
+import { countParameters, type Shape } from '../layers/layer.ts';
 import type { Model } from './model.ts';
 
 /** A layer. */
@@ -13,7 +14,7 @@ export interface SummaryRow {
   readonly parameters: number;
   /** Names of the layers it reads. */
   readonly connectedTo: readonly string[];
-  /** Of one image, forward; 0 where the convention counts none (see layers.ts). */
+  /** Of one image, forward; 0 where the convention counts none (see `Place.flops`). */
   readonly flops: number;
 }
 
@@ -38,15 +39,21 @@ export interface Summary {
 
 /** The summary as data; `formatSummary` prints it. */
 export function summarize(model: Model): Summary {
-  const layers = model.layers.map((layer) => ({
-    index: layer.index,
-    name: layer.name,
-    type: layer.type,
-    outputShape: layer.outputShape,
-    parameters: countParameters(layer.variables),
-    connectedTo: layer.inputs.map((index) => model.layers[index].name),
-    flops: layer.flops,
-  }));
+  const layers = model.layers
+    .filter(({ repeats }) => repeats === undefined)
+    .map((layer) => {
+      // A layer that is called again has one row, with all that its calls read and cost.
+      const calls = model.layers.filter(({ index, repeats }) => index === layer.index || repeats === layer.index);
+      return {
+        index: layer.index,
+        name: layer.name,
+        type: layer.type,
+        outputShape: layer.outputShape,
+        parameters: countParameters(layer.variables),
+        connectedTo: calls.flatMap(({ inputs }) => inputs.map((index) => model.layers[index].name)),
+        flops: calls.reduce((sum, { flops }) => sum + flops, 0),
+      };
+    });
   const parameters = (count: number): ParameterCount => ({ count, bytes: 4 * count });
   return {
     arch: model.arch,

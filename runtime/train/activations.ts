@@ -2,8 +2,8 @@
 
 import { HybridError } from '../base/errors.ts';
 import type { Device } from '../device.ts';
+import type { Layer } from '../layers/index.ts';
 import { buildForward } from '../model/build-graph.ts';
-import type { Layer } from '../model/layers.ts';
 import type { Model } from '../model/model.ts';
 import { writeWeights } from './evaluate.ts';
 import { trainingGraphs } from './graphs.ts';

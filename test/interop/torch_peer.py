@@ -30,31 +30,31 @@ class Model(nn.Module):
         super().__init__()
         self.plan = layers
         for layer in layers:
-            c = layer["inputShape"][-1] if layer["inputShape"] else 0
+            c, config = layer["inputShape"][-1] if layer["inputShape"] else 0, layer["config"]
             if layer["type"] == "Conv2D":
-                padding = layer["kernel"] // 2 if layer["padding"] == "same" else 0
-                setattr(self, layer["name"], nn.Conv2d(c, layer["filters"], layer["kernel"], layer["stride"], padding))
+                padding = config["kernelSize"][0] // 2 if config["padding"] == "same" else 0
+                setattr(self, layer["name"], nn.Conv2d(c, config["filters"], config["kernelSize"], config["strides"], padding))
             elif layer["type"] == "DepthwiseConv2D":
-                setattr(self, layer["name"], nn.Conv2d(c, c, layer["kernel"], padding="same", groups=c))
+                setattr(self, layer["name"], nn.Conv2d(c, c, config["kernelSize"], padding="same", groups=c))
             elif layer["type"] == "BatchNormalization":
-                setattr(self, layer["name"], nn.BatchNorm2d(c, eps=layer["epsilon"]))
+                setattr(self, layer["name"], nn.BatchNorm2d(c, eps=config["epsilon"]))
             elif layer["type"] == "Dense":
-                setattr(self, layer["name"], nn.Linear(c, layer["units"]))
+                setattr(self, layer["name"], nn.Linear(c, config["units"]))
 
     def forward(self, images):
         values = []
-        activations = {"gelu": nn.functional.gelu, "relu": nn.functional.relu, None: lambda x: x}
+        activations = {"gelu": nn.functional.gelu, "relu": nn.functional.relu, "linear": lambda x: x}
         for layer in self.plan:
             inputs = [values[i] for i in layer["inputs"]]
             kind = layer["type"]
             if kind == "InputLayer":
                 y = images.permute(0, 3, 1, 2).float()
             elif kind == "Rescaling":
-                y = inputs[0] * layer["scale"]
+                y = inputs[0] * layer["config"]["scale"]
             elif kind in ("Conv2D", "DepthwiseConv2D", "BatchNormalization", "Dense"):
-                y = activations[layer.get("activation")](getattr(self, layer["name"])(inputs[0]))
+                y = activations[layer["config"].get("activation", "linear")](getattr(self, layer["name"])(inputs[0]))
             elif kind == "Activation":
-                y = activations[layer["activation"]](inputs[0])
+                y = activations[layer["config"]["activation"]](inputs[0])
             elif kind == "Add":
                 y = inputs[0] + inputs[1]
             elif kind == "MaxPooling2D":

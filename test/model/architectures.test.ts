@@ -1,8 +1,10 @@
 // Layer tables, parameter counts, FLOPs and variable names of keras-semantics.md, sections 6 and 7.1.
 
 import { describe, expect, test } from 'vitest';
+import type { LayerType } from '../../runtime/layers/index.ts';
+import { snakeCase } from '../../runtime/layers/kinds.ts';
+import { countParameters } from '../../runtime/layers/layer.ts';
 import { ARCHITECTURES, architectureName, buildModel } from '../../runtime/model/architectures.ts';
-import { countParameters, type LayerType, snakeCase } from '../../runtime/model/layers.ts';
 import type { Model } from '../../runtime/model/model.ts';
 
 const cifar = { input: [32, 32, 3], classes: 10 } as const;
@@ -125,7 +127,7 @@ describe.each(Object.keys(TABLES))('%s', (arch) => {
 
   test('drops out half before the head unless told otherwise; rate 0 keeps the layer', () => {
     const rates = (dropout?: number) =>
-      buildModel(arch, { ...cifar, dropout }).layers.flatMap((layer) => (layer.type === 'Dropout' ? [layer.rate] : []));
+      buildModel(arch, { ...cifar, dropout }).layers.flatMap((layer) => (layer.type === 'Dropout' ? [layer.config.rate] : []));
     expect(rates()).toEqual([0.5]);
     expect(rates(0.2)).toEqual([0.2]);
     expect(rates(0)).toEqual([0]);

@@ -2,9 +2,9 @@
 // weights from a linear congruential generator that any language can repeat. Dropout is off, nothing is augmented or
 // shuffled, AdamW is the script's (rate 2e-3, weight decay 1e-4). The numbers are Keras' in float64.
 
+import { sizeOf } from '../../runtime/layers/layer.ts';
 import type { ArchitectureName } from '../../runtime/model/architectures.ts';
 import { glorotLimit } from '../../runtime/model/init.ts';
-import { sizeOf } from '../../runtime/model/layers.ts';
 import type { Model } from '../../runtime/model/model.ts';
 
 export interface GoldenRun {

@@ -1,0 +1,135 @@
+// Builds an ONNX graph layer by layer. What a layer becomes is told by the rules beside this file; what they share is here: values by layer,
+// nodes, constants, and normalisations that later layers take up.
+
+import type { OnnxNode, OnnxTensor } from '../../formats/onnx.ts';
+import type { Layer, LayerType } from '../../layers/index.ts';
+import type { VariableRole } from '../../layers/layer.ts';
+import type { Model } from '../../model/model.ts';
+import type { TrainedModel } from '../trained-model.ts';
+
+/** What a layer becomes. Images go from layer to layer channels first. */
+export interface OnnxRule<L extends Layer = Layer> {
+  /** Adds nodes for the layer and returns the name of its value. `inputs` are names of values. */
+  emit(e: Emitter, layer: L, inputs: readonly string[]): string;
+  /**
+   * Of a layer after a normalisation y = x·scale + shift: `takes` it into its weights exactly, or `passes` it on to the next layer, because
+   * moving or averaging values commutes with it.
+   */
+  readonly affine?: 'takes' | 'passes' | ((layer: L) => 'takes' | 'passes' | undefined);
+  /** Whether it reads the images as the bytes that they are, channels last. */
+  readonly bytes?: true;
+}
+
+export type OnnxRules = { readonly [T in LayerType]: OnnxRule<Layer<T>> };
+
+/** y = x·scale + shift, by channel. */
+interface Affine {
+  readonly scale: Float64Array;
+  readonly shift: Float64Array;
+}
+
+export class Emitter {
+  readonly nodes: OnnxNode[] = [];
+  readonly constants = new Map<string, OnnxTensor>();
+  /** See `OnnxOptions.foldBatchNorm`. */
+  readonly fold: boolean;
+  readonly #rules: Readonly<Record<LayerType, OnnxRule>>;
+  readonly #model: Model;
+  readonly #weights: TrainedModel['weights'];
+  /** Name of the value that each layer computes, by its index. */
+  readonly #values: string[] = [];
+  /** Normalisations that a later layer takes up, by the index of that layer. */
+  readonly #absorbed = new Map<number, Affine>();
+  #floats: string | undefined;
+
+  constructor({ model, weights }: TrainedModel, rules: OnnxRules, fold: boolean) {
+    this.#model = model;
+    this.#weights = weights;
+    this.#rules = rules as Readonly<Record<LayerType, OnnxRule>>;
+    this.fold = fold;
+  }
+
+  run(): void {
+    for (const layer of this.#model.layers) {
+      const rule = this.#rules[layer.type];
+      const inputs = layer.inputs.map((index) =>
+        rule.bytes || this.#model.layers[index].type !== 'InputLayer' ? this.#values[index] : this.#imageFloats(),
+      );
+      this.#values.push(rule.emit(this, layer, inputs));
+    }
+    this.node('Identity', 'logits', [this.#values[this.#values.length - 1]], {}, 'logits');
+  }
+
+  /** The value of a tensor of the layer. */
+  weight(layer: Layer, role: VariableRole): Float32Array | undefined {
+    const variable = layer.variables.find((variable) => variable.role === role);
+    return variable && this.#weights.get(variable.name);
+  }
+
+  /** Shape of a tensor of the layer. */
+  shapeOf = (layer: Layer, role: VariableRole): readonly number[] =>
+    layer.variables.find((variable) => variable.role === role)?.shape ?? [];
+
+  /**
+   * Hands y = x·scale + shift after `layer` on to the layer that can take it up exactly: where nothing else reads it. Layers that only move or
+   * average values may lie between. False: there is none.
+   */
+  absorb(layer: Layer, affine: Affine): boolean {
+    const taker = this.#taker(layer);
+    if (taker) this.#absorbed.set(taker.index, affine);
+    return taker !== null;
+  }
+
+  #taker({ index }: Layer): Layer | null {
+    const readers = this.#model.layers.filter(({ inputs }) => inputs.includes(index));
+    // Weights that are used twice can take up one normalisation only, if that.
+    if (readers.length !== 1 || this.#isShared(readers[0])) return null;
+    const [reader] = readers;
+    const { affine } = this.#rules[reader.type];
+    const does = typeof affine === 'function' ? affine(reader) : affine;
+    if (does === 'takes') return reader;
+    return does === 'passes' ? this.#taker(reader) : null;
+  }
+
+  #isShared = ({ index, repeats }: Layer): boolean => repeats !== undefined || this.#model.layers.some((layer) => layer.repeats === index);
+
+  /** Kernel and bias of a layer, with the normalisation before it if there is one to take up: W·(s·x + t) + b = (W·s)·x + (W·t + b). */
+  absorbed(layer: Layer): { readonly kernel: Float32Array; readonly bias: Float32Array | undefined } {
+    const kernel = this.weight(layer, 'kernel') as Float32Array;
+    const bias = this.weight(layer, 'bias');
+    const affine = this.#absorbed.get(layer.index);
+    if (!affine) return { kernel, bias };
+    const { scale, shift } = affine;
+    const outputs = this.shapeOf(layer, 'kernel').at(-1) ?? 1;
+    const sums = bias ? Float64Array.from(bias) : new Float64Array(outputs);
+    // The last axis but one is the input's channels; after flattening they repeat, the channel fastest.
+    const folded = kernel.map((w, i) => {
+      const channel = Math.floor(i / outputs) % scale.length;
+      sums[i % outputs] += w * shift[channel];
+      return w * scale[channel];
+    });
+    return { kernel: folded, bias: Float32Array.from(sums) };
+  }
+
+  node(op: string, name: string, inputs: readonly string[], attributes: OnnxNode['attributes'] = {}, output = `${name}:0`): string {
+    this.nodes.push({ op, name, inputs, output, attributes });
+    return output;
+  }
+
+  constant(name: string, shape: readonly number[], data: Float32Array): string {
+    this.constants.set(name, { shape, data });
+    return name;
+  }
+
+  scalar(name: string, value: number): string {
+    return this.constant(name, [], Float32Array.of(value));
+  }
+
+  /** The images as floats, channels first, for layers that do not read bytes. */
+  #imageFloats(): string {
+    this.#floats ??= this.node('Transpose', 'images/channels_first', [this.node('Cast', 'images/cast', ['images'], { to: 1 })], {
+      perm: [0, 3, 1, 2],
+    });
+    return this.#floats;
+  }
+}

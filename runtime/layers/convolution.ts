@@ -1,0 +1,105 @@
+// Convolutions.
+
+import type { ValueId } from '../ir/graph.ts';
+import { ACTIVATIONS, activation } from './activations.ts';
+import { defineLayer, type Site } from './define-layer.ts';
+import { initializer } from './initializers.ts';
+import { choice, fixed, flag, optional, type Pair, pair, whole } from './kinds.ts';
+
+export const Conv2D = defineLayer({
+  type: 'Conv2D',
+  config: {
+    filters: whole(),
+    kernelSize: pair,
+    strides: optional(pair, [1, 1]),
+    padding: optional(choice('valid', 'same'), 'valid'),
+    dataFormat: fixed('channels_last'),
+    dilationRate: optional(pair, [1, 1]),
+    groups: optional(whole(), 1),
+    activation: optional(activation, 'linear'),
+    useBias: optional(flag, true),
+    kernelInitializer: optional(initializer, 'glorot_uniform'),
+    biasInitializer: optional(initializer, 'zeros'),
+  },
+  variables: ({ filters, kernelSize, groups, useBias, kernelInitializer, biasInitializer }, [shape]) => ({
+    kernel: { shape: [...kernelSize, (shape.at(-1) ?? 0) / groups, filters], initializer: kernelInitializer },
+    ...(useBias && { bias: { shape: [filters], initializer: biasInitializer } }),
+  }),
+  build(site) {
+    const { g, config, x, vars } = site;
+    const { kernelSize, strides, padding, dilationRate, groups } = config;
+    fits(site, kernelSize, padding);
+    const stride = square(site, 'strides', strides);
+    if (`${dilationRate}` !== '1,1')
+      site.refuse(`has dilationRate ${dilationRate.join('×')}`, 'Only convolutions without dilation are built.');
+    if (groups !== 1)
+      site.refuse(`has ${groups} groups`, 'Only convolutions of one group are built; DepthwiseConv2D has as many as channels.');
+    return finish(site, g.one('conv', [x, vars.kernel], { stride, padding }));
+  },
+  // A window of one pixel never reaches over the edge.
+  reduced: (config) => (`${config.kernelSize}` === '1,1' ? { ...config, padding: 'valid' } : config),
+});
+
+export const DepthwiseConv2D = defineLayer({
+  type: 'DepthwiseConv2D',
+  config: {
+    kernelSize: pair,
+    strides: optional(pair, [1, 1]),
+    padding: optional(choice('valid', 'same'), 'valid'),
+    depthMultiplier: optional(whole(), 1),
+    dataFormat: fixed('channels_last'),
+    dilationRate: optional(pair, [1, 1]),
+    activation: optional(activation, 'linear'),
+    useBias: optional(flag, true),
+    depthwiseInitializer: optional(initializer, 'glorot_uniform'),
+    biasInitializer: optional(initializer, 'zeros'),
+  },
+  variables: ({ kernelSize, depthMultiplier, useBias, depthwiseInitializer, biasInitializer }, [shape]) => {
+    const channels = shape.at(-1) ?? 0;
+    return {
+      kernel: { shape: [...kernelSize, channels, depthMultiplier], initializer: depthwiseInitializer },
+      ...(useBias && { bias: { shape: [channels * depthMultiplier], initializer: biasInitializer } }),
+    };
+  },
+  build(site) {
+    const { g, config, x, vars } = site;
+    const { kernelSize, strides, padding, dilationRate, depthMultiplier } = config;
+    fits(site, kernelSize, padding);
+    square(site, 'kernelSize', kernelSize);
+    const built: [string, unknown, unknown][] = [
+      ['strides', strides, [1, 1]],
+      ['dilationRate', dilationRate, [1, 1]],
+      ['depthMultiplier', depthMultiplier, 1],
+      ['padding', padding, 'same'],
+    ];
+    for (const [name, value, only] of built)
+      if (`${value}` !== `${only}`) site.refuse(`has ${name} ${value}`, `Only depthwise convolutions with ${name} ${only} are built.`);
+    return finish(site, g.one('depthwise', [x, vars.kernel]));
+  },
+});
+
+/** Refuses windows that are larger than the image. */
+export function fits({ shape, refuse }: Site<unknown>, [height, width]: Pair, padding: 'valid' | 'same'): void {
+  if (shape.length !== 3)
+    refuse(
+      `reads an image [height, width, channels], but was given [${shape.join(', ')}]`,
+      'Let it read a layer before Flatten or pooling.',
+    );
+  const [h, w] = shape;
+  if (padding === 'valid' && (height > h || width > w))
+    refuse(
+      `has a window of ${height}×${width}, which does not fit into its input of ${h}×${w} pixels`,
+      'Use larger images, or an architecture that reduces them less.',
+    );
+}
+
+function square({ refuse }: Site<unknown>, name: string, [height, width]: Pair): number {
+  if (height !== width) refuse(`has ${name} ${height}×${width}`, `Only equal ${name} for height and width are built.`);
+  return height;
+}
+
+/** Bias and activation, where there are any. */
+export function finish({ g, config, vars }: Site<{ useBias: boolean; activation: keyof typeof ACTIVATIONS }>, y: ValueId): ValueId {
+  const biased = config.useBias ? g.one('bias', [y, vars.bias]) : y;
+  return ACTIVATIONS[config.activation](g, biased);
+}

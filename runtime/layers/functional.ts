@@ -1,0 +1,181 @@
+// Networks as they are written in Keras' functional way: a function for every layer takes tensors and gives a tensor. Nothing is computed;
+// shapes are inferred and checked at each call, and functional-model.ts makes a model of what leads to an output.
+
+import { HybridError, invariant } from '../base/errors.ts';
+import type { TensorSpec } from '../ir/graph.ts';
+import { formatShape } from '../ir/graph.ts';
+import type { OpDefinition } from '../ir/op.ts';
+import { ops } from '../ops/index.ts';
+import { type AnyLayer, buildLayer, type Config, configOf, refusal } from './define-layer.ts';
+import { LAYERS, type LayerOptions, type LayerType } from './index.ts';
+import { snakeCase } from './kinds.ts';
+import type { Shape, VariableInfo, VariableRole } from './layer.ts';
+import { LayerBuilder } from './layer-builder.ts';
+
+/** What flows between layers: the result of a call of a layer. */
+export class LayerTensor {
+  /** Of one sample. */
+  readonly shape: Shape;
+  /** Bytes are images as they come. */
+  readonly dtype: TensorSpec['dtype'];
+  readonly call: LayerCall;
+
+  constructor({ shape, dtype }: Pick<TensorSpec, 'shape' | 'dtype'>, call: LayerCall) {
+    this.shape = shape;
+    this.dtype = dtype;
+    this.call = call;
+  }
+}
+
+/** A layer with its settings, before it has a place in a model. Called more than once, it has the same weights each time. */
+export interface LayerInstance {
+  readonly definition: AnyLayer;
+  readonly config: Config;
+  /** As its author calls it. */
+  readonly name?: string;
+  /** In the order in which they were made. */
+  readonly calls: LayerCall[];
+}
+
+/** A layer at work: what it reads, and what follows from that. */
+export interface LayerCall {
+  readonly layer: LayerInstance;
+  readonly inputs: readonly LayerTensor[];
+  readonly output: LayerTensor;
+  /** Names are those of the role until the layer has a place. */
+  readonly variables: readonly VariableInfo[];
+  readonly flops: number;
+}
+
+/** Ops whose operations count; see `Place.flops`. */
+const COUNTED = new Set(['conv', 'depthwise']);
+
+/** Calls a layer. Throws E_USAGE where it cannot read these tensors. */
+export function callLayer(layer: LayerInstance, given: LayerTensor | readonly LayerTensor[]): LayerTensor {
+  const { definition, config } = layer;
+  const name = layer.name ?? snakeCase(definition.type);
+  const refuse = refusal(definition, name);
+  const inputs = given instanceof LayerTensor ? [given] : [...given];
+  const { reads } = definition;
+  if (reads === 'list' ? inputs.length < 2 : inputs.length !== (reads === 'nothing' ? 0 : 1))
+    refuse(
+      `reads ${reads === 'list' ? 'two tensors or more' : 'one tensor'}, but was given ${inputs.length}`,
+      'Give what other layers return.',
+    );
+  for (const input of inputs)
+    if (!(input instanceof LayerTensor)) refuse('was given something else than a tensor', 'Give what other layers return.');
+
+  const g = new LayerBuilder(name, 'inference');
+  const operands = inputs.map(({ shape, dtype }, i) => g.input(`input ${i}`, { shape, dtype, perSample: true }));
+  const shapes = inputs.map(({ shape }) => shape);
+  const specs = definition.variables?.(config, shapes) ?? {};
+  const variables = Object.entries(specs).map(([role, { shape, initializer, kind = 'parameter' }]): VariableInfo => {
+    if (!shape.every((n) => Number.isInteger(n) && n > 0))
+      refuse(
+        `would have a ${role} of shape [${shape.join(', ')}] for an input of [${shapes[0]?.join(', ')}]`,
+        'Give settings that divide its channels.',
+      );
+    return { name: role, shape, kind, role: role as VariableRole, initializer };
+  });
+  const [first] = layer.calls;
+  if (first && shapesOf(first.variables) !== shapesOf(variables))
+    refuse(
+      `has weights for an input of [${first.inputs[0].shape.join(', ')}] and cannot read [${shapes[0].join(', ')}]`,
+      'Give it inputs of one size, or use a second layer.',
+    );
+  const vars = Object.fromEntries(variables.map(({ role, shape, kind }) => [role, g.state(role, shape, kind)])) as Record<
+    VariableRole,
+    number
+  >;
+  const result = g.spec(buildLayer(g, definition, { config, name, path: name, inputs: operands, vars }));
+  invariant(result.perSample, `${name} makes ${formatShape(result)}`);
+
+  const flops = g.nodes.reduce((total, { op, attrs, inputs, outputs }) => {
+    const specs = (ids: readonly number[]) => ids.map((id) => g.spec(id));
+    return (
+      total +
+      (COUNTED.has(op) ? (ops as Readonly<Record<string, OpDefinition>>)[op].cost(specs(inputs), specs(outputs), attrs, 1).flops : 0)
+    );
+  }, 0);
+  const call: LayerCall = {
+    layer,
+    inputs,
+    variables,
+    flops,
+    get output() {
+      return output;
+    },
+  };
+  const output = new LayerTensor(result, call);
+  layer.calls.push(call);
+  return output;
+}
+
+const shapesOf = (variables: readonly VariableInfo[]): string => variables.map(({ role, shape }) => `${role} ${shape}`).join('; ');
+
+/** A layer with these settings. Throws E_USAGE for settings that it does not have. */
+export function layerOf(
+  definition: AnyLayer,
+  { name, ...options }: { readonly name?: string } & Readonly<Record<string, unknown>> = {},
+): LayerInstance {
+  const refuse = refusal(definition, name ?? snakeCase(definition.type));
+  return { definition, config: configOf(definition, options, refuse), name, calls: [] };
+}
+
+type Named = {
+  /** Of the layer, in tables and in files; its class with a number where there is none. */
+  readonly name?: string;
+};
+type Reads<T extends LayerType> = 'list' extends (typeof LAYERS)[T]['reads'] ? readonly LayerTensor[] : LayerTensor;
+
+/**
+ * A function of a layer: `conv2d(x, options)` is a new layer that reads x; `conv2d(options)` is a layer to be called, each time with the same
+ * weights. Throws E_USAGE where the settings are wrong or do not go with the shape of x.
+ */
+export type LayerFunction<T extends LayerType> =
+  Record<never, never> extends LayerOptions<T>
+    ? {
+        (x: Reads<T>, options?: LayerOptions<T> & Named): LayerTensor;
+        (options?: LayerOptions<T> & Named): (x: Reads<T>) => LayerTensor;
+      }
+    : {
+        (x: Reads<T>, options: LayerOptions<T> & Named): LayerTensor;
+        (options: LayerOptions<T> & Named): (x: Reads<T>) => LayerTensor;
+      };
+
+/** `Conv2D` → `conv2d`, `MaxPooling2D` → `maxPooling2d`, `ReLU` → `relu`. */
+type FunctionName<T extends string> = T extends 'ReLU' | 'ELU' | 'PReLU'
+  ? Lowercase<T>
+  : T extends `${infer Name}2D${infer Rest}`
+    ? `${Uncapitalize<Name>}2d${Rest}`
+    : Uncapitalize<T>;
+const functionName = (type: string): string =>
+  /^(P?Re|E)LU$/.test(type) ? type.toLowerCase() : type[0].toLowerCase() + type.slice(1).replace('2D', '2d');
+
+type Layers = { readonly [T in Exclude<LayerType, 'InputLayer'> as FunctionName<T>]: LayerFunction<T> };
+
+const functionOf =
+  (definition: AnyLayer) =>
+  (first: unknown = {}, options?: object) => {
+    if (first instanceof LayerTensor || Array.isArray(first)) return callLayer(layerOf(definition, { ...options }), first);
+    if (typeof first !== 'object' || first === null || options !== undefined)
+      refusal(definition, snakeCase(definition.type))('was given something else than a tensor', 'Give what other layers return.');
+    const layer = layerOf(definition, { ...(first as object) });
+    return Object.assign((x: LayerTensor | readonly LayerTensor[]) => callLayer(layer, x), { layer });
+  };
+
+/** A function for every layer: `layers.conv2d(x, { filters: 32, kernelSize: 3 })`. */
+export const layers = Object.fromEntries(
+  Object.entries(LAYERS).map(([type, definition]) => [functionName(type), functionOf(definition)]),
+) as unknown as Layers;
+
+/** The images: bytes, [height, width, channels]. */
+export function input(shape: readonly [number, number, number], { name }: Named = {}): LayerTensor {
+  if (!Array.isArray(shape) || shape.length !== 3 || !shape.every((n) => Number.isSafeInteger(n) && n > 0))
+    throw new HybridError(
+      'E_USAGE',
+      `the input has shape [${shape}]`,
+      'Give height, width and channels of the images: three whole numbers from 1 on.',
+    );
+  return callLayer(layerOf(LAYERS.InputLayer, { name, shape: [...shape] }), []);
+}

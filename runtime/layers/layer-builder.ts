@@ -1,0 +1,50 @@
+// The graph builder that layers are built with: it knows what a model has besides ops, the images and the difference between training and
+// inference.
+
+import { PURPOSE } from '../base/philox.ts';
+import { GraphBuilder, type ValueId } from '../ir/graph.ts';
+import { ops } from '../ops/index.ts';
+import type { Shape } from './layer.ts';
+
+/** What a forward pass is for. */
+export type Mode = 'train' | 'inference';
+
+export class LayerBuilder extends GraphBuilder {
+  /** In training batch normalisation uses the statistics of the batch, and dropout drops. */
+  readonly mode: Mode;
+  #images: ValueId | undefined;
+  #floats: ValueId | undefined;
+  #samples: ValueId | undefined;
+  #dropouts = 0;
+
+  constructor(name: string, mode: Mode) {
+    super(name, ops);
+    this.mode = mode;
+  }
+
+  /** The input `images`, bytes; declared by the first call. */
+  images(shape: Shape): ValueId {
+    this.#images ??= this.input('images', { dtype: 'u8', shape, perSample: true });
+    return this.#images;
+  }
+
+  /** The input `samples`, which random numbers are a function of; declared by the first call. */
+  samples(): ValueId {
+    this.#samples ??= this.input('samples', { dtype: 'i32', shape: [], perSample: true });
+    return this.#samples;
+  }
+
+  /** x as floats: the bytes of images keep their value. */
+  floats(x: ValueId): ValueId {
+    if (this.spec(x).dtype === 'f32') return x;
+    this.#floats ??= this.one('rescale', [x], { scale: 1 });
+    return this.#floats;
+  }
+
+  /** In training, zeros with probability `rate` in [0, 1), and the rest scaled up; nothing in inference. */
+  dropout(x: ValueId, rate: number): ValueId {
+    const purpose = PURPOSE.dropout + this.#dropouts++;
+    if (this.mode === 'inference' || rate === 0) return x;
+    return this.one('dropout', [x, this.samples()], { rate, purpose });
+  }
+}

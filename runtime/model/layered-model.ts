@@ -1,0 +1,196 @@
+// From tensors to a model: the layers that lead to an output, in the order in which Keras has them. Indices, names in files and the order of
+// variables follow from that order alone, so that a file from here finds its places there, and the other way round.
+
+import { HybridError, invariant } from '../base/errors.ts';
+import { type AnyLayer, type Config, readConfig, refusal, writeConfig } from '../layers/define-layer.ts';
+import { callLayer, input as inputTensor, type LayerCall, type LayerInstance, LayerTensor } from '../layers/functional.ts';
+import { LAYERS, type Layer, layerNamed } from '../layers/index.ts';
+import { snakeCase } from '../layers/kinds.ts';
+import type { Model, ModelConfig, NetworkLayer } from './model.ts';
+
+export interface FunctionalModelOptions {
+  /** For people, and for the checkpoints. */
+  readonly name: string;
+  /** What `input` returned. */
+  readonly input: LayerTensor;
+  /** The logits, [classes]; a softmax at the very end is left to the loss, and stays with files for Keras. */
+  readonly output: LayerTensor;
+}
+
+/** A model of the layers that lead from the input to the output. Throws E_USAGE where they do not, or the output is no vector of logits. */
+export function functionalModel({ name, input, output }: FunctionalModelOptions): Model {
+  const { model } = assemble({ name, input, output });
+  return model;
+}
+
+export interface SequentialModelOptions {
+  readonly name: string;
+  /** [height, width, channels] of the images. */
+  readonly input: readonly [number, number, number];
+  /** In order: what functions of `layers` return where they are given no tensor. */
+  readonly layers: readonly ((x: LayerTensor) => LayerTensor)[];
+}
+
+/** A model of layers one after the other. Throws E_USAGE as `functionalModel` does. */
+export function sequentialModel({ name, input, layers }: SequentialModelOptions): Model {
+  const images = inputTensor(input);
+  return functionalModel({ name, input: images, output: layers.reduce((x, layer) => layer(x), images) });
+}
+
+interface Assembled {
+  readonly model: Model;
+  /** The instance of each layer, by its index. */
+  readonly instances: readonly LayerInstance[];
+}
+
+/** `functionalModel`, with what the layers came from; `config` in place of the layers' own, for a model that has a name for them. */
+export function assemble({ name, input, output, config }: FunctionalModelOptions & { readonly config?: ModelConfig }): Assembled {
+  for (const [what, tensor] of Object.entries({ input, output }))
+    if (!(tensor instanceof LayerTensor))
+      throw new HybridError('E_USAGE', `the ${what} of ${name} is no tensor`, 'Give what input() and layers return.');
+  const { calls, order } = inKerasOrder(output);
+  checkEnds(name, input, output, calls);
+
+  const names = namesOf(name, order);
+  const indices = new Map(calls.map((call, index) => [call, index]));
+  const first = new Map<LayerInstance, number>();
+  const layers = calls.map((call, index): Layer => {
+    const { definition, config } = call.layer;
+    const { name, path } = names.get(call.layer) as { name: string; path: string };
+    const inputs = call.inputs.map(({ call }) => indices.get(call) as number);
+    const repeats = first.get(call.layer);
+    if (repeats === undefined) first.set(call.layer, index);
+    const inputShape = call.inputs[0]?.shape ?? [];
+    const variables = call.variables.map((variable, k) => ({ ...variable, name: `${path}/vars/${k}` }));
+    const place = { index, name, path, inputs, inputShape, outputShape: call.output.shape, variables, flops: call.flops };
+    return { type: definition.type, config, ...place, ...(repeats !== undefined && { repeats }) } as Layer;
+  });
+  const variables = order.flatMap((instance) => layers[first.get(instance) as number].variables);
+  const instances = calls.map(({ layer }) => layer);
+  const shape = input.shape as [number, number, number];
+  const classes = output.shape[0];
+  const model: Model = {
+    arch: name,
+    layers,
+    input: shape,
+    classes,
+    config: config ?? { arch: name, input: shape, classes, network: networkOf(layers, instances) },
+    variables,
+  };
+  return { model, instances };
+}
+
+function checkEnds(name: string, input: LayerTensor, output: LayerTensor, calls: readonly LayerCall[]): void {
+  const inputs = calls.filter(({ layer }) => layer.definition.type === 'InputLayer');
+  if (inputs.length !== 1 || inputs[0] !== input.call)
+    throw new HybridError(
+      'E_USAGE',
+      inputs.length > 1 ? `${name} has ${inputs.length} inputs` : `the output of ${name} does not depend on its input`,
+      'Give one input, from which all that leads to the output is made.',
+    );
+  if (input.shape.length !== 3)
+    throw new HybridError(
+      'E_USAGE',
+      `the input of ${name} has shape [${input.shape.join(', ')}]`,
+      'Give an input of [height, width, channels].',
+    );
+  const { shape } = output;
+  if (shape.length !== 1 || shape[0] < 2 || calls.length < 2)
+    throw new HybridError(
+      'E_USAGE',
+      `${name} ends in [${shape.join(', ')}], and a classifier ends in [classes], 2 or more`,
+      'End with a Dense layer that has a unit for each class.',
+    );
+}
+
+/** Names and paths of layers: a class is numbered in Keras' order, and a name that its author gave is kept. */
+function namesOf(model: string, order: readonly LayerInstance[]): Map<LayerInstance, { readonly name: string; readonly path: string }> {
+  const counts = new Map<string, number>();
+  const taken = new Set<string>();
+  return new Map(
+    order.map((instance) => {
+      const base = snakeCase(instance.definition.type);
+      const earlier = counts.get(base) ?? 0;
+      counts.set(base, earlier + 1);
+      const numbered = earlier ? `${base}_${earlier}` : base;
+      const name = instance.name ?? numbered;
+      if (taken.has(name))
+        throw new HybridError('E_USAGE', `two layers of ${model} are called ${name}`, 'Give each layer its own name, or none.');
+      taken.add(name);
+      return [instance, { name, path: `layers/${numbered}` }];
+    }),
+  );
+}
+
+/**
+ * The calls that lead to `output`, each after those it reads, and the layers in Keras' order: by their distance from the output, the farthest
+ * first, and by the order in which a search from the output meets them (`map_graph` of keras.src.ops.function).
+ */
+function inKerasOrder(output: LayerTensor): { readonly calls: LayerCall[]; readonly order: LayerInstance[] } {
+  const met = new Map<LayerInstance, number>();
+  const finished = new Set<LayerCall>();
+  // Depth first, with a stack of its own: networks are deeper than a program's stack may be.
+  const path: { readonly call: LayerCall; next: number }[] = [];
+  const enter = (call: LayerCall): void => {
+    if (!met.has(call.layer)) met.set(call.layer, met.size);
+    path.push({ call, next: 0 });
+  };
+  enter(output.call);
+  while (path.length > 0) {
+    const at = path[path.length - 1];
+    const input = at.call.inputs[at.next++];
+    if (!input) finished.add((path.pop() as typeof at).call);
+    else if (!finished.has(input.call)) enter(input.call);
+  }
+
+  const depths = new Map<LayerCall, number>();
+  const layerDepths = new Map<LayerInstance, number>();
+  for (const call of [...finished].reverse()) {
+    const depth = Math.max(depths.get(call) ?? 0, layerDepths.get(call.layer) ?? 0);
+    layerDepths.set(call.layer, depth);
+    depths.set(call, depth);
+    for (const { call: before } of call.inputs) depths.set(before, Math.max(depths.get(before) ?? 0, depth + 1));
+  }
+  const depthOf = (call: LayerCall) => depths.get(call) as number;
+  const metAt = (layer: LayerInstance) => met.get(layer) as number;
+  const order = [...layerDepths.keys()].sort(
+    (a, b) => (layerDepths.get(b) as number) - (layerDepths.get(a) as number) || metAt(a) - metAt(b),
+  );
+  const calls = [...finished].sort((a, b) => depthOf(b) - depthOf(a) || metAt(a.layer) - metAt(b.layer));
+  invariant(calls.length === depths.size, 'a layer reads what does not lead to the output');
+  return { calls, order };
+}
+
+/** From which `readNetwork` makes the layers again. What is at its default is left out. */
+const networkOf = (layers: readonly Layer[], instances: readonly LayerInstance[]): NetworkLayer[] =>
+  layers.map(({ type, inputs, repeats }, index) => {
+    const { name, definition, config } = instances[index];
+    return repeats === undefined ? { type, name, config: writeConfig(definition, config, { compact: true }), inputs } : { repeats, inputs };
+  });
+
+/** The model of a network that was kept as JSON. Throws E_USAGE where it is none. */
+export function readNetwork(name: string, network: readonly NetworkLayer[]): Model {
+  const tensors: LayerTensor[] = [];
+  for (const at of network) {
+    const tensorOf = (index: number): LayerTensor => tensors[index] ?? broken(name, `layer ${tensors.length} reads layer ${index}`);
+    const layer = 'repeats' in at ? tensorOf(at.repeats).call.layer : instanceOf(at.type, at.config, at.name);
+    tensors.push(callLayer(layer, at.inputs.map(tensorOf)));
+  }
+  const [input] = tensors;
+  return functionalModel({ name, input: input ?? broken(name, 'it has no layers'), output: tensors[tensors.length - 1] });
+}
+
+/** A layer of Keras' configuration. Throws E_USAGE with the name of the layer. */
+export function instanceOf(type: string, config: Config, name?: string): LayerInstance {
+  const definition = layerNamed(type);
+  if (!definition)
+    return refusal({ type } as AnyLayer, name ?? snakeCase(type))(
+      'is of a class that is not known here',
+      `Known are ${Object.keys(LAYERS).join(', ')}.`,
+    );
+  return { definition, config: readConfig(definition, config, refusal(definition, name ?? snakeCase(type))), name, calls: [] };
+}
+
+function broken(name: string, what: string): never {
+  throw new HybridError('E_USAGE', `${name} is no network: ${what}`, 'Build it with input() and layers.');
+}
