@@ -2,22 +2,24 @@
 // fast one with which they get beyond 85 % on CIFAR-10 in about an hour on two cores.
 
 import type { ArchitectureName } from '../runtime/model/architectures.ts';
-import type { CompleteTrainOptions } from '../runtime/train/events.ts';
+import type { TrainSettings } from '../runtime/train/settings.ts';
+
+/** What a recipe decides. */
+export const PRESET_SETTINGS = [
+  'epochs',
+  'batch',
+  'learningRate',
+  'weightDecay',
+  'earlyStopping',
+  'plateau',
+  'schedule',
+  'bnMomentum',
+  'recalibrateBn',
+  'shuffle',
+] as const satisfies readonly (keyof TrainSettings)[];
 
 /** What a recipe decides of a run. */
-export type Preset = Pick<
-  CompleteTrainOptions,
-  | 'epochs'
-  | 'batch'
-  | 'learningRate'
-  | 'weightDecay'
-  | 'earlyStopping'
-  | 'plateau'
-  | 'schedule'
-  | 'bnMomentum'
-  | 'recalibrateBn'
-  | 'shuffle'
->;
+export type Preset = Pick<TrainSettings, (typeof PRESET_SETTINGS)[number]>;
 
 /** The script's run_experiment and run_experiment_2. */
 const patient: Preset = {

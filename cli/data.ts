@@ -14,7 +14,7 @@ import {
 import type { CliIo } from './io.ts';
 import type { Settings } from './options.ts';
 import { count, type Progress } from './progress.ts';
-import { CIFAR10 } from './settings.ts';
+import { CIFAR10, sourceSettings } from './settings.ts';
 
 /** A set of CIFAR by its numbers only, for a dry run: nothing is read, and above all nothing fetched. */
 export function assumedData({ data }: Settings): DataSource | null {
@@ -43,7 +43,7 @@ export async function openSettingsData(settings: Settings, io: CliIo, progress: 
   try {
     const source = await openData(dataSpec(settings, io), dataOptions(settings, io, progress, talk));
     const { name, shape } = source.train;
-    const asked = sizeOf(settings).join(' × ');
+    const asked = sourceSettings(settings).imageSize.join(' × ');
     const found = shape.slice(0, 2).join(' × ');
     // 32 is what nobody asks for: images of other sizes are no surprise then.
     if (asked !== found && asked !== '32 × 32')
@@ -54,26 +54,17 @@ export async function openSettingsData(settings: Settings, io: CliIo, progress: 
   }
 }
 
-function sizeOf({ imageSize }: Settings): [number, number] {
-  const [height, width = height] = imageSize.split('x').map(Number);
-  return [height, width];
-}
-
 /** A path stays as it was given where that means the same: messages then speak the user's words. */
 export function dataSpec({ data }: Settings, { cwd }: CliIo): string {
   return DATA_NAMES.some((name) => name === data) || cwd === process.cwd() ? data : resolve(cwd, data);
 }
 
 export function dataOptions(settings: Settings, io: CliIo, progress: Progress, talk: boolean): OpenDataOptions {
-  const { dataUrl, maxBad, dataMemory } = settings;
   return {
+    ...sourceSettings(settings),
     files: io.files,
-    url: dataUrl,
     localDir: resolve(io.cwd, 'data'),
     cacheDir: userCacheDir(process.platform, io.env, homedir()),
-    imageSize: sizeOf(settings),
-    maxBad,
-    memoryBudget: dataMemory === undefined ? undefined : dataMemory * 2 ** 20,
     signal: io.signal,
     onProgress(step) {
       if (talk) progress.status(progressText(step));

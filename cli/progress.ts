@@ -3,6 +3,7 @@
 
 import { RunRecord, type TrainEvent, thinned } from '../runtime/index.ts';
 import type { CliIo } from './io.ts';
+import { inFlags } from './spelling.ts';
 import { bar, hasUnicode, type Piece, sparkline, styled, wantsColor } from './style.ts';
 
 type StepEvent = Extract<TrainEvent, { type: 'step' }>;
@@ -59,13 +60,13 @@ export class Progress {
     }
   }
 
-  /** A line that stays. */
+  /** A line that stays. Settings that it names become flags. */
   line(text: string): void {
-    this.#write([text]);
+    this.#write([inFlags(text)]);
   }
 
   warn(text: string): void {
-    this.#write([['warning:', 'warn'], ` ${text}`]);
+    this.#write([['warning:', 'warn'], ` ${inFlags(text)}`]);
   }
 
   /** A line that the next one replaces; without a terminal it is written at most once a minute. */

@@ -29,17 +29,15 @@ export async function inGroup(flags: RankFlags, io: CliIo, body: (group: Communi
     await group.close();
     return status;
   } catch (error) {
-    if (isCommon(error)) {
+    if (error instanceof HybridError && error.onAllRanks) {
       // All ranks have come to the same error: they end in order, and one of them says it.
       await group.close();
       if (group.rank === 0) throw error;
-      return (error as HybridError).exitStatus;
+      return error.exitStatus;
     }
     // The others wait for this rank, and would until their time is up. They end with it, after it has been said why.
     io.ended = (status) => group.abort(status);
-    if (error instanceof HybridError)
-      throw new HybridError(error.code, `rank ${group.rank}: ${error.message}`, error.remedy, { cause: error });
-    throw error;
+    throw error instanceof HybridError ? error.withMessage(`rank ${group.rank}: ${error.message}`) : error;
   }
 }
 
@@ -52,13 +50,6 @@ export function threadsOfRank({ size }: Communicator, { env }: CliIo): number | 
   const bound = usable < cpus().length;
   return size > 1 && here > 1 && !bound ? Math.max(1, Math.floor(usable / here)) : undefined;
 }
-
-/** Errors that come from what the ranks have in common. */
-const isCommon = (error: unknown): boolean =>
-  error instanceof HybridError && (error.code === 'E_DIVERGED' || (error.code === 'E_RANK' && error.message.startsWith(DISAGREE)));
-
-/** How the message of `agree` begins. */
-const DISAGREE = 'the ranks were started differently';
 
 function seconds(text: string | undefined): number {
   if (text === undefined) return RANK_TIMEOUT_SECONDS;

@@ -4,6 +4,7 @@ import { type Command, CommanderError } from 'commander';
 import type { HybridError } from '../runtime/index.ts';
 import { type CliIo, stoppedStatus } from './io.ts';
 import { describeProgram } from './program.ts';
+import { inFlags } from './spelling.ts';
 
 const USAGE = 2;
 
@@ -36,7 +37,8 @@ function reportError(error: unknown, argv: readonly string[], io: CliIo, program
         .map((line) => `help: ${line}`),
     ];
     io.stderr.write(`${lines.join('\n')}\n`);
-    if (argv.includes('--json')) io.stdout.write(`${JSON.stringify({ type: 'error', code, message, remedy, status })}\n`);
+    const about = isHybridError(error) && { field: error.field, suggested: error.suggested };
+    if (argv.includes('--json')) io.stdout.write(`${JSON.stringify({ type: 'error', code, message, remedy, status, ...about })}\n`);
   }
   if (io.env.HYBRID_DEBUG === '1' && error instanceof Error) io.stderr.write(`${error.stack}\n`);
   return status;
@@ -50,7 +52,8 @@ function explain(
   program: Command,
 ): { code: string | null; message: string; remedy: string; status: number } {
   if (error instanceof CommanderError) return { code: 'E_USAGE', ...usageError(error, argv, program), status: USAGE };
-  if (isHybridError(error)) return { code: error.code, message: error.message, remedy: error.remedy, status: error.exitStatus };
+  if (isHybridError(error))
+    return { code: error.code, message: inFlags(error.message), remedy: inFlags(error.remedy), status: error.exitStatus };
   // `throwIfAborted` throws the reason itself, which is the name of a signal.
   const stopped = io.signal?.aborted && error === io.signal.reason;
   if (stopped || (error instanceof Error && error.name === 'AbortError'))

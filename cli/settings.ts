@@ -4,56 +4,24 @@
 import type { Command } from 'commander';
 import {
   architectureName,
-  augmentOptions,
   type Dataset,
   HybridError,
   type ModelOptions,
   nearest,
-  type Preset,
   presetFor,
-  type Recipe,
+  type TrainSettings,
 } from '../runtime/index.ts';
-import { givenFlags, KEY_OF, KEYS, type Key, OPTIONS, type Option, type Settings, spelling } from './options.ts';
+import {
+  DATA_SETTINGS,
+  DEVICE_SETTINGS,
+  MODEL_SETTINGS,
+  plainFrom,
+  TRAIN_SETTINGS,
+  type ValuesOf,
+  valuesFrom,
+} from '../runtime/settings.ts';
+import { FLAGS_ONLY, givenFlags, KEY_OF, KEYS, type Key, OPTIONS, type Settings, spelling, USUAL } from './options.ts';
 
-const DEFAULTS = {
-  arch: 'convmixer-2stage',
-  dropout: 0.5,
-  recipe: 'script',
-  data: 'auto',
-  imageSize: '32',
-  maxBad: 0,
-  valFraction: 0.1,
-  augment: 'crop,flip',
-  seed: 0n,
-  onNan: 'stop',
-  dataOnDevice: 'auto',
-  keepEvery: 0,
-  device: 'auto',
-  precision: 'auto',
-  revectorize: true,
-  syncBn: false,
-  out: 'runs',
-} as const satisfies Partial<Settings>;
-
-function presetSettings(preset: Preset) {
-  return {
-    epochs: preset.epochs,
-    batch: preset.batch,
-    lr: preset.learningRate,
-    weightDecay: preset.weightDecay,
-    schedule: preset.schedule.name,
-    patience: preset.earlyStopping?.patience ?? 0,
-    bnMomentum: preset.bnMomentum,
-    recalibrateBn: preset.recalibrateBn,
-    shuffle: preset.shuffle,
-  } satisfies Partial<Settings>;
-}
-
-/** Options of `hybrid train` that are no settings of a run: no keys of a configuration. */
-export const FLAGS_ONLY: readonly string[] = [
-  ...['config', 'resume', 'allow-changed', 'dry-run', 'distributed', 'rank-timeout'],
-  ...['trace', 'json', 'quiet', 'figures', 'tensorboard'],
-];
 const WHICH_KEYS =
   'Keys are the options of `hybrid train` under Model, Data, Training and Machine, and out, name, checkpoint-every and keep-every, without their dashes.';
 
@@ -69,9 +37,10 @@ export function resolveSettings(flags: ReadonlyMap<Key, string>, file?: FileValu
   const remedies: string[] = [];
   const given: Record<string, unknown> = {};
   const accept = (key: Key, value: string, source: string) => {
-    const { parse, expected, example }: Option<unknown> = OPTIONS[key];
-    const parsed = parse(value);
-    const more = key === 'augment' && parsed !== undefined ? problemOf(() => augmentOptions(value)) : undefined;
+    const { kind, example, read } = OPTIONS[key];
+    const { expected } = kind;
+    const parsed = kind.parse(value);
+    const more = parsed === undefined ? undefined : problemOf(() => read?.(parsed as never));
     if (more) {
       problems.push(`${source} is ${quote(value)}: ${more.message}`);
       remedies.push(more.remedy);
@@ -87,7 +56,7 @@ export function resolveSettings(flags: ReadonlyMap<Key, string>, file?: FileValu
     if (!known) {
       const name = String(key).replace(/^no-/, '');
       const option = KEY_OF.get(name);
-      if (option && option !== key && !(OPTIONS[option] as Option<unknown>).placeholder) {
+      if (option && option !== key && !OPTIONS[option].kind.placeholder) {
         problems.push(`${file?.path} has the key ${key}, but a switch is written in the positive there`);
         remedies.push(`Write \`${name}: false\`.`);
         continue;
@@ -102,17 +71,16 @@ export function resolveSettings(flags: ReadonlyMap<Key, string>, file?: FileValu
       remedies.push(WHICH_KEYS);
     } else if (typeof value === 'object') {
       problems.push(
-        `${spelling(known)} in ${file?.path} is ${value === null ? 'empty' : 'a list or a map'}, but must be ${OPTIONS[known].expected}`,
+        `${spelling(known)} in ${file?.path} is ${value === null ? 'empty' : 'a list or a map'}, but must be ${OPTIONS[known].kind.expected}`,
       );
-      remedies.push(`Give ${OPTIONS[known].expected}, such as ${OPTIONS[known].example}.`);
+      remedies.push(`Give ${OPTIONS[known].kind.expected}, such as ${OPTIONS[known].example}.`);
     } else accept(known, String(value), `${spelling(known)} in ${file?.path}`);
   }
   for (const [key, value] of flags) accept(key, value, `--${spelling(key)}`);
   if (problems.length > 0) throw new HybridError('E_USAGE', problems.join('\n'), [...new Set(remedies)].join('\n'));
 
-  const arch = (given.arch as string | undefined) ?? DEFAULTS.arch;
-  const recipe = (given.recipe as Recipe | undefined) ?? DEFAULTS.recipe;
-  return { ...DEFAULTS, ...presetSettings(presetFor(architectureName(arch), recipe)), ...given } as Settings;
+  const { arch, recipe } = { ...USUAL, ...given } as Settings;
+  return { ...USUAL, ...plainFrom(TRAIN_SETTINGS, presetFor(architectureName(arch), recipe)), ...given } as Settings;
 }
 
 /** What the library finds wrong with a value that only it understands. */
@@ -148,9 +116,21 @@ type ImageKind = Pick<Dataset, 'shape' | 'classes'>;
 export const CIFAR10: ImageKind = { shape: [32, 32, 3], classes: Array.from({ length: 10 }, (_, i) => `class ${i}`) };
 
 /** The model's part of the settings, for images of a dataset. */
-export function modelOptions({ dropout, dim, depth, kernel, patch }: Settings, { shape, classes }: ImageKind): ModelOptions {
-  return { input: shape, classes: classes.length, dropout, dim, depth, kernel, patch };
+export function modelOptions(settings: Settings, { shape, classes }: ImageKind): ModelOptions {
+  return { input: shape, classes: classes.length, ...valuesFrom(MODEL_SETTINGS, own(settings)) };
 }
+
+/** The part of a run's settings. What no flag says comes from the recipe. */
+export const trainSettings = (settings: Settings): TrainSettings =>
+  valuesFrom(TRAIN_SETTINGS, own(settings), presetFor(settings.arch, settings.recipe));
+
+/** The part of the source of images. */
+export const sourceSettings = (settings: Settings): ValuesOf<typeof DATA_SETTINGS> => valuesFrom(DATA_SETTINGS, own(settings));
+
+/** The part of the device. */
+export const deviceSettings = (settings: Settings): ValuesOf<typeof DEVICE_SETTINGS> => valuesFrom(DEVICE_SETTINGS, own(settings));
+
+const own = (settings: Settings): Readonly<Record<string, unknown>> => ({ ...settings });
 
 /** Text from a user, safe to print: escaped and of bounded length. */
 export function quote(text: string): string {

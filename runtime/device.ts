@@ -231,7 +231,7 @@ export interface Device extends AsyncDisposable {
    * the device does not have.
    */
   compile(graphs: ModelGraphs, options: CompileOptions): Promise<Executable>;
-  /** Bytes that `compile` would need, without allocating: what `--dry-run` and the largest-batch message use. */
+  /** Bytes that `compile` would need, without allocating: what a dry run and the largest-batch message use. */
   memoryFor(graphs: ModelGraphs, options: CompileOptions): number;
   /** Largest memory that an executable may have, in bytes. */
   readonly memoryLimit: number;

@@ -62,7 +62,8 @@ export async function openDevice(name: DeviceName, given: DeviceOptions = {}): P
         throw new HybridError(
           'E_USAGE',
           `the wasm device computes in f32, not in ${precision}`,
-          'Use --device webgpu, or leave --precision out.',
+          'Use `device: webgpu`, or leave `precision` out.',
+          { field: 'precision', suggested: 'f32' },
         );
       return (await import('../asm/host/device.ts')).openWasmDevice(options);
     case 'webgpu': {
@@ -73,18 +74,18 @@ export async function openDevice(name: DeviceName, given: DeviceOptions = {}): P
     }
     case 'reference':
       if (precision !== 'auto')
-        throw new HybridError('E_USAGE', `the reference device computes in doubles, not in ${precision}`, 'Leave --precision out.');
+        throw new HybridError('E_USAGE', `the reference device computes in doubles, not in ${precision}`, 'Leave `precision` out.');
       return (await import('./reference.ts')).openReferenceDevice();
     default:
       throw new HybridError('E_USAGE', `no device is called ${JSON.stringify(name)}`, `Choose one of ${DEVICES.join(', ')}.`);
   }
 }
 
-const WITHOUT_GPU = 'Leave --precision out, or look at `hybrid doctor`.';
+const WITHOUT_GPU = 'Leave `precision` out, or look at `hybrid doctor`.';
 
 /** In one line. */
 function whyPrecision(precision: Precision | 'auto', selfTest: Parameters<typeof formatSelfTest>[0] | undefined): string {
-  if (precision === 'auto') return 'f32: what auto means until f16 and f16x3 have been measured on hardware (--precision asks for them)';
+  if (precision === 'auto') return 'f32: what auto means until f16 and f16x3 have been measured on hardware (`precision` asks for them)';
   const tested = selfTest ? `; it passes the self-test (${formatSelfTest(selfTest)})` : '';
   return `${precision}: asked for${tested}${precision === 'f32' ? '' : '; the loss is scaled'}`;
 }

@@ -90,7 +90,7 @@ export {
 } from './device.ts';
 export { DEVICES, type DeviceName, type DeviceOptions, openDevice } from './devices.ts';
 export { type Communicator, solo } from './distributed/communicator.ts';
-export { type Distributed, type DistributeOptions, distribute } from './distributed/distribute.ts';
+export { type Distributed, type DistributeOptions, distribute } from './distributed/distributed-device.ts';
 export { type MpiOptions, openMpi } from './distributed/mpi.ts';
 export { type NpyArray, type NpyOptions, readNpy, readNpz, writeNpy, writeNpz } from './formats/npz.ts';
 export { type FileTensor, readSafetensors, type SafetensorsFile, writeSafetensors } from './formats/safetensors.ts';
@@ -141,10 +141,10 @@ export type {
   EndReason,
   Metrics,
   TrainEvent,
+  TrainInputs,
   TrainOptions,
   TrainResult,
   TrainRun,
-  TrainSettings,
 } from './train/events.ts';
 export { train } from './train/fit.ts';
 export { trainingGraphs } from './train/graphs.ts';
@@ -152,3 +152,4 @@ export { type GroupTrainOptions, shareCheckpoint, trainInGroup } from './train/g
 export { type PredictOptions, predict } from './train/predict.ts';
 export { completeProgress, RESUME_SETTINGS, type RunProgress, readProgress, type SteadyOptions } from './train/resume.ts';
 export { SCHEDULES, type ScheduleName, type ScheduleOptions } from './train/schedule.ts';
+export type { CheckpointInterval, PlateauOptions, TrainSettings } from './train/settings.ts';

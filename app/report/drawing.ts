@@ -202,6 +202,6 @@ function layerOf(model: Model, name: string | undefined): Layer {
 function blocksOf(count: number, block: number | 'all' = Math.ceil(count / 2)): number[] {
   if (block === 'all') return Array.from({ length: count }, (_, i) => i + 1);
   if (block >= 1 && block <= count) return [block];
-  const remedy = count === 1 ? 'Give 1, or leave --block out.' : `Give a number from 1 to ${count}, or all.`;
+  const remedy = count === 1 ? 'Give 1, or leave `block` out.' : `Give a number from 1 to ${count}, or all.`;
   throw new HybridError('E_USAGE', `there is no block ${block}: the model has ${count}`, remedy);
 }

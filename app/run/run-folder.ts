@@ -366,7 +366,8 @@ export function checkRunName(name: string): void {
   throw new HybridError(
     'E_USAGE',
     `${shown} cannot be the name of a run: ${broken[1]}`,
-    'Use a name without slashes, at most 200 characters long; --out has the folder.',
+    'Use a name without slashes, at most 200 characters long; `out` names the folder that it is made in.',
+    { field: 'name' },
   );
 }
 

@@ -144,7 +144,7 @@ async function unpackFile(input: ByteReader, files: Files, path: string, size: n
 const quoted = (name: string): string => JSON.stringify(name);
 
 const malformed = (what: string, cause?: unknown): HybridError =>
-  new HybridError('E_DATA', `the archive is not the official one: ${what}`, 'Fetch it again, or from another place with --data-url.', {
+  new HybridError('E_DATA', `the archive is not the official one: ${what}`, 'Fetch it again, or from another `url`.', {
     cause,
   });
 

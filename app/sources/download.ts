@@ -208,6 +208,6 @@ const networkError = (remote: RemoteFile, what: string, cause?: unknown): Hybrid
   new HybridError(
     'E_NETWORK',
     `cannot fetch ${remote.url}: ${what}`,
-    'Fetch and unpack it by other means and name its folder as the data, name a mirror with --data-url, or train on synthetic.',
+    'Fetch and unpack it by other means and name its folder as the data, name a mirror with `url`, or train on synthetic.',
     { cause },
   );

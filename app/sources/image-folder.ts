@@ -222,7 +222,7 @@ async function judge(skipped: readonly string[], { folder, shape, maxBad = 0, ma
   throw new HybridError(
     'E_DATA',
     [...reasons, ...more].join('\n'),
-    `Replace or remove the files, or allow some to be left out with --max-bad; it is ${maxBad}.`,
+    `Replace or remove the files, or allow some to be left out with \`maxBad\`; it is ${maxBad}.`,
   );
 }
 

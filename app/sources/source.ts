@@ -265,5 +265,5 @@ const syntheticWarning = (error: HybridError): string =>
   [
     '*** NOT CIFAR-10 *** This run uses the built-in synthetic images: CIFAR-10 was not found and could not be fetched.',
     `Reason: ${error.message}.`,
-    'Accuracies below say nothing about CIFAR-10. To train on the real set, put the binary version into ./data, or name its folder with --data.',
+    'Accuracies below say nothing about CIFAR-10. To train on the real set, put the binary version into ./data, or name its folder with `data`.',
   ].join('\n');

@@ -131,7 +131,7 @@ class WasmDevice implements Device {
 
   /** The shared memory, at its final size: a shared memory must not grow while threads hold views of it. Throws E_MEMORY. */
   #allocate(graphs: CompiledGraphs, capacity: number, { bytes }: Layout): WebAssembly.Memory {
-    const limit = Math.min(this.memoryLimit, availableMemory(this.threads));
+    const limit = Math.min(this.memoryLimit, availableMemory());
     if (bytes > limit) throw this.#tooLarge(graphs, capacity, bytes, limit);
     const pages = bytes / PAGE_BYTES;
     try {
@@ -153,7 +153,9 @@ class WasmDevice implements Device {
     const mebibytes = (n: number) => Math.ceil(n / 2 ** 20).toLocaleString('en');
     const what = cause ? 'and this system refuses to give as much' : `but only ${mebibytes(limit)} MiB can be had`;
     const remedy =
-      largest > 0 ? `Use a smaller batch: --batch ${largest}${cause ? '' : ' is the largest that fits'}.` : 'Use a smaller model.';
-    return new HybridError('E_MEMORY', `a batch of ${capacity} needs ${mebibytes(bytes)} MiB of memory, ${what}`, remedy, { cause });
+      largest > 0 ? `Use a smaller batch: \`batch: ${largest}\`${cause ? '' : ' is the largest that fits'}.` : 'Use a smaller model.';
+    return new HybridError('E_MEMORY', `a batch of ${capacity} needs ${mebibytes(bytes)} MiB of memory, ${what}`, remedy, {
+      ...{ cause, field: 'batch', suggested: largest > 0 ? largest : undefined },
+    });
   }
 }

@@ -203,6 +203,6 @@ const startError = (cause: Error): HybridError =>
   new HybridError(
     'E_INTERNAL',
     `the threads of the wasm device did not start: ${cause.message}`,
-    'Try fewer with --threads; if that fails too, please report it.',
+    'Try fewer `threads`; if that fails too, please report it.',
     { cause },
   );

@@ -11,7 +11,7 @@ import { ARCHITECTURES, architectureName, buildModel, HybridError, openDevice } 
 import type { CliIo } from '../io.ts';
 import { givenFlags, MEASURES } from '../options.ts';
 import { count, Progress } from '../progress.ts';
-import { CIFAR10, modelOptions, quote, resolveSettings, settingsOf } from '../settings.ts';
+import { CIFAR10, deviceSettings, modelOptions, quote, resolveSettings, settingsOf } from '../settings.ts';
 
 export async function benchDevicesCommand(command: Command, io: CliIo): Promise<number> {
   const settings = settingsOf(command);
@@ -35,9 +35,7 @@ export async function benchTrainCommand(command: Command, io: CliIo): Promise<nu
   const warmup = wholeNumber('--warmup', options.warmup ?? '2');
   const model = buildModel(settings.arch, modelOptions(settings, CIFAR10));
   const device = await openDevice(settings.device, {
-    precision: settings.precision,
-    threads: settings.threads,
-    revectorize: settings.revectorize,
+    ...deviceSettings(settings),
     v8Flags: true,
   });
   try {
@@ -65,9 +63,7 @@ export async function benchKernelsCommand(command: Command, io: CliIo): Promise<
   const steps = wholeNumber('--steps', options.steps ?? '5');
   const model = buildModel(settings.arch, modelOptions(settings, CIFAR10));
   const device = await openDevice(settings.device, {
-    precision: settings.precision,
-    threads: settings.threads,
-    revectorize: settings.revectorize,
+    ...deviceSettings(settings),
     v8Flags: true,
   });
   try {

@@ -8,7 +8,7 @@ import { MODEL_FLAGS } from '../model.ts';
 import { givenFlags } from '../options.ts';
 import { count, Progress, percent } from '../progress.ts';
 import { findModel } from '../run-names.ts';
-import { modelOptions, resolveSettings } from '../settings.ts';
+import { deviceSettings, modelOptions, resolveSettings } from '../settings.ts';
 
 /**
  * What of the training run's configuration holds for its evaluation. Not its limit: all test images count. And nothing that a file
@@ -46,9 +46,7 @@ export async function evalCommand(path: string, command: Command, io: CliIo): Pr
     throw new HybridError('E_DATA', 'the data has no test images', 'Add some: test_batch.bin, a folder test, or x_test and y_test.');
   const { train: dataset } = partsOf({ train: source.test, test: null }, { valFraction: 0, limit: settings.limit });
   const device = await openDevice(settings.device, {
-    precision: settings.precision,
-    threads: settings.threads,
-    revectorize: settings.revectorize,
+    ...deviceSettings(settings),
     v8Flags: true,
   });
   try {

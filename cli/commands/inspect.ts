@@ -3,7 +3,7 @@
 import type { Command } from 'commander';
 import { buildModel, FUSION_RULES, HybridError, inspectModel, nearest, openDevice, STAGES } from '../../runtime/index.ts';
 import type { CliIo } from '../io.ts';
-import { CIFAR10, modelOptions, quote, settingsOf } from '../settings.ts';
+import { CIFAR10, deviceSettings, modelOptions, quote, settingsOf } from '../settings.ts';
 
 const PROGRAMS = ['train', 'calibrate', 'evaluate', 'predict'] as const;
 
@@ -17,7 +17,7 @@ export async function inspectCommand(arch: string, command: Command, io: CliIo):
   // Only the program is the device's own; for the rest none needs to start its threads.
   const device =
     checkedStage === 'program'
-      ? await openDevice(settings.device, { precision: settings.precision, threads: settings.threads, v8Flags: true })
+      ? await openDevice(settings.device, { ...deviceSettings(settings), v8Flags: true })
       : await openDevice('reference');
   try {
     const text = inspectModel(model, checkedStage, {

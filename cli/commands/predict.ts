@@ -7,7 +7,7 @@ import type { CliIo } from '../io.ts';
 import { openModel } from '../model.ts';
 import { givenFlags } from '../options.ts';
 import { count, Progress } from '../progress.ts';
-import { quote, resolveSettings } from '../settings.ts';
+import { deviceSettings, quote, resolveSettings } from '../settings.ts';
 
 interface Flags {
   readonly topK: string;
@@ -54,8 +54,7 @@ export async function predictCommand(given: string, pictures: readonly string[],
   const few = paths.length <= 20 * BATCH;
   const onlyWasm = few && settings.device === 'auto' && (settings.precision === 'auto' || settings.precision === 'f32');
   const device = await openDevice(onlyWasm ? 'wasm' : settings.device, {
-    precision: settings.precision,
-    threads: settings.threads,
+    ...deviceSettings(settings),
     revectorize: settings.revectorize && !few,
     v8Flags: true,
   });

@@ -5,7 +5,6 @@ import type { Command } from 'commander';
 import { benchTrain } from '../../bench/train.ts';
 import {
   ARCHITECTURES,
-  augmentOptions,
   buildModel,
   type Checkpoint,
   ChromeTrace,
@@ -22,7 +21,6 @@ import {
   nodeFiles,
   openDevice,
   partsOf,
-  presetFor,
   RunFolder,
   readProgress,
   readWeights,
@@ -42,7 +40,7 @@ import { inGroup, type RankFlags, threadsOfRank } from '../ranks.ts';
 import { findModel, findRun } from '../run-names.ts';
 import { RunReport } from '../run-report.ts';
 import { selfCheck } from '../self-check.ts';
-import { type FileValues, modelOptions, resolveSettings, toConfig } from '../settings.ts';
+import { deviceSettings, type FileValues, modelOptions, resolveSettings, toConfig, trainSettings } from '../settings.ts';
 import { table } from '../table.ts';
 
 /** What the command line trains is made of layers, and has every setting. */
@@ -183,11 +181,10 @@ async function trainWith(
   let choice: string | undefined;
   let precision: string | undefined;
   const device = await openDevice(settings.device, {
+    ...deviceSettings(settings),
     threads: settings.threads ?? threadsOfRank(group, io),
-    revectorize: settings.revectorize,
     v8Flags: true,
     onNotice: (text) => progress.line(text),
-    precision: settings.precision,
     onChoice: (reason) => {
       choice = reason;
     },
@@ -202,7 +199,7 @@ async function trainWith(
     const resume = earlier ? ((await shareCheckpoint(group, found)) ?? undefined) : undefined;
     const allowChanged = flags.allowChanged?.split(',');
     const options: Options = {
-      ...trainOptions(settings),
+      ...trainSettings(settings),
       ...parts,
       device,
       model,
@@ -302,37 +299,7 @@ async function checkpointOf(folder: RunFolder, values: FileValues, progress: Pro
   for (const problem of newest.damaged) progress.warn(problem);
   if (newest.damaged.length > 0) progress.warn(`going on from ${newest.path}, which is older, but whole`);
   const events = await folder.events();
-  return completeProgress(newest.checkpoint, { options: trainOptions(resolveSettings(new Map(), values)), events });
-}
-
-/** The part of the options that is in the settings alone. */
-function trainOptions(settings: Settings) {
-  const { epochs, batch, patience, shuffle, seed, bnMomentum, recalibrateBn, workers } = settings;
-  return {
-    epochs,
-    batch,
-    workers,
-    learningRate: settings.lr,
-    weightDecay: settings.weightDecay,
-    schedule: { name: settings.schedule },
-    earlyStopping: patience > 0 ? { patience } : null,
-    plateau: settings.schedule === 'constant' ? presetFor(settings.arch, settings.recipe).plateau : null,
-    augment: augmentOptions(settings.augment),
-    shuffle,
-    seed,
-    bnMomentum,
-    recalibrateBn,
-    onNan: settings.onNan,
-    dataOnDevice: settings.dataOnDevice,
-    keepEvery: settings.keepEvery,
-    checkpointEvery: checkpointEvery(settings.checkpointEvery),
-  };
-}
-
-function checkpointEvery(text: string | undefined): Options['checkpointEvery'] {
-  if (text === undefined) return undefined;
-  const count = Number.parseInt(text, 10);
-  return text.endsWith('m') ? { minutes: count } : { steps: count };
+  return completeProgress(newest.checkpoint, { options: trainSettings(resolveSettings(new Map(), values)), events });
 }
 
 /** Of `convmixer`, with its defaults: the configuration of a run is complete. */
@@ -433,9 +400,7 @@ function jointOf(checkpoint: Checkpoint) {
 function withWayOn(error: unknown, location: string): unknown {
   if (!(error instanceof HybridError && error.code === 'E_RANK')) return error;
   const command = `hybrid train --resume ${location} --distributed mpi`;
-  return new HybridError('E_RANK', error.message, `The last checkpoint is intact: go on with \`${command}\` under mpiexec.`, {
-    cause: error,
-  });
+  return error.withMessage(error.message, `The last checkpoint is intact: go on with \`${command}\` under mpiexec.`);
 }
 
 function sayStopped(

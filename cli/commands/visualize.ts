@@ -29,7 +29,7 @@ import { type CliIo, shown } from '../io.ts';
 import { givenFlags } from '../options.ts';
 import { count, Progress } from '../progress.ts';
 import { findRun } from '../run-names.ts';
-import { modelOptions, quote, resolveSettings } from '../settings.ts';
+import { deviceSettings, modelOptions, quote, resolveSettings } from '../settings.ts';
 
 interface Flags {
   readonly figures?: string;
@@ -80,7 +80,7 @@ export async function visualizeCommand(path: string, command: Command, io: CliIo
   const folder =
     flags.output === undefined ? (isRun ? join(location, 'figures') : resolve(io.cwd, 'figures')) : resolve(io.cwd, flags.output);
   await files.mkdir(folder);
-  const device = await openDevice(settings.device, { precision: settings.precision, threads: settings.threads, v8Flags: true });
+  const device = await openDevice(settings.device, { ...deviceSettings(settings), v8Flags: true });
   const written: string[] = [];
   const say = (file: string) => {
     written.push(file);

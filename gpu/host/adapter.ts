@@ -40,7 +40,7 @@ export async function findAdapter(gpu: GPU): Promise<GPUAdapter> {
   throw new HybridError(
     'E_ENVIRONMENT',
     'this machine offers no GPU to WebGPU',
-    `Install ${driver} and look at \`hybrid doctor\`, or use --device wasm.`,
+    `Install ${driver} and look at \`hybrid doctor\`, or use \`device: wasm\`.`,
   );
 }
 
@@ -80,7 +80,7 @@ export function checkPrecision({ description, device, precisions }: AdapterRepor
   throw new HybridError(
     'E_ENVIRONMENT',
     `${description || device} does not offer the precision ${precision}: it has no ${lacks}`,
-    `Use one of what it offers: --precision ${precisions.join(' or ')}. \`hybrid doctor\` lists it for this machine.`,
+    `Use one of what it offers: \`precision: ${precisions.join(' or ')}\`. \`hybrid doctor\` lists it for this machine.`,
   );
 }
 

@@ -36,7 +36,7 @@ export async function openGpu(
     throw new HybridError(
       'E_DEVICE',
       `${device.adapter.description || device.adapter.device} fails the self-test of the precision ${device.precision} (${formatSelfTest(result)})`,
-      'Use --precision f32; and please report it with `hybrid doctor --markdown`.',
+      'Use `precision: f32`; and please report it with `hybrid doctor --markdown`.',
     );
   } catch (error) {
     await device.close();

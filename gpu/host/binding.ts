@@ -43,7 +43,7 @@ export async function acquireInstance({
     throw new HybridError(
       'E_ENVIRONMENT',
       'this machine offers no GPU to WebGPU: there is no Vulkan here (libvulkan.so.1)',
-      "Install a Vulkan driver (of the GPU's vendor, or Mesa's) and the package libvulkan1, or use --device wasm.",
+      "Install a Vulkan driver (of the GPU's vendor, or Mesa's) and the package libvulkan1, or use `device: wasm`.",
     );
   }
   const instance = instances.get(key) ?? { gpu: create(flags), users: 0 };
@@ -81,7 +81,7 @@ async function loadCreate(): Promise<typeof import('webgpu').create> {
       missing
         ? 'the webgpu device needs the optional package `webgpu`, which is not installed'
         : `the package \`webgpu\` does not load on this system (${process.platform}, ${process.arch}): ${(error as Error).message}`,
-      missing ? 'Run `npm install webgpu@0.6.2`, or use --device wasm.' : 'Use --device wasm.',
+      missing ? 'Run `npm install webgpu@0.6.2`, or use `device: wasm`.' : 'Use `device: wasm`.',
       { cause: error },
     );
   }

@@ -77,7 +77,7 @@ export class WebGpuDevice implements Device {
       throw new HybridError(
         'E_USAGE',
         'the webgpu device does not exchange statistics with others',
-        'Use --device wasm, or leave --sync-bn out.',
+        'Use `device: wasm`, or leave `syncBatchNorm` out.',
       );
     }
     invariant(Number.isInteger(capacity) && capacity >= 1, `capacity ${capacity}`);
@@ -183,7 +183,8 @@ export class WebGpuDevice implements Device {
     throw new HybridError(
       'E_MEMORY',
       `a batch of ${capacity} needs a buffer of ${formatMebibytes(largest.bytes)} (${largest.label}), but this GPU takes at most ${formatMebibytes(limit)}`,
-      fits > 0 ? `Use a smaller batch: --batch ${fits} is the largest that fits.` : 'Use a smaller model.',
+      fits > 0 ? `Use a smaller batch: \`batch: ${fits}\` is the largest that fits.` : 'Use a smaller model.',
+      { field: 'batch', suggested: fits > 0 ? fits : undefined },
     );
   }
 }

@@ -51,7 +51,7 @@ export class Gpu {
       throw new HybridError(
         'E_ENVIRONMENT',
         `${report.description || report.device} gives no device: ${(error as Error).message}`,
-        'Look at `hybrid doctor`, or use --device wasm.',
+        'Look at `hybrid doctor`, or use `device: wasm`.',
         { cause: error },
       );
     }
@@ -92,7 +92,7 @@ export class Gpu {
   explain(error: GPUError): HybridError {
     const kind = error.constructor.name;
     if (kind === 'GPUOutOfMemoryError')
-      return new HybridError('E_MEMORY', `the GPU is out of memory: ${error.message}`, 'Use a smaller --batch.');
+      return new HybridError('E_MEMORY', `the GPU is out of memory: ${error.message}`, 'Use a smaller `batch`.');
     if (kind === 'GPUInternalError') return new HybridError('E_DEVICE', `the GPU's driver failed: ${error.message}`, RETRY);
     return new HybridError('E_INTERNAL', `internal error: WebGPU refuses: ${error.message}`, REPORT);
   }
@@ -157,7 +157,7 @@ export class Gpu {
     for (const buffer of buffers) buffer.destroy();
     const mebibytes = Math.ceil(requests.reduce((sum, { bytes }) => sum + bytes, 0) / 2 ** 20).toLocaleString('en');
     const message = `the GPU does not give ${mebibytes} MiB of memory: ${(failure as Error).message}`;
-    throw new HybridError('E_MEMORY', message, 'Use a smaller --batch.', { cause: failure });
+    throw new HybridError('E_MEMORY', message, 'Use a smaller `batch`.', { cause: failure });
   }
 
   /** Writes behind all that was submitted. The data is copied at once; its last word, if not whole, is filled with zeros. */
@@ -218,7 +218,7 @@ const silence = (event: Event): void => event.preventDefault();
 /** Usage of buffers that kernels work on. */
 export const STORAGE = USAGE.storage | USAGE.copyDst | USAGE.copySrc;
 
-const RETRY = 'Start again from the last checkpoint; if it comes back, update the GPU driver or use --device wasm.';
+const RETRY = 'Start again from the last checkpoint; if it comes back, update the GPU driver or use `device: wasm`.';
 export const REPORT = 'Please report it together with the output of `hybrid doctor --markdown`.';
 
 const lost = (reason: string): HybridError => new HybridError('E_DEVICE', `the GPU was lost: ${reason}`, RETRY);

@@ -99,7 +99,7 @@ function check(dispatch: PlacedDispatch, capacity: number, { limits }: KernelOpt
   }
   for (const size of dispatch.workgroups(capacity)) {
     if (Number.isInteger(size) && size >= 1 && size <= 65535) continue;
-    throw new HybridError('E_MEMORY', `${what} needs ${dispatch.workgroups(capacity)} workgroups, 65535 at most`, 'Use a smaller --batch.');
+    throw new HybridError('E_MEMORY', `${what} needs ${dispatch.workgroups(capacity)} workgroups, 65535 at most`, 'Use a smaller `batch`.');
   }
 }
 

@@ -23,17 +23,45 @@ export const EXIT_STATUS = {
 /** A stable code of `HybridError`; docs/errors.md has causes and remedies. */
 export type ErrorCode = keyof typeof EXIT_STATUS;
 
-/** An error that a person can meet: what happened, with the numbers (`message`), and what to do about it (`remedy`). */
+/** What an error says beside its sentences, for programs. */
+export interface ErrorDetails extends ErrorOptions {
+  /** The setting that it is about, by its name in code. */
+  readonly field?: string;
+  /** A value of that setting with which it would not have happened. */
+  readonly suggested?: string | number | boolean;
+  /** Of a group of processes: all ranks come to it, so that none has to be told by another one. */
+  readonly onAllRanks?: boolean;
+}
+
+/**
+ * An error that a person can meet: what happened, with the numbers (`message`), and what to do about it (`remedy`). Both name settings as
+ * code does, in backticks where they are meant to be given: `` `batch` `` or `` `batch: 48` ``. The command line puts its flags there.
+ */
 export class HybridError extends Error {
   override readonly name = 'HybridError';
   readonly code: ErrorCode;
   /** What the reader can do about it: one sentence. */
   readonly remedy: string;
+  /** The setting that it is about, by its name in code. */
+  readonly field?: string;
+  /** A value of that setting with which it would not have happened. */
+  readonly suggested?: string | number | boolean;
+  /** Whether all ranks of a group come to it. */
+  readonly onAllRanks: boolean;
 
-  constructor(code: ErrorCode, message: string, remedy = '', options?: ErrorOptions) {
-    super(message, options);
+  constructor(code: ErrorCode, message: string, remedy = '', details?: ErrorDetails) {
+    super(message, details);
     this.code = code;
     this.remedy = remedy;
+    if (details?.field !== undefined) this.field = details.field;
+    if (details?.suggested !== undefined) this.suggested = details.suggested;
+    this.onAllRanks = details?.onAllRanks ?? false;
+  }
+
+  /** The same with another message, such as one that says which rank it comes from. */
+  withMessage(message: string, remedy = this.remedy): HybridError {
+    const { code, field, suggested, onAllRanks } = this;
+    return new HybridError(code, message, remedy, { cause: this, field, suggested, onAllRanks });
   }
 
   get exitStatus(): number {

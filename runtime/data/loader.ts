@@ -180,7 +180,7 @@ function allocate(ring: RingOptions): SharedArrayBuffer {
     const bytes = ring.slots * ring.capacity * ring.imageBytes * (ring.floats ? 5 : 1) * (ring.raw ? 2 : 1);
     const mebibytes = Math.ceil(bytes / 2 ** 20).toLocaleString('en');
     const what = `${ring.slots} batches of ${ring.capacity} images need ${mebibytes} MiB of shared memory, and this system refuses to give as much`;
-    throw new HybridError('E_MEMORY', what, 'Use a smaller batch: --batch.', { cause: error });
+    throw new HybridError('E_MEMORY', what, 'Use a smaller `batch`.', { cause: error, field: 'batch' });
   }
 }
 

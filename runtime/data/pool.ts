@@ -146,8 +146,8 @@ class Pool implements Crew {
       throw new HybridError(
         'E_WORKER_BOOT',
         `the data workers did not start: ${message}`,
-        'Reinstall the package; --workers 0 does without them.',
-        { cause: error },
+        'Reinstall the package; `workers: 0` does without them.',
+        { cause: error, field: 'workers', suggested: 0 },
       );
     } finally {
       clearTimeout(timer);
@@ -235,7 +235,7 @@ class Pool implements Crew {
     this.#failure ??= new HybridError(
       'E_WORKER',
       what,
-      'If the dataset reads with code of its own, look there; else please report it. --workers 0 does without workers.',
+      'If the dataset reads with code of its own, look there; else please report it. `workers: 0` does without workers.',
       { cause },
     );
     // Ends the threads and, by that, rejects what is in flight.

@@ -25,7 +25,7 @@ export function split(dataset: Dataset, { valFraction }: { readonly valFraction:
 /** The first `count` samples, or all where there are fewer. */
 export const firstSamples = (dataset: Dataset, count: number): Subset => range(dataset, 0, Math.min(count, dataset.size));
 
-/** How many samples `--limit` leaves for validation and for the test: a fifth of those for training, but not below 100. */
+/** How many samples `limit` leaves for validation and for the test: a fifth of those for training, but not below 100. */
 export const heldOutLimit = (trainLimit: number): number => Math.max(100, Math.floor(trainLimit / 5));
 
 /** The datasets of a run. */
@@ -35,7 +35,7 @@ export interface Parts {
   readonly test: Dataset | null;
 }
 
-/** `--limit`: the first `limit` training samples, and at most `heldOutLimit(limit)` for validation and for the test. */
+/** `limit`: the first `limit` training samples, and at most `heldOutLimit(limit)` for validation and for the test. */
 export function limitParts({ train, validation, test }: Parts, limit: number): Parts {
   if (!(Number.isInteger(limit) && limit > 0)) {
     throw new HybridError('E_USAGE', `the limit is ${limit}`, 'Give the number of training images to use: a whole number above 0.');

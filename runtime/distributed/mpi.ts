@@ -35,7 +35,7 @@ export async function openMpi({ timeoutSeconds, library, env = process.env }: Mp
     throw new HybridError(
       'E_USAGE',
       'no MPI launcher has started this process',
-      'Start it as `mpiexec -n 4 node PATH/dist/cli/main.js train … --distributed mpi`, or leave --distributed out.',
+      'Start it as `mpiexec -n 4 node PATH/dist/cli/main.js train … --distributed mpi`, or leave `distributed` out.',
     );
   }
   checkLauncher(env);

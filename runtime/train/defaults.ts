@@ -1,52 +1,45 @@
-// The settings of a run that nobody has given: the script's, with nothing that ends a run early or changes its rate.
+// The options of a run, complete and checked.
 
 import { HybridError } from '../base/errors.ts';
 import { own } from '../base/own.ts';
+import { checkSettings, completed } from '../base/setting.ts';
 import type { Dataset } from '../data/dataset.ts';
 import type { TrainableModel } from '../model/model.ts';
-import type { CompleteTrainOptions, TrainOptions, TrainSettings } from './events.ts';
+import type { CompleteTrainOptions, TrainInputs, TrainOptions } from './events.ts';
+import { TRAIN_SETTINGS } from './settings.ts';
 
-const DEFAULTS: TrainSettings = {
-  validation: null,
-  test: null,
-  batch: 128,
-  learningRate: 2e-3,
-  weightDecay: 1e-4,
-  schedule: { name: 'constant' },
-  earlyStopping: null,
-  plateau: null,
-  augment: { crop: 0, flip: false },
-  shuffle: true,
-  seed: 0n,
-  bnMomentum: 0.99,
-  recalibrateBn: 0,
+/** Whether there is no run without it. */
+const INPUTS: { readonly [name in keyof TrainInputs]-?: boolean } = {
+  device: true,
+  model: true,
+  train: true,
+  validation: false,
+  test: false,
+  init: false,
+  store: false,
+  resume: false,
+  allowChanged: false,
+  trace: false,
+  signal: false,
 };
 
-/** A copy of the options with every setting; one that is given as undefined counts as not given. */
+/**
+ * A copy of the options with every setting; one that is given as undefined counts as not given. Throws E_USAGE where one is missing that
+ * has no default, is not what it may be, or does not exist.
+ */
 export function completeOptions(given: TrainOptions): CompleteTrainOptions {
-  const options = own(given);
-  const settings = Object.entries(DEFAULTS).map(([name, value]) => [name, options[name as keyof TrainSettings] ?? value]);
-  return Object.assign(options, Object.fromEntries(settings)); // which keeps it without a prototype
+  const options = own<TrainOptions>(given);
+  checkSettings(TRAIN_SETTINGS, options, { what: 'train', others: Object.keys(INPUTS) });
+  for (const [name, isNeeded] of Object.entries(INPUTS)) {
+    if (!isNeeded || typeof options[name as keyof TrainInputs] === 'object') continue;
+    throw new HybridError('E_USAGE', `train has not been given its ${name}`, `Give ${name} as an option.`, { field: name });
+  }
+  const settings = Object.entries(completed(TRAIN_SETTINGS, options)).map(([name, value]) => [name, isPlain(value) ? own(value) : value]);
+  // Which keeps it without a prototype.
+  return Object.assign(options, Object.fromEntries(settings), { validation: options.validation ?? null, test: options.test ?? null });
 }
 
-/** Throws E_USAGE for settings with which there is no run. */
-export function checkSettings(settings: CompleteTrainOptions): void {
-  for (const name of ['epochs', 'batch'] as const) checkCount(name, settings[name]);
-  checkCount('recalibrateBn', settings.recalibrateBn, 0);
-  for (const name of ['learningRate', 'weightDecay'] as const) checkRange(name, settings[name], Number.MAX_VALUE);
-  checkRange('bnMomentum', settings.bnMomentum, 1);
-}
-
-/** Throws E_USAGE where `value` is no whole number, or too small. */
-export function checkCount(name: string, value: number, least = 1): void {
-  if (!(Number.isSafeInteger(value) && value >= least))
-    throw new HybridError('E_USAGE', `${name} is ${value}`, `Give a whole number from ${least} on.`);
-}
-
-function checkRange(name: string, value: number, most: number): void {
-  const range = most === Number.MAX_VALUE ? 'a number from 0 on' : `a number from 0 to ${most}`;
-  if (!(value >= 0 && value <= most)) throw new HybridError('E_USAGE', `${name} is ${value}`, `Give ${range}.`);
-}
+const isPlain = (value: unknown): value is object => typeof value === 'object' && value !== null && !Array.isArray(value);
 
 /** Throws E_DATA where the images of a set, or its classes, are not those that the model takes. */
 export function checkDataset(model: TrainableModel, { name, shape, classes, size, labels }: Dataset): void {

@@ -6,9 +6,10 @@ import type { Dataset } from '../data/dataset.ts';
 import { DataPipeline, type FeedOptions, type LoadedBatch, type Loader } from '../data/loader.ts';
 import type { Device, Executable } from '../device.ts';
 import type { TrainableModel } from '../model/model.ts';
-import { checkCount, checkDataset } from './defaults.ts';
+import { checkDataset } from './defaults.ts';
 import type { Metrics } from './events.ts';
 import { trainingGraphs } from './graphs.ts';
+import { TRAIN_SETTINGS } from './settings.ts';
 
 /** Loss and accuracy over a dataset, and where the mistakes are. */
 export interface Evaluation extends Metrics {
@@ -56,7 +57,7 @@ export interface EvaluateOptions {
  */
 export async function evaluate(options: EvaluateOptions): Promise<Evaluation> {
   const { device, model, weights, dataset, batch = 128, workers, signal, onProgress, onLogits } = own(options);
-  checkCount('batch', batch);
+  TRAIN_SETTINGS.batch.kind.check(batch, 'batch');
   checkDataset(model, dataset);
   const capacity = Math.min(batch, dataset.size);
   const opening = DataPipeline.open({ test: evaluationFeed(dataset, capacity) }, { workers }); // comes up while the device compiles

@@ -17,7 +17,7 @@ import { initialize } from '../model/init.ts';
 import { BestKeeper, EarlyStopping, ReduceLROnPlateau } from './callbacks.ts';
 import type { Checkpoint, CheckpointKind } from './checkpoint.ts';
 import { CheckpointWriter } from './checkpoint-writer.ts';
-import { checkDataset, checkSettings, completeOptions } from './defaults.ts';
+import { checkDataset, completeOptions } from './defaults.ts';
 import { type DeviceState, notFiniteIn, readState, readWeights, weightsOf, withRate, writeState } from './device-state.ts';
 import { evaluateWith, evaluationFeed, writeWeights } from './evaluate.ts';
 import { EventStream } from './event-stream.ts';
@@ -27,7 +27,7 @@ import { trainingGraphs } from './graphs.ts';
 import { compareSettings, type RunProgress, readProgress, resumeSettings, stepAfterBatchChange } from './resume.ts';
 import { RunningMetrics } from './running-metrics.ts';
 import { learningRateAt } from './schedule.ts';
-import { TracedExecutable } from './traced-executable.ts';
+import { tracedExecutable } from './traced-executable.ts';
 import { Watchdog } from './watchdog.ts';
 
 /**
@@ -36,24 +36,24 @@ import { Watchdog } from './watchdog.ts';
  * E_DEVICE; an AbortError where the signal was aborted before the run began.
  */
 export function train(given: TrainOptions): TrainRun {
-  const options = completeOptions(given);
-  const { schedule, checkpointEvery } = options;
   const controller = new AbortController();
   // Not AbortSignal.any: a signal of the caller may live for long, and must not remember every run.
-  const abort = () => controller.abort(options.signal?.reason);
-  if (options.signal?.aborted) abort();
-  else options.signal?.addEventListener('abort', abort);
+  const { signal } = given;
+  const abort = () => controller.abort(signal?.reason);
+  if (signal?.aborted) abort();
+  else signal?.addEventListener('abort', abort);
   const stream = new EventStream();
-  const fit = new Fit(
-    { ...options, schedule: own(schedule), checkpointEvery: checkpointEvery && own(checkpointEvery), signal: controller.signal },
-    (event) => stream.push(event),
-  );
-  const result = fit.run().finally(() => options.signal?.removeEventListener('abort', abort));
+  let fit: Fit | undefined;
+  const run = async () => {
+    fit = new Fit({ ...completeOptions(given), signal: controller.signal }, (event) => stream.push(event));
+    return fit.run();
+  };
+  const result = run().finally(() => signal?.removeEventListener('abort', abort));
   result.then(
     () => stream.end(),
     (error: unknown) => stream.end(error),
   );
-  const weights = result.then(() => fit.weights);
+  const weights = result.then(() => (fit as Fit).weights);
   weights.catch(() => {}); // told by `result`
   const stop = () => {
     controller.abort();
@@ -91,7 +91,6 @@ const TIME_CONSTANTS_NEEDED = 5;
 const MAX_SKIPS = 10;
 const MAX_ROLLBACKS = 5;
 const RATE_AFTER_ROLLBACK = 0.5;
-const STALL_SECONDS = 60;
 
 class Fit {
   readonly #options: CompleteTrainOptions & { readonly signal: AbortSignal };
@@ -143,7 +142,7 @@ class Fit {
     this.#graph = { text: serializeGraph(this.#graphs.predict), digest: graphDigest(this.#graphs.predict) };
     this.#card = cardOf({ model: options.model, classes: options.train.classes, license: options.resume?.card?.license });
     this.#stepsPerEpoch = batchesPerEpoch(options.train.size, options.batch);
-    const { store, stallSeconds = STALL_SECONDS } = options;
+    const { store, stallSeconds } = options;
     this.#watchdog = new Watchdog({ limitMs: stallSeconds * 1000, onStall: (text) => this.#say('warning', text) });
     this.#writer =
       store === undefined ? null : new CheckpointWriter(store, (kind, path, epoch) => emit({ type: 'checkpoint', kind, epoch, path }));
@@ -160,7 +159,6 @@ class Fit {
     let opening: Promise<DataPipeline<Part>> | undefined;
     try {
       if (signal.aborted) throw abortError(signal);
-      checkSettings(this.#options);
       for (const set of [train, validation, test]) if (set) checkDataset(this.#options.model, set);
       this.#settings = await resumeSettings(this.#options);
       const changes = resume && this.#checkResume(resume);
@@ -179,7 +177,7 @@ class Fit {
         opening.catch(() => {});
         return device.compile(this.#graphs, compileOptions);
       });
-      this.#executable = trace ? new TracedExecutable(executable, trace) : executable;
+      this.#executable = trace ? tracedExecutable(executable, trace) : executable;
       return await this.#run(changes, opening);
     } finally {
       this.#watchdog.stop();
@@ -192,7 +190,7 @@ class Fit {
 
   /** The training images, if the device is to have them. */
   async #resident(): Promise<ResidentImages | undefined> {
-    const { device, train, augment, seed, dataOnDevice = 'auto' } = this.#options;
+    const { device, train, augment, seed, dataOnDevice } = this.#options;
     if (dataOnDevice === 'off' || (dataOnDevice === 'auto' && !device.holds)) return undefined;
     const bytes = imageBytesOf(train);
     const nowhere = { worthwhile: false, possible: false, reason: `the ${device.name} device computes in the memory where they are` };
@@ -205,8 +203,10 @@ class Fit {
       return images;
     }
     if (dataOnDevice === 'on') {
-      const remedy = 'Leave --data-on-device out: images come from the host then, batch by batch.';
-      throw new HybridError('E_USAGE', `the training images cannot lie on the device: ${images}`, remedy);
+      const remedy = 'Leave `dataOnDevice` out: images come from the host then, batch by batch.';
+      throw new HybridError('E_USAGE', `the training images cannot lie on the device: ${images}`, remedy, {
+        ...{ field: 'dataOnDevice', suggested: 'auto' },
+      });
     }
     this.#notice = `Training images come from the host, batch by batch: ${images}.`;
     return undefined;
@@ -313,7 +313,7 @@ class Fit {
     this.#emit({ type: 'resume', reason: 'resumed', epoch, step });
     if (this.#history.length === this.#options.epochs) {
       const done = this.#history.length === 1 ? 'The only epoch was' : `All ${this.#history.length} epochs were`;
-      this.#say('info', `${done} done: only the test is left. --epochs adds to them.`);
+      this.#say('info', `${done} done: only the test is left. Raise \`epochs\` to train longer.`);
     }
   }
 
@@ -373,7 +373,7 @@ class Fit {
 
   /** One epoch, or the rest of it, and what follows it. */
   async #runEpoch(epoch: number): Promise<void> {
-    const { train, validation, recalibrateBn, store, epochs, signal, keepEvery = 0 } = this.#options;
+    const { train, validation, recalibrateBn, store, epochs, signal, keepEvery } = this.#options;
     const start = performance.now();
     if (this.#completed.epoch !== epoch) {
       this.#completed = { epoch, step: 0 };
@@ -561,11 +561,11 @@ class Fit {
     const steps = epochs * this.#stepsPerEpoch;
     const needed = Math.ceil(TIME_CONSTANTS_NEEDED / (1 - bnMomentum));
     if (!normalizes || recalibrateBn > 0 || steps >= needed) return;
-    const lower = bnMomentum > 0.9 ? '--bn-momentum 0.9, or ' : '';
+    const lower = bnMomentum > 0.9 ? '`bnMomentum: 0.9`, or ' : '';
     this.#say(
       'warning',
       `${steps === 1 ? '1 step is' : `${steps} steps are`} too few for a batch-norm momentum of ${bnMomentum}: the moving statistics need about ${needed}, and until then ` +
-        `validation looks worse than the model is. Use ${lower}--recalibrate-bn 20 to measure them before each validation.`,
+        `validation looks worse than the model is. Use ${lower}\`recalibrateBn: 20\` to measure them before each validation.`,
     );
   }
 
@@ -621,7 +621,8 @@ class Fit {
       throw new HybridError(
         'E_DIVERGED',
         `after epoch ${progress.epoch}, step ${progress.step}, ${bad} is not finite (learning rate ${learningRate}).`,
-        'The checkpoints are as they were. Try a smaller --lr.',
+        'The checkpoints are as they were. Try a smaller `learningRate`.',
+        { field: 'learningRate', onAllRanks: true },
       );
     }
     return withRate({ ...tensors, progress: { ...progress }, graph: this.#graph, card: this.#card }, learningRate);
@@ -669,6 +670,7 @@ function diverged(epoch: number, { batch, step, lr }: FitStep, loss: number, cau
   return new HybridError(
     'E_DIVERGED',
     `epoch ${epoch}, step ${step}: ${what} at learning rate ${lr}; batch of ${batch.rows} images, samples ${samples.join(', ')}${more}.`,
-    'The step was not applied and the checkpoints are as they were. Try a smaller --lr.',
+    'The step was not applied and the checkpoints are as they were. Try a smaller `learningRate`.',
+    { field: 'learningRate', onAllRanks: true },
   );
 }

@@ -2,9 +2,8 @@
 // checkpoints.
 
 import { HybridError } from '../base/errors.ts';
-import { agree } from '../distributed/agree.ts';
 import type { Communicator } from '../distributed/communicator.ts';
-import { distribute } from '../distributed/distribute.ts';
+import { agree, distribute } from '../distributed/distributed-device.ts';
 import { readSafetensors, writeSafetensors } from '../formats/safetensors.ts';
 import { graphDigest } from '../ir/serialize.ts';
 import type { Checkpoint, CheckpointKind, CheckpointStore } from './checkpoint.ts';
@@ -13,6 +12,7 @@ import type { TrainOptions, TrainRun } from './events.ts';
 import { train } from './fit.ts';
 import { trainingGraphs } from './graphs.ts';
 import { resumeSettings } from './resume.ts';
+import { describeSettings, GROUP_SETTINGS } from './settings.ts';
 
 /** Of `trainInGroup`. */
 export interface GroupTrainOptions extends TrainOptions {
@@ -31,15 +31,15 @@ export async function trainInGroup({ communicator, syncBatchNorm = false, ...opt
     throw new HybridError(
       'E_USAGE',
       'ranks cannot roll back to checkpoints within an epoch: they need not have made them at the same step',
-      'Leave --checkpoint-every out, or use --on-nan stop or skip.',
+      'Leave `checkpointEvery` out, or use `onNan: stop` or `onNan: skip`.',
+      { field: 'onNan' },
     );
   }
+  GROUP_SETTINGS.syncBatchNorm.kind.check(syncBatchNorm, 'syncBatchNorm');
   await agree(communicator, {
-    ...(await resumeSettings(completeOptions(options))),
+    ...(await resumeSettings(completeOptions(options), 'ranks')),
+    ...describeSettings(GROUP_SETTINGS, { syncBatchNorm }, 'ranks'),
     model: graphDigest(trainingGraphs(options.model).predict),
-    epochs: `${options.epochs}`,
-    'sync-bn': `${syncBatchNorm}`,
-    'on-nan': `${options.onNan ?? 'stop'}`,
     resumed: `${options.resume !== undefined}`,
   });
   // Stopping is a common decision, whichever way it is asked for.

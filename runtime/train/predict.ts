@@ -3,9 +3,10 @@
 import { HybridError } from '../base/errors.ts';
 import type { Device } from '../device.ts';
 import type { TrainableModel } from '../model/model.ts';
-import { checkCount } from './defaults.ts';
+
 import { logSoftmax, writeWeights } from './evaluate.ts';
 import { trainingGraphs } from './graphs.ts';
+import { TRAIN_SETTINGS } from './settings.ts';
 
 /** Of `predict`. */
 export interface PredictOptions {
@@ -21,7 +22,7 @@ export interface PredictOptions {
 
 /** Yields the probabilities of the classes, one list an image, in the order of the images. */
 export async function* predict({ device, trained, images, batch = 32, signal }: PredictOptions): AsyncGenerator<Float64Array> {
-  checkCount('batch', batch);
+  TRAIN_SETTINGS.batch.kind.check(batch, 'batch');
   const { model, weights } = trained;
   const imageBytes = model.input[0] * model.input[1] * model.input[2];
   const executable = await device.compile(trainingGraphs(model), { capacity: batch, seed: 0n, programs: ['predict'] });

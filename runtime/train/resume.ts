@@ -4,11 +4,12 @@
 // alone brings them back. Whatever else decides what the next steps do is among the settings, and must be the same.
 
 import { HybridError, nearest } from '../base/errors.ts';
-import type { AugmentOptions } from '../data/augment/augmentation.ts';
+import { spellingOf } from '../base/setting.ts';
 import { fingerprint } from '../data/fingerprint.ts';
 import type { CallbackState } from './callbacks.ts';
 import type { Checkpoint } from './checkpoint.ts';
 import type { CompleteTrainOptions, TrainEvent } from './events.ts';
+import { describeSettings, TRAIN_SETTINGS, type TrainSettings } from './settings.ts';
 
 type EpochRecord = Extract<TrainEvent, { type: 'epoch' }>;
 
@@ -33,72 +34,26 @@ export interface RunProgress {
   readonly settings: Readonly<Record<string, string>> | null;
 }
 
-/** The part of the training options that must not change; what it computes on and with is in `surroundings`. */
-export type SteadyOptions = Pick<
-  CompleteTrainOptions,
-  | 'batch'
-  | 'learningRate'
-  | 'weightDecay'
-  | 'schedule'
-  | 'earlyStopping'
-  | 'plateau'
-  | 'augment'
-  | 'shuffle'
-  | 'seed'
-  | 'bnMomentum'
-  | 'recalibrateBn'
->;
+/** The part of the training options that must not change; what it computes on and with is among `RESUME_SETTINGS` besides. */
+export type SteadyOptions = TrainSettings;
 
-/** What must be the same, by the names of the flags. Threads, workers, paths and the number of epochs change no bit of a step. */
-export const RESUME_SETTINGS = [
-  'batch',
-  'lr',
-  'weight-decay',
-  'schedule',
-  'patience',
-  'plateau',
-  'augment',
-  'shuffle',
-  'seed',
-  'bn-momentum',
-  'recalibrate-bn',
-  'data',
-  'validation',
-  'arithmetic',
-] as const;
-type ResumeSetting = (typeof RESUME_SETTINGS)[number];
+/** What it computes on and with. */
+const SURROUNDINGS = ['data', 'validation', 'arithmetic'] as const;
 
-export function steadySettings(options: SteadyOptions): Record<Exclude<ResumeSetting, 'data' | 'validation' | 'arithmetic'>, string> {
-  const { schedule, plateau, augment } = options;
-  return {
-    batch: `${options.batch}`,
-    lr: `${options.learningRate}`,
-    'weight-decay': `${options.weightDecay}`,
-    schedule: [schedule.name, ...Object.entries(schedule).flatMap(([key, value]) => (key === 'name' ? [] : [`${key} ${value}`]))].join(
-      ', ',
-    ),
-    patience: `${options.earlyStopping?.patience ?? 0}`,
-    // Of no effect, and so no difference, where a schedule decides the rate.
-    plateau: plateau && schedule.name === 'constant' ? `${plateau.patience} epochs, ${plateau.factor}, ${plateau.minLearningRate}` : 'none',
-    augment: describeAugment(augment),
-    shuffle: `${options.shuffle}`,
-    seed: `${options.seed}`,
-    'bn-momentum': `${options.bnMomentum}`,
-    'recalibrate-bn': `${options.recalibrateBn}`,
-  };
-}
+/** Names of what must be the same, by their words in checkpoints. Threads, workers, paths and the number of epochs change no bit of a step. */
+const NAMES: ReadonlyMap<string, string> = new Map([
+  ...Object.entries(TRAIN_SETTINGS).flatMap(([name, entry]) => (entry.keeps === 'bits' ? [[spellingOf(name, entry), name] as const] : [])),
+  ...SURROUNDINGS.map((name) => [name, name] as const),
+]);
 
-/** Options that are off, or absent, say nothing: checkpoints from before there were any stay valid. */
-function describeAugment({ crop, flip, ...more }: AugmentOptions): string {
-  const rest = Object.entries<unknown>(more).filter(([, value]) => Boolean(value));
-  return [`crop ${crop}, flip ${flip}`, ...rest.map(([name, value]) => `${name} ${JSON.stringify(value)}`).sort()].join(', ');
-}
+/** What must be the same, by their words in checkpoints: those of the flags. */
+export const RESUME_SETTINGS: readonly string[] = [...NAMES.keys()];
 
-/** All of `RESUME_SETTINGS`. */
-export async function resumeSettings(options: CompleteTrainOptions): Promise<Record<ResumeSetting, string>> {
+/** All of `RESUME_SETTINGS`, and what ranks must have alike besides where that is asked for. */
+export async function resumeSettings(options: CompleteTrainOptions, of: 'bits' | 'ranks' = 'bits'): Promise<Record<string, string>> {
   const { device, train, validation } = options;
   return {
-    ...steadySettings(options),
+    ...describeSettings(TRAIN_SETTINGS, options, of),
     data: await fingerprint(train),
     validation: validation ? await fingerprint(validation) : 'none',
     arithmetic: `${device.name}, ${device.arithmetic}`,
@@ -115,26 +70,32 @@ export function compareSettings(
   allowed: readonly string[] = [],
 ): string[] {
   for (const name of allowed) {
-    if (RESUME_SETTINGS.some((known) => known === name)) continue;
-    const near = nearest(name, RESUME_SETTINGS);
+    if (NAMES.has(name) || [...NAMES.values()].includes(name)) continue;
+    const near = nearest(name, [...NAMES.keys(), ...NAMES.values()]);
     throw new HybridError(
       'E_USAGE',
-      `no setting that may be allowed to change is called ${JSON.stringify(name)}${near ? `; did you mean ${near}?` : ''}`,
+      `unknown setting ${JSON.stringify(name)} in \`allowChanged\`${near ? `; did you mean ${near}?` : ''}`,
       `Choose from ${RESUME_SETTINGS.join(', ')}.`,
+      { field: 'allowChanged', suggested: near },
     );
   }
-  const changed = RESUME_SETTINGS.filter((name) => Object.hasOwn(before, name) && before[name] !== now[name]);
-  const told = (names: readonly ResumeSetting[]) => names.map((name) => `${name} is ${now[name]}, but was ${before[name]}`);
-  const refused = changed.filter((name) => !allowed.includes(name));
+  const changed = [...NAMES].filter(([word]) => Object.hasOwn(before, word) && before[word] !== now[word]);
+  const told = (some: typeof changed) => some.map(([word, name]) => `${inWords(name)} is ${now[word]}, but was ${before[word]}`);
+  const refused = changed.filter((both) => !both.some((name) => allowed.includes(name)));
   if (refused.length > 0) {
+    const words = changed.map(([word]) => word).join(',');
     throw new HybridError(
       'E_CHECKPOINT',
       `the run was begun with other settings: ${told(refused).join('; ')}`,
-      `Go on with the same ones, or allow the change: --allow-changed ${changed.join(',')}. The result is then not that of one run.`,
+      `Resume with the original settings, or allow the change: \`allowChanged: ${words}\`. The result will then differ from that of one run.`,
+      { field: 'allowChanged', suggested: words },
     );
   }
   return told(changed);
 }
+
+/** A setting as it is given; data and arithmetic are not. */
+const inWords = (name: string): string => (Object.hasOwn(TRAIN_SETTINGS, name) ? `\`${name}\`` : name);
 
 /** Reads `progress`, believing nothing. Throws E_CHECKPOINT. */
 export function readProgress({ progress }: Pick<Checkpoint, 'progress'>): RunProgress {
@@ -226,7 +187,7 @@ export function completeProgress(
     ...checkpoint,
     progress: {
       ...checkpoint.progress,
-      settings: settings ?? { ...steadySettings(options), ...(arithmetic && { arithmetic }) },
+      settings: settings ?? { ...describeSettings(TRAIN_SETTINGS, options, 'bits'), ...(arithmetic && { arithmetic }) },
       running: running ?? (known ? { loss: Number(last.loss) * rows, correct: Number(last.accuracy) * rows, rows } : null),
     },
   };

@@ -1,6 +1,7 @@
 // Learning-rate schedules: pure functions of the step. Reduction on a plateau, which looks at the loss, is in callbacks.ts.
 
 import { HybridError, invariant } from '../base/errors.ts';
+import { choice, type Kind, number, record } from '../base/kinds.ts';
 
 /** How the learning rate goes from step to step. */
 export type ScheduleOptions =
@@ -21,20 +22,37 @@ export type ScheduleName = ScheduleOptions['name'];
 /** Names of the schedules. */
 export const SCHEDULES: readonly ScheduleName[] = ['constant', 'cosine', 'one-cycle'];
 
-/** Throws E_USAGE where a share is out of its range. */
-export function checkSchedule(schedule: ScheduleOptions): void {
-  const share = (what: string, value: number, low: number, high: number) => {
-    if (value >= low && value <= high) return;
-    throw new HybridError('E_USAGE', `${what} of the ${schedule.name} schedule is ${value}`, `Give a share from ${low} to ${high}.`);
-  };
-  if (schedule.name === 'cosine') share('warmup', warmupOf(schedule), 0, 1);
-  if (schedule.name === 'one-cycle') {
-    const { peak, tail, knee } = knotsOf(schedule);
-    share('tail', tail, 0, 1);
-    share('peak', peak, 0, tail);
-    share('knee', knee, 0, 1);
-  }
-}
+const share = number('a share from 0 to 1', (x) => x >= 0 && x <= 1);
+const name = choice(...SCHEDULES);
+
+/** Fields of each schedule, which are all shares and may all be missing. */
+const FIELDS: { readonly [Name in ScheduleName]: Kind<object> } = {
+  constant: record<{ name: string }>({ name }),
+  cosine: record<{ name: string; warmup?: number }>({ name, warmup: share }, ['warmup']),
+  'one-cycle': record<{ name: string; peak?: number; tail?: number; knee?: number }>({ name, peak: share, tail: share, knee: share }, [
+    'peak',
+    'tail',
+    'knee',
+  ]),
+};
+
+/** A schedule: one of the names, with the shares that it knows. */
+export const scheduleKind: Kind<ScheduleOptions> = {
+  expected: `an object with name, one of ${SCHEDULES.join(', ')}`,
+  check(value, field) {
+    name.check(Object(value).name, `${field}.name`);
+    const schedule = value as ScheduleOptions;
+    FIELDS[schedule.name].check(schedule, field);
+    if (schedule.name !== 'one-cycle') return;
+    const { peak, tail } = knotsOf(schedule);
+    if (peak <= tail) return;
+    throw new HybridError('E_USAGE', `${field}.peak is ${peak}, behind its tail, ${tail}`, `Give a share from 0 to ${tail}.`, { field });
+  },
+};
+
+/** In words, for comparing with a checkpoint. */
+export const describeSchedule = ({ name, ...shares }: ScheduleOptions): string =>
+  [name, ...Object.entries(shares).map(([key, value]) => `${key} ${value}`)].join(', ');
 
 const warmupOf = ({ warmup = 0.05 }: Extract<ScheduleOptions, { name: 'cosine' }>): number => warmup;
 const knotsOf = ({ peak = 0.4, tail = 0.8, knee = 0.05 }: Extract<ScheduleOptions, { name: 'one-cycle' }>) => ({ peak, tail, knee });

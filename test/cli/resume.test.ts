@@ -133,7 +133,7 @@ describe('is refused, and nothing is changed,', () => {
     const refused = await resume('--lr', '0.5', '--seed', '3', '--val-fraction', '0.2');
     expect(refused.status).toBe(5);
     expect(refused.stderr).toMatch(
-      /^error\[E_CHECKPOINT\]: the run was begun with other settings: lr is 0\.5, but was 0\.002; seed is 3, but was 0; data is .*; validation is 16 images.*, but was 8 images.*\nhelp: .*--allow-changed lr,seed,data,validation\..*\n$/m,
+      /^error\[E_CHECKPOINT\]: the run was begun with other settings: --lr is 0\.5, but was 0\.002; --seed is 3, but was 0; data is .*; validation is 16 images.*, but was 8 images.*\nhelp: .*--allow-changed lr,seed,data,validation\..*\n$/m,
     );
     expect(contents(run)).toEqual(before);
     expect((await resume('--lr', '0.5', '--allow-changed', 'lr', '--quiet')).status).toBe(0);

@@ -4,9 +4,10 @@ import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { readConfigFile } from '../../cli/config-file.ts';
 import type { CliIo } from '../../cli/io.ts';
-import { KEY_OF, KEYS, type Key, OPTIONS, spelling } from '../../cli/options.ts';
+import { FLAGS_ONLY, KEY_OF, KEYS, type Key, OPTIONS, spelling } from '../../cli/options.ts';
 import { describeProgram } from '../../cli/program.ts';
-import { FLAGS_ONLY, resolveSettings, toConfig } from '../../cli/settings.ts';
+import { CIFAR10, deviceSettings, modelOptions, resolveSettings, sourceSettings, toConfig, trainSettings } from '../../cli/settings.ts';
+import { inFlags } from '../../cli/spelling.ts';
 import { ARCHITECTURES, DEVICES, HybridError, presetFor, RECIPES, SCHEDULES } from '../../runtime/index.ts';
 import { tempFolder } from '../support/temp-folder.ts';
 
@@ -101,7 +102,7 @@ describe('values', () => {
   }
 
   test('the example that each option gives is accepted', () => {
-    for (const key of KEYS) expect(OPTIONS[key].parse(OPTIONS[key].example), key).toBeDefined();
+    for (const key of KEYS) expect(OPTIONS[key].kind.parse(OPTIONS[key].example), key).toBeDefined();
   });
 
   test.each([
@@ -135,9 +136,9 @@ describe('values', () => {
 
 test('the table agrees with the library about names', () => {
   for (const name of ARCHITECTURES) expect(OPTIONS.arch.help).toContain(name);
-  expect(OPTIONS.device.placeholder.split('|')).toEqual([...DEVICES]);
-  expect(OPTIONS.schedule.placeholder.split('|')).toEqual([...SCHEDULES]);
-  expect(OPTIONS.recipe.placeholder.split('|')).toEqual([...RECIPES]);
+  expect(OPTIONS.device.kind.placeholder?.split('|')).toEqual([...DEVICES]);
+  expect(OPTIONS.schedule.kind.placeholder?.split('|')).toEqual([...SCHEDULES]);
+  expect(OPTIONS.recipe.kind.placeholder?.split('|')).toEqual([...RECIPES]);
 });
 
 test('a resolved configuration comes back through a file', async () => {
@@ -168,6 +169,97 @@ test('what is no key of a configuration is known: every other option of train is
   const output = KEYS.filter((key) => OPTIONS[key].group === 'Output').map(spelling);
   expect(output).toEqual(['out', 'name', 'checkpoint-every', 'keep-every']);
   expect(keys).toHaveLength(KEYS.length - output.length);
+});
+
+/** What each flag means to the library: where it goes, and as what. */
+const REACHES = {
+  arch: ['command', 'convmixer-256-8', 'convmixer-256-8'],
+  init: ['command', 'a', 'a'],
+  data: ['command', 'cifar100', 'cifar100'],
+  recipe: ['command', 'fast', 'fast'],
+  device: ['command', 'wasm', 'wasm'],
+  out: ['command', 'x', 'x'],
+  name: ['command', 'x', 'x'],
+  dim: ['model', '64', 64, 'dim'],
+  depth: ['model', '3', 3, 'depth'],
+  kernel: ['model', '7', 7, 'kernel'],
+  patch: ['model', '4', 4, 'patch'],
+  dropout: ['model', '0.25', 0.25, 'dropout'],
+  dataUrl: ['source', 'http://x', 'http://x', 'url'],
+  imageSize: ['source', '40x48', [40, 48], 'imageSize'],
+  maxBad: ['source', '3', 3, 'maxBad'],
+  dataMemory: ['source', '2', 2 ** 21, 'memoryBudget'],
+  valFraction: ['command', '0.25', 0.25],
+  limit: ['command', '50', 50],
+  precision: ['device', 'f16', 'f16', 'precision'],
+  threads: ['device', '3', 3, 'threads'],
+  revectorize: ['device', 'false', false, 'revectorize'],
+  epochs: ['train', '7', 7, 'epochs'],
+  batch: ['train', '32', 32, 'batch'],
+  lr: ['train', '0.5', 0.5, 'learningRate'],
+  weightDecay: ['train', '0.25', 0.25, 'weightDecay'],
+  schedule: ['train', 'cosine', { name: 'cosine' }, 'schedule'],
+  patience: ['train', '9', { patience: 9 }, 'earlyStopping'],
+  augment: ['train', 'flip', { crop: 0, flip: true }, 'augment'],
+  shuffle: ['train', 'false', false, 'shuffle'],
+  seed: ['train', '42', 42n, 'seed'],
+  bnMomentum: ['train', '0.5', 0.5, 'bnMomentum'],
+  recalibrateBn: ['train', '20', 20, 'recalibrateBn'],
+  onNan: ['train', 'rollback', 'rollback', 'onNan'],
+  workers: ['train', '2', 2, 'workers'],
+  dataOnDevice: ['train', 'off', 'off', 'dataOnDevice'],
+  checkpointEvery: ['train', '10m', { minutes: 10 }, 'checkpointEvery'],
+  keepEvery: ['train', '5', 5, 'keepEvery'],
+  syncBn: ['command', 'true', true],
+} as const satisfies Record<Key, readonly ['command' | 'model' | 'source' | 'device' | 'train', string, unknown, string?]>;
+
+describe('every flag reaches what it is for, with its value', () => {
+  const parts = (given: ReadonlyMap<Key, string>): Record<string, Record<string, unknown>> => {
+    const settings = resolveSettings(given);
+    return {
+      command: { ...settings },
+      model: { ...modelOptions(settings, CIFAR10) },
+      source: { ...sourceSettings(settings) },
+      device: { ...deviceSettings(settings) },
+      train: { ...trainSettings(settings) },
+    };
+  };
+  const usual = parts(flags());
+  test.each(KEYS.map((key) => [key] as const))('%s', (key) => {
+    const [where, text, value, name = key] = REACHES[key] as readonly [string, string, unknown, string?];
+    expect(usual[where][name]).not.toEqual(value);
+    const changed = parts(flags({ [key]: text }));
+    expect(changed[where][name]).toEqual(value);
+    // And nothing else, but what a recipe or an architecture decides.
+    for (const [part, values] of Object.entries(changed)) {
+      if (part === 'command' || key === 'recipe' || key === 'arch') continue;
+      for (const [other, one] of Object.entries(values))
+        if (part !== where || other !== name) expect(one, `${part}.${other}`).toEqual(usual[part][other]);
+    }
+  });
+
+  test('minutes and steps are told apart, and no patience is none', () => {
+    expect(parts(flags({ checkpointEvery: '10' })).train.checkpointEvery).toEqual({ steps: 10 });
+    expect(parts(flags({ patience: '0' })).train.earlyStopping).toBeNull();
+    expect(parts(flags({ imageSize: '40' })).source.imageSize).toEqual([40, 40]);
+  });
+
+  test('what has no flag comes from the recipe', () => {
+    expect(usual.train.plateau).toEqual(presetFor('convmixer-2stage').plateau);
+    expect(parts(flags({ recipe: 'fast' })).train.plateau).toBeNull();
+  });
+});
+
+test('sentences of the library name flags here', () => {
+  expect(inFlags('Use a smaller batch: `batch: 48` is the largest that fits.')).toBe(
+    'Use a smaller batch: --batch 48 is the largest that fits.',
+  );
+  expect(inFlags('Try a smaller `learningRate`, or `hybrid doctor`; `earlyStopping`, `url`, `memoryBudget`, `nothing`')).toBe(
+    'Try a smaller --lr, or `hybrid doctor`; --patience, --data-url, --data-memory, `nothing`',
+  );
+  expect(inFlags('`shuffle: false`, `syncBatchNorm`, `allowChanged: lr,seed`, `device: wasm`')).toBe(
+    '--no-shuffle, --sync-bn, --allow-changed lr,seed, --device wasm',
+  );
 });
 
 describe('the configuration file', () => {

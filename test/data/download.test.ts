@@ -122,7 +122,7 @@ describe('download', () => {
     const error = await hybridError('E_NETWORK', fetchFrom(url));
     expect(error.message).toContain(`cannot fetch ${url}: `);
     expect(error.message).toContain(message);
-    expect(error.remedy).toContain('--data');
+    expect(error.remedy).toContain('`url`');
     expect(requests.length).toBe(count);
     expect(left()).toEqual([]);
   });

@@ -173,7 +173,7 @@ describe('a folder that is not as it should be', () => {
     const { open, notices, folder } = await folderOf({ a: 2, b: 2 }, bad);
     const { message, remedy } = await hybridError('E_DATA', open());
     expect(message).toMatch(/bomb\.png has 50000 × 50000 pixels|cut\.jpg cannot be decoded|empty\.webp is empty|text\.png is no PNG/);
-    expect(remedy).toContain('--max-bad');
+    expect(remedy).toContain('`maxBad`');
     const three = await hybridError('E_DATA', open({ maxBad: 3 }));
     for (const name of Object.keys(bad)) expect(three.message).toContain(join(folder, name));
     expect(three.message.split('\n')).toHaveLength(4);

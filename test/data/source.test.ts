@@ -98,7 +98,7 @@ describe('openData', () => {
   test('without a network `cifar10` is an error with the remedy and `auto` a warning and the synthetic set', async () => {
     const url = await refusedUrl();
     const { open, warnings, cached } = await setting({ url });
-    expect((await hybridError('E_NETWORK', open('cifar10'))).remedy).toContain('--data');
+    expect((await hybridError('E_NETWORK', open('cifar10'))).remedy).toContain('`url`');
     expect(warnings()).toEqual([]);
     const start = performance.now();
     expect((await open('auto')).train.name).toContain('synthetic');

@@ -53,7 +53,7 @@ describe('case 26: memory that the system refuses', () => {
       } as never);
       const error = await hybridError('E_MEMORY', runPart(smallOptions({ device, model })));
       expect(error.message).toMatch(/^a batch of 8 needs [\d,]+ MiB of memory, and this system refuses to give as much$/);
-      expect(error.remedy).toMatch(/--batch \d+|smaller model/);
+      expect(error.remedy).toMatch(/`batch: \d+`|smaller model/);
       refuse.mockRestore();
       expect(WebAssembly.Memory).toBe(Memory);
       await expect(runPart(smallOptions({ device, model }))).resolves.toMatchObject({ result: { reason: 'completed' } });

@@ -2,7 +2,7 @@
 
 import { readFileSync } from 'node:fs';
 import { commandsOf, SHORT_FOR } from '../../cli/command-tree.ts';
-import { KEY_OF, OPTIONS, type Option } from '../../cli/options.ts';
+import { KEY_OF, OPTIONS } from '../../cli/options.ts';
 import { describeProgram } from '../../cli/program.ts';
 
 export interface Block {
@@ -56,7 +56,7 @@ export function problemOf(call: readonly string[]): string | null {
   if (operands.length < least || operands.length > most) return `${said}: ${operands.length} arguments`;
   for (const [spelled, key] of KEY_OF) {
     if (command.getOptionValueSource(key) !== 'cli') continue;
-    const { parse, expected }: Option<unknown> = OPTIONS[key];
+    const { parse, expected } = OPTIONS[key].kind;
     const value = String(command.getOptionValue(key));
     if (parse(value) === undefined) return `${said}: --${spelled} must be ${expected}`;
   }

@@ -8,7 +8,7 @@ import { join } from 'node:path';
 import { expect } from 'vitest';
 import { unpackArchive } from '../../app/sources/archive.ts';
 import { decodeImage } from '../../app/sources/image-file.ts';
-import { KEYS, OPTIONS, type Option, spelling } from '../../cli/options.ts';
+import { KEYS, OPTIONS, spelling } from '../../cli/options.ts';
 import { EXIT_STATUS, HybridError } from '../../runtime/base/errors.ts';
 import { type Files, nodeFiles } from '../../runtime/base/files.ts';
 import { readNpz, writeNpz } from '../../runtime/formats/npz.ts';
@@ -192,7 +192,7 @@ async function world(): Promise<CrashDisk> {
 /** Where the options decide what is opened, these come last and win: no network, no threads. */
 const SAFE = ['--data', `${HOME}/images`, '--device', 'reference'];
 
-const FLAGS = KEYS.map((key) => ({ flag: `--${spelling(key)}`, example: (OPTIONS[key] as Option<unknown>).example }));
+const FLAGS = KEYS.map((key) => ({ flag: `--${spelling(key)}`, example: OPTIONS[key].example }));
 const STRAY = [
   '--',
   '-',

@@ -4,6 +4,7 @@ import { createHash } from 'node:crypto';
 import { buildModel } from '../../runtime/model/architectures.ts';
 import { openReferenceDevice } from '../../runtime/reference.ts';
 import type { Checkpoint, CheckpointKind, CheckpointStore } from '../../runtime/train/checkpoint.ts';
+import { completeOptions } from '../../runtime/train/defaults.ts';
 import type { CompleteTrainOptions, TrainEvent, TrainOptions, TrainResult } from '../../runtime/train/events.ts';
 import { train } from '../../runtime/train/fit.ts';
 import { shapesDataset } from './shapes-dataset.ts';
@@ -11,25 +12,21 @@ import { shapesDataset } from './shapes-dataset.ts';
 export const smallModel = buildModel('convmixer', { input: [8, 8, 3], classes: 4, dim: 6, depth: 1, kernel: 3, patch: 2, dropout: 0.1 });
 
 /** Two epochs of six steps, the last of them short. */
-export const smallOptions = (changes: Partial<CompleteTrainOptions> = {}): CompleteTrainOptions => ({
-  device: openReferenceDevice(),
-  model: smallModel,
-  train: shapesDataset(43),
-  validation: shapesDataset(20, { seed: 2 }),
-  test: shapesDataset(30, { seed: 3 }),
-  epochs: 2,
-  batch: 8,
-  learningRate: 0.02,
-  weightDecay: 1e-4,
-  schedule: { name: 'constant' },
-  earlyStopping: null,
-  plateau: null,
-  augment: { crop: 1, flip: true },
-  shuffle: true,
-  seed: 7n,
-  bnMomentum: 0.9,
-  recalibrateBn: 0,
-  ...changes,
+export const smallOptions = (changes: Partial<TrainOptions> = {}): CompleteTrainOptions => ({
+  ...completeOptions({
+    device: openReferenceDevice(),
+    model: smallModel,
+    train: shapesDataset(43),
+    validation: shapesDataset(20, { seed: 2 }),
+    test: shapesDataset(30, { seed: 3 }),
+    epochs: 2,
+    batch: 8,
+    learningRate: 0.02,
+    augment: { crop: 1, flip: true },
+    seed: 7n,
+    bnMomentum: 0.9,
+  }),
+  ...(changes as Partial<CompleteTrainOptions>),
 });
 
 /** Keeps every checkpoint in memory, newest last. */

@@ -104,34 +104,40 @@ describe('what changed meanwhile', () => {
     const other = { lr: { learningRate: 0.01 }, seed: { seed: 8n }, data: { train: shapesDataset(43, { seed: 9 }) } };
     const changes = { ...other.lr, ...other.seed, ...other.data };
     const error = await hybridError('E_CHECKPOINT', runPart(smallOptions({ ...changes, store, resume })));
-    expect(error.message).toMatch(/lr is 0\.01, but was 0\.02; seed is 8, but was 7; data is 43 images, sha256 \w+, but was 43 images/);
-    expect(error.remedy).toContain('--allow-changed lr,seed,data');
-    const some = await hybridError('E_CHECKPOINT', runPart(smallOptions({ ...changes, store, resume, allowChanged: ['lr', 'data'] })));
-    expect(some.message).toMatch(/: seed is 8, but was 7$/);
+    expect(error.message).toMatch(
+      /`learningRate` is 0\.01, but was 0\.02; `seed` is 8, but was 7; data is 43 images, sha256 \w+, but was 43 images/,
+    );
+    expect(error.remedy).toContain('`allowChanged: lr,seed,data`');
+    expect(error).toMatchObject({ field: 'allowChanged', suggested: 'lr,seed,data' });
+    const some = await hybridError(
+      'E_CHECKPOINT',
+      runPart(smallOptions({ ...changes, store, resume, allowChanged: ['learningRate', 'data'] })),
+    );
+    expect(some.message).toMatch(/: `seed` is 8, but was 7$/);
     const { events, result } = await runPart(smallOptions({ ...changes, store, resume, allowChanged: ['lr', 'data', 'seed'] }));
     expect(result.reason).toBe('completed');
     expect(ofType(events, 'step')[0].lr).toBe(0.01);
     const warnings = ofType(events, 'message').filter(({ level }) => level === 'warning');
-    expect(warnings.map(({ text }) => text.split(' ')[0])).toEqual(['lr', 'seed', 'data']);
+    expect(warnings.map(({ text }) => text.split(' ')[0])).toEqual(['`learningRate`', '`seed`', 'data']);
   });
 
   it.each(
     Object.entries({
-      'weight-decay': { weightDecay: 0 },
+      weightDecay: { weightDecay: 0 },
       schedule: { schedule: { name: 'cosine', warmup: 0.1 } },
-      patience: { earlyStopping: { patience: 3 } },
+      earlyStopping: { earlyStopping: { patience: 3 } },
       plateau: { plateau: { patience: 2, factor: 0.5, minLearningRate: 0 } },
       augment: { augment: { crop: 0, flip: true } },
       shuffle: { shuffle: false },
-      'bn-momentum': { bnMomentum: 0.5 },
-      'recalibrate-bn': { recalibrateBn: 1 },
+      bnMomentum: { bnMomentum: 0.5 },
+      recalibrateBn: { recalibrateBn: 1 },
       validation: { validation: null },
       arithmetic: { device: { ...optionsOnReference().device, name: 'wasm', arithmetic: 'halves' } },
     } satisfies Record<string, Partial<TrainOptions>>),
   )('%s is told by its name', async (name, changes: Partial<TrainOptions>) => {
     const { store, resume } = await stopped();
     const error = await hybridError('E_CHECKPOINT', runPart(smallOptions({ ...changes, store, resume })));
-    expect(error.message).toMatch(new RegExp(`settings: ${name} is [^;]*, but was [^;]*$`));
+    expect(error.message).toMatch(new RegExp(`settings: \`?${name}\`? is [^;]*, but was [^;]*$`));
   });
 
   it('may be the batch, where a batch begins', async () => {
@@ -165,7 +171,7 @@ describe('what changed meanwhile', () => {
     const again = await runPart(smallOptions({ store, resume: await lastOf(store) }));
     expect(again.result).toEqual(result);
     expect(ofType(again.events, 'message').map(({ text }) => text)).toContain(
-      'All 2 epochs were done: only the test is left. --epochs adds to them.',
+      'All 2 epochs were done: only the test is left. Raise `epochs` to train longer.',
     );
   });
 

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { checkSchedule, learningRateAt, type ScheduleOptions } from '../../runtime/train/schedule.ts';
+import { learningRateAt, type ScheduleOptions, scheduleKind } from '../../runtime/train/schedule.ts';
 
 const curve = (schedule: ScheduleOptions, base: number, totalSteps: number) =>
   Array.from({ length: totalSteps }, (_, step) => learningRateAt(schedule, { base, step, totalSteps }));
@@ -62,9 +62,10 @@ test('shares out of range are refused, with the number', () => {
   ];
   for (const schedule of bad) {
     const [, value] = Object.values(schedule);
-    expect(() => checkSchedule(schedule)).toThrowError(
+    expect(() => scheduleKind.check(schedule, 'schedule')).toThrowError(
       expect.objectContaining({ code: 'E_USAGE', message: expect.stringContaining(`${value}`) }),
     );
   }
-  for (const schedule of [{ name: 'constant' }, { name: 'cosine' }, { name: 'one-cycle' }] as const) checkSchedule(schedule);
+  for (const schedule of [{ name: 'constant' }, { name: 'cosine' }, { name: 'one-cycle' }] as const)
+    scheduleKind.check(schedule, 'schedule');
 });

@@ -1,0 +1,85 @@
+// What `openData` can be told of a set, beside its name or path.
+
+import { form, from0, integer, type Kind, optional, text } from '../../runtime/base/kinds.ts';
+import { type SettingTable, setting } from '../../runtime/base/setting.ts';
+
+/** [height, width] in pixels. */
+type ImageSize = readonly [number, number];
+
+const side = integer(1, 4096);
+const imageSize: Kind<ImageSize> = {
+  expected: 'a list of height and width from 1 to 4096',
+  check(value, name) {
+    for (const [i, what] of ['height', 'width'].entries()) side.check(Object(value)[i], `the ${what} of ${name}`);
+  },
+};
+
+/** Settings of the source of images, by their names in code. */
+export const DATA_SETTINGS = {
+  /** Another place of the official archive: size and hash stay the same. */
+  url: setting({
+    kind: optional(text('URL', 'a URL')),
+    usual: undefined,
+    keeps: 'nothing',
+    flag: {
+      name: 'data-url',
+      group: 'Data',
+      kind: text('URL', 'a URL'),
+      example: 'http://localhost/cifar-10-binary.tar.gz',
+      otherwise: 'the official archive',
+      help: 'where to fetch the CIFAR-10 archive from',
+    },
+  }),
+  /** [height, width] that the images of a folder are brought to. Other sets come as they are. */
+  imageSize: setting({
+    kind: imageSize,
+    usual: [32, 32],
+    keeps: 'bits',
+    flag: {
+      name: 'image-size',
+      group: 'Data',
+      kind: form('N|HxW', 'a size from 1 to 4096, or height x width', parseSize),
+      example: '40x48',
+      usual: '32',
+      help: 'size, in pixels, to which images of a folder are resized and centre-cropped',
+      read(size): ImageSize {
+        const [height, width = height] = size.split('x').map(Number);
+        return [height, width];
+      },
+    },
+  }),
+  /** How many files of a folder may be left out because they cannot be decoded. */
+  maxBad: setting({
+    kind: integer(0),
+    usual: 0,
+    keeps: 'nothing',
+    flag: {
+      name: 'max-bad',
+      group: 'Data',
+      kind: integer(0),
+      example: '10',
+      help: 'image files of a folder that may be left out because they cannot be decoded',
+    },
+  }),
+  /** Images of more bytes than this in all stay on the disk and are read by the workers. */
+  memoryBudget: setting({
+    kind: optional(from0),
+    usual: undefined,
+    keeps: 'nothing',
+    flag: {
+      name: 'data-memory',
+      group: 'Data',
+      kind: integer(0),
+      example: '512',
+      otherwise: 'a quarter of the memory, at most 1024',
+      help: 'MiB of images held in memory; larger sets are read from the disk as they are needed',
+      read: (mebibytes) => mebibytes * 2 ** 20,
+    },
+  }),
+} as const satisfies SettingTable;
+
+/** `32` is short for `32x32`. */
+function parseSize(value: string): string | undefined {
+  const sides = value.split('x');
+  return sides.length <= 2 && sides.every((one) => /^\d{1,4}$/.test(one) && side.parse(one) !== undefined) ? value : undefined;
+}

@@ -1,0 +1,302 @@
+// The one table of what a training run can be told. To add a setting is to add it here, and to use it where it acts.
+
+import {
+  above0,
+  anObject,
+  below1,
+  bits64,
+  choice,
+  form,
+  from0,
+  integer,
+  nullable,
+  optional,
+  record,
+  toggle,
+  words,
+} from '../base/kinds.ts';
+import { type SettingTable, setting, spellingOf, type ValuesOf } from '../base/setting.ts';
+import type { AugmentOptions } from '../data/augment/augmentation.ts';
+import { augmentOptions } from '../data/augment/names.ts';
+import { describeSchedule, SCHEDULES, type ScheduleOptions, scheduleKind } from './schedule.ts';
+
+/** Reduction of the learning rate after epochs without a better loss. */
+export interface PlateauOptions {
+  readonly patience: number;
+  /** What the rate is multiplied by. */
+  readonly factor: number;
+  readonly minLearningRate: number;
+}
+
+/** When the state is saved within epochs: whichever comes first. */
+export interface CheckpointInterval {
+  readonly steps?: number;
+  readonly minutes?: number;
+}
+
+/** Settings of `train`, by their names in code. */
+export const TRAIN_SETTINGS = {
+  /** Passes over the training images, those before `resume` included. */
+  epochs: setting({
+    kind: integer(1),
+    usual: undefined,
+    needed: true,
+    keeps: 'ranks',
+    flag: { name: 'epochs', group: 'Training', kind: integer(1), example: '30', help: 'passes over the training images' },
+  }),
+  /** Images a step; 128 by default. The last batch of an epoch has what remains. */
+  batch: setting({
+    kind: integer(1),
+    usual: 128,
+    keeps: 'bits',
+    flag: { name: 'batch', group: 'Training', kind: integer(1), example: '128', help: 'images per step' },
+  }),
+  /** Learning rate, or the highest one of a schedule; 0.002 by default. 0 leaves the weights as they are. */
+  learningRate: setting({
+    kind: from0,
+    usual: 2e-3,
+    keeps: 'bits',
+    flag: { name: 'lr', group: 'Training', kind: above0, example: '0.002', help: 'learning rate; the highest one of a schedule' },
+  }),
+  /** Decoupled weight decay of AdamW; 0.0001 by default. */
+  weightDecay: setting({
+    kind: from0,
+    usual: 1e-4,
+    keeps: 'bits',
+    flag: { name: 'weight-decay', group: 'Training', kind: from0, example: '0.0001', help: 'weight decay of AdamW' },
+  }),
+  /** How the learning rate changes from step to step; constant by default. */
+  schedule: setting({
+    kind: scheduleKind,
+    usual: { name: 'constant' },
+    keeps: 'bits',
+    describe: describeSchedule,
+    flag: {
+      name: 'schedule',
+      group: 'Training',
+      kind: choice(...SCHEDULES),
+      example: 'one-cycle',
+      help: 'learning-rate schedule; any other than constant disables the reduction on a plateau',
+      read: (name): ScheduleOptions => ({ name }),
+      write: ({ name }) => name,
+    },
+  }),
+  /** Epochs without a better loss after which the run ends. Null, the default: off. */
+  earlyStopping: setting({
+    kind: nullable(record<{ readonly patience: number }>({ patience: integer(0) })),
+    usual: null,
+    keeps: 'bits',
+    describe: (value) => `${value?.patience ?? 0}`,
+    flag: {
+      name: 'patience',
+      group: 'Training',
+      kind: integer(0),
+      example: '4',
+      help: 'epochs without improvement after which training stops; 0: never',
+      read: (patience) => (patience > 0 ? { patience } : null),
+      write: (value) => value?.patience ?? 0,
+    },
+  }),
+  /**
+   * Multiplies the rate by `factor` after `patience` epochs without a better loss, down to `minLearningRate`. Null, the default, and with
+   * every schedule but `constant`: off.
+   */
+  plateau: setting({
+    kind: nullable(record<PlateauOptions>({ patience: integer(0), factor: below1, minLearningRate: from0 })),
+    usual: null,
+    keeps: 'bits',
+    // Of no effect, and so no difference, where a schedule decides the rate.
+    describe: (value, { schedule }) =>
+      value && (schedule as ScheduleOptions).name === 'constant'
+        ? `${value.patience} epochs, ${value.factor}, ${value.minLearningRate}`
+        : 'none',
+    flag: null,
+  }),
+  /** Random changes of the training images; none by default. */
+  augment: setting({
+    kind: anObject<AugmentOptions>('an object such as { crop: 4, flip: true }'),
+    usual: { crop: 0, flip: false },
+    keeps: 'bits',
+    describe: describeAugment,
+    flag: {
+      name: 'augment',
+      group: 'Data',
+      kind: form('AUGMENTATIONS', 'names of augmentations separated by commas, or none', parseAugment),
+      example: 'crop,flip',
+      usual: 'crop,flip',
+      help: 'random changes of training images, separated by commas: crop, crop-reflect, flip, alternating-flip, resize, rotate, zoom, colour, randaugment, erase, cutout, mixup, cutmix, each also as NAME=VALUE; none',
+      read: augmentOptions,
+    },
+  }),
+  /** Another order of the images in each epoch; true by default. */
+  shuffle: setting({
+    kind: toggle,
+    usual: true,
+    keeps: 'bits',
+    flag: {
+      name: 'shuffle',
+      group: 'Data',
+      kind: toggle,
+      example: 'false',
+      help: 'train on the images in the order in which they are stored',
+    },
+  }),
+  /** 64 bits, of the initial weights, the order of the images, augmentation and dropout; 0 by default. */
+  seed: setting({
+    kind: bits64,
+    usual: 0n,
+    keeps: 'bits',
+    flag: {
+      name: 'seed',
+      group: 'Training',
+      kind: bits64,
+      example: '42',
+      help: 'seed of the initial weights, the order of the images, augmentation and dropout',
+    },
+  }),
+  /** Momentum of the moving statistics of batch normalisation, from 0 to below 1; 0.99 by default, which takes some 500 steps to mean anything. */
+  bnMomentum: setting({
+    kind: below1,
+    usual: 0.99,
+    keeps: 'bits',
+    flag: {
+      name: 'bn-momentum',
+      group: 'Training',
+      kind: below1,
+      example: '0.9',
+      help: 'momentum of the moving statistics of batch normalisation; short runs need less than 0.99',
+    },
+  }),
+  /** Training batches over which moving statistics are measured anew before each validation; 0, the default: off. */
+  recalibrateBn: setting({
+    kind: integer(0),
+    usual: 0,
+    keeps: 'bits',
+    flag: {
+      name: 'recalibrate-bn',
+      group: 'Training',
+      kind: integer(0),
+      example: '20',
+      help: 'number of training batches used to measure these statistics anew before each validation; 0: off',
+    },
+  }),
+  /**
+   * What to do where loss or gradients are not finite (the step is never applied): `stop`, the default, throws E_DIVERGED;
+   * `skip` goes on with the next batch; `rollback` goes back to the last saved state and halves the rate.
+   */
+  onNan: setting({
+    kind: choice('stop', 'skip', 'rollback'),
+    usual: 'stop',
+    keeps: 'ranks',
+    flag: {
+      name: 'on-nan',
+      group: 'Training',
+      kind: choice('stop', 'skip', 'rollback'),
+      example: 'skip',
+      help: 'what to do when the loss or a gradient is not finite: stop; skip the step; or roll back to the last saved state and halve the rate',
+    },
+  }),
+  /** Threads that prepare batches; 1 by default. 0: the calling thread does. The same bytes in any case. */
+  workers: setting({
+    kind: integer(0, 256),
+    usual: 1,
+    keeps: 'nothing',
+    flag: {
+      name: 'workers',
+      group: 'Machine',
+      kind: integer(0, 256),
+      example: '2',
+      help: 'threads that read and augment images while the device computes; 0: none, the main thread does',
+    },
+  }),
+  /**
+   * Whether the device takes all training images to itself, so that a step sends indices alone: with `auto`, the default, where that is
+   * worthwhile; `on` throws E_USAGE where it is not possible. The same bytes in any case.
+   */
+  dataOnDevice: setting({
+    kind: choice('auto', 'on', 'off'),
+    usual: 'auto',
+    keeps: 'nothing',
+    flag: {
+      name: 'data-on-device',
+      group: 'Machine',
+      kind: choice('auto', 'on', 'off'),
+      example: 'off',
+      help: 'whether a GPU takes all training images to itself; auto: up to 512 MiB, with no augmentation but crop and flip',
+    },
+  }),
+  /** Saves `last` also within epochs; absent: after each epoch only. */
+  checkpointEvery: setting({
+    kind: optional(record<CheckpointInterval>({ steps: integer(1), minutes: above0 }, ['steps', 'minutes'])),
+    usual: undefined,
+    keeps: 'nothing',
+    flag: {
+      name: 'checkpoint-every',
+      group: 'Output',
+      kind: form('N|Nm', 'a number of steps, or of minutes with an m behind it', (text) =>
+        /^[1-9]\d{0,8}m?$/.test(text) ? text : undefined,
+      ),
+      example: '10m',
+      otherwise: 'after each epoch only',
+      help: 'save the last state also within epochs, every N steps or N minutes',
+      read: (text): CheckpointInterval => ({ [text.endsWith('m') ? 'minutes' : 'steps']: Number.parseInt(text, 10) }),
+    },
+  }),
+  /** Keeps the checkpoint of every n-th epoch for good, as `epoch-0010`; 0, the default: none. */
+  keepEvery: setting({
+    kind: integer(0),
+    usual: 0,
+    keeps: 'nothing',
+    flag: {
+      name: 'keep-every',
+      group: 'Output',
+      kind: integer(0),
+      example: '10',
+      help: 'keep the state of every N-th epoch for good, beside the last and the best; 0: none',
+    },
+  }),
+  /** Seconds without any progress after which the run says what it waits for; 60 by default. */
+  stallSeconds: setting({ kind: above0, usual: 60, keeps: 'nothing', flag: null }),
+  /** Names of fusion rules that the compiler leaves out. */
+  withoutRules: setting({ kind: optional(words), usual: undefined, keeps: 'nothing', flag: null }),
+} as const satisfies SettingTable;
+
+/** What a group of processes can be told besides. */
+export const GROUP_SETTINGS = {
+  /** Batch normalisation over the rows of all ranks; false by default: over those of each. */
+  syncBatchNorm: setting({
+    kind: toggle,
+    usual: false,
+    keeps: 'ranks',
+    flag: {
+      name: 'sync-bn',
+      group: 'Machine',
+      kind: toggle,
+      example: 'true',
+      help: 'batch normalisation over the rows of all ranks, not those of each: the result of one process with the same batch',
+    },
+  }),
+} as const satisfies SettingTable;
+
+/** Every setting of a training run. */
+export interface TrainSettings extends ValuesOf<typeof TRAIN_SETTINGS> {}
+
+/** Options that are off, or absent, say nothing: checkpoints from before there were any stay valid. */
+function describeAugment({ crop, flip, ...more }: AugmentOptions): string {
+  const rest = Object.entries<unknown>(more).filter(([, value]) => Boolean(value));
+  return [`crop ${crop}, flip ${flip}`, ...rest.map(([name, value]) => `${name} ${JSON.stringify(value)}`).sort()].join(', ');
+}
+
+/** Sorted, so that equal lists are equal words. What the names mean, and which there are, `augmentOptions` knows. */
+function parseAugment(value: string): string | undefined {
+  return /^[a-z-]+(=[\d.]+)?(,[a-z-]+(=[\d.]+)?)*$/.test(value) ? value.split(',').sort().join(',') : undefined;
+}
+
+/** The settings that decide something, as text, by their words in checkpoints. `of`: which of them. */
+export function describeSettings(table: SettingTable, values: object, of: 'bits' | 'ranks'): Record<string, string> {
+  const all = values as Readonly<Record<string, unknown>>;
+  const entries = Object.entries(table)
+    .filter(([, { keeps }]) => keeps === 'bits' || keeps === of)
+    .map(([name, entry]) => [spellingOf(name, entry), entry.describe ? entry.describe(all[name], all) : `${all[name]}`]);
+  return Object.fromEntries(entries);
+}
