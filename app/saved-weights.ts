@@ -2,6 +2,7 @@
 
 import { HybridError } from '../runtime/base/errors.ts';
 import { type Files, nodeFiles } from '../runtime/base/files.ts';
+import { matchClasses, type NamedClasses } from '../runtime/data/classes.ts';
 import { readNpz } from '../runtime/formats/npz.ts';
 import { readSafetensors } from '../runtime/formats/safetensors.ts';
 import { readZip } from '../runtime/formats/zip.ts';
@@ -172,6 +173,24 @@ function configOf(text = ''): RunConfig | undefined {
   } catch {
     return undefined;
   }
+}
+
+/**
+ * The weights for a model whose classes come in the order of `data`: what the last dense layer knows of a class stands where its name does. Throws
+ * E_DATA where the classes are others.
+ */
+export function weightsFor({ source, weights, trained }: SavedWeights, model: Model, data: NamedClasses): SavedWeights['weights'] {
+  if (!trained) return weights;
+  const matched = matchClasses({ name: `the model in ${source}`, classes: trained.classes }, data);
+  const head = model.layers.findLast(({ type }) => type === 'Dense');
+  if (!head || matched.every((from, to) => from === to)) return weights;
+  const { classes } = model;
+  return new Map(
+    [...weights].map(([name, values]) => {
+      if (!head.variables.some((variable) => variable.name === name)) return [name, values];
+      return [name, values.map((_, i) => values[i - (i % classes) + matched[i % classes]])];
+    }),
+  );
 }
 
 /** Refuses weights that were trained in another graph. Their names and shapes cannot tell: two of the architectures have the same ones. */

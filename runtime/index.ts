@@ -15,7 +15,7 @@ export { FORMATS, type Format, render } from '../app/report/render.ts';
 export type { Figure } from '../app/report/svg.ts';
 export { describeEnvironment } from '../app/run/environment.ts';
 export { type CreateRunOptions, checkRunName, type NewestCheckpoint, type RunConfig, RunFolder } from '../app/run/run-folder.ts';
-export { checkGraph, readWeights, type SavedWeights } from '../app/saved-weights.ts';
+export { checkGraph, readWeights, type SavedWeights, weightsFor } from '../app/saved-weights.ts';
 export type { CifarSet } from '../app/sources/cifar.ts';
 export { type ConvertOptions, convertData } from '../app/sources/convert.ts';
 export { type Description, describeDataset, type ReadAllOptions } from '../app/sources/describe.ts';
@@ -45,6 +45,7 @@ export { FUSION_RULES, type FusionRule } from './compile/fuse.ts';
 export { formatSelfTest, type SelfTestResult, selfTest } from './compile/self-test.ts';
 export type { AugmentOptions, EraseOptions, ImageShape, MixOptions } from './data/augment/augmentation.ts';
 export { AUGMENT_NAMES, augmentOptions } from './data/augment/names.ts';
+export { hasNames, matchClasses, type NamedClasses, relabelled } from './data/classes.ts';
 export type { DataSource, Dataset, ImageReader, ImageSource, ModuleImages, OpenReader, SharedImages, Subset } from './data/dataset.ts';
 export {
   ImageKernels,

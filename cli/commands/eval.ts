@@ -1,7 +1,19 @@
 // hybrid eval MODEL: loss and accuracy of a trained model on the test images, and where it goes wrong.
 
 import type { Command } from 'commander';
-import { buildModel, checkGraph, type Evaluation, evaluate, HybridError, openDevice, partsOf, readWeights } from '../../runtime/index.ts';
+import {
+  buildModel,
+  checkGraph,
+  type Evaluation,
+  evaluate,
+  HybridError,
+  hasNames,
+  matchClasses,
+  openDevice,
+  partsOf,
+  readWeights,
+  relabelled,
+} from '../../runtime/index.ts';
 import { openSettingsData } from '../data.ts';
 import { type CliIo, shown } from '../io.ts';
 import { MODEL_FLAGS } from '../model.ts';
@@ -33,18 +45,24 @@ export async function evalCommand(path: string, command: Command, io: CliIo): Pr
   io.signal?.throwIfAborted();
   // The flags may name another model than the file: then the graphs differ, and that is told.
   const named = trained === undefined || MODEL_FLAGS.some((key) => flags.has(key));
-  const model = named ? buildModel(settings.arch, modelOptions(settings, source.train)) : trained.model;
+  const { shape } = source.train;
+  const classes = trained?.classes ?? source.train.classes;
+  const model = named ? buildModel(settings.arch, modelOptions(settings, { shape, classes })) : trained.model;
   checkGraph(saved, model);
-  if (`${source.train.shape}` !== `${model.input}` || source.train.classes.length !== model.classes) {
+  if (`${shape}` !== `${model.input}`) {
     throw new HybridError(
       'E_USAGE',
-      `the model takes ${model.input.join('×')} images of ${model.classes} classes; ${source.train.name} has ${source.train.shape.join('×')} images of ${source.train.classes.length}`,
+      `the model takes ${model.input.join('×')} images; those of ${source.train.name} are ${shape.join('×')}`,
       'Name the data it was trained on with --data.',
     );
   }
   if (!source.test)
     throw new HybridError('E_DATA', 'the data has no test images', 'Add some: test_batch.bin, a folder test, or x_test and y_test.');
-  const { train: dataset } = partsOf({ train: source.test, test: null }, { valFraction: 0, limit: settings.limit });
+  const known = { name: `the model in ${shown(saved.source, io)}`, classes };
+  const asked = relabelled(source.test, classes, matchClasses(known, source.test));
+  if (!json && hasNames(source.test.classes) && !hasNames(classes))
+    progress.warn(`${known.name} has no names of classes: class ${0} is taken for ${source.test.classes[0]}, and so on`);
+  const { train: dataset } = partsOf({ train: asked, test: null }, { valFraction: 0, limit: settings.limit });
   const device = await openDevice(settings.device, {
     ...deviceSettings(settings),
     v8Flags: true,

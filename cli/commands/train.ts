@@ -13,6 +13,7 @@ import {
   checkGraph,
   checkRunName,
   completeProgress,
+  type Dataset,
   describeEnvironment,
   estimate,
   formatBytes,
@@ -30,6 +31,7 @@ import {
   type TrainRun,
   train,
   trainInGroup,
+  weightsFor,
 } from '../../runtime/index.ts';
 import { readConfigFile } from '../config-file.ts';
 import { assumedData, openSettingsData } from '../data.ts';
@@ -176,7 +178,8 @@ async function trainWith(
   }
   const model = buildModel(settings.arch, modelOptions(settings, parts.train));
   if (earlier) refuseOtherModel(earlier.values, toConfig({ ...settings, ...measures(model) }));
-  const init = settings.init === undefined || earlier ? undefined : await initialWeights(settings.init, settings.out, model, io);
+  const init =
+    settings.init === undefined || earlier ? undefined : await initialWeights(settings.init, settings.out, model, parts.train, io);
   let trace: ChromeTrace | undefined;
   let choice: string | undefined;
   let precision: string | undefined;
@@ -307,10 +310,16 @@ function measures({ config: { dim, depth, kernel, patch } }: Model) {
   return { dim, depth, kernel, patch };
 }
 
-async function initialWeights(given: string, out: string, model: Model, io: CliIo): Promise<ReadonlyMap<string, Float32Array>> {
+async function initialWeights(
+  given: string,
+  out: string,
+  model: Model,
+  data: Dataset,
+  io: CliIo,
+): Promise<ReadonlyMap<string, Float32Array>> {
   const saved = await readWeights(await findModel(given, out, io), io.files);
   checkGraph(saved, model);
-  return saved.weights;
+  return weightsFor(saved, model, data);
 }
 
 async function run(

@@ -14,18 +14,21 @@ import {
   type Format,
   HybridError,
   isSkipped,
+  matchClasses,
   nearest,
   nodeFiles,
   openDevice,
   partsOf,
   RunRecord,
   readWeights,
+  relabelled,
   render,
   writeAtomically,
   writeReport,
 } from '../../runtime/index.ts';
 import { openSettingsData } from '../data.ts';
 import { type CliIo, shown } from '../io.ts';
+import { MODEL_FLAGS } from '../model.ts';
 import { givenFlags } from '../options.ts';
 import { count, Progress } from '../progress.ts';
 import { findRun } from '../run-names.ts';
@@ -75,8 +78,13 @@ export async function visualizeCommand(path: string, command: Command, io: CliIo
   const source = await openSettingsData(settings, io, progress, talk);
   io.signal?.throwIfAborted();
   const parts = partsOf(source, { valFraction: settings.valFraction });
-  const model = buildModel(settings.arch, modelOptions(settings, source.train));
+  const { trained } = saved;
+  const named = trained === undefined || MODEL_FLAGS.some((key) => given.has(key));
+  const model = named ? buildModel(settings.arch, modelOptions(settings, source.train)) : trained.model;
   checkGraph(saved, model);
+  const classes = trained?.classes ?? source.train.classes;
+  const known = { name: `the model in ${shown(saved.source, io)}`, classes };
+  const test = parts.test && relabelled(parts.test, classes, matchClasses(known, parts.test));
   const folder =
     flags.output === undefined ? (isRun ? join(location, 'figures') : resolve(io.cwd, 'figures')) : resolve(io.cwd, flags.output);
   await files.mkdir(folder);
@@ -90,7 +98,7 @@ export async function visualizeCommand(path: string, command: Command, io: CliIo
   try {
     io.signal?.throwIfAborted();
     const sources = {
-      ...{ model, weights: saved.weights, device, record, train: parts.train, test: parts.test },
+      ...{ model, weights: saved.weights, device, record, train: parts.train, test },
       ...{ augment: augmentOptions(settings.augment), shuffle: settings.shuffle, seed: settings.seed, batch: settings.batch },
     };
     const drawn = drawFigures(names, sources, {

@@ -48,6 +48,56 @@ describe('other data than CIFAR-10 from the disk to the test accuracy', () => {
     expect(again.stdout.split('\n').slice(0, 2)).toEqual(stdout.split('\n').slice(0, 2));
   });
 
+  test('classes of other data are matched by their names, or refused', async () => {
+    const cwd = tempFolder();
+    const io = { cwd, env: { XDG_CACHE_HOME: join(cwd, 'cache') } };
+    const blue = { apple: 10, banana: 120, cherry: 240, dragonfruit: 60 };
+    const put = async (data: string, part: string, names: readonly (keyof typeof blue)[], count: number) => {
+      for (const name of names) {
+        mkdirSync(join(cwd, data, part, name), { recursive: true });
+        for (let i = 0; i < count; i++)
+          writeFileSync(join(cwd, data, part, name, `${i}.png`), await imageFile('png', 16, 16, blue[name] + i));
+      }
+    };
+    await put('fruit', 'train', ['apple', 'banana', 'cherry'], 12);
+    await put('fruit', 'test', ['apple', 'banana', 'cherry'], 3);
+    await put('fewer', 'train', ['apple', 'cherry'], 3);
+    await put('fewer', 'test', ['apple', 'cherry'], 3);
+    await put('other', 'train', ['apple', 'cherry', 'dragonfruit'], 3);
+    await put('other', 'test', ['apple', 'cherry', 'dragonfruit'], 3);
+    const common = [
+      '--image-size',
+      '16',
+      '--no-figures',
+      '--quiet',
+      ...TINY,
+      '--epochs',
+      '12',
+      '--bn-momentum',
+      '0.5',
+      '--augment',
+      'none',
+    ];
+    expect(await cli(['train', '--data', 'fruit', '--name', 'one', ...common], io)).toMatchObject({ status: 0 });
+    const evaluated = async (data: string) => JSON.parse((await cli(['eval', 'runs/one', '--data', data, '--json'], io)).stdout);
+    const all = await evaluated('fruit');
+    const accuracies = ({ perClass }: typeof all) => Object.fromEntries(perClass.map(({ name, accuracy }: typeof all) => [name, accuracy]));
+    expect(all.accuracy).toBeGreaterThan(0.6);
+    const some = await evaluated('fewer');
+    expect(some.confusion[1]).toEqual([0, 0, 0]);
+    for (const name of ['apple', 'cherry']) expect(accuracies(some)[name]).toBe(accuracies(all)[name]);
+
+    for (const argv of [
+      ['eval', 'runs/one', '--data', 'other'],
+      ['visualize', 'runs/one', '--data', 'other', '--figures', 'confusion'],
+      ['train', '--data', 'other', '--init', 'runs/one', ...common],
+    ]) {
+      const { status, stderr } = await cli(argv, io);
+      expect([argv[0], status]).toEqual([argv[0], 4]);
+      expect(stderr).toMatch(/has the class "dragonfruit", and the model in .*one \(best\) knows "apple", "banana", "cherry"\nhelp: /);
+    }
+  });
+
   test('what a run leaves out with --max-bad is left out for eval and visualize too', async () => {
     const cwd = await petsFolder();
     const io = { cwd, env: { XDG_CACHE_HOME: join(cwd, 'cache') } };
