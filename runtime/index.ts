@@ -91,7 +91,7 @@ export {
 } from './device.ts';
 export { DEVICES, type DeviceName, type DeviceOptions, openDevice } from './devices.ts';
 export { type Communicator, solo } from './distributed/communicator.ts';
-export { type Distributed, type DistributeOptions, distribute } from './distributed/distributed-device.ts';
+export { type Distributed, type DistributeOptions, distribute } from './distributed/distribute.ts';
 export { type MpiOptions, openMpi } from './distributed/mpi.ts';
 export { type NpyArray, type NpyOptions, readNpy, readNpz, writeNpy, writeNpz } from './formats/npz.ts';
 export { type FileTensor, readSafetensors, type SafetensorsFile, writeSafetensors } from './formats/safetensors.ts';

@@ -2,25 +2,25 @@
 // all other devices; also the place where gradients are checked and where a pass can be compared before and after.
 
 import { abortError, HybridError, invariant } from './base/errors.ts';
-import { compileGraph } from './compile/compile.ts';
-import { inputsOf } from './compile/programs.ts';
+import { LastGradient } from './compile/last-gradient.ts';
+import { type CompiledGraphs, checkScalars, compileGraphs, inputsOf, PROGRAMS, type ProgramName, stepOf } from './compile/programs.ts';
+import { checkLength, checkWritable, parseStateName, unknownName } from './compile/state-names.ts';
 import {
   type Batch,
   type BatchMetrics,
   type CompileOptions,
   type Device,
   type Executable,
-  GRADIENTS,
   type Hyperparameters,
   type ModelGraphs,
   type RunOptions,
   STATISTICS,
   type StateEntry,
 } from './device.ts';
-import { byteLength, type Graph, type Phase } from './ir/graph.ts';
+import { byteLength, type Graph } from './ir/graph.ts';
 import type { ReferenceTensor } from './ir/op.ts';
 import { printNode } from './ir/print.ts';
-import { NO_SCALARS, type Scalars, type StepScalars } from './ir/step.ts';
+import type { StepScalars } from './ir/step.ts';
 import { type Environment, interpret, zeros } from './ops/interpret.ts';
 
 /** A device whose executables show more than the contract asks. */
@@ -29,6 +29,13 @@ interface ReferenceDevice extends Device {
 }
 
 export function openReferenceDevice(): ReferenceDevice {
+  const executables = new Set<ReferenceExecutable>();
+  let isClosed = false;
+  const close = async (): Promise<void> => {
+    isClosed = true;
+    for (const executable of executables) await executable.close();
+    executables.clear();
+  };
   return {
     name: 'reference',
     description: 'reference loops in doubles, 1 thread',
@@ -36,6 +43,7 @@ export function openReferenceDevice(): ReferenceDevice {
     threads: 1,
     memoryLimit: Number.MAX_SAFE_INTEGER,
     async compile(graphs, options) {
+      if (isClosed) throw new HybridError('E_USAGE', 'the device is closed', 'Open another one.');
       if (options.exchange) {
         throw new HybridError(
           'E_USAGE',
@@ -43,46 +51,54 @@ export function openReferenceDevice(): ReferenceDevice {
           'Use `device: wasm`, or leave `syncBatchNorm` out.',
         );
       }
-      return new ReferenceExecutable(graphs, options);
+      const executable = new ReferenceExecutable(graphs, options);
+      executables.add(executable);
+      return executable;
     },
-    memoryFor: (graphs, { capacity }) =>
+    memoryFor: (graphs, { capacity, programs }) =>
       2 *
-      (Object.values(graphs) as Graph[]).reduce(
-        (sum, graph) => sum + graph.values.reduce((n, value) => n + byteLength(value.spec, capacity), 0),
-        0,
-      ),
-    inspect: (graphs, { withoutRules, programs }) =>
       (Object.entries(graphs) as [keyof ModelGraphs, Graph][])
         .filter(([key]) => !programs || programs.includes(key))
-        .map(([key, graph]) => {
-          const compiled = compileGraph(graph, { withoutRules });
-          return `program ${key}\n${compiled.nodes.map((node, i) => `  ${i} ${node.phase} ${printNode(compiled, node)}`).join('\n')}\n`;
-        })
+        .reduce((sum, [, graph]) => sum + graph.values.reduce((n, value) => n + byteLength(value.spec, capacity), 0), 0),
+    inspect: (graphs, options) =>
+      (Object.entries(compileGraphs(graphs, options)) as [keyof ModelGraphs, Graph][])
+        .map(
+          ([key, graph]) =>
+            `program ${key}\n${graph.nodes.map((node, i) => `  ${i} ${node.phase} ${printNode(graph, node)}`).join('\n')}\n`,
+        )
         .join('\n'),
-    close: async () => {},
-    [Symbol.asyncDispose]: async () => {},
+    close,
+    [Symbol.asyncDispose]: close,
   };
+}
+
+/** A run: the values that it made, and what it was told. */
+interface Run {
+  readonly graph: Graph;
+  readonly environment: Environment;
+  readonly step: StepScalars;
 }
 
 export class ReferenceExecutable implements Executable {
   readonly capacity: number;
   readonly state: readonly StateEntry[];
   readonly memoryBytes: number;
-  readonly #graphs: Partial<Record<keyof ModelGraphs, Graph>> = {};
+  readonly #graphs: CompiledGraphs;
   readonly #state = new Map<string, ReferenceTensor>();
   readonly #seed: bigint;
-  /** Values of the last run, by graph: what `update` continues from. */
-  #last: { graph: Graph; environment: Environment; step: StepScalars } | undefined;
-  #gradients: { graph: Graph; environment: Environment; step: StepScalars } | undefined;
+  /** The last run, for `values`. */
+  #last: Run | undefined;
+  /** The last gradient, which `update` continues from and `read` reads. */
+  #gradients: Run | undefined;
+  readonly #gradient = new LastGradient();
   #closed = false;
 
-  constructor(graphs: ModelGraphs, { capacity, seed, withoutRules, programs }: CompileOptions) {
-    this.capacity = capacity;
-    this.#seed = seed;
+  constructor(graphs: ModelGraphs, options: CompileOptions) {
+    this.capacity = options.capacity;
+    this.#seed = options.seed;
+    this.#graphs = compileGraphs(graphs, options);
     const state = new Map<string, StateEntry>();
-    for (const [key, graph] of Object.entries(graphs) as [keyof ModelGraphs, Graph][]) {
-      if (!graph || (programs && !programs.includes(key))) continue;
-      this.#graphs[key] = compileGraph(graph, { withoutRules });
+    for (const graph of Object.values(this.#graphs) as Graph[]) {
       for (const { name, spec, state: kind } of graph.values) {
         if (!kind || state.has(name)) continue;
         state.set(name, { name, shape: spec.shape, kind });
@@ -94,34 +110,39 @@ export class ReferenceExecutable implements Executable {
   }
 
   async gradient(batch: Batch, options: RunOptions = {}): Promise<BatchMetrics> {
-    this.#gradients = this.#run('train', batch, ['forward', 'backward'], {}, options);
-    return metrics(this.#gradients);
+    if (options.signal?.aborted) this.#gradient.lose(() => abortError(options.signal));
+    const run = this.#run('gradient', batch, {}, options);
+    this.#gradients = run;
+    this.#gradient.set(run.step);
+    return metrics(run);
   }
 
   async update(hyper: Hyperparameters): Promise<{ applied: boolean }> {
-    const pending = this.#gradients;
-    if (!pending) throw new HybridError('E_INTERNAL', 'update was called before any gradient');
-    interpret(pending.graph, pending.environment, { ...pending.step, ...hyper }, ['update']);
-    return { applied: output(pending, 'applied').data[0] === 1 };
+    checkScalars(hyper);
+    const step = this.#gradient.take();
+    const { graph, environment } = this.#gradients as Run;
+    interpret(graph, environment, { ...step, ...hyper }, PROGRAMS.update.phases);
+    return { applied: output({ graph, environment }, 'applied').data[0] === 1 };
   }
 
   async calibrate(batch: Batch, bnMomentum: number, options: RunOptions = {}): Promise<void> {
-    this.#run('calibrate', batch, ['forward', 'update'], { bnMomentum }, options);
+    checkScalars({ bnMomentum }, ['bnMomentum']);
+    this.#run('calibrate', batch, { bnMomentum }, options);
   }
 
   async evaluate(batch: Batch, options: RunOptions = {}): Promise<BatchMetrics & { logits: Float32Array }> {
-    const run = this.#run('evaluate', batch, ['forward'], {}, options);
+    const run = this.#run('evaluate', batch, {}, options);
     return { ...metrics(run), logits: Float32Array.from(output(run, 'logits').data) };
   }
 
   async predict(batch: Batch, options: RunOptions = {}): Promise<Float32Array> {
-    return Float32Array.from(output(this.#run('predict', batch, ['forward'], {}, options), 'logits').data);
+    return Float32Array.from(output(this.#run('predict', batch, {}, options), 'logits').data);
   }
 
   async read(name: string): Promise<Float32Array> {
     const range = this.#range(name);
     if (!range) return Float32Array.from(this.exact(name));
-    const all = new Float32Array(range.reduce((sum, { length }) => sum + length, 0));
+    const all = new Float32Array(lengthOf(range));
     let at = 0;
     for (const data of range) {
       all.set(data, at);
@@ -131,17 +152,11 @@ export class ReferenceExecutable implements Executable {
   }
 
   async write(name: string, data: ArrayLike<number>): Promise<void> {
-    const range = this.#range(name);
-    if (range) {
-      let at = 0;
-      for (const part of range) for (let i = 0; i < part.length; i++) part[i] = data[at++];
-      return;
-    }
-    const tensor = this.#state.get(name);
-    if (!tensor) throw new HybridError('E_INTERNAL', `no state is called ${name}`);
-    if (data.length !== tensor.data.length)
-      throw new HybridError('E_INTERNAL', `${name} has ${tensor.data.length} elements, not ${data.length}`);
-    tensor.data.set(data);
+    checkWritable(name);
+    const parts = this.#range(name) ?? [this.exact(name)];
+    checkLength(name, data.length, lengthOf(parts));
+    let at = 0;
+    for (const part of parts) for (let i = 0; i < part.length; i++) part[i] = data[at++];
   }
 
   async close(): Promise<void> {
@@ -153,20 +168,22 @@ export class ReferenceExecutable implements Executable {
   }
 
   /** State or `gradients/<parameter>` in the doubles it is kept in. */
-  exact(name: string): Float64Array | Int32Array | Uint8Array {
+  exact(name: string): ReferenceTensor['data'] {
+    invariant(!this.#closed, 'the executable is closed');
     const state = this.#state.get(name);
     if (state) return state.data;
     const value = this.#gradients?.graph.values.find((candidate) => candidate.name === name);
     const tensor = value && this.#gradients?.environment.get(value.id);
-    if (!tensor) throw new HybridError('E_INTERNAL', `no state or gradient is called ${name}`);
+    if (!tensor) throw unknownName(name);
     return tensor.data;
   }
 
   /** What `GRADIENTS` and `STATISTICS` stand for, in the order of the state. */
-  #range(name: string): (Float64Array | Int32Array | Uint8Array)[] | null {
-    if (name === STATISTICS) return this.state.filter(({ kind }) => kind === 'statistic').map((entry) => this.exact(entry.name));
-    if (name !== GRADIENTS) return null;
-    return this.state.filter(({ kind }) => kind === 'parameter').map((entry) => this.exact(`gradients/${entry.name}`));
+  #range(name: string): ReferenceTensor['data'][] | null {
+    const { kind, name: range } = parseStateName(name);
+    if (kind !== 'range') return null;
+    const [member, prefix] = range === STATISTICS ? ['statistic', ''] : ['parameter', 'gradients/'];
+    return this.state.filter((entry) => entry.kind === member).map((entry) => this.exact(prefix + entry.name));
   }
 
   /** Every value of the last run by name, for tests: layer outputs, gradients, logits. */
@@ -176,15 +193,16 @@ export class ReferenceExecutable implements Executable {
     return new Map([...last.environment].map(([id, tensor]) => [last.graph.values[id].name, tensor]));
   }
 
-  #run(key: keyof ModelGraphs, batch: Batch, phases: readonly Phase[], scalars: Partial<Scalars>, { signal }: RunOptions) {
-    if (signal?.aborted) throw abortError(signal);
+  #run(name: ProgramName, batch: Batch, hyper: Partial<Hyperparameters>, { signal }: RunOptions): Run {
     invariant(!this.#closed, 'the executable is closed');
+    const { graph: key, phases } = PROGRAMS[name];
     const graph = this.#graphs[key];
-    if (!graph) throw new HybridError('E_INTERNAL', `the program ${key} was not compiled`);
-    invariant(batch.rows >= 1 && batch.rows <= this.capacity, `${batch.rows} rows, capacity ${this.capacity}`);
-    const step: StepScalars = { rows: batch.rows, epoch: batch.epoch ?? 0, seed: this.#seed, ...NO_SCALARS, ...scalars };
+    if (!graph) throw new HybridError('E_INTERNAL', `the program ${name} was not compiled`);
+    const step: StepScalars = { ...stepOf(batch, { capacity: this.capacity, seed: this.#seed }), ...hyper };
+    const inputs = inputsOf(graph, batch, name);
+    if (signal?.aborted) throw abortError(signal);
     const environment: Environment = new Map();
-    for (const { name, data } of inputsOf(graph, batch, key)) {
+    for (const { name, data } of inputs) {
       const id = graph.inputs[name];
       const tensor = zeros(graph.values[id].spec, batch.rows);
       tensor.data.set(data);
@@ -196,6 +214,8 @@ export class ReferenceExecutable implements Executable {
     return this.#last;
   }
 }
+
+const lengthOf = (parts: readonly ReferenceTensor['data'][]): number => parts.reduce((sum, { length }) => sum + length, 0);
 
 const output = ({ graph, environment }: { graph: Graph; environment: Environment }, name: string): ReferenceTensor =>
   environment.get(graph.outputs[name]) as ReferenceTensor;

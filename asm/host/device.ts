@@ -131,7 +131,7 @@ class WasmDevice implements Device {
 
   /** The shared memory, at its final size: a shared memory must not grow while threads hold views of it. Throws E_MEMORY. */
   #allocate(graphs: CompiledGraphs, capacity: number, { bytes }: Layout): WebAssembly.Memory {
-    const limit = Math.min(this.memoryLimit, availableMemory());
+    const limit = Math.min(this.memoryLimit, availableMemory(this.threads));
     if (bytes > limit) throw this.#tooLarge(graphs, capacity, bytes, limit);
     const pages = bytes / PAGE_BYTES;
     try {

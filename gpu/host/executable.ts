@@ -1,31 +1,39 @@
-// An executable of the webgpu device: its buffers, programs with pipelines and bind groups made once, and a queue that keeps the
-// order of calls.
+// An executable of the webgpu device: its buffers, and programs with pipelines and bind groups made once.
 //
 // A run is one encoder with one pass, submitted at once unless IN_FLIGHT others are still under way, and a small copy of its
 // results into a mapped buffer, from which they are read when they are there. The GPU keeps the order of what is submitted.
 
 import { abortError, HybridError, invariant } from '../../runtime/base/errors.ts';
-import { type CompiledGraphs, inputsOf, PROGRAMS, type ProgramName } from '../../runtime/compile/programs.ts';
+import { type Call, Calls } from '../../runtime/compile/calls.ts';
+import { LastGradient } from '../../runtime/compile/last-gradient.ts';
 import {
-  type Batch,
-  type BatchMetrics,
-  type Executable,
-  GRADIENTS,
-  type Hyperparameters,
-  type KernelTime,
-  type ModelGraphs,
-  type ResidentImages,
-  type RunOptions,
-  STATISTICS,
-  type StateEntry,
-  type Update,
+  type CompiledGraphs,
+  checkScalars,
+  inputsOf,
+  kernelTimes,
+  PROGRAMS,
+  type ProgramName,
+  stepOf,
+} from '../../runtime/compile/programs.ts';
+import { checkLength, checkWritable } from '../../runtime/compile/state-names.ts';
+import type {
+  Batch,
+  BatchMetrics,
+  Executable,
+  Hyperparameters,
+  KernelTime,
+  ModelGraphs,
+  ResidentImages,
+  RunOptions,
+  StateEntry,
+  Update,
 } from '../../runtime/device.ts';
-import { elementCount, type Graph, type Node } from '../../runtime/ir/graph.ts';
-import { NO_SCALARS, type StepScalars } from '../../runtime/ir/step.ts';
-import { LOSS_SCALE } from '../lowering/loss-scale.ts';
+import { elementCount, type Graph } from '../../runtime/ir/graph.ts';
+import type { StepScalars } from '../../runtime/ir/step.ts';
 import type { Dispatch } from '../lowering/lowering.ts';
 import { LOSS_EXPONENT_OFFSET, packStep, STEP_BYTES } from '../lowering/step.ts';
 import { USAGE } from './binding.ts';
+import { type Command, Program } from './encode.ts';
 import { type Gpu, STORAGE } from './gpu.ts';
 import type { GpuTrace } from './gpu-trace.ts';
 import type { Pipelines } from './pipelines.ts';
@@ -33,6 +41,7 @@ import { describeDispatch, type Layout, type PlacedDispatch } from './program.ts
 import { ResidentSet } from './resident.ts';
 import type { Region } from './slots.ts';
 import { Staging } from './staging.ts';
+import { StateRegions } from './state.ts';
 import { Stopwatch } from './stopwatch.ts';
 
 /** Steps of gradient and update that are submitted ahead. */
@@ -40,50 +49,19 @@ const STEPS_AHEAD = 3;
 /** Runs that may be under way. */
 const IN_FLIGHT = 2 * STEPS_AHEAD;
 
-/** A dispatch that can be encoded. */
-interface Command<D extends Dispatch = Dispatch> {
-  readonly dispatch: D;
-  readonly pipeline: GPUComputePipeline;
-  readonly bindGroup: GPUBindGroup;
-}
-
-/** A program with the sizes of its dispatches for the rows of the last run: they are the same nearly always. */
-class Program<D extends Dispatch = Dispatch> {
-  readonly commands: readonly Command<D>[];
-  #rows = 0;
-  #workgroups: (readonly [number, number, number])[] = [];
-
-  constructor(commands: readonly Command<D>[]) {
-    this.commands = commands;
-  }
-
-  workgroups(rows: number) {
-    if (rows !== this.#rows) this.#workgroups = this.commands.map(({ dispatch }) => dispatch.workgroups(rows));
-    this.#rows = rows;
-    return this.#workgroups;
-  }
-}
-
-/** A call of the executable. */
-interface Job {
+/** What is submitted for a call, behind what it has written. */
+interface Submission {
+  /** For messages. */
   readonly label: string;
-  /** Absent: there is only memory to read or write. */
+  /** Absent: there is only memory to read. */
   readonly program?: Program;
   readonly rows?: number;
   readonly reads: readonly Region[];
   /** Takes the times of its dispatches. */
   readonly stopwatch?: Stopwatch;
-  /** At its turn: writes inputs and step block. */
-  prepare(): void;
-  /** With the bytes of `reads`. */
-  finish(results: readonly ArrayBuffer[]): void;
-  /** Instead of `prepare` where the call was aborted while it waited. */
-  skip?(): void;
-  reject(error: unknown): void;
-  aborted: boolean;
+  /** What the updates before have made of the loss scale, which is known to the GPU alone, goes into the step block first. */
+  readonly usesLossScale?: boolean;
 }
-
-const GRADIENT_PREFIX = 'gradients/';
 
 /** The flat ranges of the state, byte for byte. */
 export type Snapshot = readonly ArrayBuffer[];
@@ -116,14 +94,12 @@ export class WebGpuExecutable implements Executable {
   /** The same behind the dispatch that makes their images. */
   readonly #picking: ReadonlyMap<ProgramName, Program>;
   readonly #staging: Staging;
-  readonly #queue: Job[] = [];
-  #inFlight = 0;
+  readonly #regions: StateRegions;
+  readonly #calls: Calls;
+  /** Counts once it is submitted: the GPU keeps the order. */
+  readonly #gradient = new LastGradient();
   #closed = false;
   #profiling: Stopwatch | undefined;
-  /** Step of the last gradient that was submitted and not aborted; else why there is none to update with. */
-  #gradient: StepScalars | (() => Error) = () => new HybridError('E_INTERNAL', 'update was called before any gradient');
-  /** Steps of the gradients that submitted updates use: too late to abort them. */
-  readonly #updating = new WeakSet<StepScalars>();
 
   /** Allocates and compiles. Throws E_MEMORY where the GPU does not give the memory. */
   static async create(parts: ExecutableParts, pipelines: Pipelines): Promise<WebGpuExecutable> {
@@ -194,44 +170,34 @@ export class WebGpuExecutable implements Executable {
       }),
     );
     this.#staging = new Staging(parts.gpu);
+    this.#regions = new StateRegions(parts.layout.plan);
+    this.#calls = new Calls({ limit: IN_FLIGHT, failure: () => parts.gpu.failure });
     this.capacity = parts.capacity;
     this.stepsAhead = parts.gpu.adapter.software ? undefined : STEPS_AHEAD;
     this.memoryBytes = parts.layout.plan.bytes + (resident?.bytes ?? 0);
-    this.state = [...parts.layout.plan.state].map(([name, { spec, kind }]) => ({ name, shape: spec.shape, kind }));
+    this.state = this.#regions.entries;
   }
 
   async gradient(batch: Batch, options: RunOptions = {}): Promise<BatchMetrics> {
-    const step = this.#scalars(batch);
+    const step = stepOf(batch, this.#parts);
     const abort = (): Error => abortError(options.signal);
     return this.#run('gradient', batch, step, options, {
       reads: this.#outputs('train', 'loss', 'correct'),
+      usesLossScale: true,
       finish: metrics,
-      before: () => {
-        this.#gradient = step;
-      },
-      skip: () => {
-        this.#gradient = abort;
-      },
-      abortable: () => {
-        if (this.#updating.has(step)) return false; // an update with it is under way
-        if (this.#gradient === step) this.#gradient = abort;
-        return true;
-      },
+      before: () => this.#gradient.set(step),
+      skip: () => this.#gradient.lose(abort),
+      abandon: () => this.#gradient.abandon(step, abort),
     });
   }
 
   async update(hyper: Hyperparameters): Promise<Update> {
+    checkScalars(hyper);
     const program = this.#program('update');
+    const reads = this.#outputs('train', 'applied', ...(this.#regions.lossScale ? ['overflow'] : []));
     return this.#submit({
-      label: 'update',
-      program,
-      rows: 1,
-      reads: this.#outputs('train', 'applied', ...(this.#lossScale ? ['overflow'] : [])),
-      prepare: () => {
-        if (typeof this.#gradient === 'function') throw this.#gradient();
-        this.#updating.add(this.#gradient);
-        this.#writeStep({ ...this.#gradient, ...hyper });
-      },
+      submission: { label: 'update', program, rows: 1, reads, stopwatch: this.#profiling },
+      prepare: () => this.#writeStep({ ...this.#gradient.take(), ...hyper }),
       finish: ([applied, overflow]) => {
         const [exponent] = overflow ? new Int32Array(overflow) : [0];
         return { applied: new Int32Array(applied)[0] === 1, ...(exponent && { overflow: 2 ** exponent }) };
@@ -240,32 +206,30 @@ export class WebGpuExecutable implements Executable {
   }
 
   async calibrate(batch: Batch, bnMomentum: number, options: RunOptions = {}): Promise<void> {
-    const step = { ...this.#scalars(batch), bnMomentum };
+    checkScalars({ bnMomentum }, ['bnMomentum']);
+    const step = { ...stepOf(batch, this.#parts), bnMomentum };
     // Nothing is wanted of it but to know that it is done; once submitted, it happens.
     const reads = [...this.#parts.layout.plan.state.values()].slice(0, 1).map((region) => ({ ...region, bytes: 4 }));
-    return this.#run('calibrate', batch, step, options, { reads, finish: () => {}, abortable: () => false });
+    return this.#run('calibrate', batch, step, options, { reads, finish: () => {}, abandon: () => false });
   }
 
   async evaluate(batch: Batch, options: RunOptions = {}): Promise<BatchMetrics & { logits: Float32Array }> {
-    return this.#run('evaluate', batch, this.#scalars(batch), options, {
+    return this.#run('evaluate', batch, stepOf(batch, this.#parts), options, {
       reads: [...this.#outputs('evaluate', 'loss', 'correct'), this.#logits('evaluate', batch.rows)],
       finish: ([loss, correct, logits]) => ({ ...metrics([loss, correct]), logits: new Float32Array(logits) }),
     });
   }
 
   async predict(batch: Batch, options: RunOptions = {}): Promise<Float32Array> {
-    return this.#run('predict', batch, this.#scalars(batch), options, {
+    return this.#run('predict', batch, stepOf(batch, this.#parts), options, {
       reads: [this.#logits('predict', batch.rows)],
       finish: ([logits]) => new Float32Array(logits),
     });
   }
 
   async profile(batch: Batch, hyper: Hyperparameters): Promise<KernelTime[]> {
-    const { graphs } = this.#parts;
-    invariant(!this.#inFlight && !this.#queue.length, 'profiling waits for an idle device');
+    invariant(this.#calls.areOver, 'profiling waits for an idle device');
     invariant(!batch.picks, 'a profile takes a batch with images');
-    const { values } = graphs.train as Graph;
-    const specs = (ids: Node['inputs']) => ids.map((id) => values[id].spec);
     const programs = [this.#program('gradient'), this.#program('update')];
     const stopwatches = programs.map(({ commands }) => new Stopwatch(this.#gpu, commands.length));
     try {
@@ -275,11 +239,8 @@ export class WebGpuExecutable implements Executable {
       await this.update(hyper);
       const taken: KernelTime[] = [];
       for (const [p, { commands }] of programs.entries()) {
-        const times = await stopwatches[p].read();
-        for (const [i, { dispatch }] of commands.entries()) {
-          const { kernel, node } = dispatch;
-          taken.push({ kernel, node, inputs: specs(node.inputs), outputs: specs(node.outputs), ms: times[i] });
-        }
+        const calls = commands.map(({ dispatch }) => dispatch);
+        taken.push(...kernelTimes(this.#parts.graphs.train as Graph, calls, await stopwatches[p].read()));
       }
       return taken;
     } finally {
@@ -289,23 +250,19 @@ export class WebGpuExecutable implements Executable {
   }
 
   async read(name: string): Promise<Float32Array> {
-    const { region, isInteger, count } = this.#tensor(name);
+    const { region, isInteger, count } = this.#regions.tensor(name);
     return this.#submit({
-      label: `read ${name}`,
-      reads: [{ ...region, bytes: 4 * count }],
-      prepare: () => {},
+      submission: { label: `read ${name}`, reads: [{ ...region, bytes: 4 * count }] },
       finish: ([data]) => (isInteger ? Float32Array.from(new Int32Array(data)) : new Float32Array(data)),
     });
   }
 
   async write(name: string, data: ArrayLike<number>): Promise<void> {
-    if (name.startsWith(GRADIENT_PREFIX)) throw new HybridError('E_INTERNAL', `${name} is not state: it cannot be written`);
-    const { region, isInteger, count } = this.#tensor(name);
-    if (data.length !== count) throw new HybridError('E_INTERNAL', `${name} has ${count} elements, not ${data.length}`);
+    checkWritable(name);
+    const { region, isInteger, count } = this.#regions.tensor(name);
+    checkLength(name, data.length, count);
     const values = isInteger ? Int32Array.from(data) : Float32Array.from(data);
-    return this.#submit({
-      label: `write ${name}`,
-      reads: [],
+    return this.#calls.make({
       prepare: () => this.#gpu.write(this.#buffers[region.buffer], region.offset, values),
       finish: () => {},
     });
@@ -318,28 +275,20 @@ export class WebGpuExecutable implements Executable {
 
   /** All state as it is after the calls so far. */
   async snapshot(): Promise<Snapshot> {
-    const reads = this.#stateRegions;
-    return this.#submit({ label: 'snapshot', reads, prepare: () => {}, finish: (results) => results });
+    return this.#submit({ submission: { label: 'snapshot', reads: this.#regions.ranges }, finish: (results) => results });
   }
 
   async restore(snapshot: Snapshot): Promise<void> {
     const prepare = (): void => {
-      for (const [i, { buffer }] of this.#stateRegions.entries()) this.#gpu.write(this.#buffers[buffer], 0, new Uint8Array(snapshot[i]));
+      for (const [i, { buffer }] of this.#regions.ranges.entries()) this.#gpu.write(this.#buffers[buffer], 0, new Uint8Array(snapshot[i]));
     };
-    return this.#submit({ label: 'restore', reads: [], prepare, finish: () => {} });
-  }
-
-  /** The flat ranges of the state. */
-  get #stateRegions(): Region[] {
-    const { state, buffers } = this.#parts.layout.plan;
-    const indices = [...new Set([...state.values()].map(({ buffer }) => buffer))];
-    return indices.map((buffer) => ({ buffer, offset: 0, bytes: buffers[buffer].bytes }));
+    return this.#calls.make({ prepare, finish: () => {} });
   }
 
   async close(): Promise<void> {
     if (this.#closed) return;
     this.#closed = true;
-    for (const job of this.#queue.splice(0)) job.reject(abortError());
+    this.#calls.close();
     // What is under way ends by itself and is rejected there; destroying a buffer in use is safe in WebGPU.
     for (const buffer of [this.#step, ...this.#buffers]) buffer.destroy();
     this.#resident?.destroy();
@@ -356,23 +305,6 @@ export class WebGpuExecutable implements Executable {
     return program;
   }
 
-  /** The state of the loss scale, where the loss is scaled. */
-  get #lossScale(): Region | undefined {
-    return this.#parts.layout.plan.state.get(LOSS_SCALE);
-  }
-
-  #tensor(name: string): { region: Region; isInteger: boolean; count: number } {
-    const { state, gradients, ranges } = this.#parts.layout.plan;
-    const range = name === GRADIENTS || name === STATISTICS ? ranges.get(name) : undefined;
-    if (range) return { region: range, isInteger: false, count: range.bytes / 4 };
-    const isGradient = name.startsWith(GRADIENT_PREFIX);
-    const stateName = isGradient ? name.slice(GRADIENT_PREFIX.length) : name;
-    const place = state.get(stateName);
-    const region = isGradient ? gradients.get(stateName) : place;
-    if (!place || !region) throw new HybridError('E_INTERNAL', `no state or gradient is called ${name}`);
-    return { region, isInteger: place.spec.dtype === 'i32', count: elementCount(place.spec) };
-  }
-
   /** Scalars of the outputs of a graph. */
   #outputs(graph: keyof ModelGraphs, ...names: string[]): Region[] {
     if (!this.#parts.graphs[graph]) return []; // refused where the program is looked for
@@ -384,11 +316,6 @@ export class WebGpuExecutable implements Executable {
     if (!graph) return { buffer: 0, offset: 0, bytes: 4 };
     const classes = elementCount(graph.values[graph.outputs.logits].spec);
     return { ...this.#parts.layout.output(key, 'logits'), bytes: 4 * rows * classes };
-  }
-
-  #scalars({ rows, epoch = 0 }: Batch): StepScalars {
-    invariant(Number.isInteger(rows) && rows >= 1 && rows <= this.capacity, `${rows} rows, capacity ${this.capacity}`);
-    return { rows, epoch, seed: this.#parts.seed, ...NO_SCALARS };
   }
 
   #writeStep(step: StepScalars): void {
@@ -405,26 +332,26 @@ export class WebGpuExecutable implements Executable {
     { signal }: RunOptions,
     {
       before,
-      ...job
-    }: Pick<Job, 'reads' | 'skip'> & { before?(): void; finish(results: readonly ArrayBuffer[]): T; abortable?(): boolean },
+      reads,
+      usesLossScale,
+      ...call
+    }: Pick<Submission, 'reads' | 'usesLossScale'> & { before?(): void } & Pick<Call<ArrayBuffer[], T>, 'finish' | 'skip' | 'abandon'>,
   ): Promise<T> {
     const { rows, picks } = batch;
     const resident = picks ? this.#resident : null;
     const program = (resident && this.#picking.get(name)) ?? this.#program(name);
     const words = picks && resident?.words(rows, picks, batch.samples);
     const graph = this.#parts.graphs[PROGRAMS[name].graph] as Graph;
-    const waits = !this.#isFree;
+    const { startAtOnce } = this.#calls;
     const inputs: { region: Region; data: Uint8Array | Int32Array }[] = [];
     for (const { name: input, data } of inputsOf(graph, batch, name, words !== undefined && this.#picking.has(name))) {
       const region = this.#parts.layout.plan.inputs.get(input) as Region;
       // A run that starts at once is copied by the queue itself.
-      inputs.push({ region, data: waits ? data.slice() : data });
+      inputs.push({ region, data: startAtOnce ? data : data.slice() });
     }
     return this.#submit({
-      ...job,
-      label: name,
-      program,
-      rows,
+      ...call,
+      submission: { label: name, program, rows, reads, usesLossScale, stopwatch: this.#profiling },
       signal,
       prepare: () => {
         before?.();
@@ -435,130 +362,31 @@ export class WebGpuExecutable implements Executable {
     });
   }
 
-  get #isFree(): boolean {
-    return this.#inFlight < IN_FLIGHT && this.#queue.length === 0;
-  }
-
   #submit<T>({
-    finish,
-    signal,
-    abortable = () => true,
-    ...job
-  }: Omit<Job, 'finish' | 'reject' | 'aborted' | 'stopwatch'> & {
-    finish(results: readonly ArrayBuffer[]): T;
-    signal?: AbortSignal;
-    /** Of a run that is submitted: whether it may still be taken as not having happened. */
-    abortable?(): boolean;
-  }): Promise<T> {
-    return new Promise<T>((resolve, reject) => {
-      if (this.#gpu.failure && !this.#closed) throw this.#gpu.failure;
-      invariant(!this.#closed, 'the executable is closed');
-      const abort = (): void => {
-        if (!this.#queue.includes(queued) && !abortable()) return;
-        queued.aborted = true;
-        queued.reject(abortError(signal));
-      };
-      const settle = (): void => signal?.removeEventListener('abort', abort);
-      const queued: Job = {
-        ...job,
-        aborted: false,
-        stopwatch: job.program && this.#profiling,
-        finish(results) {
-          settle();
-          resolve(finish(results));
-        },
-        reject(error) {
-          settle();
-          reject(error);
-        },
-      };
-      this.#queue.push(queued);
-      // Aborted already: it has a turn all the same, for what is called after it depends on its not having happened.
-      if (signal?.aborted) abort();
-      else signal?.addEventListener('abort', abort);
-      this.#pump();
-    });
+    submission,
+    prepare = () => {},
+    ...call
+  }: Omit<Call<ArrayBuffer[], T>, 'prepare' | 'start'> & { readonly submission: Submission; prepare?(): void }): Promise<T> {
+    return this.#calls.make<ArrayBuffer[], T>({ ...call, prepare, start: () => this.#start(submission) });
   }
 
-  /** Submits what waits, as long as there is room. */
-  #pump(): void {
-    while (this.#inFlight < IN_FLIGHT) {
-      const job = this.#queue.shift();
-      if (!job) return;
-      if (job.aborted) {
-        job.skip?.();
-        continue;
-      }
-      try {
-        job.prepare();
-        if (job.program || job.reads.length) this.#start(job);
-        else job.finish([]);
-      } catch (error) {
-        job.reject(error);
-      }
-    }
-  }
-
-  #start(job: Job): void {
+  /** Submits at once; resolves with the bytes of `reads`. */
+  #start({ label, program, rows = 0, reads, stopwatch, usesLossScale }: Submission): Promise<ArrayBuffer[]> {
     const { trace } = this.#parts;
-    const commands = job.program?.commands ?? [];
-    const traced = job.program && !job.stopwatch ? trace?.next(commands.length) : undefined;
-    const download = this.#staging.prepare(job.reads.map(({ bytes }) => bytes));
-    const valid = this.#gpu.submit(job.label, (encoder) => {
-      // What the updates before have made of the scale is known to the GPU alone.
-      if (job.label === 'gradient' && this.#lossScale) {
-        const { buffer, offset } = this.#lossScale;
-        encoder.copyBufferToBuffer(this.#buffers[buffer], offset, this.#step, LOSS_EXPONENT_OFFSET, 4);
-      }
-      if (job.program) encode(encoder, job.program, job.rows as number, job.stopwatch ?? traced);
-      for (const [i, { buffer, offset, bytes }] of job.reads.entries())
+    const { lossScale } = this.#regions;
+    const traced = program && !stopwatch ? trace?.next(program.commands.length) : undefined;
+    const download = this.#staging.prepare(reads.map(({ bytes }) => bytes));
+    const valid = this.#gpu.submit(label, (encoder) => {
+      if (usesLossScale && lossScale)
+        encoder.copyBufferToBuffer(this.#buffers[lossScale.buffer], lossScale.offset, this.#step, LOSS_EXPONENT_OFFSET, 4);
+      program?.encode(encoder, rows, stopwatch ?? traced);
+      for (const [i, { buffer, offset, bytes }] of reads.entries())
         encoder.copyBufferToBuffer(this.#buffers[buffer], offset, download.buffer, download.offsets[i], bytes);
     });
-    this.#inFlight++;
-    const drawn =
-      traced &&
-      trace?.draw(
-        traced,
-        commands.map(({ dispatch }) => nameOf(dispatch)),
-      );
-    Promise.all([download.read(), valid, drawn]).then(
-      ([results]) => {
-        this.#inFlight--;
-        if (this.#closed) job.reject(abortError());
-        else if (!job.aborted) job.finish(results);
-        this.#pump();
-      },
-      (error) => {
-        this.#inFlight--;
-        const reason = this.#closed ? abortError() : error;
-        job.reject(reason);
-        for (const waiting of this.#queue.splice(0)) waiting.reject(reason);
-      },
-    );
+    const drawn = traced && trace?.draw(traced, program?.names ?? []);
+    return Promise.all([download.read(), valid, drawn]).then(([results]) => results);
   }
 }
-
-function encode(encoder: GPUCommandEncoder, program: Program, rows: number, stopwatch?: Stopwatch): void {
-  const workgroups = program.workgroups(rows);
-  let pass = stopwatch ? null : encoder.beginComputePass();
-  let current: GPUComputePipeline | undefined;
-  for (const [i, { pipeline, bindGroup }] of program.commands.entries()) {
-    if (stopwatch) {
-      pass = encoder.beginComputePass({ timestampWrites: stopwatch.ofPass(i) });
-      current = undefined;
-    }
-    const into = pass as GPUComputePassEncoder;
-    if (pipeline !== current) into.setPipeline((current = pipeline));
-    into.setBindGroup(0, bindGroup);
-    const [x, y, z] = workgroups[i];
-    into.dispatchWorkgroups(x, y, z);
-    if (stopwatch) into.end();
-  }
-  if (stopwatch) stopwatch.resolve(encoder);
-  else pass?.end();
-}
-
-const nameOf = (dispatch: Dispatch | PlacedDispatch): string => ('node' in dispatch ? describeDispatch(dispatch) : dispatch.kernel);
 
 const metrics = ([loss, correct]: readonly ArrayBuffer[]): BatchMetrics => ({
   loss: new Float32Array(loss)[0],

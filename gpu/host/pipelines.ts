@@ -34,14 +34,25 @@ export class Pipelines {
     return layout;
   }
 
-  /** The pipeline of a dispatch. `label` says whose it is. Rejects with E_INTERNAL and the line if it does not compile. */
+  /**
+   * The pipeline of a dispatch. `label` says whose it is. Rejects with E_INTERNAL and the line if it does not compile: the device can be used
+   * for everything else all the same.
+   */
   pipeline(dispatch: Dispatch, label: string): Promise<GPUComputePipeline> {
     const key = `${dispatch.bindings.map(({ access }) => access)}\n${dispatch.code}`;
-    let pipeline = this.#pipelines.get(key);
-    if (!pipeline) {
-      pipeline = this.#gpu.within(`compilation of ${label}`, this.#compile(dispatch, label));
-      this.#pipelines.set(key, pipeline);
-    }
+    const found = this.#pipelines.get(key);
+    if (found) return found;
+    // What `within` sees rejected is the device's end. A shader that is wrong is none.
+    const compiled = this.#compile(dispatch, label).catch((error: unknown) => {
+      if (error instanceof HybridError) return error;
+      throw error;
+    });
+    const pipeline = this.#gpu.within(`compilation of ${label}`, compiled).then((outcome) => {
+      if (!(outcome instanceof HybridError)) return outcome;
+      this.#pipelines.delete(key); // the next one has a label of its own
+      throw this.#gpu.failure ?? outcome;
+    });
+    this.#pipelines.set(key, pipeline);
     return pipeline;
   }
 

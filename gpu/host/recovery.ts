@@ -6,14 +6,13 @@ import { abortError, HybridError } from '../../runtime/base/errors.ts';
 import {
   type Batch,
   type BatchMetrics,
-  type Executable,
   GRADIENTS,
   type Hyperparameters,
   type KernelTime,
   type RunOptions,
-  type StateEntry,
   type Update,
 } from '../../runtime/device.ts';
+import { ForwardingExecutable } from '../../runtime/forwarding.ts';
 import type { Snapshot, WebGpuExecutable } from './executable.ts';
 
 /** Updates and bytes of the journal after which a new copy of the state is made. */
@@ -47,11 +46,7 @@ export interface RecoveryOptions {
   readonly onClose: () => void;
 }
 
-export class RecoveringExecutable implements Executable {
-  readonly capacity: number;
-  readonly state: readonly StateEntry[];
-  readonly memoryBytes: number;
-  readonly stepsAhead: number | undefined;
+export class RecoveringExecutable extends ForwardingExecutable {
   readonly #options: RecoveryOptions;
   #current: WebGpuExecutable;
   /** Calls that have not come to their end, in order. */
@@ -71,55 +66,58 @@ export class RecoveringExecutable implements Executable {
   }
 
   private constructor(first: WebGpuExecutable, options: RecoveryOptions) {
+    super();
     this.#current = first;
     this.#options = options;
-    this.capacity = first.capacity;
-    this.state = first.state;
-    this.memoryBytes = first.memoryBytes;
-    this.stepsAhead = first.stepsAhead;
   }
 
-  async gradient(batch: Batch, { signal }: RunOptions = {}): Promise<BatchMetrics> {
+  protected get target(): WebGpuExecutable {
+    return this.#current;
+  }
+
+  override async gradient(batch: Batch, { signal }: RunOptions = {}): Promise<BatchMetrics> {
     const copy = copyOf(batch);
     return this.#call<BatchMetrics>({ run: (on, signal) => on.gradient(copy, { signal }), signal, bytes: bytesOf(copy) }, (call) => {
       this.#lastGradient = call;
     });
   }
 
-  async update(hyper: Hyperparameters): Promise<Update> {
+  override async update(hyper: Hyperparameters): Promise<Update> {
     const after = this.#lastGradient;
     const call = { run: (on: WebGpuExecutable) => on.update(hyper), after, changesState: true, bytes: after?.bytes };
     return this.#call<Update>(call, undefined, () => this.#copyState());
   }
 
-  async calibrate(batch: Batch, bnMomentum: number, { signal }: RunOptions = {}): Promise<void> {
+  override async calibrate(batch: Batch, bnMomentum: number, { signal }: RunOptions = {}): Promise<void> {
     const copy = copyOf(batch);
     const run = (on: WebGpuExecutable, signal?: AbortSignal) => on.calibrate(copy, bnMomentum, { signal });
     return this.#call<void>({ run, signal, changesState: true, bytes: bytesOf(copy) }, undefined, () => this.#copyState());
   }
 
-  async evaluate(batch: Batch, { signal }: RunOptions = {}): Promise<BatchMetrics & { logits: Float32Array }> {
+  override async evaluate(batch: Batch, { signal }: RunOptions = {}): Promise<BatchMetrics & { logits: Float32Array }> {
     const copy = copyOf(batch);
     return this.#call<BatchMetrics & { logits: Float32Array }>({ run: (on, signal) => on.evaluate(copy, { signal }), signal });
   }
 
-  async predict(batch: Batch, { signal }: RunOptions = {}): Promise<Float32Array> {
+  override async predict(batch: Batch, { signal }: RunOptions = {}): Promise<Float32Array> {
     const copy = copyOf(batch);
     return this.#call<Float32Array>({ run: (on, signal) => on.predict(copy, { signal }), signal });
   }
 
-  async profile(batch: Batch, hyper: Hyperparameters): Promise<readonly KernelTime[]> {
-    const copy = copyOf(batch);
-    return this.#call<KernelTime[]>({ run: (on) => on.profile(copy, hyper), changesState: true, bytes: bytesOf(copy) });
+  override get profile() {
+    return async (batch: Batch, hyper: Hyperparameters): Promise<readonly KernelTime[]> => {
+      const copy = copyOf(batch);
+      return this.#call<KernelTime[]>({ run: (on) => on.profile(copy, hyper), changesState: true, bytes: bytesOf(copy) });
+    };
   }
 
-  async read(name: string): Promise<Float32Array> {
+  override async read(name: string): Promise<Float32Array> {
     // Gradients are not part of the copy of the state: what made them has to be made again.
     const after = name.startsWith(GRADIENTS) ? this.#lastGradient : undefined;
     return this.#call<Float32Array>({ run: (on) => on.read(name), after });
   }
 
-  async write(name: string, data: ArrayLike<number>): Promise<void> {
+  override async write(name: string, data: ArrayLike<number>): Promise<void> {
     const copy = Float64Array.from(data);
     if (name === GRADIENTS) {
       // What the next update uses: it is not state, but has to be there again before that update is.
@@ -132,16 +130,12 @@ export class RecoveringExecutable implements Executable {
     return this.#call<void>(parts, undefined, () => this.#copyState());
   }
 
-  async close(): Promise<void> {
+  override async close(): Promise<void> {
     if (!this.#closed) this.#options.onClose();
     this.#closed = true;
     for (const call of this.#pending.splice(0)) call.reject(abortError());
     this.#journal = [];
     await this.#current.close();
-  }
-
-  [Symbol.asyncDispose](): Promise<void> {
-    return this.close();
   }
 
   #call<T>(

@@ -1,8 +1,10 @@
 // What a device runs in one go, and what goes in: the same for every device that compiles graphs to programs.
 
-import { invariant } from '../base/errors.ts';
-import type { Batch, CompileOptions, ModelGraphs } from '../device.ts';
-import { BYTES_PER_ELEMENT, elementCount, type Graph, type Phase } from '../ir/graph.ts';
+import { HybridError, invariant } from '../base/errors.ts';
+import type { Batch, CompileOptions, Hyperparameters, KernelTime, ModelGraphs } from '../device.ts';
+import { BYTES_PER_ELEMENT, elementCount, type Graph, type Node, type Phase } from '../ir/graph.ts';
+import { NO_SCALARS, SCALARS, type ScalarName, type StepScalars } from '../ir/step.ts';
+import { type BATCH_INPUTS, checkGraphs } from './check-graphs.ts';
 import { compileGraph } from './compile.ts';
 
 /** Programs by name: the graph each comes from and its phases. A run stops only before the update phase. */
@@ -19,17 +21,44 @@ export type ProgramName = keyof typeof PROGRAMS;
 /** Graphs after expansion and fusion, in a fixed order. */
 export type CompiledGraphs = Partial<Record<keyof ModelGraphs, Graph>>;
 
-/** The graphs that are asked for, expanded and fused. */
+/** The graphs that are asked for, expanded and fused. Throws E_USAGE for graphs that do not fit their programs or one another. */
 export function compileGraphs(graphs: ModelGraphs, { withoutRules, programs }: CompileOptions): CompiledGraphs {
-  const compiled: CompiledGraphs = {};
+  const wanted: { -readonly [K in keyof ModelGraphs]: Graph } = {};
   for (const key of ['train', 'calibrate', 'evaluate', 'predict'] as const) {
     const graph = graphs[key];
-    if (graph && (!programs || programs.includes(key))) compiled[key] = compileGraph(graph, { withoutRules });
+    if (graph && (!programs || programs.includes(key))) wanted[key] = graph;
   }
+  checkGraphs(wanted);
+  const compiled: CompiledGraphs = {};
+  for (const [key, graph] of Object.entries(wanted) as [keyof ModelGraphs, Graph][]) compiled[key] = compileGraph(graph, { withoutRules });
   return compiled;
 }
 
-const BATCH_INPUTS = { images: 'images', labels: 'labels', samples: 'samples' } as const satisfies Record<string, keyof Batch>;
+/** The step of a run over a batch, which updates nothing. Throws E_INTERNAL for rows that it does not have room for. */
+export function stepOf({ rows, epoch = 0 }: Batch, { capacity, seed }: { readonly capacity: number; readonly seed: bigint }): StepScalars {
+  invariant(Number.isInteger(rows) && rows >= 1 && rows <= capacity, `${rows} rows, capacity ${capacity}`);
+  return { rows, epoch, seed, ...NO_SCALARS };
+}
+
+/** Scalars that weigh two things: they lie between both. */
+const SHARES: readonly ScalarName[] = ['bnMomentum'];
+
+/** Throws E_USAGE for numbers that would destroy what they are applied to, before they are. `names`: those that are looked at. */
+export function checkScalars(scalars: Partial<Hyperparameters>, names: readonly ScalarName[] = SCALARS): void {
+  for (const name of names) {
+    const value = scalars[name] as number;
+    const isShare = SHARES.includes(name);
+    if (Number.isFinite(value) && value >= 0 && (!isShare || value <= 1)) continue;
+    const range = isShare ? 'a number from 0 to 1' : 'a finite number, 0 or more';
+    throw new HybridError('E_USAGE', `an update cannot have ${name} ${value}`, `Give ${range}.`);
+  }
+}
+
+/** Kernel calls of a graph with the times they took. */
+export function kernelTimes({ values }: Graph, calls: readonly Pick<KernelTime, 'kernel' | 'node'>[], ms: ArrayLike<number>): KernelTime[] {
+  const specs = (ids: Node['inputs']) => ids.map((id) => values[id].spec);
+  return calls.map(({ kernel, node }, i) => ({ kernel, node, inputs: specs(node.inputs), outputs: specs(node.outputs), ms: ms[i] }));
+}
 
 export interface ProgramInput {
   /** Name of the graph's input. */
@@ -47,7 +76,7 @@ export function inputsOf(graph: Graph, batch: Batch, program: string, hasImages 
   return inputs.map(([name, id]) => {
     const { spec } = graph.values[id];
     const count = batch.rows * elementCount(spec);
-    const data = batch[BATCH_INPUTS[name as keyof typeof BATCH_INPUTS]];
+    const data = batch[name as keyof typeof BATCH_INPUTS];
     invariant(data && data.length >= count, `${program} needs ${count} elements of ${name}, got ${data?.length ?? 'none'}`);
     invariant(data.BYTES_PER_ELEMENT === BYTES_PER_ELEMENT[spec.dtype], `${name} has elements of ${data.BYTES_PER_ELEMENT} bytes`);
     if (name === 'labels') checkLabels(graph, data, count);

@@ -53,7 +53,7 @@ export function verify(graph: Graph, ops: Readonly<Record<string, ShapeRule>>, p
     if (specs.length !== node.outputs.length) fail(`${where} has ${node.outputs.length} outputs where its op makes ${specs.length}`);
     for (const [i, id] of node.outputs.entries()) {
       if (!sameSpec(specs[i], graph.values[id].spec))
-        fail(`${where}: ${name(id)} is ${text(graph.values[id].spec)} where its op makes ${text(specs[i])}`);
+        fail(`${where}: ${name(id)} is ${formatSpec(graph.values[id].spec)} where its op makes ${formatSpec(specs[i])}`);
     }
   }
   for (const [key, id] of Object.entries(graph.outputs)) if (!defined.has(id)) fail(`output ${key} is ${name(id)}, which nothing makes`);
@@ -67,4 +67,5 @@ export function verify(graph: Graph, ops: Readonly<Record<string, ShapeRule>>, p
 export const sameSpec = (a: TensorSpec, b: TensorSpec): boolean =>
   a.dtype === b.dtype && a.perSample === b.perSample && a.shape.length === b.shape.length && a.shape.every((n, i) => n === b.shape[i]);
 
-const text = (spec: TensorSpec): string => `${spec.dtype}[${spec.perSample ? 'n; ' : ''}${spec.shape.join(', ')}]`;
+/** A type as it is written in messages: `f32[n; 8, 8, 3]`. */
+export const formatSpec = (spec: TensorSpec): string => `${spec.dtype}[${spec.perSample ? 'n; ' : ''}${spec.shape.join(', ')}]`;

@@ -27,7 +27,7 @@ import { trainingGraphs } from './graphs.ts';
 import { compareSettings, type RunProgress, readProgress, resumeSettings, stepAfterBatchChange } from './resume.ts';
 import { RunningMetrics } from './running-metrics.ts';
 import { learningRateAt } from './schedule.ts';
-import { tracedExecutable } from './traced-executable.ts';
+import { TracedExecutable } from './traced-executable.ts';
 import { Watchdog } from './watchdog.ts';
 
 /**
@@ -177,7 +177,7 @@ class Fit {
         opening.catch(() => {});
         return device.compile(this.#graphs, compileOptions);
       });
-      this.#executable = trace ? tracedExecutable(executable, trace) : executable;
+      this.#executable = trace ? new TracedExecutable(executable, trace) : executable;
       return await this.#run(changes, opening);
     } finally {
       this.#watchdog.stop();

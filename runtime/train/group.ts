@@ -2,8 +2,9 @@
 // checkpoints.
 
 import { HybridError } from '../base/errors.ts';
+import { agree } from '../distributed/agree.ts';
 import type { Communicator } from '../distributed/communicator.ts';
-import { agree, distribute } from '../distributed/distributed-device.ts';
+import { distribute } from '../distributed/distribute.ts';
 import { readSafetensors, writeSafetensors } from '../formats/safetensors.ts';
 import { graphDigest } from '../ir/serialize.ts';
 import type { Checkpoint, CheckpointKind, CheckpointStore } from './checkpoint.ts';

@@ -2,33 +2,48 @@
 // queued: a run begins when it was asked for or when the one before has ended, whichever is later.
 
 import { clock, type Trace } from '../base/trace.ts';
-import type { Batch, Executable } from '../device.ts';
+import type { Batch, BatchMetrics, Executable, Hyperparameters, RunOptions, Update } from '../device.ts';
+import { ForwardingExecutable } from '../forwarding.ts';
 
-export function tracedExecutable(executable: Executable, trace: Trace): Executable {
-  let previousEnd = 0;
-  const timed = async <T>(name: string, run: () => Promise<T>, batch?: Batch): Promise<T> => {
+export class TracedExecutable extends ForwardingExecutable {
+  protected readonly target: Executable;
+  readonly #trace: Trace;
+  #previousEnd = 0;
+
+  constructor(target: Executable, trace: Trace) {
+    super();
+    this.target = target;
+    this.#trace = trace;
+  }
+
+  override gradient(batch: Batch, options?: RunOptions): Promise<BatchMetrics> {
+    return this.#timed('gradient', () => super.gradient(batch, options), batch);
+  }
+
+  override update(hyper: Hyperparameters): Promise<Update> {
+    return this.#timed('update', () => super.update(hyper));
+  }
+
+  override calibrate(batch: Batch, bnMomentum: number, options?: RunOptions): Promise<void> {
+    return this.#timed('calibrate', () => super.calibrate(batch, bnMomentum, options), batch);
+  }
+
+  override evaluate(batch: Batch, options?: RunOptions): ReturnType<Executable['evaluate']> {
+    return this.#timed('evaluate', () => super.evaluate(batch, options), batch);
+  }
+
+  override predict(batch: Batch, options?: RunOptions): Promise<Float32Array> {
+    return this.#timed('predict', () => super.predict(batch, options), batch);
+  }
+
+  async #timed<T>(name: string, run: () => Promise<T>, batch?: Batch): Promise<T> {
     const asked = clock();
     try {
       return await run();
     } finally {
       const end = clock();
-      trace.span('device', name, Math.max(asked, previousEnd), end, batch && { rows: batch.rows });
-      previousEnd = end;
+      this.#trace.span('device', name, Math.max(asked, this.#previousEnd), end, batch && { rows: batch.rows });
+      this.#previousEnd = end;
     }
-  };
-  return {
-    capacity: executable.capacity,
-    state: executable.state,
-    memoryBytes: executable.memoryBytes,
-    stepsAhead: executable.stepsAhead,
-    gradient: (batch, options) => timed('gradient', () => executable.gradient(batch, options), batch),
-    update: (hyper) => timed('update', () => executable.update(hyper)),
-    calibrate: (batch, momentum, options) => timed('calibrate', () => executable.calibrate(batch, momentum, options), batch),
-    evaluate: (batch, options) => timed('evaluate', () => executable.evaluate(batch, options), batch),
-    predict: (batch, options) => timed('predict', () => executable.predict(batch, options), batch),
-    read: (name) => executable.read(name),
-    write: (name, data) => executable.write(name, data),
-    close: () => executable.close(),
-    [Symbol.asyncDispose]: () => executable.close(),
-  };
+  }
 }

@@ -1,9 +1,8 @@
-// The wasm device as a whole: small models against the reference, the same bits for any number of threads, and the
-// guarantees of the contract: order, abort, refusal of what does not fit, steps that are not finite.
+// The wasm device as a whole: small models against the reference, the same bits for any number of threads, runs that are stopped in the
+// middle, the failure of a thread, memory that does not suffice. (What all devices promise is in test/device-contract/.)
 
-import { getEventListeners } from 'node:events';
 import { afterAll, describe, expect, it } from 'vitest';
-import { availableMemory, gangThreads } from '../../asm/host/cores.ts';
+import { availableMemory, gangThreads, physicalMemory } from '../../asm/host/cores.ts';
 import { openWasmDevice } from '../../asm/host/device.ts';
 import { WasmExecutable } from '../../asm/host/executable.ts';
 import type { Gang } from '../../asm/host/gang.ts';
@@ -43,6 +42,18 @@ async function stateOf(compiled: Executable): Promise<Map<string, Float32Array>>
   return state;
 }
 
+/** Weights after a step, in doubles (Keras' form of AdamW, as in ARCHITECTURE.md). */
+function adamw(weights: Float32Array, gradients: Float32Array, [m, v]: Float32Array[], t: number): Float64Array {
+  const { learningRate, weightDecay } = HYPER;
+  const alpha = (learningRate * Math.sqrt(1 - 0.999 ** t)) / (1 - 0.9 ** t);
+  return Float64Array.from(weights, (w, i) => {
+    const g = gradients[i];
+    const moment1 = m[i] + (g - m[i]) * 0.1;
+    const moment2 = v[i] + (g * g - v[i]) * 0.001;
+    return w - w * weightDecay * learningRate - (alpha * moment1) / (Math.sqrt(moment2) + 1e-7);
+  });
+}
+
 /** With everything that sums over samples; sizes that do not come out even. */
 const model = buildModel('convmixer', { input: [12, 12, 3], classes: 5, dim: 20, depth: 3, kernel: 5, patch: 2 });
 const CAPACITY = 9;
@@ -79,13 +90,22 @@ describe.each([
             `gradient of ${name}`,
           );
         }
+        const gradients = new Map<string, Float32Array>();
+        for (const { name, kind } of reference.state) if (kind === 'parameter') gradients.set(name, await wasm.read(`gradients/${name}`));
+        const before = await stateOf(wasm);
         expect(await wasm.update(HYPER)).toEqual({ applied: true });
         expect(await reference.update(HYPER)).toEqual({ applied: true });
-        for (const { name, kind } of reference.state) {
-          // Adam's first steps are the signs of the gradients: parameters may differ by a step where those are noise.
-          const tolerance = kind === 'parameter' ? { absolute: 2.1 * HYPER.learningRate } : { absolute: 2e-4, relative: 2e-3 };
-          expectClose(await wasm.read(name), await reference.read(name), tolerance, name);
+        const parameters = reference.state.filter(({ kind }) => kind === 'parameter');
+        for (const [k, { name }] of parameters.entries()) {
+          // Adam's first steps are the signs of the gradients, which are noise where gradients are: the step is that of the device's own.
+          const moments = [2 + 2 * k, 3 + 2 * k].map((i) => before.get(`optimizer/vars/${i}`) as Float32Array);
+          const t = (before.get('optimizer/vars/0') as Float32Array)[0] + 1;
+          const expected = adamw(before.get(name) as Float32Array, gradients.get(name) as Float32Array, moments, t);
+          expectClose(await wasm.read(name), expected, { absolute: 2e-6, relative: 1e-5 }, name);
         }
+        for (const { name, kind } of reference.state)
+          if (kind !== 'parameter')
+            expectClose(await wasm.read(name), await reference.read(name), { absolute: 2e-4, relative: 2e-3 }, name);
       }
       for (const { name } of reference.state) await wasm.write(name, await reference.read(name));
       const batch = randomBatch(small, 3, 7);
@@ -128,49 +148,6 @@ it.each([
   for (const result of results.slice(1)) expect(result).toEqual(results[0]);
 });
 
-describe('runs', () => {
-  it('are executed in call order, several in flight, and take their inputs at the call', async () => {
-    const one = await executable(model, await device(2), { capacity: CAPACITY });
-    const other = await executable(model, await device(2), { capacity: CAPACITY });
-    const expected: unknown[] = [];
-    for (let step = 0; step < 4; step++) {
-      expected.push(await one.gradient(randomBatch(model, CAPACITY, step)));
-      expected.push(await one.update(HYPER));
-      expected.push(await one.predict(randomBatch(model, 2, step)));
-      expected.push(await one.read('layers/conv2d/vars/0'));
-    }
-    const settled: number[] = [];
-    const promises: Promise<unknown>[] = [];
-    const shared = randomBatch(model, CAPACITY);
-    for (let step = 0; step < 4; step++) {
-      shared.images.set(randomBatch(model, CAPACITY, step).images);
-      shared.labels.set(randomBatch(model, CAPACITY, step).labels);
-      promises.push(other.gradient(shared), other.update(HYPER));
-      shared.images.set(randomBatch(model, 2, step).images);
-      promises.push(other.predict({ ...shared, rows: 2 }), other.read('layers/conv2d/vars/0'));
-      shared.images.fill(0);
-      shared.labels.fill(0);
-    }
-    promises.forEach((promise, i) => void promise.then(() => settled.push(i)));
-    expect(await Promise.all(promises)).toEqual(expected);
-    expect(settled).toEqual(promises.map((_, i) => i));
-  });
-
-  it('write in their turn', async () => {
-    const wasm = await executable(model, await device(2), { capacity: CAPACITY });
-    const name = 'layers/dense/vars/1';
-    const values = Float32Array.from([1, 2, 3, 4, 5]);
-    const before = wasm.read(name);
-    const gradient = wasm.gradient(batch);
-    const written = wasm.write(name, values);
-    values.fill(9);
-    const after = wasm.read(name);
-    await Promise.all([gradient, written]);
-    expect([...(await before)]).toEqual([0, 0, 0, 0, 0]);
-    expect([...(await after)]).toEqual([1, 2, 3, 4, 5]);
-  });
-});
-
 describe('abort', () => {
   // Large enough to be still running when the signal comes.
   const large = buildModel('convmixer', { input: [32, 32, 3], classes: 5, dim: 64, depth: 4, kernel: 5, patch: 1 });
@@ -204,14 +181,6 @@ describe('abort', () => {
     expect(await stateOf(wasm)).not.toEqual(before);
     await wasm.close();
   });
-
-  it('leaves no listener on the signal', async () => {
-    const wasm = await executable(model, await device(2), { capacity: CAPACITY });
-    const { signal } = new AbortController();
-    for (let i = 0; i < 100; i++) await wasm.predict(batch, { signal });
-    expect(getEventListeners(signal, 'abort')).toEqual([]);
-    await wasm.close();
-  });
 });
 
 it('rejects the run in flight and all that wait when the gang fails, and whatever comes later', async () => {
@@ -242,28 +211,26 @@ it('rejects the run in flight and all that wait when the gang fails, and whateve
   await expect(wasm.read('layers/dense/vars/1')).rejects.toBe(error);
 });
 
-describe('steps that are not finite', () => {
-  it.each([
-    ['NaN', Number.NaN],
-    ['infinity', Number.POSITIVE_INFINITY],
-  ])('%s in a weight: not applied, nothing changed, in no part of the state', async (_, value) => {
-    const wasm = await executable(model, await device(2), { capacity: CAPACITY });
-    await wasm.gradient(batch);
-    await wasm.update(HYPER); // moments and counter are not zero
-    const weights = await wasm.read('layers/conv2d_1/vars/0');
-    weights[3] = value;
-    await wasm.write('layers/conv2d_1/vars/0', weights);
-    const before = await stateOf(wasm);
-    expect((await wasm.gradient(batch)).loss).toBeNaN();
-    expect(await wasm.update(HYPER)).toEqual({ applied: false });
-    await wasm.calibrate(batch, 0.5);
-    expect(await stateOf(wasm)).toEqual(before);
-    expect(before.get('optimizer/vars/0')).toEqual(Float32Array.from([1]));
-  });
-});
-
 it('has a thread for each core, and from four cores on leaves one to everything else', () => {
   expect([1, 2, 3, 4, 16].map((cores) => gangThreads(cores))).toEqual([1, 2, 3, 3, 15]);
+});
+
+it('counts what Node itself takes to the memory that cannot be had', () => {
+  const MiB = 2 ** 20;
+  const system = { limit: 1000 * MiB, used: 150 * MiB, free: 8000 * MiB };
+  // Measured beside the memory of the program: 54 MiB with one thread, 59 with two, 91 with eight, 105 with sixteen.
+  for (const [threads, taken] of [
+    [1, 54],
+    [2, 59],
+    [8, 91],
+    [16, 105],
+  ]) {
+    expect(availableMemory(threads, system)).toBeLessThan((850 - taken) * MiB);
+    expect(availableMemory(threads, system)).toBeGreaterThan((850 - 2 * taken - 60) * MiB);
+    expect(availableMemory(threads, { ...system, free: 500 * MiB })).toBeLessThan((500 - taken) * MiB);
+  }
+  expect(availableMemory(2, { ...system, used: 990 * MiB })).toBe(0);
+  expect(availableMemory(2)).toBeLessThan(physicalMemory() - process.memoryUsage.rss());
 });
 
 describe('refusals', () => {
@@ -288,52 +255,18 @@ describe('refusals', () => {
     for (const threads of [0, -1, 1.5, 1000, Number.NaN])
       await expect(openWasmDevice({ threads })).rejects.toMatchObject({ code: 'E_USAGE' });
   });
-
-  it('of calls that make no sense', async () => {
-    const wasm = await executable(model, await device(2), { capacity: CAPACITY });
-    const graphs = trainingGraphs(model);
-    await expect(wasm.update(HYPER)).rejects.toThrow('update was called before any gradient');
-    await expect(wasm.predict({ ...batch, rows: CAPACITY + 1 })).rejects.toThrow('10 rows, capacity 9');
-    await expect(wasm.predict({ ...batch, rows: 0 })).rejects.toThrow('0 rows');
-    await expect(wasm.gradient({ ...batch, labels: undefined })).rejects.toThrow('gradient needs 9 elements of labels, got none');
-    await expect(wasm.gradient({ ...batch, labels: new Int32Array(CAPACITY).fill(5) })).rejects.toThrow('row 0 has label 5 of 5 classes');
-    await expect(wasm.read('layers/nothing')).rejects.toThrow('no state or gradient is called layers/nothing');
-    await expect(wasm.write('layers/dense/vars/1', [1, 2])).rejects.toThrow('layers/dense/vars/1 has 5 elements, not 2');
-    const partial = await (await device(1)).compile(graphs, { capacity: 1, seed: 0n, programs: ['predict'] });
-    await expect(partial.gradient({ ...batch, rows: 1 })).rejects.toThrow('the program gradient was not compiled');
-    expect(partial.memoryBytes).toBeLessThan(wasm.memoryBytes);
-    await wasm.close();
-    await wasm.close();
-    await expect(wasm.predict(batch)).rejects.toThrow('the executable is closed');
-  });
 });
 
-it('tells what compile will need before it does, and prints its programs', async () => {
+it('prints one line a kernel call, and says how many threads it has', async () => {
   const wasm = await device(2);
-  const graphs = trainingGraphs(model);
-  const compiled = await wasm.compile(graphs, { capacity: CAPACITY, seed: 0n });
-  expect(wasm.memoryFor(graphs, { capacity: CAPACITY, seed: 0n })).toBe(compiled.memoryBytes);
-  const text = wasm.inspect(graphs, { capacity: CAPACITY, seed: 0n });
+  const text = wasm.inspect(trainingGraphs(model), { capacity: CAPACITY, seed: 0n });
   for (const program of ['gradient', 'update', 'calibrate', 'evaluate', 'predict'])
     expect(text).toMatch(new RegExp(`^program ${program}: \\d+ kernel calls$`, 'm'));
-  expect(text).toMatch(/adamw\(/);
   expect(wasm.description).toMatch(/2 threads/);
 });
 
-it('profiles a step: a time for every kernel call of its two programs', async () => {
-  const wasm = await device(2);
-  const compiled = await executable(model, wasm, { capacity: CAPACITY });
-  const times = (await compiled.profile?.(batch, HYPER)) ?? [];
-  const text = wasm.inspect(trainingGraphs(model), { capacity: CAPACITY, seed: SEED, programs: ['train'] });
-  const calls = [...text.matchAll(/^program \w+: (\d+) kernel calls$/gm)].reduce((sum, [, count]) => sum + Number(count), 0);
-  expect(times.length).toBe(calls);
-  for (const { ms } of times) expect(ms).toBeGreaterThan(0);
-  expect(times.at(-1)?.kernel).toBe('countStep');
-  await compiled.close();
-});
-
 // Few rows touch few pages: this needs address space, not memory.
-it.skipIf(availableMemory() < 2 ** 32)('computes the same with addresses above 2 GiB', async () => {
+it.skipIf(availableMemory(1) < 2 ** 32)('computes the same with addresses above 2 GiB', async () => {
   const wide = buildModel('convmixer', { input: [32, 32, 3], classes: 5, dim: 32, depth: 2, kernel: 3, patch: 1 });
   const rows = 3;
   const train = async (capacity: number) => {

@@ -204,6 +204,23 @@ describe('defects of our own', () => {
     gpu.close();
   });
 
+  it('a shader that does not compile leaves the device as it was, and each node that has it gets its own name', async () => {
+    const gpu = await Gpu.open(instance.gpu);
+    const pipelines = new Pipelines(gpu);
+    const dispatch = (code: string) => ({ kernel: 'k', code, bindings: [], workgroups: () => [1, 1, 1] as const });
+    const broken = dispatch('@compute @workgroup_size(1) fn main() { let x = 1.0 / inf; }');
+    const whole = dispatch('@compute @workgroup_size(1) fn main() {}');
+    const during = pipelines.pipeline(whole, 'another one');
+    for (const label of ['normalize of layers/a', 'normalize of layers/b']) {
+      const error = await hybridError('E_INTERNAL', pipelines.pipeline(broken, label));
+      expect(error.message).toContain(`the shader ${label} does not compile`);
+    }
+    await during;
+    await pipelines.pipeline(dispatch('@compute @workgroup_size(2) fn main() {}'), 'a later one');
+    expect(gpu.failure).toBeNull();
+    gpu.close();
+  });
+
   it('commands that are not valid: an error, never the results of the run before', async () => {
     const faults: Faults = {};
     const { device, executable, seen } = await compile(faults);

@@ -5,7 +5,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { openWebGpuDevice, type WebGpuDevice } from '../../gpu/host/device.ts';
 import { GROWTH_INTERVAL, INITIAL_EXPONENT, LOSS_SCALE, MOST_EXPONENT } from '../../gpu/lowering/loss-scale.ts';
 import { type Device, type Executable, GRADIENTS } from '../../runtime/device.ts';
-import { distribute } from '../../runtime/distributed/distributed-device.ts';
+import { distribute } from '../../runtime/distributed/distribute.ts';
 import { buildModel } from '../../runtime/model/architectures.ts';
 import { initialize } from '../../runtime/model/init.ts';
 import type { Checkpoint } from '../../runtime/train/checkpoint.ts';
