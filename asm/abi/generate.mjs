@@ -4,12 +4,18 @@
 import { readFile } from 'node:fs/promises';
 import ts from 'typescript';
 
-/** A TypeScript file that imports nothing, as a module. (Node 20 cannot import it as it is.) */
-async function load(path) {
-  const { outputText } = ts.transpileModule(await readFile(new URL(path, import.meta.url), 'utf8'), {
+/** A TypeScript file as a module. (Node 20 cannot import it as it is.) */
+const load = async (path) => import(await asModule(new URL(path, import.meta.url)));
+
+/** Address of a module without types, its imports likewise. */
+async function asModule(url) {
+  const { outputText } = ts.transpileModule(await readFile(url, 'utf8'), {
     compilerOptions: { module: ts.ModuleKind.ESNext, target: ts.ScriptTarget.ES2022 },
   });
-  return import(`data:text/javascript,${encodeURIComponent(outputText)}`);
+  let code = outputText;
+  for (const [statement, path] of outputText.matchAll(/from '(\.[^']+)'/g))
+    code = code.replace(statement, `from '${await asModule(new URL(path, url))}'`);
+  return `data:text/javascript;base64,${Buffer.from(code).toString('base64')}`;
 }
 
 const TYPES = { ptr: 'usize', 'ptr?': 'usize', i32: 'i32', flag: 'i32', f32: 'f32', f64: 'f64' };

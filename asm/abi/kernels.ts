@@ -5,6 +5,8 @@
 // A tensor of an argument block is its address. `elements`, `pixels` and `channels` are those of a sample; `samples` are those of a tile
 // of statistics.
 
+import { type ConstantsOf, type OptimizerName, ofEach, type SlotOf } from '../../runtime/optim/index.ts';
+
 /**
  * What a field is: an address (`ptr?`: or 0, the tensor is absent), a number, a flag (an i32 that is 0 or 1), the fields of a structure, or, as the
  * last one, a list: its length, and as many structures.
@@ -17,6 +19,9 @@ export type Fields = Readonly<Record<string, FieldKind>>;
 export const STRUCTS = {
   /** A piece of memory. */
   range: { address: 'ptr', elements: 'i32' },
+
+  /** A group of parameters: how many elements of the flat ranges it has, and its factors of learning rate and weight decay. */
+  parameterGroup: { elements: 'i32', rate: 'f32', decay: 'f32' },
 
   /** asm/lib/epilogue.ts */
   epilogue: {
@@ -92,7 +97,7 @@ export const STRUCTS = {
 } as const satisfies Record<string, Readonly<Record<string, ScalarKind>>>;
 export type StructName = keyof typeof STRUCTS;
 
-export const KERNELS = {
+const TABLE = {
   // asm/kernels/pool.ts
   globalAvgPool: { x: 'ptr', y: 'ptr', pixels: 'i32', channels: 'i32' },
   globalAvgPoolGrad: { dy: 'ptr', dx: 'ptr', pixels: 'i32', channels: 'i32' },
@@ -248,27 +253,28 @@ export const KERNELS = {
   // asm/kernels/optimizer.ts
   finiteChunks: { flags: 'ptr', ranges: ['range'] },
   finiteMerge: { flags: 'ptr', count: 'i32', ok: 'ptr' },
-  /** `rest1` and `rest2`: 1 − beta. */
-  adamw: {
-    ok: 'ptr',
-    counter: 'ptr',
-    gradients: 'ptr',
-    parameters: 'ptr',
-    moments1: 'ptr',
-    moments2: 'ptr',
-    elements: 'i32',
-    rest1: 'f32',
-    rest2: 'f32',
-    epsilon: 'f32',
-    beta1: 'f64',
-    beta2: 'f64',
-  },
   countStep: { ok: 'ptr', counter: 'ptr' },
 
   // asm/kernels/bounds.ts
   boundsMultiplyAdd: { tasks: 'i32', rounds: 'i32', result: 'ptr' },
   boundsCopy: { blocks: 'i32', bytes: 'i32', from: 'ptr', to: 'ptr' },
 } as const satisfies Record<string, Fields>;
+
+/** The kernel of an optimizer: flat ranges of the trained parameters, what the rule keeps, its constants, and the groups of parameters. */
+type UpdateFields<N extends OptimizerName> = {
+  readonly [K in 'ok' | 'counter' | 'gradients' | 'parameters']: 'ptr';
+} & { readonly [S in SlotOf<N>]: 'ptr?' } & {
+  readonly [C in keyof ConstantsOf<N>]: ConstantsOf<N>[C] extends boolean ? 'flag' : 'f64';
+} & { readonly groups: readonly ['parameterGroup'] };
+
+const UPDATES = ofEach(({ slots, constants }) => ({
+  ...{ ok: 'ptr', counter: 'ptr', gradients: 'ptr', parameters: 'ptr' },
+  ...Object.fromEntries(slots.map((slot) => [slot, 'ptr?'])),
+  ...Object.fromEntries(Object.entries(constants).map(([name, { usual }]) => [name, typeof usual === 'boolean' ? 'flag' : 'f64'])),
+  groups: ['parameterGroup'],
+})) as unknown as { readonly [N in OptimizerName]: UpdateFields<N> };
+
+export const KERNELS = { ...TABLE, ...UPDATES };
 export type KernelName = keyof typeof KERNELS;
 
 /** Values for fields, as a lowering gives them. */

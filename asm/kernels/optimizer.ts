@@ -1,8 +1,11 @@
-// The update phase: finite check, AdamW over the flat ranges of the plan, step count. Memory-bound; none of it uses fused
+// The update phase: finite check, the optimizers over the flat ranges of the plan, step count. Memory-bound; none of it uses fused
 // multiply-add, so that it rounds as Keras in float32 does, in both builds.
 
-import { AdamwArgs, CountStepArgs, FiniteChunksArgs, FiniteMergeArgs, learningRate, nextTask, weightDecay } from '../lib/abi';
+import { AdamwArgs, CountStepArgs, FiniteChunksArgs, FiniteMergeArgs, nextTask, SCRATCH } from '../lib/abi';
 import { CHUNK, chunkEnd, chunks } from '../lib/chunks';
+import { nextPiece, Piece } from '../lib/groups';
+
+const PIECE = changetype<Piece>(SCRATCH);
 
 /** An f32 is infinite or NaN where all of these bits are set: bit patterns, since no arithmetic may optimise NaN away. */
 const EXPONENT: i32 = 0x7f800000;
@@ -50,26 +53,22 @@ function power(beta: f64, t: i32): f64 {
 
 /** Keras' AdamW over flat ranges, where ok; padding between tensors is zero and stays zero. */
 export function adamw(args: AdamwArgs): void {
-  const ok = args.ok;
+  if (load<i32>(args.ok) == 0) return;
   const gradients = args.gradients;
   const parameters = args.parameters;
-  const moments1 = args.moments1;
-  const moments2 = args.moments2;
-  const elements = args.elements;
-  if (load<i32>(ok) == 0) return;
+  const moments1 = args.moment1;
+  const moments2 = args.moment2;
   const t = load<i32>(args.counter) + 1;
   const correction = Math.sqrt(1 - power(args.beta2, t)) / (1 - power(args.beta1, t));
-  const alpha = f32x4.splat(<f32>(<f64>learningRate() * correction));
-  const rate = f32x4.splat(learningRate());
-  const decay = f32x4.splat(weightDecay());
-  const rest1 = f32x4.splat(args.rest1);
-  const rest2 = f32x4.splat(args.rest2);
-  const epsilon = f32x4.splat(args.epsilon);
-  const tasks = chunks(elements);
-  for (let task = nextTask(); task < tasks; task = nextTask()) {
-    // Ranges are whole vectors: there is no tail.
-    const end = (<usize>chunkEnd(task * CHUNK, elements)) << 2;
-    for (let i = (<usize>(task * CHUNK)) << 2; i < end; i += 16) {
+  const rest1 = f32x4.splat(<f32>(1 - args.beta1));
+  const rest2 = f32x4.splat(<f32>(1 - args.beta2));
+  const epsilon = f32x4.splat(<f32>args.epsilon);
+  while (nextPiece(args.at(0), args.groups, PIECE)) {
+    const alpha = f32x4.splat(<f32>(<f64>PIECE.rate * correction));
+    const rate = f32x4.splat(PIECE.rate);
+    const decay = f32x4.splat(PIECE.decay);
+    const end = PIECE.end;
+    for (let i = PIECE.begin; i < end; i += 16) {
       const g = v128.load(gradients + i);
       let w = v128.load(parameters + i);
       let m = v128.load(moments1 + i);

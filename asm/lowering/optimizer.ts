@@ -3,7 +3,11 @@
 import { invariant } from '../../runtime/base/errors.ts';
 import { RANGE_ALIGNMENT } from '../../runtime/compile/plan.ts';
 import { byteLength } from '../../runtime/ir/graph.ts';
+import { runsOf } from '../../runtime/ops/optimizer.ts';
+import { type OptimizerName, ofEach, slotsOf } from '../../runtime/optim/index.ts';
+import type { Constants, OptimizerRule } from '../../runtime/optim/rule.ts';
 import { CHUNK } from '../abi/constants.ts';
+import type { KernelArgs } from '../abi/kernels.ts';
 import { call, type Lowering } from './lowering.ts';
 
 /** Where the next tensor of a flat range of the plan begins: at a whole vector, the padding zero. */
@@ -29,39 +33,42 @@ export const optimizer = {
     ];
   },
 
-  adamw(node, { spec, address }) {
-    const [ok, counter, ...gradients] = node.inputs;
-    const count = gradients.length;
-    const ranges = [gradients, node.updates.slice(0, count), node.updates.slice(count, 2 * count), node.updates.slice(2 * count)];
-    const starts = ranges.map(([first]) => address(first));
-    let elements = 0;
-    for (let k = 0; k < count; k++) {
-      for (const [r, range] of ranges.entries()) {
-        invariant(address(range[k]) === starts[r] + elements * 4, `tensor ${k} of a flat range is not where the plan promises it`);
-      }
-      elements += padded(byteLength(spec(gradients[k]), 1)) / 4;
-    }
-    const { beta1, beta2, epsilon } = node.attrs as { beta1: number; beta2: number; epsilon: number };
-    const [from, parameters, moments1, moments2] = starts;
-    return [
-      call('adamw', {
-        ok: address(ok),
-        counter: address(counter),
-        gradients: from,
-        parameters,
-        moments1,
-        moments2,
-        elements,
-        rest1: 1 - beta1,
-        rest2: 1 - beta2,
-        epsilon,
-        beta1,
-        beta2,
-      }),
-    ];
-  },
+  ...ofEach(lowerUpdate),
 
   countStep(node, { address }) {
     return [call('countStep', { ok: address(node.inputs[0]), counter: address(node.updates[0]) })];
   },
 } satisfies Record<string, Lowering>;
+
+/** An optimizer's op to its kernel, over whole flat ranges. */
+function lowerUpdate(rule: OptimizerRule): Lowering {
+  return (node, { spec, address }) => {
+    const [ok, counter, ...gradients] = node.inputs;
+    const constants = node.attrs as Constants;
+    const slots = slotsOf(rule, constants);
+    const count = gradients.length;
+    const ranges = [gradients, ...[undefined, ...slots].map((_, r) => node.updates.slice(r * count, (r + 1) * count))];
+    const starts = ranges.map(([first]) => address(first));
+    const ends: number[] = [];
+    for (const [k, id] of gradients.entries()) {
+      const begin = ends.at(-1) ?? 0;
+      for (const [r, range] of ranges.entries())
+        invariant(address(range[k]) === starts[r] + begin, `tensor ${k} of a flat range is not where the plan promises it`);
+      ends.push(begin + padded(byteLength(spec(id), 1)));
+    }
+    let end = 0;
+    const groups = runsOf(node.attrs, count).map(({ count: members, rate, decay }) => {
+      const begin = end === 0 ? 0 : ends[end - 1];
+      end += members;
+      return { elements: (ends[end - 1] - begin) / 4, rate, decay };
+    });
+    const [from, parameters, ...kept] = starts;
+    const args = {
+      ...{ ok: address(ok), counter: address(counter), gradients: from, parameters },
+      ...Object.fromEntries(rule.slots.map((slot, s) => [slot, kept[s]])),
+      ...Object.fromEntries(Object.keys(rule.constants).map((name) => [name, constants[name]])),
+      groups,
+    };
+    return [call(rule.name as OptimizerName, args as unknown as KernelArgs<OptimizerName>)];
+  };
+}

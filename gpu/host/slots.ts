@@ -1,20 +1,19 @@
 // Which buffers a device holds, and where in them every tensor lies.
 //
-// Parameters, gradients, both moments and the statistics are flat ranges, a buffer each, with the same offsets in parameters,
-// gradients and moments. Inputs and what outlives a program (graph outputs, what the update phase reads) have buffers of their
+// Parameters, gradients, what the optimizer keeps of them and the statistics are flat ranges, a buffer each, with the same offsets in
+// parameters, gradients and slots; parameters without a gradient come last. Inputs and what outlives a program (graph outputs, what the update phase reads) have buffers of their
 // own. All else shares slots, buffers that tensors use one after the other: one tensor of a graph at a time, because WebGPU
 // lets no dispatch read and write the same buffer, not even different parts of it.
 
 import { invariant } from '../../runtime/base/errors.ts';
+import { isSlot, trainedFirst } from '../../runtime/compile/plan.ts';
 import { byteLength, type Graph, type Node, type StateKind, type TensorSpec, type Value, type ValueId } from '../../runtime/ir/graph.ts';
 import type { OpDefinition } from '../../runtime/ir/op.ts';
 import { ops } from '../../runtime/ops/index.ts';
 import type { Dispatch, LoweringContext, Operand } from '../lowering/lowering.ts';
 import type { AverageMerge } from '../lowering/merge.ts';
-import { storedBytes } from '../lowering/storage.ts';
+import { RANGE_ALIGNMENT, storedBytes } from '../lowering/storage.ts';
 
-/** Bindings begin at multiples of this many bytes on every adapter, so tensors of flat ranges do. */
-const OFFSET_ALIGNMENT = 256;
 /** Sizes are whole vectors, so that kernels can bind any tensor as such. */
 const SIZE_ALIGNMENT = 16;
 
@@ -81,34 +80,37 @@ export function planBuffers(graphs: readonly LoweredGraph[], capacity: number): 
   const state = new Map<string, StateRegion>();
   const ranges = new Map<string, Region>();
   const flat = (label: string, kind: StateKind): void => {
-    const values = unique(all.filter((value) => value.state === kind));
-    const bytes = values.reduce((sum, { spec }) => sum + align(byteLength(spec, 1), OFFSET_ALIGNMENT), 0);
+    const values = trainedFirst(
+      graphs.map(({ graph }) => graph),
+      unique(all.filter((value) => value.state === kind)),
+    );
+    const bytes = values.reduce((sum, { spec }) => sum + align(byteLength(spec, 1), RANGE_ALIGNMENT), 0);
     if (!bytes) return;
     const range = own(label, bytes);
     ranges.set(label, range);
     let offset = 0;
     for (const { name, spec } of values) {
       state.set(name, { buffer: range.buffer, offset, bytes: align(byteLength(spec, 1), SIZE_ALIGNMENT), spec, kind });
-      offset += align(byteLength(spec, 1), OFFSET_ALIGNMENT);
+      offset += align(byteLength(spec, 1), RANGE_ALIGNMENT);
     }
   };
   flat('parameters', 'parameter');
   flat('statistics', 'statistic');
-  flat('moment1', 'moment1');
-  flat('moment2', 'moment2');
+  const slotKinds = new Set(all.flatMap(({ state }) => (isSlot(state) ? [state] : [])));
+  for (const kind of slotKinds) flat(kind, kind);
   flat('counters', 'counter');
   flat('scales', 'scale');
   const gradients = new Map<string, Region>();
-  if (graphs.some(({ graph }) => graph.gradients.length > 0)) {
-    const parameters = ranges.get('parameters') as Region;
-    invariant(
-      ['moment1', 'moment2'].every((moment) => ranges.get(moment)?.bytes === parameters.bytes),
-      'moments and parameters differ in size',
+  const trained = new Set(graphs.flatMap(({ graph }) => graph.gradients.map(({ parameter }) => graph.values[parameter].name)));
+  if (trained.size > 0) {
+    const places = [...trained].map((name) => [name, state.get(name) as StateRegion] as const);
+    const range = own(
+      'gradients',
+      places.reduce((sum, [, { spec }]) => sum + align(byteLength(spec, 1), RANGE_ALIGNMENT), 0),
     );
-    const range = own('gradients', parameters.bytes);
     ranges.set('gradients', range);
-    for (const [name, { kind, offset, bytes }] of state)
-      if (kind === 'parameter') gradients.set(name, { buffer: range.buffer, offset, bytes });
+    for (const kind of slotKinds) invariant(ranges.get(kind)?.bytes === range.bytes, `${kind} and gradients differ in size`);
+    for (const [name, { offset, bytes }] of places) gradients.set(name, { buffer: range.buffer, offset, bytes });
   }
   /** Of each graph: its batch statistics lie as the moving ones do. */
   const batchStatistics = graphs.map(({ graph, nodes }) => {

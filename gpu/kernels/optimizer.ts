@@ -1,5 +1,7 @@
 // The update phase. Where a gradient is not finite `ok` is 0 and nothing changes: no host needs to look.
 
+import type { ConstantsOf, OptimizerName } from '../../runtime/optim/index.ts';
+import type { Constants } from '../../runtime/optim/rule.ts';
 import { f32, type KernelText } from './wgsl.ts';
 
 const WORKGROUP = 256;
@@ -66,31 +68,65 @@ const nextScale = ({ initial, most, interval }: ScaleRules): string => `let expo
     set_scale(1u, select(good, 0i, grows));
   }`;
 
-/**
- * AdamW over whole flat ranges, whose padding is and stays zero. 1 − β^t is −expm1(t·ln β): by its series near zero, where the
- * difference would cancel.
- */
-export const adamw = (beta1: number, beta2: number, epsilon: number): KernelText => ({
-  workgroup: [WORKGROUP, 1, 1],
-  declarations: `fn oneMinusExp(x: f32) -> f32 {
+/** What of an update differs from optimizer to optimizer. */
+interface UpdateText {
+  readonly declarations?: string;
+  /** Before the elements of a group: what follows from `rate`, `decay` (those of the group) and `t`, the number of the step, from 1 on. */
+  readonly prepare?: string;
+  /** For element `i`: sets w and the slots, from them and g. */
+  readonly element: string;
+}
+
+const UPDATES: { readonly [N in OptimizerName]: (constants: ConstantsOf<N>) => UpdateText } = {
+  /** 1 − β^t is −expm1(t·ln β): by its series near zero, where the difference would cancel. */
+  adamw: ({ beta1, beta2, epsilon }) => ({
+    declarations: `fn oneMinusExp(x: f32) -> f32 {
   if (x < -1.0) { return 1.0 - exp(x); }
   var sum = 1.0;
   for (var k = 12u; k > 1u; k--) { sum = 1.0 + sum * x / f32(k); }
   return -x * sum;
 }`,
-  body: `if (ok(0u) == 0i) { return; }
-let t = f32(counter(0u) + 1i);
-let alpha = step.learningRate * sqrt(${correction(beta2)}) / ${correction(beta1)};
-for (var i = group.x * ${WORKGROUP}u + local; i < arrayLength(&w_buffer); i += groups.x * ${WORKGROUP}u) {
-  let slope = g(i);
-  let decayed = w(i) - w(i) * step.weightDecay * step.learningRate;
-  let first = m(i) + (slope - m(i)) * ${f32(1 - beta1)};
-  let second = v(i) + (slope * slope - v(i)) * ${f32(1 - beta2)};
-  set_m(i, first);
-  set_v(i, second);
-  set_w(i, decayed - first * alpha / (sqrt(second) + ${f32(epsilon)}));
+    prepare: `let alpha = rate * sqrt(${correction(beta2)}) / ${correction(beta1)};`,
+    element: `let slope = g(i);
+  let decayed = w(i) - w(i) * decay * rate;
+  let first = moment1(i) + (slope - moment1(i)) * ${f32(1 - beta1)};
+  let second = moment2(i) + (slope * slope - moment2(i)) * ${f32(1 - beta2)};
+  set_moment1(i, first);
+  set_moment2(i, second);
+  set_w(i, decayed - first * alpha / (sqrt(second) + ${f32(epsilon)}));`,
+  }),
+};
+
+/** Elements of the flat ranges, and the factors of their rates. */
+export interface UpdateGroup {
+  readonly begin: number;
+  readonly end: number;
+  readonly rate: number;
+  readonly decay: number;
+}
+
+/** An optimizer over whole flat ranges, whose padding is and stays zero, group by group. */
+export function update(name: OptimizerName, constants: Constants, groups: readonly UpdateGroup[]): KernelText {
+  const { declarations, prepare = '', element } = (UPDATES[name] as (constants: Constants) => UpdateText)(constants);
+  const scaled = (scalar: string, factor: number): string => (factor === 1 ? scalar : `${scalar} * ${f32(factor)}`);
+  const blocks = groups.map(
+    ({ begin, end, rate, decay }) => `{
+let rate = ${scaled('step.learningRate', rate)};
+let decay = ${scaled('step.weightDecay', decay)};
+${prepare}
+for (var i = ${begin}u + group.x * ${WORKGROUP}u + local; i < ${end}u; i += groups.x * ${WORKGROUP}u) {
+  ${element}
+}
 }`,
-});
+  );
+  return {
+    workgroup: [WORKGROUP, 1, 1],
+    declarations,
+    body: `if (ok(0u) == 0i) { return; }
+let t = f32(counter(0u) + 1i);
+${blocks.join('\n')}`,
+  };
+}
 
 /** 1 − β^t; with β = 0 it is one, for t is at least one. */
 const correction = (beta: number): string => (beta === 0 ? '1.0' : `oneMinusExp(t * ${f32(Math.log(beta))})`);

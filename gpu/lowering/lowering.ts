@@ -2,7 +2,7 @@
 // the files of this folder, which know the ops.
 
 import type { Precision } from '../../runtime/device.ts';
-import type { Node, TensorSpec, ValueId } from '../../runtime/ir/graph.ts';
+import type { Node, Slot, TensorSpec, ValueId } from '../../runtime/ir/graph.ts';
 import type { MatrixUnit } from '../kernels/matrices.ts';
 import type { Storage } from '../kernels/wgsl.ts';
 
@@ -14,7 +14,7 @@ import type { Storage } from '../kernels/wgsl.ts';
 export type Operand =
   | { readonly value: ValueId }
   | { readonly scratch: number }
-  | { readonly range: 'parameters' | 'gradients' | 'moment1' | 'moment2' | 'statistics' | 'batchStatistics' };
+  | { readonly range: 'parameters' | 'gradients' | Slot | 'statistics' | 'batchStatistics' };
 
 export interface Binding {
   readonly operand: Operand;

@@ -1,12 +1,15 @@
-// The update phase to kernels of gpu/kernels/optimizer.ts. The gradients of finiteCheck and the tensors of adamw are those of the
+// The update phase to kernels of gpu/kernels/optimizer.ts. The gradients of finiteCheck and the tensors of an optimizer are those of the
 // plan's flat ranges, all of them in order, so that each op is one kernel over whole ranges.
 
-import { elementCount } from '../../runtime/ir/graph.ts';
-import type { AdamwAttrs } from '../../runtime/ops/optimizer.ts';
+import { byteLength, elementCount } from '../../runtime/ir/graph.ts';
+import { runsOf } from '../../runtime/ops/optimizer.ts';
+import { type OptimizerName, ofEach, slotsOf } from '../../runtime/optim/index.ts';
+import type { Constants, OptimizerRule } from '../../runtime/optim/rule.ts';
 import * as kernels from '../kernels/optimizer.ts';
 import { KernelOperands } from './kernel.ts';
 import { GROWTH_INTERVAL, INITIAL_EXPONENT, MOST_EXPONENT } from './loss-scale.ts';
 import type { Dispatch, Lowering, LoweringContext } from './lowering.ts';
+import { RANGE_ALIGNMENT } from './storage.ts';
 
 /** Accesses of the ranges, about: their padding is not known here, and kernels stride over what there is. */
 const elements = (ids: readonly number[], { spec }: LoweringContext): number => ids.reduce((sum, id) => sum + elementCount(spec(id)), 0);
@@ -43,18 +46,7 @@ export const optimizer = {
     ];
   },
 
-  adamw(node, context) {
-    const [ok, counter, ...gradients] = node.inputs;
-    const { beta1, beta2, epsilon } = node.attrs as unknown as AdamwAttrs;
-    return new KernelOperands('adamw', context)
-      .read('ok', ok)
-      .read('counter', counter)
-      .raw('g', { range: 'gradients' }, 'read', 1)
-      .raw('w', { range: 'parameters' }, 'read_write', 1)
-      .raw('m', { range: 'moment1' }, 'read_write', 1)
-      .raw('v', { range: 'moment2' }, 'read_write', 1)
-      .dispatch(kernels.adamw(beta1, beta2, epsilon), strided(elements(gradients, context), 4096));
-  },
+  ...ofEach(lowerUpdate),
 
   countStep(node, context) {
     return new KernelOperands('countStep', context)
@@ -63,3 +55,27 @@ export const optimizer = {
       .dispatch(kernels.countStep, () => [1, 1, 1]);
   },
 } satisfies Record<string, Lowering>;
+
+/** An optimizer's op to its kernel, over whole flat ranges. */
+function lowerUpdate(rule: OptimizerRule): Lowering {
+  return (node, context) => {
+    const [ok, counter, ...gradients] = node.inputs;
+    const constants = node.attrs as Constants;
+    const padded = (id: number) => Math.ceil(byteLength(context.spec(id), 1) / RANGE_ALIGNMENT) * (RANGE_ALIGNMENT / 4);
+    let members = 0;
+    let end = 0;
+    const groups = runsOf(node.attrs, gradients.length).map(({ count, rate, decay }) => {
+      const begin = end;
+      for (const last = members + count; members < last; members++) end += padded(gradients[members]);
+      return { begin, end, rate, decay };
+    });
+    const operands = new KernelOperands(rule.name, context)
+      .read('ok', ok)
+      .read('counter', counter)
+      .raw('g', { range: 'gradients' }, 'read', 1)
+      .raw('w', { range: 'parameters' }, 'read_write', 1);
+    for (const slot of slotsOf(rule, constants)) operands.raw(slot, { range: `slot:${slot}` }, 'read_write', 1);
+    const text = kernels.update(rule.name as OptimizerName, constants, groups);
+    return operands.dispatch(text, strided(elements(gradients, context), 4096));
+  };
+}

@@ -9,6 +9,9 @@ import { isLossScaled } from './loss-scale.ts';
 
 const BYTES: Record<Storage, number> = { f32: 4, unscaled: 4, f16: 2, i32: 4, u32: 4, bytes: 1 };
 
+/** Bindings begin at multiples of this many bytes on every adapter, so tensors of flat ranges do. */
+export const RANGE_ALIGNMENT = 256;
+
 /** Bytes of a tensor that is stored so, with `rows` rows. */
 export const storedBytes = (spec: TensorSpec, storage: Storage, rows: number): number =>
   elementCount(spec) * BYTES[storage] * (spec.perSample ? rows : 1);

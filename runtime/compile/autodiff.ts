@@ -6,14 +6,17 @@ import { type Graph, GraphBuilder, type ValueId } from '../ir/graph.ts';
 import type { OpDefinition } from '../ir/op.ts';
 import { ops } from '../ops/index.ts';
 
-/** The graph with a backward phase behind its forward phase. `loss` names the output to differentiate, a mean over the rows. */
-export function differentiate(graph: Graph, loss = 'loss'): Graph {
+/**
+ * The graph with a backward phase behind its forward phase. `loss` names the output to differentiate, a mean over the rows; `trained` are the
+ * parameters that get a gradient, in the order of these: nothing is computed that only others need.
+ */
+export function differentiate(graph: Graph, loss = 'loss', trained: readonly ValueId[] = parametersOf(graph)): Graph {
   const g = GraphBuilder.from(graph, ops);
   g.phase = 'backward';
   const table: Readonly<Record<string, OpDefinition>> = ops;
 
   // Only values that depend on a parameter need a gradient: the image does not, nor does what is made from it alone.
-  const dependent = new Set(graph.values.filter((value) => value.state === 'parameter').map((value) => value.id));
+  const dependent = new Set(trained);
   for (const node of graph.nodes) {
     if (node.inputs.some((id) => dependent.has(id)) && table[node.op].gradient) for (const id of node.outputs) dependent.add(id);
   }
@@ -41,15 +44,16 @@ export function differentiate(graph: Graph, loss = 'loss'): Graph {
   }
 
   const gradientOf = new Map<ValueId, ValueId>();
-  for (const value of graph.values) {
-    if (value.state !== 'parameter') continue;
-    const gradient = gradients.get(value.id);
-    invariant(gradient !== undefined, `the loss does not depend on ${value.name}`);
-    gradientOf.set(value.id, gradient);
-    g.gradients.push({ parameter: value.id, gradient });
+  for (const parameter of trained) {
+    const gradient = gradients.get(parameter);
+    invariant(gradient !== undefined, `the loss does not depend on ${graph.values[parameter].name}`);
+    gradientOf.set(parameter, gradient);
+    g.gradients.push({ parameter, gradient });
   }
   return renameGradients(g.finish(), gradientOf);
 }
+
+const parametersOf = (graph: Graph): ValueId[] => graph.values.flatMap(({ id, state }) => (state === 'parameter' ? [id] : []));
 
 /** Gives the gradient of a parameter the name it is read by: `gradients/<parameter>`. */
 function renameGradients(graph: Graph, gradientOf: ReadonlyMap<ValueId, ValueId>): Graph {

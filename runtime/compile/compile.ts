@@ -3,17 +3,38 @@
 import type { Graph } from '../ir/graph.ts';
 import { verify } from '../ir/verify.ts';
 import { ops } from '../ops/index.ts';
+import { groupParameters, type ParameterGroup } from '../optim/groups.ts';
+import { type OptimizerName, type OptimizerOptions, optimizerOf } from '../optim/index.ts';
 import { differentiate } from './autodiff.ts';
 import { expand } from './expand.ts';
 import { fuse } from './fuse.ts';
 import { addCalibration, addUpdate } from './optimize.ts';
 
-/** A forward graph in training mode → the graph of a training step: forward, backward, update. */
-export function trainingGraph(forward: Graph): Graph {
+/** How parameters are trained. */
+export interface UpdateOptions {
+  /** AdamW by default. */
+  readonly optimizer?: OptimizerName | OptimizerOptions;
+  /** Groups of parameters with factors of their own, or frozen. */
+  readonly groups?: readonly ParameterGroup[];
+}
+
+/**
+ * A forward graph in training mode → the graph of a training step: forward, backward, update.
+ * @throws HybridError E_USAGE for an optimizer that there is not, and groups that leave nothing to train.
+ */
+export function trainingGraph(forward: Graph, { optimizer, groups }: UpdateOptions = {}): Graph {
   verify(forward, ops, 'building');
-  const differentiated = differentiate(forward);
+  const parameters = forward.values
+    .filter(({ state }) => state === 'parameter')
+    .map(({ id, name, spec: { shape } }) => ({ id, name, shape }));
+  const { trained, runs } = groupParameters(parameters, groups);
+  const differentiated = differentiate(
+    forward,
+    'loss',
+    trained.map(({ id }) => id),
+  );
   verify(differentiated, ops, 'autodiff');
-  const updating = addUpdate(differentiated);
+  const updating = addUpdate(differentiated, optimizerOf(optimizer), runs);
   verify(updating, ops, 'optimize');
   return updating;
 }

@@ -1,29 +1,35 @@
-// Adds the update phase to a differentiated graph: AdamW, moving statistics, step count. All of it is conditional on loss
+// Adds the update phase to a differentiated graph: the optimizer, moving statistics, step count. All of it is conditional on loss
 // and gradients being finite, so that a bad step changes nothing.
 
 import { invariant } from '../base/errors.ts';
 import { type Graph, GraphBuilder, type ValueId } from '../ir/graph.ts';
 import { ops } from '../ops/index.ts';
-
-/** AdamW as Keras has it (keras-semantics, section 4); learning rate and weight decay are arguments of each run. */
-export const ADAMW = { beta1: 0.9, beta2: 0.999, epsilon: 1e-7 } as const;
+import { type GroupRun, oneGroup } from '../optim/groups.ts';
+import { type Optimizer, optimizerOf, slotVariable } from '../optim/index.ts';
 
 /** Suffixes of graph outputs `<path>/mean` and `<path>/variance`, and the statistics `<path>/vars/2` and `/3` they move. */
 const BATCH_MEAN = '/mean';
 
-export function addUpdate(graph: Graph): Graph {
+/** `runs`: the groups of the parameters, in the order of the gradients. Learning rate and weight decay are arguments of each run. */
+export function addUpdate(
+  graph: Graph,
+  { rule, constants, slots }: Optimizer = optimizerOf(),
+  runs: readonly GroupRun[] = oneGroup(graph.gradients.length),
+): Graph {
   const g = GraphBuilder.from(graph, ops);
   g.phase = 'update';
   g.label = 'optimizer';
   const parameters = graph.gradients.map(({ parameter }) => parameter);
   const gradients = graph.gradients.map(({ gradient }) => gradient);
-  const moments = (kind: 'moment1' | 'moment2', offset: number): ValueId[] =>
-    parameters.map((id, k) => g.state(`optimizer/vars/${offset + 2 * k}`, g.spec(id).shape, kind));
+  // Named by the place of the parameter in the model: groups change where a tensor lies, not what it is called.
+  const places = [...parameters].sort((a, b) => a - b);
   const counter = g.state('optimizer/vars/0', [1], 'counter', 'i32');
-  const first = moments('moment1', 2);
-  const second = moments('moment2', 3);
+  const kept = slots.flatMap((slot, s) =>
+    parameters.map((id) => g.state(slotVariable(places.indexOf(id), s, slots.length), g.spec(id).shape, `slot:${slot}`)),
+  );
   const ok = g.one('finiteCheck', [graph.outputs.loss, ...gradients]);
-  g.add('adamw', [ok, counter, ...gradients], ADAMW, { updates: [...parameters, ...first, ...second] });
+  const isOne = runs.length === 1 && runs[0].rate === 1 && runs[0].decay === 1;
+  g.add(rule.name, [ok, counter, ...gradients], isOne ? constants : { ...constants, groups: runs }, { updates: [...parameters, ...kept] });
   addMovingAverages(g, ok);
   g.add('countStep', [ok], {}, { updates: [counter] });
   g.output('applied', ok);

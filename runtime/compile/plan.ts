@@ -1,14 +1,14 @@
 // Decides where every tensor lives in a device's memory. Knows nothing about devices; addresses are byte offsets.
 //
-//   | parameters | statistics | gradients | moment1 | moment2 | counters | inputs | kept | arena |
+//   | parameters | statistics | gradients | slots of the optimizer | counters | inputs | kept | arena |
 //
-// State and gradients are flat ranges in the order of the parameters, with the same offsets in parameters, gradients and
-// moments, so that AdamW is one kernel. `kept` holds what must outlive a program: graph outputs, and what the update
+// State and gradients are flat ranges in the order of the gradients, with the same offsets in parameters, gradients and
+// slots, so that an update is one kernel; parameters that have no gradient, because they are frozen, come last. `kept` holds what must outlive a program: graph outputs, and what the update
 // phase reads of the gradient phase. All graphs share the arena, because they run one at a time; inside it tensors share
 // memory by lifetime.
 
 import { invariant } from '../base/errors.ts';
-import { byteLength, type Graph, type StateKind, type TensorSpec, type Value, type ValueId } from '../ir/graph.ts';
+import { byteLength, type Graph, type Slot, type StateKind, type TensorSpec, type Value, type ValueId } from '../ir/graph.ts';
 import type { OpDefinition } from '../ir/op.ts';
 import { ops } from '../ops/index.ts';
 
@@ -28,9 +28,9 @@ export interface StatePlace extends Range {
 
 export interface Plan {
   readonly bytes: number;
-  readonly ranges: Readonly<
-    Record<'parameters' | 'statistics' | 'gradients' | 'moment1' | 'moment2' | 'counters' | 'inputs' | 'kept' | 'arena', Range>
-  >;
+  readonly ranges: Readonly<Record<'parameters' | 'statistics' | 'gradients' | 'counters' | 'inputs' | 'kept' | 'arena', Range>>;
+  /** What the optimizer keeps of each trained parameter. */
+  readonly slots: ReadonlyMap<Slot, Range>;
   readonly state: ReadonlyMap<string, StatePlace>;
   readonly inputs: ReadonlyMap<string, Range & { readonly spec: TensorSpec }>;
   /** Offset of a value of the g-th graph; undefined for values that nothing makes. */
@@ -80,14 +80,15 @@ export function planMemory(graphs: readonly Graph[], capacity: number): Plan {
     return range;
   };
   const ofKind = (kind: StateKind) => stateValues.filter((value) => value.state === kind);
-  const parameters = flat(ofKind('parameter'));
+  const parameters = flat(trainedFirst(graphs, ofKind('parameter')));
   const statistics = flat(ofKind('statistic'));
-  const trains = graphs.some((graph) => graph.gradients.length > 0);
-  const gradients = region(trains ? parameters.bytes : 0);
-  const moment1 = flat(ofKind('moment1'));
-  const moment2 = flat(ofKind('moment2'));
+  const trained = new Set(graphs.flatMap(({ gradients, values }) => gradients.map(({ parameter }) => values[parameter].name)));
+  const gradients = region([...trained].reduce((sum, name) => sum + align((state.get(name) as StatePlace).bytes, RANGE_ALIGNMENT), 0));
+  const slots = new Map(
+    [...new Set(stateValues.flatMap((value) => (isSlot(value.state) ? [value.state] : [])))].map((slot) => [slot, flat(ofKind(slot))]),
+  );
   const counters = flat(ofKind('counter'));
-  invariant(!trains || (moment1.bytes === parameters.bytes && moment2.bytes === parameters.bytes), 'moments and parameters differ in size');
+  for (const [slot, { bytes }] of slots) invariant(bytes === gradients.bytes, `${slot} and gradients differ in size`);
 
   const inputs = new Map<string, Range & { spec: TensorSpec }>();
   const inputsStart = align(end, REGION_ALIGNMENT);
@@ -131,12 +132,22 @@ export function planMemory(graphs: readonly Graph[], capacity: number): Plan {
   const arena = { offset: arenaStart, bytes: arenaBytes };
   return {
     bytes: arena.offset + arena.bytes,
-    ranges: { parameters, statistics, gradients, moment1, moment2, counters, inputs: inputRange, kept, arena },
+    ranges: { parameters, statistics, gradients, counters, inputs: inputRange, kept, arena },
+    slots,
     state,
     inputs,
     offset: (graph, id) => offsets[graph].get(id),
   };
 }
+
+/** Those with a gradient first, in the order of the gradients. */
+export function trainedFirst<V extends { readonly name: string }>(graphs: readonly Graph[], parameters: readonly V[]): V[] {
+  const order = graphs.flatMap(({ gradients, values }) => gradients.map(({ parameter }) => values[parameter].name));
+  const place = new Map(order.map((name, i) => [name, i]));
+  return [...parameters].sort((a, b) => (place.get(a.name) ?? order.length) - (place.get(b.name) ?? order.length));
+}
+
+export const isSlot = (kind: StateKind | undefined): kind is Slot => kind?.startsWith('slot:') ?? false;
 
 const unique = (values: readonly Value[]): Value[] => [...new Map(values.map((value) => [value.name, value])).values()];
 

@@ -30,7 +30,9 @@ export const byteLength = (spec: TensorSpec, rows: number): number =>
 export const formatShape = (spec: TensorSpec): string => `[${[...(spec.perSample ? ['n'] : []), ...spec.shape].join(', ')}]`;
 
 /** What a state tensor is for. The flat ranges of the plan and the optimizer go by it. `scale`: of the loss, where a device needs one. */
-export type StateKind = 'parameter' | 'statistic' | 'moment1' | 'moment2' | 'counter' | 'scale';
+export type StateKind = 'parameter' | 'statistic' | Slot | 'counter' | 'scale';
+/** What an optimizer keeps of each parameter, such as `slot:moment1`. */
+export type Slot = `slot:${string}`;
 
 /** Index of a value in its graph. */
 export type ValueId = number;

@@ -7,7 +7,7 @@ import { conv, convGradInput, convGradWeight } from './conv.ts';
 import { depthwise, depthwiseGrad, depthwiseGradInput, depthwiseGradWeight } from './depthwise.ts';
 import { add, bias, biasGrad, dropout, geluGrad, geluOp, relu, reluGrad, rescale, reshape } from './elementwise.ts';
 import { softmaxCrossEntropy, softmaxCrossEntropyGrad } from './loss.ts';
-import { adamw, countStep, finiteCheck, movingAverage } from './optimizer.ts';
+import { countStep, finiteCheck, movingAverage, updateOps } from './optimizer.ts';
 import { globalAvgPool, globalAvgPoolGrad, maxPool, maxPoolGrad } from './pool.ts';
 
 /** All ops by name, for `GraphBuilder`. ARCHITECTURE.md says what each takes, gives and means. */
@@ -44,7 +44,7 @@ export const ops = {
   softmaxCrossEntropy,
   softmaxCrossEntropyGrad,
   finiteCheck,
-  adamw,
+  ...updateOps,
   movingAverage,
   countStep,
 } as const satisfies Record<string, OpDefinition>;

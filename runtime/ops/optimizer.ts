@@ -1,15 +1,12 @@
-// The update phase: AdamW in Keras' form, moving averages, the step count. All are gated by `ok`, which `finiteCheck`
+// The update phase: the optimizers, moving averages, the step count. All are gated by `ok`, which `finiteCheck`
 // computes from loss and gradients: a step that is not finite changes nothing.
 
 import { BYTES_PER_ELEMENT, elementCount } from '../ir/graph.ts';
 import type { OpDefinition } from '../ir/op.ts';
+import { type GroupRun, oneGroup } from '../optim/groups.ts';
+import { ofEach, slotsOf } from '../optim/index.ts';
+import type { Constants, Element, OptimizerRule } from '../optim/rule.ts';
 import { accept, elementwiseCost, integer, isInteger, isParameter, operandBytes, sameSpec } from './check.ts';
-
-export interface AdamwAttrs {
-  readonly beta1: number;
-  readonly beta2: number;
-  readonly epsilon: number;
-}
 
 export const finiteCheck: OpDefinition = {
   infer(inputs) {
@@ -24,42 +21,60 @@ export const finiteCheck: OpDefinition = {
   },
 };
 
-export const adamw: OpDefinition = {
+/** Of an optimizer's op besides its constants: the groups of the parameters in order; absent, they are one with the factors 1. */
+export interface UpdateAttrs {
+  readonly groups?: readonly GroupRun[];
+}
+
+/** The op of an optimizer: updates parameters…, then those of each slot…, with as many gradients…. */
+const updateOf = (rule: OptimizerRule): OpDefinition => ({
   infer(inputs, attrs) {
     const [ok, counter, ...gradients] = inputs;
     const fits = gradients.length >= 1 && isInteger(ok) && isInteger(counter) && gradients.every(isParameter);
-    accept('adamw', inputs, fits, 'ok i32 [1], counter i32 [1] and gradients');
-    const { beta1, beta2, epsilon } = attrs as unknown as AdamwAttrs;
-    const valid = beta1 >= 0 && beta1 < 1 && beta2 >= 0 && beta2 < 1 && epsilon > 0;
-    accept('adamw', inputs, valid, `beta1 and beta2 from 0 to below 1 and a positive epsilon (given: ${beta1}, ${beta2}, ${epsilon})`);
+    accept(rule.name, inputs, fits, 'ok i32 [1], counter i32 [1] and gradients');
+    for (const [name, { what, isValid }] of Object.entries(rule.constants))
+      accept(rule.name, inputs, isValid(attrs[name]), `${name}: ${what} (given: ${attrs[name]})`);
+    const grouped = runsOf(attrs, gradients.length).reduce((sum, { count }) => sum + count, 0);
+    accept(rule.name, inputs, grouped === gradients.length, `groups of as many parameters as there are gradients (given: ${grouped})`);
     return [];
   },
   reference({ step, inputs, updates }, attrs) {
-    const { beta1, beta2, epsilon } = attrs as unknown as AdamwAttrs;
     const [ok, counter, ...gradients] = inputs;
     if (ok.data[0] === 0) return;
-    const t = counter.data[0] + 1;
-    const alpha = (step.learningRate * Math.sqrt(1 - beta2 ** t)) / (1 - beta1 ** t);
-    for (let k = 0; k < gradients.length; k++) {
-      const g = gradients[k].data;
-      const w = updates[k].data;
-      const m = updates[gradients.length + k].data;
-      const v = updates[2 * gradients.length + k].data;
-      for (let i = 0; i < g.length; i++) {
-        w[i] -= w[i] * step.weightDecay * step.learningRate;
-        m[i] += (g[i] - m[i]) * (1 - beta1);
-        v[i] += (g[i] * g[i] - v[i]) * (1 - beta2);
-        // ε outside the root, added to the uncorrected √v: Keras' form, not PyTorch's.
-        w[i] -= (m[i] * alpha) / (Math.sqrt(v[i]) + epsilon);
+    const constants = attrs as Constants;
+    const slots = slotsOf(rule, constants);
+    const at: Element<string> = { w: 0, g: 0 };
+    let k = 0;
+    for (const { count, rate, decay } of runsOf(attrs, gradients.length)) {
+      const scalars = { learningRate: step.learningRate * rate, weightDecay: step.weightDecay * decay };
+      const apply = rule.step(scalars, constants, counter.data[0] + 1);
+      for (const end = k + count; k < end; k++) {
+        const g = gradients[k].data;
+        const w = updates[k].data;
+        const kept = slots.map((name, s) => ({ name, data: updates[(s + 1) * gradients.length + k].data }));
+        for (let i = 0; i < g.length; i++) {
+          Object.assign(at, { w: w[i], g: g[i] });
+          for (const { name, data } of kept) at[name] = data[i];
+          apply(at);
+          w[i] = at.w;
+          for (const { name, data } of kept) data[i] = at[name];
+        }
       }
     }
   },
-  cost(inputs) {
+  cost(inputs, _outputs, attrs) {
     const elements = inputs.slice(2).reduce((sum, spec) => sum + elementCount(spec), 0);
-    // Gradient read; parameter and both moments read and written.
-    return { flops: 14 * elements, bytes: 7 * BYTES_PER_ELEMENT.f32 * elements };
+    // Gradient read; parameter and slots read and written.
+    const moved = 3 + 2 * slotsOf(rule, attrs as Constants).length;
+    return { flops: rule.flops * elements, bytes: moved * BYTES_PER_ELEMENT.f32 * elements };
   },
-};
+});
+
+/** The groups of an optimizer's op. */
+export const runsOf = (attrs: UpdateAttrs, parameters: number): readonly GroupRun[] => attrs.groups ?? oneGroup(parameters);
+
+/** The op of each optimizer, by its name. */
+export const updateOps = ofEach(updateOf);
 
 export const movingAverage: OpDefinition = {
   infer(inputs) {

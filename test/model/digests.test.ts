@@ -42,8 +42,8 @@ const TRAINED: Readonly<Record<string, { readonly losses: readonly number[]; rea
     state: {
       parameter: 422.2668,
       statistic: 119.6677,
-      moment1: 44.31922,
-      moment2: 0.3034248,
+      'slot:moment1': 44.31922,
+      'slot:moment2': 0.3034248,
     },
   },
   'conv-pooling': {
@@ -51,8 +51,8 @@ const TRAINED: Readonly<Record<string, { readonly losses: readonly number[]; rea
     state: {
       parameter: 193.4334,
       statistic: 8.062993,
-      moment1: 12.62937,
-      moment2: 0.04422443,
+      'slot:moment1': 12.62937,
+      'slot:moment2': 0.04422443,
     },
   },
   'convmixer-2stage-flatten': {
@@ -60,8 +60,8 @@ const TRAINED: Readonly<Record<string, { readonly losses: readonly number[]; rea
     state: {
       parameter: 827.1867,
       statistic: 183.2627,
-      moment1: 294.5779,
-      moment2: 5.563318,
+      'slot:moment1': 294.5779,
+      'slot:moment2': 5.563318,
     },
   },
   'convmixer-2stage': {
@@ -69,8 +69,8 @@ const TRAINED: Readonly<Record<string, { readonly losses: readonly number[]; rea
     state: {
       parameter: 705.671,
       statistic: 183.2387,
-      moment1: 67.3815,
-      moment2: 0.3689779,
+      'slot:moment1': 67.3815,
+      'slot:moment2': 0.3689779,
     },
   },
   'convmixer-256-8-block-residual': {
@@ -78,8 +78,8 @@ const TRAINED: Readonly<Record<string, { readonly losses: readonly number[]; rea
     state: {
       parameter: 422.2259,
       statistic: 129.0175,
-      moment1: 26.46774,
-      moment2: 0.08131213,
+      'slot:moment1': 26.46774,
+      'slot:moment2': 0.08131213,
     },
   },
   convmixer: {
@@ -87,8 +87,8 @@ const TRAINED: Readonly<Record<string, { readonly losses: readonly number[]; rea
     state: {
       parameter: 109.2541,
       statistic: 27.89391,
-      moment1: 9.04972,
-      moment2: 0.05459005,
+      'slot:moment1': 9.04972,
+      'slot:moment2': 0.05459005,
     },
   },
 };

@@ -10,6 +10,8 @@ import { plainStorage, storedBytes } from '../../gpu/lowering/storage.ts';
 import { BYTES_PER_ELEMENT, byteLength, type DType, type Node, type TensorSpec } from '../../runtime/ir/graph.ts';
 import type { OpDefinition } from '../../runtime/ir/op.ts';
 import { type KernelOpName, ops } from '../../runtime/ops/index.ts';
+import { OPTIMIZERS, type OptimizerName, ruleOf, slotsOf } from '../../runtime/optim/index.ts';
+import type { Constants } from '../../runtime/optim/rule.ts';
 import type { OpCase } from './cases.ts';
 import { fromHalf, toHalf } from './half.ts';
 import { STEP } from './reference.ts';
@@ -144,10 +146,11 @@ export class DispatchRunner {
       for (const [i, id] of members.entries()) places.set(id, { buffer, offset: offsets[i], bytes: byteLength(specs[id], 1) });
     };
     if (op === 'finiteCheck') range('gradients', node.inputs.slice(1));
-    if (op === 'adamw') {
+    if (Object.hasOwn(OPTIMIZERS, op)) {
       const count = node.inputs.length - 2;
+      const slots = slotsOf(ruleOf(op as OptimizerName), attrs as Constants).map((slot) => `slot:${slot}`);
       range('gradients', node.inputs.slice(2));
-      for (const [i, name] of ['parameters', 'moment1', 'moment2'].entries()) range(name, node.updates.slice(i * count, (i + 1) * count));
+      for (const [i, name] of ['parameters', ...slots].entries()) range(name, node.updates.slice(i * count, (i + 1) * count));
     }
     for (const id of ids) {
       const bytes = bytesOf(id, capacity);

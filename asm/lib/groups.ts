@@ -1,0 +1,38 @@
+// How the kernels of optimizers walk the flat ranges: in chunks, which are tasks, group by group.
+
+import { learningRate, nextTask, ParameterGroup, weightDecay } from './abi';
+import { CHUNK, chunkEnd, chunks } from './chunks';
+
+/** What a task updates. */
+// @ts-ignore: decorator
+@unmanaged
+export class Piece {
+  /** Bytes of the flat ranges, whole vectors: tensors are padded to them. */
+  begin: usize;
+  end: usize;
+  /** Learning rate and weight decay of the group. */
+  rate: f32;
+  decay: f32;
+}
+
+/** Takes the next task, of `count` groups from `first` on. False: there is none left. */
+export function nextPiece(first: ParameterGroup, count: i32, piece: Piece): bool {
+  let task = nextTask();
+  let begin = 0;
+  let group = first;
+  for (let g = 0; g < count; g++) {
+    const elements = group.elements;
+    const tasks = chunks(elements);
+    if (task < tasks) {
+      piece.begin = (<usize>(begin + task * CHUNK)) << 2;
+      piece.end = (<usize>(begin + chunkEnd(task * CHUNK, elements))) << 2;
+      piece.rate = learningRate() * group.rate;
+      piece.decay = weightDecay() * group.decay;
+      return true;
+    }
+    task -= tasks;
+    begin += elements;
+    group = changetype<ParameterGroup>(changetype<usize>(group) + offsetof<ParameterGroup>());
+  }
+  return false;
+}

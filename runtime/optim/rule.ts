@@ -1,0 +1,67 @@
+// What an optimizer is: one definition, from which its op, the flat ranges of the plan, argument blocks of kernels, reading and writing
+// of Keras' files and the tests of all of that follow. Only its two kernels are written elsewhere: asm/kernels/optimizer.ts and
+// gpu/kernels/optimizer.ts.
+
+import type { Scalars } from '../ir/step.ts';
+
+/** A number or switch that stays the same during a run. */
+export interface Constant<T extends number | boolean = number | boolean> {
+  readonly usual: T;
+  /** What it has to be, in words. */
+  readonly what: string;
+  isValid(value: unknown): boolean;
+}
+
+const isNumber = (value: unknown): value is number => typeof value === 'number' && Number.isFinite(value);
+
+export const below1 = (usual: number): Constant<number> => ({
+  usual,
+  what: 'a number from 0 to below 1',
+  isValid: (value) => isNumber(value) && value >= 0 && value < 1,
+});
+export const above0 = (usual: number): Constant<number> => ({
+  usual,
+  what: 'a number above 0',
+  isValid: (value) => isNumber(value) && value > 0,
+});
+export const toggle = (usual: boolean): Constant<boolean> => ({
+  usual,
+  what: 'true or false',
+  isValid: (value) => typeof value === 'boolean',
+});
+
+/** An element of a parameter, its gradient, and of each slot the element that belongs to it. */
+export type Element<Slot extends string> = { w: number; readonly g: number } & { [S in Slot]: number };
+
+export type Constants = Readonly<Record<string, number | boolean>>;
+type ConstantTable = Readonly<Record<string, Constant>>;
+export type ValuesOf<T extends ConstantTable> = { readonly [K in keyof T]: T[K]['usual'] };
+
+export interface OptimizerRule<Slot extends string = string, T extends ConstantTable = ConstantTable> {
+  readonly name: string;
+  /** What it keeps of each parameter, in the order of Keras' variables. */
+  readonly slots: readonly Slot[];
+  /** Whether with these constants it needs no slots after all. */
+  isStateless?(constants: ValuesOf<T>): boolean;
+  readonly constants: T;
+  /**
+   * The t-th step (from 1 on), of an element, in doubles: what every kernel is held to. `learningRate` and `weightDecay` are those of the
+   * parameter's group.
+   */
+  step(scalars: Pick<Scalars, 'learningRate' | 'weightDecay'>, constants: ValuesOf<T>, t: number): (at: Element<Slot>) => void;
+  /** Operations for an element. */
+  readonly flops: number;
+  readonly keras: {
+    /** Its class, then others whose files mean the same. */
+    readonly classes: readonly string[];
+    readonly name: string;
+    /** Keras' names of the constants. */
+    readonly keys: { readonly [K in keyof T]: string };
+    /** What else has to be in its configuration, and is written there. */
+    readonly fixed?: Readonly<Record<string, unknown>>;
+  };
+}
+
+/** A rule with the types of its slots and constants. */
+export const defineOptimizer = <const Slot extends string, T extends ConstantTable>(rule: OptimizerRule<Slot, T>): OptimizerRule<Slot, T> =>
+  rule;
