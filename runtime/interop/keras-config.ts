@@ -85,6 +85,7 @@ class Reader {
   readonly notices: string[] = [];
   readonly #source: string;
   readonly #fail: Fail;
+  readonly #names = new Set<string>();
   #layers = 0;
 
   constructor(source: string, fail: Fail) {
@@ -188,7 +189,10 @@ class Reader {
 
   #layer(type: string, settings: Config, name: string, path: string): Part {
     this.#notes(type, settings, name);
-    const instance = this.read(() => instanceOf(type, readable(settings), name === path.split('/').at(-1) ? undefined : name));
+    // Models in models may each have a layer of that name.
+    const isFree = !this.#names.has(name);
+    this.#names.add(name);
+    const instance = this.read(() => instanceOf(type, readable(settings), isFree ? name : undefined));
     this.paths.set(instance, path);
     if (type !== 'InputLayer') return { call: (inputs) => this.read(() => callLayer(instance, inputs)) };
     const tensor = this.read(() => callLayer(instance, []));

@@ -6,6 +6,7 @@ import { HybridError } from '../base/errors.ts';
 import { readHdf5, writeHdf5 } from '../formats/hdf5.ts';
 import type { FileTensor } from '../formats/safetensors.ts';
 import { type Fail, readZip, writeZip } from '../formats/zip.ts';
+import { makesProbabilities } from '../layers/activations.ts';
 import { type AnyLayer, writeConfig } from '../layers/define-layer.ts';
 import { LAYERS, type Layer } from '../layers/index.ts';
 import type { Model } from '../model/model.ts';
@@ -75,7 +76,7 @@ function modelConfig(trained: TrainedModel) {
       input_layers: [[model.layers[0].name, 0, 0]],
       output_layers: [[output.name, callOf(model, output.index), 0]],
     },
-    compile_config: compileConfig(trained.optimizerSettings),
+    compile_config: compileConfig(makesProbabilities(output.config), trained.optimizerSettings),
   };
 }
 
@@ -117,7 +118,10 @@ const callOf = ({ layers }: Model, at: number): number => {
 };
 
 /** As the script compiles its models. */
-function compileConfig({ learningRate, weightDecay }: OptimizerSettings = { learningRate: 2e-3, weightDecay: 1e-4 }) {
+function compileConfig(
+  fromProbabilities: boolean,
+  { learningRate, weightDecay }: OptimizerSettings = { learningRate: 2e-3, weightDecay: 1e-4 },
+) {
   return {
     optimizer: {
       module: 'keras.optimizers',
@@ -128,7 +132,7 @@ function compileConfig({ learningRate, weightDecay }: OptimizerSettings = { lear
     loss: {
       module: 'keras.losses',
       class_name: 'SparseCategoricalCrossentropy',
-      config: { name: 'sparse_categorical_crossentropy', reduction: 'sum_over_batch_size', from_logits: true },
+      config: { name: 'sparse_categorical_crossentropy', reduction: 'sum_over_batch_size', from_logits: !fromProbabilities },
       registered_name: null,
     },
     metrics: [

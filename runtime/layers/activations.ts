@@ -7,6 +7,8 @@ export const ACTIVATIONS = {
   linear: (_g, x) => x,
   relu: (g, x) => g.one('relu', [x]),
   gelu: (g, x) => g.one('gelu', [x]),
+  // Of the last layer only, where the loss does it: a model computes logits.
+  softmax: (_g, x) => x,
 } as const satisfies Record<string, (g: GraphBuilder, x: ValueId) => ValueId>;
 
 /** An activation function. */
@@ -22,3 +24,6 @@ export const activation: Kind<ActivationName, ActivationName, false> = {
     return NAMES.find((known) => known === name);
   },
 };
+
+/** Whether a layer with these settings makes probabilities of logits. */
+export const makesProbabilities = (config: Readonly<Record<string, unknown>>): boolean => config.activation === 'softmax';

@@ -2,12 +2,14 @@
 // variables follow from that order alone, so that a file from here finds its places there, and the other way round.
 
 import { HybridError, invariant } from '../base/errors.ts';
+import { makesProbabilities } from '../layers/activations.ts';
 import { type AnyLayer, type Config, readConfig, refusal, writeConfig } from '../layers/define-layer.ts';
 import { callLayer, input as inputTensor, type LayerCall, type LayerInstance, LayerTensor } from '../layers/functional.ts';
 import { LAYERS, type Layer, layerNamed } from '../layers/index.ts';
 import { snakeCase } from '../layers/kinds.ts';
 import type { Model, ModelConfig, NetworkLayer } from './model.ts';
 
+/** What a network leads from and to. */
 export interface FunctionalModelOptions {
   /** For people, and for the checkpoints. */
   readonly name: string;
@@ -23,6 +25,7 @@ export function functionalModel({ name, input, output }: FunctionalModelOptions)
   return model;
 }
 
+/** Layers in a row. */
 export interface SequentialModelOptions {
   readonly name: string;
   /** [height, width, channels] of the images. */
@@ -94,6 +97,14 @@ function checkEnds(name: string, input: LayerTensor, output: LayerTensor, calls:
       `the input of ${name} has shape [${input.shape.join(', ')}]`,
       'Give an input of [height, width, channels].',
     );
+  for (const call of calls) {
+    const { definition, config, name: given } = call.layer;
+    if (call !== output.call && makesProbabilities(config))
+      refusal(definition, given ?? snakeCase(definition.type))(
+        `has the activation softmax before the end of ${name}`,
+        'Only the last layer can have it.',
+      );
+  }
   const { shape } = output;
   if (shape.length !== 1 || shape[0] < 2 || calls.length < 2)
     throw new HybridError(
@@ -105,19 +116,26 @@ function checkEnds(name: string, input: LayerTensor, output: LayerTensor, calls:
 
 /** Names and paths of layers: a class is numbered in Keras' order, and a name that its author gave is kept. */
 function namesOf(model: string, order: readonly LayerInstance[]): Map<LayerInstance, { readonly name: string; readonly path: string }> {
+  const given = new Set<string>();
+  for (const { name } of order) {
+    if (name === undefined) continue;
+    if (given.has(name))
+      throw new HybridError('E_USAGE', `two layers of ${model} are called ${name}`, 'Give each layer its own name, or none.');
+    given.add(name);
+  }
   const counts = new Map<string, number>();
-  const taken = new Set<string>();
+  const numbered = (base: string): string => {
+    const earlier = counts.get(base) ?? 0;
+    counts.set(base, earlier + 1);
+    return earlier ? `${base}_${earlier}` : base;
+  };
   return new Map(
     order.map((instance) => {
-      const base = snakeCase(instance.definition.type);
-      const earlier = counts.get(base) ?? 0;
-      counts.set(base, earlier + 1);
-      const numbered = earlier ? `${base}_${earlier}` : base;
-      const name = instance.name ?? numbered;
-      if (taken.has(name))
-        throw new HybridError('E_USAGE', `two layers of ${model} are called ${name}`, 'Give each layer its own name, or none.');
-      taken.add(name);
-      return [instance, { name, path: `layers/${numbered}` }];
+      const own = numbered(snakeCase(instance.definition.type));
+      let name = instance.name ?? own;
+      for (let k = 1; instance.name === undefined && given.has(name); k++) name = `${own}~${k}`;
+      given.add(name);
+      return [instance, { name, path: `layers/${own}` }];
     }),
   );
 }

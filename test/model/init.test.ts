@@ -2,6 +2,7 @@
 
 import { describe, expect, test } from 'vitest';
 import { philox4x32 } from '../../runtime/base/philox.ts';
+import type { Initializer } from '../../runtime/layers/initializers.ts';
 import { buildModel } from '../../runtime/model/architectures.ts';
 import { glorotLimit, initialize } from '../../runtime/model/init.ts';
 
@@ -81,5 +82,37 @@ describe('initialize', () => {
     for (const seed of [8n, 7n + (1n << 32n), 7n + (1n << 63n)]) {
       expect(of('layers/conv2d/vars/0', initialize(model, seed))).not.toEqual(of('layers/conv2d/vars/0'));
     }
+  });
+});
+
+describe('other initialisers', () => {
+  const weights = (initializer: Initializer, shape: readonly number[]) =>
+    initialize({ variables: [{ name: 'w', shape, kind: 'parameter', role: 'kernel', initializer }] }, 3n).get('w') as Float32Array;
+  const momentsOf = (data: Float32Array) => {
+    const mean = data.reduce((sum, w) => sum + w, 0) / data.length;
+    return { mean, deviation: Math.sqrt(data.reduce((sum, w) => sum + (w - mean) ** 2, 0) / data.length) };
+  };
+
+  test.each<[Initializer, number, number]>([
+    ['he_normal', Math.sqrt(2 / 576), 2],
+    ['lecun_normal', Math.sqrt(1 / 576), 2],
+    ['glorot_normal', Math.sqrt(2 / (576 + 288)), 2],
+    ['he_uniform', Math.sqrt(2 / 576), Math.sqrt(3)],
+    [{ type: 'VarianceScaling', settings: { scale: 2, mode: 'fan_out', distribution: 'truncated_normal' } }, Math.sqrt(2 / 288), 2],
+    [{ type: 'TruncatedNormal', settings: { mean: 0, stddev: 0.02 } }, 0.02 * 0.8796, 2],
+    [{ type: 'RandomNormal', settings: { mean: 0, stddev: 0.02 } }, 0.02, 9],
+  ])('%j has the deviation of Keras, and ends where it is cut off', (initializer, deviation, cut) => {
+    const data = weights(initializer, [3, 3, 64, 32]);
+    const found = momentsOf(data);
+    expect(Math.abs(found.mean)).toBeLessThan((5 * deviation) / Math.sqrt(data.length));
+    expect(Math.abs(found.deviation / deviation - 1)).toBeLessThan(0.02);
+    const largest = data.reduce((most, w) => Math.max(most, Math.abs(w)), 0);
+    expect(largest).toBeLessThanOrEqual((cut * deviation * (1 + 1e-6)) / (cut === 2 ? 0.8796 : 1));
+    expect(largest).toBeGreaterThan(1.6 * deviation);
+  });
+
+  test('constants, and one that is not known', () => {
+    expect([...weights({ type: 'Constant', settings: { value: 0.25 } }, [3])]).toEqual([0.25, 0.25, 0.25]);
+    expect(() => weights({ type: 'Orthogonal', settings: {} }, [3, 3])).toThrow(/w begins with the initialiser Orthogonal/);
   });
 });

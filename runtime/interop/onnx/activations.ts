@@ -7,6 +7,8 @@ export const activate = (e: Emitter, activation: ActivationName, x: string, name
 
 const ACTIVATIONS: Readonly<Record<ActivationName, (e: Emitter, x: string, name: string) => string>> = {
   linear: (_e, x) => x,
+  // Of the last layer: an ONNX file gives logits.
+  softmax: (_e, x) => x,
   relu: (e, x, name) => e.node('Relu', `${name}/relu`, [x]),
   gelu(e, x, name) {
     // x/√2, erf, + 1, · x, · 1/2 in this order is the form that ONNX Runtime knows and replaces by one kernel.

@@ -55,7 +55,9 @@ export class Emitter {
       const inputs = layer.inputs.map((index) =>
         rule.bytes || this.#model.layers[index].type !== 'InputLayer' ? this.#values[index] : this.#imageFloats(),
       );
-      this.#values.push(rule.emit(this, layer, inputs));
+      // Values of a further call have names of their own.
+      const name = layer.repeats === undefined ? layer.name : `${layer.name}~${layer.index}`;
+      this.#values.push(rule.emit(this, { ...layer, name } as Layer, inputs));
     }
     this.node('Identity', 'logits', [this.#values[this.#values.length - 1]], {}, 'logits');
   }

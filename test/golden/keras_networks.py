@@ -1,0 +1,126 @@
+"""Networks built, saved and run by Keras, for the readers of its files.
+
+    python keras_networks.py make FOLDER [NAME ...]   writes NAME.keras and NAME.npz (images, labels, logits, losses of three steps); all names without one
+    python keras_networks.py check FOLDER             loads NAME.back.keras and NAME.onnx, which were written here, and prints logits and losses as JSON
+
+test/golden/keras holds the files of those under GOLDEN, made with Keras 3.15.1 on TensorFlow; test/interop makes all of them anew.
+"""
+
+import importlib.util
+import json
+import os
+import sys
+from pathlib import Path
+
+BACKEND = next(name for name, module in {"tensorflow": "tensorflow", "jax": "jax", "torch": "torch"}.items() if importlib.util.find_spec(module))
+os.environ["KERAS_BACKEND"] = BACKEND
+os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
+import keras  # noqa: E402
+import numpy as np  # noqa: E402
+from keras import layers as L  # noqa: E402
+
+ROWS = 8
+
+
+def sequential():
+    return keras.Sequential([
+        keras.Input((12, 10, 3)),
+        L.Rescaling(1 / 255),
+        L.Conv2D(6, 3, strides=2, padding="same", use_bias=False, name="stem"),
+        L.BatchNormalization(epsilon=1e-5),
+        L.Activation("relu"),
+        L.DepthwiseConv2D(3, padding="same", use_bias=False),
+        L.Conv2D(8, 1, activation="gelu", kernel_initializer="he_normal"),
+        L.MaxPooling2D(),
+        L.Flatten(),
+        L.Dropout(0.0),
+        L.Dense(7, activation="relu"),
+        L.Dense(5, activation="softmax"),
+    ])
+
+
+def branched():
+    """Branches of different length, a sum of three, images that nothing rescales."""
+    images = keras.Input((8, 8, 1))
+    stem = L.Conv2D(4, 1, activation="relu", kernel_initializer=keras.initializers.RandomNormal(stddev=0.01))(images)
+    short = L.Conv2D(4, 3, padding="same")(stem)
+    long = L.BatchNormalization()(L.Conv2D(4, 3, padding="same", name="after")(L.DepthwiseConv2D(3, padding="same")(stem)))
+    x = L.GlobalAveragePooling2D()(L.Add()([short, long, stem]))
+    return keras.Model(images, L.Dense(3)(x), name="branched-model")
+
+
+def nested():
+    """Models in models: one of them a chain, one with a branch in it, of classes whose numbers go on in each."""
+    inner = keras.Sequential([keras.Input((8, 8, 4)), L.Conv2D(4, 3, padding="same"), L.BatchNormalization(), L.Activation("gelu")], name="chain")
+    a = keras.Input((8, 8, 4))
+    block = keras.Model(a, L.Add()([L.Conv2D(4, 1)(a), L.DepthwiseConv2D(3, padding="same")(a)]), name="block")
+    images = keras.Input((8, 8, 3))
+    x = L.Conv2D(4, 1)(L.Rescaling(1 / 127.5)(images))
+    x = L.Add()([block(inner(x)), x])
+    x = L.Dense(4)(L.GlobalAveragePooling2D()(L.Conv2D(6, 1)(x)))
+    return keras.Model(images, x)
+
+
+NETWORKS = {f.__name__.replace("_", "-"): f for f in (sequential, branched, nested)}
+GOLDEN = list(NETWORKS)
+
+
+def compiled(model):
+    softmax = getattr(model.layers[-1], "activation", None) is keras.activations.softmax or isinstance(model.layers[-1], L.Softmax)
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=not softmax)
+    if not model.compiled:
+        model.compile(optimizer=keras.optimizers.AdamW(learning_rate=1e-3, weight_decay=1e-4), loss=loss, metrics=["acc"])
+    model.run_eagerly = True  # small graphs are quicker without compiling them
+    return model, softmax
+
+
+def run(model, images, labels):
+    """Logits, which are log-probabilities where the model ends in a softmax, and the losses of three steps."""
+    model, softmax = compiled(model)
+    logits = np.asarray(model.predict_on_batch(images.astype("float32")))
+    logits = np.log(logits) if softmax else logits
+    losses = []
+    for _ in range(3):
+        model.reset_metrics()
+        losses.append(float(model.train_on_batch(images.astype("float32"), labels)[0]))
+    return logits, losses
+
+
+def make(folder: Path, name: str):
+    keras.utils.set_random_seed(7)
+    random = np.random.default_rng(11)
+    model = NETWORKS[name]()
+    for variable in model.variables:
+        value = np.asarray(variable)
+        kind = variable.path.rsplit("/", 1)[-1]
+        if kind in ("moving_variance", "gamma"):
+            variable.assign(random.uniform(0.5, 1.5, value.shape).astype("float32"))
+        elif kind in ("bias", "beta", "moving_mean"):
+            variable.assign(random.normal(0, 0.1, value.shape).astype("float32"))
+    images = random.integers(0, 256, (ROWS, *model.input_shape[1:])).astype("uint8")
+    labels = random.integers(0, model.output_shape[-1], ROWS).astype("int32")
+    model, softmax = compiled(model)
+    model.save(folder / f"{name}.keras")
+    logits, losses = run(model, images, labels)
+    np.savez(folder / f"{name}.npz", images=images, labels=labels, logits=logits, losses=np.float32(losses), softmax=np.int32([softmax]))
+
+
+def check(path: Path):
+    data = np.load(path.with_name(path.name.replace(".back.keras", ".npz")))
+    logits, losses = run(keras.models.load_model(path), data["images"], data["labels"])
+    import onnx
+    import onnxruntime
+
+    exported = path.with_name(path.name.replace(".back.keras", ".onnx"))
+    onnx.checker.check_model(onnx.load(exported), full_check=True)
+    session = onnxruntime.InferenceSession(exported, providers=["CPUExecutionProvider"])
+    return {"logits": logits.ravel().tolist(), "losses": losses, "onnx": session.run(["logits"], {"images": data["images"]})[0].ravel().tolist()}
+
+
+command, folder, *names = sys.argv[1:]
+if command == "make":
+    for name in names or NETWORKS:
+        make(Path(folder), name)
+    print(json.dumps({"keras": keras.__version__, "names": names or list(NETWORKS)}))
+else:
+    print(json.dumps({path.name.removesuffix(".back.keras"): check(path) for path in sorted(Path(folder).glob("*.back.keras"))}))

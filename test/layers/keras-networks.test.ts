@@ -1,0 +1,174 @@
+// Files that Keras wrote, of networks of any wiring: logits and the losses of three steps as Keras computes them, the same model again from the
+// file written here, and refusals that name the layer. `test/interop/keras-networks.test.ts` makes the files anew, and many more.
+
+import { readFileSync } from 'node:fs';
+import { beforeAll, describe, expect, test } from 'vitest';
+import { openWasmDevice } from '../../asm/host/device.ts';
+import type { Device } from '../../runtime/device.ts';
+import { readZip, writeZip } from '../../runtime/formats/zip.ts';
+import { exportModel } from '../../runtime/interop/export.ts';
+import { readKeras } from '../../runtime/interop/keras.ts';
+import { modelOf } from '../../runtime/interop/trained-model.ts';
+import { hybridError } from '../support/expect-error.ts';
+import { type KerasNetwork, openKerasNetwork, relative, runNetwork } from '../support/keras-network.ts';
+
+const FOLDER = new URL('../golden/keras', import.meta.url).pathname;
+let device: Device;
+beforeAll(async () => {
+  device = await openWasmDevice({ threads: 2 });
+  return () => device.close();
+});
+
+describe.each(['sequential', 'branched', 'nested'])('%s', (name) => {
+  let network: KerasNetwork;
+  beforeAll(async () => {
+    network = await openKerasNetwork(FOLDER, name);
+  });
+
+  test('computes what Keras computes', async () => {
+    const { logits, losses } = await runNetwork(device, network);
+    expect(relative(logits, network.logits)).toBeLessThan(1e-5);
+    for (const [i, loss] of losses.entries()) expect(Math.abs(loss - network.losses[i])).toBeLessThan(1e-4 * network.losses[i]);
+  });
+
+  test('is the same model again from the file written here, from its card, and from safetensors', async () => {
+    const { trained } = network;
+    const again = await readKeras(await exportModel(trained, 'keras'), 'again');
+    expect(again.model.layers).toEqual(trained.model.layers);
+    expect(again.weights).toEqual(trained.weights);
+    expect(modelOf(JSON.parse(JSON.stringify(trained.model.config)))).toEqual(trained.model);
+  });
+});
+
+describe('a model in a model', () => {
+  test('is taken apart; layers are numbered as Keras would number them in one model', async () => {
+    const { model } = (await openKerasNetwork(FOLDER, 'nested')).trained;
+    expect(model.layers.map(({ path }) => path.slice(7)).slice(0, 6)).toEqual([
+      ...['input_layer', 'rescaling', 'conv2d', 'conv2d_1', 'batch_normalization', 'activation'],
+    ]);
+  });
+});
+
+describe('refused by the name of the layer and the attribute, with what would help', () => {
+  type Json = Record<string, unknown>;
+  /** The sequential network, with the configuration of one layer changed. */
+  const changed = async (at: number, change: (layer: Json & { config: Json }) => void, top: (config: Json) => void = () => {}) => {
+    const members = new Map(
+      readZip(readFileSync(`${FOLDER}/sequential.keras`), (what) => {
+        throw new Error(what);
+      }),
+    );
+    const config = JSON.parse(Buffer.from(members.get('config.json') as Uint8Array).toString());
+    change(config.config.layers[at]);
+    top(config);
+    members.set('config.json', Buffer.from(JSON.stringify(config)));
+    return readKeras(writeZip(members), 'net.keras');
+  };
+
+  test.each<[string, number, (layer: Json & { config: Json }) => void, RegExp, RegExp]>([
+    [
+      'a class that is not known',
+      5,
+      (l) => {
+        l.class_name = 'Lambda';
+      },
+      /net\.keras cannot be used: .* \(Lambda\) is of a class that is not known here/,
+      /Conv2D/,
+    ],
+    [
+      'a custom layer',
+      5,
+      (l) => {
+        l.class_name = 'MyLayer';
+        l.registered_name = 'pkg>MyLayer';
+      },
+      /\(MyLayer\) is of a class/,
+      /Known are/,
+    ],
+    [
+      'a setting of another kind',
+      2,
+      (l) => {
+        l.config.data_format = 'channels_first';
+      },
+      /stem \(Conv2D\) has data_format "channels_first", and only "channels_last" is read/,
+      /data_format/,
+    ],
+    [
+      'a setting that is not known',
+      2,
+      (l) => {
+        l.config.kernel_constraint = { class_name: 'MaxNorm' };
+      },
+      /stem \(Conv2D\) has kernel_constraint .*not known/,
+      /without kernel_constraint/,
+    ],
+    [
+      'an activation that is not known',
+      2,
+      (l) => {
+        l.config.activation = 'log_softmax';
+      },
+      /stem \(Conv2D\) has activation "log_softmax"/,
+      /relu/,
+    ],
+    [
+      'a setting that is missing',
+      2,
+      (l) => {
+        delete l.config.filters;
+      },
+      /stem \(Conv2D\) has no filters/,
+      /whole number/,
+    ],
+    [
+      'another precision',
+      2,
+      (l) => {
+        l.config.dtype = 'float16';
+      },
+      /stem \(Conv2D\) computes in "float16"/,
+      /float32/,
+    ],
+    [
+      'probabilities in the middle',
+      10,
+      (l) => {
+        l.config.activation = 'softmax';
+      },
+      /\(Dense\) has the activation softmax before the end/,
+      /last layer/,
+    ],
+  ])('%s', async (_what, at, change, message, remedy) => {
+    const error = await hybridError('E_CHECKPOINT', changed(at, change));
+    expect(error.message).toMatch(message);
+    expect(error.remedy).toMatch(remedy);
+    expect(error.remedy).not.toContain('fetch it again');
+  });
+
+  test('a model of a class of its own', async () => {
+    const error = await hybridError(
+      'E_CHECKPOINT',
+      changed(
+        0,
+        () => {},
+        (config) => {
+          config.class_name = 'MyModel';
+        },
+      ),
+    );
+    expect(error.message).toContain('of class "MyModel"');
+  });
+
+  test('what training here does not do is said, and no error', async () => {
+    const { notices } = await changed(2, (layer) => {
+      layer.config.kernel_regularizer = { class_name: 'L2', config: { l2: 0.01 } };
+      layer.config.trainable = false;
+    });
+    expect(notices).toEqual([
+      expect.stringContaining('stem (Conv2D) is frozen'),
+      expect.stringContaining('stem (Conv2D) has a kernel_regularizer'),
+    ]);
+    expect((await changed(2, () => {})).notices).toBeUndefined();
+  });
+});
