@@ -67,7 +67,7 @@ export {
 } from './data/loader.ts';
 export { type MemoryDatasetOptions, memoryDataset } from './data/memory-dataset.ts';
 export type { CrewStats } from './data/pool.ts';
-export { type Parts, partsOf, type Split, split } from './data/split.ts';
+export { type Parts, type PartsOptions, partsOf, type Selection, type Split, split, splitOf } from './data/split.ts';
 export { type SyntheticOptions, syntheticSource } from './data/synthetic.ts';
 export {
   type Batch,

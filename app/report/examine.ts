@@ -1,7 +1,7 @@
 // One look at the test images: who was taken for whom, and the mistakes the model was most certain of.
 
 import type { Dataset } from '../../runtime/data/dataset.ts';
-import { firstSamples } from '../../runtime/data/split.ts';
+import { samplesOf, someSamples } from '../../runtime/data/split.ts';
 import { argmax, type EvaluateOptions, evaluate } from '../../runtime/train/evaluate.ts';
 import { imageOf } from './bitmap.ts';
 import type { Mistake } from './misclassified.ts';
@@ -9,7 +9,7 @@ import type { Mistake } from './misclassified.ts';
 export interface ExamineOptions extends Omit<EvaluateOptions, 'onLogits'> {
   /** How many mistakes are kept. */
   readonly keep: number;
-  /** Only the first so many images. */
+  /** Only so many images, of every class its share. */
   readonly limit?: number;
 }
 
@@ -24,7 +24,8 @@ export interface Examination {
 }
 
 export async function examine({ keep, limit, dataset: whole, ...options }: ExamineOptions): Promise<Examination> {
-  const dataset: Dataset = limit === undefined ? whole : firstSamples(whole, limit);
+  const dataset: Dataset = limit === undefined ? whole : someSamples(whole, limit, { split: 'stratified' });
+  const samples = samplesOf(dataset);
   const { classes } = options.model;
   const found: { index: number; certainty: number; probabilities: Float64Array }[] = [];
   let wrong = 0;
@@ -45,11 +46,13 @@ export async function examine({ keep, limit, dataset: whole, ...options }: Exami
   });
   const mistakes: Mistake[] = [];
   for (const { index, probabilities } of found) {
-    mistakes.push({ index, label: dataset.labels[index], probabilities, image: await imageOf(dataset, index) });
+    mistakes.push({ index: samples[index], label: dataset.labels[index], probabilities, image: await imageOf(dataset, index) });
   }
   const count = dataset.size.toLocaleString('en-US');
   const subject =
-    dataset.size < whole.size ? `The first ${count} of ${whole.size.toLocaleString('en-US')} test images` : `All ${count} test images`;
+    dataset.size < whole.size
+      ? `${count} of ${whole.size.toLocaleString('en-US')} test images, of every class its share`
+      : `All ${count} test images`;
   return { subject, confusion, wrong, mistakes };
 }
 

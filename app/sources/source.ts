@@ -96,11 +96,11 @@ export async function openData(spec: string, given: OpenDataOptions = {}): Promi
     case 'synthetic':
       return syntheticSource();
     case 'cifar':
-      return readCifar(files, place.path, { memoryBudget });
+      return mixed(readCifar(files, place.path, { memoryBudget }));
     case 'cifar-python':
-      return readPythonCifar(files, place.found);
+      return mixed(readPythonCifar(files, place.found));
     case 'cifar-archive':
-      return readCifarArchive(files, place.path, signal);
+      return mixed(readCifarArchive(files, place.path, signal));
     case 'idx':
       return readIdx(files, place.found);
     case 'npz':
@@ -110,7 +110,7 @@ export async function openData(spec: string, given: OpenDataOptions = {}): Promi
     case 'folder': {
       const cacheDir = options.cacheDir ?? ownCacheDir();
       await removeAbandoned(files, cacheDir);
-      return openImageFolder({
+      const opened = openImageFolder({
         files,
         folder: place.path,
         shape: [...(options.imageSize ?? DEFAULT_SIZE), 3],
@@ -121,9 +121,13 @@ export async function openData(spec: string, given: OpenDataOptions = {}): Promi
         onDecoded: (done, total) => onProgress?.({ stage: 'decode', done, total }),
         onNotice: (level, text) => onNotice?.({ level, text }),
       });
+      return mixed(opened); // folder-scan.ts deals the classes evenly
     }
   }
 }
+
+/** Says of a set that its order has nothing to do with the classes. */
+const mixed = async (source: DataSource | Promise<DataSource>): Promise<DataSource> => ({ ...(await source), mixed: true });
 
 /** Finds a dataset, and fetches it where it is one that can be fetched; opens nothing. Throws as `openData` does. */
 export async function locateData(spec: string, options: OpenDataOptions = {}): Promise<DataPlace> {

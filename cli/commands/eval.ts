@@ -62,7 +62,7 @@ export async function evalCommand(path: string, command: Command, io: CliIo): Pr
   const asked = relabelled(source.test, classes, matchClasses(known, source.test));
   if (!json && hasNames(source.test.classes) && !hasNames(classes))
     progress.warn(`${known.name} has no names of classes: class ${0} is taken for ${source.test.classes[0]}, and so on`);
-  const { train: dataset } = partsOf({ train: asked, test: null }, { valFraction: 0, limit: settings.limit });
+  const { train: dataset } = partsOf({ train: asked, test: null, mixed: source.mixed }, { valFraction: 0, limit: settings.limit });
   const device = await openDevice(settings.device, {
     ...deviceSettings(settings),
     v8Flags: true,

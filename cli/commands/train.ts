@@ -22,10 +22,12 @@ import {
   nodeFiles,
   openDevice,
   partsOf,
+  type RunConfig,
   RunFolder,
   readProgress,
   readWeights,
   shareCheckpoint,
+  splitOf,
   type TrainEvent,
   type TrainResult,
   type TrainRun,
@@ -170,11 +172,16 @@ async function trainWith(
 
   const source = (flags.dryRun && assumedData(given)) || (await openSettingsData(given, io, progress, talk));
   // What `auto` came to, so that the configuration of the run says what it really used.
-  const settings = given.data === 'auto' && source.train.name.startsWith('synthetic') ? { ...given, data: 'synthetic' } : given;
+  const data = given.data === 'auto' && source.train.name.startsWith('synthetic') ? 'synthetic' : given.data;
+  const settings = { ...given, data, split: splitOf(source, given.split) };
   const parts = partsOf(source, settings);
   if (settings.limit !== undefined && talk) {
     const sizes = [parts.train.size, parts.validation?.size ?? 0, parts.test?.size ?? 0].map((size) => count(size));
-    progress.line(`limited to the first ${sizes[0]} training, ${sizes[1]} validation and ${sizes[2]} test images: accuracies are rough`);
+    const which = settings.split === 'first' ? 'the first ' : '';
+    const share = settings.split === 'first' ? '' : ', of every class its share';
+    progress.line(
+      `limited to ${which}${sizes[0]} training, ${sizes[1]} validation and ${sizes[2]} test images${share}: accuracies are rough`,
+    );
   }
   const model = buildModel(settings.arch, modelOptions(settings, parts.train));
   if (earlier) refuseOtherModel(earlier.values, toConfig({ ...settings, ...measures(model) }));
@@ -252,9 +259,12 @@ async function openEarlier(flags: Flags, command: Command, io: CliIo): Promise<E
   const folder = await RunFolder.reopen(path, io.files);
   return {
     folder,
-    values: { path: `the configuration of ${shown(path, io)}`, values: new Map<unknown, unknown>(Object.entries(folder.config)) },
+    values: { path: `the configuration of ${shown(path, io)}`, values: partsKept(folder.config) },
   };
 }
+
+/** The configuration as a file has it. Runs from before there was a choice have the first images as validation. */
+const partsKept = (config: RunConfig): Map<unknown, unknown> => new Map<unknown, unknown>(Object.entries({ split: 'first', ...config }));
 
 /** In the words of the options: the loop knows models by their graphs only. */
 function refuseOtherModel({ values }: FileValues, config: ReturnType<typeof toConfig>): void {

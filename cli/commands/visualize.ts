@@ -48,7 +48,7 @@ interface Flags {
 /** What of the training run's configuration its figures need. Nothing that makes this program reach into the network. */
 const KEPT = new Set([
   ...['arch', 'dim', 'depth', 'kernel', 'patch', 'dropout', 'data', 'image-size', 'max-bad', 'batch'],
-  ...['val-fraction', 'augment', 'shuffle', 'seed'],
+  ...['val-fraction', 'split', 'augment', 'shuffle', 'seed'],
 ]);
 
 export async function visualizeCommand(path: string, command: Command, io: CliIo): Promise<number> {
@@ -69,7 +69,9 @@ export async function visualizeCommand(path: string, command: Command, io: CliIo
   if (!saved.config && !given.has('arch')) {
     throw new HybridError('E_USAGE', `${path} does not say which architecture its weights are for`, 'Name it with --arch.');
   }
-  const values = new Map<unknown, unknown>(Object.entries(saved.config ?? {}).filter(([key]) => KEPT.has(key)));
+  const values = new Map<unknown, unknown>(
+    Object.entries(saved.config ? { split: 'first', ...saved.config } : {}).filter(([key]) => KEPT.has(key)),
+  );
   const settings = resolveSettings(given, { path: `the configuration of ${path}`, values });
   const isRun = (await files.stat(location))?.kind === 'folder';
   const record = isRun ? await RunRecord.read(location, files) : undefined;
@@ -77,7 +79,7 @@ export async function visualizeCommand(path: string, command: Command, io: CliIo
   const progress = new Progress(io);
   const source = await openSettingsData(settings, io, progress, talk);
   io.signal?.throwIfAborted();
-  const parts = partsOf(source, { valFraction: settings.valFraction });
+  const parts = partsOf(source, { valFraction: settings.valFraction, split: settings.split, seed: settings.seed });
   const { trained } = saved;
   const named = trained === undefined || MODEL_FLAGS.some((key) => given.has(key));
   const model = named ? buildModel(settings.arch, modelOptions(settings, source.train)) : trained.model;

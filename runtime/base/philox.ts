@@ -20,6 +20,7 @@ export const PURPOSE = {
   colour: 7,
   policy: 8,
   mix: 9,
+  split: 10,
   dropout: 16,
   initializer: 256,
 } as const;

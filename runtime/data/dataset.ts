@@ -23,7 +23,10 @@ export interface Dataset {
 }
 
 /** Where workers find the images of a dataset. */
-export type ImageSource = SharedImages | ModuleImages;
+export type ImageSource = (SharedImages | ModuleImages) & {
+  /** Which image each sample is; absent: sample i is image i. */
+  readonly places?: Int32Array;
+};
 
 /** All images in shared memory: image i is at `offset + i · stride`. */
 export interface SharedImages {
@@ -67,6 +70,8 @@ export interface DataSource {
   readonly train: Dataset;
   readonly validation?: Dataset | null;
   readonly test: Dataset | null;
+  /** Whether the order of the images has nothing to do with their classes, so that the first ones are a fair part. False by default. */
+  readonly mixed?: boolean;
 }
 
 /** A part of a dataset: the samples at `indices`, in that order. `samples[i]` keeps the index in the whole set: it keys the random draws. */
@@ -74,15 +79,20 @@ export interface Subset extends Dataset {
   readonly samples: Int32Array;
 }
 
-/** Where the images of a part are that begins at image `first` of the whole. */
+/** Where the images of a part are that begins at sample `first` of the whole. */
 export function imagesFrom(images: ImageSource | undefined, first: number): ImageSource | undefined {
+  if (images?.places) return { ...images, places: images.places.subarray(first) };
   if (images?.kind === 'shared') return { ...images, offset: images.offset + first * images.stride };
   return images && { ...images, first: images.first + first };
 }
 
+/** Where the images of the samples at `positions` of the whole are. */
+export const imagesAt = (images: ImageSource | undefined, positions: Int32Array): ImageSource | undefined =>
+  images && { ...images, places: positions.map((position) => images.places?.[position] ?? position) };
+
 /** The datasets of a set's parts together; there must be training images. */
-export function sourceOf(datasets: ReadonlyMap<PartName, Dataset>): DataSource {
+export function sourceOf(datasets: ReadonlyMap<PartName, Dataset>, mixed = false): DataSource {
   const train = datasets.get('train');
   invariant(train !== undefined, 'a set without training images');
-  return { train, validation: datasets.get('validation') ?? null, test: datasets.get('test') ?? null };
+  return { train, validation: datasets.get('validation') ?? null, test: datasets.get('test') ?? null, mixed };
 }

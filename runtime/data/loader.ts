@@ -141,7 +141,8 @@ async function setUp(feed: FeedOptions, workers: number): Promise<FeedSetup> {
   invariant(Number.isInteger(prefetch) && prefetch >= 0, `a prefetch of ${prefetch} batches`);
   const { shape } = dataset;
   // Nobody reads images that a device has.
-  const source = feed.resident ? undefined : dataset.images;
+  // Where they are is looked up when a batch is made up: workers need no list of them.
+  const source = feed.resident || !dataset.images ? undefined : { ...dataset.images, places: undefined };
   const mixing = mixingOf(augment);
   if (mixing && normalize)
     throw new HybridError('E_USAGE', 'mixed images have no float32 form', 'Leave mixup and cutmix out, or normalize.');
@@ -290,8 +291,10 @@ export class Loader {
     const mixes = this.#mixes(epoch, samples);
     const partners = mixes.flatMap((mix) => mix?.partner ?? []);
     const all = rows + partners.length;
-    slot.indices.set(order);
-    slot.indices.set(partners, rows);
+    const places = setup.source && dataset.images?.places;
+    const place = (i: number) => (places ? places[i] : i);
+    for (let row = 0; row < rows; row++) slot.indices[row] = place(order[row]);
+    for (const [i, partner] of partners.entries()) slot.indices[rows + i] = place(partner);
     slot.samples.set(samples);
     for (const [i, partner] of partners.entries()) slot.samples[rows + i] = this.#samples[partner];
     const generation = Atomics.load(slot.generation, 0);

@@ -4,7 +4,7 @@ import type { ResidentImages } from '../device.ts';
 import type { AugmentOptions } from './augment/augmentation.ts';
 import { activeAugmentations } from './augment/augmentations.ts';
 import { crop } from './augment/crop.ts';
-import type { Dataset } from './dataset.ts';
+import type { Dataset, SharedImages } from './dataset.ts';
 import { meanColour } from './loader.ts';
 
 /** Bytes of the images of a set. */
@@ -19,8 +19,19 @@ export async function residentImages(dataset: Dataset, augment: AugmentOptions, 
   const others = activeAugmentations(augment, shape).filter((augmentation) => augmentation !== crop);
   if (others.length > 0 || augment.mix) return 'only crop and flip can be done on the device';
   if (images?.kind !== 'shared') return 'they are not in memory';
-  const { bytes, offset, stride, layout } = images;
+  const { layout } = images;
+  const { bytes, offset, stride } = images.places ? gathered(images, images.places, imageBytesOf(dataset) / size) : images;
   const colour = augment.padding === 'mean' ? await meanColour(dataset) : new Array<number>(shape[2]).fill(0);
   const padding = augment.padding === 'reflect' ? null : colour;
   return { count: size, shape, bytes, offset, stride, layout, seed, crop: augment.crop, flip: augment.flip, padding };
+}
+
+/** Images that lie here and there, one after the other: devices take them so. */
+function gathered({ bytes, offset, stride }: SharedImages, places: Int32Array, imageBytes: number) {
+  const all = new Uint8Array(new SharedArrayBuffer(places.length * imageBytes));
+  for (const [i, place] of places.entries()) {
+    const from = offset + place * stride;
+    all.set(bytes.subarray(from, from + imageBytes), i * imageBytes);
+  }
+  return { bytes: all, offset: 0, stride: imageBytes };
 }

@@ -1,6 +1,6 @@
 // What `partsOf` can be told: which images are for training, validation and the test.
 
-import { below1, integer, optional } from '../base/kinds.ts';
+import { below1, choice, integer, optional } from '../base/kinds.ts';
 import { type SettingTable, setting } from '../base/setting.ts';
 
 /** Settings of the parts of a set, by their names in code. */
@@ -15,10 +15,26 @@ export const PART_SETTINGS = {
       group: 'Data',
       kind: below1,
       example: '0.1',
-      help: 'share of the training images, the first ones, kept for validation; 0: training loss is monitored',
+      help: 'share of the training images kept for validation; 0: training loss is monitored',
     },
   }),
-  /** Only the first training images; validation and test then are at most a fifth of them, and not below 100. */
+  /**
+   * Which images they are: `stratified` draws of every class its share, by the seed; `first` takes the first ones. `auto` is `first` for sets
+   * whose order has nothing to do with the classes (CIFAR, folders, the synthetic one), and `stratified` for others.
+   */
+  split: setting({
+    kind: choice('auto', 'stratified', 'first'),
+    usual: 'auto',
+    keeps: 'bits',
+    flag: {
+      name: 'split',
+      group: 'Data',
+      kind: choice('auto', 'stratified', 'first'),
+      example: 'stratified',
+      help: 'images kept for validation and by --limit; stratified: of every class its share; auto: the first ones of CIFAR and folders, else stratified',
+    },
+  }),
+  /** Only so many training images; validation and test then are at most a fifth of them, and not below 100. */
   limit: setting({
     kind: optional(integer(1)),
     usual: undefined,
@@ -29,7 +45,7 @@ export const PART_SETTINGS = {
       kind: integer(1),
       example: '2000',
       otherwise: 'all',
-      help: 'only the first N training images; validation and test then are at most max(100, N/5)',
+      help: 'only N training images; validation and test then are at most max(100, N/5)',
     },
   }),
 } as const satisfies SettingTable;

@@ -22,7 +22,7 @@ const IMAGE_BYTES = SIDE * SIDE * 3;
 
 /** Draws the set (below a second for the default size). Labels go round: image i is of class i mod 10. */
 export function syntheticSource({ train = 5_000, test = 1_000, seed = 0n }: SyntheticOptions = {}): DataSource {
-  return { train: drawPart('training', 0, train, seed), test: test > 0 ? drawPart('test', 1, test, seed) : null };
+  return { train: drawPart('training', 0, train, seed), test: test > 0 ? drawPart('test', 1, test, seed) : null, mixed: true };
 }
 
 function drawPart(name: string, part: number, size: number, seed: bigint): Dataset {

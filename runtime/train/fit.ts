@@ -10,6 +10,7 @@ import { abortError, HybridError, invariant, isAbortError } from '../base/errors
 import { own } from '../base/own.ts';
 import { batchesPerEpoch, DataPipeline, type Epoch, type Loader } from '../data/loader.ts';
 import { imageBytesOf, residentImages } from '../data/resident.ts';
+import { missingClasses } from '../data/split.ts';
 import type { Batch, BatchMetrics, Executable, ResidentImages, Update } from '../device.ts';
 import { cardOf, type ModelCard } from '../interop/trained-model.ts';
 import { graphDigest, serializeGraph } from '../ir/serialize.ts';
@@ -243,6 +244,7 @@ class Fit {
         testImages: test?.size ?? 0,
       });
       if (this.#notice !== null) this.#say('info', this.#notice);
+      for (const lack of missingClasses({ train, validation, test })) this.#say('warning', lack);
       if (changes) await this.#tellResumed(changes);
       else this.#warnOfShortRun();
       if (this.#options.onNan === 'rollback') this.#good = this.#snapshot();

@@ -98,6 +98,35 @@ describe('other data than CIFAR-10 from the disk to the test accuracy', () => {
     }
   });
 
+  test('a set that is sorted by class is split with every class in both parts; a run from before keeps its parts', async () => {
+    const cwd = tempFolder();
+    const arrays = {
+      x: { shape: [90, 8, 8, 3], data: Uint8Array.from({ length: 90 * 192 }, (_, i) => Math.floor(i / (30 * 192)) * 100 + (i % 31)) },
+      y: { shape: [90], data: Int32Array.from({ length: 90 }, (_, i) => Math.floor(i / 30)) },
+    };
+    writeFileSync(join(cwd, 'sorted.npz'), writeNpz(new Map(Object.entries(arrays))));
+    const train = (name: string, ...argv: string[]) =>
+      cli(['train', '--data', 'sorted.npz', '--val-fraction', '0.2', '--no-figures', '--name', name, ...TINY, ...argv], { cwd });
+    const fair = await train('fair');
+    expect(fair.status).toBe(0);
+    expect(fair.stderr).not.toContain('There is no');
+    const config = (name: string) => join(cwd, 'runs', name, 'config.json');
+    expect(JSON.parse(readFileSync(config('fair'), 'utf8')).split).toBe('stratified');
+
+    const plain = await train('plain', '--split', 'first');
+    expect(plain.stderr).toContain('There is no validation image of 2 of 3 classes ("class 1", "class 2")');
+    // As versions without the setting wrote it.
+    const { split: _, ...before } = JSON.parse(readFileSync(config('plain'), 'utf8'));
+    writeFileSync(config('plain'), JSON.stringify(before));
+    const resume = (name: string, ...argv: string[]) =>
+      cli(['train', '--no-figures', '--resume', join('runs', name), '--epochs', '2', ...argv], { cwd });
+    for (const name of ['plain', 'fair']) expect(await resume(name)).toMatchObject({ status: 0 });
+    expect((await resume('plain', '--split', 'stratified')).stderr).toMatch(/the run was begun with other settings: data is 72 images/);
+    const limited = await train('limited', '--limit', '9');
+    expect(limited.stderr).toContain('limited to 9 training, 18 validation and 0 test images, of every class its share');
+    expect(limited.stderr).not.toContain('There is no');
+  });
+
   test('what a run leaves out with --max-bad is left out for eval and visualize too', async () => {
     const cwd = await petsFolder();
     const io = { cwd, env: { XDG_CACHE_HOME: join(cwd, 'cache') } };

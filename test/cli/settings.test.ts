@@ -190,6 +190,7 @@ const REACHES = {
   maxBad: ['source', '3', 3, 'maxBad'],
   dataMemory: ['source', '2', 2 ** 21, 'memoryBudget'],
   valFraction: ['command', '0.25', 0.25],
+  split: ['command', 'stratified', 'stratified'],
   limit: ['command', '50', 50],
   precision: ['device', 'f16', 'f16', 'precision'],
   threads: ['device', '3', 3, 'threads'],

@@ -18,7 +18,7 @@ import {
 } from '../../runtime/data/loader.ts';
 import { memoryDataset } from '../../runtime/data/memory-dataset.ts';
 import { epochOrder, Sampler } from '../../runtime/data/sampler.ts';
-import { split } from '../../runtime/data/split.ts';
+import { firstSamples, split } from '../../runtime/data/split.ts';
 import { referenceBatches } from '../support/reference-batches.ts';
 
 /** structuredClone would not copy what lies in shared memory. */
@@ -297,6 +297,26 @@ describe('the pipeline', () => {
     for (const workers of [0, 2]) {
       expect(await fingerprint({ dataset: train }, { workers })).toBe(FROZEN);
       expect(await fingerprint({ dataset: slow, chunk: 50 }, { workers })).toBe(FROZEN);
+    }
+  });
+
+  test('a stratified part: workers find its images, wherever they lie and whoever reads them', async () => {
+    for (const placed of [true, false]) {
+      const { train } = split(set(700, placed), { valFraction: 0.1, split: 'stratified', seed: 3n });
+      expect(train.samples.some((sample, i) => i > 0 && sample > train.samples[i - 1] + 1)).toBe(true);
+      const ofWorkers = await fingerprint({ dataset: train }, { workers: 2 });
+      expect(ofWorkers).not.toBe(FROZEN);
+      // Parts of it, too.
+      const part = firstSamples(train, 300);
+      const partOfWorkers = await fingerprint({ dataset: part }, { workers: 1 });
+      for (const workers of [0, 1]) {
+        expect(await fingerprint({ dataset: unplaced(train) }, { workers })).toBe(ofWorkers);
+        expect(await fingerprint({ dataset: unplaced(part) }, { workers })).toBe(partOfWorkers);
+        const mixed = { augment: { ...augment, mix: { kind: 'mixup', probability: 1 } as const } };
+        expect(await fingerprint({ dataset: unplaced(train), ...mixed }, { workers })).toBe(
+          await fingerprint({ dataset: train, ...mixed }, { workers }),
+        );
+      }
     }
   });
 
