@@ -6,7 +6,7 @@
 // other numbers, to be measured there with the same script.
 
 import { parseArgs } from 'node:util';
-import { openMpi } from '../dist/runtime/index.js';
+import { openMpi } from '../dist/runtime/entries/distributed.js';
 
 const { values } = parseArgs({
   options: { mebibytes: { type: 'string', default: '0.07,2.4,7.8,64' }, rounds: { type: 'string', default: '50' } },

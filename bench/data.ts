@@ -2,18 +2,9 @@
 // CIFAR-10's shape and number. Per core: by the CPU time of the process, which a busy machine does not change as much as the time.
 
 import { availableParallelism } from 'node:os';
-import {
-  type AugmentOptions,
-  abortError,
-  copyBytes,
-  DataPipeline,
-  type Dataset,
-  ImageKernels,
-  kernelCalls,
-  loadDataKernels,
-  memoryDataset,
-  normalization,
-} from '../runtime/index.ts';
+import { DataPipeline, normalization } from '../runtime/entries/data.ts';
+import { abortError, copyBytes, ImageKernels, kernelCalls, loadDataKernels } from '../runtime/entries/internal.ts';
+import { type AugmentOptions, type Dataset, memoryDataset } from '../runtime/index.ts';
 
 export interface DataBenchOptions {
   /** Images of the set. */

@@ -1,16 +1,10 @@
 // Compares what this machine has: wasm on one thread and on all, and a GPU where there is one, each with the host's work in the
 // shadow of the device's and without. The variants take turns in one run, so that a disturbance hits all of them.
 
-import {
-  abortError,
-  type Device,
-  type DeviceOptions,
-  type Executable,
-  initialize,
-  type Model,
-  openDevice,
-  trainingGraphs,
-} from '../runtime/index.ts';
+import { type Executable, trainingGraphs } from '../runtime/entries/graph.ts';
+import { abortError } from '../runtime/entries/internal.ts';
+import { initialize } from '../runtime/entries/layers.ts';
+import { type Device, type DeviceOptions, type Model, openDevice } from '../runtime/index.ts';
 import { HYPER, madeUpBatch, median } from './train.ts';
 
 export interface DeviceBenchOptions {

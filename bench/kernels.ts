@@ -1,16 +1,10 @@
 // Times every kernel of a training step beside the machine's own bounds: where the time goes, and how far each kernel is from
 // what this machine can do.
 
-import {
-  abortError,
-  type Device,
-  HybridError,
-  initialize,
-  type KernelTime,
-  type Model,
-  nodeCost,
-  trainingGraphs,
-} from '../runtime/index.ts';
+import { type KernelTime, nodeCost, trainingGraphs } from '../runtime/entries/graph.ts';
+import { abortError } from '../runtime/entries/internal.ts';
+import { initialize } from '../runtime/entries/layers.ts';
+import { type Device, HybridError, type Model } from '../runtime/index.ts';
 import { HYPER, madeUpBatch, median } from './train.ts';
 
 export interface KernelBenchOptions {

@@ -8,7 +8,10 @@
 // rank. Build first (npm run build). Made-up images, no data pipeline.
 
 import { parseArgs } from 'node:util';
-import { buildModel, distribute, initialize, openDevice, openMpi, trainingGraphs } from '../dist/runtime/index.js';
+import { distribute, openMpi } from '../dist/runtime/entries/distributed.js';
+import { trainingGraphs } from '../dist/runtime/entries/graph.js';
+import { initialize } from '../dist/runtime/entries/layers.js';
+import { buildModel, openDevice } from '../dist/runtime/index.js';
 
 const { values } = parseArgs({
   options: {

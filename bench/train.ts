@@ -1,7 +1,9 @@
 // Times whole training steps, gradient and update, on made-up images: what a device does, without data and disk. As in training, the
 // next step is on its way while the device is at work on one; a step lasts from the end of the one before it to its own.
 
-import { type Device, initialize, type Model, trainingGraphs } from '../runtime/index.ts';
+import { trainingGraphs } from '../runtime/entries/graph.ts';
+import { initialize } from '../runtime/entries/layers.ts';
+import type { Device, Model } from '../runtime/index.ts';
 
 export interface TrainBenchOptions {
   readonly device: Device;

@@ -2,15 +2,9 @@
 
 import { homedir } from 'node:os';
 import { resolve } from 'node:path';
-import {
-  DATA_NAMES,
-  type DataProgress,
-  type DataSource,
-  type Dataset,
-  type OpenDataOptions,
-  openData,
-  userCacheDir,
-} from '../runtime/index.ts';
+import { DATA_NAMES, type DataProgress, type OpenDataOptions } from '../runtime/entries/data.ts';
+import { userCacheDir } from '../runtime/entries/internal.ts';
+import { type DataSource, type Dataset, openData } from '../runtime/index.ts';
 import type { CliIo } from './io.ts';
 import type { Settings } from './options.ts';
 import { count, type Progress } from './progress.ts';

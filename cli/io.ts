@@ -1,7 +1,7 @@
 // What the command line takes from the outside, so that it can run inside a test as it runs in a terminal.
 
 import { relative, sep } from 'node:path';
-import type { Files } from '../runtime/index.ts';
+import type { Files } from '../runtime/entries/internal.ts';
 
 export interface OutputStream {
   write(text: string): unknown;

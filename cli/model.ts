@@ -2,7 +2,8 @@
 
 import { resolve } from 'node:path';
 import type { Command } from 'commander';
-import { buildModel, HybridError, nodeFiles, readWeights, type SavedWeights, type TrainedModel } from '../runtime/index.ts';
+import { nodeFiles, type SavedWeights } from '../runtime/entries/internal.ts';
+import { buildModel, HybridError, readWeights, type TrainedModel } from '../runtime/index.ts';
 import type { CliIo } from './io.ts';
 import { givenFlags } from './options.ts';
 import { findModel } from './run-names.ts';

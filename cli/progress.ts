@@ -1,7 +1,8 @@
 // Tells a person how a run goes, on stderr: a small panel on a terminal, which stays in its place; one line an epoch and a heartbeat
 // elsewhere. No control characters but on a terminal that understands them, and no colours with NO_COLOR.
 
-import { RunRecord, type TrainEvent, thinned } from '../runtime/index.ts';
+import { RunRecord, thinned } from '../runtime/entries/runs.ts';
+import type { TrainEvent } from '../runtime/index.ts';
 import type { CliIo } from './io.ts';
 import { inFlags } from './spelling.ts';
 import { bar, hasUnicode, type Piece, sparkline, styled, wantsColor } from './style.ts';

@@ -2,7 +2,8 @@
 // something to say. `body` gets what it needs of the group, and does not otherwise know.
 
 import { availableParallelism, cpus } from 'node:os';
-import { type Communicator, HybridError, openMpi, solo } from '../runtime/index.ts';
+import { type Communicator, openMpi, singleRank as solo } from '../runtime/entries/distributed.ts';
+import { HybridError } from '../runtime/index.ts';
 import type { CliIo } from './io.ts';
 
 export interface RankFlags {

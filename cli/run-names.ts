@@ -1,7 +1,8 @@
 // Runs and models by the names that people give them.
 
 import { isAbsolute, join, resolve } from 'node:path';
-import { HybridError, nearest, nodeFiles, PRETRAINED, pretrainedPath } from '../runtime/index.ts';
+import { nearest, nodeFiles, PRETRAINED, pretrainedPath } from '../runtime/entries/internal.ts';
+import { HybridError } from '../runtime/index.ts';
 import { type CliIo, shown } from './io.ts';
 
 /** A run by its path, or by its name among the others in the folder `out`. Throws E_CHECKPOINT where it is nowhere. */

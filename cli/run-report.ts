@@ -2,23 +2,19 @@
 // fails for any of them: what goes wrong is a warning.
 
 import { join } from 'node:path';
+import { nodeFiles, writeAtomically } from '../runtime/entries/internal.ts';
 import {
   drawFigures,
   EventFile,
   FIGURES,
   type Figure,
   type FigureSources,
-  isAbortError,
   isSkipped,
   LiveReport,
-  nodeFiles,
-  type RunFolder,
   RunRecord,
-  readWeights,
-  render,
-  type TrainEvent,
-  writeAtomically,
-} from '../runtime/index.ts';
+  renderFigure as render,
+} from '../runtime/entries/runs.ts';
+import { isAbortError, type RunFolder, readWeights, type TrainEvent } from '../runtime/index.ts';
 import type { CliIo } from './io.ts';
 import type { Progress } from './progress.ts';
 

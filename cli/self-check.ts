@@ -1,6 +1,7 @@
 // The self-test of the device of a run, in the shadow of its second step.
 
-import { type Device, formatSelfTest, type RunFolder, selfTest } from '../runtime/index.ts';
+import { formatSelfTest, selfTest } from '../runtime/entries/tools.ts';
+import type { Device, RunFolder } from '../runtime/index.ts';
 import type { Progress } from './progress.ts';
 
 /** Adds the self-test to what the run folder tells of the machine, and warns where it fails. Throws nothing. */

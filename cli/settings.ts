@@ -2,15 +2,9 @@
 // Precedence: flag, then configuration file, then the recipe's preset for the architecture, then the default here.
 
 import type { Command } from 'commander';
-import {
-  architectureName,
-  type Dataset,
-  HybridError,
-  type ModelOptions,
-  nearest,
-  presetFor,
-  type TrainSettings,
-} from '../runtime/index.ts';
+import { architectureName, nearest } from '../runtime/entries/internal.ts';
+import { presetFor } from '../runtime/entries/runs.ts';
+import { type Dataset, HybridError, type ModelOptions, type TrainSettings } from '../runtime/index.ts';
 import {
   DATA_SETTINGS,
   DEVICE_SETTINGS,

@@ -4,9 +4,12 @@
 //   node examples/own-checkpoint-store.mjs
 
 import { createHash } from 'node:crypto';
-import { buildModel, openDevice, readSafetensors, syntheticSource, train, writeSafetensors } from '@hybrid-train/hybrid';
+import { buildModel, openDevice, train } from '@hybrid-train/hybrid';
+import { syntheticSource } from '@hybrid-train/hybrid/data';
+import { readSafetensors, writeSafetensors } from '@hybrid-train/hybrid/formats';
 
-/** @import { Checkpoint, CheckpointKind, CheckpointStore } from '@hybrid-train/hybrid' */
+/** @import { Checkpoint, CheckpointStore } from '@hybrid-train/hybrid' */
+/** @import { CheckpointKind } from '@hybrid-train/hybrid/runs' */
 
 /** @implements {CheckpointStore} */
 class MemoryStore {

@@ -2,7 +2,8 @@
 //
 //   node examples/own-graph.mjs
 
-import { GraphBuilder, HybridError, openDevice, ops, printGraph } from '@hybrid-train/hybrid';
+import { HybridError, openDevice } from '@hybrid-train/hybrid';
+import { GraphBuilder, ops, printGraph } from '@hybrid-train/hybrid/graph';
 
 const SIDE = 16;
 

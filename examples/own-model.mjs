@@ -3,7 +3,9 @@
 //
 //   node examples/own-model.mjs
 
-import { evaluate, graphModel, openDevice, syntheticSource, train } from '@hybrid-train/hybrid';
+import { evaluate, openDevice, train } from '@hybrid-train/hybrid';
+import { syntheticSource } from '@hybrid-train/hybrid/data';
+import { graphModel } from '@hybrid-train/hybrid/graph';
 
 const { train: training, test } = syntheticSource({ train: 1000, test: 200 });
 

@@ -5,7 +5,9 @@
 // RUN is a folder of `hybrid train`, or a file of weights; without one the model has its initial weights, which know nothing.
 
 import { isMainThread, parentPort, Worker, workerData } from 'node:worker_threads';
-import { buildModel, initialize, openDevice, predict, readWeights, syntheticSource } from '@hybrid-train/hybrid';
+import { buildModel, openDevice, predict, readWeights } from '@hybrid-train/hybrid';
+import { syntheticSource } from '@hybrid-train/hybrid/data';
+import { initialize } from '@hybrid-train/hybrid/layers';
 
 if (isMainThread) await main(process.argv[2]);
 else await work(workerData);

@@ -6,7 +6,8 @@
 
 import { once } from 'node:events';
 import { createServer } from 'node:http';
-import { buildModel, openDevice, syntheticSource, train } from '@hybrid-train/hybrid';
+import { buildModel, openDevice, train } from '@hybrid-train/hybrid';
+import { syntheticSource } from '@hybrid-train/hybrid/data';
 
 const device = await openDevice('wasm');
 const data = syntheticSource({ train: 256, test: 64 });

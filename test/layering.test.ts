@@ -74,12 +74,23 @@ describe('layering', () => {
     }
   });
 
-  it.each(files.filter((file) => /^(cli|bench)\//.test(file)))('%s reaches the library through its entries only', (file) => {
+  it.each(files.filter((file) => /^(cli|bench)\//.test(file)))('%s reaches the library through its entries and app/ only', (file) => {
     for (const { target } of importsOf(file)) {
       // Flags of V8 come before everything, and the library is loaded by the commands that need it.
       const first = file === 'cli/main.ts' && target === 'runtime/base/v8-flags.ts';
-      if (!/^(cli|bench)\//.test(target) && !first) expect(target).toMatch(/^runtime\/(index|settings)\.ts$/);
+      if (!/^(cli|bench|app)\//.test(target) && !first)
+        expect(target).toMatch(/^runtime\/(index|settings|entries\/(?!deprecated)\w+)\.ts$/);
     }
+  });
+
+  it('has about 40 names in runtime/index.ts: others go to runtime/entries/, and all to test/entries.json', () => {
+    const { values, types } = (
+      JSON.parse(readFileSync(join(root, 'test/entries.json'), 'utf8')) as Record<string, Record<string, string[]>>
+    )['.'];
+    const source = readFileSync(join(root, 'runtime/index.ts'), 'utf8').replace(/\/\/.*$/gm, '');
+    const names = [...source.matchAll(/export (?:type )?\{([^}]*)\}/g)].flatMap(([, body]) => body.split(',').map((name) => name.trim()));
+    const own = names.filter((name) => name !== '').map((name) => name.replace(/^type |^\w+ as /g, ''));
+    expect(own.sort()).toEqual([...values, ...types].sort());
   });
 
   it('keeps devices apart', () => {

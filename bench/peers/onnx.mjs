@@ -10,7 +10,9 @@ import { createRequire } from 'node:module';
 import { availableParallelism, cpus } from 'node:os';
 import { resolve } from 'node:path';
 import { parseArgs } from 'node:util';
-import { buildModel, initialize, openDevice, trainingGraphs } from '../../dist/runtime/index.js';
+import { trainingGraphs } from '../../dist/runtime/entries/graph.js';
+import { initialize } from '../../dist/runtime/entries/layers.js';
+import { buildModel, openDevice } from '../../dist/runtime/index.js';
 
 const { values } = parseArgs({
   options: {

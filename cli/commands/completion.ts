@@ -1,7 +1,8 @@
 // hybrid completion bash|zsh|fish: prints a script. Made from the description of the program, once; the shell then completes by itself.
 
 import type { Command } from 'commander';
-import { HybridError, nearest } from '../../runtime/index.ts';
+import { nearest } from '../../runtime/entries/internal.ts';
+import { HybridError } from '../../runtime/index.ts';
 import { bashScript } from '../completion/bash.ts';
 import { fishScript } from '../completion/fish.ts';
 import { shapesOf } from '../completion/shape.ts';

@@ -3,21 +3,17 @@
 import { resolve } from 'node:path';
 import type { Command } from 'commander';
 import {
-  augmentOptions,
   convertData,
-  type DataSource,
-  type Description,
+  type DatasetDescription as Description,
   describeDataset,
-  formatBytes,
-  HybridError,
   locateData,
-  nearest,
-  nodeFiles,
   previewPicture,
-  type Verification,
+  type DataVerification as Verification,
   verifyData,
-  writeAtomically,
-} from '../../runtime/index.ts';
+} from '../../runtime/entries/data.ts';
+import { nearest, nodeFiles, writeAtomically } from '../../runtime/entries/internal.ts';
+import { formatBytes } from '../../runtime/entries/tools.ts';
+import { augmentOptions, type DataSource, HybridError } from '../../runtime/index.ts';
 import { dataOptions, dataSpec, openSettingsData } from '../data.ts';
 import { type CliIo, shown } from '../io.ts';
 import type { Settings } from '../options.ts';

@@ -1,7 +1,7 @@
 // hybrid doctor: what this machine has, what `--device auto` makes of it, and whether both devices compute right.
 
 import type { Command } from 'commander';
-import { examineMachine, formatBytes, formatSelfTest, type MachineReport } from '../../runtime/index.ts';
+import { examineMachine, formatBytes, formatSelfTest, type MachineReport } from '../../runtime/entries/tools.ts';
 import type { CliIo } from '../io.ts';
 import { count } from '../progress.ts';
 

@@ -1,19 +1,9 @@
 // hybrid eval MODEL: loss and accuracy of a trained model on the test images, and where it goes wrong.
 
 import type { Command } from 'commander';
-import {
-  buildModel,
-  checkGraph,
-  type Evaluation,
-  evaluate,
-  HybridError,
-  hasNames,
-  matchClasses,
-  openDevice,
-  partsOf,
-  readWeights,
-  relabelled,
-} from '../../runtime/index.ts';
+import { hasNames, matchClasses, relabelled } from '../../runtime/entries/data.ts';
+import { checkGraph } from '../../runtime/entries/internal.ts';
+import { buildModel, type Evaluation, evaluate, HybridError, openDevice, partsOf, readWeights } from '../../runtime/index.ts';
 import { openSettingsData } from '../data.ts';
 import { type CliIo, shown } from '../io.ts';
 import { MODEL_FLAGS } from '../model.ts';

@@ -3,16 +3,10 @@
 import { createHash } from 'node:crypto';
 import { basename, resolve } from 'node:path';
 import type { Command } from 'commander';
-import {
-  diskError,
-  EXPORT_FORMATS,
-  type ExportFormat,
-  exportModel,
-  formatBytes,
-  HybridError,
-  nodeFiles,
-  writeAtomically,
-} from '../../runtime/index.ts';
+import { EXPORT_FORMATS, type ExportFormat } from '../../runtime/entries/formats.ts';
+import { diskError, nodeFiles, writeAtomically } from '../../runtime/entries/internal.ts';
+import { formatBytes } from '../../runtime/entries/tools.ts';
+import { exportModel, HybridError } from '../../runtime/index.ts';
 import { type CliIo, shown } from '../io.ts';
 import { openModel } from '../model.ts';
 import { quote } from '../settings.ts';

@@ -3,7 +3,8 @@
 
 import { basename, relative, resolve } from 'node:path';
 import type { Command } from 'commander';
-import { HybridError, importRun, RunFolder } from '../../runtime/index.ts';
+import { importRun } from '../../runtime/entries/runs.ts';
+import { HybridError, RunFolder } from '../../runtime/index.ts';
 import type { CliIo } from '../io.ts';
 import { MODEL_FLAGS, openModel } from '../model.ts';
 import { givenFlags } from '../options.ts';

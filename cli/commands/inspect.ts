@@ -1,7 +1,10 @@
 // hybrid inspect ARCH: the graph of an architecture, what fusion makes of it, its memory plan, and a device's program.
 
 import type { Command } from 'commander';
-import { buildModel, FUSION_RULES, HybridError, inspectModel, nearest, openDevice, STAGES } from '../../runtime/index.ts';
+import { FUSION_RULES } from '../../runtime/entries/graph.ts';
+import { nearest } from '../../runtime/entries/internal.ts';
+import { inspectModel, STAGES } from '../../runtime/entries/tools.ts';
+import { buildModel, HybridError, openDevice } from '../../runtime/index.ts';
 import type { CliIo } from '../io.ts';
 import { CIFAR10, deviceSettings, modelOptions, quote, settingsOf } from '../settings.ts';
 

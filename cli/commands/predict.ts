@@ -2,7 +2,9 @@
 
 import { join, resolve } from 'node:path';
 import type { Command } from 'commander';
-import { decodeImage, HybridError, IMAGE_ENDINGS, nodeFiles, openDevice, predict } from '../../runtime/index.ts';
+import { decodeImage, IMAGE_ENDINGS } from '../../runtime/entries/data.ts';
+import { nodeFiles } from '../../runtime/entries/internal.ts';
+import { HybridError, openDevice, predict } from '../../runtime/index.ts';
 import type { CliIo } from '../io.ts';
 import { openModel } from '../model.ts';
 import { givenFlags } from '../options.ts';

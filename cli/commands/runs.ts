@@ -2,7 +2,9 @@
 
 import { join, resolve } from 'node:path';
 import type { Command } from 'commander';
-import { HybridError, nodeFiles, RunRecord, timeShares } from '../../runtime/index.ts';
+import { nodeFiles } from '../../runtime/entries/internal.ts';
+import { RunRecord, timeShares } from '../../runtime/entries/runs.ts';
+import { HybridError } from '../../runtime/index.ts';
 import { type CliIo, shown } from '../io.ts';
 import { count, duration, Progress, percent } from '../progress.ts';
 import { findRun } from '../run-names.ts';

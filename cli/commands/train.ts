@@ -3,37 +3,34 @@
 import { dirname, join, resolve } from 'node:path';
 import type { Command } from 'commander';
 import { benchTrain } from '../../bench/train.ts';
+import { splitOf } from '../../runtime/entries/data.ts';
+import { type Communicator, trainInGroup } from '../../runtime/entries/distributed.ts';
+import {
+  type CompleteTrainOptions,
+  checkGraph,
+  completeProgress,
+  nodeFiles,
+  readProgress,
+  shareCheckpoint,
+  weightsFor,
+} from '../../runtime/entries/internal.ts';
+import { checkRunName, describeEnvironment, type RunConfig } from '../../runtime/entries/runs.ts';
+import { ChromeTrace, estimate, formatBytes } from '../../runtime/entries/tools.ts';
 import {
   ARCHITECTURES,
   buildModel,
   type Checkpoint,
-  ChromeTrace,
-  type Communicator,
-  type CompleteTrainOptions,
-  checkGraph,
-  checkRunName,
-  completeProgress,
   type Dataset,
-  describeEnvironment,
-  estimate,
-  formatBytes,
   HybridError,
   type Model,
-  nodeFiles,
   openDevice,
   partsOf,
-  type RunConfig,
   RunFolder,
-  readProgress,
   readWeights,
-  shareCheckpoint,
-  splitOf,
   type TrainEvent,
   type TrainResult,
   type TrainRun,
   train,
-  trainInGroup,
-  weightsFor,
 } from '../../runtime/index.ts';
 import { readConfigFile } from '../config-file.ts';
 import { assumedData, openSettingsData } from '../data.ts';

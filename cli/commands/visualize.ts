@@ -2,30 +2,21 @@
 
 import { join, resolve } from 'node:path';
 import type { Command } from 'commander';
+import { matchClasses, relabelled } from '../../runtime/entries/data.ts';
+import { checkGraph, nearest, nodeFiles, writeAtomically } from '../../runtime/entries/internal.ts';
 import {
-  augmentOptions,
-  buildModel,
-  checkGraph,
   drawFigures,
   FIGURES,
   type Figure,
   type FigureName,
-  FORMATS,
-  type Format,
-  HybridError,
+  FIGURE_FORMATS as FORMATS,
+  type FigureFormat as Format,
   isSkipped,
-  matchClasses,
-  nearest,
-  nodeFiles,
-  openDevice,
-  partsOf,
   RunRecord,
-  readWeights,
-  relabelled,
-  render,
-  writeAtomically,
+  renderFigure as render,
   writeReport,
-} from '../../runtime/index.ts';
+} from '../../runtime/entries/runs.ts';
+import { augmentOptions, buildModel, HybridError, openDevice, partsOf, readWeights } from '../../runtime/index.ts';
 import { openSettingsData } from '../data.ts';
 import { type CliIo, shown } from '../io.ts';
 import { MODEL_FLAGS } from '../model.ts';

@@ -1,6 +1,10 @@
 // What can stand where the help has a placeholder: `<wasm|webgpu>` says it itself, `<FILE>` and the like are in this table.
 
-import { ARCHITECTURES, AUGMENT_NAMES, FIGURES, FUSION_RULES, PRETRAINED, RESUME_SETTINGS } from '../../runtime/index.ts';
+import { AUGMENT_NAMES } from '../../runtime/entries/data.ts';
+import { FUSION_RULES } from '../../runtime/entries/graph.ts';
+import { PRETRAINED, RESUME_SETTINGS } from '../../runtime/entries/internal.ts';
+import { FIGURES } from '../../runtime/entries/runs.ts';
+import { ARCHITECTURES } from '../../runtime/index.ts';
 
 export interface Values {
   /** Words to choose from. */

@@ -10,11 +10,13 @@ export const SCALARS = [
   'bnMomentum',
 ] as const;
 export type ScalarName = (typeof SCALARS)[number];
+/** The scalars of an update. */
 export type Scalars = Readonly<Record<ScalarName, number>>;
 
 /** Scalars of a run that is no update. */
 export const NO_SCALARS = Object.fromEntries(SCALARS.map((name) => [name, 0])) as unknown as Scalars;
 
+/** What changes from step to step without being a tensor: the scalars of an update, and which rows and draws a run is of. */
 export interface StepScalars extends Scalars {
   /** Rows of this run. */
   readonly rows: number;

@@ -3,7 +3,7 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
-import { readSafetensors } from '../../runtime/index.ts';
+import { readSafetensors } from '../../runtime/entries/formats.ts';
 import { writeCifar10 } from '../support/cifar10-folder.ts';
 import { cli } from '../support/cli.ts';
 import { tempFolder } from '../support/temp-folder.ts';

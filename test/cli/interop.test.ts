@@ -5,7 +5,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import sharp from 'sharp';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { nodeFiles, readNpz, readSafetensors } from '../../runtime/index.ts';
+import { readNpz, readSafetensors } from '../../runtime/entries/formats.ts';
+import { nodeFiles } from '../../runtime/entries/internal.ts';
 import { writeCifar10 } from '../support/cifar10-folder.ts';
 import { cli } from '../support/cli.ts';
 

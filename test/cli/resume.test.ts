@@ -17,7 +17,8 @@ import {
 import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { beforeEach, describe, expect, test } from 'vitest';
-import { type Files, nodeFiles, readSafetensors } from '../../runtime/index.ts';
+import { readSafetensors } from '../../runtime/entries/formats.ts';
+import { type Files, nodeFiles } from '../../runtime/entries/internal.ts';
 import { tinyTraining, writeCifar10 } from '../support/cifar10-folder.ts';
 import { type CliResult, cli } from '../support/cli.ts';
 import { tempFolder } from '../support/temp-folder.ts';

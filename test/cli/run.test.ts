@@ -3,8 +3,8 @@ import { join } from 'node:path';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { KEYS, spelling } from '../../cli/options.ts';
+import { EXIT_STATUS, nodeFiles } from '../../runtime/entries/internal.ts';
 import { writeSafetensors } from '../../runtime/formats/safetensors.ts';
-import { EXIT_STATUS, nodeFiles } from '../../runtime/index.ts';
 import { cli } from '../support/cli.ts';
 import { tempFolder } from '../support/temp-folder.ts';
 

@@ -2,7 +2,8 @@
 
 import { expect, test } from 'vitest';
 import { selfCheck } from '../../cli/self-check.ts';
-import { type Device, type Executable, openDevice } from '../../runtime/index.ts';
+import type { Executable } from '../../runtime/entries/graph.ts';
+import { type Device, openDevice } from '../../runtime/index.ts';
 
 async function check(device: Pick<Device, 'compile'>) {
   const warnings: string[] = [];

@@ -8,7 +8,9 @@ import { FLAGS_ONLY, KEY_OF, KEYS, type Key, OPTIONS, spelling } from '../../cli
 import { describeProgram } from '../../cli/program.ts';
 import { CIFAR10, deviceSettings, modelOptions, resolveSettings, sourceSettings, toConfig, trainSettings } from '../../cli/settings.ts';
 import { inFlags } from '../../cli/spelling.ts';
-import { ARCHITECTURES, DEVICES, HybridError, presetFor, RECIPES, SCHEDULES } from '../../runtime/index.ts';
+import { DEVICES } from '../../runtime/entries/internal.ts';
+import { presetFor, RECIPES, SCHEDULES } from '../../runtime/entries/runs.ts';
+import { ARCHITECTURES, HybridError } from '../../runtime/index.ts';
 import { tempFolder } from '../support/temp-folder.ts';
 
 const flags = (values: Partial<Record<Key, string>> = {}) => new Map(Object.entries(values)) as Map<Key, string>;

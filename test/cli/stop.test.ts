@@ -3,7 +3,7 @@
 import { mkdirSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
-import { nodeFiles } from '../../runtime/index.ts';
+import { nodeFiles } from '../../runtime/entries/internal.ts';
 import { tinyTraining, writeCifar10 } from '../support/cifar10-folder.ts';
 import { cli } from '../support/cli.ts';
 import { tempFolder } from '../support/temp-folder.ts';

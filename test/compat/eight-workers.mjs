@@ -2,7 +2,9 @@
 
 import { fileURLToPath } from 'node:url';
 import { isMainThread, parentPort, Worker } from 'node:worker_threads';
-import { buildModel, initialize, openDevice, trainingGraphs } from '../../dist/runtime/index.js';
+import { trainingGraphs } from '../../dist/runtime/entries/graph.js';
+import { initialize } from '../../dist/runtime/entries/layers.js';
+import { buildModel, openDevice } from '../../dist/runtime/index.js';
 
 async function step() {
   const device = await openDevice('wasm', { threads: 2, v8Flags: true });

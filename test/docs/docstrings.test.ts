@@ -1,13 +1,19 @@
-// What the package exports is documented where it is declared: every export of runtime/index.ts, every public method of its classes, and every
+// What the package exports is documented where it is declared: every export of its entries, every public method of its classes, and every
 // method of its interfaces. What the text says, people have to judge; `npm run docs:api` makes pages of it.
 
-import { readFileSync } from 'node:fs';
+import { readdirSync, readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import ts from 'typescript';
 import { expect, test } from 'vitest';
 
-const index = fileURLToPath(new URL('../../runtime/index.ts', import.meta.url));
+const runtime = fileURLToPath(new URL('../../runtime', import.meta.url));
+const entries = [
+  join(runtime, 'index.ts'),
+  ...readdirSync(join(runtime, 'entries'))
+    .filter((file) => file !== 'deprecated.ts')
+    .map((file) => join(runtime, 'entries', file)),
+];
 
 const parse = (path: string): ts.SourceFile => ts.createSourceFile(path, readFileSync(path, 'utf8'), ts.ScriptTarget.Latest, true);
 const isDocumented = (node: ts.Node): boolean => ts.getJSDocCommentsAndTags(node).length > 0;
@@ -37,9 +43,10 @@ test('every export has a docstring', () => {
   const files = new Map<string, Map<string, ts.Statement>>();
   const missing: string[] = [];
   let count = 0;
-  for (const statement of parse(index).statements) {
+  const statements = entries.flatMap((entry) => parse(entry).statements.map((statement) => ({ entry, statement })));
+  for (const { entry, statement } of statements) {
     if (!ts.isExportDeclaration(statement) || !statement.exportClause || !ts.isNamedExports(statement.exportClause)) continue;
-    const path = join(dirname(index), (statement.moduleSpecifier as ts.StringLiteral).text);
+    const path = join(dirname(entry), (statement.moduleSpecifier as ts.StringLiteral).text);
     const declared = files.get(path) ?? declarations(parse(path));
     files.set(path, declared);
     for (const { name, propertyName } of statement.exportClause.elements) {

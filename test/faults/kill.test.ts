@@ -6,7 +6,7 @@ import { mkdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { expect, test } from 'vitest';
-import { readSafetensors } from '../../runtime/index.ts';
+import { readSafetensors } from '../../runtime/entries/formats.ts';
 import { tinyTraining, writeCifar10 } from '../support/cifar10-folder.ts';
 import { killWhileSaving } from '../support/kill.ts';
 import { tempFolder } from '../support/temp-folder.ts';

@@ -3,7 +3,8 @@
 import { mkdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { beforeAll, describe, expect, it } from 'vitest';
-import { type Files, nodeFiles, readSafetensors } from '../../runtime/index.ts';
+import { readSafetensors } from '../../runtime/entries/formats.ts';
+import { type Files, nodeFiles } from '../../runtime/entries/internal.ts';
 import { tinyTraining, writeCifar10 } from '../support/cifar10-folder.ts';
 import { cli } from '../support/cli.ts';
 import { hasSwiftShader, useSwiftShader } from '../support/swiftshader.ts';

@@ -1,0 +1,34 @@
+// `@hybrid-train/hybrid/data`: sets of images, and the pipeline that makes batches of them.
+
+export type { CifarSet } from '../../app/sources/cifar.ts';
+export { type ConvertOptions, convertData } from '../../app/sources/convert.ts';
+export { type Description as DatasetDescription, describeDataset, type ReadAllOptions } from '../../app/sources/describe.ts';
+export { type DecodeOptions, decodeImage, IMAGE_ENDINGS } from '../../app/sources/image-file.ts';
+export { type Picture, type PreviewOptions, previewPicture } from '../../app/sources/preview.ts';
+export {
+  DATA_NAMES,
+  type DataNotice,
+  type DataPlace,
+  type DataProgress,
+  locateData,
+  type OpenDataOptions,
+} from '../../app/sources/source.ts';
+export { type Verification as DataVerification, type VerifiedFile, verifyData } from '../../app/sources/verify.ts';
+export type { EraseOptions, ImageShape, MixOptions } from '../data/augment/augmentation.ts';
+export { AUGMENT_NAMES } from '../data/augment/names.ts';
+export { hasNames, matchClasses, type NamedClasses, relabelled } from '../data/classes.ts';
+export type { ImageReader, ImageSource, ModuleImages, OpenReader, SharedImages, Subset } from '../data/dataset.ts';
+export { type Normalization, normalization } from '../data/kernels.ts';
+export {
+  DataPipeline,
+  type Epoch,
+  type EpochOptions,
+  type FeedOptions,
+  type LoadedBatch,
+  type Loader,
+  type PipelineOptions,
+} from '../data/loader.ts';
+export type { MemoryDatasetOptions } from '../data/memory-dataset.ts';
+export type { CrewStats } from '../data/pool.ts';
+export { type Parts as DataParts, type PartsOptions, type Selection, type Split, split as splitDataset, splitOf } from '../data/split.ts';
+export { type SyntheticOptions, syntheticSource } from '../data/synthetic.ts';

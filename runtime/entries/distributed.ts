@@ -1,0 +1,6 @@
+// `@hybrid-train/hybrid/distributed`: training in a group of processes.
+
+export { type Communicator, solo as singleRank } from '../distributed/communicator.ts';
+export { type Distributed, type DistributeOptions, distribute } from '../distributed/distribute.ts';
+export { type MpiOptions, openMpi } from '../distributed/mpi.ts';
+export { type GroupTrainOptions, trainInGroup } from '../train/group.ts';

@@ -1,0 +1,46 @@
+// `@hybrid-train/hybrid/graph`: graphs of one's own, what is done to them, and executables that run them.
+
+export { differentiate } from '../compile/autodiff.ts';
+export { calibrationGraph, compileGraph, trainingGraph } from '../compile/compile.ts';
+export { FUSION_RULES, type FusionRule } from '../compile/fuse.ts';
+export {
+  type Batch,
+  type BatchMetrics,
+  type Bounds,
+  type CompileOptions,
+  type Exchange,
+  type Executable,
+  GRADIENTS,
+  type Hyperparameters,
+  type KernelTime,
+  type ModelGraphs,
+  type ResidentImages,
+  type RunOptions,
+  STATISTICS,
+  type StateEntry,
+  type Update,
+} from '../device.ts';
+export { type Estimate, nodeCost } from '../inspect.ts';
+export {
+  type Attrs,
+  type DType,
+  type Graph,
+  GraphBuilder,
+  type Node as GraphNode,
+  type Phase,
+  type ShapeRule,
+  type StateKind,
+  type TensorSpec,
+  type Value as GraphValue,
+  type ValueId,
+} from '../ir/graph.ts';
+export type { Cost, OpDefinition, ReferenceIO, ReferenceTensor } from '../ir/op.ts';
+export { printGraph } from '../ir/print.ts';
+export { graphDigest } from '../ir/serialize.ts';
+export type { Scalars, StepScalars } from '../ir/step.ts';
+export { verify as verifyGraph } from '../ir/verify.ts';
+export type { Mode } from '../layers/layer-builder.ts';
+export { type GraphModelOptions, graphModel, ModelBuilder } from '../model/graph-model.ts';
+export type { GraphModel } from '../model/model.ts';
+export { type OpName, ops } from '../ops/index.ts';
+export { trainingGraphs } from '../train/graphs.ts';

@@ -1,0 +1,17 @@
+// `@hybrid-train/hybrid/~internal`: what the command line and the benchmarks need besides. No promise: it changes without notice.
+
+export { PRETRAINED, type PretrainedName, pretrainedPath } from '../../app/pretrained.ts';
+export { asObject } from '../../app/report/record.ts';
+export { checkGraph, type SavedWeights, weightsFor } from '../../app/saved-weights.ts';
+export { userCacheDir } from '../../app/sources/source.ts';
+export { copyBytes } from '../base/copy-bytes.ts';
+export { abortError, EXIT_STATUS, nearest } from '../base/errors.ts';
+export { diskError, type FileStat, type Files, nodeFiles, type OpenFile, writeAtomically } from '../base/files.ts';
+export { ImageKernels, type ImageKernelsOptions, type KernelCall, kernelCalls, loadDataKernels } from '../data/kernels.ts';
+export { PRECISIONS } from '../device.ts';
+export { DEVICES } from '../devices.ts';
+export { numberedClasses, type OptimizerSettings, optimizerVariables } from '../interop/trained-model.ts';
+export { architectureName } from '../model/architectures.ts';
+export type { CompleteTrainOptions } from '../train/events.ts';
+export { shareCheckpoint } from '../train/group.ts';
+export { completeProgress, RESUME_SETTINGS, type RunProgress, readProgress, type SteadyOptions } from '../train/resume.ts';

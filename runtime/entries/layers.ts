@@ -1,0 +1,10 @@
+// `@hybrid-train/hybrid/layers`: the layers of models, and how their variables begin.
+
+export type { ActivationName } from '../layers/activations.ts';
+export { input, type LayerFunction, LayerTensor, layers } from '../layers/functional.ts';
+export type { Layer, LayerConfig, LayerOptions, LayerType } from '../layers/index.ts';
+export type { Initializer } from '../layers/initializers.ts';
+export type { Shape, VariableInfo } from '../layers/layer.ts';
+export { initialize } from '../model/init.ts';
+export { type FunctionalModelOptions, functionalModel, type SequentialModelOptions, sequentialModel } from '../model/layered-model.ts';
+export type { ModelConfig, NetworkLayer } from '../model/model.ts';

@@ -1,0 +1,19 @@
+// `@hybrid-train/hybrid/runs`: run folders, reports and figures, presets.
+
+export { type ImportRunOptions, importRun } from '../../app/import-run.ts';
+export { type Preset, presetFor, RECIPES, type Recipe } from '../../app/presets.ts';
+export { EventFile } from '../../app/report/event-file.ts';
+export { FIGURES, type FigureName, type FigureOptions, type FigureSources, type Skipped } from '../../app/report/figure-sources.ts';
+export { drawFigures, isSkipped } from '../../app/report/figures.ts';
+export type { ReportOptions } from '../../app/report/html.ts';
+export { LiveReport, type LiveReportOptions, REPORT_FILE, writeReport } from '../../app/report/live-report.ts';
+export { RunRecord, type TimeShares, type TracePoint, thinned, timeShares } from '../../app/report/record.ts';
+export { FORMATS as FIGURE_FORMATS, type Format as FigureFormat, render as renderFigure } from '../../app/report/render.ts';
+export type { Figure } from '../../app/report/svg.ts';
+export { describeEnvironment } from '../../app/run/environment.ts';
+export { type CreateRunOptions, checkRunName, type NewestCheckpoint, type RunConfig } from '../../app/run/run-folder.ts';
+export type { CheckpointKind } from '../train/checkpoint.ts';
+export type { SampleLoss } from '../train/evaluate.ts';
+export type { EndReason, TrainInputs } from '../train/events.ts';
+export { SCHEDULES, type ScheduleName, type ScheduleOptions } from '../train/schedule.ts';
+export type { CheckpointInterval, PlateauOptions } from '../train/settings.ts';
