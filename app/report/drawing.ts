@@ -2,7 +2,9 @@
 
 import { HybridError, nearest } from '../../runtime/base/errors.ts';
 import type { Dataset } from '../../runtime/data/dataset.ts';
-import { DataPipeline, type FeedOptions, type LoadedBatch } from '../../runtime/data/loader.ts';
+import type { LoadedBatch } from '../../runtime/data/epoch.ts';
+import type { FeedOptions } from '../../runtime/data/feed.ts';
+import { DataPipeline } from '../../runtime/data/pipeline.ts';
 import type { Layer, LayerConfig } from '../../runtime/layers/index.ts';
 import type { Model } from '../../runtime/model/model.ts';
 import { activations } from '../../runtime/train/activations.ts';

@@ -4,7 +4,7 @@
 import { HybridError } from '../../runtime/base/errors.ts';
 import type { AugmentOptions } from '../../runtime/data/augment/augmentation.ts';
 import type { Dataset } from '../../runtime/data/dataset.ts';
-import { DataPipeline } from '../../runtime/data/loader.ts';
+import { DataPipeline } from '../../runtime/data/pipeline.ts';
 import { firstSamples } from '../../runtime/data/split.ts';
 
 /** Pixels, a byte a channel. */

@@ -5,7 +5,7 @@ import type { AugmentOptions } from './augment/augmentation.ts';
 import { activeAugmentations } from './augment/augmentations.ts';
 import { crop } from './augment/crop.ts';
 import type { Dataset, SharedImages } from './dataset.ts';
-import { meanColour } from './loader.ts';
+import { meanColour } from './mean-colour.ts';
 
 /** Bytes of the images of a set. */
 export const imageBytesOf = ({ size, shape: [h, w, c] }: Dataset): number => size * h * w * c;

@@ -18,17 +18,12 @@ export type { EraseOptions, ImageShape, MixOptions } from '../data/augment/augme
 export { AUGMENT_NAMES } from '../data/augment/names.ts';
 export { hasNames, matchClasses, type NamedClasses, relabelled } from '../data/classes.ts';
 export type { ImageReader, ImageSource, ModuleImages, OpenReader, SharedImages, Subset } from '../data/dataset.ts';
+export type { Epoch, EpochOptions, LoadedBatch } from '../data/epoch.ts';
+export type { FeedOptions } from '../data/feed.ts';
 export { type Normalization, normalization } from '../data/kernels.ts';
-export {
-  DataPipeline,
-  type Epoch,
-  type EpochOptions,
-  type FeedOptions,
-  type LoadedBatch,
-  type Loader,
-  type PipelineOptions,
-} from '../data/loader.ts';
+export type { Loader } from '../data/loader.ts';
 export type { MemoryDatasetOptions } from '../data/memory-dataset.ts';
+export { DataPipeline, type PipelineOptions } from '../data/pipeline.ts';
 export type { CrewStats } from '../data/pool.ts';
 export { type Parts as DataParts, type PartsOptions, type Selection, type Split, split as splitDataset, splitOf } from '../data/split.ts';
 export { type SyntheticOptions, syntheticSource } from '../data/synthetic.ts';

@@ -3,7 +3,10 @@
 import { HybridError } from '../base/errors.ts';
 import { own } from '../base/own.ts';
 import type { Dataset } from '../data/dataset.ts';
-import { DataPipeline, type FeedOptions, type LoadedBatch, type Loader } from '../data/loader.ts';
+import type { LoadedBatch } from '../data/epoch.ts';
+import type { FeedOptions } from '../data/feed.ts';
+import type { Loader } from '../data/loader.ts';
+import { DataPipeline } from '../data/pipeline.ts';
 import type { Device, Executable } from '../device.ts';
 import type { TrainableModel } from '../model/model.ts';
 import { checkDataset } from './defaults.ts';

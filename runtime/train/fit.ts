@@ -8,7 +8,9 @@
 
 import { abortError, HybridError, invariant, isAbortError } from '../base/errors.ts';
 import { own } from '../base/own.ts';
-import { batchesPerEpoch, DataPipeline, type Epoch, type Loader } from '../data/loader.ts';
+import type { Epoch } from '../data/epoch.ts';
+import { batchesPerEpoch, type Loader } from '../data/loader.ts';
+import { DataPipeline } from '../data/pipeline.ts';
 import { imageBytesOf, residentImages } from '../data/resident.ts';
 import { missingClasses } from '../data/split.ts';
 import type { Batch, BatchMetrics, Executable, ResidentImages, Update } from '../device.ts';

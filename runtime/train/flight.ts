@@ -3,7 +3,7 @@
 
 import { abortError } from '../base/errors.ts';
 import { clock } from '../base/trace.ts';
-import type { LoadedBatch } from '../data/loader.ts';
+import type { LoadedBatch } from '../data/epoch.ts';
 
 /** A step whose gradient was given to the device. */
 export interface FlyingStep<Gradient> {

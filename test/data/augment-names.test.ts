@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { activeAugmentations } from '../../runtime/data/augment/augmentations.ts';
 import { AUGMENT_NAMES, augmentOptions } from '../../runtime/data/augment/names.ts';
-import { meanColour } from '../../runtime/data/loader.ts';
+import { meanColour } from '../../runtime/data/mean-colour.ts';
 import { firstSamples } from '../../runtime/data/split.ts';
 import { syntheticSource } from '../../runtime/data/synthetic.ts';
 

@@ -7,16 +7,13 @@ import { PURPOSE, philox4x32, philoxKey } from '../../runtime/base/philox.ts';
 import { drawsOf } from '../../runtime/data/augment/augmentations.ts';
 import { cropImage, cropOf } from '../../runtime/data/augment/crop.ts';
 import type { Dataset, Subset } from '../../runtime/data/dataset.ts';
+import type { LoadedBatch } from '../../runtime/data/epoch.ts';
+import type { FeedOptions } from '../../runtime/data/feed.ts';
 import { loadDataKernels } from '../../runtime/data/kernels.ts';
-import {
-  batchesPerEpoch,
-  DataPipeline,
-  type FeedOptions,
-  type LoadedBatch,
-  meanColour,
-  type PipelineOptions,
-} from '../../runtime/data/loader.ts';
+import { batchesPerEpoch } from '../../runtime/data/loader.ts';
+import { meanColour } from '../../runtime/data/mean-colour.ts';
 import { memoryDataset } from '../../runtime/data/memory-dataset.ts';
+import { DataPipeline, type PipelineOptions } from '../../runtime/data/pipeline.ts';
 import { epochOrder, Sampler } from '../../runtime/data/sampler.ts';
 import { firstSamples, split } from '../../runtime/data/split.ts';
 import { referenceBatches } from '../support/reference-batches.ts';

@@ -3,8 +3,8 @@ import type { AugmentOptions, MixOptions } from '../../runtime/data/augment/augm
 import { augmentReference, drawsOf } from '../../runtime/data/augment/augmentations.ts';
 import { type Mix, mixImage, mixOf } from '../../runtime/data/augment/mix.ts';
 import type { Dataset } from '../../runtime/data/dataset.ts';
-import { DataPipeline } from '../../runtime/data/loader.ts';
 import { memoryDataset } from '../../runtime/data/memory-dataset.ts';
+import { DataPipeline } from '../../runtime/data/pipeline.ts';
 import { epochOrder } from '../../runtime/data/sampler.ts';
 import { split } from '../../runtime/data/split.ts';
 import { hybridError } from '../support/expect-error.ts';

@@ -5,7 +5,7 @@ import { describe, expect, test } from 'vitest';
 import { openPacked, type PackOptions, writePacked } from '../../app/sources/packed.ts';
 import { nodeFiles } from '../../runtime/base/files.ts';
 import type { Dataset, PartName } from '../../runtime/data/dataset.ts';
-import { DataPipeline } from '../../runtime/data/loader.ts';
+import { DataPipeline } from '../../runtime/data/pipeline.ts';
 import { readSafetensors } from '../../runtime/formats/safetensors.ts';
 import { hybridError } from '../support/expect-error.ts';
 import { faultyFiles } from '../support/faulty-files.ts';

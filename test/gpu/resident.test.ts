@@ -11,8 +11,9 @@ import type { AugmentOptions } from '../../runtime/data/augment/augmentation.ts'
 import { augmentReference, drawsOf } from '../../runtime/data/augment/augmentations.ts';
 import { cropOf } from '../../runtime/data/augment/crop.ts';
 import type { Dataset } from '../../runtime/data/dataset.ts';
-import { DataPipeline, meanColour } from '../../runtime/data/loader.ts';
+import { meanColour } from '../../runtime/data/mean-colour.ts';
 import { memoryDataset } from '../../runtime/data/memory-dataset.ts';
+import { DataPipeline } from '../../runtime/data/pipeline.ts';
 import { residentImages } from '../../runtime/data/resident.ts';
 import { firstSamples } from '../../runtime/data/split.ts';
 import type { ResidentImages } from '../../runtime/device.ts';

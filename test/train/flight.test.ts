@@ -2,7 +2,7 @@
 
 import { describe, expect, it } from 'vitest';
 import { openWasmDevice } from '../../asm/host/device.ts';
-import type { LoadedBatch } from '../../runtime/data/loader.ts';
+import type { LoadedBatch } from '../../runtime/data/epoch.ts';
 import type { Device } from '../../runtime/device.ts';
 import { openReferenceDevice } from '../../runtime/reference.ts';
 import type { TrainOptions } from '../../runtime/train/events.ts';

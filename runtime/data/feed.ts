@@ -1,0 +1,89 @@
+// What a pipeline is fed with: the options of a set, checked, and what workers and loader are told of it.
+
+import { HybridError, invariant } from '../base/errors.ts';
+import type { AugmentOptions, MixOptions } from './augment/augmentation.ts';
+import { needsMean } from './augment/augmentations.ts';
+import { mixProblem } from './augment/mix.ts';
+import type { Dataset, Subset } from './dataset.ts';
+import { kernelCalls, normalization } from './kernels.ts';
+import { meanColour } from './mean-colour.ts';
+import type { FeedSetup } from './preparer.ts';
+import { Ring, type RingOptions } from './ring.ts';
+
+/** How batches are made of a dataset. */
+export interface FeedOptions {
+  /** The samples of a `Subset` keep the random draws they have in the whole set. */
+  readonly dataset: Dataset | Subset;
+  /** Rows of a batch. The last one has what remains; none is dropped. */
+  readonly batch: number;
+  readonly seed: bigint;
+  readonly shuffle: boolean;
+  /** Off by default. */
+  readonly augment?: AugmentOptions;
+  /** Asks for the float32 form too: (x / 255 − mean) / std, a value a channel. */
+  readonly normalize?: { readonly mean: readonly number[]; readonly std: readonly number[] };
+  /** Batches that are prepared ahead of the one after the next; 2 by default. */
+  readonly prefetch?: number;
+  /** Rows of a task; by default what suits the number of workers. */
+  readonly chunk?: number;
+  /** A device has the images: batches say by `picks` which they are, and have none themselves. Off by default. */
+  readonly resident?: boolean;
+}
+
+const PREFETCH = 2;
+/** Tasks that are worth their messages, and not so long that the others wait for one. */
+const LEAST_CHUNK = 128;
+const MOST_CHUNK = 512;
+/** The same for images that are decoded: each takes a thousand times as long. */
+const LEAST_DECODED = 8;
+
+/** Throws E_USAGE for options that are not possible, E_MEMORY where the slots cannot be had. */
+export async function setUp(feed: FeedOptions, workers: number): Promise<FeedSetup> {
+  const { dataset, batch, seed, augment, normalize, prefetch = PREFETCH } = feed;
+  invariant(Number.isInteger(batch) && batch > 0, `a batch of ${batch} rows`);
+  invariant(Number.isInteger(prefetch) && prefetch >= 0, `a prefetch of ${prefetch} batches`);
+  const { shape } = dataset;
+  // Nobody reads images that a device has.
+  // Where they are is looked up when a batch is made up: workers need no list of them.
+  const source = feed.resident || !dataset.images ? undefined : { ...dataset.images, places: undefined };
+  const mixing = mixingOf(augment);
+  if (mixing && normalize)
+    throw new HybridError('E_USAGE', 'mixed images have no float32 form', 'Leave mixup and cutmix out, or normalize.');
+  // The images that are mixed into those of a batch are further rows of its slot.
+  const capacity = Math.max(1, Math.min(batch, dataset.size)) * (mixing ? 2 : 1);
+  const least = source?.kind === 'module' ? LEAST_DECODED : LEAST_CHUNK;
+  const chunk = feed.chunk ?? Math.min(MOST_CHUNK, Math.max(least, Math.ceil(capacity / Math.max(1, workers))));
+  invariant(Number.isInteger(chunk) && chunk > 0, `tasks of ${chunk} rows`);
+  const set = { shape, mean: needsMean(augment) ? await meanColour(dataset) : new Array<number>(shape[2]).fill(0) };
+  const calls = feed.resident ? [] : kernelCalls(source?.kind === 'shared' ? source.layout : 'interleaved', augment, set);
+  const ring: RingOptions = {
+    // One in use, one being filled, and those between.
+    slots: prefetch + 2,
+    capacity,
+    imageBytes: feed.resident ? 0 : shape[0] * shape[1] * shape[2],
+    chunk: Math.min(chunk, capacity),
+    floats: normalize !== undefined,
+    // Without kernels this thread reads to where the batch is in the end.
+    raw: !source && (calls.length > 0 || normalize !== undefined),
+  };
+  const shared = { shape, seed, source, calls, normalize: normalize && normalization(normalize.mean, normalize.std), ring };
+  return { ...shared, buffer: allocate(ring) };
+}
+
+/** Undefined where nothing is mixed. Throws E_USAGE for options that are not possible. */
+export function mixingOf(augment: AugmentOptions | undefined): MixOptions | undefined {
+  const problem = augment?.mix && mixProblem(augment.mix);
+  if (problem) throw new HybridError('E_USAGE', `the augmentation asks for ${problem}`, 'Change the options of the augmentation.');
+  return augment?.mix && augment.mix.probability > 0 ? augment.mix : undefined;
+}
+
+function allocate(ring: RingOptions): SharedArrayBuffer {
+  try {
+    return new Ring(ring).buffer;
+  } catch (error) {
+    const bytes = ring.slots * ring.capacity * ring.imageBytes * (ring.floats ? 5 : 1) * (ring.raw ? 2 : 1);
+    const mebibytes = Math.ceil(bytes / 2 ** 20).toLocaleString('en');
+    const what = `${ring.slots} batches of ${ring.capacity} images need ${mebibytes} MiB of shared memory, and this system refuses to give as much`;
+    throw new HybridError('E_MEMORY', what, 'Use a smaller `batch`.', { cause: error, field: 'batch' });
+  }
+}

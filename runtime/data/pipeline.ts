@@ -1,0 +1,95 @@
+// From datasets to batches: order, read, augment, ahead of time. A pipeline has one crew of workers and, for each feed (the
+// training set, say), a loader with its ring of slots.
+//
+// Credits: a batch is filled as soon as a slot is free, in the order of the epoch, and its slot is free again when the consumer
+// asks for the next batch. Tasks end in any order; every row has its place, so batches are the same for any number of workers.
+
+import { HybridError, invariant } from '../base/errors.ts';
+import type { Trace } from '../base/trace.ts';
+import { type FeedOptions, setUp } from './feed.ts';
+import { type KernelModule, loadDataKernels } from './kernels.ts';
+import { Loader } from './loader.ts';
+import { type Crew, type CrewOptions, type CrewStats, openCrew } from './pool.ts';
+import type { FeedSetup } from './preparer.ts';
+
+/** What works on the batches of a pipeline. */
+export interface PipelineOptions {
+  /** Worker threads; 1 by default, which is enough for any set in memory. 0: the calling thread prepares batches between its other work. */
+  readonly workers?: number;
+  readonly trace?: Trace;
+  /** Limits and the body of the workers, for tests. */
+  readonly crew?: Pick<CrewOptions, 'taskLimitMs' | 'startLimitMs' | 'script'>;
+}
+
+/**
+ * From datasets to batches, prepared ahead of time by worker threads. `train` and `evaluate` open their own; a loop of one's own opens
+ * one.
+ */
+export class DataPipeline<Name extends string = string> implements AsyncDisposable {
+  readonly #loaders: ReadonlyMap<string, Loader>;
+  readonly #crew: Crew;
+
+  /**
+   * Throws E_USAGE for options that are not possible, E_ENVIRONMENT where the kernels were not built, E_WORKER_BOOT where workers do
+   * not start, E_MEMORY where the slots cannot be had.
+   */
+  static async open<Name extends string>(
+    feeds: { readonly [name in Name]?: FeedOptions },
+    options: PipelineOptions = {},
+  ): Promise<DataPipeline<Name>> {
+    const { workers = 1, trace, crew } = options;
+    if (!(Number.isInteger(workers) && workers >= 0 && workers <= 256))
+      throw new HybridError('E_USAGE', `${workers} data workers`, 'Give a whole number from 0 to 256.');
+    const entries = Object.entries<FeedOptions | undefined>(feeds).flatMap(([name, feed]) => (feed ? [[name, feed] as const] : []));
+    const kernels = await loadDataKernels();
+    const setups = await Promise.all(entries.map(([, feed]) => setUp(feed, workers)));
+    const opened = await openCrew({ workers, trace, kernels, feeds: setups, ...crew });
+    return new DataPipeline(
+      entries.map(([name, feed], index) => [name, feed, setups[index]] as const),
+      opened,
+      kernels,
+    );
+  }
+
+  private constructor(feeds: readonly (readonly [string, FeedOptions, FeedSetup])[], crew: Crew, kernels: KernelModule) {
+    this.#crew = crew;
+    // Datasets that this thread reads are asked one call at a time, whichever loaders they feed.
+    const turn = turns();
+    this.#loaders = new Map(feeds.map(([name, feed, setup], index) => [name, new Loader({ feed, setup, index, crew, turn, kernels })]));
+  }
+
+  /** The loader of a feed. Throws E_INTERNAL for a name that the pipeline was not opened with. */
+  loader(name: Name): Loader {
+    const loader = this.#loaders.get(name);
+    invariant(loader, `the pipeline has no feed ${name}`);
+    return loader;
+  }
+
+  get workers(): number {
+    return this.#crew.workers;
+  }
+
+  get stats(): Readonly<CrewStats> {
+    return this.#crew.stats;
+  }
+
+  /** Ends epochs and workers. */
+  async close(): Promise<void> {
+    for (const loader of this.#loaders.values()) loader.close();
+    await this.#crew.close();
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+}
+
+/** Makes one call after the other. */
+function turns(): <T>(call: () => T | Promise<T>) => Promise<T> {
+  let last: Promise<unknown> = Promise.resolve();
+  return (call) => {
+    const next = last.then(call);
+    last = next.catch(() => {});
+    return next;
+  };
+}
