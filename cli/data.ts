@@ -1,7 +1,7 @@
 // Opens the data that the settings name, telling a person what happens meanwhile.
 
 import { homedir } from 'node:os';
-import { resolve } from 'node:path';
+import { join, resolve } from 'node:path';
 import { DATA_NAMES, type DataProgress, type OpenDataOptions } from '../runtime/entries/data.ts';
 import { userCacheDir } from '../runtime/entries/internal.ts';
 import { type DataSource, type Dataset, openData } from '../runtime/index.ts';
@@ -54,11 +54,14 @@ export function dataSpec({ data }: Settings, { cwd }: CliIo): string {
 }
 
 export function dataOptions(settings: Settings, io: CliIo, progress: Progress, talk: boolean): OpenDataOptions {
+  const given = sourceSettings(settings);
   return {
-    ...sourceSettings(settings),
+    ...given,
+    labels: given.labels === undefined ? undefined : resolve(io.cwd, given.labels),
     files: io.files,
     localDir: resolve(io.cwd, 'data'),
     cacheDir: userCacheDir(process.platform, io.env, homedir()),
+    kerasDir: io.env.KERAS_HOME === undefined ? undefined : join(io.env.KERAS_HOME, 'datasets'),
     signal: io.signal,
     onProgress(step) {
       if (talk) progress.status(progressText(step));

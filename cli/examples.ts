@@ -42,7 +42,7 @@ export const EXAMPLES: Readonly<Record<string, readonly Example[]>> = {
   ],
   import: [
     { line: 'hybrid import best_convmixer.keras --name script', says: 'then: hybrid train --resume script' },
-    { line: 'hybrid import script.weights.h5 --arch convmixer-256-8 --labels labels.txt' },
+    { line: 'hybrid import script.weights.h5 --arch convmixer-256-8 --class-names labels.txt' },
   ],
   data: [],
   'data download': [{ line: 'hybrid data download' }, { line: 'hybrid data download cifar100 --to data' }],

@@ -22,7 +22,7 @@ export interface OpenedModel {
 }
 
 export async function openModel(given: string, command: Command, io: CliIo): Promise<OpenedModel> {
-  const { labels, license, out } = command.opts<{ labels?: string; license?: string; out?: string }>();
+  const { classNames, license, out } = command.opts<{ classNames?: string; license?: string; out?: string }>();
   const flags = givenFlags(command);
   const path = await findModel(given, out ?? 'runs', io);
   const named = new Map([...flags].filter(([key]) => MEASURES.has(key)));
@@ -42,12 +42,12 @@ export async function openModel(given: string, command: Command, io: CliIo): Pro
       'Leave --arch out.',
     );
   }
-  const classes = labels === undefined ? trained.classes : await readLabels(labels, trained.model.classes, io);
+  const classes = classNames === undefined ? trained.classes : await readClassNames(classNames, trained.model.classes, io);
   return { saved, trained: { ...trained, classes, license: license ?? trained.license } };
 }
 
 /** `a,b,c`, or the path of a text file with a name a line. */
-async function readLabels(given: string, classes: number, io: CliIo): Promise<string[]> {
+async function readClassNames(given: string, classes: number, io: CliIo): Promise<string[]> {
   const files = io.files ?? nodeFiles;
   const path = resolve(io.cwd, given);
   const stat = given.includes(',') ? null : await files.stat(path).catch(() => null);
@@ -64,7 +64,7 @@ async function readLabels(given: string, classes: number, io: CliIo): Promise<st
   if (names.length === classes) return names;
   throw new HybridError(
     'E_USAGE',
-    `--labels gives ${names.length} names, and the model has ${classes} classes`,
+    `--class-names gives ${names.length} names, and the model has ${classes} classes`,
     'Give a name for each class in the order of the logits: separated by commas, or a text file with one a line.',
   );
 }

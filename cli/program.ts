@@ -9,7 +9,7 @@ import { addFlags, KEYS, MEASURES } from './options.ts';
 import { version } from './version.ts';
 
 /** Options that say which images a set is made of, how a model is measured, and which model it is where its file does not say. */
-const OPENED = ['dataUrl', 'imageSize', 'maxBad', 'dataMemory'] as const;
+const OPENED = ['dataUrl', 'imageSize', 'labels', 'labelColumn', 'followLinks', 'maxBad', 'dataMemory'] as const;
 const MODEL = ['arch', ...MEASURES, 'dropout'] as const;
 /** What a trained model says of its evaluation. */
 const EVALUATED = [...MODEL, 'data', 'imageSize', 'batch'] as const;
@@ -107,7 +107,7 @@ export function describeProgram(io: CliIo, setStatus: (status: number) => void):
     );
 
   program.commandsGroup('Use a model:');
-  const labels = ['--labels <NAMES|FILE>', 'names of the classes: separated by commas, or a text file with one a line'] as const;
+  const classNames = ['--class-names <NAMES|FILE>', 'names of the classes: separated by commas, or a text file with one a line'] as const;
   addFlags(
     program.command('predict').description('the most probable classes of pictures'),
     ['device', 'precision', 'threads', 'revectorize', ...MODEL],
@@ -119,7 +119,7 @@ export function describeProgram(io: CliIo, setStatus: (status: number) => void):
     .option('-k, --top-k <N>', 'classes an image', '3')
     .option('--format <table|json|csv>', 'of the result (default: table)')
     .option('--json', 'the same as --format json')
-    .option(...labels)
+    .option(...classNames)
     .action(async (model: string, images: string[], _, command: Command) =>
       setStatus(await (await import('./commands/predict.ts')).predictCommand(model, images, command, io)),
     );
@@ -147,7 +147,7 @@ export function describeProgram(io: CliIo, setStatus: (status: number) => void):
     .option('--layout <keras|torch>', 'of safetensors: names and axes of Keras, or of PyTorch (default: keras)')
     .option('--half', 'safetensors: weights of 16 bits, half the size')
     .option('--fold-bn', 'ONNX: fold batch normalisation into multiplications, additions and, where it is exact, the next layer')
-    .option(...labels)
+    .option(...classNames)
     .option('--license <TEXT>', 'licence of the weights, for the metadata')
     .option('--force', 'replace a file that is there')
     .option('--json', 'the result as JSON')
@@ -163,7 +163,7 @@ export function describeProgram(io: CliIo, setStatus: (status: number) => void):
   ])
     .argument('<FILE>', '.keras, .weights.h5, .safetensors or .npz, with the names and layouts of Keras')
     .optionsGroup('Output:')
-    .option(...labels)
+    .option(...classNames)
     .option('--license <TEXT>', 'licence of the weights, for the metadata')
     .option('--json', 'the result as JSON')
     .action(async (file: string, _, command: Command) =>

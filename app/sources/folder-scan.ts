@@ -1,25 +1,38 @@
-// Finds the images of a folder of class folders and puts them in order; decodes nothing (that is image-folder.ts).
+// Finds the images of a folder, their classes and parts, and puts them in order; decodes nothing (that is image-folder.ts).
 //
-//   FOLDER/cat/1.jpg …               one set, from which `split` takes the validation images
-//   FOLDER/train/cat/1.jpg …         and, where they are there, FOLDER/val or validation, FOLDER/test
+//   FOLDER/cat/1.jpg …                      one set, from which `split` takes the validation images
+//   FOLDER/train/cat/1.jpg …                and, where they are there, validation and test images, by the usual names (part-names.ts) in any case
+//   FOLDER/images/1.jpg …, labels.csv       classes from a table beside the images (label-file.ts)
+//   FOLDER/val/images/1.jpg …, val_annotations.txt    as in Tiny ImageNet
+//   FOLDER/images/…, annotations/trainval.txt         as in Oxford's Pets
 //
 // Folders come from anywhere, so nothing outside of the folder is ever read: links that lead out of it are refused.
 
 import type { Dirent } from 'node:fs';
-import { readdir, realpath } from 'node:fs/promises';
-import { join, relative, sep } from 'node:path';
+import { open, readdir, realpath } from 'node:fs/promises';
+import { basename, extname, join, relative, sep } from 'node:path';
 import { abortError, HybridError } from '../../runtime/base/errors.ts';
 import { systemCode } from '../../runtime/base/files.ts';
 import { PURPOSE, philox4x32, philoxKey } from '../../runtime/base/philox.ts';
 import { PARTS, type PartName } from '../../runtime/data/dataset.ts';
-import { IMAGE_ENDINGS } from './image-file.ts';
+import { isHidden } from './hidden.ts';
+import { FORMAT_BYTES, formatOf, isImageName, READ_FORMATS } from './image-formats.ts';
+import { ImageIndex, type LabelledFile, readLabelTable } from './label-file.ts';
+import { partOfName } from './part-names.ts';
 
 export interface FolderListing {
-  /** Class names: the names of the folders, sorted by code unit, which no locale changes. */
+  /** Class names: of folders sorted by code unit, which no locale changes; of a table, by their value where all are whole numbers. */
   readonly classes: readonly string[];
   readonly parts: ReadonlyMap<PartName, readonly ListedImage[]>;
-  /** Files in the class folders that are called like no image. */
+  /** Files in the class folders that are no images by name and contents. */
   readonly others: number;
+  /** Sentences that people should know of: what is not used, and what was taken for what. */
+  readonly notices: readonly ScanNotice[];
+}
+
+export interface ScanNotice {
+  readonly level: 'info' | 'warning';
+  readonly text: string;
 }
 
 export interface ListedImage {
@@ -28,62 +41,322 @@ export interface ListedImage {
   readonly label: number;
 }
 
-/** Names of the folders of the parts. */
-const PART_FOLDERS: Readonly<Record<PartName, readonly string[]>> = {
-  train: ['train', 'training'],
-  validation: ['val', 'valid', 'validation'],
-  test: ['test'],
-};
+export interface ScanOptions {
+  readonly signal?: AbortSignal;
+  /** Path of a table of labels, where the folder's own is not found or not meant. */
+  readonly labels?: string;
+  /** Its column of classes. */
+  readonly labelColumn?: string;
+  /** Links that lead out of the folder, and to folders, are followed. */
+  readonly followLinks?: boolean;
+}
+
+/** More classes than any set of images has: a folder of folders that is none is refused before anything is built for it. */
+const MAX_CLASSES = 50_000;
+/** Files that are tables by name; those that Kaggle gives as an example of an answer are none. */
+const isTable = (name: string): boolean => /\.(csv|tsv)$/i.test(name) && !/submission/i.test(name);
+/** Folders of images that are called so, and not by a class. */
+const IMAGE_FOLDERS = /^(images?|imgs?|jpe?gs?|pngs?|photos|pictures|data|jpegimages)$/i;
 
 /**
  * Lists the images of a folder. Those of a part are in an order that is fixed, the same everywhere, and spread: each class's files are
  * shuffled and dealt evenly, so that the beginning of a part, of whatever length, has the classes in their proportions. (So
  * the first tenth, which `split` keeps for validation, is a fair sample.)
  *
- * Throws E_DATA where there are no classes, a class without images, a link that leads out, or a name that cannot be shown.
+ * Throws E_DATA where there are no classes, a class without images, a link that leads out, a name that cannot be shown, or a table that is not
+ * understood.
  */
-export async function scanFolder(folder: string, signal?: AbortSignal): Promise<FolderListing> {
-  const scan = new Scan(folder, await describing(folder, () => realpath(folder)), signal);
-  const top = await scan.folders('');
-  const found = PARTS.flatMap((part) => {
-    const name = PART_FOLDERS[part].find((candidate) => top.includes(candidate));
-    return name === undefined ? [] : [{ part, base: name }];
-  });
-  // A class may be called `test`; a folder called `train` with folders in it makes these names parts.
-  const divided = found[0]?.part === 'train' && (await scan.folders(found[0].base)).length > 0;
-  const bases = divided ? found : [{ part: 'train' as const, base: '' }];
+export async function scanFolder(folder: string, options: ScanOptions = {}): Promise<FolderListing> {
+  const scan = new Scan(folder, await describing(folder, () => realpath(folder)), options);
+  if (options.labels !== undefined) return fromTables(scan, [{ path: options.labels, part: 'train' }], options);
+  const base = await innermost(scan);
+  const top = await scan.folders(base);
+  const divided = await dividedBases(scan, base, top);
+  if (divided) return fromFolders(scan, divided, await unusedFolders(scan, base, top, divided));
 
-  const classes = await scan.folders(bases[0].base);
-  if (classes.length === 0) throw folderError(folder, `holds no class folders${top.length > 0 ? ` in ${bases[0].base}` : ''}`);
-  if (classes.length === 1) throw folderError(folder, `holds one class only, ${quote(classes[0])}; a classifier needs two`);
-  const parts = new Map<PartName, readonly ListedImage[]>();
-  for (const { part, base } of bases) {
-    const unknown = (await scan.folders(base)).find((name) => !classes.includes(name));
-    if (unknown !== undefined) throw folderError(join(folder, base), `has a class ${quote(unknown)} that is not among the training images`);
-    const files = new Map<number, string[]>();
-    for (const [label, name] of classes.entries()) {
-      const images = await scan.images(join(base, name));
-      // Of the other parts a class may be absent: there is nothing to learn from them.
-      if (images.length === 0 && part === 'train')
-        throw folderError(join(folder, base, name), 'holds no PNG, JPEG or WebP files: a class without images');
-      files.set(label, images);
+  const pets = await petsTables(scan, base, top);
+  if (pets) return fromRows(scan, pets);
+  // Folders that are called like parts or like images say nothing of classes: a table must.
+  const plain = top.every((name) => partOfName(name) !== undefined || IMAGE_FOLDERS.test(name));
+  if (plain) {
+    const tables = await findTables(scan, base);
+    if (tables.length > 0) return fromTables(scan, tables, options);
+    if (top.length > 0 && top.some((name) => partOfName(name) !== undefined)) {
+      throw folderError(
+        join(folder, base),
+        `holds ${listed(top)}: names of parts of a set, and no class folders in a part for training`,
+        'Put one folder for each class into train, or give a table of labels with `labels`.',
+      );
     }
-    const dealt = deal(files);
+  }
+  if (top.length === 0) throw folderError(join(folder, base), 'holds no class folders, and no table that says the class of its images');
+  const notices = top
+    .filter((name) => partOfName(name) !== undefined)
+    .map(
+      (name): ScanNotice => ({
+        level: 'warning',
+        text: `${folder}: the folder ${quote(name)} is taken for a class, since there is no folder train`,
+      }),
+    );
+  return fromFolders(scan, new Map([['train', base]]), notices);
+}
+
+/** The folder itself, or the one that is all it holds, as archives have it. */
+async function innermost(scan: Scan): Promise<string> {
+  let base = '';
+  for (let depth = 0; depth < 3; depth++) {
+    const [only, ...more] = await scan.folders(base);
+    if (only === undefined || more.length > 0 || (await scan.hasFiles(base))) return base;
+    const inside = join(base, only);
+    if ((await scan.folders(inside)).length === 0 && !(await scan.hasTables(inside))) return base;
+    base = inside;
+  }
+  return base;
+}
+
+type Bases = ReadonlyMap<PartName, string>;
+
+/** The folder of class folders of each part, where there is one for training; null where the folder is not divided so. */
+async function dividedBases(scan: Scan, base: string, top: readonly string[]): Promise<Bases | null> {
+  const bases = new Map<PartName, string>();
+  for (const name of top) {
+    const part = partOfName(name);
+    if (part === undefined) continue;
+    let inside = join(base, name);
+    let folders = await scan.folders(inside);
+    // One more level of the same name, as some archives have it: seg_train/seg_train.
+    if (folders.length === 1 && partOfName(folders[0]) === part) {
+      inside = join(inside, folders[0]);
+      folders = await scan.folders(inside);
+    }
+    const classes = folders.length > 0 && !folders.every((one) => IMAGE_FOLDERS.test(one));
+    if (!classes && !(await scan.has(inside, ANNOTATIONS))) continue;
+    const other = bases.get(part);
+    if (other !== undefined) {
+      throw folderError(
+        scan.path(base),
+        `has two folders for the ${part} images, ${quote(other)} and ${quote(inside)}`,
+        'Keep one of them, or move the other out of the folder.',
+      );
+    }
+    bases.set(part, inside);
+  }
+  return bases.has('train') ? bases : null;
+}
+
+/** What is said of folders beside the parts that are not read. */
+async function unusedFolders(scan: Scan, base: string, top: readonly string[], bases: Bases): Promise<ScanNotice[]> {
+  const used = [...bases.values()];
+  const unused = top.map((name) => join(base, name)).filter((path) => !used.some((one) => one === path || one.startsWith(`${path}${sep}`)));
+  const notices: ScanNotice[] = [];
+  for (const path of unused) {
+    const flat = partOfName(basename(path)) !== undefined && (await scan.folders(path)).length === 0;
+    const why = flat ? 'its images are in no class folders' : 'it is no part for training, validation or test';
+    notices.push({ level: 'warning', text: `${scan.path('')}: the folder ${quote(slashes(path))} is not used: ${why}` });
+  }
+  return notices;
+}
+
+/** The labels of Tiny ImageNet's validation images: file, class and a box in each line. */
+const ANNOTATIONS = 'val_annotations.txt';
+
+async function fromFolders(scan: Scan, bases: Bases, notices: readonly ScanNotice[]): Promise<FolderListing> {
+  const trainBase = bases.get('train') as string;
+  const classes = await scan.folders(trainBase);
+  if (classes.length === 0) throw folderError(scan.path(trainBase), 'holds no class folders');
+  checkClasses(scan.path(trainBase), classes);
+  const labels = new Map(classes.map((name, label) => [name.normalize('NFC'), label]));
+  if (labels.size < classes.length) {
+    const twice = classes.find((name, label) => labels.get(name.normalize('NFC')) !== label) as string;
+    throw folderError(scan.path(trainBase), `has two folders whose names look alike, ${quote(twice)}`, 'Put their images into one folder.');
+  }
+  const parts = new Map<PartName, readonly ListedImage[]>();
+  for (const [part, base] of bases) {
+    if (await scan.has(base, ANNOTATIONS)) {
+      parts.set(part, await annotated(scan, base, labels));
+      continue;
+    }
+    const files = new Map<number, string[]>();
+    for (const name of await scan.folders(base)) {
+      const label = labels.get(name.normalize('NFC'));
+      if (label === undefined) {
+        throw folderError(scan.path(base), `has a class ${quote(name)} that is not among the training images`);
+      }
+      files.set(label, await scan.images(join(base, name)));
+    }
+    // Of the other parts a class may be absent: there is nothing to learn from them.
+    for (const [label, name] of classes.entries()) {
+      if (part === 'train' && !files.get(label)?.length) {
+        throw folderError(scan.path(join(base, name)), `holds no ${READ_FORMATS} files: a class without images`);
+      }
+    }
+    const dealt = deal(new Map([...files].sort(([a], [b]) => a - b)));
     if (dealt.length > 0) parts.set(part, dealt);
   }
-  return { classes, parts, others: scan.others };
+  return { classes, parts: inOrder(parts), others: scan.others, notices };
 }
+
+async function annotated(scan: Scan, base: string, labels: ReadonlyMap<string, number>): Promise<ListedImage[]> {
+  const images = new ImageIndex(await scan.images(base));
+  const { rows } = await readLabelTable({ path: scan.path(join(base, ANNOTATIONS)), images, labelColumn: '2' });
+  return dealRows(rows, (name) => {
+    const label = labels.get(name.normalize('NFC'));
+    if (label === undefined)
+      throw folderError(scan.path(join(base, ANNOTATIONS)), `has a class ${quote(name)} that is not among the training images`);
+    return label;
+  });
+}
+
+interface Table {
+  readonly path: string;
+  readonly part: PartName;
+}
+
+/** Tables at the top that may say classes, with the part that their names mean. Two for one part are a question for people. */
+async function findTables(scan: Scan, base: string): Promise<Table[]> {
+  const tables = new Map<PartName, string>();
+  for (const name of (await scan.files(base)).filter(isTable)) {
+    const stem = name.slice(0, name.length - extname(name).length).replace(/(?<=[a-z])(?=[A-Z])/g, '_');
+    const part = partOfName(stem) ?? 'train';
+    const other = tables.get(part);
+    if (other !== undefined) {
+      throw folderError(
+        scan.path(base),
+        `has two tables that may say the classes, ${quote(other)} and ${quote(name)}`,
+        'Name the one that is meant with `labels`.',
+      );
+    }
+    tables.set(part, name);
+  }
+  return [...tables].map(([part, name]) => ({ part, path: scan.path(join(base, name)) }));
+}
+
+async function fromTables(scan: Scan, tables: readonly Table[], { labelColumn }: ScanOptions): Promise<FolderListing> {
+  const paths = await scan.images('');
+  if (paths.length === 0) throw folderError(scan.path(''), `holds no ${READ_FORMATS} files`);
+  const notices: ScanNotice[] = [];
+  const rows: LabelledFile[] = [];
+  for (const { path, part } of tables) {
+    // Names like 1.jpg may stand in several folders: those that the table is called after are meant first.
+    const own = paths.filter((one) =>
+      one
+        .split('/')
+        .slice(0, -1)
+        .some((name) => partOfName(name) === part),
+    );
+    const images = new ImageIndex(own.length > 0 ? own : paths);
+    const table = await readLabelTable({ path, images, labelColumn }).catch((error: unknown) => {
+      // The table of test images that have no classes: people are to find them.
+      if (part === 'train' || labelColumn !== undefined || !(error instanceof HybridError)) throw error;
+      notices.push({ level: 'warning', text: `${path} is not used: ${error.message}` });
+      return null;
+    });
+    if (!table) continue;
+    for (const text of table.notices) notices.push({ level: 'info', text });
+    for (const row of table.rows) rows.push({ part, ...row });
+    notices.push({ level: 'info', text: `classes are from ${path}: ${count(table.rows.length, 'image')}` });
+  }
+  const named = new Set(rows.map(({ path }) => path));
+  const unnamed = paths.length - named.size;
+  if (unnamed > 0) notices.push({ level: 'warning', text: `${scan.path('')}: ${count(unnamed, 'image')} in no table of labels: not used` });
+  return { ...(await fromRows(scan, rows)), notices };
+}
+
+/** A listing of rows with their parts; without one they are for training. */
+async function fromRows(scan: Scan, rows: readonly LabelledFile[]): Promise<FolderListing> {
+  const training = rows.filter(({ part = 'train' }) => part === 'train');
+  const names = [...new Set(training.map(({ label }) => label))];
+  const numeric = names.every((name) => /^-?\d{1,15}$/.test(name));
+  const classes = names.sort((a, b) => (numeric ? Number(a) - Number(b) : a < b ? -1 : 1));
+  checkClasses(scan.path(''), classes);
+  if (training.length >= 20 && classes.length === training.length) {
+    throw folderError(
+      scan.path(''),
+      `has a class of its own for each of its ${training.length} images`,
+      'Name the column of classes with `labelColumn`.',
+    );
+  }
+  const labels = new Map(classes.map((name, label) => [name, label]));
+  const parts = new Map<PartName, readonly ListedImage[]>();
+  for (const part of PARTS) {
+    const own = rows.filter((row) => (row.part ?? 'train') === part);
+    if (own.length === 0) continue;
+    const dealt = dealRows(own, (name) => {
+      const label = labels.get(name);
+      if (label === undefined)
+        throw folderError(scan.path(''), `has a class ${quote(name)} among the ${part} images that is not among the training images`);
+      return label;
+    });
+    parts.set(part, dealt);
+  }
+  return { classes, parts, others: scan.others, notices: [] };
+}
+
+/** Oxford's Pets: `annotations/trainval.txt` and `test.txt` with a name in each line, which begins with the breed. */
+async function petsTables(scan: Scan, base: string, top: readonly string[]): Promise<LabelledFile[] | null> {
+  if (!top.includes('images') || !top.includes('annotations')) return null;
+  const lists = [
+    ['train', 'trainval.txt'],
+    ['test', 'test.txt'],
+  ] as const;
+  const folder = join(base, 'annotations');
+  if (!(await scan.has(folder, lists[0][1]))) return null;
+  const images = new ImageIndex(await scan.images(join(base, 'images')));
+  const rows: LabelledFile[] = [];
+  for (const [part, name] of lists) {
+    if (!(await scan.has(folder, name))) continue;
+    const table = await readLabelTable({ path: scan.path(join(folder, name)), images, labelColumn: '2' });
+    for (const row of table.rows) rows.push({ ...row, part, label: row.file.replace(/_\d+$/, '') });
+  }
+  return rows;
+}
+
+function checkClasses(path: string, classes: readonly string[]): void {
+  if (classes.length === 1) throw folderError(path, `holds one class only, ${quote(classes[0])}; a classifier needs two`);
+  if (classes.length > MAX_CLASSES) {
+    throw folderError(
+      path,
+      `has ${classes.length.toLocaleString('en-US')} classes, more than the ${MAX_CLASSES.toLocaleString('en-US')} that are read`,
+    );
+  }
+}
+
+const inOrder = <T>(parts: ReadonlyMap<PartName, T>): Map<PartName, T> =>
+  new Map(PARTS.flatMap((part) => (parts.has(part) ? [[part, parts.get(part) as T]] : [])));
+
+function dealRows(rows: readonly LabelledFile[], labelOf: (name: string) => number): ListedImage[] {
+  const files = new Map<number, string[]>();
+  for (const { path, label } of rows) {
+    const k = labelOf(label);
+    const list = files.get(k);
+    if (list) list.push(path);
+    else files.set(k, [path]);
+  }
+  // As if they were class folders: in the order of labels and names.
+  return deal(new Map([...files].sort(([a], [b]) => a - b).map(([label, paths]) => [label, paths.sort((a, b) => (a < b ? -1 : 1))])));
+}
+
+const slashes = (path: string): string => path.split(sep).join('/');
+const listed = (names: readonly string[]): string => names.slice(0, 6).map(quote).join(', ');
+const count = (n: number, noun: string): string => `${n.toLocaleString('en-US')} ${noun}${n === 1 ? ' is' : 's are'}`;
 
 class Scan {
   others = 0;
   readonly #root: string;
   readonly #realRoot: string;
   readonly #signal: AbortSignal | undefined;
+  readonly #followLinks: boolean;
 
-  constructor(root: string, realRoot: string, signal?: AbortSignal) {
+  constructor(root: string, realRoot: string, { signal, followLinks = false }: ScanOptions) {
     this.#root = root;
     this.#realRoot = realRoot;
     this.#signal = signal;
+    this.#followLinks = followLinks;
+  }
+
+  /** For messages and for what is read. */
+  path(inside: string): string {
+    return join(this.#root, inside);
   }
 
   /** Names of the folders in a folder, without those that systems hide. */
@@ -93,38 +366,83 @@ class Scan {
     return folders;
   }
 
-  /** Paths of the images in a folder and those in it, relative to the root. */
+  /** Names of the files in a folder, images or not. */
+  async files(path: string): Promise<string[]> {
+    const files: string[] = [];
+    for (const entry of await this.#entries(path)) if (!(await this.#isFolder(path, entry))) files.push(entry.name);
+    return files;
+  }
+
+  async has(path: string, file: string): Promise<boolean> {
+    return (await this.#entries(path)).some(({ name }) => name === file);
+  }
+
+  /** Whether a folder holds images or tables itself. */
+  async hasFiles(path: string): Promise<boolean> {
+    return (await this.files(path)).some((name) => isImageName(name) || isTable(name));
+  }
+
+  async hasTables(path: string): Promise<boolean> {
+    return (await this.files(path)).some(isTable);
+  }
+
+  /** Paths of the images in a folder and those in it, relative to the root, in the order of their names. */
   async images(path: string): Promise<string[]> {
     const images: string[] = [];
+    await this.#collect(path, images, new Set());
+    return images;
+  }
+
+  /** @param above Real paths of the folders that this one lies in: a link may lead back to one of them. */
+  async #collect(path: string, images: string[], above: ReadonlySet<string>): Promise<void> {
+    const real = this.#followLinks ? await realpath(this.path(path)) : '';
+    if (this.#followLinks && above.has(real)) throw linkError(this.path(path), 'leads back to a folder that it lies in');
     for (const entry of await this.#entries(path)) {
       const inside = join(path, entry.name);
-      if (await this.#isFolder(path, entry)) for (const image of await this.images(inside)) images.push(image);
-      else if (IMAGE_ENDINGS.some((ending) => entry.name.toLowerCase().endsWith(ending))) images.push(inside.split(sep).join('/'));
+      if (await this.#isFolder(path, entry)) await this.#collect(inside, images, new Set([...above, real]));
+      else if (isImageName(entry.name) || (await this.#isImage(inside))) images.push(slashes(inside));
       else this.others++;
     }
-    return images;
+  }
+
+  /** By the contents: a file without an ending, or with that of something else. */
+  async #isImage(path: string): Promise<boolean> {
+    try {
+      const file = await open(this.path(path));
+      try {
+        if (!(await file.stat()).isFile()) return false;
+        const { buffer, bytesRead } = await file.read(new Uint8Array(FORMAT_BYTES), 0, FORMAT_BYTES, 0);
+        const format = formatOf(buffer.subarray(0, bytesRead));
+        return format !== undefined && typeof format.decoder === 'string';
+      } finally {
+        await file.close();
+      }
+    } catch {
+      return false;
+    }
   }
 
   async #entries(path: string): Promise<Dirent[]> {
     if (this.#signal?.aborted) throw abortError(this.#signal);
     const folder = join(this.#root, path);
-    const entries = await describing(folder, async () => {
-      // A class that is absent from a part has no folder there.
-      try {
-        return await readdir(folder, { withFileTypes: true });
-      } catch (error) {
-        if (path !== '' && systemCode(error) === 'ENOENT') return [];
-        throw error;
+    const entries = await describing(folder, () => readdir(folder, { withFileTypes: true }));
+    const visible = entries.filter(({ name }) => !isHidden(name));
+    for (const { name } of visible) {
+      // A name with control characters could speak to the terminal that shows it.
+      if (/\p{Cc}/u.test(name)) throw folderError(folder, `has an entry whose name has control characters, ${quote(name)}`);
+      // What Node makes of bytes that are no UTF-8: such a file cannot be opened by this name.
+      if (name.includes('\ufffd')) {
+        throw folderError(
+          folder,
+          `has an entry whose name is not UTF-8, ${quote(name)}`,
+          'Rename it, for instance with `convmv -f latin1 -t utf8 -r --notest FOLDER`.',
+        );
       }
-    });
-    const visible = entries.filter(({ name }) => !name.startsWith('.') && name !== '__MACOSX');
-    // A name with control characters could speak to the terminal that shows it.
-    const odd = visible.find(({ name }) => /\p{Cc}/u.test(name));
-    if (odd) throw folderError(folder, `has an entry whose name has control characters, ${quote(odd.name)}`);
+    }
     return visible.sort((a, b) => (a.name < b.name ? -1 : 1));
   }
 
-  /** Follows links to files only, and only inside of the root: a link to a folder could lead in a circle. */
+  /** Follows links to files only, and only inside of the root, unless all are to be followed: a link to a folder could lead in a circle. */
   async #isFolder(path: string, entry: Dirent): Promise<boolean> {
     if (!entry.isSymbolicLink()) return entry.isDirectory();
     const link = join(this.#root, path, entry.name);
@@ -134,12 +452,13 @@ class Scan {
     } catch {
       return false; // leads nowhere or in a circle: an image that cannot be read, if it is called like one
     }
-    const inside = relative(this.#realRoot, target);
-    if (inside === '..' || inside.startsWith(`..${sep}`) || inside === target) throw linkError(link, 'leads out of the folder');
     const isFolder = await readdir(target).then(
       () => true,
       () => false,
     );
+    if (this.#followLinks) return isFolder;
+    const inside = relative(this.#realRoot, target);
+    if (inside === '..' || inside.startsWith(`..${sep}`) || inside === target) throw linkError(link, 'leads out of the folder');
     if (isFolder) throw linkError(link, 'leads to a folder');
     return false;
   }
@@ -179,14 +498,13 @@ async function describing<T>(path: string, operation: () => Promise<T>): Promise
 /** A name from a disk, safe to print: escaped and of bounded length. */
 const quote = (name: string): string => JSON.stringify(name.length > 80 ? `${name.slice(0, 80)}…` : name);
 
-const LAYOUT =
-  'Give a folder with one folder for each class and PNG, JPEG or WebP files in them, or with such folders in train, val and test.';
+const LAYOUT = 'Give a folder with one folder of images for each class, or with such folders in train, val and test.';
 
-const folderError = (path: string, what: string): HybridError => new HybridError('E_DATA', `${path} ${what}`, LAYOUT);
+const folderError = (path: string, what: string, remedy = LAYOUT): HybridError => new HybridError('E_DATA', `${path} ${what}`, remedy);
 
 const linkError = (path: string, what: string): HybridError =>
   new HybridError(
     'E_DATA',
     `the link ${path} ${what}`,
-    'Put the files themselves there: only links to files inside of the folder are followed.',
+    'Put the files themselves there, or allow links to be followed with `followLinks`.',
   );

@@ -1,12 +1,13 @@
-// From an image file (PNG, JPEG, WebP) to the pixels of one model input. The decoding is done by sharp, an optional dependency that
-// is loaded when the first image is decoded; what is done here is to let nothing hostile near it: only the three formats, told by
-// their first bytes and not by the name, only regular files, and no more pixels than a limit, which the header is asked for first.
+// From an image file to the pixels of one model input. The decoding is done by sharp, an optional dependency that is loaded when the first image
+// is decoded, and for BMP by a small library; what is done here is to let nothing hostile near them: only the formats of image-formats.ts, told
+// by their first bytes and not by the name, only regular files, and no more pixels than a limit, which the header is asked for first.
 
 import { open, stat } from 'node:fs/promises';
 import type { Sharp } from 'sharp';
 import { HybridError } from '../../runtime/base/errors.ts';
 import { systemCode } from '../../runtime/base/files.ts';
 import { enlarge, MARGIN } from './enlarge.ts';
+import { FORMAT_BYTES, formatOf, READ_FORMATS } from './image-formats.ts';
 
 /** What an image is decoded to, and limits on what is decoded at all. */
 export interface DecodeOptions {
@@ -19,9 +20,6 @@ export interface DecodeOptions {
   /** What messages call an image that is given as bytes; `the image` by default. */
   readonly name?: string;
 }
-
-/** Endings of the names of image files, in lower case. Only to tell them from other files: the format is told by the contents. */
-export const IMAGE_ENDINGS = ['.png', '.jpg', '.jpeg', '.webp'] as const;
 
 const MAX_PIXELS = 2 ** 26;
 const MAX_BYTES = 2 ** 28;
@@ -39,14 +37,33 @@ export async function decodeImage(source: string | Uint8Array, options: DecodeOp
   const { shape, maxPixels = MAX_PIXELS, maxBytes = MAX_BYTES } = options;
   const name = typeof source === 'string' ? source : (options.name ?? 'the image');
   const bytes = typeof source === 'string' ? await readLimited(source, maxBytes) : source;
-  if (formatOf(bytes) === null) throw imageError(name, 'is no PNG, JPEG or WebP image');
+  const format = formatOf(bytes.subarray(0, FORMAT_BYTES));
+  if (!format) throw imageError(name, `is no ${READ_FORMATS} image`);
+  if (typeof format.decoder === 'object') {
+    const { refused } = format.decoder;
+    throw new HybridError(
+      'E_DATA',
+      `${name} is a ${format.name} image, which is not read`,
+      `${refused[0].toUpperCase()}${refused.slice(1)}.`,
+    );
+  }
+  const checkSize = ({ width, height }: Size): void => {
+    if (width * height <= maxPixels) return;
+    throw new HybridError(
+      'E_DATA',
+      `${name} has ${width} × ${height} pixels, more than the ${maxPixels.toLocaleString('en-US')} allowed`,
+      'Make it smaller, or raise the limit of pixels.',
+    );
+  };
   const sharp = await loadSharp();
   try {
+    if (format.decoder === 'bmp') {
+      const { width, height, data } = await decodeBmp(bytes, checkSize);
+      return await pixels(sharp(data, { raw: { width, height, channels: 3 }, limitInputPixels: maxPixels }), { width, height }, shape);
+    }
     // Reads the header only. The limit is our own, so that the message has the numbers; the same limit below guards a second reading.
     const header = await sharp(bytes, { limitInputPixels: false }).metadata();
-    if (header.width * header.height > maxPixels) {
-      throw imageError(name, `has ${header.width} × ${header.height} pixels, more than the ${maxPixels.toLocaleString('en-US')} allowed`);
-    }
+    checkSize(header);
     const upright = header.autoOrient;
     return await pixels(sharp(bytes, { limitInputPixels: maxPixels, failOn: 'error', sequentialRead: true }), upright, shape);
   } catch (error) {
@@ -120,13 +137,22 @@ function luminance(colours: Uint8Array): Uint8Array {
   });
 }
 
-/** By the first bytes: other formats that sharp knows, some of which refer to further files, must not reach it by a false name. */
-function formatOf(bytes: Uint8Array): 'png' | 'jpeg' | 'webp' | null {
-  const starts = (at: number, ...expected: readonly number[]): boolean => expected.every((byte, i) => bytes[at + i] === byte);
-  if (starts(0, 0x89, 0x50, 0x4e, 0x47, 0x0d, 0x0a, 0x1a, 0x0a)) return 'png';
-  if (starts(0, 0xff, 0xd8, 0xff)) return 'jpeg';
-  if (starts(0, 0x52, 0x49, 0x46, 0x46) && starts(8, 0x57, 0x45, 0x42, 0x50)) return 'webp';
-  return null;
+/** A BMP as red, green and blue a pixel. Its header is checked before the library makes room for the pixels. */
+async function decodeBmp(bytes: Uint8Array, checkSize: (size: Size) => void): Promise<Size & { readonly data: Uint8Array }> {
+  if (bytes.length < 26) throw new Error('it is cut short');
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  const old = view.getUint32(14, true) === 12; // OS/2's header has 16 bits for each
+  const size = old
+    ? { width: view.getUint16(18, true), height: view.getUint16(20, true) }
+    : { width: view.getInt32(18, true), height: Math.abs(view.getInt32(22, true)) };
+  if (size.width <= 0 || size.height === 0) throw new Error(`it claims ${size.width} × ${size.height} pixels`);
+  checkSize(size);
+  const { decode } = await import('bmp-ts');
+  const { width, height, data } = decode(Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength), { toRGBA: true });
+  if (width !== size.width || height !== size.height || data.length !== 4 * width * height) throw new Error('it is damaged');
+  const colours = new Uint8Array(3 * width * height);
+  for (let i = 0; i < width * height; i++) colours.set(data.subarray(4 * i, 4 * i + 3), 3 * i);
+  return { width, height, data: colours };
 }
 
 async function readLimited(path: string, maxBytes: number): Promise<Uint8Array> {

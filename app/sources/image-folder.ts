@@ -21,8 +21,12 @@ export interface FolderOptions {
   readonly folder: string;
   /** [height, width, channels] that images are brought to; channels is 1 or 3. */
   readonly shape: Dataset['shape'];
-  /** Files that may be undecodable and are left out; one more is an error. 0 by default. */
+  /** Files that may be undecodable and are left out; one more is an error. One in a hundred and ten at most by default. */
   readonly maxBad?: number;
+  /** A table of labels, its column of classes, and whether links are followed: as `scanFolder` takes them. */
+  readonly labels?: string;
+  readonly labelColumn?: string;
+  readonly followLinks?: boolean;
   /** Of one image, before it is decoded. */
   readonly maxPixels?: number;
   /** Packed files are kept in its folder `images`, which may be deleted at any time. */
@@ -38,6 +42,9 @@ export interface FolderOptions {
 const DECODER = 'sharp 0.35, cover by even numbers, srgb, 2';
 /** Folder of the cache for packed files. */
 export const IMAGES_FOLDER = 'images';
+/** Files that are left out unasked because they cannot be decoded: this share, and no more than so many. */
+const BAD_SHARE = 0.01;
+const MOST_BAD = 10;
 /** Images decoded at a time. */
 const PIECE = 64;
 const LEAST_FOR_WORKERS = 256;
@@ -53,11 +60,16 @@ const READER = new URL(import.meta.url.endsWith('.ts') ? '../../dist/app/sources
 /** Opens the folder. Throws E_DATA (undecodable files beyond `maxBad`, links that lead out …), E_ENVIRONMENT without sharp, E_DISK, or an AbortError. */
 export async function openImageFolder(options: FolderOptions): Promise<DataSource> {
   const { files, folder, cacheDir, shape, onNotice } = options;
-  const listing = await scanFolder(folder, options.signal);
-  if (listing.others > 0) onNotice?.('info', `${folder}: ${listing.others} files whose names are not those of images are left out`);
+  const listing = await scanFolder(folder, options);
+  for (const { level, text } of listing.notices) onNotice?.(level, text);
+  if (listing.others > 0)
+    onNotice?.(
+      'info',
+      `${folder}: ${listing.others === 1 ? '1 file that is no image is' : `${listing.others} files that are no images are`} left out`,
+    );
   const key = await keyOf(listing, options);
   const path = join(cacheDir, IMAGES_FOLDER, `${key.slice(0, 32)}.safetensors`);
-  const cached = (await files.stat(path).catch(() => null)) && (await openCached(path, key, options));
+  const cached = (await files.stat(path).catch(() => null)) && (await openCached(path, key, listing, options));
   if (cached) return cached;
 
   await loadSharp(); // says what is missing before any worker misses it
@@ -72,7 +84,7 @@ export async function openImageFolder(options: FolderOptions): Promise<DataSourc
       const labels = new Map([...parts].map(([part, list]) => [part, labelsOf(list)] as const));
       await writePacked({ files, path, shape, classes: listing.classes, name: folder, labels, metadata, signal: options.signal, images });
     });
-    const packed = await openCached(path, key, options);
+    const packed = await openCached(path, key, listing, options);
     if (packed) return packed;
     throw new HybridError('E_DATA', `${path} was changed while it was written`, 'Start again.');
   } catch (error) {
@@ -81,13 +93,13 @@ export async function openImageFolder(options: FolderOptions): Promise<DataSourc
     if (!(error instanceof HybridError && error.code === 'E_DISK' && fits)) throw error;
     onNotice?.('warning', `the decoded images are not kept for the next time: ${error.message}`);
     const held = await pass.into((parts, images) => hold(listing, parts, images, options));
-    if (pass.skipped.length > 0) await judge(pass.skipped, options);
+    if (pass.skipped.length > 0) await judge(pass.skipped, allowedOf(listing, options), options);
     return held;
   }
 }
 
 /** Null where the file in the cache is not the one that is wanted or is damaged: it is written anew then. */
-async function openCached(path: string, key: string, options: FolderOptions): Promise<PackedSource | null> {
+async function openCached(path: string, key: string, listing: FolderListing, options: FolderOptions): Promise<PackedSource | null> {
   let packed: PackedSource;
   try {
     packed = await openPacked(path, options);
@@ -98,7 +110,7 @@ async function openCached(path: string, key: string, options: FolderOptions): Pr
     return null;
   }
   const skipped: unknown = JSON.parse(packed.metadata.get('skipped') ?? '[]');
-  if (Array.isArray(skipped) && skipped.length > 0) await judge(skipped.map(String), options);
+  if (Array.isArray(skipped) && skipped.length > 0) await judge(skipped.map(String), allowedOf(listing, options), options);
   return packed;
 }
 
@@ -174,7 +186,8 @@ class DecodePass {
   }
 
   async *#decode(images: readonly ListedImage[]): AsyncGenerator<Uint8Array, void, undefined> {
-    const { folder, shape, maxPixels, maxBad = 0, signal, onDecoded } = this.#options;
+    const { folder, shape, maxPixels, signal, onDecoded } = this.#options;
+    const allowed = allowedOf(this.#listing, this.#options);
     const bad = new Uint8Array(new SharedArrayBuffer(images.length));
     const data: FolderImages = { folder, paths: images.map(({ path }) => path), shape, maxPixels, bad };
     const dataset: Dataset = {
@@ -191,7 +204,7 @@ class DecodePass {
       let first = 0;
       for await (const batch of pipeline.loader('decode').epoch(0, { signal })) {
         for (let i = first; i < first + batch.rows; i++) if (bad[i] === 1) this.skipped.push(images[i].path);
-        if (this.skipped.length > maxBad) await judge(this.skipped, this.#options);
+        if (this.skipped.length > allowed) await judge(this.skipped, allowed, this.#options);
         first += batch.rows;
         onDecoded?.(first, images.length);
         yield batch.images;
@@ -203,8 +216,14 @@ class DecodePass {
   }
 }
 
+/** How many files may be left out: as the caller says, or one in a hundred and ten at most. */
+function allowedOf({ parts }: FolderListing, { maxBad }: FolderOptions): number {
+  const total = [...parts.values()].reduce((sum, { length }) => sum + length, 0);
+  return maxBad ?? Math.min(MOST_BAD, Math.floor(total * BAD_SHARE));
+}
+
 /** A warning where no more files than allowed are undecodable, else an error; both name the first of them with the reason. */
-async function judge(skipped: readonly string[], { folder, shape, maxBad = 0, maxPixels, onNotice }: FolderOptions): Promise<void> {
+async function judge(skipped: readonly string[], allowed: number, { folder, shape, maxPixels, onNotice }: FolderOptions): Promise<void> {
   const reasons = await Promise.all(
     skipped.slice(0, 5).map((path) =>
       decodeImage(join(folder, path), { shape, maxPixels }).then(
@@ -214,7 +233,7 @@ async function judge(skipped: readonly string[], { folder, shape, maxBad = 0, ma
     ),
   );
   const more = skipped.length > reasons.length ? [`… and ${skipped.length - reasons.length} more`] : [];
-  if (skipped.length <= maxBad) {
+  if (skipped.length <= allowed) {
     const left = skipped.length === 1 ? '1 file is left out because it' : `${skipped.length} files are left out because they`;
     onNotice?.('warning', [`${left} cannot be decoded:`, ...reasons, ...more].join('\n'));
     return;
@@ -222,7 +241,7 @@ async function judge(skipped: readonly string[], { folder, shape, maxBad = 0, ma
   throw new HybridError(
     'E_DATA',
     [...reasons, ...more].join('\n'),
-    `Replace or remove the files, or allow some to be left out with \`maxBad\`; it is ${maxBad}.`,
+    `Replace or remove the files, or allow more of them to be left out with \`maxBad\`: ${allowed} ${allowed === 1 ? 'is' : 'are'} allowed.`,
   );
 }
 

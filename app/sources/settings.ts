@@ -1,6 +1,6 @@
 // What `openData` can be told of a set, beside its name or path.
 
-import { form, from0, integer, type Kind, optional, text } from '../../runtime/base/kinds.ts';
+import { form, from0, integer, type Kind, optional, text, toggle } from '../../runtime/base/kinds.ts';
 import { type SettingTable, setting } from '../../runtime/base/setting.ts';
 
 /** [height, width] in pixels. */
@@ -48,16 +48,58 @@ export const DATA_SETTINGS = {
       },
     },
   }),
+  /** Path of a table with the classes of a folder's images. */
+  labels: setting({
+    kind: optional(text('FILE', 'a path')),
+    usual: undefined,
+    keeps: 'nothing',
+    flag: {
+      name: 'labels',
+      group: 'Data',
+      kind: text('FILE', 'a path'),
+      example: 'photos/labels.csv',
+      otherwise: 'the one beside the images, where that is clear',
+      help: 'table (CSV or TSV) of image files and their classes',
+    },
+  }),
+  /** Its column of classes. */
+  labelColumn: setting({
+    kind: optional(text('NAME', 'the name of a column')),
+    usual: undefined,
+    keeps: 'nothing',
+    flag: {
+      name: 'label-column',
+      group: 'Data',
+      kind: text('NAME', 'the name of a column'),
+      example: 'species',
+      otherwise: 'the one that can be no other',
+      help: 'column of the classes in the table of labels; its number, from 1, where there is no header',
+    },
+  }),
+  /** Whether links that lead out of a folder, or to folders, are followed. */
+  followLinks: setting({
+    kind: toggle,
+    usual: false,
+    keeps: 'nothing',
+    flag: {
+      name: 'follow-links',
+      group: 'Data',
+      kind: toggle,
+      example: 'true',
+      help: 'follow links that lead out of a folder of images, or to folders',
+    },
+  }),
   /** How many files of a folder may be left out because they cannot be decoded. */
   maxBad: setting({
-    kind: integer(0),
-    usual: 0,
+    kind: optional(integer(0)),
+    usual: undefined,
     keeps: 'nothing',
     flag: {
       name: 'max-bad',
       group: 'Data',
       kind: integer(0),
       example: '10',
+      otherwise: 'one in a hundred, at most 10',
       help: 'image files of a folder that may be left out because they cannot be decoded',
     },
   }),

@@ -13,8 +13,10 @@ import { CIFAR10, CIFAR100, type CifarSet, findCifar, nothingFound, readCifar } 
 import { isTarGz, readCifarArchive } from './cifar-archive.ts';
 import { findPythonCifar, type PythonCifarFolder, readPythonCifar } from './cifar-python.ts';
 import { download, OFFICIAL_ARCHIVES, type RemoteFile } from './download.ts';
+import { isHidden } from './hidden.ts';
 import { findIdx, type IdxFolder, readIdx } from './idx.ts';
 import { IMAGES_FOLDER, openImageFolder } from './image-folder.ts';
+import { isImageName } from './image-formats.ts';
 import { openNpz } from './npz.ts';
 import { openPacked } from './packed.ts';
 
@@ -45,8 +47,14 @@ export interface OpenDataOptions {
   readonly kerasDir?: string;
   /** [height, width] that the images of a folder are brought to; [32, 32] by default. Other sets come as they are. */
   readonly imageSize?: readonly [number, number];
-  /** How many files of a folder may be left out because they cannot be decoded; 0 by default. */
+  /** How many files of a folder may be left out because they cannot be decoded; one in a hundred and ten at most by default. */
   readonly maxBad?: number;
+  /** Path of a table with the labels of a folder's images; by default one beside them, where that is clear. */
+  readonly labels?: string;
+  /** Its column of classes; by default the one that can be no other. */
+  readonly labelColumn?: string;
+  /** Whether links that lead out of a folder, or to folders, are followed; false by default. */
+  readonly followLinks?: boolean;
   /** Images of more bytes than this in all stay on the disk and are read by the workers; `defaultMemoryBudget` by default. */
   readonly memoryBudget?: number;
   readonly signal?: AbortSignal;
@@ -115,6 +123,9 @@ export async function openData(spec: string, given: OpenDataOptions = {}): Promi
         folder: place.path,
         shape: [...(options.imageSize ?? DEFAULT_SIZE), 3],
         maxBad: options.maxBad,
+        labels: options.labels,
+        labelColumn: options.labelColumn,
+        followLinks: options.followLinks,
         memoryBudget,
         cacheDir,
         signal,
@@ -162,8 +173,8 @@ async function locatePath(files: Files, path: string): Promise<DataPlace> {
   if (stat?.kind === 'file' && isTarGz(path)) return { kind: 'cifar-archive', path };
   const known = stat?.kind === 'folder' ? ((await placeOfCifar(files, path)) ?? (await placeOfIdx(files, path))) : null;
   if (known) return known;
-  // Without CIFAR's files a folder can only be one of images, if it has folders at all.
-  if (stat?.kind === 'folder' && (await hasFolders(files, path))) return { kind: 'folder', path };
+  // Without the files of a known set a folder can only be one of images, in class folders or with a table beside them.
+  if (stat?.kind === 'folder' && (await mayHoldImages(files, path))) return { kind: 'folder', path };
   throw await nothingFound(files, path);
 }
 
@@ -182,8 +193,11 @@ async function placeOfIdx(files: Files, path: string): Promise<DataPlace | null>
 
 const DEFAULT_SIZE = [32, 32] as const;
 
-async function hasFolders(files: Files, path: string): Promise<boolean> {
-  for (const name of await files.readdir(path)) if ((await files.stat(join(path, name)).catch(() => null))?.kind === 'folder') return true;
+async function mayHoldImages(files: Files, path: string): Promise<boolean> {
+  for (const name of await files.readdir(path)) {
+    if (isHidden(name)) continue;
+    if (isImageName(name) || (await files.stat(join(path, name)).catch(() => null))?.kind === 'folder') return true;
+  }
   return false;
 }
 

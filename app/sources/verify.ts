@@ -81,8 +81,11 @@ function filesOf(place: DataPlace): readonly string[] {
   return [''];
 }
 
-async function verifyFolder(folder: string, { signal, onProgress }: OpenDataOptions): Promise<Verification> {
-  const { parts, classes } = await scanFolder(folder, signal);
+async function verifyFolder(
+  folder: string,
+  { signal, labels, labelColumn, followLinks, onProgress }: OpenDataOptions,
+): Promise<Verification> {
+  const { parts, classes } = await scanFolder(folder, { signal, labels, labelColumn, followLinks });
   await loadSharp();
   const paths = [...parts.values()].flat().map(({ path }) => path);
   const reasons = new Map<string, string>();

@@ -3,7 +3,7 @@
 import { join, resolve } from 'node:path';
 import type { Command } from 'commander';
 import { decodeImage, IMAGE_ENDINGS } from '../../runtime/entries/data.ts';
-import { nodeFiles } from '../../runtime/entries/internal.ts';
+import { isHidden, isImageName, nodeFiles, READ_FORMATS } from '../../runtime/entries/internal.ts';
 import { HybridError, openDevice, predict } from '../../runtime/index.ts';
 import type { CliIo } from '../io.ts';
 import { openModel } from '../model.ts';
@@ -48,7 +48,7 @@ export async function predictCommand(given: string, pictures: readonly string[],
     throw new HybridError(
       'E_DATA',
       'there are no images there',
-      `Name PNG, JPEG or WebP files, or folders of them (${IMAGE_ENDINGS.join(', ')}).`,
+      `Name ${READ_FORMATS} files, or folders of them (${IMAGE_ENDINGS.join(', ')}).`,
     );
   const batch = Math.min(BATCH, paths.length);
   const progress = new Progress(io);
@@ -129,10 +129,11 @@ async function listImages(given: string, io: CliIo, depth = 0): Promise<string[]
   // A link back to a folder above would go on forever.
   if (depth === MAX_DEPTH) return found;
   for (const name of await files.readdir(resolve(io.cwd, given))) {
+    if (isHidden(name)) continue;
     const path = join(given, name);
     const kind = (await files.stat(resolve(io.cwd, path)).catch(() => null))?.kind;
     if (kind === 'folder') for (const inside of await listImages(path, io, depth + 1)) found.push(inside);
-    else if (kind === 'file' && IMAGE_ENDINGS.some((ending) => name.toLowerCase().endsWith(ending))) found.push(path);
+    else if (kind === 'file' && isImageName(name)) found.push(path);
   }
   return found;
 }

@@ -3,7 +3,8 @@
 export type { CifarSet } from '../../app/sources/cifar.ts';
 export { type ConvertOptions, convertData } from '../../app/sources/convert.ts';
 export { type Description as DatasetDescription, describeDataset, type ReadAllOptions } from '../../app/sources/describe.ts';
-export { type DecodeOptions, decodeImage, IMAGE_ENDINGS } from '../../app/sources/image-file.ts';
+export { type DecodeOptions, decodeImage } from '../../app/sources/image-file.ts';
+export { IMAGE_ENDINGS } from '../../app/sources/image-formats.ts';
 export { type Picture, type PreviewOptions, previewPicture } from '../../app/sources/preview.ts';
 export {
   DATA_NAMES,

@@ -3,6 +3,8 @@
 export { PRETRAINED, type PretrainedName, pretrainedPath } from '../../app/pretrained.ts';
 export { asObject } from '../../app/report/record.ts';
 export { checkGraph, type SavedWeights, weightsFor } from '../../app/saved-weights.ts';
+export { isHidden } from '../../app/sources/hidden.ts';
+export { isImageName, READ_FORMATS } from '../../app/sources/image-formats.ts';
 export { userCacheDir } from '../../app/sources/source.ts';
 export { copyBytes } from '../base/copy-bytes.ts';
 export { abortError, EXIT_STATUS, nearest } from '../base/errors.ts';

@@ -93,7 +93,7 @@ describe('export and import', () => {
   });
 
   test('the card travels: names of classes and licence', async () => {
-    await inFolder('export', 'r', '--format', 'npz', '-o', 'card.npz', '--labels', 'a,b,c,d,e,f,g,h,i,j', '--license', 'MIT');
+    await inFolder('export', 'r', '--format', 'npz', '-o', 'card.npz', '--class-names', 'a,b,c,d,e,f,g,h,i,j', '--license', 'MIT');
     expect(readNpz(readFileSync(join(cwd, 'card.npz'))).size).toBeGreaterThan(10);
     await inFolder('export', 'card.npz', '--format', 'safetensors', '-o', 'card.safetensors');
     const card = JSON.parse(readSafetensors(readFileSync(join(cwd, 'card.safetensors'))).metadata.get('hybrid') ?? '');
@@ -106,7 +106,7 @@ describe('export and import', () => {
     [['export', 'r', '--format', 'npz', '--fold-bn'], 2, /--fold-bn is for --format onnx/],
     [['export', 'r', '--format', 'onnx', '-o', 'cifar/test_batch.bin'], 2, /already/],
     [['export', 'r', '--format', 'onnx', '-o', 'none/x.onnx'], 10, /the folder does not exist/],
-    [['export', 'r', '--format', 'onnx', '--labels', 'a,b'], 2, /gives 2 names, and the model has 10 classes/],
+    [['export', 'r', '--format', 'onnx', '--class-names', 'a,b'], 2, /gives 2 names, and the model has 10 classes/],
     [['export', 'missing', '--format', 'onnx'], 5, /there is neither missing nor runs.missing/],
     [['import', 'r.onnx'], 5, /r\.onnx is an ONNX file: such files are written, but cannot be read back\nhelp: .*\.keras/],
     [['import', 'cifar/test_batch.bin'], 5, /not a valid safetensors file/],
@@ -159,7 +159,9 @@ describe('predict', () => {
     );
     expect(result.status).toBe(4);
     expect(result.stdout).toMatch(/^pictures.deep.b\.jpg {2}/);
-    expect(result.stderr).toMatch(/^error\[E_DATA\]: 1 of 2 images could not be read: .*notes\.txt is no PNG, JPEG or WebP image\nhelp: /);
+    expect(result.stderr).toMatch(
+      /^error\[E_DATA\]: 1 of 2 images could not be read: .*notes\.txt is no PNG, JPEG, .* or BMP image\nhelp: /,
+    );
   });
 
   test.each([

@@ -121,16 +121,59 @@ describe('decodeImage', () => {
     }
   });
 
-  test('other formats are refused by their contents, whatever they are called', async () => {
+  test('formats are told by their contents, whatever they are called: GIF, TIFF, AVIF and BMP as well', async () => {
     const folder = tempFolder();
-    const gif = await sharp(gradient(8, 8), { raw: { width: 8, height: 8, channels: 3 } })
+    const picture = sharp(gradient(8, 8), { raw: { width: 8, height: 8, channels: 3 } });
+    const exact = gradient(8, 8);
+    const near = async (name: string, bytes: Uint8Array, tolerance: number): Promise<void> => {
+      writeFileSync(join(folder, name), bytes);
+      const decoded = await decodeImage(join(folder, name), { shape: [8, 8, 3] });
+      const worst = decoded.reduce((most, value, i) => Math.max(most, Math.abs(value - exact[i])), 0);
+      expect(worst, name).toBeLessThanOrEqual(tolerance);
+    };
+    await near('gif.png', await picture.clone().gif({ colours: 256 }).toBuffer(), 40);
+    await near('tiff', await picture.clone().tiff({ compression: 'lzw' }).toBuffer(), 0);
+    await near('photo.jfif', await picture.clone().avif({ lossless: true }).toBuffer(), 2);
+    await near('photo.bmp', bmp(8, 8, exact), 0);
+    await near('deep.png', await picture.clone().toColourspace('rgb16').png({ compressionLevel: 9 }).toBuffer(), 1);
+    // A print is no screen: a muted colour comes back as about the same.
+    const muted = sharp({ create: { width: 8, height: 8, channels: 3, background: '#a09080' } });
+    writeFileSync(join(folder, 'cmyk.jpg'), await muted.toColourspace('cmyk').jpeg({ quality: 100 }).toBuffer());
+    const [r, g, b] = await decodeImage(join(folder, 'cmyk.jpg'), { shape: [8, 8, 3] });
+    for (const [value, wanted] of [
+      [r, 0xa0],
+      [g, 0x90],
+      [b, 0x80],
+    ]) {
+      expect(Math.abs(value - wanted)).toBeLessThan(25);
+    }
+  });
+
+  test('of an animation the first picture counts', async () => {
+    const frames = Buffer.concat([gradient(8, 8, 200), gradient(8, 8, 0)]);
+    const gif = await sharp(frames, { raw: { width: 8, height: 16, channels: 3, pageHeight: 8 } })
       .gif()
       .toBuffer();
+    const blue = (await decodeImage(gif, { shape: [8, 8, 3] }))[2];
+    expect(blue).toBeGreaterThan(150);
+  });
+
+  test('other formats are refused by name, with the remedy', async () => {
     const svg = Buffer.from('<svg xmlns="http://www.w3.org/2000/svg" width="9" height="9"><image href="/etc/hostname"/></svg>');
-    for (const bytes of [gif, svg, Buffer.from('GIF89a'), Buffer.from([1, 2, 3])]) {
-      const path = join(folder, 'a.png');
-      writeFileSync(path, bytes);
-      expect((await hybridError('E_DATA', decodeImage(path, { shape: SHAPE }))).message).toContain('is no PNG, JPEG or WebP image');
+    const heic = Buffer.concat([Buffer.from([0, 0, 0, 24]), Buffer.from('ftypheic\0\0\0\0mif1heic'), Buffer.alloc(40)]);
+    for (const [bytes, words, remedy] of [
+      [svg, 'is a SVG image, which is not read', /PNG/],
+      [heic, 'is a HEIC image, which is not read', /convert it to JPEG/i],
+      [Buffer.from([0xff, 0x0a, 1, 2]), 'is a JPEG XL image', /convert/i],
+      [Buffer.from([1, 2, 3]), 'is no PNG, JPEG, WebP, GIF, TIFF, AVIF or BMP image', /./],
+      [Buffer.from('GIF89a'), 'cannot be decoded', /./],
+      [Buffer.from('BM'), 'is no PNG', /./],
+      [bmp(8, 8, gradient(8, 8)).subarray(0, 60), 'cannot be decoded', /./],
+      [bmpClaiming(1_000_000, 1_000_000), 'more than the 67,108,864 allowed', /limit of pixels/],
+    ] as const) {
+      const error = await hybridError('E_DATA', decodeImage(bytes, { shape: SHAPE, name: 'a.png' }));
+      expect(error.message).toContain(words);
+      expect(error.remedy).toMatch(remedy);
     }
   });
 
@@ -179,3 +222,31 @@ describe('without sharp', () => {
     expect(error.remedy).toContain('npm install sharp');
   });
 });
+
+/** A BMP of 24 bits a pixel, from the bottom up, whose rows have multiples of four bytes. */
+function bmp(height: number, width: number, pixels: Uint8Array): Buffer {
+  const row = Math.ceil((3 * width) / 4) * 4;
+  const file = Buffer.alloc(54 + row * height);
+  file.write('BM');
+  file.writeUInt32LE(file.length, 2);
+  file.writeUInt32LE(54, 10);
+  file.writeUInt32LE(40, 14);
+  file.writeInt32LE(width, 18);
+  file.writeInt32LE(height, 22);
+  file.writeUInt16LE(1, 26);
+  file.writeUInt16LE(24, 28);
+  for (let y = 0; y < height; y++) {
+    for (let x = 0; x < width; x++) {
+      const [r, g, b] = pixels.subarray((y * width + x) * 3);
+      file.set([b, g, r], 54 + (height - 1 - y) * row + 3 * x);
+    }
+  }
+  return file;
+}
+
+function bmpClaiming(height: number, width: number): Buffer {
+  const file = bmp(8, 8, new Uint8Array(192));
+  file.writeInt32LE(width, 18);
+  file.writeInt32LE(height, 22);
+  return file;
+}

@@ -128,7 +128,7 @@ describe('openImageFolder', () => {
     const { parts } = await scanFolder(folder);
     const listed = parts.get('train')?.filter(({ path }) => path !== 'b/bad.png') ?? [];
     for (const i of [0, 100, 255]) expect(image(train, i)).toEqual(await decodeImage(join(folder, listed[i].path), { shape: [16, 16, 3] }));
-    expect((await hybridError('E_DATA', open({ shape: [8, 8, 3] }))).message).toContain('bad.png is no PNG');
+    expect((await hybridError('E_DATA', open({ shape: [8, 8, 3], maxBad: 0 }))).message).toContain('bad.png is no PNG');
   });
 
   test('beyond the memory budget they stay in that file', async () => {
@@ -192,16 +192,19 @@ describe('a folder that is not as it should be', () => {
     expect((await hybridError('E_DATA', nothing.open())).message).toContain('holds no class folders');
     expect((await hybridError('E_DATA', (await folderOf({ a: 2 })).open())).message).toContain('one class only, "a"');
     const empty = await folderOf({ a: 2 }, { 'b/readme.txt': 'no images here' });
-    expect((await hybridError('E_DATA', empty.open())).message).toMatch(/b holds no PNG, JPEG or WebP files/);
+    expect((await hybridError('E_DATA', empty.open())).message).toMatch(/b holds no PNG, JPEG, .* or BMP files/);
     const unusable = await folderOf({ a: 2 }, { 'b/1.png': 'text' });
     expect((await hybridError('E_DATA', unusable.open({ maxBad: 9 }))).message).toContain('no image of the class "b" can be decoded');
     expect((await hybridError('E_DATA', nothing.open({ folder: join(nothing.root, 'no') }))).message).toContain('it does not exist');
   });
 
-  test('what is not called like an image is counted and left out; hidden files are not there', async () => {
+  test('what is no image is counted and left out; hidden files are not there', async () => {
     const { open, notices } = await folderOf(
       { a: 2, b: 2 },
-      { 'a/notes.txt': 'x', 'b/Thumbs.db': 'x', '.git/1.png': 'x', 'a/._1.png': 'x', 'b/.DS_Store': 'x' },
+      {
+        ...{ 'a/notes.txt': 'x', 'a/list.csv': 'x', 'b/Thumbs.db': 'x', '.git/1.png': 'x', 'a/._1.png': 'x', 'b/.DS_Store': 'x' },
+        ...{ 'a/@eaDir/1.png': 'x', '__MACOSX/a/1.png': 'x', '$RECYCLE.BIN/1.png': 'x', 'System Volume Information/x': 'x' },
+      },
     );
     expect((await open()).train.size).toBe(4);
     expect(notices).toEqual([expect.stringMatching(/^info: .*: 2 files/)]);
