@@ -4,6 +4,7 @@
 import { cardOf, optimizerVariables, type TrainedModel } from '../runtime/interop/trained-model.ts';
 import { graphDigest, serializeGraph } from '../runtime/ir/serialize.ts';
 import { sizeOf } from '../runtime/layers/layer.ts';
+import type { OptimizerName, OptimizerOptions } from '../runtime/optim/index.ts';
 import { BestKeeper } from '../runtime/train/callbacks.ts';
 import type { Checkpoint } from '../runtime/train/checkpoint.ts';
 import { trainingGraphs } from '../runtime/train/graphs.ts';
@@ -15,10 +16,12 @@ export interface ImportRunOptions {
   readonly seed: bigint;
   readonly batch: number;
   readonly learningRate: number;
+  /** AdamW by default. */
+  readonly optimizer?: OptimizerName | OptimizerOptions;
 }
 
 /** A checkpoint from which a run goes on with the weights of another program, and the state of its optimizer where it has one. */
-export function importRun(trained: TrainedModel, { seed, batch, learningRate }: ImportRunOptions): Checkpoint {
+export function importRun(trained: TrainedModel, { seed, batch, learningRate, optimizer: options }: ImportRunOptions): Checkpoint {
   const { model, weights, optimizer } = trained;
   const { predict } = trainingGraphs(model);
   const progress: RunProgress = {
@@ -34,8 +37,11 @@ export function importRun(trained: TrainedModel, { seed, batch, learningRate }: 
     running: { loss: 0, correct: 0, rows: 0 },
     settings: null,
   };
-  const state = optimizerVariables(model).map(({ name, shape }, i) => {
-    const data = i === 1 ? Float32Array.of(learningRate) : (optimizer?.get(name) ?? new Float32Array(sizeOf(shape)));
+  const variables = optimizerVariables(model, options);
+  // The state of another optimizer means nothing to this one.
+  const isIts = optimizer?.size === variables.length && variables.every(({ name, shape }) => optimizer.get(name)?.length === sizeOf(shape));
+  const state = variables.map(({ name, shape }, i) => {
+    const data = i === 1 ? Float32Array.of(learningRate) : (isIts && optimizer.get(name)) || new Float32Array(sizeOf(shape));
     return [name, { shape, data }] as const;
   });
   return {

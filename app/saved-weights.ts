@@ -17,6 +17,7 @@ import {
 } from '../runtime/interop/trained-model.ts';
 import { graphDigest } from '../runtime/ir/serialize.ts';
 import type { Model, TrainableModel } from '../runtime/model/model.ts';
+import { parseOptimizer } from '../runtime/optim/index.ts';
 import type { Checkpoint } from '../runtime/train/checkpoint.ts';
 import { trainingGraphs } from '../runtime/train/graphs.ts';
 import { type RunConfig, RunFolder } from './run/run-folder.ts';
@@ -75,12 +76,13 @@ function trainedInRun(checkpoint: Checkpoint, config: RunConfig, source: string)
   const learningRate = checkpoint.optimizer.get('optimizer/vars/1')?.data[0];
   const weightDecay = config['weight-decay'];
   const bnMomentum = config['bn-momentum'];
+  const optimizer = typeof config.optimizer === 'string' ? parseOptimizer(config.optimizer) : undefined;
   return {
-    ...adopt(model, new Map([...checkpoint.weights, ...checkpoint.optimizer]), source),
+    ...adopt(model, new Map([...checkpoint.weights, ...checkpoint.optimizer]), source, optimizer ?? 'adamw'),
     classes: classes ?? numberedClasses(model),
     license,
     optimizerSettings:
-      learningRate === undefined ? undefined : { learningRate, weightDecay: typeof weightDecay === 'number' ? weightDecay : 0 },
+      learningRate === undefined ? undefined : { optimizer, learningRate, weightDecay: typeof weightDecay === 'number' ? weightDecay : 0 },
     bnMomentum: typeof bnMomentum === 'number' ? bnMomentum : undefined,
   };
 }

@@ -157,6 +157,7 @@ export function describeProgram(io: CliIo, setStatus: (status: number) => void):
 
   addFlags(program.command('import').description('a run folder from the file of another program, to go on with'), KEYS, [
     ...MODEL,
+    'optimizer',
     'lr',
     'weightDecay',
     'bnMomentum',

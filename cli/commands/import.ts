@@ -3,6 +3,7 @@
 
 import { basename, relative, resolve } from 'node:path';
 import type { Command } from 'commander';
+import { describeOptimizer, parseOptimizer } from '../../runtime/entries/graph.ts';
 import { importRun } from '../../runtime/entries/runs.ts';
 import { HybridError, RunFolder } from '../../runtime/index.ts';
 import type { CliIo } from '../io.ts';
@@ -32,6 +33,7 @@ export async function importCommand(given: string, command: Command, io: CliIo):
   const values = new Map<unknown, unknown>();
   for (const key of MODEL_FLAGS) if (measures[key] !== undefined) values.set(key, measures[key]);
   if (optimizerSettings) values.set('weight-decay', optimizerSettings.weightDecay);
+  if (optimizerSettings?.optimizer) values.set('optimizer', describeOptimizer(optimizerSettings.optimizer));
   // The rate that a schedule ends with is 0: nothing to go on with.
   if (optimizerSettings && optimizerSettings.learningRate > 0) values.set('lr', rounded(optimizerSettings.learningRate));
   if (bnMomentum !== undefined) values.set('bn-momentum', bnMomentum);
@@ -40,7 +42,15 @@ export async function importCommand(given: string, command: Command, io: CliIo):
   const name = settings.name ?? basename(given).replace(/(\.weights)?\.[a-z0-9]+$/i, '');
   const folder = await RunFolder.create({ out: resolve(io.cwd, settings.out), name, config: toConfig(settings), files: io.files });
   try {
-    await folder.save('last', importRun(trained, { seed: settings.seed, batch: settings.batch, learningRate: settings.lr }));
+    await folder.save(
+      'last',
+      importRun(trained, {
+        seed: settings.seed,
+        batch: settings.batch,
+        learningRate: settings.lr,
+        optimizer: parseOptimizer(settings.optimizer),
+      }),
+    );
   } catch (error) {
     await folder.discard();
     throw error;

@@ -1,7 +1,7 @@
 // What can stand where the help has a placeholder: `<wasm|webgpu>` says it itself, `<FILE>` and the like are in this table.
 
 import { AUGMENT_NAMES } from '../../runtime/entries/data.ts';
-import { FUSION_RULES } from '../../runtime/entries/graph.ts';
+import { FUSION_RULES, OPTIMIZERS } from '../../runtime/entries/graph.ts';
 import { PRETRAINED, RESUME_SETTINGS } from '../../runtime/entries/internal.ts';
 import { FIGURES } from '../../runtime/entries/runs.ts';
 import { ARCHITECTURES } from '../../runtime/index.ts';
@@ -30,6 +30,7 @@ const PLACEHOLDERS: Readonly<Record<string, Values>> = {
   ARCH: { words: ARCHITECTURES },
   AUGMENTATIONS: { words: ['none', ...Object.keys(AUGMENT_NAMES)], list: true },
   FIGURES: { words: FIGURES, list: true },
+  OPTIMIZER: { words: Object.keys(OPTIMIZERS) },
   RULES: { words: ['all', ...FUSION_RULES.map(({ name }) => name)], list: true },
   SETTINGS: { words: RESUME_SETTINGS, list: true },
   // Nobody but the user can know these.

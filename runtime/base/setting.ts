@@ -34,6 +34,8 @@ export interface Setting<Value = unknown, Name extends string = string, Plain = 
    * `nothing`: neither.
    */
   readonly keeps: 'bits' | 'ranks' | 'nothing';
+  /** Runs of version 0.1.0 were without it: it was as where nobody says. */
+  readonly added?: true;
   /** For comparing with a checkpoint, which keeps it as text; absent: as it prints. */
   readonly describe?: (value: Value, all: Readonly<Record<string, unknown>>) => string;
   /** Null: none, because a person has no use for it. */

@@ -43,4 +43,6 @@ export type { Mode } from '../layers/layer-builder.ts';
 export { type GraphModelOptions, graphModel, ModelBuilder } from '../model/graph-model.ts';
 export type { GraphModel } from '../model/model.ts';
 export { type OpName, ops } from '../ops/index.ts';
+export type { ParameterGroup } from '../optim/groups.ts';
+export { describeOptimizer, OPTIMIZERS, type OptimizerName, type OptimizerOptions, parseOptimizer } from '../optim/index.ts';
 export { trainingGraphs } from '../train/graphs.ts';

@@ -11,6 +11,7 @@ import { snakeCase } from '../layers/kinds.ts';
 import { ARCHITECTURES, buildModel, type ModelOptions } from '../model/architectures.ts';
 import { assemble, instanceOf } from '../model/layered-model.ts';
 import type { Model } from '../model/model.ts';
+import { readOptimizer } from './keras-optimizer.ts';
 import type { OptimizerSettings } from './trained-model.ts';
 
 /** A model of a file. */
@@ -59,7 +60,7 @@ export function readModel(file: object, source: string, fail: Fail): KerasModel 
     fileOrder,
     notices: reader.notices,
     bnMomentum: norm?.config.momentum,
-    optimizerSettings: optimizerSettings(compile_config),
+    optimizerSettings: readOptimizer((compile_config as Config | null | undefined)?.optimizer),
   };
 }
 
@@ -267,15 +268,6 @@ function recognize(network: Model): Model | null {
 
 const comparableText = ({ layers }: Model): string =>
   layers.map(({ type, config, inputs, repeats }) => `${comparable(LAYERS[type] as AnyLayer, config)} ${inputs} ${repeats}`).join('\n');
-
-/** Of an optimizer that is ours; others leave nothing to go on with. */
-function optimizerSettings(compiled: unknown): OptimizerSettings | undefined {
-  const { class_name, config } = ((compiled as Config | null)?.optimizer ?? {}) as { class_name?: unknown; config?: Config };
-  if ((class_name !== 'AdamW' && class_name !== 'Adam') || typeof config !== 'object' || config === null) return undefined;
-  const { learning_rate, weight_decay, beta_1, beta_2, epsilon, amsgrad } = config;
-  if (beta_1 !== 0.9 || beta_2 !== 0.999 || epsilon !== 1e-7 || amsgrad === true || typeof learning_rate !== 'number') return undefined;
-  return { learningRate: learning_rate, weightDecay: typeof weight_decay === 'number' ? weight_decay : 0 };
-}
 
 function object(value: unknown, what: string, fail: Fail): Config {
   return typeof value === 'object' && value !== null && !Array.isArray(value) ? (value as Config) : fail(`${what} is not an object`);

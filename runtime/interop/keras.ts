@@ -10,7 +10,9 @@ import { makesProbabilities } from '../layers/activations.ts';
 import { type AnyLayer, writeConfig } from '../layers/define-layer.ts';
 import { LAYERS, type Layer } from '../layers/index.ts';
 import type { Model } from '../model/model.ts';
+import { optimizerOf, slotVariable } from '../optim/index.ts';
 import { type KerasModel, readModel } from './keras-config.ts';
+import { optimizerConfig } from './keras-optimizer.ts';
 import {
   adopt,
   cardOf,
@@ -23,7 +25,6 @@ import {
 
 /** The version whose files these are like. */
 const KERAS_VERSION = '3.15.1';
-const ADAM = { beta_1: 0.9, beta_2: 0.999, epsilon: 1e-7 } as const;
 const MEMBERS = { metadata: 'metadata.json', config: 'config.json', weights: 'model.weights.h5' } as const;
 /** An attribute of an HDF5 file has to fit into 64 KiB. */
 const MAX_ATTRIBUTE_BYTES = 60_000;
@@ -50,10 +51,10 @@ export async function writeKerasWeights(trained: TrainedModel): Promise<Uint8Arr
   return writeHdf5(tensors, { groups, attributes });
 }
 
-function hdf5Contents({ model, weights, optimizer }: TrainedModel): [Map<string, FileTensor>, { groups: string[] }] {
+function hdf5Contents({ model, weights, optimizer, optimizerSettings }: TrainedModel): [Map<string, FileTensor>, { groups: string[] }] {
   const tensors = new Map<string, FileTensor>();
   for (const { name, shape } of model.variables) tensors.set(name, { shape, data: weights.get(name) as Float32Array });
-  for (const [i, { name, shape }] of (optimizer ? optimizerVariables(model) : []).entries()) {
+  for (const [i, { name, shape }] of (optimizer ? optimizerVariables(model, optimizerSettings?.optimizer) : []).entries()) {
     const data = optimizer?.get(name) as Float32Array;
     tensors.set(name, { shape, data: i === 0 ? BigInt64Array.from(data, BigInt) : data });
   }
@@ -118,17 +119,9 @@ const callOf = ({ layers }: Model, at: number): number => {
 };
 
 /** As the script compiles its models. */
-function compileConfig(
-  fromProbabilities: boolean,
-  { learningRate, weightDecay }: OptimizerSettings = { learningRate: 2e-3, weightDecay: 1e-4 },
-) {
+function compileConfig(fromProbabilities: boolean, settings: OptimizerSettings = { learningRate: 2e-3, weightDecay: 1e-4 }) {
   return {
-    optimizer: {
-      module: 'keras.optimizers',
-      class_name: 'AdamW',
-      config: { name: 'adamw', learning_rate: learningRate, weight_decay: weightDecay, ...ADAM, amsgrad: false },
-      registered_name: null,
-    },
+    optimizer: optimizerConfig(settings),
     loss: {
       module: 'keras.losses',
       class_name: 'SparseCategoricalCrossentropy',
@@ -172,7 +165,7 @@ export async function readKeras(bytes: Uint8Array, source = 'the file'): Promise
   const tensors = placed(read, await readHdf5(member(MEMBERS.weights), `${MEMBERS.weights} of ${source}`), fail);
   const { classes, license } = readCard(JSON.stringify(metadata.hybrid ?? null));
   return {
-    ...adopt(model, tensors, source),
+    ...adopt(model, tensors, source, optimizerSettings?.optimizer),
     bnMomentum,
     optimizerSettings,
     classes: classes?.length === model.classes ? classes : numberedClasses(model),
@@ -196,16 +189,17 @@ function placed(
     else if (name.startsWith('layers/') && !/seed_generator/.test(name)) fail(`its weights have ${name}, which is of none of its layers`);
   }
   // The state of another optimizer means nothing here.
-  if (!optimizerSettings || !tensors.has('optimizer/vars/2')) return result;
+  if (!optimizerSettings) return result;
+  const slots = optimizerOf(optimizerSettings.optimizer).slots.length;
   const trained = (layers: readonly Layer[]) =>
     layers.flatMap(({ repeats, variables }) => (repeats === undefined ? variables.filter(({ kind }) => kind === 'parameter') : []));
   const places = new Map(model.variables.filter(({ kind }) => kind === 'parameter').map(({ name }, k) => [name, k]));
   for (const k of [0, 1])
     if (tensors.has(`optimizer/vars/${k}`)) result.set(`optimizer/vars/${k}`, tensors.get(`optimizer/vars/${k}`) as FileTensor);
   for (const [k, { name }] of trained(fileOrder.map((index) => model.layers[index])).entries()) {
-    for (const moment of [2, 3]) {
-      const tensor = tensors.get(`optimizer/vars/${moment + 2 * k}`);
-      if (tensor) result.set(`optimizer/vars/${moment + 2 * (places.get(name) as number)}`, tensor);
+    for (let slot = 0; slot < slots; slot++) {
+      const tensor = tensors.get(slotVariable(k, slot, slots));
+      if (tensor) result.set(slotVariable(places.get(name) as number, slot, slots), tensor);
     }
   }
   return result;

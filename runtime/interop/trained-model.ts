@@ -5,9 +5,12 @@ import { type Shape, sizeOf } from '../layers/layer.ts';
 import { buildModel } from '../model/architectures.ts';
 import { readNetwork } from '../model/layered-model.ts';
 import type { Model, ModelConfig, TrainableModel } from '../model/model.ts';
+import { type OptimizerName, type OptimizerOptions, optimizerNames, optimizerOf } from '../optim/index.ts';
 
 /** Settings of the optimizer that belong to its state. */
 export interface OptimizerSettings {
+  /** AdamW by default. */
+  readonly optimizer?: OptimizerName | OptimizerOptions;
   readonly learningRate: number;
   readonly weightDecay: number;
 }
@@ -98,20 +101,23 @@ export interface SavedTensor {
 /**
  * Takes the tensors of a file for those of `model`.
  * @param source Name of the file, for messages.
+ * @param optimizerOptions The optimizer whose state the file has, where it says so.
  * @throws HybridError E_CHECKPOINT where one is missing, has another shape, or is not of this model.
  */
 export function adopt(
   model: Model,
   tensors: ReadonlyMap<string, SavedTensor>,
   source: string,
+  optimizerOptions?: OptimizerName | OptimizerOptions,
 ): Pick<TrainedModel, 'model' | 'weights' | 'optimizer'> {
   const weights = pick(tensors, model.variables, source);
   const surplus = [...tensors.keys()].find((name) => name.startsWith('layers/') && !weights.has(name));
   if (surplus) {
     throw new HybridError('E_CHECKPOINT', `${source} has ${surplus}, which ${model.arch} does not have`, OTHER_MODEL);
   }
-  // Equal names and shapes of weights do not mean equal models; the moments come in the order of the graph and can tell.
-  const optimizer = tensors.has('optimizer/vars/2') ? pick(tensors, optimizerVariables(model), source) : undefined;
+  // Equal names and shapes of weights do not mean equal models; the slots come in the order of the graph and can tell.
+  const state = stateIn(tensors, model, optimizerOptions);
+  const optimizer = state && pick(tensors, state, source);
   return { model, weights, optimizer };
 }
 
@@ -119,10 +125,21 @@ export function adopt(
 export const numberedClasses = ({ classes }: Pick<TrainableModel, 'classes'>): string[] =>
   Array.from({ length: classes }, (_, i) => `class ${i}`);
 
-/** Names and shapes of AdamW's state in Keras' order: count, learning rate, then both moments of each parameter. */
-export function optimizerVariables(model: Model): { readonly name: string; readonly shape: Shape }[] {
-  const moments = model.variables.filter(({ kind }) => kind === 'parameter').flatMap(({ shape }) => [shape, shape]);
-  return [[], [], ...moments].map((shape, i) => ({ name: `optimizer/vars/${i}`, shape }));
+/** Names and shapes of an optimizer's state in Keras' order: count, learning rate, then what it keeps of each parameter. */
+export function optimizerVariables(
+  model: Model,
+  options?: OptimizerName | OptimizerOptions,
+): { readonly name: string; readonly shape: Shape }[] {
+  const { slots } = optimizerOf(options);
+  const kept = model.variables.filter(({ kind }) => kind === 'parameter').flatMap(({ shape }) => slots.map(() => shape));
+  return [[], [], ...kept].map((shape, i) => ({ name: `optimizer/vars/${i}`, shape }));
+}
+
+/** The state of an optimizer that a file should have: that of the one it names, else of the first that keeps as many tensors; undefined: none. */
+function stateIn(tensors: ReadonlyMap<string, SavedTensor>, model: Model, options?: OptimizerName | OptimizerOptions) {
+  const found = [...tensors.keys()].filter((name) => name.startsWith('optimizer/vars/')).length;
+  if (options) return found > 0 ? optimizerVariables(model, options) : undefined;
+  return optimizerNames.map((name) => optimizerVariables(model, name)).find(({ length }) => length === found);
 }
 
 const OTHER_MODEL = 'Name the architecture that the weights were trained in.';

@@ -32,8 +32,7 @@ const updateOf = (rule: OptimizerRule): OpDefinition => ({
     const [ok, counter, ...gradients] = inputs;
     const fits = gradients.length >= 1 && isInteger(ok) && isInteger(counter) && gradients.every(isParameter);
     accept(rule.name, inputs, fits, 'ok i32 [1], counter i32 [1] and gradients');
-    for (const [name, { what, isValid }] of Object.entries(rule.constants))
-      accept(rule.name, inputs, isValid(attrs[name]), `${name}: ${what} (given: ${attrs[name]})`);
+    for (const [name, { kind }] of Object.entries(rule.constants)) kind.check(attrs[name], `${name} of ${rule.name}`);
     const grouped = runsOf(attrs, gradients.length).reduce((sum, { count }) => sum + count, 0);
     accept(rule.name, inputs, grouped === gradients.length, `groups of as many parameters as there are gradients (given: ${grouped})`);
     return [];

@@ -1,11 +1,12 @@
 // AdamW in Keras' form: ε is added to the root of the second moment as it is, not to that of the corrected one as in PyTorch.
 
-import { above0, below1, defineOptimizer } from './rule.ts';
+import { above0, below1 } from '../base/kinds.ts';
+import { constant, defineOptimizer } from './rule.ts';
 
 export const adamw = defineOptimizer({
   name: 'adamw',
   slots: ['moment1', 'moment2'],
-  constants: { beta1: below1(0.9), beta2: below1(0.999), epsilon: above0(1e-7) },
+  constants: { beta1: constant(below1, 0.9), beta2: constant(below1, 0.999), epsilon: constant(above0, 1e-7) },
   step({ learningRate, weightDecay }, { beta1, beta2, epsilon }, t) {
     const alpha = (learningRate * Math.sqrt(1 - beta2 ** t)) / (1 - beta1 ** t);
     return (at) => {
@@ -18,7 +19,6 @@ export const adamw = defineOptimizer({
   flops: 14,
   keras: {
     classes: ['AdamW', 'Adam'],
-    name: 'adamw',
     keys: { beta1: 'beta_1', beta2: 'beta_2', epsilon: 'epsilon' },
     fixed: { amsgrad: false },
   },

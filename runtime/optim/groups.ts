@@ -10,6 +10,7 @@ export interface ParameterInfo {
   readonly shape: readonly number[];
 }
 
+/** Parameters that are trained alike. */
 export interface ParameterGroup {
   /** Which parameters belong to it, of those that belong to no group before it. */
   match(parameter: ParameterInfo): boolean;

@@ -1,11 +1,13 @@
 // The optimizers that there are, and which one a caller means.
 
-import { HybridError, nearest } from '../base/errors.ts';
+import { choice, refuseUnknown } from '../base/kinds.ts';
 import { adamw } from './adamw.ts';
 import type { Constants, OptimizerRule, ValuesOf } from './rule.ts';
 
+/** The optimizers by name: what they keep, their constants, and their formula in doubles. */
 export const OPTIMIZERS = { adamw } as const satisfies Record<string, { readonly name: string }>;
 
+/** Name of an optimizer. */
 export type OptimizerName = keyof typeof OPTIMIZERS;
 type RuleOf<N extends OptimizerName> = (typeof OPTIMIZERS)[N];
 export type SlotOf<N extends OptimizerName> = RuleOf<N>['slots'][number];
@@ -39,25 +41,38 @@ export const slotVariable = (k: number, slot: number, slots: number): string => 
  * @throws HybridError E_USAGE for a name or constant that there is not, and a value that a constant cannot have.
  */
 export function optimizerOf(options: OptimizerName | OptimizerOptions = 'adamw'): Optimizer {
-  const { name, ...given } = (typeof options === 'string' ? { name: options } : options) as { name: string } & Record<string, unknown>;
-  if (!Object.hasOwn(OPTIMIZERS, name)) throw unknown('optimizer', String(name), optimizerNames);
+  const { name, ...given } = (typeof options === 'string' ? { name: options } : Object(options)) as { name: string } & Record<
+    string,
+    unknown
+  >;
+  choice(...optimizerNames).check(name, 'optimizer');
   const rule = ruleOf(name as OptimizerName);
-  for (const [key, value] of Object.entries(given)) {
-    if (!Object.hasOwn(rule.constants, key)) throw unknown(`constant of ${name}`, key, Object.keys(rule.constants));
-    const { what, isValid } = rule.constants[key];
-    if (value !== undefined && !isValid(value)) throw new HybridError('E_USAGE', `${key} of ${name} is ${String(value)}`, `Give ${what}.`);
+  refuseUnknown(Object.keys(given), Object.keys(rule.constants), name);
+  const constants: Record<string, number | boolean> = {};
+  for (const [key, { kind, usual }] of Object.entries(rule.constants)) {
+    const value = given[key] ?? usual;
+    kind.check(value, `${key} of ${name}`);
+    constants[key] = value as number | boolean;
   }
-  const constants = Object.fromEntries(
-    Object.entries(rule.constants).map(([key, { usual }]) => [key, (given[key] as number | boolean | undefined) ?? usual]),
-  );
   return { rule, constants, slots: slotsOf(rule, constants) };
 }
 
-function unknown(what: string, name: string, names: readonly string[]): HybridError {
-  const near = nearest(name, names);
-  return new HybridError(
-    'E_USAGE',
-    `no ${what} is called ${name}${near ? `; did you mean ${near}?` : ''}`,
-    `Give one of ${names.join(', ')}.`,
-  );
+/** As people write it: the name, and behind colons the constants that are not the usual ones, such as `adamw:beta2=0.95`. */
+export function describeOptimizer(options: OptimizerName | OptimizerOptions): string {
+  const { rule, constants } = optimizerOf(options);
+  const changed = Object.entries(constants).filter(([key, value]) => value !== rule.constants[key].usual);
+  return [rule.name, ...changed.map(([key, value]) => `${key}=${value}`)].join(':');
+}
+
+/** What people write; undefined where it is no optimizer. */
+export function parseOptimizer(text: string): OptimizerOptions | undefined {
+  const [name, ...parts] = text.split(':');
+  const rule = Object.hasOwn(OPTIMIZERS, name) ? ruleOf(name as OptimizerName) : undefined;
+  const entries = parts.map((part) => {
+    const [key, value = 'true'] = part.split(/=(.*)/s);
+    const kind = rule && Object.hasOwn(rule.constants, key) ? rule.constants[key].kind : undefined;
+    return [key, kind?.parse(value)] as const;
+  });
+  if (!rule || entries.some(([, value]) => value === undefined)) return undefined;
+  return { name, ...Object.fromEntries(entries) } as OptimizerOptions;
 }

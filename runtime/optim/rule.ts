@@ -2,33 +2,17 @@
 // of Keras' files and the tests of all of that follow. Only its two kernels are written elsewhere: asm/kernels/optimizer.ts and
 // gpu/kernels/optimizer.ts.
 
+import type { TextKind } from '../base/kinds.ts';
 import type { Scalars } from '../ir/step.ts';
 
 /** A number or switch that stays the same during a run. */
 export interface Constant<T extends number | boolean = number | boolean> {
+  readonly kind: TextKind<T>;
   readonly usual: T;
-  /** What it has to be, in words. */
-  readonly what: string;
-  isValid(value: unknown): boolean;
 }
 
-const isNumber = (value: unknown): value is number => typeof value === 'number' && Number.isFinite(value);
-
-export const below1 = (usual: number): Constant<number> => ({
-  usual,
-  what: 'a number from 0 to below 1',
-  isValid: (value) => isNumber(value) && value >= 0 && value < 1,
-});
-export const above0 = (usual: number): Constant<number> => ({
-  usual,
-  what: 'a number above 0',
-  isValid: (value) => isNumber(value) && value > 0,
-});
-export const toggle = (usual: boolean): Constant<boolean> => ({
-  usual,
-  what: 'true or false',
-  isValid: (value) => typeof value === 'boolean',
-});
+/** A constant of a kind. */
+export const constant = <T extends number | boolean>(kind: TextKind<T>, usual: NoInfer<T>): Constant<T> => ({ kind, usual });
 
 /** An element of a parameter, its gradient, and of each slot the element that belongs to it. */
 export type Element<Slot extends string> = { w: number; readonly g: number } & { [S in Slot]: number };
@@ -53,11 +37,10 @@ export interface OptimizerRule<Slot extends string = string, T extends ConstantT
   readonly flops: number;
   readonly keras: {
     /** Its class, then others whose files mean the same. */
-    readonly classes: readonly string[];
-    readonly name: string;
+    readonly classes: readonly [string, ...string[]];
     /** Keras' names of the constants. */
     readonly keys: { readonly [K in keyof T]: string };
-    /** What else has to be in its configuration, and is written there. */
+    /** What else its configuration says: another value there is another optimizer. */
     readonly fixed?: Readonly<Record<string, unknown>>;
   };
 }

@@ -141,7 +141,7 @@ class Fit {
     // A schedule decides the rate alone: reduction on a plateau would be overwritten at the next step.
     this.#plateau = options.plateau && options.schedule.name === 'constant' ? new ReduceLROnPlateau(options.plateau) : null;
     this.#learningRate = options.learningRate;
-    this.#graphs = trainingGraphs(options.model);
+    this.#graphs = trainingGraphs(options.model, { optimizer: options.optimizer });
     this.#graph = { text: serializeGraph(this.#graphs.predict), digest: graphDigest(this.#graphs.predict) };
     this.#card = cardOf({ model: options.model, classes: options.train.classes, license: options.resume?.card?.license });
     this.#stepsPerEpoch = batchesPerEpoch(options.train.size, options.batch);

@@ -4,7 +4,7 @@
 // alone brings them back. Whatever else decides what the next steps do is among the settings, and must be the same.
 
 import { HybridError, nearest } from '../base/errors.ts';
-import { spellingOf } from '../base/setting.ts';
+import { type SettingTable, spellingOf } from '../base/setting.ts';
 import { fingerprint } from '../data/fingerprint.ts';
 import type { CallbackState } from './callbacks.ts';
 import type { Checkpoint } from './checkpoint.ts';
@@ -49,6 +49,14 @@ const NAMES: ReadonlyMap<string, string> = new Map([
 /** What must be the same, by their words in checkpoints: those of the flags. */
 export const RESUME_SETTINGS: readonly string[] = [...NAMES.keys()];
 
+/** Settings that checkpoints of version 0.1.0 cannot have, by their words, with what they were. */
+const ADDED: Readonly<Record<string, string>> = Object.fromEntries(
+  Object.entries(TRAIN_SETTINGS as SettingTable).flatMap(([name, entry]) => {
+    const { added, usual, describe = String } = entry;
+    return added ? [[spellingOf(name, entry), describe(usual, {})]] : [];
+  }),
+);
+
 /** All of `RESUME_SETTINGS`, and what ranks must have alike besides where that is asked for. */
 export async function resumeSettings(options: CompleteTrainOptions, of: 'bits' | 'ranks' = 'bits'): Promise<Record<string, string>> {
   const { device, train, validation } = options;
@@ -79,8 +87,10 @@ export function compareSettings(
       { field: 'allowChanged', suggested: near },
     );
   }
-  const changed = [...NAMES].filter(([word]) => Object.hasOwn(before, word) && before[word] !== now[word]);
-  const told = (some: typeof changed) => some.map(([word, name]) => `${inWords(name)} is ${now[word]}, but was ${before[word]}`);
+  // A setting that there was not yet was as it is where nobody says.
+  const was = (word: string): string | undefined => (Object.hasOwn(before, word) ? before[word] : ADDED[word]);
+  const changed = [...NAMES].filter(([word]) => was(word) !== undefined && was(word) !== now[word]);
+  const told = (some: typeof changed) => some.map(([word, name]) => `${inWords(name)} is ${now[word]}, but was ${was(word)}`);
   const refused = changed.filter((both) => !both.some((name) => allowed.includes(name)));
   if (refused.length > 0) {
     const words = changed.map(([word]) => word).join(',');

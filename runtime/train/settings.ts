@@ -9,6 +9,7 @@ import {
   form,
   from0,
   integer,
+  type Kind,
   nullable,
   optional,
   record,
@@ -18,6 +19,14 @@ import {
 import { type SettingTable, setting, spellingOf, type ValuesOf } from '../base/setting.ts';
 import type { AugmentOptions } from '../data/augment/augmentation.ts';
 import { augmentOptions } from '../data/augment/names.ts';
+import {
+  describeOptimizer,
+  type OptimizerName,
+  type OptimizerOptions,
+  optimizerNames,
+  optimizerOf,
+  parseOptimizer,
+} from '../optim/index.ts';
 import { describeSchedule, SCHEDULES, type ScheduleOptions, scheduleKind } from './schedule.ts';
 
 /** Reduction of the learning rate after epochs without a better loss. */
@@ -33,6 +42,11 @@ export interface CheckpointInterval {
   readonly steps?: number;
   readonly minutes?: number;
 }
+
+const optimizerKind: Kind<OptimizerName | OptimizerOptions> = {
+  expected: 'the name of an optimizer, or an object with name and constants',
+  check: (value) => void optimizerOf(value as OptimizerOptions),
+};
 
 /** Settings of `train`, by their names in code. */
 export const TRAIN_SETTINGS = {
@@ -58,12 +72,32 @@ export const TRAIN_SETTINGS = {
     keeps: 'bits',
     flag: { name: 'lr', group: 'Training', kind: above0, example: '0.002', help: 'learning rate; the highest one of a schedule' },
   }),
-  /** Decoupled weight decay of AdamW; 0.0001 by default. */
+  /** How the weights follow the gradients: the name of an optimizer, or one with its constants, such as { name: 'adamw', beta2: 0.95 }. AdamW by default. */
+  optimizer: setting({
+    kind: optimizerKind,
+    usual: 'adamw',
+    keeps: 'bits',
+    added: true,
+    describe: describeOptimizer,
+    flag: {
+      name: 'optimizer',
+      group: 'Training',
+      kind: form('OPTIMIZER', `one of ${optimizerNames.join(', ')}, and behind colons its constants, such as adamw:beta2=0.95`, (text) => {
+        const options = parseOptimizer(text);
+        return options && describeOptimizer(options);
+      }),
+      example: 'adamw:beta2=0.95',
+      help: `how the weights follow the gradients: ${optimizerNames.join(', ')}, each also with constants as NAME:CONSTANT=VALUE`,
+      read: (text): OptimizerOptions => parseOptimizer(text) as OptimizerOptions,
+      write: describeOptimizer,
+    },
+  }),
+  /** Decoupled weight decay; 0.0001 by default. */
   weightDecay: setting({
     kind: from0,
     usual: 1e-4,
     keeps: 'bits',
-    flag: { name: 'weight-decay', group: 'Training', kind: from0, example: '0.0001', help: 'weight decay of AdamW' },
+    flag: { name: 'weight-decay', group: 'Training', kind: from0, example: '0.0001', help: 'decoupled weight decay' },
   }),
   /** How the learning rate changes from step to step; constant by default. */
   schedule: setting({

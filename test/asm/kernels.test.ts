@@ -8,7 +8,8 @@ import { conv } from '../../asm/lowering/conv.ts';
 import { depthwise } from '../../asm/lowering/depthwise.ts';
 import { lowerings } from '../../asm/lowering/index.ts';
 import type { KernelOpName } from '../../runtime/ops/index.ts';
-import { type OpCase, opCases } from '../support/cases.ts';
+import { ofEach } from '../../runtime/optim/index.ts';
+import { type OpCase, opCases, updateCase } from '../support/cases.ts';
 import { expectClose, type Tolerance } from '../support/close.ts';
 import { NodeRunner } from '../support/node-runner.ts';
 import { runReference } from '../support/reference.ts';
@@ -38,6 +39,9 @@ const TOLERANCES: Partial<Record<KernelOpName, Tolerance>> = {
 const ROUNDING: Tolerance = { absolute: 5e-6, relative: 5e-6 };
 
 const large = (rows: number, shape: readonly number[], seed = 1): TestTensor => samples(rows, shape, uniform(seed, -2, 2));
+
+/** Parameters of several chunks. */
+const LARGE = [[33_333], [7], [3, 5, 11, 101]];
 
 /** Cases beyond those of all devices: several chunks, several tiles on every thread, numbers that are hard to sum. */
 const MORE: Partial<Record<KernelOpName, () => OpCase[]>> = {
@@ -90,17 +94,15 @@ const MORE: Partial<Record<KernelOpName, () => OpCase[]>> = {
         attrs: {},
       })),
     ),
-  adamw: () => {
-    const shapes = [[33_333], [7], [3, 5, 11, 101]];
-    const each = (seed: number, low: number, high: number) => shapes.map((shape, k) => fixed(shape, uniform(seed + k, low, high)));
-    return [0, 1, 99_999].map((count) => ({
-      name: `chunks, step ${count}`,
-      rows: 1,
-      inputs: [fixed([1], [1], 'i32'), fixed([1], [count], 'i32'), ...each(1, -1e-3, 1e-3)],
-      attrs: { beta1: 0.9, beta2: 0.999, epsilon: 1e-7 },
-      updates: [...each(2, -1, 1), ...each(3, -1e-3, 1e-3), ...each(4, 0, 1e-6)],
-    }));
-  },
+  ...ofEach((rule) => () => [
+    ...[0, 1, 99_999].map((steps) => updateCase(rule, `chunks, step ${steps}`, LARGE, { steps })),
+    updateCase(rule, 'chunks of groups', LARGE, {
+      groups: [
+        { count: 1, rate: 0.5, decay: 0 },
+        { count: 2, rate: 1, decay: 2 },
+      ],
+    }),
+  ]),
 };
 
 describe.each(['fma', 'plain'] as const)('%s', (build) => {

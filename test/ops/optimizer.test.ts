@@ -111,12 +111,7 @@ describe('adamw', () => {
   test('refuses', () => {
     expectRefused('adamw', [OK, counter(0)], ADAMW, 'adamw got (i32 [1], i32 [1])', 'gradients');
     expectRefused('adamw', [OK, fixed([3], uniform(1))], ADAMW, 'counter i32 [1]');
-    expectRefused(
-      'adamw',
-      [OK, counter(0), fixed([3], uniform(1))],
-      { ...ADAMW, beta2: 1 },
-      'beta2: a number from 0 to below 1 (given: 1)',
-    );
+    expectRefused('adamw', [OK, counter(0), fixed([3], uniform(1))], { ...ADAMW, beta2: 1 }, 'beta2 of adamw is 1');
   });
 });
 

@@ -6,6 +6,9 @@ import type { StepScalars } from '../../runtime/ir/step.ts';
 import type { DepthwiseGradAttrs } from '../../runtime/ops/depthwise.ts';
 import type { Epilogue } from '../../runtime/ops/epilogue.ts';
 import type { KernelOpName, OpName } from '../../runtime/ops/index.ts';
+import type { GroupRun } from '../../runtime/optim/groups.ts';
+import { type OptimizerName, ofEach, optimizerOf, slotsOf } from '../../runtime/optim/index.ts';
+import type { Constants, OptimizerRule } from '../../runtime/optim/rule.ts';
 import { runReference } from './reference.ts';
 import { fixed, integers, samples, type TestTensor, uniform } from './tensors.ts';
 
@@ -155,18 +158,47 @@ export function depthwiseGradOperands(size: DepthwiseSize, { prologue = {}, resi
   ];
 }
 
-/** Gradients and state of the optimizer for parameters of these shapes. */
-function adamwCase(name: string, shapes: readonly number[][], ok: number): OpCase {
+/** A step of an optimizer: gradients, parameters and what it keeps of them, for parameters of these shapes. */
+export function updateCase(
+  rule: OptimizerRule,
+  name: string,
+  shapes: readonly (readonly number[])[],
+  { ok = 1, steps = 6, constants = {}, groups }: { ok?: number; steps?: number; constants?: Constants; groups?: readonly GroupRun[] } = {},
+): OpCase {
   const each = (seed: number, low: number, high: number): TestTensor[] =>
     shapes.map((shape, k) => fixed(shape, uniform(seed + k, low, high)));
+  const all = { ...optimizerOf(rule.name as OptimizerName).constants, ...constants };
   return {
     name,
     rows: 1,
-    inputs: [fixed([1], [ok], 'i32'), fixed([1], [6], 'i32'), ...each(100, -1, 1)],
-    attrs: { beta1: 0.9, beta2: 0.999, epsilon: 1e-7 },
-    updates: [...each(200, -1, 1), ...each(300, -0.1, 0.1), ...each(400, 0, 0.1)],
+    inputs: [fixed([1], [ok], 'i32'), fixed([1], [steps], 'i32'), ...each(100, -1, 1)],
+    attrs: groups ? { ...all, groups } : all,
+    // Not below 0: some optimizers take the root of what they keep.
+    updates: [...each(200, -1, 1), ...slotsOf(rule, all).flatMap((_, s) => each(300 + 100 * s, 0, 0.1))],
   };
 }
+
+/** Cases of every optimizer: sizes, groups, and each constant otherwise than usual. */
+const updateCases = (rule: OptimizerRule) => (): OpCase[] => [
+  updateCase(rule, 'one scalar', [[1]]),
+  updateCase(rule, 'several parameters', [[3, 3, 2, 5], [5], [33]]),
+  updateCase(rule, 'not ok', [[7], [2, 3]], { ok: 0 }),
+  updateCase(rule, 'groups', [[3, 3, 2, 5], [5], [33], [70]], {
+    groups: [
+      { count: 1, rate: 0.5, decay: 1 },
+      { count: 2, rate: 1, decay: 0 },
+      { count: 1, rate: 3, decay: 10 },
+    ],
+  }),
+  ...otherConstants(rule).map((constants) => updateCase(rule, JSON.stringify(constants), [[33], [7]], { constants })),
+];
+
+/** Every switch turned, and every number 0 that may be. */
+export const otherConstants = ({ constants }: OptimizerRule): Constants[] =>
+  Object.entries(constants).flatMap(([name, { kind, usual }]) => {
+    const value = typeof usual === 'boolean' ? !usual : kind.parse('0');
+    return value === undefined ? [] : [{ [name]: value }];
+  });
 
 /** Sizes of images for pooling, both odd and even. */
 const IMAGES: readonly (readonly [rows: number, shape: readonly number[]])[] = [
@@ -404,11 +436,7 @@ export const opCases: Record<KernelOpName, () => OpCase[]> = {
       attrs: {},
     },
   ],
-  adamw: () => [
-    adamwCase('one scalar', [[1]], 1),
-    adamwCase('several parameters', [[3, 3, 2, 5], [5], [33]], 1),
-    adamwCase('not ok', [[7], [2, 3]], 0),
-  ],
+  ...ofEach(updateCases),
   movingAverage: () =>
     [0, 1].map((ok) => ({
       name: ok ? 'ok' : 'not ok',

@@ -124,6 +124,7 @@ describe('what changed meanwhile', () => {
   it.each(
     Object.entries({
       weightDecay: { weightDecay: 0 },
+      optimizer: { optimizer: { name: 'adamw', beta2: 0.99 } },
       schedule: { schedule: { name: 'cosine', warmup: 0.1 } },
       earlyStopping: { earlyStopping: { patience: 3 } },
       plateau: { plateau: { patience: 2, factor: 0.5, minLearningRate: 0 } },

@@ -64,7 +64,8 @@ describe('a name that does not exist is refused with the nearest', () => {
     ['learningrate', 'learningRate'],
     ['bn-momentum', 'bnMomentum'],
     ['valdation', 'validation'],
-    ['optimiser', undefined],
+    ['optimiser', 'optimizer'],
+    ['colour', undefined],
   ])('%s: %s', async (name, near) => {
     const error = await refused({ [name]: 1 });
     expect(error.message).toBe(`train has no "${name}"${near ? `; did you mean ${near}?` : ''}`);
@@ -95,6 +96,7 @@ test('what decides bits is kept as the words that checkpoints have had all along
   expect(rest).toEqual({
     batch: '8',
     lr: '0.02',
+    optimizer: 'adamw',
     'weight-decay': '0.0001',
     patience: '3',
     plateau: 'none',

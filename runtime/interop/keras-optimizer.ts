@@ -1,0 +1,42 @@
+// Optimizers in Keras' configurations, both ways, by the Keras form of each definition (runtime/optim/).
+
+import { type OptimizerOptions, optimizerNames, optimizerOf, ruleOf } from '../optim/index.ts';
+import type { OptimizerSettings } from './trained-model.ts';
+
+/** As `model.compile` leaves it in a file. */
+export function optimizerConfig({ optimizer, learningRate, weightDecay }: OptimizerSettings) {
+  const { rule, constants } = optimizerOf(optimizer);
+  const { classes, keys, fixed } = rule.keras;
+  const [className] = classes;
+  return {
+    module: 'keras.optimizers',
+    class_name: className,
+    config: {
+      name: rule.name,
+      learning_rate: learningRate,
+      weight_decay: weightDecay,
+      ...Object.fromEntries(Object.entries(constants).map(([name, value]) => [keys[name], value])),
+      ...fixed,
+    },
+    registered_name: null,
+  };
+}
+
+/** What a configuration says of an optimizer that there is here; undefined for any other, which leaves nothing to go on with. */
+export function readOptimizer(compiled: unknown): OptimizerSettings | undefined {
+  const { class_name, config } = Object(compiled) as { class_name?: unknown; config?: unknown };
+  const name = optimizerNames.find((one) => ruleOf(one).keras.classes.includes(class_name as string));
+  if (!name) return undefined;
+  const { learning_rate, weight_decay, ...rest } = Object(config) as Record<string, unknown>;
+  const { constants, keras } = ruleOf(name);
+  const given = Object.keys(constants).map((key) => [key, rest[keras.keys[key]]]);
+  const differs = Object.entries(keras.fixed ?? {}).some(([key, value]) => (rest[key] ?? value) !== value);
+  if (typeof learning_rate !== 'number' || differs || given.some(([, value]) => value === undefined)) return undefined;
+  const optimizer = { name, ...Object.fromEntries(given) } as OptimizerOptions;
+  try {
+    optimizerOf(optimizer);
+  } catch {
+    return undefined; // a value that this optimizer cannot have here
+  }
+  return { optimizer, learningRate: learning_rate, weightDecay: typeof weight_decay === 'number' ? weight_decay : 0 };
+}
