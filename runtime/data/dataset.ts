@@ -22,6 +22,11 @@ export interface Dataset {
   readonly images?: ImageSource;
 }
 
+/** What lies in shared memory. (`Uint8Array<SharedArrayBuffer>` cannot be read by TypeScript before 5.7.) */
+export interface Shared {
+  readonly buffer: SharedArrayBuffer;
+}
+
 /** Where workers find the images of a dataset. */
 export type ImageSource = (SharedImages | ModuleImages) & {
   /** Which image each sample is; absent: sample i is image i. */
@@ -31,7 +36,7 @@ export type ImageSource = (SharedImages | ModuleImages) & {
 /** All images in shared memory: image i is at `offset + i · stride`. */
 export interface SharedImages {
   readonly kind: 'shared';
-  readonly bytes: Uint8Array<SharedArrayBuffer>;
+  readonly bytes: Uint8Array & Shared;
   readonly offset: number;
   readonly stride: number;
   /** `planar`: channel by channel (CHW), which the workers turn into NHWC. */

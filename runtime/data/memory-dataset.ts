@@ -1,7 +1,7 @@
 // A dataset that is held in memory: all images in one byte array.
 
 import { HybridError } from '../base/errors.ts';
-import type { Dataset, SharedImages } from './dataset.ts';
+import type { Dataset, Shared, SharedImages } from './dataset.ts';
 import { interleave } from './planar.ts';
 
 /** Images in one array, and what they are. */
@@ -45,4 +45,4 @@ export function memoryDataset({ name, shape, classes, labels, images, records }:
   };
 }
 
-const isShared = (bytes: Uint8Array): bytes is Uint8Array<SharedArrayBuffer> => bytes.buffer instanceof SharedArrayBuffer;
+const isShared = (bytes: Uint8Array): bytes is Uint8Array & Shared => bytes.buffer instanceof SharedArrayBuffer;

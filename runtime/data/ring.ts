@@ -4,6 +4,8 @@
 // A slot is FREE, then being filled by tasks, then ready, then in use by the consumer, then FREE again. Who may do what is known
 // on the consumer's thread alone (loader.ts); workers only ever look at the generation, which the consumer changes to call a fill off.
 
+import type { Shared } from './dataset.ts';
+
 export interface RingOptions {
   readonly slots: number;
   /** Rows of a slot. */
@@ -23,10 +25,10 @@ export interface Slot {
   /** Index in the whole set of each row, which keys its draws. */
   readonly samples: Int32Array;
   /** The batch: rows × image bytes. */
-  readonly images: Uint8Array<SharedArrayBuffer>;
-  readonly floats: Float32Array<SharedArrayBuffer> | null;
+  readonly images: Uint8Array & Shared;
+  readonly floats: (Float32Array & Shared) | null;
   /** Images as they were read, before any kernel. */
-  readonly raw: Uint8Array<SharedArrayBuffer> | null;
+  readonly raw: (Uint8Array & Shared) | null;
   /** Word 0 of the slot: its generation. A task of another one is called off. */
   readonly generation: Int32Array;
   /** One a task. */
