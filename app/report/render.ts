@@ -2,6 +2,7 @@
 
 import { fileURLToPath } from 'node:url';
 import { HybridError } from '../../runtime/base/errors.ts';
+import { remedyOfRestriction } from '../../runtime/base/restrictions.ts';
 import { document, type Figure, FONT } from './svg.ts';
 
 /** This module runs from dist, or, under the tests, from its source. */
@@ -40,7 +41,7 @@ async function loadRenderer(): Promise<typeof import('@resvg/resvg-js')> {
     throw new HybridError(
       'E_ENVIRONMENT',
       `figures cannot be drawn: @resvg/resvg-js does not load on ${process.platform} ${process.arch}`,
-      'Install the optional packages as well: npm install --include=optional.',
+      remedyOfRestriction(cause) ?? 'Install the optional packages as well: npm install --include=optional.',
       { cause },
     );
   }

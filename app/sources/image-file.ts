@@ -6,6 +6,7 @@ import { open, stat } from 'node:fs/promises';
 import type { Sharp } from 'sharp';
 import { HybridError } from '../../runtime/base/errors.ts';
 import { systemCode } from '../../runtime/base/files.ts';
+import { remedyOfRestriction } from '../../runtime/base/restrictions.ts';
 import { enlarge, MARGIN } from './enlarge.ts';
 import { FORMAT_BYTES, formatOf, READ_FORMATS } from './image-formats.ts';
 
@@ -175,7 +176,11 @@ async function readLimited(path: string, maxBytes: number): Promise<Uint8Array> 
   }
 }
 
-/** The library, or an error that says how to get it. Cheap after the first call. */
+/**
+ * The library, or an error that says how to get it. Cheap after the first call.
+ *
+ * @internal Not in the declarations: its type is that of an optional package, which projects may lack.
+ */
 export async function loadSharp(): Promise<typeof import('sharp')['default']> {
   try {
     return (await import('sharp')).default;
@@ -183,7 +188,7 @@ export async function loadSharp(): Promise<typeof import('sharp')['default']> {
     throw new HybridError(
       'E_ENVIRONMENT',
       `image files are decoded by the package sharp, which cannot be loaded here: ${firstLine(error)}`,
-      'Install it with `npm install sharp`; data in binary form (CIFAR, .npz) does without.',
+      remedyOfRestriction(error) ?? 'Install it with `npm install sharp`; data in binary form (CIFAR, .npz) does without.',
       { cause: error },
     );
   }

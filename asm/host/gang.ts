@@ -7,6 +7,7 @@
 
 import { Worker } from 'node:worker_threads';
 import { HybridError, invariant } from '../../runtime/base/errors.ts';
+import { unlessForbidden } from '../../runtime/base/restrictions.ts';
 import { SCRATCH_BYTES } from './abi.ts';
 import { THREAD_SCRIPT } from './assets.ts';
 import { ABORT, CALLS, COMMIT, COMPLETE, PROGRAM, RUN, type ThreadData, type ThreadMessage, TIMES } from './protocol.ts';
@@ -77,7 +78,10 @@ export class Gang {
     this.#startLimitMs = startLimitMs;
     this.#workers = Array.from({ length: threads }, (_, thread) => {
       // No flags of the host process: a loader for TypeScript, say, has no business in a thread.
-      const worker = new Worker(script, { name: `hybrid-gang-${thread}`, execArgv: [] });
+      const worker = unlessForbidden(
+        'the wasm device computes in worker threads, and this process may not have any',
+        () => new Worker(script, { name: `hybrid-gang-${thread}`, execArgv: [] }),
+      );
       const fail = (what: string, cause?: Error) => this.#fail(`thread ${thread} of ${threads} ${what}`, cause);
       worker.on('message', (message: ThreadMessage) => {
         if (message.type === 'done') this.#settle(message.stopped);

@@ -2,7 +2,9 @@
 // thread that opens them, and handed to the threads that compute.
 
 import { readdir, readFile } from 'node:fs/promises';
+import { fileURLToPath } from 'node:url';
 import { HybridError, invariant } from '../../runtime/base/errors.ts';
+import { missingPart, requireWebAssembly } from '../../runtime/base/restrictions.ts';
 import { revectorizerIsOn, setFlagsOfLibrary } from '../../runtime/base/v8-flags.ts';
 import { KERNEL_FOLDER } from './assets.ts';
 import { compareKernels } from './self-test.ts';
@@ -49,6 +51,7 @@ const RELAXED_MADD = new Uint8Array([
  * (1 + 2⁻¹²)² − (1 + 2⁻¹¹) is 2⁻²⁴; rounded in between it is 0.
  */
 export function hasFma({ v8Flags = false }: LoadOptions = {}): boolean {
+  requireWebAssembly();
   if (v8Flags) setFlagsOfLibrary();
   if (!WebAssembly.validate(RELAXED_MADD)) return false;
   const { f } = new WebAssembly.Instance(new WebAssembly.Module(RELAXED_MADD), {}).exports as {
@@ -60,8 +63,8 @@ export function hasFma({ v8Flags = false }: LoadOptions = {}): boolean {
 /** Loaded kernels by what was asked for: devices share them, because compiled code is memory, and its test is time. */
 const loaded = new Map<string, Promise<KernelModules>>();
 
-/** Loads and compiles all kernels. Throws E_ENVIRONMENT where they were not built. */
-export function loadKernels(options: LoadOptions = {}): Promise<KernelModules> {
+/** Loads and compiles all kernels. Throws E_ENVIRONMENT where they cannot be read, or this process has no WebAssembly. */
+export async function loadKernels(options: LoadOptions = {}): Promise<KernelModules> {
   const fma = options.fma ?? hasFma(options);
   const wide = options.wide ?? false;
   const revectorize = fma && !wide && (options.revectorize ?? true) && revectorizerIsOn();
@@ -81,7 +84,11 @@ async function load(fma: boolean, wide: boolean, revectorize: boolean): Promise<
   const kernels = exportsOf(modules);
   if (revectorize) {
     const candidate = await compile(pick(files, ['.wide.fma', '.fma']));
-    const { equal, faster } = await compareKernels(candidate, modules, kernels);
+    const { equal, faster } = await compareKernels(candidate, modules, kernels).catch((error: unknown) => {
+      // No memory for the test: what is short of it are not the kernels, and the device says so with numbers.
+      if (error instanceof RangeError) return { equal: false, faster: false };
+      throw error;
+    });
     if (equal && faster) return { fma, revectorized: true, modules: candidate, kernels };
   }
   return { fma, revectorized: false, modules, kernels };
@@ -92,6 +99,10 @@ async function compile(bytes: readonly Uint8Array<ArrayBuffer>[]): Promise<WebAs
   const alive = setInterval(() => {}, 1000);
   try {
     return await Promise.all(bytes.map((module) => WebAssembly.compile(module)));
+  } catch (cause) {
+    if (!/SIMD unsupported/.test((cause as Error).message)) throw cause;
+    const message = `this processor has no 128-bit SIMD for WebAssembly: ${(cause as Error).message}`;
+    throw new HybridError('E_ENVIRONMENT', message, 'Use a processor with SSE4.1 (x64), or another device.', { cause });
   } finally {
     clearInterval(alive);
   }
@@ -99,12 +110,14 @@ async function compile(bytes: readonly Uint8Array<ArrayBuffer>[]): Promise<WebAs
 
 /** All built modules by their names without the ending, such as `conv.wide.fma`. */
 async function readKernels(): Promise<Map<string, Uint8Array<ArrayBuffer>>> {
-  const names = (await readdir(KERNEL_FOLDER).catch(() => [])).filter((file) => file.endsWith('.wasm')).sort();
-  if (names.length === 0) {
-    throw new HybridError('E_ENVIRONMENT', `no compiled kernels in ${KERNEL_FOLDER.pathname}`, 'Run `npm run build` in the package.');
+  try {
+    const names = (await readdir(KERNEL_FOLDER)).filter((file) => file.endsWith('.wasm')).sort();
+    if (names.length === 0) throw Object.assign(new Error('the folder is empty'), { code: 'ENOENT' });
+    const files = names.map(async (file) => [file.slice(0, -'.wasm'.length), await readFile(new URL(file, KERNEL_FOLDER))] as const);
+    return new Map(await Promise.all(files));
+  } catch (error) {
+    throw missingPart('the compiled kernels', fileURLToPath(KERNEL_FOLDER), error);
   }
-  const files = names.map(async (file) => [file.slice(0, -'.wasm'.length), await readFile(new URL(file, KERNEL_FOLDER))] as const);
-  return new Map(await Promise.all(files));
 }
 
 /** Of each kernel file the first of the builds that there is. */

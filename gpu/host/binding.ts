@@ -3,6 +3,7 @@
 
 import { constants } from 'node:os';
 import { HybridError } from '../../runtime/base/errors.ts';
+import { remedyOfRestriction } from '../../runtime/base/restrictions.ts';
 import type { Precision } from '../../runtime/device.ts';
 
 /** Flags of WebGPU's enumerations, as the specification numbers them: the binding keeps them in no importable place. */
@@ -81,7 +82,7 @@ async function loadCreate(): Promise<typeof import('webgpu').create> {
       missing
         ? 'the webgpu device needs the optional package `webgpu`, which is not installed'
         : `the package \`webgpu\` does not load on this system (${process.platform}, ${process.arch}): ${(error as Error).message}`,
-      missing ? 'Run `npm install webgpu@0.6.2`, or use `device: wasm`.' : 'Use `device: wasm`.',
+      missing ? 'Run `npm install webgpu@0.6.2`, or use `device: wasm`.' : (remedyOfRestriction(error) ?? 'Use `device: wasm`.'),
       { cause: error },
     );
   }

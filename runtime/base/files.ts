@@ -7,6 +7,7 @@ import { createReadStream } from 'node:fs';
 import * as fs from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { HybridError } from './errors.ts';
+import { remedyOfRestriction } from './restrictions.ts';
 
 /** What is at a path. */
 export interface FileStat {
@@ -95,7 +96,7 @@ export const nodeFiles: Files = {
     return {
       path,
       write: async (bytes) => (await handle.write(bytes)).bytesWritten,
-      sync: () => handle.sync(),
+      sync: () => sync(handle),
       close: () => handle.close(),
     };
   },
@@ -109,12 +110,21 @@ export const nodeFiles: Files = {
     if (process.platform === 'win32') return;
     const handle = await fs.open(path, 'r');
     try {
-      await handle.sync();
+      await sync(handle);
     } finally {
       await handle.close();
     }
   },
 };
+
+/** Under `--permission` Node has no fsync: what is written is whole all the same, but a loss of power may cost it. */
+async function sync(handle: fs.FileHandle): Promise<void> {
+  try {
+    await handle.sync();
+  } catch (error) {
+    if (systemCode(error) !== 'ERR_ACCESS_DENIED') throw error;
+  }
+}
 
 /** Writes all of `bytes`, however many calls that takes. `needed`: the bytes of the whole file, for the message. Throws E_DISK. */
 export async function writeAll(file: OpenFile, bytes: Uint8Array, needed = bytes.length): Promise<void> {
@@ -193,6 +203,7 @@ const REASONS: Readonly<Record<string, string>> = {
   ENOTDIR: 'part of the path is not a folder',
   EEXIST: 'something is there already',
   EISDIR: 'a folder of that name is there',
+  ERR_ACCESS_DENIED: 'Node may not write there',
 };
 
 const REMEDIES: Readonly<Record<string, string>> = {
@@ -209,7 +220,8 @@ export function diskError(path: string, cause: unknown, needed?: number): Hybrid
   const code = systemCode(cause);
   const reason = Object.hasOwn(REASONS, code) ? `${REASONS[code]} (${code})` : cause instanceof Error ? cause.message : String(cause);
   const size = needed === undefined ? '' : `; ${needed.toLocaleString('en-US')} bytes are needed`;
-  const remedy = Object.hasOwn(REMEDIES, code) ? REMEDIES[code] : 'Make the folder writable or choose another one.';
+  const own = Object.hasOwn(REMEDIES, code) ? REMEDIES[code] : 'Make the folder writable or choose another one.';
+  const remedy = remedyOfRestriction(cause) ?? own;
   return new HybridError('E_DISK', `cannot write ${path}: ${reason}${size}`, remedy, { cause });
 }
 

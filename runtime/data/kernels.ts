@@ -2,8 +2,10 @@
 // out of reach of whoever else is at work. Workers and, where there are none, the calling thread use the same.
 
 import { readFile } from 'node:fs/promises';
-import { HybridError, invariant } from '../base/errors.ts';
+import { fileURLToPath } from 'node:url';
+import { invariant } from '../base/errors.ts';
 import { philoxKey } from '../base/philox.ts';
+import { missingPart, requireWebAssembly } from '../base/restrictions.ts';
 import type { AugmentOptions, ImageSet, ImageShape } from './augment/augmentation.ts';
 import { activeAugmentations } from './augment/augmentations.ts';
 
@@ -44,19 +46,12 @@ const MODULE = new URL(import.meta.url.endsWith('.ts') ? '../../dist/asm/data.wa
 
 /** Compiles the kernels. Throws E_ENVIRONMENT where they were not built, or are damaged. */
 export async function loadDataKernels(url: URL = MODULE): Promise<KernelModule> {
+  requireWebAssembly();
   try {
     // A few kilobytes: at once, because compiling in the background does not keep the process alive.
     return new WebAssembly.Module(await readFile(url));
   } catch (cause) {
-    const why = (cause as NodeJS.ErrnoException).code === 'ENOENT' ? 'are missing' : `cannot be used: ${(cause as Error).message}`;
-    throw new HybridError(
-      'E_ENVIRONMENT',
-      `the data kernels in ${url.pathname} ${why}`,
-      'Run `npm run build` in the package, or reinstall it.',
-      {
-        cause,
-      },
-    );
+    throw missingPart('the data kernels', fileURLToPath(url), cause);
   }
 }
 

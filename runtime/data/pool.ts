@@ -7,6 +7,7 @@
 import { fileURLToPath } from 'node:url';
 import type { Piscina } from 'piscina';
 import { type ErrorCode, HybridError } from '../base/errors.ts';
+import { remedyOfRestriction } from '../base/restrictions.ts';
 import type { Trace } from '../base/trace.ts';
 import { Preparer, type Task } from './preparer.ts';
 import { READY, type TaskFailure, type WorkerSetup } from './protocol.ts';
@@ -146,7 +147,7 @@ class Pool implements Crew {
       throw new HybridError(
         'E_WORKER_BOOT',
         `the data workers did not start: ${message}`,
-        'Reinstall the package; `workers: 0` does without them.',
+        `${remedyOfRestriction(error) ?? 'Reinstall the package.'} With \`workers: 0\` there are no data workers.`,
         { cause: error, field: 'workers', suggested: 0 },
       );
     } finally {

@@ -5,6 +5,7 @@
 
 import type { LibraryHandle } from 'koffi';
 import { HybridError } from '../base/errors.ts';
+import { remedyOfRestriction } from '../base/restrictions.ts';
 
 /** A handle of MPI as koffi passes it: an integer, or an address. */
 type Handle = number | bigint | object;
@@ -72,7 +73,9 @@ export async function loadMpi(env: NodeJS.ProcessEnv, path?: string): Promise<Mp
   const koffi = await import('koffi').then(
     (module) => module.default,
     (cause) => {
-      throw new HybridError('E_ENVIRONMENT', 'the package koffi, which calls MPI, is not installed', 'Run `npm install koffi`.', { cause });
+      const forbidden = remedyOfRestriction(cause);
+      const what = `the package koffi, which calls MPI, ${forbidden ? 'may not be loaded in this process' : 'is not installed'}`;
+      throw new HybridError('E_ENVIRONMENT', what, forbidden ?? 'Run `npm install koffi`.', { cause });
     },
   );
   const files = path ? [path] : startedByOpenMpi(env) ? [...OPEN_MPI_FILES, ...MPICH_FILES] : [...MPICH_FILES, ...OPEN_MPI_FILES];

@@ -2,6 +2,7 @@
 // inference models need, under the names and field numbers of the public specification, and the writer of it.
 
 import protobuf from 'protobufjs';
+import { unlessForbidden } from '../base/restrictions.ts';
 
 const SCHEMA = `
   syntax = "proto3";
@@ -96,7 +97,8 @@ export function writeOnnx(model: OnnxModel): Uint8Array {
       output: model.outputs.map(valueInfo),
     },
   };
-  return Message.encode(message).finish();
+  const forbidden = 'ONNX files are written by the package protobufjs, which makes code at run time, and this process may not';
+  return unlessForbidden(forbidden, () => Message.encode(message).finish());
 }
 
 function attributeOf([name, value]: [string, number | readonly number[] | { readonly float: number }]) {
