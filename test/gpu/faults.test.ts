@@ -141,12 +141,14 @@ describe('what a machine lacks', () => {
   });
 
   it('the package: importing works, and opening says what to install', () => {
-    const hook = `export const resolve = async (name, context, next) => {
-      if (name === 'webgpu') throw Object.assign(new Error('not found'), { code: 'ERR_MODULE_NOT_FOUND' });
-      return next(name, context);
-    };`;
-    const code = `import { register } from 'node:module';
-      register('data:text/javascript,' + encodeURIComponent(${JSON.stringify(hook)}));
+    const code = `import * as module from 'node:module';
+      const resolve = (name, context, next) => {
+        if (name === 'webgpu') throw Object.assign(new Error('not found'), { code: 'ERR_MODULE_NOT_FOUND' });
+        return next(name, context);
+      };
+      // Node 20 has only the one that Node 26 warns of.
+      if (module.registerHooks) module.registerHooks({ resolve });
+      else module.register('data:text/javascript,' + encodeURIComponent('export const resolve = ' + resolve));
       const { openDevice } = await import(${JSON.stringify(new URL('../../dist/runtime/index.js', import.meta.url).href)});
       await openDevice('webgpu').catch((error) => console.log(error.code, error.message, error.remedy));
       const auto = await openDevice('auto');

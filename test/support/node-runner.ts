@@ -29,10 +29,10 @@ export class NodeRunner {
   readonly #gang: Gang;
   readonly #scratch: number;
 
-  static async open(build: 'fma' | 'plain', threads: number): Promise<NodeRunner> {
+  static async open(build: 'fma' | 'plain' | 'wide', threads: number): Promise<NodeRunner> {
     const pages = MEMORY_BYTES / 65536;
     const memory = new WebAssembly.Memory({ initial: pages, maximum: pages, shared: true });
-    const kernels = await loadKernels({ v8Flags: true, fma: build === 'fma' });
+    const kernels = await loadKernels({ v8Flags: true, fma: build !== 'plain', wide: build === 'wide' });
     const scratch = MEMORY_BYTES - threads * SCRATCH_BYTES;
     const gang = await Gang.start({ ...kernels, memory, threads, scratch, spins: 100 });
     return new NodeRunner(memory, kernels, gang, scratch);
