@@ -11,16 +11,11 @@ import { join } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import { promisify } from 'node:util';
 import { deflateSync } from 'node:zlib';
-import {
-  augmentOptions,
-  buildModel,
-  initialize,
-  openDevice,
-  selfTest,
-  syntheticSource,
-  train,
-  trainingGraphs,
-} from '../../dist/runtime/index.js';
+import { syntheticSource } from '../../dist/runtime/entries/data.js';
+import { trainingGraphs } from '../../dist/runtime/entries/graph.js';
+import { initialize } from '../../dist/runtime/entries/layers.js';
+import { selfTest } from '../../dist/runtime/entries/tools.js';
+import { augmentOptions, buildModel, openDevice, train } from '../../dist/runtime/index.js';
 
 const root = fileURLToPath(new URL('../../', import.meta.url));
 const path = (name) => join(root, name);

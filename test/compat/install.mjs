@@ -68,7 +68,8 @@ function project(name, files = {}) {
   return path;
 }
 /** Trains with a data worker, so that threads of both kinds are started from where the package lies. */
-const PROGRAM = `import { buildModel, openDevice, syntheticSource, train } from '${NAME}';
+const PROGRAM = `import { buildModel, openDevice, train } from '${NAME}';
+import { syntheticSource } from '${NAME}/data';
 const { train: images } = syntheticSource({ train: 32, test: 0 });
 const model = buildModel('convmixer', { input: images.shape, classes: images.classes.length, dim: 8, depth: 1, patch: 4 });
 const device = await openDevice('wasm', { threads: 2 });
@@ -139,6 +140,8 @@ check('bun add', () => {
 });
 
 const CONSUMER = `import { buildModel, type Dataset, type Device, openDevice, train } from '${NAME}';
+import type { SharedImages } from '${NAME}/data';
+export type Images = SharedImages;
 declare const images: Dataset;
 const device: Device = await openDevice('wasm', { threads: 1 });
 const model = buildModel('convmixer', { input: [8, 8, 3], classes: 2 });
@@ -181,16 +184,18 @@ const BUNDLERS = {
     '--platform=node',
     '--format=esm',
     `--external:${NAME}`,
+    `--external:${NAME}/*`,
     '--outfile=bundled.mjs',
     'program.mjs',
   ],
-  rollup: (modules) => [join(modules, '.bin/rollup'), '--external', NAME, '--file', 'bundled.mjs', 'program.mjs'],
+  rollup: (modules) => [join(modules, '.bin/rollup'), '--external', `${NAME},${NAME}/data`, '--file', 'bundled.mjs', 'program.mjs'],
 };
 for (const [name, command] of Object.entries(BUNDLERS)) {
   check(`bundled by ${name}, the package external`, () => {
     const path = join(folder, 'npm');
     if (!existsSync(join(path, 'node_modules'))) throw new Skip('the installation failed');
-    run(path, process.execPath, command(tool(name)));
+    const [program, ...args] = command(tool(name));
+    run(path, program, args);
     trained(run(path, process.execPath, ['bundled.mjs']));
   });
 }
@@ -210,8 +215,7 @@ check('bundled with the package in it: says what is missing and what to do', () 
     '--external:sharp',
     'program.mjs',
   ];
-  run(path, process.execPath, [
-    join(modules, '.bin/esbuild'),
+  run(path, join(modules, '.bin/esbuild'), [
     ...bundle,
     "--banner:js=import { createRequire } from 'node:module'; const require = createRequire(import.meta.url);",
   ]);
