@@ -30,7 +30,7 @@ export const STRUCTS = {
     activation: 'i32',
     /** Like the result: gelu'(u). */
     derivative: 'ptr?',
-    /** Per statistics tile: Σy of each channel, then Σy². */
+    /** Per statistics tile: the mean of each channel, then Σ(y − mean)². */
     partials: 'ptr?',
     /** Samples of a tile times pixels. */
     rowsPerTile: 'i32',
@@ -80,8 +80,10 @@ export const STRUCTS = {
     /** What a task computes: samples (those of a statistics tile or of a chunk) and channels of a group, a multiple of 16. */
     taskSamples: 'i32',
     group: 'i32',
-    /** Output rows whose input is gathered at a time. */
+    /** Output rows whose input is gathered at a time: whole blocks, unless it is all of them. */
     bandRows: 'i32',
+    /** Rows that a weight gradient sums up in one chain. */
+    blockRows: 'i32',
   },
 
   /**
@@ -120,7 +122,7 @@ const TABLE = {
 
   // asm/kernels/batchnorm.ts
   bnStatsTiles: { x: 'ptr', tiles: 'ptr', pixels: 'i32', channels: 'i32', samples: 'i32' },
-  bnStatsMerge: { tiles: 'ptr', mean: 'ptr', variance: 'ptr', pixels: 'i32', channels: 'i32', samples: 'i32', sums: 'flag' },
+  bnStatsMerge: { tiles: 'ptr', mean: 'ptr', variance: 'ptr', pixels: 'i32', channels: 'i32', samples: 'i32' },
   bnFold: { mean: 'ptr', variance: 'ptr', gamma: 'ptr', beta: 'ptr', scale: 'ptr', shift: 'ptr', channels: 'i32', epsilon: 'f32' },
   normalize: {
     x: 'ptr',
@@ -181,12 +183,14 @@ const TABLE = {
     taskColumns: 'i32',
     /** Output pixels that are summed up in one chain. */
     chunkRows: 'i32',
-    /** dw of each chunk, to be added by `convGradWeightReduce`; if absent a task adds the chunks itself. */
+    /** dw of each chunk, to be added by `convGradWeightReduce`. */
     partials: 'ptr?',
+    /** Or room for dw in doubles, where a task adds the chunks itself. Neither: there is but one. */
+    totals: 'ptr?',
     weights: 'ptr',
     x: 'im2col',
   },
-  /** `elements`: those of dw. */
+  /** `elements`: those of dw; `pixels` and `chunkRows` may count tiles. */
   convGradWeightReduce: { partials: 'ptr', weights: 'ptr', elements: 'i32', pixels: 'i32', chunkRows: 'i32' },
 
   // asm/kernels/depthwise.ts
@@ -238,10 +242,11 @@ const TABLE = {
     taskOutputs: 'i32',
     /** Tiles that are transformed at a time. */
     blockTiles: 'i32',
-    /** Samples that are summed up in one chain. */
-    chunkSamples: 'i32',
-    /** dw of each chunk, to be added by `convGradWeightReduce`; if absent a task adds the chunks itself. */
+    /** Tiles that are summed up in one chain. */
+    chunkTiles: 'i32',
+    /** As those of convGradWeight. */
     partials: 'ptr?',
+    totals: 'ptr?',
     weights: 'ptr',
   },
 

@@ -29,6 +29,9 @@ export interface WasmDeviceOptions {
 const ADDRESS_LIMIT = 2 ** 32 - PAGE_BYTES;
 const MAX_THREADS = 256;
 
+/** To be counted up whenever kernels come to give other bits: a run that is resumed is then told (runtime/train/resume.ts). */
+const ARITHMETIC_VERSION = 2;
+
 /**
  * How often a thread looks at the barrier before it sleeps: some ten microseconds. A barrier without sleep costs less than
  * one, with it some twenty. Where threads share cores they sleep at once: looking would take the time from those that are
@@ -66,8 +69,9 @@ class WasmDevice implements Device {
     this.threads = threads;
     this.#spins = spins;
     this.#kernels = kernels;
-    this.arithmetic = kernels.fma ? 'fused multiply-add' : 'multiply, then add';
-    const build = `${this.arithmetic}${kernels.revectorized ? ', revectorized' : ''}`;
+    const multiplication = kernels.fma ? 'fused multiply-add' : 'multiply, then add';
+    this.arithmetic = `${multiplication}, version ${ARITHMETIC_VERSION}`;
+    const build = `${multiplication}${kernels.revectorized ? ', revectorized' : ''}`;
     this.description = `WebAssembly SIMD (${build}), ${threads} thread${threads === 1 ? '' : 's'}`;
   }
 

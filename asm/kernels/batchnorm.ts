@@ -2,8 +2,8 @@
 // Batch normalisation: statistics of a batch, folding them into scale and shift, applying those, and the gradients.
 //
 // Statistics are sums per tile (samplesPerTile consecutive samples), merged in the order of the tiles in doubles: which
-// thread summed a tile cannot change a bit. The sums inside a tile are f32, kept in memory and read in order (lib/columns.ts
-// says why).
+// thread summed a tile cannot change a bit. The sums inside a tile are kept in the first cache and tensors read in order (lib/columns.ts
+// says why), some pixels in f32 and those in doubles (lib/totals.ts).
 
 import {
   ACTIVATION_NONE,
@@ -22,8 +22,14 @@ import {
   SCRATCH,
 } from '../lib/abi';
 import { pixelsPerChunk } from '../lib/chunks';
-import { finish } from '../lib/epilogue';
-import { addFloats } from '../lib/simd';
+import { finish, finishTile } from '../lib/epilogue';
+import { copyFloats } from '../lib/simd';
+import { beginTile, drain, FIRST_PIXELS, joinTile, placeTileSums, storeTile, storeTotals, SUM_CHANNELS, SUM_PIXELS } from '../lib/totals';
+
+/** A `TileSums` in the thread's scratch; kernels that sum anything else use its rows of sums and totals. */
+const TILE_SUMS = SCRATCH;
+/** Bytes of the channels that are summed side by side. */
+const SUM_BYTES: usize = 4 * SUM_CHANNELS;
 
 /** madd of three floats: what a lane of the vector loop gives, bit for bit. */
 // @ts-ignore: decorator
@@ -32,52 +38,53 @@ function maddScalar(a: f32, b: f32, c: f32): f32 {
   return f32x4.extract_lane(madd(f32x4.splat(a), f32x4.splat(b), f32x4.splat(c)), 0);
 }
 
-/**
- * tiles [tiles, 2, C]: mean and Σ(x−mean)² of each tile.
- *
- * The tile's first pixel is subtracted before summing: a mean far from zero then costs no digits of the variance.
- */
+/** tiles [tiles, 2, C]: mean and Σ(x−mean)² of each tile. */
 export function bnStatsTiles(args: BnStatsTilesArgs): void {
   const x = args.x;
   const tiles = args.tiles;
   const pixels = args.pixels;
   const width = (<usize>args.channels) << 2;
   const samples = args.samples;
-  const vectors = width & ~15;
   const tasks = (rows() + samples - 1) / samples;
+  const t = placeTileSums(TILE_SUMS, SUM_CHANNELS);
+  const centre = t.centre;
+  const sum = t.sums;
+  const squares = t.squares;
   for (let task = nextTask(); task < tasks; task = nextTask()) {
     const begin = task * samples;
     const count = min(samples, rows() - begin) * pixels;
-    const origin = x + <usize>(begin * pixels) * width;
-    const sum = tiles + <usize>task * 2 * width;
-    const squares = sum + width;
-    memory.fill(sum, 0, 2 * width);
-    const end = origin + <usize>count * width;
-    for (let at = origin; at < end; at += width) {
-      let c: usize = 0;
-      for (; c < vectors; c += 16) {
-        const d = f32x4.sub(v128.load(at + c), v128.load(origin + c));
-        v128.store(sum + c, f32x4.add(v128.load(sum + c), d));
-        v128.store(squares + c, madd(d, d, v128.load(squares + c)));
+    for (let column: usize = 0; column < width; column += SUM_BYTES) {
+      const bytes = min(SUM_BYTES, width - column);
+      const vectors = bytes & ~15;
+      const channels = <i32>(bytes >> 2);
+      const first = x + <usize>(begin * pixels) * width + column;
+      beginTile(t, 0, channels);
+      copyFloats(centre, first, channels);
+      for (let pixel = 0, part = FIRST_PIXELS; pixel < count; pixel += part, part = SUM_PIXELS) {
+        part = min(part, count - pixel);
+        const end = first + <usize>(pixel + part) * width;
+        for (let at = first + <usize>pixel * width; at < end; at += width) {
+          let c: usize = 0;
+          for (; c < vectors; c += 16) {
+            const d = f32x4.sub(v128.load(at + c), v128.load(centre + c));
+            v128.store(sum + c, f32x4.add(v128.load(sum + c), d));
+            v128.store(squares + c, madd(d, d, v128.load(squares + c)));
+          }
+          for (; c < bytes; c += 4) {
+            const d: f32 = load<f32>(at + c) - load<f32>(centre + c);
+            store<f32>(sum + c, load<f32>(sum + c) + d);
+            store<f32>(squares + c, maddScalar(d, d, load<f32>(squares + c)));
+          }
+        }
+        joinTile(t, 0, channels, pixel, part);
       }
-      for (; c < width; c += 4) {
-        const d: f32 = load<f32>(at + c) - load<f32>(origin + c);
-        store<f32>(sum + c, load<f32>(sum + c) + d);
-        store<f32>(squares + c, maddScalar(d, d, load<f32>(squares + c)));
-      }
-    }
-    for (let c: usize = 0; c < width; c += 4) {
-      const s = <f64>load<f32>(sum + c);
-      store<f32>(sum + c, <f32>(<f64>load<f32>(origin + c) + s / <f64>count));
-      store<f32>(squares + c, <f32>max<f64>(<f64>load<f32>(squares + c) - (s * s) / <f64>count, 0));
+      const mean = tiles + <usize>task * 2 * width + column;
+      storeTile(t, 0, channels, mean, mean + width);
     }
   }
 }
 
-/**
- * Merges tiles [t, 2, C] in order by Chan's formula. They hold mean and Σ(x−mean)² or, with `sums`, Σx and Σx², as epilogues write
- * them.
- */
+/** Merges mean and Σ(x−mean)² of the tiles [t, 2, C] in order by Chan's formula. */
 export function bnStatsMerge(args: BnStatsMergeArgs): void {
   const tiles = args.tiles;
   const mean = args.mean;
@@ -85,7 +92,6 @@ export function bnStatsMerge(args: BnStatsMergeArgs): void {
   const pixels = args.pixels;
   const channels = args.channels;
   const samples = args.samples;
-  const sums = args.sums != 0;
   const width = (<usize>channels) << 2;
   const tasks = (channels + 15) >> 4;
   for (let task = nextTask(); task < tasks; task = nextTask()) {
@@ -98,17 +104,10 @@ export function bnStatsMerge(args: BnStatsMergeArgs): void {
       let at = tiles + c;
       for (let begin = 0; begin < rows(); begin += samples, at += 2 * width) {
         const count = <f64>(min(samples, rows() - begin) * pixels);
-        let tileMean = <f64>load<f32>(at);
-        let tileSquares = <f64>load<f32>(at + width);
-        if (sums) {
-          const sum = tileMean;
-          tileMean = sum / count;
-          tileSquares = max<f64>(tileSquares - sum * tileMean, 0);
-        }
         const both = n + count;
-        const delta = tileMean - m;
+        const delta = <f64>load<f32>(at) - m;
         m += (delta * count) / both;
-        squares += tileSquares + (delta * delta * n * count) / both;
+        squares += <f64>load<f32>(at + width) + (delta * delta * n * count) / both;
         n = both;
       }
       store<f32>(mean + c, <f32>m);
@@ -148,38 +147,50 @@ export function normalize(args: NormalizeArgs): void {
   const tasks = (pixels + perTask - 1) / perTask;
   if (epilogue.activation == ACTIVATION_NONE && epilogue.partials == 0) {
     for (let task = nextTask(); task < tasks; task = nextTask()) {
-      normalizePixels(args, task * perTask, min((task + 1) * perTask, pixels));
+      normalizePixels(args, task * perTask, min((task + 1) * perTask, pixels), 0, width);
     }
     return;
   }
-  const blockSums = SCRATCH;
-  const blockSquares = blockSums + ((<usize>((channels + 3) & ~3)) << 2);
+  const t = placeTileSums(TILE_SUMS, SUM_CHANNELS);
   for (let task = nextTask(); task < tasks; task = nextTask()) {
-    const end = min((task + 1) * perTask, pixels);
-    const tile = epilogue.partials + <usize>task * 2 * width;
-    if (epilogue.partials) memory.fill(tile, 0, 2 * width);
-    for (let begin = task * perTask; begin < end; begin += BLOCK) {
-      const last = min(begin + BLOCK, end);
-      normalizePixels(args, begin, last);
-      const offset = <usize>begin * width;
-      const derivative = epilogue.derivative ? epilogue.derivative + offset : 0;
-      // The sums of short blocks are added up, because one long sum in f32 would lose digits.
-      const sums = epilogue.partials ? blockSums : 0;
-      if (sums) memory.fill(blockSums, 0, 2 * (blockSquares - blockSums));
-      finish(y + offset, width, y + offset, derivative, width, last - begin, channels, 0, epilogue.activation, sums, blockSquares);
-      if (sums) {
-        addFloats(tile, blockSums, channels);
-        addFloats(tile + width, blockSquares, channels);
+    const first = task * perTask;
+    const end = min(first + perTask, pixels);
+    for (let column: usize = 0; column < width; column += SUM_BYTES) {
+      const bytes = min(SUM_BYTES, width - column);
+      const count = <i32>(bytes >> 2);
+      if (epilogue.partials) beginTile(t, 0, count);
+      for (let begin = first; begin < end; begin += BLOCK) {
+        const last = min(begin + BLOCK, end);
+        normalizePixels(args, begin, last, column, column + bytes);
+        const offset = <usize>begin * width + column;
+        const to = y + offset;
+        const derivative = epilogue.derivative ? epilogue.derivative + offset : 0;
+        if (!epilogue.partials) {
+          finish(to, width, to, derivative, width, last - begin, count, 0, epilogue.activation, 0, 0, 0);
+          continue;
+        }
+        finishTile(to, width, to, derivative, width, last - begin, count, 0, epilogue.activation, t, 0, begin == first);
+        let part = begin - ((begin - first) % SUM_PIXELS);
+        const partEnd = min(begin == first ? first + FIRST_PIXELS : part + SUM_PIXELS, end);
+        if (part == first && begin > first) part += FIRST_PIXELS;
+        if (last == partEnd) joinTile(t, 0, count, part - first, last - part);
+      }
+      if (epilogue.partials) {
+        const mean = epilogue.partials + <usize>task * 2 * width + column;
+        storeTile(t, 0, count, mean, mean + width);
       }
     }
   }
 }
 
 /** Pixels that an epilogue takes at a time: what they are normalised to is still in the first cache. */
-const BLOCK: i32 = 16;
+const BLOCK: i32 = FIRST_PIXELS;
 
-/** The pixels from `begin` to `last` (exclusive) of a call of `normalize`, before the epilogue. */
-function normalizePixels(args: NormalizeArgs, begin: i32, last: i32): void {
+/**
+ * The pixels from `begin` to `last` and the bytes of each from `column` to `columnEnd` (both exclusive) of a call of `normalize`, before the
+ * epilogue.
+ */
+function normalizePixels(args: NormalizeArgs, begin: i32, last: i32, column: usize, columnEnd: usize): void {
   const x = args.x;
   const scale = args.scale;
   const shift = args.shift;
@@ -188,10 +199,10 @@ function normalizePixels(args: NormalizeArgs, begin: i32, last: i32): void {
   const residualShift = args.residualShift;
   const y = args.y;
   const width = (<usize>args.channels) << 2;
-  const vectors = width & ~15;
+  const vectors = column + ((columnEnd - column) & ~15);
   const end = <usize>last * width;
   for (let at = <usize>begin * width; at < end; at += width) {
-    let c: usize = 0;
+    let c = column;
     if (residual == 0) {
       for (; c < vectors; c += 16) v128.store(y + at + c, madd(v128.load(x + at + c), v128.load(scale + c), v128.load(shift + c)));
     } else if (residualScale == 0) {
@@ -206,7 +217,7 @@ function normalizePixels(args: NormalizeArgs, begin: i32, last: i32): void {
         v128.store(y + at + c, f32x4.add(v, r));
       }
     }
-    for (; c < width; c += 4) {
+    for (; c < columnEnd; c += 4) {
       let v = maddScalar(load<f32>(x + at + c), load<f32>(scale + c), load<f32>(shift + c));
       if (residualScale) v += maddScalar(load<f32>(residual + at + c), load<f32>(residualScale + c), load<f32>(residualShift + c));
       else if (residual) v += load<f32>(residual + at + c);
@@ -224,27 +235,41 @@ export function bnGradStatsTiles(args: BnGradStatsTilesArgs): void {
   const pixels = args.pixels;
   const width = (<usize>args.channels) << 2;
   const samples = args.samples;
-  const vectors = width & ~15;
   const tasks = (rows() + samples - 1) / samples;
+  const t = placeTileSums(TILE_SUMS, SUM_CHANNELS);
+  const sum = t.sums;
+  const product = t.squares;
   for (let task = nextTask(); task < tasks; task = nextTask()) {
     const begin = task * samples;
-    const sum = sums + <usize>task * 2 * width;
-    const product = sum + width;
-    memory.fill(sum, 0, 2 * width);
-    let at = <usize>(begin * pixels) * width;
-    const end = at + <usize>(min(samples, rows() - begin) * pixels) * width;
-    for (; at < end; at += width) {
-      let c: usize = 0;
-      for (; c < vectors; c += 16) {
-        const d = v128.load(dy + at + c);
-        v128.store(sum + c, f32x4.add(v128.load(sum + c), d));
-        v128.store(product + c, madd(d, f32x4.sub(v128.load(x + at + c), v128.load(mean + c)), v128.load(product + c)));
+    const count = min(samples, rows() - begin) * pixels;
+    for (let column: usize = 0; column < width; column += SUM_BYTES) {
+      const bytes = min(SUM_BYTES, width - column);
+      const vectors = bytes & ~15;
+      const channels = <i32>(bytes >> 2);
+      const first = <usize>(begin * pixels) * width + column;
+      const centre = mean + column;
+      beginTile(t, 0, channels);
+      for (let pixel = 0; pixel < count; pixel += SUM_PIXELS) {
+        const end = first + <usize>min(pixel + SUM_PIXELS, count) * width;
+        for (let at = first + <usize>pixel * width; at < end; at += width) {
+          let c: usize = 0;
+          for (; c < vectors; c += 16) {
+            const d = v128.load(dy + at + c);
+            v128.store(sum + c, f32x4.add(v128.load(sum + c), d));
+            v128.store(product + c, madd(d, f32x4.sub(v128.load(x + at + c), v128.load(centre + c)), v128.load(product + c)));
+          }
+          for (; c < bytes; c += 4) {
+            const d = load<f32>(dy + at + c);
+            store<f32>(sum + c, load<f32>(sum + c) + d);
+            store<f32>(product + c, maddScalar(d, load<f32>(x + at + c) - load<f32>(centre + c), load<f32>(product + c)));
+          }
+        }
+        drain(t.means, sum, channels);
+        drain(t.deviations, product, channels);
       }
-      for (; c < width; c += 4) {
-        const d = load<f32>(dy + at + c);
-        store<f32>(sum + c, load<f32>(sum + c) + d);
-        store<f32>(product + c, maddScalar(d, load<f32>(x + at + c) - load<f32>(mean + c), load<f32>(product + c)));
-      }
+      const to = sums + <usize>task * 2 * width + column;
+      storeTotals(to, t.means, channels);
+      storeTotals(to + width, t.deviations, channels);
     }
   }
 }
@@ -293,28 +318,40 @@ export function bnGradApply(args: BnGradApplyArgs): void {
   const pixels = args.pixels;
   const width = (<usize>args.channels) << 2;
   const samples = args.samples;
-  const vectors = width & ~15;
   const tasks = (rows() + samples - 1) / samples;
+  const t = placeTileSums(TILE_SUMS, SUM_CHANNELS);
+  const sum = t.sums;
   for (let task = nextTask(); task < tasks; task = nextTask()) {
     const begin = task * samples;
-    const sum = sums + <usize>task * width;
-    if (sums) memory.fill(sum, 0, width);
-    let at = <usize>(begin * pixels) * width;
-    const end = at + <usize>(min(samples, rows() - begin) * pixels) * width;
-    for (; at < end; at += width) {
-      let c: usize = 0;
-      for (; c < vectors; c += 16) {
-        let v = madd(v128.load(kappa + c), v128.load(x + at + c), madd(v128.load(scale + c), v128.load(dy + at + c), v128.load(alpha + c)));
-        if (derivative) v = f32x4.mul(v, v128.load(derivative + at + c));
-        v128.store(dx + at + c, v);
-        if (sums) v128.store(sum + c, f32x4.add(v128.load(sum + c), v));
+    const count = min(samples, rows() - begin) * pixels;
+    for (let column: usize = 0; column < width; column += SUM_BYTES) {
+      const bytes = min(SUM_BYTES, width - column);
+      const columnEnd = column + bytes;
+      const vectors = column + (bytes & ~15);
+      const channels = <i32>(bytes >> 2);
+      if (sums) beginTile(t, 0, channels);
+      for (let pixel = 0; pixel < count; pixel += SUM_PIXELS) {
+        let at = <usize>(begin * pixels + pixel) * width;
+        const end = at + <usize>min(SUM_PIXELS, count - pixel) * width;
+        for (; at < end; at += width) {
+          let to = sum;
+          let c = column;
+          for (; c < vectors; c += 16, to += 16) {
+            let v = madd(v128.load(kappa + c), v128.load(x + at + c), madd(v128.load(scale + c), v128.load(dy + at + c), v128.load(alpha + c)));
+            if (derivative) v = f32x4.mul(v, v128.load(derivative + at + c));
+            v128.store(dx + at + c, v);
+            if (sums) v128.store(to, f32x4.add(v128.load(to), v));
+          }
+          for (; c < columnEnd; c += 4, to += 4) {
+            let v = maddScalar(load<f32>(kappa + c), load<f32>(x + at + c), maddScalar(load<f32>(scale + c), load<f32>(dy + at + c), load<f32>(alpha + c)));
+            if (derivative) v *= load<f32>(derivative + at + c);
+            store<f32>(dx + at + c, v);
+            if (sums) store<f32>(to, load<f32>(to) + v);
+          }
+        }
+        if (sums) drain(t.means, sum, channels);
       }
-      for (; c < width; c += 4) {
-        let v = maddScalar(load<f32>(kappa + c), load<f32>(x + at + c), maddScalar(load<f32>(scale + c), load<f32>(dy + at + c), load<f32>(alpha + c)));
-        if (derivative) v *= load<f32>(derivative + at + c);
-        store<f32>(dx + at + c, v);
-        if (sums) store<f32>(sum + c, load<f32>(sum + c) + v);
-      }
+      if (sums) storeTotals(sums + <usize>task * width + column, t.means, channels);
     }
   }
 }

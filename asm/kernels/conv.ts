@@ -17,10 +17,11 @@ import {
   SCRATCH,
   TASK_COLUMNS,
 } from '../lib/abi';
-import { finish } from '../lib/epilogue';
+import { finish, finishTile } from '../lib/epilogue';
 import { ceilDiv, DEAL, DEPTH, dealToA, dealToB, MR, multiply, NR, packColumns, packRows, TILE_BYTES } from '../lib/gemm';
 import { im2colRow } from '../lib/im2col';
-import { addFloats, copyFloats, zeroFloats } from '../lib/simd';
+import { copyFloats, zeroFloats } from '../lib/simd';
+import { addToTotals, beginTile, FIRST_PIXELS, joinTile, placeTileSums, storeTile, storeTotals, TileSums, tileSumsBytes } from '../lib/totals';
 
 /** Rows that a block of A can have: whole panels of any tile. The lowering sees to it that its blocks are no larger. */
 const BLOCK_ROWS: i32 = 264;
@@ -33,10 +34,10 @@ const POINTERS = EDGE + TILE_BYTES;
 const ZEROS = POINTERS + 4 * DEAL;
 /** Gathered rows: MR of DEPTH columns, or DEAL of BLOCK_ROWS. */
 const GATHERED = ZEROS + 4 * DEPTH;
-const SUMS = GATHERED + 4 * BLOCK_ROWS * DEAL;
-const SQUARES = SUMS + 4 * TASK_COLUMNS;
+/** A `TileSums` of a task's columns. */
+const TILE_SUMS = GATHERED + 4 * (MR * DEPTH + BLOCK_ROWS * DEAL);
 /** A block of A. */
-const PACKED = SQUARES + 4 * TASK_COLUMNS;
+const PACKED = TILE_SUMS + tileSumsBytes(TASK_COLUMNS);
 /** The second packed operand or a block of results. */
 const BLOCK = PACKED + 4 * BLOCK_ROWS * DEPTH;
 
@@ -118,6 +119,7 @@ export function conv(args: ConvArgs): void {
   const tasks = ceilDiv(total, call.taskRows) * columnTasks;
   const plain = !epilogue.bias && !epilogue.activation && !epilogue.partials;
   zeroFloats(ZEROS, DEPTH);
+  placeTileSums(TILE_SUMS, TASK_COLUMNS);
   for (let task = nextTask(); task < tasks; task = nextTask()) {
     const first = (task / columnTasks) * call.taskRows;
     const column = (task % columnTasks) * call.taskColumns;
@@ -127,7 +129,7 @@ export function conv(args: ConvArgs): void {
       const height = min(call.blockRows, end - row);
       const offset = <usize>row * stride + ((<usize>column) << 2);
       product(call, image, row, height, column, width, call.output + offset, stride);
-      if (!plain) finishBlock(epilogue, call.output, row, height, column, width, columns);
+      if (!plain) finishBlock(epilogue, call.output, row, height, column, width, columns, total);
     }
   }
 }
@@ -164,7 +166,7 @@ function gathered(image: Im2col, row: i32, i: i32, height: i32, start: i32, leng
   return im2colRow(image, row + i, start, start + length, GATHERED + ((<usize>((i % MR) * DEPTH)) << 2));
 }
 
-/** Applies the epilogue to a block of results, cut where statistics tiles end. */
+/** Applies the epilogue to a block of results, cut where statistics tiles end: below `total` rows of the product. */
 function finishBlock(
   epilogue: Epilogue,
   output: usize,
@@ -173,41 +175,33 @@ function finishBlock(
   column: i32,
   width: i32,
   columns: i32,
+  total: i32,
 ): void {
-  const partials = epilogue.partials;
-  const rowsPerTile = epilogue.rowsPerTile;
   const stride = (<usize>columns) << 2;
   const bytes = (<usize>column) << 2;
+  const bias = epilogue.bias ? epilogue.bias + bytes : 0;
+  if (!epilogue.partials) {
+    const y = output + <usize>row * stride + bytes;
+    const derivative = epilogue.derivative ? epilogue.derivative + (y - output) : 0;
+    finish(y, stride, y, derivative, stride, height, width, bias, epilogue.activation, 0, 0, 0);
+    return;
+  }
+  const tile = changetype<TileSums>(TILE_SUMS);
+  const rowsPerTile = epilogue.rowsPerTile;
   const end = row + height;
   while (row < end) {
-    const stop = partials ? min(end, (row / rowsPerTile + 1) * rowsPerTile) : end;
-    if (partials) {
-      zeroFloats(SUMS, width);
-      zeroFloats(SQUARES, width);
-    }
-    const offset = <usize>row * stride + bytes;
-    finish(
-      output + offset,
-      stride,
-      output + offset,
-      epilogue.derivative ? epilogue.derivative + offset : 0,
-      stride,
-      stop - row,
-      width,
-      epilogue.bias ? epilogue.bias + bytes : 0,
-      epilogue.activation,
-      partials ? SUMS : 0,
-      SQUARES,
-    );
-    if (partials) {
-      const tile = partials + <usize>(row / rowsPerTile) * 2 * stride + bytes;
-      if (row % rowsPerTile == 0) {
-        copyFloats(tile, SUMS, width);
-        copyFloats(tile + stride, SQUARES, width);
-      } else {
-        addFloats(tile, SUMS, width);
-        addFloats(tile + stride, SQUARES, width);
-      }
+    const index = row / rowsPerTile;
+    const begin = index * rowsPerTile;
+    const tileEnd = min(total, begin + rowsPerTile);
+    const stop = min(row == begin ? begin + FIRST_PIXELS : end, min(end, tileEnd));
+    const y = output + <usize>row * stride + bytes;
+    const derivative = epilogue.derivative ? epilogue.derivative + (y - output) : 0;
+    if (row == begin) beginTile(tile, 0, width);
+    finishTile(y, stride, y, derivative, stride, stop - row, width, bias, epilogue.activation, tile, 0, row == begin);
+    joinTile(tile, 0, width, row - begin, stop - row);
+    if (stop == tileEnd) {
+      const mean = epilogue.partials + <usize>index * 2 * stride + bytes;
+      storeTile(tile, 0, width, mean, mean + stride);
     }
     row = stop;
   }
@@ -285,16 +279,18 @@ export function convGradWeight(call: ConvGradWeightArgs): void {
       const chunk = task / blockTasks;
       const target = call.partials + (<usize>chunk * <usize>depth) * stride + offset;
       gradWeightBlock(call, image, chunk, total, row, height, column, width, target, stride);
-    } else {
+    } else if (!call.totals) {
       gradWeightBlock(call, image, 0, total, row, height, column, width, call.weights + offset, stride);
-      // The block of each further chunk is made behind the packed operands and then added.
+    } else {
+      // The block of each chunk is made behind the packed operands and then added.
       const made = BLOCK + ((<usize>((width + NR) * DEPTH)) << 2);
-      for (let chunk = 1; chunk < chunks; chunk++) {
+      const totals = call.totals + 2 * offset;
+      for (let i = 0; i < height; i++) memory.fill(totals + 2 * <usize>i * stride, 0, (<usize>width) << 3);
+      for (let chunk = 0; chunk < chunks; chunk++) {
         gradWeightBlock(call, image, chunk, total, row, height, column, width, made, (<usize>width) << 2);
-        for (let i = 0; i < height; i++) {
-          addFloats(call.weights + offset + <usize>i * stride, made + ((<usize>(i * width)) << 2), width);
-        }
+        for (let i = 0; i < height; i++) addToTotals(totals + 2 * <usize>i * stride, made + ((<usize>(i * width)) << 2), width);
       }
+      for (let i = 0; i < height; i++) storeTotals(call.weights + offset + <usize>i * stride, totals + 2 * <usize>i * stride, width);
     }
   }
 }
@@ -331,7 +327,7 @@ function gradWeightBlock(
   }
 }
 
-/** Adds the chunks' gradients in order. */
+/** Adds the chunks' gradients in order, in doubles. */
 export function convGradWeightReduce(args: ConvGradWeightReduceArgs): void {
   const partials = args.partials;
   const weights = args.weights;
@@ -343,9 +339,10 @@ export function convGradWeightReduce(args: ConvGradWeightReduceArgs): void {
     const first = task * block;
     const length = min(block, n - first);
     const to = weights + ((<usize>first) << 2);
-    copyFloats(to, partials + ((<usize>first) << 2), length);
-    for (let chunk = 1; chunk < chunks; chunk++) {
-      addFloats(to, partials + ((<usize>chunk * <usize>n + <usize>first) << 2), length);
+    memory.fill(SCRATCH, 0, 8 * block);
+    for (let chunk = 0; chunk < chunks; chunk++) {
+      addToTotals(SCRATCH, partials + ((<usize>chunk * <usize>n + <usize>first) << 2), length);
     }
+    storeTotals(to, SCRATCH, length);
   }
 }

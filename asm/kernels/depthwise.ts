@@ -13,22 +13,19 @@
 // time comes into the first.
 
 import { DEPTHWISE_GROUP, DepthwiseArgs, DepthwiseGeometry, DepthwiseGradArgs, Epilogue, madd, nextTask, rows, SCRATCH, Source } from '../lib/abi';
-import { finish } from '../lib/epilogue';
+import { finish, finishTile } from '../lib/epilogue';
 import { ceilDiv } from '../lib/gemm';
 import { PIXEL, PLANE, half } from '../lib/plane';
-import { addFloats, copyFloats, loadLanes, storeLanes, zeroFloats } from '../lib/simd';
+import { copyFloats, loadLanes, storeLanes, zeroFloats } from '../lib/simd';
 import { convolve5, correlate5 } from '../lib/stencil';
+import { addToTotals, beginTile, joinTile, placeTileSums, SUM_PIXELS, storeTile, storeTotals, TileSums, tileSumsBytes } from '../lib/totals';
 
 /** Columns that are computed at a time. */
 const COLUMNS: i32 = 8;
 
-// The thread's scratch: Σy and Σy² of a row of a group and of its tile (the sums of short rows are added up, because one long
-// sum in f32 would lose digits). Then come the gathered images, weights, results and sums: as long as they are.
-const ROW_SUMS = SCRATCH;
-const ROW_SQUARES = ROW_SUMS + 4 * DEPTHWISE_GROUP;
-const SUMS = ROW_SQUARES + 4 * DEPTHWISE_GROUP;
-const SQUARES = SUMS + 4 * DEPTHWISE_GROUP;
-const IMAGES = SQUARES + 4 * DEPTHWISE_GROUP;
+// The thread's scratch: a `TileSums` of a group, then the gathered images, weights, results and sums: as long as they are.
+const TILE_SUMS = SCRATCH;
+const IMAGES = TILE_SUMS + ((tileSumsBytes(DEPTHWISE_GROUP) + 63) & ~63);
 
 /** Sizes, and how the work is cut. */
 // @ts-ignore: decorator
@@ -77,56 +74,62 @@ export function depthwise(call: DepthwiseArgs): void {
   const groups = ceilDiv(channels, g.group);
   const tasks = ceilDiv(samples, g.taskSamples) * groups;
   memory.fill(IMAGES, 0, g.imageBytes);
+  const tile = placeTileSums(TILE_SUMS, DEPTHWISE_GROUP);
   for (let task = nextTask(); task < tasks; task = nextTask()) {
     const first = (task / groups) * g.taskSamples;
     const end = min(samples, first + g.taskSamples);
     const channel = (task % groups) * g.group;
     const count = min(g.group, channels - channel);
     packWeights(g, call.weights, call.reversed, channel, count, IMAGES + g.imageBytes);
+    if (epilogue.partials) beginTile(tile, 0, count);
+    for (let sample = first; sample < end; sample++) convolve(g, x, call, epilogue, sample, channel, count, tile, sample - first);
     if (epilogue.partials) {
-      zeroFloats(SUMS, count);
-      zeroFloats(SQUARES, count);
-    }
-    for (let sample = first; sample < end; sample++) convolve(g, x, call, epilogue, sample, channel, count);
-    if (epilogue.partials) {
-      const tile = epilogue.partials + ((<usize>((first / g.taskSamples) * 2 * channels + channel)) << 2);
-      copyFloats(tile, SUMS, count);
-      copyFloats(tile + g.stride, SQUARES, count);
+      const mean = epilogue.partials + ((<usize>((first / g.taskSamples) * 2 * channels + channel)) << 2);
+      storeTile(tile, 0, count, mean, mean + g.stride);
     }
   }
 }
 
-/** One sample's `count` channels from `channel` on. */
-function convolve(g: Geometry, x: Source, call: DepthwiseArgs, epilogue: Epilogue, sample: i32, channel: i32, count: i32): void {
+/** One sample's `count` channels from `channel` on. `place`: which of its statistics tile it is. */
+function convolve(
+  g: Geometry,
+  x: Source,
+  call: DepthwiseArgs,
+  epilogue: Epilogue,
+  sample: i32,
+  channel: i32,
+  count: i32,
+  tile: TileSums,
+  place: i32,
+): void {
   const weights = IMAGES + g.imageBytes;
   const results = weights + g.weightBytes;
   const resultStride = (<usize>g.group) << 2;
+  const bias = epilogue.bias ? epilogue.bias + ((<usize>channel) << 2) : 0;
+  /** Rows that are summed in f32. */
+  const sumRows = max(1, SUM_PIXELS / g.width);
   for (let top = 0; top < g.height; top += g.bandRows) {
     const band = min(g.bandRows, g.height - top);
     gather(g, x, sample, channel, count, top - g.pad, band + g.size - 1, g.pad, IMAGES);
     convolveBand(g, IMAGES, band, count, weights, results);
     for (let y = 0; y < band; y++) {
-      if (epilogue.partials) {
-        zeroFloats(ROW_SUMS, (count + 3) & ~3);
-        zeroFloats(ROW_SQUARES, (count + 3) & ~3);
-      }
+      const from = results + <usize>y * g.resultBytes;
       const offset = g.at(sample, top + y, channel);
-      finish(
-        results + <usize>y * g.resultBytes,
-        resultStride,
-        call.output + offset,
-        epilogue.derivative ? epilogue.derivative + offset : 0,
-        g.stride,
-        g.width,
-        count,
-        epilogue.bias ? epilogue.bias + ((<usize>channel) << 2) : 0,
-        epilogue.activation,
-        epilogue.partials ? ROW_SUMS : 0,
-        ROW_SQUARES,
-      );
-      if (epilogue.partials) {
-        addFloats(SUMS, ROW_SUMS, count);
-        addFloats(SQUARES, ROW_SQUARES, count);
+      const to = call.output + offset;
+      const derivative = epilogue.derivative ? epilogue.derivative + offset : 0;
+      if (!epilogue.partials) {
+        finish(from, resultStride, to, derivative, g.stride, g.width, count, bias, epilogue.activation, 0, 0, 0);
+        continue;
+      }
+      const row = top + y;
+      const begins = place == 0 && row == 0;
+      finishTile(from, resultStride, to, derivative, g.stride, g.width, count, bias, epilogue.activation, tile, 0, begins);
+      // The part that is summed in f32: some rows, but the very first for itself.
+      let part = row - (row % sumRows);
+      const partEnd = min(begins ? 1 : part + sumRows, g.height);
+      if (part == 0 && place == 0 && !begins) part = 1;
+      if (row + 1 == partEnd) {
+        joinTile(tile, 0, count, (place * g.height + part) * g.width, (row + 1 - part) * g.width);
       }
     }
   }
@@ -311,10 +314,13 @@ export function depthwiseGrad(call: DepthwiseGradArgs): void {
   const taps = g.size * g.size;
   const groups = ceilDiv(channels, g.group);
   const tasks = ceilDiv(samples, g.taskSamples) * groups;
-  // The images of x and dy, weights, results, then the sums, plane by plane: dw, then Σdy.
+  // The images of x and dy, weights, results, then the sums, plane by plane: dw, then Σdy. If an image has several blocks, the totals in doubles
+  // and the sums of a block of one plane follow.
   const weights = IMAGES + 2 * g.imageBytes;
   const sums = weights + g.weightBytes + <usize>g.bandRows * g.resultBytes;
   const sumBytes = <usize>(taps + 1) * PIXEL;
+  const planes = <usize>ceilDiv(g.group, PLANE);
+  const totals = g.blockRows < g.height ? sums + planes * sumBytes : 0;
   memory.fill(IMAGES, 0, 2 * g.imageBytes);
   for (let task = nextTask(); task < tasks; task = nextTask()) {
     const chunk = task / groups;
@@ -323,8 +329,10 @@ export function depthwiseGrad(call: DepthwiseGradArgs): void {
     const channel = (task % groups) * g.group;
     const count = min(g.group, channels - channel);
     if (call.dx) packWeights(g, call.weights, 1, channel, count, weights);
-    memory.fill(sums, 0, <usize>ceilDiv(count, PLANE) * sumBytes);
-    for (let sample = first; sample < end; sample++) differentiate(g, x, dy, call, sample, channel, count, weights, sums);
+    memory.fill(sums, 0, planes * sumBytes);
+    if (totals) memory.fill(totals, 0, 2 * planes * sumBytes);
+    for (let sample = first; sample < end; sample++) differentiate(g, x, dy, call, sample, channel, count, weights, sums, totals);
+    if (totals) storeTotals(sums, totals, <i32>((planes * sumBytes) >> 2));
     const dw = call.dw + ((<usize>(chunk * taps * channels + channel)) << 2);
     const dbias = call.dbias + ((<usize>(chunk * channels + channel)) << 2);
     for (let at = 0; at < count; at += 4) {
@@ -337,7 +345,7 @@ export function depthwiseGrad(call: DepthwiseGradArgs): void {
   }
 }
 
-/** One sample's `count` channels from `channel` on: adds to their `sums` and writes their dx. */
+/** One sample's `count` channels from `channel` on: adds to their `sums` or `totals` and writes their dx. */
 function differentiate(
   g: Geometry,
   x: Source,
@@ -348,6 +356,7 @@ function differentiate(
   count: i32,
   weights: usize,
   sums: usize,
+  totals: usize,
 ): void {
   const size = g.size;
   const rowBytes = g.rowBytes;
@@ -364,7 +373,17 @@ function differentiate(
     gather(g, dy, sample, channel, count, top - pad, band + size - 1, pad, gradients);
     for (let at = 0; at < count; at += PLANE) {
       const plane = half(at, planeBytes);
-      correlate(g, IMAGES + plane, image + plane, band, sums + half(at, sumBytes));
+      if (!totals) {
+        correlate(g, IMAGES + plane, image + plane, band, sums + half(at, sumBytes));
+        continue;
+      }
+      const block = totals + 2 * <usize>ceilDiv(g.group, PLANE) * sumBytes;
+      for (let y = 0; y < band; y += g.blockRows) {
+        const line = <usize>y * rowBytes;
+        memory.fill(block, 0, sumBytes);
+        correlate(g, IMAGES + plane + line, image + plane + line, min(g.blockRows, band - y), block);
+        addToTotals(totals + 2 * half(at, sumBytes), block, <i32>(sumBytes >> 2));
+      }
     }
     if (!call.dx) continue;
     convolveBand(g, gradients, band, count, weights, results);

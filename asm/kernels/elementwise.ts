@@ -22,7 +22,7 @@ import {
   SumTilesArgs,
 } from '../lib/abi';
 import { CHUNK, chunkEnd, chunks, pixelsPerChunk } from '../lib/chunks';
-import { addColumns } from '../lib/columns';
+import { sumColumns } from '../lib/columns';
 import { expHalfSquare, geluDerivative, gelu as geluOf, normalCdf } from '../lib/gelu';
 import { philox4x32 } from '../lib/philox';
 import { loadLanes, storeLanes } from '../lib/simd';
@@ -216,9 +216,7 @@ export function sumTiles(args: SumTilesArgs): void {
   for (let task = nextTask(); task < tasks; task = nextTask()) {
     const begin = task * samples;
     const count = min(samples, rows() - begin) * pixels;
-    const sum = sums + <usize>task * width;
-    memory.fill(sum, 0, width);
-    addColumns(sum, dy + <usize>(begin * pixels) * width, count, width);
+    sumColumns(sums + <usize>task * width, dy + <usize>(begin * pixels) * width, count, width);
   }
 }
 

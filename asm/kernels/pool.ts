@@ -2,7 +2,7 @@
 // windows (maxima).
 
 import { GlobalAvgPoolArgs, GlobalAvgPoolGradArgs, MaxPoolArgs, MaxPoolGradArgs, nextTask, rows } from '../lib/abi';
-import { addColumns } from '../lib/columns';
+import { sumColumns } from '../lib/columns';
 
 /** x [pixels, C], y [C]. */
 export function globalAvgPool(args: GlobalAvgPoolArgs): void {
@@ -14,8 +14,7 @@ export function globalAvgPool(args: GlobalAvgPoolArgs): void {
   const tasks = rows();
   for (let task = nextTask(); task < tasks; task = nextTask()) {
     const sum = y + <usize>task * width;
-    memory.fill(sum, 0, width);
-    addColumns(sum, x + <usize>(task * pixels) * width, pixels, width);
+    sumColumns(sum, x + <usize>(task * pixels) * width, pixels, width);
     for (let c: usize = 0; c < width; c += 4) store<f32>(sum + c, load<f32>(sum + c) / count);
   }
 }

@@ -21,9 +21,10 @@ import {
   WinogradReversedWeightsArgs,
   WinogradWeightsArgs,
 } from '../lib/abi';
-import { finish } from '../lib/epilogue';
+import { finish, finishTile } from '../lib/epilogue';
 import { ceilDiv, DEPTH, dealToA, MR, multiply, NR, packRows, TILE_BYTES } from '../lib/gemm';
-import { addFloats, copyFloats, storeLanes, zeroFloats } from '../lib/simd';
+import { copyFloats, storeLanes, zeroFloats } from '../lib/simd';
+import { addToTotals, beginTile, joinTile, placeTileSums, storeTile, storeTotals, TileSums, tileSumsBytes } from '../lib/totals';
 import {
   HALFWAY_BYTES,
   POINTS,
@@ -41,6 +42,8 @@ import {
 const GROUP: i32 = 4 * MR;
 /** Tiles that are transformed together before they are packed, at most: the convolution packs MR, the gradient deals out whole cache lines. */
 const STAGED: i32 = 8;
+/** Tiles of a line that are summed in f32: 128 pixels (lib/totals.ts). */
+const SUM_TILES: i32 = 8;
 
 // The thread's scratch.
 const EDGE = SCRATCH;
@@ -55,10 +58,10 @@ const STAGE = TAPS + 9 * 16 + 48;
 const STAGE_POINT: usize = 4 * STAGED * GROUP;
 /** Results of a tile [4, 4, BLOCK_COLUMNS]. */
 const RESULTS = STAGE + <usize>POINTS * STAGE_POINT;
-const SUMS = RESULTS + 4 * TILE * TILE * BLOCK_COLUMNS;
-const SQUARES = SUMS + 4 * TASK_COLUMNS;
+/** A `TileSums` of a task's columns. */
+const TILE_SUMS = RESULTS + 4 * TILE * TILE * BLOCK_COLUMNS;
 /** The 36 matrices of each kind. */
-const MATRICES = SQUARES + 4 * TASK_COLUMNS;
+const MATRICES = TILE_SUMS + tileSumsBytes(TASK_COLUMNS);
 
 /**
  * Bytes of a matrix of `elements` elements in a set of 36. The line beyond the elements keeps the same element of all points out of
@@ -189,6 +192,7 @@ export function winogradConv(call: WinogradConvArgs): void {
   const perSample = tilesOf(image);
   const columnTasks = ceilDiv(call.outputs, call.taskColumns);
   const tasks = ceilDiv(rows(), call.taskSamples) * columnTasks;
+  placeTileSums(TILE_SUMS, TASK_COLUMNS);
   for (let task = nextTask(); task < tasks; task = nextTask()) {
     const first = (task / columnTasks) * call.taskSamples;
     const end = min(rows(), first + call.taskSamples) * perSample;
@@ -247,7 +251,7 @@ function multiplyTiles(depth: i32, call: WinogradConvArgs, tiles: i32, column: i
   }
 }
 
-/** Transforms the products of `tiles` tiles back and stores them, with the epilogue. `at`: the column's place in SUMS. */
+/** Transforms the products of `tiles` tiles back and stores them, with the epilogue. `at`: the column's place in the task's. */
 function finishTiles(
   image: TiledImage,
   call: WinogradConvArgs,
@@ -266,8 +270,8 @@ function finishTiles(
   const bytes = (<usize>column) << 2;
   const point = pointBytes(call.blockTiles * BLOCK_COLUMNS);
   const bias = epilogue.bias ? epilogue.bias + bytes : 0;
-  const sums = epilogue.partials ? SUMS + ((<usize>at) << 2) : 0;
-  const squares = SQUARES + ((<usize>at) << 2);
+  const sums = changetype<TileSums>(TILE_SUMS);
+  const place = (<usize>at) << 2;
   const samplesPerTile = epilogue.partials ? epilogue.rowsPerTile / (height * width) : 1;
   let product = MATRICES + <usize>POINTS * pointBytes(call.blockTiles * image.channels);
   for (let tile = first; tile < first + tiles; tile++, product += 4 * BLOCK_COLUMNS) {
@@ -278,31 +282,36 @@ function finishTiles(
     for (let c: usize = 0; c < (<usize>columns) << 2; c += 16) {
       transformOutput(product + c, point, RESULTS + c, 4 * TILE * BLOCK_COLUMNS, 4 * BLOCK_COLUMNS, HALFWAY);
     }
-    if (sums && x == 0 && y == 0 && sample % samplesPerTile == 0) {
-      zeroFloats(sums, columns);
-      zeroFloats(squares, columns);
-    }
-    for (let i = 0; i < min(TILE, height - y); i++) {
+    const begins = x == 0 && y == 0 && sample % samplesPerTile == 0;
+    if (epilogue.partials && begins) beginTile(sums, place, columns);
+    const pixels = min(TILE, width - x);
+    const lines = min(TILE, height - y);
+    for (let i = 0; i < lines; i++) {
+      const from = RESULTS + <usize>(i * 4 * TILE * BLOCK_COLUMNS);
       const offset = <usize>((sample * height + y + i) * width + x) * pixel + bytes;
-      finish(
-        RESULTS + <usize>(i * 4 * TILE * BLOCK_COLUMNS),
-        4 * BLOCK_COLUMNS,
-        call.output + offset,
-        epilogue.derivative ? epilogue.derivative + offset : 0,
-        pixel,
-        min(TILE, width - x),
-        columns,
-        bias,
-        epilogue.activation,
-        sums,
-        squares,
-      );
+      const to = call.output + offset;
+      const derivative = epilogue.derivative ? epilogue.derivative + offset : 0;
+      if (epilogue.partials) {
+        finishTile(from, 4 * BLOCK_COLUMNS, to, derivative, pixel, pixels, columns, bias, epilogue.activation, sums, place, begins && i == 0);
+      } else {
+        finish(from, 4 * BLOCK_COLUMNS, to, derivative, pixel, pixels, columns, bias, epilogue.activation, 0, 0, 0);
+      }
     }
-    const ends = sample % samplesPerTile == samplesPerTile - 1 || sample == rows() - 1;
-    if (sums && ends && x + TILE >= width && y + TILE >= height) {
-      const partial = epilogue.partials + <usize>(sample / samplesPerTile) * 2 * pixel + bytes;
-      copyFloats(partial, sums, columns);
-      copyFloats(partial + pixel, squares, columns);
+    if (!epilogue.partials) continue;
+    const right = x + TILE;
+    const index = sample / samplesPerTile;
+    // The part that is summed in f32: some tiles of a line, but the very first for itself.
+    let part = (x / (SUM_TILES * TILE)) * SUM_TILES * TILE;
+    const partEnd = min(begins ? TILE : part + SUM_TILES * TILE, width);
+    if (part == 0 && y == 0 && sample == index * samplesPerTile && !begins) part = TILE;
+    if (right >= partEnd) {
+      const before = ((sample - index * samplesPerTile) * height + y) * width + part * lines;
+      joinTile(sums, place, columns, before, (partEnd - part) * lines);
+    }
+    const ends = sample - index * samplesPerTile == samplesPerTile - 1 || sample == rows() - 1;
+    if (ends && right >= width && y + TILE >= height) {
+      const mean = epilogue.partials + <usize>index * 2 * pixel + bytes;
+      storeTile(sums, place, columns, mean, mean + pixel);
     }
   }
 }
@@ -312,7 +321,7 @@ export function winogradGradWeight(call: WinogradGradWeightArgs): void {
   const image = call.x;
   const gradient = call.dy;
   const elements = <usize>(9 * image.channels * gradient.channels);
-  const chunks = ceilDiv(rows(), call.chunkSamples);
+  const chunks = ceilDiv(rows() * tilesOf(image), call.chunkTiles);
   const columnTasks = ceilDiv(gradient.channels, call.taskOutputs);
   const blockTasks = ceilDiv(image.channels, call.taskInputs) * columnTasks;
   const tasks = call.partials ? blockTasks * chunks : blockTasks;
@@ -322,14 +331,17 @@ export function winogradGradWeight(call: WinogradGradWeightArgs): void {
     const column = (block % columnTasks) * call.taskOutputs;
     if (call.partials) {
       const chunk = task / blockTasks;
-      gradWeightBlock(image, gradient, call, chunk, row, column, call.partials + ((<usize>chunk * elements) << 2), false);
+      gradWeightBlock(image, gradient, call, chunk, row, column, call.partials + ((<usize>chunk * elements) << 2), 0);
     } else {
-      for (let chunk = 0; chunk < chunks; chunk++) gradWeightBlock(image, gradient, call, chunk, row, column, call.weights, chunk > 0);
+      for (let chunk = 0; chunk < chunks; chunk++) gradWeightBlock(image, gradient, call, chunk, row, column, call.weights, call.totals);
     }
   }
 }
 
-/** A block of the dw of one chunk, from row `row` and column `column` on, stored in or added to `target`. */
+/**
+ * A block of the dw of one chunk, from row `row` and column `column` on, stored in `target`; with `totals` it is the sum of all chunks so far, which
+ * these hold in doubles.
+ */
 function gradWeightBlock(
   image: TiledImage,
   gradient: TiledImage,
@@ -338,7 +350,7 @@ function gradWeightBlock(
   row: i32,
   column: i32,
   target: usize,
-  add: bool,
+  totals: usize,
 ): void {
   const inputs = min(call.taskInputs, image.channels - row);
   const outputs = min(call.taskOutputs, gradient.channels - column);
@@ -350,8 +362,8 @@ function gradWeightBlock(
   const b = MATRICES + <usize>POINTS * pointA;
   const c = b + <usize>POINTS * pointB;
   const perSample = tilesOf(image);
-  const first = chunk * call.chunkSamples * perSample;
-  const end = min(rows(), (chunk + 1) * call.chunkSamples) * perSample;
+  const first = chunk * call.chunkTiles;
+  const end = min(rows() * perSample, first + call.chunkTiles);
   for (let tile = first; tile < end; tile += call.blockTiles) {
     const tiles = min(call.blockTiles, end - tile);
     dealInputs(image, tile, tiles, row, inputs, pointA);
@@ -366,10 +378,16 @@ function gradWeightBlock(
     for (let j = 0; j < outputs; j += 4) {
       transformWeightGradient(c + ((<usize>(i * width + j)) << 2), pointC, TAPS, 16, HALFWAY);
       const lanes = min(4, outputs - j);
-      let to = target + ((<usize>((row + i) * gradient.channels + column + j)) << 2);
-      for (let t: usize = 0; t < 9; t++, to += tap) {
-        if (add) addFloats(to, TAPS + t * 16, lanes);
-        else storeLanes(to, v128.load(TAPS + t * 16), lanes);
+      let at = (<usize>((row + i) * gradient.channels + column + j)) << 2;
+      for (let t: usize = 0; t < 9; t++, at += tap) {
+        if (totals) {
+          const total = totals + 2 * at;
+          if (chunk == 0) memory.fill(total, 0, (<usize>lanes) << 3);
+          addToTotals(total, TAPS + t * 16, lanes);
+          storeTotals(target + at, total, lanes);
+        } else {
+          storeLanes(target + at, v128.load(TAPS + t * 16), lanes);
+        }
       }
     }
   }

@@ -3,12 +3,42 @@
 
 import { ACTIVATION_GELU, ACTIVATION_RELU, madd } from './abi';
 import { expHalfSquare, gelu, geluDerivative, normalCdf } from './gelu';
-import { loadLanes, storeLanes } from './simd';
+import { copyFloats, loadLanes, storeLanes } from './simd';
+import { TileSums } from './totals';
+
+/**
+ * `finish` for a block of a tile of statistics, whose first channel is `at` bytes from that of `tile`. With `first` the
+ * tile begins here, and its first row is the centre of its sums.
+ */
+export function finishTile(
+  source: usize,
+  sourceStride: usize,
+  y: usize,
+  derivative: usize,
+  stride: usize,
+  rows: i32,
+  columns: i32,
+  bias: usize,
+  activation: i32,
+  tile: TileSums,
+  at: usize,
+  first: bool,
+): void {
+  if (first) {
+    finish(source, sourceStride, y, derivative, stride, 1, columns, bias, activation, 0, 0, 0);
+    copyFloats(tile.centre + at, y, columns);
+    source += sourceStride;
+    y += stride;
+    if (derivative) derivative += stride;
+    rows--;
+  }
+  finish(source, sourceStride, y, derivative, stride, rows, columns, bias, activation, tile.centre + at, tile.sums + at, tile.squares + at);
+}
 
 /**
  * y = activation(source + bias) for a block of `rows` rows and `columns` columns; strides are bytes from row to row, and
- * `source` may be y itself. Adds the columns' sums to `sums` and `squares` (rounded up to whole vectors) unless `sums` is 0.
- * All addresses are those of the block's first column.
+ * `source` may be y itself. Adds the columns' Σ(y − centre) and Σ(y − centre)² to `sums` and `squares` (all three rounded up to
+ * whole vectors) unless `sums` is 0. All addresses are those of the block's first column.
  */
 export function finish(
   source: usize,
@@ -20,6 +50,7 @@ export function finish(
   columns: i32,
   bias: usize,
   activation: i32,
+  centre: usize,
   sums: usize,
   squares: usize,
 ): void {
@@ -28,6 +59,7 @@ export function finish(
     let to = y;
     let slope = derivative;
     let shift = bias;
+    let origin = centre;
     let sum = sums;
     let square = squares;
     // Two vectors at a time, every step of one beside that of the other: V8's revectorizer joins such pairs, if all
@@ -62,6 +94,10 @@ export function finish(
       v128.store(to, v0);
       v128.store(to, v1, 16);
       if (sums) {
+        const o0 = v128.load(origin);
+        const o1 = v128.load(origin, 16);
+        v0 = f32x4.sub(v0, o0);
+        v1 = f32x4.sub(v1, o1);
         const s0 = v128.load(sum);
         const s1 = v128.load(sum, 16);
         const q0 = v128.load(square);
@@ -75,6 +111,7 @@ export function finish(
       to += 32;
       slope += 32;
       shift += 32;
+      origin += 32;
       sum += 32;
       square += 32;
     }
@@ -92,6 +129,7 @@ export function finish(
       }
       storeLanes(to, v, lanes);
       if (sums) {
+        v = f32x4.sub(v, v128.load(origin));
         v128.store(sum, f32x4.add(v128.load(sum), v));
         v128.store(square, madd(v, v, v128.load(square)));
       }
@@ -99,6 +137,7 @@ export function finish(
       to += 16;
       slope += 16;
       shift += 16;
+      origin += 16;
       sum += 16;
       square += 16;
     }

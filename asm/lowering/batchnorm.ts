@@ -12,14 +12,14 @@ export const batchnorm = {
     const size = node.attrs.pixels as number;
     if (node.attrs.from === 'partials') {
       const sizes = { pixels: size, channels: channels(spec(input)), samples: samplesPerTile(size) };
-      return [call('bnStatsMerge', { tiles: address(input), mean, variance, ...sizes, sums: true })];
+      return [call('bnStatsMerge', { tiles: address(input), mean, variance, ...sizes })];
     }
     const width = channels(spec(input));
     const { samples, count } = tilesOf(spec(input), capacity);
     const tiles = scratch(count * 2 * width * 4);
     return [
       call('bnStatsTiles', { x: address(input), tiles, pixels: size, channels: width, samples }),
-      call('bnStatsMerge', { tiles, mean, variance, pixels: size, channels: width, samples, sums: false }),
+      call('bnStatsMerge', { tiles, mean, variance, pixels: size, channels: width, samples }),
     ];
   },
 

@@ -140,15 +140,16 @@ function lowerConvGradWeight(node: Node, context: LoweringContext): Call[] {
   const g = convGeometry(context.spec(x).shape, weightShape, stride, padding);
   const pixels = g.oh * g.ow;
   const depth = g.kh * g.kw * g.ci;
-  const chunkSamples = Math.max(1, Math.floor(CHUNK_PIXELS / pixels));
-  const chunks = Math.ceil(context.capacity / chunkSamples);
-  const chunkRows = chunkSamples * pixels;
+  // Whole samples, or parts of one where it has more pixels.
+  const chunkRows = pixels > CHUNK_PIXELS ? CHUNK_PIXELS : Math.floor(CHUNK_PIXELS / pixels) * pixels;
+  const chunks = Math.ceil((context.capacity * pixels) / chunkRows);
   const dw = context.address(node.outputs[0]);
   if (suitsWinograd(g) && inputScale === undefined) {
     return winogradGradWeight(g, context.address(x), context.address(dy), dw, context);
   }
   const bytes = chunks * depth * g.co * 4;
   const partials = chunks > 1 && bytes <= PARTIALS_BYTES ? context.scratch(bytes) : undefined;
+  const totals = chunks > 1 && !partials ? context.scratch(depth * g.co * 8) : undefined;
   const taskColumns = evenly(g.co, GRADIENT_BLOCK.columns, TILE_COLUMNS);
   const otherTasks = Math.ceil(g.co / taskColumns) * (partials ? chunks : 1);
   const rowTasks = Math.ceil(GRADIENT_TASKS / otherTasks);
@@ -157,7 +158,7 @@ function lowerConvGradWeight(node: Node, context: LoweringContext): Call[] {
     call('convGradWeight', {
       gradient: context.address(dy),
       columns: g.co,
-      ...{ taskRows, taskColumns, chunkRows, partials },
+      ...{ taskRows, taskColumns, chunkRows, partials, totals },
       weights: dw,
       x: forwardView(context.address(x), g, inputScale),
     }),

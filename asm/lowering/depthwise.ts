@@ -31,16 +31,22 @@ const CACHED_BYTES = 512 << 10;
 const IMAGE_BYTES = 1 << 20;
 /** Tasks that keep many threads evenly busy. */
 const TASKS = 48;
-/** Pixels in a chunk of a weight gradient, about. */
+/** Pixels in a chunk of a weight gradient, about, and in a block of an image that is larger: what is summed up in one chain. */
 const CHUNK_PIXELS = 512;
 
 const ceilTo = (n: number, unit: number): number => Math.ceil(n / unit) * unit;
 
 /**
- * Channels of a group, and output rows whose input is gathered at a time; neither decides bits. A group has all channels,
- * or fewer where the other tasks are not enough or where bands would become so low that most of their rows are gathered twice.
+ * Channels of a group, and output rows whose input is gathered at a time; neither decides bits, for bands are whole blocks of `blockRows` rows.
+ * A group has all channels, or fewer where the other tasks are not enough or where bands would become so low that most of their rows are
+ * gathered twice.
  */
-function cut({ h, w, c, k }: DepthwiseGeometry, otherTasks: number, label: string): { group: number; bandRows: number } {
+function cut(
+  { h, w, c, k }: DepthwiseGeometry,
+  otherTasks: number,
+  blockRows: number,
+  label: string,
+): { group: number; bandRows: number; blockRows: number } {
   const fitting = (bytes: number, group: number): number => Math.floor(bytes / ((ceilTo(w, 8) + k - 1) * group * 4)) - (k - 1);
   if (k > KERNEL || fitting(IMAGE_BYTES, UNIT) < 1) {
     throw new HybridError(
@@ -49,11 +55,11 @@ function cut({ h, w, c, k }: DepthwiseGeometry, otherTasks: number, label: strin
       'Use smaller images or a smaller kernel.',
     );
   }
-  const fewest = Math.min(h, 2 * k);
+  const fewest = Math.min(h, Math.max(2 * k, blockRows));
   let group = Math.min(DEPTHWISE_GROUP, ceilTo(Math.min(c, Math.ceil(c / Math.ceil(TASKS / otherTasks))), UNIT));
   while (group > UNIT && fitting(CACHED_BYTES, group) < fewest) group -= UNIT;
   const bandRows = Math.min(h, Math.max(fitting(CACHED_BYTES, group), Math.min(fewest, fitting(IMAGE_BYTES, group))));
-  return { group, bandRows };
+  return { group, bandRows: bandRows < h ? bandRows - (bandRows % blockRows) : h, blockRows };
 }
 
 function lowerGeometry(
@@ -61,8 +67,9 @@ function lowerGeometry(
   node: Node,
   { capacity }: LoweringContext,
   taskSamples: number,
+  blockRows = 1,
 ): StructValues<'depthwiseGeometry'> {
-  const cuts = cut(g, Math.ceil(capacity / taskSamples), node.label);
+  const cuts = cut(g, Math.ceil(capacity / taskSamples), blockRows, node.label);
   return { height: g.h, width: g.w, channels: g.c, size: g.k, pad: g.pad, taskSamples, ...cuts };
 }
 
@@ -112,6 +119,7 @@ interface Gradients {
 function lowerGradients(g: DepthwiseGeometry, gradients: Gradients, node: Node, context: LoweringContext): Call[] {
   const { dx, dw, dbias } = gradients;
   const chunkSamples = Math.max(1, Math.floor(CHUNK_PIXELS / (g.h * g.w)));
+  const blockRows = g.h * g.w > CHUNK_PIXELS ? Math.max(1, Math.floor(CHUNK_PIXELS / g.w)) : g.h;
   const chunks = Math.ceil(context.capacity / chunkSamples);
   const merges: Call[] = [];
   /** Where the chunks' sums go: to the result itself if there is but one. */
@@ -123,7 +131,7 @@ function lowerGradients(g: DepthwiseGeometry, gradients: Gradients, node: Node, 
   };
   const optional = (id: ValueId | undefined) => (id === undefined ? undefined : context.address(id));
   const gradient = call('depthwiseGrad', {
-    geometry: lowerGeometry(g, node, context, chunkSamples),
+    geometry: lowerGeometry(g, node, context, chunkSamples, blockRows),
     x: gradients.x,
     dy: gradients.dy,
     dw: chunked(dw, g.k * g.k * g.c),

@@ -117,10 +117,12 @@ function product(
 /** dw. */
 export function winogradGradWeight(g: ConvGeometry, x: number, dy: number, dw: number, context: LoweringContext): Call[] {
   const elements = 9 * g.ci * g.co;
-  const chunkSamples = Math.max(1, Math.floor(CHUNK_TILES / tilesOf(g)));
-  const chunks = Math.ceil(context.capacity / chunkSamples);
+  const tiles = tilesOf(g);
+  const chunkTiles = tiles > CHUNK_TILES ? CHUNK_TILES : Math.floor(CHUNK_TILES / tiles) * tiles;
+  const chunks = Math.ceil((context.capacity * tiles) / chunkTiles);
   const bytes = chunks * elements * 4;
   const partials = chunks > 1 && bytes <= PARTIALS_BYTES ? context.scratch(bytes) : undefined;
+  const totals = chunks > 1 && !partials ? context.scratch(elements * 8) : undefined;
   const taskOutputs = Math.min(GRADIENT_BLOCK.columns, ceilTo(g.co, TILE_COLUMNS));
   const otherTasks = Math.ceil(g.co / taskOutputs) * (partials ? chunks : 1);
   const most = Math.max(LEAST_ROWS, Math.min(GRADIENT_BLOCK.rows, Math.ceil(g.ci / Math.ceil(TASKS.gradient / otherTasks))));
@@ -129,9 +131,9 @@ export function winogradGradWeight(g: ConvGeometry, x: number, dy: number, dw: n
     call('winogradGradWeight', {
       x: { data: x, height: g.h, width: g.w, channels: g.ci },
       dy: { data: dy, height: g.h, width: g.w, channels: g.co },
-      ...{ taskInputs, taskOutputs, blockTiles: BLOCK_TILES.gradient, chunkSamples, partials },
+      ...{ taskInputs, taskOutputs, blockTiles: BLOCK_TILES.gradient, chunkTiles, partials, totals },
       weights: dw,
     }),
-    ...(partials ? [call('convGradWeightReduce', { partials, weights: dw, elements, pixels: 1, chunkRows: chunkSamples })] : []),
+    ...(partials ? [call('convGradWeightReduce', { partials, weights: dw, elements, pixels: tiles, chunkRows: chunkTiles })] : []),
   ];
 }

@@ -18,6 +18,9 @@ import { largestBuffer, largestPart, RESIDENT_OTHERS } from './resident.ts';
 /** WebGPU does not tell how much memory a GPU has: so much for images is a quarter of a small one. */
 const RESIDENT_BYTES = 512 << 20;
 
+/** To be counted up whenever kernels come to give other bits: a run that is resumed is then told (runtime/train/resume.ts). */
+const ARITHMETIC_VERSION = 2;
+
 const formatMebibytes = (bytes: number): string => `${Math.ceil(bytes / 2 ** 20).toLocaleString('en')} MiB`;
 
 export interface WebGpuDeviceOptions extends BindingOptions, GpuOptions {
@@ -66,7 +69,8 @@ export class WebGpuDevice implements Device {
     this.adapter = gpu.adapter;
     const { description, device, vendor, architecture, software } = gpu.adapter;
     this.precision = options.precision ?? 'f32';
-    this.arithmetic = [vendor, architecture, device, this.precision].join(' ');
+    // The driver as well: its compiler contracts, and its exp and division round, as they do.
+    this.arithmetic = `${[vendor, architecture, device, description, this.precision].filter(Boolean).join(' ')}, version ${ARITHMETIC_VERSION}`;
     this.description = `WebGPU, ${description || device || vendor || 'unnamed adapter'}${software ? ' (software: computes on the CPU)' : ''}, ${this.precision}`;
   }
 

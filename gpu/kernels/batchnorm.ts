@@ -5,27 +5,12 @@ import type { Epilogue } from '../../runtime/ops/epilogue.ts';
 import { map } from './elementwise.ts';
 import { epilogueDeclarations, finish } from './epilogue.ts';
 import { UPDATE_INVOCATIONS } from './optimizer.ts';
-import { storeSum, type TileShape, tileLoop, tileSums } from './tiles.ts';
-import { f32, floats, type KernelText, type Lanes } from './wgsl.ts';
+import { type TileShape, tileMoments, tileSums } from './tiles.ts';
+import { f32, type KernelText, type Lanes } from './wgsl.ts';
 
-/**
- * Mean and Σ(x−mean)² of each tile. One look at x: differences to the tile's first pixel, which is as near to the mean as any,
- * so that little cancels however far from zero the mean is.
- */
+/** Mean and Σ(x−mean)² of each tile. */
 export const bnStatsTiles = (shape: TileShape, lanes: Lanes): KernelText =>
-  tileLoop({
-    shape,
-    lanes,
-    before: `let first = x(begin * ${shape.channels}u + c);
-var sum = ${floats(lanes)}();
-var squares = ${floats(lanes)}();`,
-    body: `let d = x(at) - first;
-  sum += d;
-  squares += d * d;`,
-    after: `let mean = sum / f32(end - begin);
-${storeSum(shape, 2, 0, 'first + mean')}
-${storeSum(shape, 2, 1, 'squares - sum * mean')}`,
-  });
+  tileMoments({ shape, lanes, loads: { y: 'x(at)' }, first: 'let firstValue = x(at);', body: '', set: 'set_sums' });
 
 /** One invocation for each access of the vectors. */
 export const forChannels = (channels: number, body: string): KernelText => ({
@@ -75,41 +60,47 @@ export interface NormalizeOptions {
 /** With statistics, an invocation takes a channel of a tile; without, one access. */
 export function normalize({ shape, epilogue, residual }: NormalizeOptions, lanes: Lanes): KernelText {
   const { pixels, channels } = shape;
-  const T = floats(lanes);
-  const added = { none: '', plain: ' + residual(at)', scaled: ' + (residual(at) * residualScale(c) + residualShift(c))' }[residual];
-  const value = `x(at) * scale(c) + shift(c)${added}`;
   const declarations = epilogueDeclarations(epilogue, lanes);
   if (!epilogue.stats) {
+    const added = { none: '', plain: ' + residual(at)', scaled: ' + (residual(at) * residualScale(c) + residualShift(c))' }[residual];
     return map({
       perSample: pixels * channels,
       declarations,
-      body: `let c = at % ${channels}u;\n${finish(epilogue, lanes, value, 'at')}`,
+      body: `let c = at % ${channels}u;\n${finish(epilogue, lanes, `x(at) * scale(c) + shift(c)${added}`, 'at')}`,
     });
   }
-  return tileLoop({
+  const added = { none: '', plain: ' + r', scaled: ' + (r * residualScale(c) + residualShift(c))' }[residual];
+  const body = finish(epilogue, lanes, `u * scale(c) + shift(c)${added}`, 'at');
+  const loads = { u: 'x(at)', ...(residual === 'none' ? {} : { r: 'residual(at)' }) };
+  const first = Object.entries(loads).map(([name, expression]) => `let ${name} = ${expression};`);
+  return tileMoments({
     shape,
     lanes,
     declarations,
-    before: `var sum = ${T}();\nvar squares = ${T}();`,
-    body: `${finish(epilogue, lanes, value, 'at')}\n  sum += y;\n  squares += y * y;`,
-    after: `set_partials(2u * t * ${channels}u + c, sum);\nset_partials((2u * t + 1u) * ${channels}u + c, squares);`,
+    loads,
+    first: `${first.join(' ')} ${body} let firstValue = y;`,
+    body,
+    set: 'set_partials',
   });
 }
 
 export const bnGradStatsTiles = (shape: TileShape, lanes: Lanes): KernelText =>
-  tileSums(shape, lanes, ['dy(at)', 'dy(at) * (x(at) - centre)'], 'let centre = mean(c);');
+  tileSums({
+    ...{ shape, lanes, before: 'let centre = mean(c);' },
+    loads: { slope: 'dy(at)', value: 'x(at)' },
+    terms: ['slope', 'slope * (value - centre)'],
+  });
 
 export function bnGradApply(shape: TileShape, { derivative, biasGrad }: BnGradEpilogue, lanes: Lanes): KernelText {
-  const value = `(scale(c) * dy(at) + alpha(c) + kappa(c) * x(at))${derivative ? ' * derivative(at)' : ''}`;
   if (!biasGrad) {
+    const value = `(scale(c) * dy(at) + alpha(c) + kappa(c) * x(at))${derivative ? ' * derivative(at)' : ''}`;
     return map({ perSample: shape.pixels * shape.channels, body: `let c = at % ${shape.channels}u;\nset_dx(at, ${value});` });
   }
-  return tileLoop({
-    shape,
-    lanes,
-    before: `var sum = ${floats(lanes)}();`,
-    body: `let d = ${value};\n  set_dx(at, d);\n  sum += d;`,
-    after: storeSum(shape, 1, 0, 'sum'),
+  return tileSums({
+    ...{ shape, lanes, before: 'let factor = scale(c); let constant = alpha(c); let ofX = kappa(c);' },
+    loads: { slope: 'dy(at)', value: 'x(at)', ...(derivative ? { inner: 'derivative(at)' } : {}) },
+    body: `let d = (factor * slope + constant + ofX * value)${derivative ? ' * inner' : ''}; set_dx(at, d);`,
+    terms: ['d'],
   });
 }
 

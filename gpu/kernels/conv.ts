@@ -4,7 +4,23 @@ import type { ConvGeometry } from '../../runtime/ops/conv.ts';
 import type { Epilogue } from '../../runtime/ops/epilogue.ts';
 import { map } from './elementwise.ts';
 import { epilogueDeclarations, finish } from './epilogue.ts';
-import { type Cell, cells, columnSums, frame, multiply, overRows, type Product, panels, places, reduceColumns, type Tile } from './gemm.ts';
+import {
+  addToColumn,
+  aroundBlock,
+  type Cell,
+  type ColumnKind,
+  cells,
+  countRow,
+  declareColumns,
+  frame,
+  multiply,
+  overRows,
+  type Product,
+  panels,
+  places,
+  reduceColumns,
+  type Tile,
+} from './gemm.ts';
 import { each, f32, type KernelText, type Lanes, lanesFor, range } from './wgsl.ts';
 
 /**
@@ -226,17 +242,16 @@ export function conv({ windows, columns, tile, epilogue, rowsPerTile, gradientSu
     ? transposedColumns(windows.kh * windows.kw, columns, windows.c, tile.bk)
     : plainColumns('w', columns, tile, depth % tile.bk === 0 ? '' : `${depth}u`);
   const product: Product = { tile, a: 'depth', b: transposed ? 'depth' : 'columns' };
-  const sums = epilogue.stats === true || gradientSums;
+  const kind: ColumnKind | undefined = gradientSums ? 'sums' : epilogue.stats ? 'moments' : undefined;
   const setSums = gradientSums ? 'set_sums' : 'set_partials';
-  const store = overRows(tile, 'end', (i) =>
+  const row = (i: number): string =>
     overCells(tile, columns, lanes, (cell) => {
       const at = accessAt(cell, `m * ${columns}u + n`);
       const second = gradientSums ? `(activation(${at}) - mean(${accessAt(cell, 'n')}))` : 'y';
       const biased = epilogue.bias ? `${cell.value(i)} + bias(${accessAt(cell, 'n')})` : cell.value(i);
-      const add = sums ? ` ${cell.sum} += y; ${cell.squares} += y * ${second};` : '';
-      return `${finish(epilogue, lanes, biased, at)}${add}`;
-    }),
-  );
+      return `${finish(epilogue, lanes, biased, at)} ${kind ? addToColumn(cell, kind, i, second) : ''}`;
+    });
+  const rows = overRows(tile, 'end', (i) => `${row(i)} ${kind ? countRow(kind) : ''}`);
   const storeSums = (n: string, sum: string, squares: string, width: Lanes): string => {
     const at = (row: string, lane = 0): string => accessAt({ lanes }, `(${row}) * ${columns}u + ${n} + ${lane}u`);
     if (lanes === width)
@@ -249,12 +264,12 @@ export function conv({ windows, columns, tile, epilogue, rowsPerTile, gradientSu
   };
   return {
     ...frame(tile),
-    declarations: [panels(tile, sums), a, b, epilogueDeclarations(epilogue, lanes)].join('\n'),
+    declarations: [panels(tile, kind !== undefined), a, b, epilogueDeclarations(epilogue, lanes)].join('\n'),
     body: overBlocks(
-      { product, rowsPerGroup: sums ? rowsPerTile : groupRows(tile), pixels: windows.oh * windows.ow, depth },
-      sums ? columnSums(tile) : '',
-      store,
-      sums ? reduceColumns(tile, storeSums) : '',
+      { product, rowsPerGroup: kind ? rowsPerTile : groupRows(tile), pixels: windows.oh * windows.ow, depth },
+      kind ? declareColumns(tile, kind) : '',
+      kind ? aroundBlock(tile, kind, rows) : rows,
+      kind ? reduceColumns(tile, kind, 'f32(end - first)', storeSums) : '',
     ),
   };
 }

@@ -7,6 +7,7 @@
 import type { DepthwiseGeometry } from '../../runtime/ops/depthwise.ts';
 import type { Epilogue } from '../../runtime/ops/epilogue.ts';
 import { epilogueDeclarations, finish } from './epilogue.ts';
+import { addToPart } from './tiles.ts';
 import { each, type KernelText, range } from './wgsl.ts';
 
 const WORKGROUP = 64;
@@ -142,15 +143,16 @@ export function depthwise(options: DepthwiseOptions): KernelText {
   const strips = stripsFor(g, pad);
   if (!strips) return directDepthwise(options);
   const sliding: Sliding = { g, strips, before: pad, load: inputOf(normalize) };
-  const row = overColumns(sliding, (x) => {
+  const columns = overColumns(sliding, (x) => {
     const taps = range(k).flatMap((i) =>
       range(k).flatMap((j) => {
         const column = columnFor(sliding, pad, x, j);
         return column === undefined ? [] : [`v = fma(w${tapIndex(k, reversed, i, j)}, ${register(i, column)}, v);`];
       }),
     );
-    return `var v = ${epilogue.bias ? 'b' : '0.0'}; ${taps.join(' ')} ${finishAndSum(epilogue)}`;
+    return `var v = ${epilogue.bias ? 'b' : '0.0'}; ${taps.join(' ')} ${finishAndSum(epilogue, x === 0)}`;
   });
+  const row = aroundRow(epilogue, columns);
   return forChannels(
     g,
     samples,
@@ -162,22 +164,49 @@ ${withSums(g, epilogue, slide(sliding, row))}`,
   );
 }
 
-const finishAndSum = (epilogue: Epilogue): string =>
-  `${finish(epilogue, 1, 'v', 'at')}${epilogue.stats ? ' sum += y; squares = fma(y, y, squares);' : ''}`;
+/** `begins`: whether the pixel may be the first of all, whose value is the centre of the first row's sums. */
+const finishAndSum = (epilogue: Epilogue, begins: boolean): string =>
+  `${finish(epilogue, 1, 'v', 'at')}${epilogue.stats ? ` ${begins ? 'if (held + count == 0.0) { centre = y; }' : ''} ${addToPart((name) => name, 'y')} count += 1.0;` : ''}`;
+
+/** Statements around those for a row of results. The mean of the first row is the centre of the others: its first value, at the corner, may be far from it. */
+const aroundRow = ({ stats }: Epilogue, row: string): string =>
+  stats
+    ? `var part = 0.0; var square = 0.0; var count = 0.0;
+${row}
+sum += part;
+squares += square;
+if (held == 0.0) {
+  let mean = centre + sum / count;
+  let moved = mean - centre;
+  let rest = sum - moved * count;
+  squares -= moved * (sum + rest);
+  sum = rest;
+  centre = mean;
+}
+held += count;`
+    : row;
 
 const withSums = (g: DepthwiseGeometry, { stats }: Epilogue, body: string): string =>
   stats
-    ? `var sum = 0.0;\nvar squares = 0.0;\n${body}\nset_partials(2u * t * ${g.c}u + c, sum);\nset_partials((2u * t + 1u) * ${g.c}u + c, squares);`
+    ? `var centre = 0.0; var held = 0.0; var sum = 0.0; var squares = 0.0;
+${body}
+let away = sum / held;
+set_partials(2u * t * ${g.c}u + c, centre + away);
+set_partials((2u * t + 1u) * ${g.c}u + c, squares - sum * away);`
     : body;
 
 /** The loops of a kernel that goes tap by tap: all pixels of the invocation's samples, `at` each one's access, y and x its place. */
-const overPixels = ({ h, w, c }: DepthwiseGeometry, text: string): string => `for (var sample = firstSample; sample < endSample; sample++) {
+const overPixels = (
+  { h, w, c }: DepthwiseGeometry,
+  text: string,
+  around: (row: string) => string = (row) => row,
+): string => `for (var sample = firstSample; sample < endSample; sample++) {
   let image = sample * ${h * w * c}u + c;
   for (var y = 0; y < ${h}; y++) {
-    for (var x0 = 0; x0 < ${w}; x0++) {
+    ${around(`for (var x0 = 0; x0 < ${w}; x0++) {
       let at = image + u32(y * ${w} + x0) * ${c}u;
       ${text}
-    }
+    }`)}
   }
 }`;
 
@@ -201,12 +230,16 @@ const overTaps = (
 
 function directDepthwise({ g, epilogue, normalize, reversed, samples }: DepthwiseOptions): KernelText {
   const taps = overTaps(g, g.pad, reversed, `v = fma(w(u32(tap) * ${g.c}u + c), ${inputOf(normalize)}, v);`);
-  const pixel = `var v = ${epilogue.bias ? 'b' : '0.0'};\n${taps}\n{ ${finishAndSum(epilogue)} }`;
+  const pixel = `var v = ${epilogue.bias ? 'b' : '0.0'};\n${taps}\n{ ${finishAndSum(epilogue, true)} }`;
   return forChannels(
     g,
     samples,
     epilogueDeclarations(epilogue, 1),
-    `${affine(normalize)}\n${epilogue.bias ? 'let b = bias(c);' : ''}\n${withSums(g, epilogue, overPixels(g, pixel))}`,
+    `${affine(normalize)}\n${epilogue.bias ? 'let b = bias(c);' : ''}\n${withSums(
+      g,
+      epilogue,
+      overPixels(g, pixel, (row) => aroundRow(epilogue, row)),
+    )}`,
   );
 }
 

@@ -32,6 +32,7 @@ import {
   stripStride,
   writeHalf,
 } from './matrices.ts';
+import { addToPart, declareMoments, declarePart, joinMoments } from './tiles.ts';
 import { each, type KernelText, type Lanes, range } from './wgsl.ts';
 
 export interface Tile {
@@ -136,9 +137,8 @@ export interface Cell {
   /** Expression for its (first) column, from the workgroup's first. */
   readonly column: string;
   readonly value: (i: number) => string;
-  /** Where the sums of its column over rows, and those of the squares, are kept. */
-  readonly sum: string;
-  readonly squares: string;
+  /** The variable that an invocation keeps of its columns, by its name, for this column. */
+  readonly of: (variable: string) => string;
 }
 
 /** The cells of an invocation's row: whole accesses if `lanes` is 4 and they come in panels. */
@@ -146,15 +146,15 @@ export function cells({ panels, matrices, bn, tn }: Tile, lanes: Lanes): Cell[] 
   const held = matrices ? () => FROM_STRIP : accumulator;
   if (!panels) {
     return range(tn).map((j) => ({
-      ...{ lanes: 1, column: `tx + ${(j * bn) / tn}u`, value: (i) => accumulator(i, j), sum: `sum${j}`, squares: `squares${j}` },
+      ...{ lanes: 1, column: `tx + ${(j * bn) / tn}u`, value: (i) => accumulator(i, j), of: (variable) => `${variable}${j}` },
     }));
   }
   return range(tn / 4).flatMap((j): Cell[] => {
     const column = `(tx + ${(j * bn) / tn}u) * 4u`;
-    if (lanes === 4) return [{ lanes, column, value: (i) => held(i, j), sum: `sum${j}`, squares: `squares${j}` }];
+    if (lanes === 4) return [{ lanes, column, value: (i) => held(i, j), of: (variable) => `${variable}${j}` }];
     return range(4).map((lane) => ({
       ...{ lanes: 1, column: `${column} + ${lane}u`, value: (i) => `${held(i, j)}[${lane}]` },
-      ...{ sum: `sum${j}[${lane}]`, squares: `squares${j}[${lane}]` },
+      of: (variable) => `${variable}${j}[${lane}]`,
     }));
   });
 }
@@ -167,9 +167,41 @@ const accumulator = (i: number, j: number): string => `c${i}_${j}`;
 /** The access of C that an invocation has from the strip. */
 const FROM_STRIP = 'c';
 
-/** Statements that declare the sums of an invocation's columns. */
-export const columnSums = (tile: Tile): string =>
-  each(accumulators(tile), (j) => `var sum${j} = ${typeOf(tile)}(); var squares${j} = ${typeOf(tile)}();`);
+/**
+ * What becomes of each column over the rows of a workgroup, in blocks of bm rows: `moments` are mean and Σ(y−mean)² of what an epilogue made;
+ * `sums` are two plain sums. Each block is summed by itself and joined with those before.
+ */
+export type ColumnKind = 'moments' | 'sums';
+
+/** Statements that declare them, before all blocks. */
+export const declareColumns = (tile: Tile, kind: ColumnKind): string =>
+  kind === 'sums'
+    ? each(accumulators(tile), (j) => `var sum${j} = ${typeOf(tile)}(); var squares${j} = ${typeOf(tile)}();`)
+    : `var seen = 0.0;\n${each(accumulators(tile), (j) => declareMoments(`${j}`, typeOf(tile)))}`;
+
+/** Statements before and after the rows of a block. */
+export function aroundBlock(tile: Tile, kind: ColumnKind, rows: string): string {
+  const T = typeOf(tile);
+  const columns = range(accumulators(tile));
+  if (kind === 'sums') {
+    const part = columns.map((j) => `var part${j} = ${T}(); var square${j} = ${T}();`).join(' ');
+    return `${part}\n${rows}\n${columns.map((j) => `sum${j} += part${j}; squares${j} += square${j};`).join(' ')}`;
+  }
+  return `${columns.map((j) => declarePart(`${j}`, T)).join(' ')} var held = 0.0;
+${rows}
+if (held > 0.0) {
+if (seen == 0.0) { ${columns.map((j) => `origin${j} = centre${j};`).join(' ')} }
+${joinMoments(columns.map(String), 'seen', 'held')}
+seen += held;
+}`;
+}
+
+/** Statements at the end of a row, and for the i-th row of the invocation, `y` (and for plain sums `second`) of a cell. No row comes before the first. */
+export const countRow = (kind: ColumnKind): string => (kind === 'moments' ? 'held += 1.0;' : '');
+export function addToColumn({ of }: Cell, kind: ColumnKind, i: number, second: string): string {
+  if (kind === 'sums') return `${of('part')} += y; ${of('square')} += y * ${second};`;
+  return i === 0 ? `${of('centre')} = y;` : addToPart(of, 'y');
+}
 
 /** Row of the invocation's i-th row in registers, from the workgroup's first. */
 const rowAt = ({ tm }: Tile, i: number): string => `ty * ${tm}u + ${i}u`;
@@ -289,30 +321,56 @@ function multiplyRegisters({ tile, a }: Product): string {
 }
 
 /**
- * Statements that add up the invocations' sums of each column, in the order of their rows, and hand them to `store`: an access of
- * columns from `n` (of C) on, or a single one.
+ * Statements that join what the invocations have of each column, in the order of their rows, and hand the two results to `store`: for an access
+ * of columns from `n` (of C) on, or a single one. `count`: expression for the rows of the workgroup.
  */
-export function reduceColumns(tile: Tile, store: (n: string, sum: string, squares: string, lanes: Lanes) => string): string {
+export function reduceColumns(
+  tile: Tile,
+  kind: ColumnKind,
+  count: string,
+  store: (n: string, first: string, second: string, lanes: Lanes) => string,
+): string {
   const { bm, bn, tm, tn } = tile;
   if (!tile.panels)
     return cells(tile, 1)
-      .map(({ column, sum, squares }) => `{ let n = n0 + ${column};\n${store('n', sum, squares, 1)} }`)
+      .map(({ column, of }) => {
+        const [first, second] = kind === 'sums' ? [of('sum'), of('squares')] : [`${of('origin')} + ${of('mean')}`, of('deviation')];
+        return `{ let n = n0 + ${column};\n${store('n', first, second, 1)} }`;
+      })
       .join('\n');
   const bn4 = bn / 4;
   const rows = bm / tm;
-  const sumAt = (at: string): string => (tile.matrices ? `strip[${at}]` : `panelA[${at}]`);
-  const squaresAt = (at: string): string => (tile.matrices ? `strip[${rows * bn4}u + ${at}]` : `panelB[${at}]`);
+  const firstAt = (at: string): string => (tile.matrices ? `strip[${at}]` : `panelA[${at}]`);
+  const secondAt = (at: string): string => (tile.matrices ? `strip[${rows * bn4}u + ${at}]` : `panelB[${at}]`);
+  const place = (j: number): string => `tx + ${(j * bn) / tn}u`;
+  const own = (j: number): string => `ty * ${bn4}u + ${place(j)}`;
+  // Moments become sums of differences to the mean of the first invocation, which stays where its own sum, zero, would be.
+  const share =
+    kind === 'sums'
+      ? each(tn / 4, (j) => `${firstAt(own(j))} = sum${j}; ${secondAt(own(j))} = squares${j};`)
+      : `${each(tn / 4, (j) => `${firstAt(own(j))} = origin${j} + mean${j};`)}
+workgroupBarrier();
+${each(
+  tn / 4,
+  (j) =>
+    `{ let away = origin${j} - ${firstAt(place(j))} + mean${j}; if (ty > 0u) { ${firstAt(own(j))} = away * seen; } ${secondAt(own(j))} = deviation${j} + away * away * seen; }`,
+)}`;
+  const result =
+    kind === 'sums'
+      ? store('n', 'sum', 'squares', 4)
+      : `let centre = ${firstAt('column')};
+  let away = sum / ${count};
+  let mean = centre + away;
+  let deviation = squares - sum * away;
+  ${store('n', 'mean', 'deviation', 4)}`;
   return `workgroupBarrier();
-${each(tn / 4, (j) => {
-  const at = `ty * ${bn4}u + tx + ${(j * bn) / tn}u`;
-  return `${sumAt(at)} = sum${j}; ${squaresAt(at)} = squares${j};`;
-})}
+${share}
 workgroupBarrier();
 for (var column = local; column < ${bn4}u; column += ${invocations(tile)}u) {
   var sum = vec4f();
-  var squares = vec4f();
-  for (var i = 0u; i < ${rows}u; i++) { sum += ${sumAt(`i * ${bn4}u + column`)}; squares += ${squaresAt(`i * ${bn4}u + column`)}; }
+  var squares = ${kind === 'sums' ? 'vec4f()' : secondAt('column')};
+  for (var i = ${kind === 'sums' ? 0 : 1}u; i < ${rows}u; i++) { sum += ${firstAt(`i * ${bn4}u + column`)}; squares += ${secondAt(`i * ${bn4}u + column`)}; }
   let n = n0 + column * 4u;
-  ${store('n', 'sum', 'squares', 4)}
+  ${result}
 }`;
 }

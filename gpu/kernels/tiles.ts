@@ -18,43 +18,150 @@ export interface TileShape {
 /** Sums that a merge keeps side by side. */
 const MERGE_SLICES = 8;
 
+/**
+ * Pixels that are summed before their sum is added to others: long chains in f32 lose digits. Fixed, so that shapes alone decide bits. Of a
+ * tile of moments the first part is short: its first value may lie far from the mean, the mean of some hardly can.
+ */
+const PART = 128;
+const FIRST_PART = 8;
+/** Pixels whose accesses are under way together: a memory that is waited for after each pixel is idle most of the time. */
+const TOGETHER = 8;
+
 interface TileLoop {
   readonly shape: TileShape;
-  readonly lanes: Lanes;
   readonly declarations?: string;
   /** Statements before the loop: `c` is the channel, `t` the tile, `begin` and `end` bound the pixels (of all rows) of the tile. */
   readonly before: string;
-  /** Statements for the access `at` = pixel·channels + c. */
+  /** What is read of a pixel: names of values and their expressions, for the access `at` = pixel·channels + c. */
+  readonly loads: Readonly<Record<string, string>>;
+  /** Statements for a pixel. */
   readonly body: string;
+  /** Pixels of the first part, if fewer than of the others. */
+  readonly firstPart?: number;
+  /** Statements around the pixels of a part, which are those from `first` to below `last`. */
+  readonly partBefore: string;
+  readonly partAfter: string;
   readonly after: string;
 }
 
 /** One invocation for each channel and tile; workgroups: channels in x, tiles in y. */
-export const tileLoop = ({ shape: { pixels, channels, samples }, declarations, before, body, after }: TileLoop): KernelText => ({
-  workgroup: [COLUMNS, 1, 1],
-  declarations,
-  body: `let c = group.x * ${COLUMNS}u + local;
+function tileLoop({ shape, declarations, before, loads, body, firstPart = PART, partBefore, partAfter, after }: TileLoop): KernelText {
+  const { pixels, channels, samples } = shape;
+  const together = Math.min(TOGETHER, firstPart);
+  const place = (k: number): string => `let at${k} = (pixel + ${k}u) * ${channels}u + c;`;
+  const load = (k: number): string =>
+    Object.entries(loads)
+      .map(([name, expression]) => `let ${name}${k} = ${expression.replaceAll(/\bat\b/g, `at${k}`)};`)
+      .join(' ');
+  const one = (k: number): string =>
+    `{ let at = at${k}; ${Object.keys(loads)
+      .map((name) => `let ${name} = ${name}${k};`)
+      .join(' ')} ${body} }`;
+  return {
+    workgroup: [COLUMNS, 1, 1],
+    declarations,
+    body: `let c = group.x * ${COLUMNS}u + local;
 let t = group.y + groups.y * group.z;
 let begin = t * ${samples * pixels}u;
 if (c >= ${channels}u || begin >= step.rows * ${pixels}u) { return; }
 let end = min(begin + ${samples * pixels}u, step.rows * ${pixels}u);
 ${before}
-for (var pixel = begin; pixel < end; pixel++) {
-  let at = pixel * ${channels}u + c;
-  ${body}
+for (var first = begin; first < end; ) {
+  let last = min(first + ${firstPart === PART ? `${PART}u` : `select(${PART}u, ${firstPart}u, first == begin)`}, end);
+  ${partBefore}
+  var pixel = first;
+  for (; pixel + ${together}u <= last; pixel += ${together}u) {
+    ${each(together, place)}
+    ${each(together, load)}
+    ${each(together, one)}
+  }
+  for (; pixel < last; pixel++) {
+    ${place(0)}
+    ${load(0)}
+    ${one(0)}
+  }
+  ${partAfter}
+  first = last;
 }
 ${after}`,
-});
+  };
+}
 
-/** Sums of tiles: for tile t the `sums` vectors follow one another, [tiles][sums][channels]. */
-export const tileSums = (shape: TileShape, lanes: Lanes, terms: readonly string[], before = ''): KernelText =>
-  tileLoop({
-    shape,
-    lanes,
-    before: `${before}\n${terms.map((_, s) => `var sum${s} = ${floats(lanes)}();`).join('\n')}`,
-    body: terms.map((term, s) => `sum${s} += ${term};`).join('\n  '),
-    after: terms.map((_, s) => storeSum(shape, terms.length, s, `sum${s}`)).join('\n'),
+interface TileSums extends Pick<TileLoop, 'shape' | 'declarations' | 'loads'> {
+  readonly lanes: Lanes;
+  readonly before?: string;
+  /** Statements before the sums take a pixel. */
+  readonly body?: string;
+  /** What is summed: expressions of a pixel. */
+  readonly terms: readonly string[];
+}
+
+/** Sums of tiles: for tile t the `terms` vectors follow one another, [tiles][terms][channels]. */
+export function tileSums({ shape, lanes, declarations, before = '', loads, body = '', terms }: TileSums): KernelText {
+  const T = floats(lanes);
+  // Parts of parts, where there are many of them.
+  const many = shape.pixels * shape.samples > PART * PART;
+  const declare = (name: string): string => terms.map((_, s) => `var ${name}${s} = ${T}();`).join(' ');
+  const add = (to: string, from: string): string => terms.map((_, s) => `${to}${s} += ${from}${s};`).join(' ');
+  const addMany = `${add('group', 'part')} parts++; if (parts == ${PART}u) { ${add('sum', 'group')} ${terms.map((_, s) => `group${s} = ${T}();`).join(' ')} parts = 0u; }`;
+  return tileLoop({
+    ...{ shape, declarations, loads },
+    before: `${before}\n${declare('sum')}${many ? ` ${declare('group')} var parts = 0u;` : ''}`,
+    body: `${body} ${terms.map((term, s) => `part${s} += ${term};`).join(' ')}`,
+    partBefore: declare('part'),
+    partAfter: many ? addMany : add('sum', 'part'),
+    after: `${many ? add('sum', 'group') : ''}\n${terms.map((_, s) => storeSum(shape, terms.length, s, `sum${s}`)).join('\n')}`,
   });
+}
+
+interface TileMoments extends Pick<TileLoop, 'shape' | 'declarations' | 'loads'> {
+  readonly lanes: Lanes;
+  /** Statements before the tile, in which `at` is its first access and `firstValue` is to be set. */
+  readonly first: string;
+  /** Statements that leave the value in `y`. */
+  readonly body: string;
+  /** Name of the function that stores. */
+  readonly set: string;
+}
+
+/** Mean and Σ(y−mean)² of each tile, [tiles][2][channels]. */
+export const tileMoments = ({ shape, lanes, declarations, loads, first, body, set }: TileMoments): KernelText =>
+  tileLoop({
+    ...{ shape, declarations, loads },
+    before: `${declareMoments('', floats(lanes))} ${declarePart('', floats(lanes))}
+{ let at = begin * ${shape.channels}u + c; ${first} origin = firstValue; centre = firstValue; }`,
+    body: `${body} ${addToPart((name) => name, 'y')}`,
+    firstPart: FIRST_PART,
+    partBefore: '',
+    partAfter: `${joinMoments([''], 'f32(first - begin)', 'f32(last - first)')} centre = origin + mean; part = ${floats(lanes)}(); square = ${floats(lanes)}();`,
+    after: `${set}(2u * t * ${shape.channels}u + c, origin + mean);\n${set}((2u * t + 1u) * ${shape.channels}u + c, deviation);`,
+  });
+
+/**
+ * Statements for moments, mean and Σ(y−mean)², that are joined part by part (Chan's formula): variables with a suffix of their own. Of the values
+ * of a part `centre` is subtracted before they are summed, a value that is near; `mean` is what is to be added to `origin`, a value as well.
+ * So a mean far from zero costs no digits of the variance.
+ */
+export const declareMoments = (suffix: string, T: string): string =>
+  `var origin${suffix} = ${T}(); var mean${suffix} = ${T}(); var deviation${suffix} = ${T}();`;
+export const declarePart = (suffix: string, T: string): string =>
+  `var centre${suffix} = ${T}(); var part${suffix} = ${T}(); var square${suffix} = ${T}();`;
+/** `of` names the variables. */
+export const addToPart = (of: (name: string) => string, y: string): string =>
+  `{ let d = ${y} - ${of('centre')}; ${of('part')} += d; ${of('square')} = fma(d, d, ${of('square')}); }`;
+/** `before` and `count`: expressions for the values before the part and in it. */
+export const joinMoments = (suffixes: readonly string[], before: string, count: string): string => `{
+  let count = ${count};
+  let inverse = 1.0 / count;
+  let share = count / (${before} + count);
+  let weight = ${before} * share;
+  ${suffixes
+    .map(
+      (suffix) =>
+        `{ let own = part${suffix} * inverse; let delta = centre${suffix} - origin${suffix} + own - mean${suffix}; mean${suffix} += delta * share; deviation${suffix} += square${suffix} - part${suffix} * own + delta * delta * weight; }`,
+    )
+    .join('\n  ')}
+}`;
 
 export const storeSum = ({ channels }: TileShape, sums: number, s: number, value: string): string =>
   `set_sums((t * ${sums}u + ${s}u) * ${channels}u + c, ${value});`;
@@ -170,16 +277,14 @@ fn joined(a: Moments, b: Moments) -> Moments {
 }`;
 
 /**
- * Merges the tiles by Chan's formula into mean and biased variance. `sums` holds for each tile the mean and Σ(x−mean)²
- * (`moments`), or Σx and Σx² (`partials`). `after`: statements that may use `m` and `v`, mean and variance of channel c.
+ * Merges the tiles by Chan's formula into mean and biased variance. `sums` holds for each tile the mean and Σ(x−mean)². `after`: statements
+ * that may use `m` and `v`, mean and variance of channel c.
  */
-export function momentsMerge({ pixels, channels, samples }: TileShape, lanes: Lanes, from: 'moments' | 'partials', after: string): Merge {
+export function momentsMerge({ pixels, channels, samples }: TileShape, lanes: Lanes, after: string): Merge {
   const T = floats(lanes);
-  const squares = `sums((2u * t + 1u) * ${channels}u + c)`;
   const tile = `fn tile(t: u32, c: u32) -> Moments {
   let count = f32((min((t + 1u) * ${samples}u, step.rows) - t * ${samples}u) * ${pixels}u);
-  let first = sums(2u * t * ${channels}u + c);
-  ${from === 'moments' ? `return Moments(count, first, ${squares});` : `return Moments(count, first / count, ${squares} - first * (first / count));`}
+  return Moments(count, sums(2u * t * ${channels}u + c), sums((2u * t + 1u) * ${channels}u + c));
 }`;
   return {
     columns: channels,

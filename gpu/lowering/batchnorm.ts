@@ -28,7 +28,7 @@ function lowerBnStats(node: Node, context: LoweringContext): Dispatch[] {
   const [mean, variance, scale, shift] = node.outputs;
   const { shape: ofInput, lanes, tiles } = tilesOf(context.spec(input), context.capacity);
   const shape = { pixels, channels: ofInput.channels, samples: samplesPerTile(pixels) };
-  const merge = (operands: KernelOperands, kind: 'moments' | 'partials'): Dispatch[] =>
+  const merge = (operands: KernelOperands): Dispatch[] =>
     dispatchMerges(
       operands
         .vectors({ gamma, beta }, lanes)
@@ -36,17 +36,17 @@ function lowerBnStats(node: Node, context: LoweringContext): Dispatch[] {
         .write('variance', variance, lanes)
         .write('scale', scale, lanes)
         .write('shift', shift, lanes),
-      [momentsMerge(shape, lanes, kind, fold ? kernels.fold('m', 'v', fold.epsilon) : '')],
+      [momentsMerge(shape, lanes, fold ? kernels.fold('m', 'v', fold.epsilon) : '')],
       context,
     );
-  if (from === 'partials') return merge(new KernelOperands('bnStatsMerge', context).read('sums', input, lanes), 'partials');
+  if (from === 'partials') return merge(new KernelOperands('bnStatsMerge', context).read('sums', input, lanes));
   const sums = sumsScratch(context, tiles, 2, shape, lanes);
   return [
     ...new KernelOperands('bnStatsTiles', context)
       .read('x', input, lanes)
       .raw('sums', sums, 'read_write', lanes)
       .dispatch(kernels.bnStatsTiles(shape, lanes), tileGroups(shape)),
-    ...merge(new KernelOperands('bnStatsMerge', context).raw('sums', sums, 'read', lanes), 'moments'),
+    ...merge(new KernelOperands('bnStatsMerge', context).raw('sums', sums, 'read', lanes)),
   ];
 }
 

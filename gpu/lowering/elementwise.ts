@@ -34,7 +34,7 @@ export function sumOverPixels(kernel: string, dy: ValueId, out: ValueId, context
   const sums = sumsScratch(context, tiles, 1, shape, lanes);
   const operands = new KernelOperands(kernel, context).read('dy', dy, lanes).raw('sums', sums, 'read_write', lanes);
   return [
-    ...operands.dispatch(tileSums(shape, lanes, ['dy(at)']), tileGroups(shape)),
+    ...operands.dispatch(tileSums({ shape, lanes, loads: { slope: 'dy(at)' }, terms: ['slope'] }), tileGroups(shape)),
     ...mergeTiles(sums, [out], shape.samples, lanes, context),
   ];
 }

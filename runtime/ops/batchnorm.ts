@@ -10,12 +10,14 @@
 import type { OpDefinition } from '../ir/op.ts';
 import {
   accept,
+  channelSums,
   channelsOf,
   elementwiseCost,
   isActivation,
   isParameter,
   isPositiveInteger,
   isVector,
+  moments,
   parameter,
   pixelsOf,
   sameSpec,
@@ -55,21 +57,6 @@ export interface BnGradApplyAttrs {
   readonly epilogue?: BnGradEpilogue;
 }
 
-/** For each channel, the sum over rows and pixels of `term(i, c)`, i the offset of the element and c its channel. */
-function channelSums(length: number, channels: number, term: (i: number, c: number) => number): Float64Array {
-  const sums = new Float64Array(channels);
-  for (let i = 0; i < length; i += channels) for (let c = 0; c < channels; c++) sums[c] += term(i + c, c);
-  return sums;
-}
-
-/** Mean and biased variance of each channel, in two passes. */
-function moments(x: Float64Array, channels: number): { mean: Float64Array; variance: Float64Array } {
-  const count = x.length / channels;
-  const mean = channelSums(x.length, channels, (i) => x[i]).map((sum) => sum / count);
-  const variance = channelSums(x.length, channels, (i, c) => (x[i] - mean[c]) ** 2).map((sum) => sum / count);
-  return { mean, variance };
-}
-
 const isEpsilon = (epsilon: unknown): boolean => typeof epsilon === 'number' && epsilon > 0;
 
 export const batchnorm: OpDefinition = {
@@ -97,7 +84,8 @@ export const batchnorm: OpDefinition = {
     const [gamma, beta] = [inputs[1].data, inputs[2].data];
     const y = outputs[0].data;
     const channels = gamma.length;
-    const { mean, variance } = moments(x, channels);
+    const { mean, squares } = moments(x, channels);
+    const variance = squares.map((sum) => (sum * channels) / x.length);
     outputs[1].data.set(mean);
     outputs[2].data.set(variance);
     for (let i = 0; i < y.length; i++) {
@@ -153,20 +141,20 @@ export const bnStats: OpDefinition = {
     const { from, pixels } = attrs as unknown as BnStatsAttrs;
     const channels = channelsOf(inputs[0].shape);
     const data = inputs[0].data as Float64Array;
-    const { mean, variance } = from === 'input' ? moments(data, channels) : mergePartials(data, channels, step.rows, pixels);
+    const { mean, squares } = from === 'input' ? moments(data, channels) : mergePartials(data, channels, step.rows, pixels);
     outputs[0].data.set(mean);
-    outputs[1].data.set(variance);
+    outputs[1].data.set(squares.map((sum) => sum / (step.rows * pixels)));
   },
   cost: elementwiseCost(3),
 };
 
-/** Mean and variance from the tiles' Σy and Σy², merged in order by Chan's formula. */
+/** The moments of all tiles, merged in order by Chan's formula. */
 function mergePartials(
   partials: Float64Array,
   channels: number,
   rows: number,
   pixels: number,
-): { mean: Float64Array; variance: Float64Array } {
+): { mean: Float64Array; squares: Float64Array } {
   const tile = samplesPerTile(pixels);
   const mean = new Float64Array(channels);
   const squares = new Float64Array(channels);
@@ -174,15 +162,12 @@ function mergePartials(
     const before = t * tile * pixels;
     const count = Math.min(tile, rows - t * tile) * pixels;
     for (let c = 0; c < channels; c++) {
-      const sum = partials[2 * t * channels + c];
-      const tileMean = sum / count;
-      const tileSquares = partials[(2 * t + 1) * channels + c] - sum * tileMean;
-      const delta = tileMean - mean[c];
+      const delta = partials[2 * t * channels + c] - mean[c];
       mean[c] += (delta * count) / (before + count);
-      squares[c] += tileSquares + (delta * delta * before * count) / (before + count);
+      squares[c] += partials[(2 * t + 1) * channels + c] + (delta * delta * before * count) / (before + count);
     }
   }
-  return { mean, variance: squares.map((sum) => sum / (rows * pixels)) };
+  return { mean, squares };
 }
 
 export const bnFold: OpDefinition = {

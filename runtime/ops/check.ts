@@ -53,6 +53,20 @@ export const pixelsOf = (shape: readonly number[]): number => shape.slice(0, -1)
  */
 export const samplesPerTile = (pixels: number): number => Math.max(1, Math.floor(64 / pixels));
 
+/** For each channel, the sum over rows and pixels of `term(i, c)`, i the offset of the element and c its channel. */
+export function channelSums(length: number, channels: number, term: (i: number, c: number) => number): Float64Array {
+  const sums = new Float64Array(channels);
+  for (let i = 0; i < length; i += channels) for (let c = 0; c < channels; c++) sums[c] += term(i + c, c);
+  return sums;
+}
+
+/** Mean of each channel and Σ(x − mean)², in two passes. */
+export function moments(x: ArrayLike<number>, channels: number): { mean: Float64Array; squares: Float64Array } {
+  const count = x.length / channels;
+  const mean = channelSums(x.length, channels, (i) => x[i]).map((sum) => sum / count);
+  return { mean, squares: channelSums(x.length, channels, (i, c) => (x[i] - mean[c]) ** 2) };
+}
+
 export const isPositiveInteger = (value: unknown): value is number => Number.isInteger(value) && (value as number) > 0;
 
 /** Bytes of inputs and outputs, each once. */

@@ -4,7 +4,7 @@
 
 import type { TensorSpec } from '../ir/graph.ts';
 import type { ReferenceIO } from '../ir/op.ts';
-import { activation, channelsOf, isVector, pixelsOf, samplesPerTile } from './check.ts';
+import { activation, channelsOf, isVector, moments, pixelsOf, samplesPerTile } from './check.ts';
 import { gelu, geluDerivative } from './elementwise.ts';
 
 export interface Epilogue {
@@ -14,7 +14,7 @@ export interface Epilogue {
   readonly activation?: 'gelu' | 'relu';
   /** A further output `derivative`, of the shape of y: gelu'(u). Only with `gelu`: relu's gradient needs y alone. */
   readonly derivative?: boolean;
-  /** A further output `partials`, per sample [2, C]: entry t holds Σy and Σy² over tile t (see `samplesPerTile`). */
+  /** A further output `partials`, per sample [2, C]: entry t holds mean and Σ(y − mean)² of tile t (see `samplesPerTile`). */
   readonly stats?: boolean;
 }
 
@@ -64,10 +64,10 @@ export function applyEpilogue(io: ReferenceIO, epilogue: Epilogue = {}): void {
   if (epilogue.stats) {
     const partials = io.outputs[names.indexOf('partials')].data;
     const tile = samplesPerTile(pixelsOf(shape)) * pixelsOf(shape) * channels;
-    for (let i = 0; i < y.length; i++) {
-      const sum = Math.floor(i / tile) * 2 * channels + (i % channels);
-      partials[sum] += y[i];
-      partials[sum + channels] += y[i] * y[i];
+    for (let begin = 0, t = 0; begin < y.length; begin += tile, t++) {
+      const { mean, squares } = moments(y.subarray(begin, begin + tile), channels);
+      partials.set(mean, 2 * t * channels);
+      partials.set(squares, (2 * t + 1) * channels);
     }
   }
 }

@@ -71,8 +71,10 @@ describe.each(machines)('$build', ({ machine }) => {
     const actual = machine.run(run, conv[run.op as ConvOp]);
     expected.forEach(({ data, spec }, i) => {
       // Entries of partials beyond the tiles are nobody's; the reference leaves them at zero, the kernels untouched.
-      const values = spec.shape[0] === 2 && i > 0 ? actual[i].map((value, at) => (data[at] === 0 ? 0 : value)) : actual[i];
-      expectClose(values, data, tolerance(terms(run)), `output ${i}`);
+      const partials = spec.shape[0] === 2 && i > 0;
+      const values = partials ? actual[i].map((value, at) => (data[at] === 0 ? 0 : value)) : actual[i];
+      const allowed = tolerance(terms(run));
+      expectClose(values, data, partials ? { ...allowed, relative: 1e-5 } : allowed, `output ${i}`);
     });
   }
 

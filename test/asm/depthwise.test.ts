@@ -53,8 +53,10 @@ describe.each(machines)('$build', ({ machine }) => {
     const elements = run.inputs[0].data.length / run.inputs[0].shape[run.inputs[0].shape.length - 1];
     expected.forEach(({ data, spec }, i) => {
       // Entries of partials beyond the tiles are nobody's; the reference leaves them at zero, the kernels untouched.
-      const values = spec.shape[0] === 2 && i > 0 ? actual[i].map((value, at) => (data[at] === 0 ? 0 : value)) : actual[i];
-      expectClose(values, data, { absolute: 3e-6 * Math.max(1, Math.sqrt(elements)), relative: 2e-6 }, `output ${i}`);
+      const partials = spec.shape[0] === 2 && i > 0;
+      const values = partials ? actual[i].map((value, at) => (data[at] === 0 ? 0 : value)) : actual[i];
+      const allowed = { absolute: 3e-6 * Math.max(1, Math.sqrt(elements)), relative: partials ? 1e-5 : 2e-6 };
+      expectClose(values, data, allowed, `output ${i}`);
     });
   }
 

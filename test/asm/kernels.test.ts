@@ -11,6 +11,7 @@ import type { KernelOpName } from '../../runtime/ops/index.ts';
 import { ofEach } from '../../runtime/optim/index.ts';
 import { type OpCase, opCases, updateCase } from '../support/cases.ts';
 import { expectClose, type Tolerance } from '../support/close.ts';
+import { errorOfStatistics, FAR_MEANS } from '../support/far-means.ts';
 import { NodeRunner } from '../support/node-runner.ts';
 import { runReference } from '../support/reference.ts';
 import { copy, fixed, integers, samples, type TestTensor, uniform } from '../support/tensors.ts';
@@ -131,6 +132,11 @@ describe.each(['fma', 'plain'] as const)('%s', (build) => {
       }
     });
   }
+
+  it.each(FAR_MEANS.map((far) => [`${far.op} ${far.one.name}`, far] as const))('statistics of %s keep their digits', async (_name, far) => {
+    const error = await errorOfStatistics(far, async (op, one) => (await runner.run(op, one)).outputs);
+    expect(error).toBeLessThan(far.tolerance);
+  });
 
   it('lets NaN through wherever a maximum is taken, so that the loss shows it', async () => {
     const x = samples(1, [2, 2, 5], (i) => (i < 20 && i % 5 === 1 ? Number.NaN : i));

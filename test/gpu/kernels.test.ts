@@ -5,6 +5,7 @@ import type { KernelOpName } from '../../runtime/ops/index.ts';
 import { DEPTHWISE_GRADIENTS, depthwiseGradOperands, type OpCase, opCases } from '../support/cases.ts';
 import { checkDispatches } from '../support/check-dispatches.ts';
 import { DispatchRunner, type RunOptions } from '../support/dispatch-runner.ts';
+import { errorOfStatistics, FAR_MEANS } from '../support/far-means.ts';
 import { runReference } from '../support/reference.ts';
 import { hasSwiftShader } from '../support/swiftshader.ts';
 import { fixed, samples, uniform } from '../support/tensors.ts';
@@ -69,6 +70,13 @@ describe.runIf(hasSwiftShader)('kernels on SwiftShader', () => {
     await check('depthwise', { ...named, inputs: [x, w, bias, scale, shift], attrs: { ...normalized, epilogue: EVERYTHING } });
     await check('depthwiseGradInput', { ...named, inputs: [dy, w], attrs: {} });
     await check('depthwiseGrad', { ...named, inputs: [dy, x, w, ...rest], attrs: { ...DEPTHWISE_GRADIENTS[5] } });
+  });
+
+  it.each(FAR_MEANS.map((far) => [`${far.op} ${far.one.name}`, far] as const))('statistics of %s keep their digits', async (_name, far) => {
+    const run = (options: RunOptions) =>
+      errorOfStatistics(far, async (op, one) => (await runner.run(op, one, options)).outputs as readonly ArrayLike<number>[]);
+    expect(await run({})).toBeLessThan(far.tolerance);
+    if (far.op === 'conv') expect(await run({ change: barriers })).toBeLessThan(far.tolerance);
   });
 
   it('gives the same bits from run to run', async () => {

@@ -18,21 +18,22 @@ export function unfusedEpilogue(plain: TestTensor, bias: TestTensor, epilogue: E
   return outputs;
 }
 
-/** Σy and Σy² of each tile, one sample after the other: the definition in ARCHITECTURE.md, word for word. */
+/** Mean and Σ(y − mean)² of each tile, one sample after the other: the definition in ARCHITECTURE.md, word for word. */
 function tileSums(y: TestTensor): TestTensor {
   const [rows, ...shape] = y.shape;
   const channels = shape[shape.length - 1];
   const pixels = shape.slice(0, -1).reduce((product, n) => product * n, 1);
   const tile = Math.max(1, Math.floor(64 / pixels));
   const partials = zeros(activation([2, channels]), rows);
-  for (let n = 0; n < rows; n++) {
-    const entry = Math.floor(n / tile);
-    for (let p = 0; p < pixels; p++) {
-      for (let c = 0; c < channels; c++) {
-        const value = y.data[(n * pixels + p) * channels + c];
-        partials.data[entry * 2 * channels + c] += value;
-        partials.data[entry * 2 * channels + channels + c] += value * value;
-      }
+  for (let entry = 0; entry * tile < rows; entry++) {
+    const [first, end] = [entry * tile, Math.min((entry + 1) * tile, rows)].map((n) => n * pixels);
+    for (let c = 0; c < channels; c++) {
+      let mean = 0;
+      for (let p = first; p < end; p++) mean += y.data[p * channels + c] / (end - first);
+      let squares = 0;
+      for (let p = first; p < end; p++) squares += (y.data[p * channels + c] - mean) ** 2;
+      partials.data[2 * entry * channels + c] = mean;
+      partials.data[(2 * entry + 1) * channels + c] = squares;
     }
   }
   return partials;
