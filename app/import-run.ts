@@ -5,10 +5,10 @@ import { cardOf, optimizerVariables, type TrainedModel } from '../runtime/intero
 import { graphDigest, serializeGraph } from '../runtime/ir/serialize.ts';
 import { sizeOf } from '../runtime/layers/layer.ts';
 import type { OptimizerName, OptimizerOptions } from '../runtime/optim/index.ts';
-import { BestKeeper } from '../runtime/train/callbacks.ts';
 import type { Checkpoint } from '../runtime/train/checkpoint.ts';
 import { trainingGraphs } from '../runtime/train/graphs.ts';
-import type { RunProgress } from '../runtime/train/resume.ts';
+import { BestKeeper } from '../runtime/train/monitors.ts';
+import type { RunProgress } from '../runtime/train/progress.ts';
 
 /** Settings with which the run goes on. */
 export interface ImportRunOptions {

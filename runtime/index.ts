@@ -22,6 +22,6 @@ export { formatSummary, summarize } from './model/summary.ts';
 export type { Checkpoint, CheckpointStore } from './train/checkpoint.ts';
 export { type EvaluateOptions, type Evaluation, evaluate } from './train/evaluate.ts';
 export type { Metrics, TrainEvent, TrainOptions, TrainResult, TrainRun } from './train/events.ts';
-export { train } from './train/fit.ts';
 export { type PredictOptions, predict } from './train/predict.ts';
+export { train } from './train/run.ts';
 export type { TrainSettings } from './train/settings.ts';

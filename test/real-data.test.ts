@@ -11,7 +11,7 @@ import type { Dataset } from '../runtime/data/dataset.ts';
 import { epochOrder } from '../runtime/data/sampler.ts';
 import { split } from '../runtime/data/split.ts';
 import { buildModel } from '../runtime/model/architectures.ts';
-import { train } from '../runtime/train/fit.ts';
+import { train } from '../runtime/train/run.ts';
 
 const sample = fileURLToPath(new URL('../../shared/data/cifar10-sample', import.meta.url));
 const present = existsSync(sample);

@@ -16,4 +16,4 @@ export { numberedClasses, type OptimizerSettings, optimizerVariables } from '../
 export { architectureName } from '../model/architectures.ts';
 export type { CompleteTrainOptions } from '../train/events.ts';
 export { shareCheckpoint } from '../train/group.ts';
-export { completeProgress, RESUME_SETTINGS, type RunProgress, readProgress, type SteadyOptions } from '../train/resume.ts';
+export { completeProgress, RESUME_SETTINGS, type RunProgress, readProgress, type SteadyOptions } from '../train/progress.ts';

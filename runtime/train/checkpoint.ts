@@ -1,5 +1,5 @@
 // What a checkpoint is, and the interface of the place where checkpoints go. The folder on disk is in run-folder.ts, what
-// `progress` holds in resume.ts.
+// `progress` holds in progress.ts.
 
 import type { ModelCard } from '../interop/trained-model.ts';
 

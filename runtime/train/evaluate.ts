@@ -9,9 +9,9 @@ import type { Loader } from '../data/loader.ts';
 import { DataPipeline } from '../data/pipeline.ts';
 import type { Device, Executable } from '../device.ts';
 import type { TrainableModel } from '../model/model.ts';
-import { checkDataset } from './defaults.ts';
 import type { Metrics } from './events.ts';
 import { trainingGraphs } from './graphs.ts';
+import { checkDataset } from './options.ts';
 import { TRAIN_SETTINGS } from './settings.ts';
 
 /** Loss and accuracy over a dataset, and where the mistakes are. */

@@ -1,4 +1,4 @@
-// What a training run takes and tells. The loop is in fit.ts.
+// What a training run takes and tells. The loop is in loop.ts.
 
 import type { Trace } from '../base/trace.ts';
 import type { Dataset } from '../data/dataset.ts';

@@ -8,11 +8,11 @@ import { distribute } from '../distributed/distribute.ts';
 import { readSafetensors, writeSafetensors } from '../formats/safetensors.ts';
 import { graphDigest } from '../ir/serialize.ts';
 import type { Checkpoint, CheckpointKind, CheckpointStore } from './checkpoint.ts';
-import { completeOptions } from './defaults.ts';
 import type { TrainOptions, TrainRun } from './events.ts';
-import { train } from './fit.ts';
 import { trainingGraphs } from './graphs.ts';
-import { resumeSettings } from './resume.ts';
+import { completeOptions } from './options.ts';
+import { resumeSettings } from './progress.ts';
+import { train } from './run.ts';
 import { describeSettings, GROUP_SETTINGS } from './settings.ts';
 
 /** Of `trainInGroup`. */

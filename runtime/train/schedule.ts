@@ -1,4 +1,4 @@
-// Learning-rate schedules: pure functions of the step. Reduction on a plateau, which looks at the loss, is in callbacks.ts.
+// Learning-rate schedules: pure functions of the step. Reduction on a plateau, which looks at the loss, is in learning-rate.ts.
 
 import { HybridError, invariant } from '../base/errors.ts';
 import { choice, type Kind, number, record } from '../base/kinds.ts';

@@ -6,7 +6,7 @@ import type { Device, Executable } from '../../runtime/device.ts';
 import { initialize } from '../../runtime/model/init.ts';
 import { openReferenceDevice } from '../../runtime/reference.ts';
 import type { TrainOptions } from '../../runtime/train/events.ts';
-import { readProgress } from '../../runtime/train/resume.ts';
+import { readProgress } from '../../runtime/train/progress.ts';
 import { hybridError } from '../support/expect-error.ts';
 import { MemoryStore, ofType, runPart, smallModel, smallOptions } from '../support/runs.ts';
 

@@ -3,7 +3,7 @@
 import { describe, expect, it, vi } from 'vitest';
 import { openWasmDevice } from '../../asm/host/device.ts';
 import { buildModel } from '../../runtime/model/architectures.ts';
-import { train } from '../../runtime/train/fit.ts';
+import { train } from '../../runtime/train/run.ts';
 import { hybridError } from '../support/expect-error.ts';
 import { digestOf, MemoryStore, runPart, smallOptions } from '../support/runs.ts';
 

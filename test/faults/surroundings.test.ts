@@ -8,7 +8,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterEach, describe, expect, test, vi } from 'vitest';
 import { RunFolder } from '../../app/run/run-folder.ts';
-import { train } from '../../runtime/train/fit.ts';
+import { train } from '../../runtime/train/run.ts';
 import { markOf } from '../support/checkpoints.ts';
 import { tinyTraining, writeCifar10 } from '../support/cifar10-folder.ts';
 import { hybridError } from '../support/expect-error.ts';

@@ -6,7 +6,7 @@ import { buildModel } from '../../runtime/model/architectures.ts';
 import { graphModel, type ModelBuilder } from '../../runtime/model/graph-model.ts';
 import { openReferenceDevice } from '../../runtime/reference.ts';
 import { evaluate } from '../../runtime/train/evaluate.ts';
-import { train } from '../../runtime/train/fit.ts';
+import { train } from '../../runtime/train/run.ts';
 import { predict } from '../../runtime/train/predict.ts';
 import { hybridError } from '../support/expect-error.ts';
 import { MemoryStore, smallModel, smallOptions } from '../support/runs.ts';

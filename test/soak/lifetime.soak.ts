@@ -6,7 +6,7 @@ import { runInNewContext } from 'node:vm';
 import { expect, it } from 'vitest';
 import { openWasmDevice } from '../../asm/host/device.ts';
 import { buildModel } from '../../runtime/model/architectures.ts';
-import { train } from '../../runtime/train/fit.ts';
+import { train } from '../../runtime/train/run.ts';
 import { shapesDataset } from '../support/shapes-dataset.ts';
 
 const model = buildModel('convmixer', { input: [8, 8, 3], classes: 4, dim: 16, depth: 2, kernel: 5, patch: 2 });

@@ -4,9 +4,9 @@ import { createHash } from 'node:crypto';
 import { buildModel } from '../../runtime/model/architectures.ts';
 import { openReferenceDevice } from '../../runtime/reference.ts';
 import type { Checkpoint, CheckpointKind, CheckpointStore } from '../../runtime/train/checkpoint.ts';
-import { completeOptions } from '../../runtime/train/defaults.ts';
 import type { CompleteTrainOptions, TrainEvent, TrainOptions, TrainResult } from '../../runtime/train/events.ts';
-import { train } from '../../runtime/train/fit.ts';
+import { completeOptions } from '../../runtime/train/options.ts';
+import { train } from '../../runtime/train/run.ts';
 import { shapesDataset } from './shapes-dataset.ts';
 
 export const smallModel = buildModel('convmixer', { input: [8, 8, 3], classes: 4, dim: 6, depth: 1, kernel: 3, patch: 2, dropout: 0.1 });

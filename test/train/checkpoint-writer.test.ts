@@ -4,7 +4,7 @@ import { describe, expect, it } from 'vitest';
 import { HybridError } from '../../runtime/base/errors.ts';
 import type { Checkpoint, CheckpointKind } from '../../runtime/train/checkpoint.ts';
 import { CheckpointWriter } from '../../runtime/train/checkpoint-writer.ts';
-import { train } from '../../runtime/train/fit.ts';
+import { train } from '../../runtime/train/run.ts';
 import { markedCheckpoint, markOf } from '../support/checkpoints.ts';
 import { hybridError } from '../support/expect-error.ts';
 import { digestOf, MemoryStore, ofType, runPart, smallOptions } from '../support/runs.ts';

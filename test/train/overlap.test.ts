@@ -8,7 +8,7 @@ import type { Dataset } from '../../runtime/data/dataset.ts';
 import type { Device, Executable } from '../../runtime/device.ts';
 import { buildModel } from '../../runtime/model/architectures.ts';
 import type { TrainEvent } from '../../runtime/train/events.ts';
-import { train } from '../../runtime/train/fit.ts';
+import { train } from '../../runtime/train/run.ts';
 import { cli } from '../support/cli.ts';
 import { tempFolder } from '../support/temp-folder.ts';
 

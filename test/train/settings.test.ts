@@ -3,7 +3,7 @@
 import { describe, expect, it, test } from 'vitest';
 import { checkSettings } from '../../runtime/base/setting.ts';
 import type { TrainOptions } from '../../runtime/index.ts';
-import { train } from '../../runtime/train/fit.ts';
+import { train } from '../../runtime/train/run.ts';
 import { describeSettings, GROUP_SETTINGS, TRAIN_SETTINGS } from '../../runtime/train/settings.ts';
 import { hybridError } from '../support/expect-error.ts';
 import { smallOptions } from '../support/runs.ts';

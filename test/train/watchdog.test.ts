@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, expect, it, vi } from 'vitest';
 import { openReferenceDevice } from '../../runtime/reference.ts';
-import { train } from '../../runtime/train/fit.ts';
+import { train } from '../../runtime/train/run.ts';
 import { Watchdog } from '../../runtime/train/watchdog.ts';
 import { smallOptions } from '../support/runs.ts';
 

@@ -3,7 +3,8 @@
 import { describe, expect, test } from 'vitest';
 import { presetFor } from '../../app/presets.ts';
 import type { ArchitectureName } from '../../runtime/model/architectures.ts';
-import { BestKeeper, EarlyStopping, ReduceLROnPlateau } from '../../runtime/train/callbacks.ts';
+import { ReduceLROnPlateau } from '../../runtime/train/learning-rate.ts';
+import { BestKeeper, EarlyStopping } from '../../runtime/train/monitors.ts';
 
 /** Runs the three callbacks of a preset over a list of validation losses, as the loop does. */
 function trace(arch: ArchitectureName, losses: readonly number[]) {
@@ -159,11 +160,13 @@ describe('resume', () => {
   });
 
   test('a damaged state is refused', () => {
-    const damaged = [undefined, {}, { best: 'x', epoch: 1, wait: 1 }, { best: 1 }];
+    const damaged = [{}, { best: 'x', epoch: 1, wait: 1 }, { best: 1 }];
     for (const state of damaged) {
       for (const callback of Object.values(make())) {
         expect(() => callback.restore(state)).toThrowError(expect.objectContaining({ code: 'E_CHECKPOINT' }));
       }
     }
+    // Which epoch was best every checkpoint says; the others may have been off.
+    expect(() => make().best.restore(undefined)).toThrowError(expect.objectContaining({ code: 'E_CHECKPOINT' }));
   });
 });

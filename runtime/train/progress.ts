@@ -6,12 +6,115 @@
 import { HybridError, nearest } from '../base/errors.ts';
 import { type SettingTable, spellingOf } from '../base/setting.ts';
 import { fingerprint } from '../data/fingerprint.ts';
-import type { CallbackState } from './callbacks.ts';
 import type { Checkpoint } from './checkpoint.ts';
 import type { CompleteTrainOptions, TrainEvent } from './events.ts';
+import { RunningMetrics } from './running-metrics.ts';
 import { describeSettings, TRAIN_SETTINGS, type TrainSettings } from './settings.ts';
 
-type EpochRecord = Extract<TrainEvent, { type: 'epoch' }>;
+export type EpochRecord = Extract<TrainEvent, { type: 'epoch' }>;
+
+/** State of a callback as it goes into a checkpoint: plain JSON. */
+export type CallbackState = Readonly<Record<string, number | null>>;
+
+/** What must survive a restart. */
+export interface Resumable {
+  /** Where it is in `progress` of a checkpoint, with dots between the names: `callbacks.best`. */
+  readonly key: string;
+  /** Plain JSON, which what happens later does not change. */
+  state(): unknown;
+  /** Takes over what was there; undefined or null in a checkpoint from before there was such a thing. Throws E_CHECKPOINT. */
+  restore(state: unknown, progress: RunProgress): void;
+}
+
+/** The states of all, each in its place. */
+export function statesOf(resumables: readonly Resumable[]): Record<string, unknown> {
+  const progress: Record<string, unknown> = { callbacks: { best: null, earlyStopping: null, plateau: null } };
+  for (const resumable of resumables) {
+    const names = resumable.key.split('.');
+    const last = names.pop() as string;
+    let place = progress;
+    for (const name of names) place = (place[name] ??= {}) as Record<string, unknown>;
+    place[last] = resumable.state();
+  }
+  return progress;
+}
+
+/** Gives each what it had in a checkpoint. Throws E_CHECKPOINT. */
+export function restoreAll(resumables: readonly Resumable[], checkpoint: Pick<Checkpoint, 'progress'>): void {
+  const progress = readProgress(checkpoint);
+  for (const resumable of resumables) {
+    let state: unknown = checkpoint.progress;
+    for (const name of resumable.key.split('.'))
+      state = Object.hasOwn(Object(state), name) ? (state as Record<string, unknown>)[name] : undefined;
+    resumable.restore(state, progress);
+  }
+}
+
+/** How far a run is: the last completed step, which the state on the device corresponds to, and what is known of the epochs up to it. */
+export class Position {
+  epoch = 1;
+  step = 0;
+  /** Of the epoch of that step, up to it. */
+  running = new RunningMetrics();
+  history: readonly EpochRecord[] = [];
+
+  /** The epoch to be run, unless part of it was. */
+  begin(epoch: number): void {
+    if (this.epoch === epoch) return;
+    Object.assign(this, { epoch, step: 0 });
+    this.running = new RunningMetrics();
+  }
+
+  state(): Pick<RunProgress, 'epoch' | 'step' | 'history' | 'running'> {
+    const { epoch, step, history, running } = this;
+    return { epoch, step, history: [...history], running: running.sums };
+  }
+
+  /** Where the checkpoint was, in batches of today. Throws E_CHECKPOINT where it makes no sense with this data. */
+  restore(
+    checkpoint: Pick<Checkpoint, 'progress'>,
+    now: { readonly batch: number; readonly size: number; readonly stepsPerEpoch: number },
+  ): void {
+    const { epoch, batch: before, history, running, ...saved } = readProgress(checkpoint);
+    const { batch, size, stepsPerEpoch } = now;
+    const step = before === batch ? saved.step : stepAfterBatchChange(saved.step, { before, now: batch, size });
+    if (step > stepsPerEpoch || ![epoch, epoch - 1].includes(history.length)) {
+      throw new HybridError(
+        'E_CHECKPOINT',
+        `the checkpoint is at step ${step} of ${stepsPerEpoch} of epoch ${epoch}, after ${history.length} whole epochs`,
+        'It is damaged or of other data: resume from another one.',
+      );
+    }
+    Object.assign(this, { epoch, step });
+    this.history = history;
+    this.running = new RunningMetrics(running ?? undefined);
+  }
+}
+
+/** Refuses a checkpoint of another run; returns the changes that were allowed, as sentences. Throws E_CHECKPOINT, E_USAGE. */
+export function checkResume(
+  checkpoint: Checkpoint,
+  run: { readonly graph: Checkpoint['graph']; readonly settings: Readonly<Record<string, string>>; readonly options: CompleteTrainOptions },
+): string[] {
+  const { model, epochs, allowChanged } = run.options;
+  const [before, now] = [checkpoint.graph.digest, run.graph.digest];
+  if (before !== now) {
+    throw new HybridError(
+      'E_CHECKPOINT',
+      `the checkpoint is of another model (graph ${before.slice(0, 12)}) than ${model.arch} (${now.slice(0, 12)})`,
+      'Use the architecture, image size and number of classes it was made with.',
+    );
+  }
+  const { seed, batch, settings, history } = readProgress(checkpoint);
+  const changes = compareSettings(settings ?? { seed, batch: `${batch}` }, run.settings, allowChanged);
+  if (history.length <= epochs) return changes;
+  throw new HybridError(
+    'E_USAGE',
+    `the run has completed ${history.length} epochs already, and ${epochs} were asked for`,
+    `Ask for more than ${history.length} \`epochs\`.`,
+    { field: 'epochs' },
+  );
+}
 
 /** `progress` of a checkpoint. */
 export interface RunProgress {

@@ -1,20 +1,18 @@
 // What Keras' three callbacks of the script decide at the end of an epoch, as state machines without side effects: the
-// loop (fit.ts) saves, stops and sets the rate. It calls them in the script's order: BestKeeper, EarlyStopping,
-// ReduceLROnPlateau, all three also in the epoch that stops. Epochs count from 1.
+// loop (loop.ts) saves, stops and sets the rate. It calls them in the script's order: BestKeeper, EarlyStopping,
+// ReduceLROnPlateau (learning-rate.ts), all three also in the epoch that stops. Epochs count from 1.
 //
 // They differ in one number that shows: ReduceLROnPlateau wants an improvement of at least 1e-4, the other two of any
 // size. Its best can therefore lag behind theirs.
 
 import { HybridError } from '../base/errors.ts';
-
-/** State of a callback as it goes into a checkpoint: plain JSON. */
-export type CallbackState = Readonly<Record<string, number | null>>;
+import type { CallbackState, Resumable } from './progress.ts';
 
 /**
  * The test "is this loss better than the best so far", in float32 as in Keras. A loss that is not finite is no
  * improvement, not even in the first epoch. (Keras lets a first NaN become the best, after which nothing ever improves.)
  */
-class Monitor {
+export class Monitor {
   best: number | null = null;
   readonly #minDelta: number;
 
@@ -32,7 +30,10 @@ class Monitor {
 }
 
 /** Which epoch has the best weights: Keras' ModelCheckpoint with `save_best_only`. */
-export class BestKeeper {
+export class BestKeeper implements Resumable {
+  readonly key = 'callbacks.best';
+  /** Of the best epoch, from its end on; null also where they are only in a checkpoint. */
+  weights: ReadonlyMap<string, Float32Array> | null = null;
   /** Epoch of the best loss, 0 before there is one. */
   epoch = 0;
   readonly #monitor = new Monitor(0);
@@ -66,7 +67,7 @@ export class BestKeeper {
   }
 
   restore(state: unknown): void {
-    const { best, epoch } = readState('BestKeeper', state, ['best', 'epoch']);
+    const { best, epoch } = readCallback('BestKeeper', state, ['best', 'epoch']);
     this.#monitor.best = best;
     this.epoch = epoch ?? 0;
   }
@@ -76,7 +77,8 @@ export class BestKeeper {
  * Stops after `patience` epochs in a row without improvement, but never after the first epoch. The best weights are not
  * restored: BestKeeper knows them.
  */
-export class EarlyStopping {
+export class EarlyStopping implements Resumable {
+  readonly key = 'callbacks.earlyStopping';
   readonly #monitor = new Monitor(0);
   readonly #patience: number;
   #wait = 0;
@@ -102,49 +104,8 @@ export class EarlyStopping {
   }
 
   restore(state: unknown): void {
-    const { best, wait } = readState('EarlyStopping', state, ['best', 'wait']);
-    this.#monitor.best = best;
-    this.#wait = wait ?? 0;
-  }
-}
-
-/**
- * Multiplies the learning rate by `factor` after `patience` epochs without an improvement by more than 1e-4, down to
- * `minLearningRate`. At the floor nothing happens and the count of epochs goes on growing, as in Keras.
- */
-export class ReduceLROnPlateau {
-  readonly #monitor = new Monitor(1e-4);
-  readonly #patience: number;
-  readonly #factor: number;
-  readonly #minLearningRate: number;
-  #wait = 0;
-
-  constructor(options: { readonly patience: number; readonly factor: number; readonly minLearningRate: number }) {
-    this.#patience = options.patience;
-    this.#factor = options.factor;
-    this.#minLearningRate = options.minLearningRate;
-  }
-
-  /** Takes the rate of this epoch and returns that of the next. Rates are float32, as the variable of the optimizer is. */
-  onEpochEnd(epoch: number, loss: number, learningRate: number): { readonly learningRate: number; readonly message: string | null } {
-    const rate = Math.fround(learningRate);
-    if (this.#monitor.improves(loss)) {
-      this.#wait = 0;
-      return { learningRate: rate, message: null };
-    }
-    this.#wait++;
-    if (this.#wait < this.#patience || rate <= Math.fround(this.#minLearningRate)) return { learningRate: rate, message: null };
-    this.#wait = 0;
-    const reduced = Math.fround(Math.max(rate * this.#factor, this.#minLearningRate));
-    return { learningRate: reduced, message: `Epoch ${epoch}: ReduceLROnPlateau reducing learning rate to ${formatRate(reduced)}.` };
-  }
-
-  state(): CallbackState {
-    return { best: this.#monitor.best, wait: this.#wait };
-  }
-
-  restore(state: unknown): void {
-    const { best, wait } = readState('ReduceLROnPlateau', state, ['best', 'wait']);
+    if (!state) return; // it was off before
+    const { best, wait } = readCallback('EarlyStopping', state, ['best', 'wait']);
     this.#monitor.best = best;
     this.#wait = wait ?? 0;
   }
@@ -152,11 +113,8 @@ export class ReduceLROnPlateau {
 
 const formatLoss = (loss: number | null): string => loss?.toFixed(5) ?? 'None';
 
-/** A float32 rate without the digits that float32 does not have: 0.001, not 0.0010000000474974513. */
-const formatRate = (rate: number): string => `${Number(rate.toPrecision(7))}`;
-
 /** Checks what a checkpoint says about a callback. */
-function readState<Key extends string>(callback: string, state: unknown, keys: readonly Key[]): Record<Key, number | null> {
+export function readCallback<Key extends string>(callback: string, state: unknown, keys: readonly Key[]): Record<Key, number | null> {
   const record = (state ?? {}) as Record<Key, unknown>;
   for (const key of keys) {
     const value = record[key];

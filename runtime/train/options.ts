@@ -8,6 +8,9 @@ import type { TrainableModel } from '../model/model.ts';
 import type { CompleteTrainOptions, TrainInputs, TrainOptions } from './events.ts';
 import { TRAIN_SETTINGS } from './settings.ts';
 
+/** The options as a run has them: with a signal of its own. */
+export type LoopOptions = CompleteTrainOptions & { readonly signal: AbortSignal };
+
 /** Whether there is no run without it. */
 const INPUTS: { readonly [name in keyof TrainInputs]-?: boolean } = {
   device: true,

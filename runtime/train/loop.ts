@@ -1,0 +1,150 @@
+// The training loop: epochs of steps, validation, callbacks in the script's order, checkpoints, and the test at the end.
+
+import { abortError, HybridError, isAbortError } from '../base/errors.ts';
+import type { Loader } from '../data/loader.ts';
+import { missingClasses } from '../data/split.ts';
+import { initialize } from '../model/init.ts';
+import { readWeights, weightsOf } from './device-state.ts';
+import { runSteps } from './epoch.ts';
+import { evaluateWith, writeWeights } from './evaluate.ts';
+import type { EndReason, Metrics, TrainEvent, TrainResult } from './events.ts';
+import type { LoopOptions } from './options.ts';
+import { recalibrate, shortRunWarning } from './statistics.ts';
+import { openTraining, type Training } from './training.ts';
+
+/** What a run comes to. */
+export interface Outcome {
+  readonly result: TrainResult;
+  /** The best ones, which were tested. */
+  readonly weights: ReadonlyMap<string, Float32Array>;
+}
+
+/** A whole run: from its options to its result. */
+export async function runTraining(options: LoopOptions, emit: (event: TrainEvent) => void): Promise<Outcome> {
+  if (options.signal.aborted) throw abortError(options.signal);
+  const run = await openTraining(options, emit);
+  try {
+    await start(run);
+    const reason = await runEpochs(run);
+    return await finish(run, reason);
+  } finally {
+    await run.close();
+  }
+}
+
+/** Brings the device to where the run begins, or goes on. */
+async function start(run: Training): Promise<void> {
+  const { options, session, snapshots, reporter, stepsPerEpoch } = run;
+  if (options.resume) await snapshots.restore(options.resume);
+  else await writeWeights(session.executable, options.model, initialWeights(options));
+  reporter.start();
+  reporter.say(session.notice);
+  for (const lack of missingClasses(options)) reporter.warn(lack);
+  if (options.resume) await goOn(run);
+  else reporter.warn(shortRunWarning(options, stepsPerEpoch));
+  if (options.onNan === 'rollback') snapshots.keepGood();
+}
+
+function initialWeights({ init, model, seed }: LoopOptions): ReadonlyMap<string, Float32Array> {
+  if (!init) return initialize(model, seed);
+  const bad = [...init].find(([, data]) => !data.every(Number.isFinite));
+  if (!bad) return init;
+  throw new HybridError('E_CHECKPOINT', `the initial weights ${bad[0]} are not all finite`, 'Start from other weights.', { field: 'init' });
+}
+
+async function goOn({ options, position, best, snapshots, reporter, changes }: Training): Promise<void> {
+  if (best.epoch > 0) await snapshots.recoverBest(best);
+  for (const change of changes) reporter.warn(`${change}: from here on this is another run than before.`);
+  reporter.resume('resumed', position);
+  const done = position.history.length;
+  if (done < options.epochs) return;
+  reporter.say(
+    `${done === 1 ? 'The only epoch was' : `All ${done} epochs were`} done: only the test is left. Raise \`epochs\` to train longer.`,
+  );
+}
+
+async function runEpochs(run: Training): Promise<EndReason> {
+  const { options, position, stopping, divergence } = run;
+  for (;;) {
+    const done = position.history.length;
+    if (done > 0 && stopping?.stopsAfter(done)) return 'early-stopped';
+    if (done >= options.epochs) return 'completed';
+    try {
+      await runEpoch(run, done + 1);
+      divergence.epochEnded();
+    } catch (error) {
+      if (isAbortError(error) && options.signal.aborted) return 'aborted';
+      if (!(await divergence.goBack(error, run))) throw error;
+    }
+  }
+}
+
+/** One epoch, or the rest of it, and what follows it. */
+async function runEpoch(run: Training, epoch: number): Promise<void> {
+  const { options, session, position, rate, best, stopping, snapshots, reporter, watchdog } = run;
+  const { train, validation, store, epochs } = options;
+  const start = performance.now();
+  position.begin(epoch);
+  const rowsBefore = position.running.rows;
+  const waits = await runSteps(run);
+  const metrics = position.running.value;
+  const trainMs = performance.now() - start;
+  await recalibrate(session, options, epoch, watchdog);
+  // The first batches of the next epoch are ready when validation is over.
+  if (epoch < epochs) session.batches.prepare(epoch + 1);
+  const validated = validation && (await evaluate(run, session.loader('validation'), 'the validation'));
+
+  const monitored = validated ? validated.loss : metrics.loss;
+  const used = rate.last;
+  const { improved, message } = best.onEpochEnd(epoch, monitored, store ? `${store.location}/checkpoints/best` : null);
+  const stop = stopping?.onEpochEnd(epoch, monitored);
+  const record = reporter.epoch({
+    epoch,
+    train: metrics,
+    validation: validated,
+    lr: used.rate,
+    imagesPerSecond: ((Math.min(position.running.rows, train.size) - rowsBefore) / trainMs) * 1000,
+    seconds: (performance.now() - start) / 1000,
+    dataWait: waits.data / trainMs,
+    deviceWait: waits.device / trainMs,
+    best: improved,
+  });
+  position.history = [...position.history, record];
+  reporter.say(message);
+  reporter.say(stop?.message ?? null);
+  reporter.say(rate.onEpochEnd(epoch, monitored));
+  watchdog.begin('a checkpoint to be written', `epoch ${epoch}`);
+  await snapshots.epochEnded(epoch, improved ? { best, rate: used.base } : null);
+}
+
+async function evaluate({ options, session, watchdog }: Training, loader: Loader, what: string): Promise<Metrics> {
+  const { model, signal } = options;
+  const onProgress = (done: number, total: number) => watchdog.begin(what, `${done} of ${total} images`);
+  onProgress(0, loader.dataset.size);
+  const { loss, accuracy } = await evaluateWith(session.executable, model.classes, loader, { signal, onProgress });
+  return { loss, accuracy };
+}
+
+/** Saves what an interrupted run has, or tests the best weights of a whole one. */
+async function finish(run: Training, ended: EndReason): Promise<Outcome> {
+  const { options, session, position, best, snapshots, reporter, watchdog } = run;
+  let reason = ended;
+  let test: Metrics | null = null;
+  watchdog.begin('a checkpoint to be written', 'at the end');
+  await snapshots.settle();
+  if (reason === 'aborted') {
+    snapshots.saveLast(position.epoch);
+    await snapshots.settle();
+  } else if (options.test) {
+    if (best.weights) await writeWeights(session.executable, options.model, best.weights);
+    try {
+      test = await evaluate(run, session.loader('test'), 'the test');
+    } catch (error) {
+      if (!(isAbortError(error) && options.signal.aborted)) throw error;
+      reason = 'aborted';
+    }
+  }
+  const weights = best.weights ?? weightsOf({ weights: await readWeights(session.executable) });
+  const found = best.best === null ? null : { epoch: best.epoch, loss: best.best };
+  return { result: reporter.end({ reason, epochs: position.history.length, best: found, test }), weights };
+}

@@ -1,0 +1,70 @@
+// The nouns of one run, put together: what the loop and its epochs act on.
+
+import { batchesPerEpoch } from '../data/loader.ts';
+import { cardOf } from '../interop/trained-model.ts';
+import { graphDigest, serializeGraph } from '../ir/serialize.ts';
+import { Divergence } from './divergence.ts';
+import type { TrainEvent } from './events.ts';
+import { trainingGraphs } from './graphs.ts';
+import { LearningRate } from './learning-rate.ts';
+import { BestKeeper, EarlyStopping } from './monitors.ts';
+import { checkDataset, type LoopOptions } from './options.ts';
+import { checkResume, Position, resumeSettings } from './progress.ts';
+import { Reporter } from './reporter.ts';
+import { openSession, type Session } from './session.ts';
+import { Snapshots } from './snapshots.ts';
+import { Watchdog } from './watchdog.ts';
+
+export interface Training {
+  readonly options: LoopOptions;
+  readonly stepsPerEpoch: number;
+  readonly session: Session;
+  readonly position: Position;
+  readonly rate: LearningRate;
+  readonly best: BestKeeper;
+  readonly stopping: EarlyStopping | null;
+  readonly divergence: Divergence;
+  readonly snapshots: Snapshots;
+  readonly reporter: Reporter;
+  readonly watchdog: Watchdog;
+  /** Of a run that is resumed: what is other than before, and was allowed to be. */
+  readonly changes: readonly string[];
+  close(): Promise<void>;
+}
+
+/** Opens what the run needs. Throws E_USAGE, E_DATA, E_CHECKPOINT, and what `openSession` throws; then nothing stays open. */
+export async function openTraining(options: LoopOptions, emit: (event: TrainEvent) => void): Promise<Training> {
+  const { model, train, validation, test, epochs, resume, stallSeconds } = options;
+  for (const set of [train, validation, test]) if (set) checkDataset(model, set);
+  const stepsPerEpoch = batchesPerEpoch(train.size, options.batch);
+  const graphs = trainingGraphs(model, { optimizer: options.optimizer });
+  const graph = { text: serializeGraph(graphs.predict), digest: graphDigest(graphs.predict) };
+  const settings = await resumeSettings(options);
+  const changes = resume ? checkResume(resume, { graph, settings, options }) : [];
+
+  const reporter = new Reporter(options, stepsPerEpoch, emit);
+  const watchdog = new Watchdog({ limitMs: stallSeconds * 1000, onStall: (text) => reporter.warn(text) });
+  try {
+    const position = new Position();
+    const rate = new LearningRate(options, epochs * stepsPerEpoch);
+    const best = new BestKeeper(validation ? 'val_loss' : 'loss');
+    const stopping = options.earlyStopping && new EarlyStopping(options.earlyStopping);
+    const session = await openSession(options, graphs);
+    const snapshots = new Snapshots({
+      ...{ options, stepsPerEpoch, position, rate, settings, reporter, executable: session.executable },
+      resumables: [...rate.resumables, best, ...(stopping ? [stopping] : [])],
+      identity: { graph, card: cardOf({ model, classes: train.classes, license: resume?.card?.license }) },
+    });
+    const divergence = new Divergence(options.onNan, reporter);
+    const close = async (): Promise<void> => {
+      // After a failure too: a checkpoint that is being written is better than the one before it.
+      await snapshots.settle().catch(() => {});
+      watchdog.stop();
+      await session.close();
+    };
+    return { options, stepsPerEpoch, session, position, rate, best, stopping, divergence, snapshots, reporter, watchdog, changes, close };
+  } catch (error) {
+    watchdog.stop();
+    throw error;
+  }
+}
