@@ -43,6 +43,7 @@ const updateOf = (rule: OptimizerRule): OpDefinition => ({
     const constants = attrs as Constants;
     const slots = slotsOf(rule, constants);
     const at: Element<string> = { w: 0, g: 0 };
+    const unkept = Object.fromEntries(rule.slots.filter((name) => !slots.includes(name)).map((name) => [name, 0]));
     let k = 0;
     for (const { count, rate, decay } of runsOf(attrs, gradients.length)) {
       const scalars = { learningRate: step.learningRate * rate, weightDecay: step.weightDecay * decay };
@@ -52,7 +53,7 @@ const updateOf = (rule: OptimizerRule): OpDefinition => ({
         const w = updates[k].data;
         const kept = slots.map((name, s) => ({ name, data: updates[(s + 1) * gradients.length + k].data }));
         for (let i = 0; i < g.length; i++) {
-          Object.assign(at, { w: w[i], g: g[i] });
+          Object.assign(at, { w: w[i], g: g[i] }, unkept);
           for (const { name, data } of kept) at[name] = data[i];
           apply(at);
           w[i] = at.w;
