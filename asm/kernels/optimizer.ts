@@ -1,7 +1,7 @@
 // The update phase: finite check, the optimizers over the flat ranges of the plan, step count. Memory-bound; none of it uses fused
 // multiply-add, so that it rounds as Keras in float32 does, in both builds.
 
-import { AdamwArgs, CountStepArgs, FiniteChunksArgs, FiniteMergeArgs, nextTask, SCRATCH } from '../lib/abi';
+import { AdamwArgs, CountStepArgs, FiniteChunksArgs, FiniteMergeArgs, nextTask, SCRATCH, SgdArgs } from '../lib/abi';
 import { CHUNK, chunkEnd, chunks } from '../lib/chunks';
 import { nextPiece, Piece } from '../lib/groups';
 
@@ -80,6 +80,35 @@ export function adamw(args: AdamwArgs): void {
       v128.store(parameters + i, w);
       v128.store(moments1 + i, m);
       v128.store(moments2 + i, v);
+    }
+  }
+}
+
+/** Keras' SGD; without momentum it has no slot. */
+export function sgd(args: SgdArgs): void {
+  if (load<i32>(args.ok) == 0) return;
+  const gradients = args.gradients;
+  const parameters = args.parameters;
+  const velocities = args.velocity;
+  const nesterov = args.nesterov != 0;
+  const momentum = f32x4.splat(<f32>args.momentum);
+  while (nextPiece(args.at(0), args.groups, PIECE)) {
+    const rate = f32x4.splat(PIECE.rate);
+    const decay = f32x4.splat(PIECE.decay);
+    const end = PIECE.end;
+    for (let i = PIECE.begin; i < end; i += 16) {
+      const slope = f32x4.mul(v128.load(gradients + i), rate);
+      let w = v128.load(parameters + i);
+      w = f32x4.sub(w, f32x4.mul(f32x4.mul(w, decay), rate));
+      if (velocities) {
+        let v = f32x4.sub(f32x4.mul(v128.load(velocities + i), momentum), slope);
+        v128.store(velocities + i, v);
+        if (nesterov) v = f32x4.sub(f32x4.mul(v, momentum), slope);
+        w = f32x4.add(w, v);
+      } else {
+        w = f32x4.sub(w, slope);
+      }
+      v128.store(parameters + i, w);
     }
   }
 }

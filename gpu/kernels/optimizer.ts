@@ -95,6 +95,20 @@ const UPDATES: { readonly [N in OptimizerName]: (constants: ConstantsOf<N>) => U
   set_moment2(i, second);
   set_w(i, decayed - first * alpha / (sqrt(second) + ${f32(epsilon)}));`,
   }),
+  sgd: ({ momentum, nesterov }) => {
+    const ahead = nesterov ? `next * ${f32(momentum)} - slope` : 'next';
+    return {
+      element: `let slope = g(i) * rate;
+  let decayed = w(i) - w(i) * decay * rate;
+  ${
+    momentum === 0
+      ? 'set_w(i, decayed - slope);'
+      : `let next = velocity(i) * ${f32(momentum)} - slope;
+  set_velocity(i, next);
+  set_w(i, decayed + (${ahead}));`
+  }`,
+    };
+  },
 };
 
 /** Elements of the flat ranges, and the factors of their rates. */

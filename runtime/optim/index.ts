@@ -3,9 +3,10 @@
 import { choice, refuseUnknown } from '../base/kinds.ts';
 import { adamw } from './adamw.ts';
 import type { Constants, OptimizerRule, ValuesOf } from './rule.ts';
+import { sgd } from './sgd.ts';
 
 /** The optimizers by name: what they keep, their constants, and their formula in doubles. */
-export const OPTIMIZERS = { adamw } as const satisfies Record<string, { readonly name: string }>;
+export const OPTIMIZERS = { adamw, sgd } as const satisfies Record<string, { readonly name: string }>;
 
 /** Name of an optimizer. */
 export type OptimizerName = keyof typeof OPTIMIZERS;
