@@ -1,13 +1,14 @@
 // The trained model that a person names: a run folder or a file, with the flags that say what the place itself does not.
 
-import { resolve } from 'node:path';
+import { join, resolve } from 'node:path';
 import type { Command } from 'commander';
 import { nodeFiles, type SavedWeights } from '../runtime/entries/internal.ts';
-import { buildModel, HybridError, readWeights, type TrainedModel } from '../runtime/index.ts';
+import { ARCHITECTURES, buildModel, HybridError, type Model, readWeights, type TrainedModel } from '../runtime/index.ts';
 import type { CliIo } from './io.ts';
 import { givenFlags } from './options.ts';
+import { count, Progress } from './progress.ts';
 import { findModel } from './run-names.ts';
-import { CIFAR10, modelOptions, quote, resolveSettings } from './settings.ts';
+import { CIFAR10, modelOptions, quote, resolveSettings, settingsOf } from './settings.ts';
 
 /** Of the commands that take a model: the architecture of a file that does not name it. */
 export const MODEL_FLAGS = ['arch', 'dim', 'depth', 'kernel', 'patch', 'dropout'] as const;
@@ -44,6 +45,25 @@ export async function openModel(given: string, command: Command, io: CliIo): Pro
   }
   const classes = classNames === undefined ? trained.classes : await readClassNames(classNames, trained.model.classes, io);
   return { saved, trained: { ...trained, classes, license: license ?? trained.license } };
+}
+
+/** What the place says and training here does not do, as lines. */
+export function tellNotices({ notices = [] }: Pick<TrainedModel, 'notices'>, io: CliIo): void {
+  const progress = new Progress(io);
+  for (const notice of notices.slice(0, MOST_NOTICES)) progress.warn(notice);
+  if (notices.length > MOST_NOTICES) progress.warn(`and ${count(notices.length - MOST_NOTICES, 'more notice')} of that kind`);
+}
+
+const MOST_NOTICES = 3;
+
+/** The model that an argument names: an architecture, for images as CIFAR-10 has them, or that of a run or file. */
+export async function namedModel(given: string, command: Command, io: CliIo): Promise<Model> {
+  const known: readonly string[] = ARCHITECTURES;
+  const isThere = (path: string) => (io.files ?? nodeFiles).stat(resolve(io.cwd, path)).catch(() => null);
+  if (!known.includes(given) && (/[./\\]/.test(given) || (await isThere(given)) || (await isThere(join('runs', given)))))
+    return (await openModel(given, command, io)).trained.model;
+  const settings = settingsOf(command, { arch: given });
+  return buildModel(settings.arch, modelOptions(settings, CIFAR10));
 }
 
 /** `a,b,c`, or the path of a text file with a name a line. */

@@ -31,11 +31,17 @@ const OWN = {
     usual: 'convmixer-2stage',
     help: 'convmixer-256-8, conv-pooling, convmixer-2stage-flatten, convmixer-2stage, convmixer-256-8-block-residual or convmixer',
   },
+  model: {
+    ...{ name: 'model', group: 'Model', kind: text('FILE', 'a file that Keras wrote, or a run') },
+    example: 'net.keras',
+    otherwise: 'the architecture',
+    help: 'a network in place of an architecture, with its weights: a .keras file, or a run or file of such a network',
+  },
   init: {
     ...{ name: 'init', group: 'Model', kind: text('MODEL', 'a run folder, a file of weights, or a model that comes with hybrid') },
     example: 'model.safetensors',
     otherwise: "Keras' initialisers",
-    help: 'initial weights: a run, a file as for eval, or a model that comes with hybrid',
+    help: 'initial weights: a run, a file as for eval, or a model that comes with hybrid; none: begin anew, where --model has weights',
   },
   data: {
     ...{ name: 'data', group: 'Data', kind: text('auto|cifar10|cifar100|synthetic|PATH', 'auto, cifar10, cifar100, synthetic or a path') },
@@ -87,6 +93,7 @@ export interface Settings
     PlainOf<typeof TRAIN_SETTINGS>,
     PlainOf<typeof GROUP_SETTINGS> {
   readonly arch: ArchitectureName;
+  readonly model?: string;
   readonly init?: string;
   readonly data: string;
   readonly recipe: 'script' | 'fast';

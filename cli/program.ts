@@ -215,22 +215,22 @@ export function describeProgram(io: CliIo, setStatus: (status: number) => void):
       setStatus(await (await import('./commands/visualize.ts')).visualizeCommand(path, command, io)),
     );
 
-  addFlags(program.command('summary').description('the layers of an architecture, with shapes, parameters and FLOPs'), [...MEASURES])
-    .argument('<ARCH>', 'name of the architecture')
+  addFlags(program.command('summary').description('the layers of a model, with shapes, parameters and FLOPs'), [...MEASURES])
+    .argument('<ARCH>', 'name of the architecture, a run folder, or a file as for eval')
     .optionsGroup('Output:')
     .option('--json', 'the table as JSON')
     .action(async (arch: string, _, command: Command) =>
       setStatus(await (await import('./commands/summary.ts')).summaryCommand(arch, command, io)),
     );
 
-  addFlags(program.command('inspect').description('what the compiler makes of an architecture'), [
+  addFlags(program.command('inspect').description('what the compiler makes of a model'), [
     'batch',
     'device',
     'precision',
     'threads',
     ...MEASURES,
   ])
-    .argument('<ARCH>', 'name of the architecture')
+    .argument('<ARCH>', 'name of the architecture, a run folder, or a file as for eval')
     .optionsGroup('Output:')
     .option('--stage <graph|fused|plan|program>', 'what is printed (default: graph)')
     .option('--program <train|calibrate|evaluate|predict>', 'of which program (default: train)')

@@ -90,7 +90,9 @@ function problemOf(use: () => unknown): HybridError | undefined {
 
 /** The configuration as the run folder keeps it: plain JSON that `-c` reads. */
 export function toConfig(settings: Settings): Record<string, string | number | boolean> {
-  const entries = KEYS.filter((key) => settings[key] !== undefined).map((key) => {
+  // A network from a file is of no architecture.
+  const keys = KEYS.filter((key) => settings[key] !== undefined && !(key === 'arch' && settings.model !== undefined));
+  const entries = keys.map((key) => {
     const value = settings[key] as string | number | boolean | bigint;
     // JSON readers round integers beyond 2^53: such a seed is kept as text.
     if (typeof value !== 'bigint') return [spelling(key), value] as const;

@@ -31,7 +31,9 @@ export async function importCommand(given: string, command: Command, io: CliIo):
     );
   }
   const values = new Map<unknown, unknown>();
-  for (const key of MODEL_FLAGS) if (measures[key] !== undefined) values.set(key, measures[key]);
+  // A network of no architecture is in the checkpoint.
+  if (measures.network) values.set('model', given);
+  else for (const key of MODEL_FLAGS) if (measures[key] !== undefined) values.set(key, measures[key]);
   if (optimizerSettings) values.set('weight-decay', optimizerSettings.weightDecay);
   if (optimizerSettings?.optimizer) values.set('optimizer', describeOptimizer(optimizerSettings.optimizer));
   // The rate that a schedule ends with is 0: nothing to go on with.

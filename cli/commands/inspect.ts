@@ -1,22 +1,23 @@
-// hybrid inspect ARCH: the graph of an architecture, what fusion makes of it, its memory plan, and a device's program.
+// hybrid inspect ARCH: the graph of an architecture, or of the model of a run or file, what fusion makes of it, its memory plan, and a device's program.
 
 import type { Command } from 'commander';
 import { FUSION_RULES } from '../../runtime/entries/graph.ts';
 import { nearest } from '../../runtime/entries/internal.ts';
 import { inspectModel, STAGES } from '../../runtime/entries/tools.ts';
-import { buildModel, HybridError, openDevice } from '../../runtime/index.ts';
+import { HybridError, openDevice } from '../../runtime/index.ts';
 import type { CliIo } from '../io.ts';
-import { CIFAR10, deviceSettings, modelOptions, quote, settingsOf } from '../settings.ts';
+import { namedModel } from '../model.ts';
+import { deviceSettings, quote, settingsOf } from '../settings.ts';
 
 const PROGRAMS = ['train', 'calibrate', 'evaluate', 'predict'] as const;
 
-export async function inspectCommand(arch: string, command: Command, io: CliIo): Promise<number> {
-  const settings = settingsOf(command, { arch });
+export async function inspectCommand(given: string, command: Command, io: CliIo): Promise<number> {
+  const settings = settingsOf(command);
   const { stage = 'graph', program = 'train', without } = command.opts<{ stage?: string; program?: string; without?: string }>();
   const checkedStage = oneOf('--stage', stage, STAGES);
   const checkedProgram = oneOf('--program', program, PROGRAMS);
   const withoutRules = without?.split(',').map((rule) => oneOf('--without', rule, ['all', ...FUSION_RULES.map(({ name }) => name)]));
-  const model = buildModel(settings.arch, modelOptions(settings, CIFAR10));
+  const model = await namedModel(given, command, io);
   // Only the program is the device's own; for the rest none needs to start its threads.
   const device =
     checkedStage === 'program'

@@ -9,7 +9,9 @@ import {
   type CompleteTrainOptions,
   checkGraph,
   completeProgress,
+  modelOf,
   nodeFiles,
+  readCard,
   readProgress,
   shareCheckpoint,
   weightsFor,
@@ -28,6 +30,7 @@ import {
   RunFolder,
   readWeights,
   type TrainEvent,
+  type TrainedModel,
   type TrainResult,
   type TrainRun,
   train,
@@ -35,6 +38,7 @@ import {
 import { readConfigFile } from '../config-file.ts';
 import { assumedData, openSettingsData } from '../data.ts';
 import { type CliIo, shown, stoppedStatus } from '../io.ts';
+import { openModel, tellNotices } from '../model.ts';
 import { givenFlags, type Key, MEASURES, type Settings } from '../options.ts';
 import { count, duration, Progress, percent } from '../progress.ts';
 import { inGroup, type RankFlags, threadsOfRank } from '../ranks.ts';
@@ -91,7 +95,7 @@ interface Outcome {
 
 /** The script as one experiment: its models one after the other, each with its own preset, and one table at the end. */
 async function trainAll(command: Command, flags: Flags, file: FileValues | undefined, io: CliIo, group: Communicator): Promise<number> {
-  for (const name of ['resume', 'init', 'dim', 'depth', 'kernel', 'patch', 'trace', 'dryRun']) {
+  for (const name of ['resume', 'model', 'init', 'dim', 'depth', 'kernel', 'patch', 'trace', 'dryRun']) {
     const spelled = name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
     if (command.getOptionValueSource(name) !== 'cli' && !file?.values.has(spelled)) continue;
     throw new HybridError('E_USAGE', `--arch all and --${spelled} exclude each other`, 'Name one architecture with --arch.');
@@ -167,6 +171,9 @@ async function trainWith(
   if (given.name !== undefined && !earlier) checkRunName(given.name);
   if (flags.trace !== undefined && group.rank === 0) await checkFolderOf(flags.trace, io);
 
+  const network = await networkOf(given, command, file, earlier, io);
+  if (network) tellNotices(network, io);
+
   const source = (flags.dryRun && assumedData(given)) || (await openSettingsData(given, io, progress, talk));
   // What `auto` came to, so that the configuration of the run says what it really used.
   const data = given.data === 'auto' && source.train.name.startsWith('synthetic') ? 'synthetic' : given.data;
@@ -180,10 +187,15 @@ async function trainWith(
       `limited to ${which}${sizes[0]} training, ${sizes[1]} validation and ${sizes[2]} test images${share}: accuracies are rough`,
     );
   }
-  const model = buildModel(settings.arch, modelOptions(settings, parts.train));
+  const model = network ? fitting(network.model, parts.train) : buildModel(settings.arch, modelOptions(settings, parts.train));
   if (earlier) refuseOtherModel(earlier.values, toConfig({ ...settings, ...measures(model) }));
+  const { init: from } = settings;
   const init =
-    settings.init === undefined || earlier ? undefined : await initialWeights(settings.init, settings.out, model, parts.train, io);
+    earlier || from === 'none'
+      ? undefined
+      : from === undefined
+        ? network?.weights
+        : await initialWeights(from, settings.out, model, parts.train, io);
   let trace: ChromeTrace | undefined;
   let choice: string | undefined;
   let precision: string | undefined;
@@ -227,6 +239,40 @@ async function trainWith(
   }
 }
 
+/** The network that --model names, or that an earlier run has; undefined: an architecture is trained. */
+async function networkOf(
+  { model, init }: Settings,
+  command: Command,
+  file: FileValues | undefined,
+  earlier: Earlier | null,
+  io: CliIo,
+): Promise<(Pick<TrainedModel, 'model' | 'notices'> & Partial<Pick<TrainedModel, 'weights'>>) | undefined> {
+  if (model === undefined) {
+    if (init === 'none')
+      throw new HybridError('E_USAGE', '--init none is for --model, whose file has weights', 'Leave it out: an architecture begins anew.');
+    return undefined;
+  }
+  if (earlier) {
+    if (earlier.network) return { model: earlier.network };
+    throw new HybridError('E_CHECKPOINT', 'the run has no checkpoint that says which network it trains', 'Begin it again.');
+  }
+  for (const key of ['arch', ...MEASURES, 'dropout'] as const) {
+    if (command.getOptionValueSource(key) !== 'cli' && !file?.values.has(key)) continue;
+    throw new HybridError('E_USAGE', `--model and --${key} exclude each other`, 'The file says what the network is.');
+  }
+  return (await openModel(model, command, io)).trained;
+}
+
+/** The network, if it is for such images. */
+function fitting(model: Model, { shape, classes, name }: Dataset): Model {
+  if (`${shape}` === `${model.input}` && classes.length === model.classes) return model;
+  throw new HybridError(
+    'E_USAGE',
+    `${model.arch} takes ${model.input.join('×')} images of ${model.classes} classes; those of ${name} are ${shape.join('×')} of ${classes.length} classes`,
+    'Name other data with --data, or give folders of images their size with --image-size.',
+  );
+}
+
 async function checkFolderOf(file: string, io: CliIo): Promise<void> {
   const folder = dirname(resolve(io.cwd, file));
   const stat = await (io.files ?? nodeFiles).stat(folder).catch(() => null);
@@ -240,6 +286,8 @@ interface Earlier {
   readonly folder: RunFolder | null;
   /** Its configuration, as if it were given with -c. */
   readonly values: FileValues;
+  /** The network that it trains, where that is no architecture. */
+  readonly network?: Model;
 }
 
 async function openEarlier(flags: Flags, command: Command, io: CliIo): Promise<Earlier> {
@@ -256,6 +304,7 @@ async function openEarlier(flags: Flags, command: Command, io: CliIo): Promise<E
   const folder = await RunFolder.reopen(path, io.files);
   return {
     folder,
+    network: folder.config.model === undefined ? undefined : readCard(JSON.stringify((await folder.load('last'))?.card ?? null)).model,
     values: { path: `the configuration of ${shown(path, io)}`, values: partsKept(folder.config) },
   };
 }
@@ -276,11 +325,15 @@ function refuseOtherModel({ values }: FileValues, config: ReturnType<typeof toCo
 
 /** What rank 0 has opened, on all ranks; the folder stays with it. */
 async function shareEarlier(group: Communicator, earlier: Earlier | null): Promise<Earlier> {
-  const own = earlier && { path: earlier.values.path, values: [...earlier.values.values] };
+  const own = earlier && { path: earlier.values.path, values: [...earlier.values.values], network: earlier.network?.config };
   const text = await group.broadcast(own && new TextEncoder().encode(JSON.stringify(own)));
   if (earlier) return earlier;
-  const { path, values } = JSON.parse(new TextDecoder().decode(text)) as { path: string; values: [unknown, unknown][] };
-  return { folder: null, values: { path, values: new Map(values) } };
+  const { path, values, network } = JSON.parse(new TextDecoder().decode(text)) as {
+    path: string;
+    values: [unknown, unknown][];
+    network?: unknown;
+  };
+  return { folder: null, values: { path, values: new Map(values) }, network: modelOf(network) };
 }
 
 /** The run in which something was saved last. */

@@ -12,7 +12,7 @@ export { diskError, type FileStat, type Files, nodeFiles, type OpenFile, writeAt
 export { ImageKernels, type ImageKernelsOptions, type KernelCall, kernelCalls, loadDataKernels } from '../data/kernels.ts';
 export { PRECISIONS } from '../device.ts';
 export { DEVICES } from '../devices.ts';
-export { numberedClasses, type OptimizerSettings, optimizerVariables } from '../interop/trained-model.ts';
+export { modelOf, numberedClasses, type OptimizerSettings, optimizerVariables, readCard } from '../interop/trained-model.ts';
 export { architectureName } from '../model/architectures.ts';
 export type { CompleteTrainOptions } from '../train/events.ts';
 export { shareCheckpoint } from '../train/group.ts';

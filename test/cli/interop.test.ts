@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import sharp from 'sharp';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { readNpz, readSafetensors } from '../../runtime/entries/formats.ts';
+import { readNpz, readSafetensors, writeNpz } from '../../runtime/entries/formats.ts';
 import { nodeFiles } from '../../runtime/entries/internal.ts';
 import { writeCifar10 } from '../support/cifar10-folder.ts';
 import { cli } from '../support/cli.ts';
@@ -222,5 +222,61 @@ describe('train --arch all', () => {
     const result = await inFolder('train', '--arch', 'all', ...flags);
     expect(result.status).toBe(2);
     expect(result.stderr).toMatch(/--arch all and --.* exclude each other/);
+  });
+});
+
+describe('a network that Keras saved', () => {
+  const NETWORK = new URL('../golden/keras/sequential.keras', import.meta.url).pathname;
+  const own = ['--data', join(cwd, 'own.npz'), '--batch', '16', '--device', 'reference', '--no-figures', '--quiet', '--augment', 'none'];
+  beforeAll(() => {
+    const images = (count: number) => ({
+      shape: [count, 12, 10, 3],
+      data: Uint8Array.from({ length: count * 360 }, (_, i) => (i * 7919) % 251),
+    });
+    const labels = (count: number) => ({ shape: [count], data: Int32Array.from({ length: count }, (_, i) => i % 5) });
+    const arrays = { x_train: images(40), y_train: labels(40), x_test: images(10), y_test: labels(10) };
+    writeFileSync(join(cwd, 'own.npz'), writeNpz(new Map(Object.entries(arrays))));
+  });
+
+  test('trains with its weights, goes on, and is summarised, evaluated, exported and trained as the run that it has become', async () => {
+    expect((await inFolder('summary', NETWORK)).stdout).toContain('stem (Conv2D)');
+    expect(await inFolder('train', '--model', NETWORK, ...own, '--epochs', '1', '--name', 'own')).toMatchObject({ status: 0 });
+    expect(JSON.parse(readFileSync(join(cwd, 'runs', 'own', 'config.json'), 'utf8'))).toMatchObject({ model: NETWORK });
+    expect((await inFolder('train', '--resume', 'own', '--epochs', '2', '--no-figures')).stdout).toContain('of 2: validation loss');
+    const [there, here] = await Promise.all([NETWORK, 'own'].map((model) => inFolder('summary', model)));
+    expect(here.stdout).toBe(there.stdout);
+    const { stdout } = await inFolder('eval', 'own', '--data', join(cwd, 'own.npz'), '--device', 'reference', '--json');
+    expect(await inFolder('export', 'own', '--format', 'keras', '-o', 'own.keras')).toMatchObject({ status: 0 });
+    const again = await inFolder('eval', 'own.keras', '--data', join(cwd, 'own.npz'), '--device', 'reference', '--json');
+    expect(JSON.parse(again.stdout).loss).toBe(JSON.parse(stdout).loss);
+    expect(await inFolder('import', NETWORK, '--name', 'imported', '--data', join(cwd, 'own.npz'), '--batch', '16')).toMatchObject({
+      status: 0,
+    });
+    expect(await inFolder('train', '--resume', 'imported', '--epochs', '1', '--no-figures', '--quiet')).toMatchObject({ status: 0 });
+  });
+
+  test('its weights count, unless it begins anew', async () => {
+    const first = async (...argv: string[]) => {
+      const { stdout } = await inFolder(
+        'train',
+        '--model',
+        NETWORK,
+        ...own.filter((flag) => flag !== '--quiet'),
+        '--epochs',
+        '1',
+        '--json',
+        ...argv,
+      );
+      return JSON.parse(stdout.split('\n').find((line) => line.includes('"type":"step"')) as string).loss as number;
+    };
+    expect(Math.abs((await first()) - (await first('--init', 'none')))).toBeGreaterThan(1e-3);
+  });
+
+  test('is refused with an architecture beside it, and for images or classes that it does not take', async () => {
+    const both = await inFolder('train', '--model', NETWORK, '--arch', 'convmixer', ...own);
+    expect([both.status, both.stderr]).toEqual([2, expect.stringContaining('--model and --arch exclude each other')]);
+    const other = await inFolder('train', '--model', NETWORK, ...SMALL);
+    expect([other.status, other.stderr]).toEqual([2, expect.stringMatching(/12×10×3 images of 5 classes.*32×32×3 of 10 classes/)]);
+    expect((await inFolder('train', '--arch', 'convmixer', '--init', 'none', ...SMALL)).stderr).toContain('--init none is for --model');
   });
 });

@@ -177,6 +177,7 @@ test('what is no key of a configuration is known: every other option of train is
 /** What each flag means to the library: where it goes, and as what. */
 const REACHES = {
   arch: ['command', 'convmixer-256-8', 'convmixer-256-8'],
+  model: ['command', 'net.keras', 'net.keras'],
   init: ['command', 'a', 'a'],
   data: ['command', 'cifar100', 'cifar100'],
   recipe: ['command', 'fast', 'fast'],
