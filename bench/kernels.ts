@@ -1,7 +1,7 @@
 // Times every kernel of a training step beside the machine's own bounds: where the time goes, and how far each kernel is from
 // what this machine can do.
 
-import { type KernelTime, nodeCost, trainingGraphs } from '../runtime/entries/graph.ts';
+import { type KernelTime, trainingGraphs } from '../runtime/entries/graph.ts';
 import { abortError } from '../runtime/entries/internal.ts';
 import { initialize } from '../runtime/entries/layers.ts';
 import { type Device, HybridError, type Model } from '../runtime/index.ts';
@@ -66,7 +66,7 @@ export async function benchKernels({ device, model, batch, steps, signal }: Kern
     }
     const { flopsPerSecond, bytesPerSecond } = await device.bounds();
     const bounds = { gflops: flopsPerSecond / 1e9, gbytes: bytesPerSecond / 1e9 };
-    const rows = rowsOf(runs, batch, bounds);
+    const rows = rowsOf(runs, bounds);
     const stepMs = median(stepTimes);
     const flops = rows.reduce((sum, { gflops, ms }) => sum + gflops * ms, 0);
     const kernelsMs = rows.reduce((sum, { ms }) => sum + ms, 0);
@@ -86,7 +86,7 @@ export async function benchKernels({ device, model, batch, steps, signal }: Kern
   }
 }
 
-function rowsOf(runs: readonly (readonly KernelTime[])[], batch: number, bounds: KernelBenchResult['bounds']): KernelRow[] {
+function rowsOf(runs: readonly (readonly KernelTime[])[], bounds: KernelBenchResult['bounds']): KernelRow[] {
   interface Sum {
     phase: string;
     op: string;
@@ -97,7 +97,7 @@ function rowsOf(runs: readonly (readonly KernelTime[])[], batch: number, bounds:
     bytes: number;
   }
   const sums = new Map<string, Sum>();
-  for (const [i, { node, inputs, outputs }] of runs[0].entries()) {
+  for (const [i, { node, inputs, cost }] of runs[0].entries()) {
     const { phase, op } = node;
     const shape = (inputs.find(({ perSample }) => perSample) ?? inputs[0])?.shape.join('×') ?? '';
     const key = `${phase} ${op} ${shape}`;
@@ -107,7 +107,6 @@ function rowsOf(runs: readonly (readonly KernelTime[])[], batch: number, bounds:
     // A node is one or several calls; its cost counts once.
     if (sum.nodes.has(node)) continue;
     sum.nodes.add(node);
-    const cost = nodeCost(node, inputs, outputs, batch);
     sum.flops += cost.flops;
     sum.bytes += cost.bytes;
   }

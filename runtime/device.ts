@@ -13,6 +13,7 @@
 
 import type { Trace } from './base/trace.ts';
 import type { Graph, Node, StateKind, TensorSpec } from './ir/graph.ts';
+import type { Cost } from './ir/op.ts';
 import type { Scalars } from './ir/step.ts';
 
 /**
@@ -66,9 +67,11 @@ export interface Update {
 export interface KernelTime {
   readonly kernel: string;
   readonly node: Node;
-  /** Operand types of the node, for its cost. */
+  /** Types of the operands and results of the node. */
   readonly inputs: readonly TensorSpec[];
   readonly outputs: readonly TensorSpec[];
+  /** Of the whole node, which may be several calls. */
+  readonly cost: Cost;
   readonly ms: number;
 }
 

@@ -4,11 +4,12 @@ import { compileGraph } from './compile/compile.ts';
 import { planMemory } from './compile/plan.ts';
 import { printPlan } from './compile/print-plan.ts';
 import type { Device, ModelGraphs } from './device.ts';
+import { costOf } from './ir/define-op.ts';
 import type { Node, TensorSpec } from './ir/graph.ts';
-import type { Cost, OpDefinition } from './ir/op.ts';
+import type { Cost } from './ir/op.ts';
 import { printGraph } from './ir/print.ts';
 import type { TrainableModel } from './model/model.ts';
-import { ops } from './ops/index.ts';
+import { opTable } from './ops/index.ts';
 import { trainingGraphs } from './train/graphs.ts';
 
 /** What `inspectModel` prints, from the first to the last. */
@@ -44,9 +45,9 @@ export function inspectModel(model: TrainableModel, stage: Stage, { program, cap
   }
 }
 
-/** What a node costs with `rows` rows: its op's own count. */
-export const nodeCost = ({ op, attrs }: Node, inputs: readonly TensorSpec[], outputs: readonly TensorSpec[], rows: number): Cost =>
-  (ops as Readonly<Record<string, OpDefinition>>)[op].cost(inputs, outputs, attrs, rows);
+/** What a node costs with `rows` rows: its op's own count. `inputs` and `outputs` are the types of its operands and results. */
+export const nodeCost = (node: Node, inputs: readonly TensorSpec[], outputs: readonly TensorSpec[], rows: number): Cost =>
+  costOf(opTable[node.op], node, (_id, i) => (i < inputs.length ? inputs[i] : outputs[i - inputs.length]), rows);
 
 /** What training takes. */
 export interface Estimate {
@@ -64,12 +65,7 @@ export function estimate(model: TrainableModel, device: Device, batch: number): 
   let flopsPerStep = 0;
   let bytesPerStep = 0;
   for (const node of nodes) {
-    const cost = nodeCost(
-      node,
-      node.inputs.map((id) => values[id].spec),
-      node.outputs.map((id) => values[id].spec),
-      batch,
-    );
+    const cost = costOf(opTable[node.op], node, (id) => values[id].spec, batch);
     flopsPerStep += cost.flops;
     bytesPerStep += cost.bytes;
   }

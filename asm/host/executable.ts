@@ -29,6 +29,7 @@ import type {
 } from '../../runtime/device.ts';
 import { elementCount, type Graph } from '../../runtime/ir/graph.ts';
 import type { StepScalars } from '../../runtime/ir/step.ts';
+import { opTable } from '../../runtime/ops/index.ts';
 import { ARENA, writeStep } from './abi.ts';
 import type { Gang, Program } from './gang.ts';
 import { type Layout, partOf, type WrittenProgram } from './program.ts';
@@ -120,7 +121,7 @@ export class WasmExecutable implements Executable {
     invariant(!this.#parts.exchange && !this.#parts.onGradients, 'programs with stops are not profiled');
     const taken = (name: ProgramName): KernelTime[] => {
       const calls = this.#parts.layout.programs.find((program) => program.name === name)?.calls ?? [];
-      return kernelTimes(this.#parts.graphs.train as Graph, calls, callTimes(this.#times(calls.length)));
+      return kernelTimes(this.#parts.graphs.train as Graph, calls, callTimes(this.#times(calls.length)), opTable, batch.rows);
     };
     this.#timed = true;
     try {

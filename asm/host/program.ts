@@ -8,7 +8,8 @@ import { type Plan, planMemory, type StatePlace } from '../../runtime/compile/pl
 import { type CompiledGraphs, PROGRAMS, type ProgramName } from '../../runtime/compile/programs.ts';
 import type { Exchange, ModelGraphs } from '../../runtime/device.ts';
 import { elementCount, type Graph, type Node, type Phase, type ValueId } from '../../runtime/ir/graph.ts';
-import { lowerings } from '../lowering/index.ts';
+import { opTable } from '../../runtime/ops/index.ts';
+import { loweringOf } from '../lowering/index.ts';
 import type { Call, LoweringContext } from '../lowering/lowering.ts';
 import { ALIGNMENT, ARENA, align, SCRATCH_BYTES } from './abi.ts';
 import type { Program } from './gang.ts';
@@ -39,9 +40,6 @@ export interface ProgramText {
   readonly stops: readonly Stop[];
 }
 
-/** Ops with statistics over the rows of a batch. */
-const EXCHANGED: Readonly<Record<string, Parameters<Exchange>[0]>> = { bnStats: 'moments', bnGradStats: 'sums' };
-
 export interface Layout {
   readonly plan: Plan;
   readonly programs: readonly ProgramText[];
@@ -70,7 +68,7 @@ export function layOut(graphs: CompiledGraphs, capacity: number, threads: number
   const sharedScratch = align(ARENA + plan.bytes);
   let sharedScratchEnd = sharedScratch;
   const lower = (key: keyof ModelGraphs, graph: Graph, node: Node): PlacedCall[] => {
-    if (node.op === 'reshape') return []; // a view
+    if (opTable[node.op].traits?.view) return [];
     let next = sharedScratch;
     const context: LoweringContext = {
       capacity,
@@ -83,7 +81,7 @@ export function layOut(graphs: CompiledGraphs, capacity: number, threads: number
         return place;
       },
     };
-    const lowering = (lowerings as Readonly<Record<string, (typeof lowerings)[keyof typeof lowerings]>>)[node.op];
+    const lowering = loweringOf(node.op);
     invariant(lowering, `the wasm device cannot run ${node.op}`);
     return lowering(node, context).map((call) => ({ ...call, node }));
   };
@@ -100,10 +98,11 @@ export function layOut(graphs: CompiledGraphs, capacity: number, threads: number
       if (!(phases as readonly Phase[]).includes(node.phase)) continue;
       calls.push(...lower(key, graph, node));
       for (const id of node.outputs) complete.set(id, calls.length);
-      if (!Object.hasOwn(EXCHANGED, node.op)) continue;
+      const kind = opTable[node.op].traits?.exchanges;
+      if (!kind) continue;
       const [first, second] = node.outputs.map((id) => address(key, id));
       const length = elementCount(graph.values[node.outputs[0]].spec);
-      stops.push({ after: calls.length, exchange: { kind: EXCHANGED[node.op], first, second, length } });
+      stops.push({ after: calls.length, exchange: { kind, first, second, length } });
     }
     if (name === 'gradient') {
       const { parameters, gradients } = plan.ranges;

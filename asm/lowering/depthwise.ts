@@ -3,20 +3,12 @@
 import { HybridError } from '../../runtime/base/errors.ts';
 import type { Node, ValueId } from '../../runtime/ir/graph.ts';
 import { samplesPerTile } from '../../runtime/ops/check.ts';
-import {
-  type DepthwiseAttrs,
-  type DepthwiseGeometry,
-  type DepthwiseGradAttrs,
-  type DepthwiseGradWeightAttrs,
-  depthwiseGeometry,
-  depthwiseGradInputs,
-  splitPrologue,
-} from '../../runtime/ops/depthwise.ts';
+import { type DepthwiseGeometry, depthwiseGeometry } from '../../runtime/ops/depthwise.ts';
 import { DEPTHWISE_GROUP } from '../abi/constants.ts';
 import type { StructValues } from '../abi/kernels.ts';
 import { mergeSums } from './elementwise.ts';
 import { lowerEpilogue } from './epilogue.ts';
-import { type Call, call, type LoweringContext } from './lowering.ts';
+import { type Call, call, type LoweringContext, type Lowerings } from './lowering.ts';
 
 /** Channels of a group are a multiple of this (a cache line) and at most DEPTHWISE_GROUP. */
 const UNIT = 16;
@@ -76,11 +68,11 @@ function lowerGeometry(
 /** A tensor, and what is done to it while it is gathered. */
 function lowerSource(
   values: ValueId,
-  [scale, shift]: readonly ValueId[],
-  [kappa, activation, derivative]: readonly ValueId[],
+  parts: Readonly<Partial<Record<'scale' | 'shift' | 'kappa' | 'activation' | 'derivative', ValueId>>>,
   { address }: LoweringContext,
 ): StructValues<'source'> {
   const at = (id: ValueId | undefined) => (id === undefined ? undefined : address(id));
+  const { scale, shift, kappa, activation, derivative } = parts;
   return {
     values: address(values),
     ...{ scale: at(scale), shift: at(shift) },
@@ -88,9 +80,16 @@ function lowerSource(
   };
 }
 
-function lowerConvolution(node: Node, context: LoweringContext, reversed: boolean): Call[] {
-  const { prologue } = node.attrs as unknown as DepthwiseAttrs;
-  const [[x, w], affine] = splitPrologue(node.inputs, prologue);
+interface Convolution {
+  readonly x: ValueId;
+  readonly w: ValueId;
+  readonly scale?: ValueId;
+  readonly shift?: ValueId;
+  /** The kernel is turned around: the gradient of x. */
+  readonly reversed: boolean;
+}
+
+function lowerConvolution(node: Node, { x, w, scale, shift, reversed }: Convolution, context: LoweringContext): Call[] {
   const forward = depthwiseGeometry(context.spec(x).shape, context.spec(w).shape);
   const g = reversed ? { ...forward, pad: forward.k - 1 - forward.pad } : forward;
   const epilogue = lowerEpilogue(node, context, g.h * g.w);
@@ -98,7 +97,7 @@ function lowerConvolution(node: Node, context: LoweringContext, reversed: boolea
   return [
     call('depthwise', {
       geometry: lowerGeometry(g, node, context, taskSamples),
-      x: lowerSource(x, affine, [], context),
+      x: lowerSource(x, { scale, shift }, context),
       weights: context.address(w),
       output: context.address(node.outputs[0]),
       reversed,
@@ -144,28 +143,31 @@ function lowerGradients(g: DepthwiseGeometry, gradients: Gradients, node: Node, 
 }
 
 export const depthwise = {
-  depthwise: (node: Node, context: LoweringContext): Call[] => lowerConvolution(node, context, false),
-
-  depthwiseGradInput: (node: Node, context: LoweringContext): Call[] => lowerConvolution(node, context, true),
-
-  depthwiseGradWeight(node: Node, context: LoweringContext): Call[] {
-    const { prologue, weightShape } = node.attrs as unknown as DepthwiseGradWeightAttrs;
-    const [[x, dy], affine] = splitPrologue(node.inputs, prologue);
-    const g = depthwiseGeometry(context.spec(x).shape, weightShape);
-    const sources = { x: lowerSource(x, affine, [], context), dy: lowerSource(dy, [], [], context) };
-    return lowerGradients(g, { ...sources, dw: node.outputs[0] }, node, context);
+  depthwise(node, context) {
+    const { x, w, scale, shift } = node.args;
+    return lowerConvolution(node, { x, w, scale, shift, reversed: false }, context);
   },
 
-  depthwiseGrad(node: Node, context: LoweringContext): Call[] {
-    const { operands, bnGrad, residual, affine } = depthwiseGradInputs(node.inputs, node.attrs as unknown as DepthwiseGradAttrs);
-    const [dy, x, weights] = operands;
-    const [activation, scale, alpha, kappa, derivative] = bnGrad;
-    const [output, dw, dbias] = node.outputs;
-    const g = depthwiseGeometry(context.spec(x).shape, context.spec(weights).shape);
+  depthwiseGradInput(node, context) {
+    const { dy, w } = node.args;
+    return lowerConvolution(node, { x: dy, w, reversed: true }, context);
+  },
+
+  depthwiseGradWeight(node, context) {
+    const { x, dy, scale, shift } = node.args;
+    const g = depthwiseGeometry(context.spec(x).shape, node.attrs.weightShape);
+    const sources = { x: lowerSource(x, { scale, shift }, context), dy: lowerSource(dy, {}, context) };
+    return lowerGradients(g, { ...sources, dw: node.results.dw }, node, context);
+  },
+
+  depthwiseGrad(node, context) {
+    const { dy, x, w, activation, slope, alpha, kappa, derivative, residual, scale, shift } = node.args;
+    const { dx, dw, dbias } = node.results;
+    const g = depthwiseGeometry(context.spec(x).shape, context.spec(w).shape);
     const sources = {
-      x: lowerSource(x, affine, [], context),
-      dy: lowerSource(dy, [scale, alpha], [kappa, activation, derivative], context),
+      x: lowerSource(x, { scale, shift }, context),
+      dy: lowerSource(dy, { scale: slope, shift: alpha, kappa, activation, derivative }, context),
     };
-    return lowerGradients(g, { ...sources, dx: { output, weights, residual: residual[0] }, dw, dbias }, node, context);
+    return lowerGradients(g, { ...sources, dx: { output: dx, weights: w, residual }, dw, dbias }, node, context);
   },
-};
+} satisfies Partial<Lowerings>;

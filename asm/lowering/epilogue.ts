@@ -1,8 +1,8 @@
 // The fields of an epilogue, shared by conv, depthwise and normalize: what asm/lib/epilogue.ts does.
 
-import type { Node } from '../../runtime/ir/graph.ts';
+import type { Node, ValueId } from '../../runtime/ir/graph.ts';
 import { samplesPerTile } from '../../runtime/ops/check.ts';
-import { type Epilogue, epilogueOutputs } from '../../runtime/ops/epilogue.ts';
+import type { Epilogue } from '../../runtime/ops/epilogue.ts';
 import { ACTIVATION_GELU, ACTIVATION_NONE, ACTIVATION_RELU } from '../abi/constants.ts';
 import type { StructValues } from '../abi/kernels.ts';
 import type { LoweringContext } from './lowering.ts';
@@ -24,15 +24,14 @@ export const NO_EPILOGUE: LoweredEpilogue = {
 /** `pixels`: those of a sample of the node's output. */
 export function lowerEpilogue(node: Node, context: LoweringContext, pixels: number): LoweredEpilogue {
   const epilogue = (node.attrs.epilogue ?? {}) as Epilogue;
-  const names = epilogueOutputs(epilogue);
-  const output = (name: (typeof names)[number]) => (names.includes(name) ? context.address(node.outputs[names.indexOf(name)]) : undefined);
+  const at = (id: ValueId | undefined) => (id === undefined ? undefined : context.address(id));
   const rowsPerTile = samplesPerTile(pixels) * pixels;
   return {
     fields: {
-      bias: epilogue.bias ? context.address(node.inputs[2]) : undefined,
+      bias: at(node.args.bias as ValueId | undefined),
       activation: ACTIVATION[epilogue.activation ?? 'none'],
-      derivative: output('derivative'),
-      partials: output('partials'),
+      derivative: at(node.results.derivative),
+      partials: at(node.results.partials),
       rowsPerTile,
     },
     rowsPerTile: epilogue.stats ? rowsPerTile : 0,

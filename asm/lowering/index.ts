@@ -1,12 +1,11 @@
 // The table of lowerings: every op that has a kernel.
 
-import type { KernelOpName } from '../../runtime/ops/index.ts';
 import { batchnorm } from './batchnorm.ts';
 import { conv } from './conv.ts';
 import { depthwise } from './depthwise.ts';
 import { elementwise } from './elementwise.ts';
 import { loss } from './loss.ts';
-import type { Lowering } from './lowering.ts';
+import type { Lowering, Lowerings } from './lowering.ts';
 import { optimizer } from './optimizer.ts';
 import { pool } from './pool.ts';
 
@@ -18,4 +17,8 @@ export const lowerings = {
   ...pool,
   ...loss,
   ...optimizer,
-} satisfies Record<KernelOpName, Lowering>;
+} satisfies Lowerings;
+
+/** By name, for the host, which knows none. */
+export const loweringOf = (op: string): Lowering | undefined =>
+  (lowerings as Readonly<Record<string, unknown>>)[op] as Lowering | undefined;

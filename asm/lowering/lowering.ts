@@ -1,6 +1,7 @@
 // From a node of the graph to kernel calls of the wasm device: the types that the files of this folder share.
 
 import type { Node, TensorSpec, ValueId } from '../../runtime/ir/graph.ts';
+import type { KernelOpName, OpNode } from '../../runtime/ops/index.ts';
 import { type FieldKind, type Fields, KERNELS, type KernelArgs, type KernelName, STRUCTS, type StructName } from '../abi/kernels.ts';
 
 /** A word of an argument block: an integer or address, or an f32. */
@@ -51,4 +52,8 @@ export interface LoweringContext {
   scratch(bytes: number): number;
 }
 
+/** From a node to kernel calls. */
 export type Lowering = (node: Node, context: LoweringContext) => Call[];
+
+/** One for each op that has kernels, which knows the operands, results and attributes of its node. */
+export type Lowerings = { readonly [K in KernelOpName]: { lower(node: OpNode<K>, context: LoweringContext): Call[] }['lower'] };

@@ -32,6 +32,7 @@ import { elementCount, type Graph } from '../../runtime/ir/graph.ts';
 import type { StepScalars } from '../../runtime/ir/step.ts';
 import type { Dispatch } from '../lowering/lowering.ts';
 import { LOSS_EXPONENT_OFFSET, packStep, STEP_BYTES } from '../lowering/step.ts';
+import { gpuOps } from '../ops/index.ts';
 import { USAGE } from './binding.ts';
 import { type Command, Program } from './encode.ts';
 import { type Gpu, STORAGE } from './gpu.ts';
@@ -240,7 +241,7 @@ export class WebGpuExecutable implements Executable {
       const taken: KernelTime[] = [];
       for (const [p, { commands }] of programs.entries()) {
         const calls = commands.map(({ dispatch }) => dispatch);
-        taken.push(...kernelTimes(this.#parts.graphs.train as Graph, calls, await stopwatches[p].read()));
+        taken.push(...kernelTimes(this.#parts.graphs.train as Graph, calls, await stopwatches[p].read(), gpuOps, batch.rows));
       }
       return taken;
     } finally {

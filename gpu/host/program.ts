@@ -5,11 +5,13 @@ import { HybridError, invariant } from '../../runtime/base/errors.ts';
 import { type CompiledGraphs, compileGraphs, PROGRAMS, type ProgramName } from '../../runtime/compile/programs.ts';
 import type { CompileOptions, ModelGraphs } from '../../runtime/device.ts';
 import type { Graph, Node, Phase } from '../../runtime/ir/graph.ts';
+import { verify } from '../../runtime/ir/verify.ts';
 import { lowerings } from '../lowering/index.ts';
 import { scaleLoss } from '../lowering/loss-scale.ts';
 import type { Dispatch, Lowering, LoweringContext } from '../lowering/lowering.ts';
 import { mergeNodes } from '../lowering/merge.ts';
 import { storages } from '../lowering/storage.ts';
+import { type GpuNode, type GpuOpName, gpuOps } from '../ops/index.ts';
 import { type BufferPlan, type LoweredNode, planBuffers, type Region } from './slots.ts';
 
 /** What the kernels are generated for. */
@@ -37,7 +39,14 @@ export interface Layout {
 /** The graphs that are asked for, compiled, with their nodes merged for the GPU and, if wanted, the loss of training scaled. */
 export function compileAll(graphs: ModelGraphs, options: CompileOptions, lossScale = false): CompiledGraphs {
   const compiled = compileGraphs(graphs, options);
-  const finish = (graph: Graph): Graph => (lossScale ? scaleLoss(mergeNodes(graph)) : mergeNodes(graph));
+  const finish = (graph: Graph): Graph => {
+    const merged = mergeNodes(graph);
+    verify(merged, gpuOps, 'merge');
+    if (!lossScale) return merged;
+    const scaled = scaleLoss(merged);
+    verify(scaled, gpuOps, 'loss-scale');
+    return scaled;
+  };
   return Object.fromEntries(Object.entries(compiled).map(([key, graph]) => [key, finish(graph)]));
 }
 
@@ -73,7 +82,7 @@ export function layOut(graphs: CompiledGraphs, capacity: number, options: Kernel
 }
 
 function lower(graph: Graph, node: Node, options: Omit<LoweringContext, 'spec' | 'scratch'>): LoweredNode {
-  if (node.op === 'reshape') return { node, dispatches: [], scratch: [] }; // a view
+  if (gpuOps[node.op].traits?.view) return { node, dispatches: [], scratch: [] };
   const scratch: number[] = [];
   const context: LoweringContext = {
     ...options,
@@ -82,7 +91,7 @@ function lower(graph: Graph, node: Node, options: Omit<LoweringContext, 'spec' |
   };
   const lowering = (lowerings as Readonly<Record<string, Lowering>>)[node.op];
   invariant(lowering, `the webgpu device cannot run ${node.op}`);
-  return { node, dispatches: lowering(node, context), scratch };
+  return { node, dispatches: lowering(node as GpuNode<GpuOpName>, context), scratch };
 }
 
 /** What WebGPU would refuse, refused with a name. */

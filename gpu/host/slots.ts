@@ -8,11 +8,9 @@
 import { invariant } from '../../runtime/base/errors.ts';
 import { isSlot, trainedFirst } from '../../runtime/compile/plan.ts';
 import { byteLength, type Graph, type Node, type StateKind, type TensorSpec, type Value, type ValueId } from '../../runtime/ir/graph.ts';
-import type { OpDefinition } from '../../runtime/ir/op.ts';
-import { ops } from '../../runtime/ops/index.ts';
 import type { Dispatch, LoweringContext, Operand } from '../lowering/lowering.ts';
-import type { AverageMerge } from '../lowering/merge.ts';
 import { RANGE_ALIGNMENT, storedBytes } from '../lowering/storage.ts';
+import { gpuOps } from '../ops/index.ts';
 
 /** Sizes are whole vectors, so that kernels can bind any tensor as such. */
 const SIZE_ALIGNMENT = 16;
@@ -114,13 +112,13 @@ export function planBuffers(graphs: readonly LoweredGraph[], capacity: number): 
   }
   /** Of each graph: its batch statistics lie as the moving ones do. */
   const batchStatistics = graphs.map(({ graph, nodes }) => {
-    const whole = nodes.map(({ node }) => node).find(({ op, attrs }) => op === 'movingAverage' && (attrs as AverageMerge).whole);
+    const whole = nodes.map(({ node }) => node).find(({ op, attrs }) => op === 'movingAverages' && attrs.whole);
     const moving = ranges.get('statistics');
     if (!whole || !moving) return null;
     const range = own(`${graph.name} batch statistics`, moving.bytes);
     const places = whole.updates.map((id, i) => {
       const { offset, bytes } = state.get(graph.values[id].name) as StateRegion;
-      return [whole.inputs[1 + i], { buffer: range.buffer, offset, bytes }] as const;
+      return [(whole.args.batch as readonly ValueId[])[i], { buffer: range.buffer, offset, bytes }] as const;
     });
     const statistics = [...state.values()].filter(({ kind }) => kind === 'statistic').length;
     invariant(places.length === statistics, `${places.length} of ${statistics} statistics are averaged as if they were all`);
@@ -222,7 +220,6 @@ function storagesOf(
   { graph, storage: storedAs }: LoweredGraph,
   capacity: number,
 ): { readonly storages: readonly Storage[]; readonly kept: ReadonlySet<Storage> } {
-  const table: Readonly<Record<string, OpDefinition>> = ops;
   const found = new Map<ValueId, { ids: ValueId[]; bytes: number; first: number; last: number }>();
   const kept = new Set<Storage>();
   const observed = new Set(Object.values(graph.outputs));
@@ -234,8 +231,9 @@ function storagesOf(
       if (node.phase === 'update' && graph.nodes[storage.first].phase !== 'update') kept.add(storage);
     }
     for (const [k, id] of node.outputs.entries()) {
-      const shown = k === 0 && table[node.op].isView ? found.get(node.inputs[0]) : undefined;
-      invariant(shown || !table[node.op].isView, `${node.label}/${node.op} is a view of what is not a temporary`);
+      const view = gpuOps[node.op].traits?.view;
+      const shown = k === 0 && view ? found.get(node.inputs[0]) : undefined;
+      invariant(shown || !view, `${node.label}/${node.op} is a view of what is not a temporary`);
       const bytes = align(storedBytes(graph.values[id].spec, storedAs(id), capacity), SIZE_ALIGNMENT);
       const storage = shown ?? { ids: [], bytes, first: n, last: n };
       storage.ids.push(id);

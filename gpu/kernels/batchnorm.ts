@@ -1,9 +1,7 @@
 // Kernels of batch normalisation. Sums over rows and pixels go by tiles (tiles.ts).
 
-import type { BnGradEpilogue } from '../../runtime/ops/batchnorm.ts';
-import type { Epilogue } from '../../runtime/ops/epilogue.ts';
 import { map } from './elementwise.ts';
-import { epilogueDeclarations, finish } from './epilogue.ts';
+import { type Epilogue, epilogueDeclarations, finish } from './epilogue.ts';
 import { UPDATE_INVOCATIONS } from './optimizer.ts';
 import { type TileShape, tileMoments, tileSums } from './tiles.ts';
 import { f32, type KernelText, type Lanes } from './wgsl.ts';
@@ -90,6 +88,12 @@ export const bnGradStatsTiles = (shape: TileShape, lanes: Lanes): KernelText =>
     loads: { slope: 'dy(at)', value: 'x(at)' },
     terms: ['slope', 'slope * (value - centre)'],
   });
+
+/** What bnGradApply does besides: multiply by a stored derivative, sum the result to the gradient of a bias. */
+export interface BnGradEpilogue {
+  readonly derivative: boolean;
+  readonly biasGrad: boolean;
+}
 
 export function bnGradApply(shape: TileShape, { derivative, biasGrad }: BnGradEpilogue, lanes: Lanes): KernelText {
   if (!biasGrad) {

@@ -1,9 +1,8 @@
 // Convolutions and their gradients as matrix products (gemm.ts): what A and B are, and what becomes of C.
 
 import type { ConvGeometry } from '../../runtime/ops/conv.ts';
-import type { Epilogue } from '../../runtime/ops/epilogue.ts';
 import { map } from './elementwise.ts';
-import { epilogueDeclarations, finish } from './epilogue.ts';
+import { type Epilogue, epilogueDeclarations, finish } from './epilogue.ts';
 import {
   addToColumn,
   aroundBlock,

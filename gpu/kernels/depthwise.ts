@@ -5,8 +5,7 @@
 // Kernels too large for registers (k > 11, about) go tap by tap instead (`direct…`).
 
 import type { DepthwiseGeometry } from '../../runtime/ops/depthwise.ts';
-import type { Epilogue } from '../../runtime/ops/epilogue.ts';
-import { epilogueDeclarations, finish } from './epilogue.ts';
+import { type Epilogue, epilogueDeclarations, finish } from './epilogue.ts';
 import { addToPart } from './tiles.ts';
 import { each, type KernelText, range } from './wgsl.ts';
 

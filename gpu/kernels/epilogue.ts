@@ -1,9 +1,12 @@
 // The epilogue of conv, depthwise and normalize (runtime/ops/epilogue.ts) for one access: bias is added by the caller.
 
-import type { Epilogue } from '../../runtime/ops/epilogue.ts';
+import type { Epilogue as EpilogueAttrs } from '../../runtime/ops/epilogue.ts';
 import { reluOf } from './elementwise.ts';
 import { geluFunctions } from './gelu.ts';
 import type { Lanes } from './wgsl.ts';
+
+/** What kernels are generated for: with `bias` they add one first. */
+export type Epilogue = EpilogueAttrs & { readonly bias?: boolean };
 
 export const epilogueDeclarations = ({ activation }: Epilogue, lanes: Lanes): string => (activation === 'gelu' ? geluFunctions(lanes) : '');
 

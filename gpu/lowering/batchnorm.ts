@@ -1,16 +1,16 @@
 // Batch normalisation to kernels of gpu/kernels/batchnorm.ts.
 
-import { elementCount, type Node, type ValueId } from '../../runtime/ir/graph.ts';
-import type { BnGradEpilogue, BnGradFoldAttrs, BnStatsAttrs } from '../../runtime/ops/batchnorm.ts';
+import { elementCount, type ValueId } from '../../runtime/ir/graph.ts';
 import { samplesPerTile } from '../../runtime/ops/check.ts';
 import * as kernels from '../kernels/batchnorm.ts';
 import { gradientMerge, type Merge, momentsMerge } from '../kernels/tiles.ts';
 import { foldedGroups, type Lanes, lanesFor } from '../kernels/wgsl.ts';
+import type { GpuNode } from '../ops/index.ts';
 import { mapGroups } from './elementwise.ts';
 import { epilogueOf, epilogueOperands } from './epilogue.ts';
 import { KernelOperands } from './kernel.ts';
-import type { Dispatch, Lowering, LoweringContext, Operand } from './lowering.ts';
-import type { AverageMerge, GradientMerge, MergedFold, StatsMerge } from './merge.ts';
+import type { Dispatch, LoweringContext, Lowerings, Operand } from './lowering.ts';
+import type { MergedFold } from './merge.ts';
 import { strided } from './optimizer.ts';
 import { dispatchMerges, mergeTiles, sumsScratch, tileGroups, tilesOf } from './tiles.ts';
 
@@ -22,10 +22,17 @@ function vectorShape(id: ValueId, context: LoweringContext): { lanes: Lanes; cha
   return { lanes, channels: elements / lanes, groups: () => groups };
 }
 
-function lowerBnStats(node: Node, context: LoweringContext): Dispatch[] {
-  const { from, pixels, fold } = node.attrs as unknown as BnStatsAttrs & StatsMerge;
-  const [input, gamma, beta] = node.inputs;
-  const [mean, variance, scale, shift] = node.outputs;
+/** With `fold` also the fold of the statistics. */
+function lowerBnStats(
+  node: GpuNode<'bnStats'> | GpuNode<'bnStatsFold'>,
+  fold: GpuNode<'bnStatsFold'> | null,
+  context: LoweringContext,
+): Dispatch[] {
+  const { from, pixels } = node.attrs;
+  const input = node.args.x;
+  const { mean, variance } = node.results;
+  const { gamma, beta } = fold?.args ?? {};
+  const { scale, shift } = fold?.results ?? {};
   const { shape: ofInput, lanes, tiles } = tilesOf(context.spec(input), context.capacity);
   const shape = { pixels, channels: ofInput.channels, samples: samplesPerTile(pixels) };
   const merge = (operands: KernelOperands): Dispatch[] =>
@@ -36,7 +43,7 @@ function lowerBnStats(node: Node, context: LoweringContext): Dispatch[] {
         .write('variance', variance, lanes)
         .write('scale', scale, lanes)
         .write('shift', shift, lanes),
-      [momentsMerge(shape, lanes, fold ? kernels.fold('m', 'v', fold.epsilon) : '')],
+      [momentsMerge(shape, lanes, fold ? kernels.fold('m', 'v', fold.attrs.epsilon) : '')],
       context,
     );
   if (from === 'partials') return merge(new KernelOperands('bnStatsMerge', context).read('sums', input, lanes));
@@ -55,29 +62,45 @@ const COEFFICIENTS = ['scale', 'alpha', 'kappa'] as const;
 /** Binds what `bnGradFold` reads besides the sums, and what it writes. */
 export function gradientFoldOperands(
   operands: KernelOperands,
-  mean: ValueId,
-  variance: ValueId,
-  gamma: ValueId,
-  outputs: readonly ValueId[],
+  { mean, variance, gamma, coefficients, dgamma, dbeta }: Omit<MergedFold, 'x' | 'epsilon' | 'pixels'>,
   lanes: Lanes,
 ): KernelOperands {
-  const [dgamma, dbeta] = outputs.slice(-2);
   return operands
     .vectors({ mean, variance, gamma }, lanes)
-    .coefficients(COEFFICIENTS, outputs.slice(0, -2), 'read_write', lanes)
+    .coefficients(COEFFICIENTS, coefficients, 'read_write', lanes)
     .write('dgamma', dgamma, lanes)
     .write('dbeta', dbeta, lanes);
 }
 
-function lowerBnGradStats(node: Node, context: LoweringContext): Dispatch[] {
-  const { fold } = node.attrs as GradientMerge;
-  const [dy, x, mean, variance, gamma] = node.inputs;
+/** Results of a fold by their part in it. */
+export const foldResults = ({
+  coefficients,
+  scale,
+  alpha,
+  kappa,
+  dgamma,
+  dbeta,
+}: Partial<Record<'coefficients' | 'scale' | 'alpha' | 'kappa' | 'dgamma' | 'dbeta', ValueId>>) => ({
+  coefficients: (coefficients === undefined ? [scale, alpha, kappa] : [coefficients]) as ValueId[],
+  dgamma: dgamma as ValueId,
+  dbeta: dbeta as ValueId,
+});
+
+/** With `fold` also the fold of the sums. */
+function lowerBnGradStats(
+  { dy, x, mean }: { readonly dy: ValueId; readonly x: ValueId; readonly mean: ValueId },
+  finish: { readonly sums: GpuNode<'bnGradStats'> } | { readonly fold: GpuNode<'bnGradStatsFold'> },
+  context: LoweringContext,
+): Dispatch[] {
   const { shape, lanes, tiles } = tilesOf(context.spec(dy), context.capacity);
   const sums = sumsScratch(context, tiles, 2, shape, lanes);
   const merge = new KernelOperands('bnGradStatsMerge', context).raw('sums', sums, 'read', lanes);
-  if (fold) gradientFoldOperands(merge, mean, variance, gamma, node.outputs, lanes);
-  else merge.write('dySum', node.outputs[0], lanes).write('dyxSum', node.outputs[1], lanes);
-  const after = fold ? kernels.gradientFold('s', 'sx', fold.pixels, fold.epsilon) : 'set_dySum(c, s);\nset_dyxSum(c, sx);';
+  let after = 'set_dySum(c, s);\nset_dyxSum(c, sx);';
+  if ('fold' in finish) {
+    const { args, results, attrs } = finish.fold;
+    gradientFoldOperands(merge, { ...args, ...foldResults(results) }, lanes);
+    after = kernels.gradientFold('s', 'sx', attrs.pixels, attrs.epsilon);
+  } else merge.write('dySum', finish.sums.results.dySum, lanes).write('dyxSum', finish.sums.results.dyxSum, lanes);
   return [
     ...new KernelOperands('bnGradStatsTiles', context)
       .read('dy', dy, lanes)
@@ -113,16 +136,21 @@ export function gradientMergeOf(
   context: LoweringContext,
 ): Merge {
   const { lanes, channels } = vectorShape(merged.mean, context);
-  gradientFoldOperands(operands, merged.mean, merged.variance, merged.gamma, merged.outputs, lanes);
-  const after = kernels.gradientFold('s', 'sx', merged.fold.pixels, merged.fold.epsilon);
+  gradientFoldOperands(operands, merged, lanes);
+  const after = kernels.gradientFold('s', 'sx', merged.pixels, merged.epsilon);
   return gradientMerge({ channels, samples }, lanes, offset / lanes, stride / lanes, after);
 }
 
 /** All statistics in one go, or as many layers at a time as the device binds buffers for. */
-function lowerMovingAverage(node: Node, context: LoweringContext): Dispatch[] {
-  const [ok, ...batch] = node.inputs;
-  if ((node.attrs as AverageMerge).whole) {
-    const elements = node.updates.reduce((sum, id) => sum + elementCount(context.spec(id)), 0);
+function lowerMovingAverages(
+  ok: ValueId,
+  batch: readonly ValueId[],
+  updates: readonly ValueId[],
+  whole: boolean,
+  context: LoweringContext,
+): Dispatch[] {
+  if (whole) {
+    const elements = updates.reduce((sum, id) => sum + elementCount(context.spec(id)), 0);
     return new KernelOperands('movingAverage', context)
       .read('ok', ok)
       .raw('batch', { range: 'batchStatistics' }, 'read', 4)
@@ -142,8 +170,8 @@ function lowerMovingAverage(node: Node, context: LoweringContext): Dispatch[] {
       operands
         .read(`mean${i}`, batch[at], lanes)
         .read(`variance${i}`, batch[at + 1], lanes)
-        .write(`movingMean${i}`, node.updates[at], lanes)
-        .write(`movingVariance${i}`, node.updates[at + 1], lanes);
+        .write(`movingMean${i}`, updates[at], lanes)
+        .write(`movingVariance${i}`, updates[at + 1], lanes);
     }
     const groups = foldedGroups(Math.max(...channels), 64);
     dispatches.push(...operands.dispatch(kernels.movingAverages(channels), () => groups));
@@ -152,21 +180,23 @@ function lowerMovingAverage(node: Node, context: LoweringContext): Dispatch[] {
 }
 
 export const batchnorm = {
-  bnStats: lowerBnStats,
+  bnStats: (node, context) => lowerBnStats(node, null, context),
+
+  bnStatsFold: (node, context) => lowerBnStats(node, node, context),
 
   bnFold(node, context) {
-    const [mean, variance, gamma, beta] = node.inputs;
-    const [scale, shift] = node.outputs;
+    const { mean, variance, gamma, beta } = node.args;
+    const { scale, shift } = node.results;
     const { lanes, channels, groups } = vectorShape(mean, context);
     return new KernelOperands('bnFold', context)
       .vectors({ mean, variance, gamma, beta }, lanes)
       .write('scale', scale, lanes)
       .write('shift', shift, lanes)
-      .dispatch(kernels.bnFold(channels, node.attrs.epsilon as number), groups);
+      .dispatch(kernels.bnFold(channels, node.attrs.epsilon), groups);
   },
 
   normalize(node, context) {
-    const [x, scale, shift, residual, residualScale, residualShift] = node.inputs;
+    const { x, scale, shift, residual, residualScale, residualShift } = node.args;
     const { shape, lanes } = tilesOf(context.spec(x), context.capacity);
     const epilogue = epilogueOf(node);
     const operands = new KernelOperands('normalize', context)
@@ -180,36 +210,51 @@ export const batchnorm = {
     );
   },
 
-  bnGradStats: lowerBnGradStats,
+  bnGradStats: (node, context) => lowerBnGradStats(node.args, { sums: node }, context),
+
+  bnGradStatsFold: (node, context) => lowerBnGradStats(node.args, { fold: node }, context),
 
   bnGradFold(node, context) {
-    const [dySum, dyxSum, mean, variance, gamma] = node.inputs;
-    const { epsilon, pixels } = node.attrs as unknown as BnGradFoldAttrs;
-    const { lanes, channels, groups } = vectorShape(mean, context);
+    const { dySum, dyxSum } = node.args;
+    const { epsilon, pixels } = node.attrs;
+    const { lanes, channels, groups } = vectorShape(dySum, context);
     const operands = new KernelOperands('bnGradFold', context).vectors({ dySum, dyxSum }, lanes);
-    gradientFoldOperands(operands, mean, variance, gamma, node.outputs, lanes);
+    gradientFoldOperands(operands, { ...node.args, ...foldResults(node.results) }, lanes);
     return operands.dispatch(kernels.bnGradFold(channels, pixels, epsilon), groups);
   },
 
   bnGradApply(node, context) {
-    const [dy, x, scale, alpha, kappa, derivative] = node.inputs;
-    const [dx, dbias] = node.outputs;
-    const epilogue = (node.attrs.epilogue ?? {}) as BnGradEpilogue;
-    const { shape, lanes, tiles } = tilesOf(context.spec(dy), context.capacity);
-    const operands = new KernelOperands('bnGradApply', context)
-      .read('dy', dy, lanes)
-      .read('x', x, lanes)
-      .coefficients(COEFFICIENTS, [scale, alpha, kappa], 'read', lanes)
-      .read('derivative', derivative, lanes)
-      .write('dx', dx, lanes);
-    const text = kernels.bnGradApply(shape, epilogue, lanes);
-    if (dbias === undefined) return operands.dispatch(text, mapGroups(shape.pixels * shape.channels));
-    const sums = sumsScratch(context, tiles, 1, shape, lanes);
-    return [
-      ...operands.raw('sums', sums, 'read_write', lanes).dispatch(text, tileGroups(shape)),
-      ...mergeTiles(sums, [dbias], shape.samples, lanes, context),
-    ];
+    const { scale, alpha, kappa } = node.args;
+    return lowerBnGradApply(node.args, [scale, alpha, kappa], node.results, context);
   },
 
-  movingAverage: lowerMovingAverage,
-} satisfies Record<string, Lowering>;
+  bnGradApplyTogether: (node, context) => lowerBnGradApply(node.args, [node.args.coefficients], node.results, context),
+
+  movingAverage: ({ args: { ok, mean, variance }, updates }, context) => lowerMovingAverages(ok, [mean, variance], updates, false, context),
+
+  movingAverages: ({ args: { ok, batch }, updates, attrs }, context) =>
+    lowerMovingAverages(ok, batch, updates, attrs.whole === true, context),
+} satisfies Partial<Lowerings>;
+
+function lowerBnGradApply(
+  { dy, x, derivative }: { readonly dy: ValueId; readonly x: ValueId; readonly derivative?: ValueId },
+  coefficients: readonly ValueId[],
+  { dx, dbias }: { readonly dx: ValueId; readonly dbias?: ValueId },
+  context: LoweringContext,
+): Dispatch[] {
+  const epilogue = { derivative: derivative !== undefined, biasGrad: dbias !== undefined };
+  const { shape, lanes, tiles } = tilesOf(context.spec(dy), context.capacity);
+  const operands = new KernelOperands('bnGradApply', context)
+    .read('dy', dy, lanes)
+    .read('x', x, lanes)
+    .coefficients(COEFFICIENTS, coefficients, 'read', lanes)
+    .read('derivative', derivative, lanes)
+    .write('dx', dx, lanes);
+  const text = kernels.bnGradApply(shape, epilogue, lanes);
+  if (dbias === undefined) return operands.dispatch(text, mapGroups(shape.pixels * shape.channels));
+  const sums = sumsScratch(context, tiles, 1, shape, lanes);
+  return [
+    ...operands.raw('sums', sums, 'read_write', lanes).dispatch(text, tileGroups(shape)),
+    ...mergeTiles(sums, [dbias], shape.samples, lanes, context),
+  ];
+}

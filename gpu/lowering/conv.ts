@@ -1,26 +1,21 @@
 // Convolutions and dense layers as matrix products (gpu/kernels/conv.ts): which product a node is, and how it is cut into tiles and
 // chunks. Tiles decide the speed only; chunks, which decide bits, follow from the shape of a sample alone.
 
-import { elementCount, type Node } from '../../runtime/ir/graph.ts';
+import { elementCount } from '../../runtime/ir/graph.ts';
 import { samplesPerTile } from '../../runtime/ops/check.ts';
-import {
-  type ConvAttrs,
-  type ConvGeometry,
-  type ConvGradInputAttrs,
-  type ConvGradWeightAttrs,
-  convGeometry,
-} from '../../runtime/ops/conv.ts';
+import { type ConvGeometry, convGeometry } from '../../runtime/ops/conv.ts';
 import * as kernels from '../kernels/conv.ts';
 import { zero } from '../kernels/elementwise.ts';
 import { invocations, matrixTile, type Tile, workgroupBytes } from '../kernels/gemm.ts';
 import type { MatrixTile } from '../kernels/matrices.ts';
 import { foldedGroups, lanesFor } from '../kernels/wgsl.ts';
-import { mergeGradient } from './batchnorm.ts';
+import type { GpuNode } from '../ops/index.ts';
+import { foldResults, mergeGradient } from './batchnorm.ts';
 import { mapGroups } from './elementwise.ts';
 import { epilogueOf, epilogueOperands } from './epilogue.ts';
 import { KernelOperands } from './kernel.ts';
-import type { Dispatch, Lowering, LoweringContext } from './lowering.ts';
-import { splitMerged } from './merge.ts';
+import type { Dispatch, LoweringContext, Lowerings } from './lowering.ts';
+import type { MergedFold } from './merge.ts';
 import { mergeTiles } from './tiles.ts';
 
 /** Tiles with panels, from the largest on; the first that fits device and product is taken. */
@@ -113,9 +108,9 @@ const rowGroups =
     return [Math.ceil(columns / bn), Math.ceil(groups / z), z];
   };
 
-function lowerConv(node: Node, context: LoweringContext): Dispatch[] {
-  const { stride, padding, inputScale } = node.attrs as unknown as ConvAttrs;
-  const [x, w, bias] = node.inputs;
+function lowerConv(node: GpuNode<'conv'>, context: LoweringContext): Dispatch[] {
+  const { stride, padding, inputScale } = node.attrs;
+  const { x, w, bias } = node.args;
   const g = convGeometry(context.spec(x).shape, context.spec(w).shape, stride, padding);
   const epilogue = epilogueOf(node);
   const windows = kernels.forwardWindows(g, inputScale);
@@ -143,8 +138,8 @@ function lowerConv(node: Node, context: LoweringContext): Dispatch[] {
 }
 
 /** Few rows and columns, much depth: chunks of the depth side by side. */
-function lowerDeepDense(node: Node, tile: Tile, depth: number, columns: number, context: LoweringContext): Dispatch[] {
-  const [x, w, bias] = node.inputs;
+function lowerDeepDense(node: GpuNode<'conv'>, tile: Tile, depth: number, columns: number, context: LoweringContext): Dispatch[] {
+  const { x, w, bias } = node.args;
   const chunks = Math.ceil(depth / CHUNK_DEPTH);
   const sums = context.scratch(ceilTo(chunks * context.capacity * columns * 4, 16));
   const lanes = kernels.cellLanes(tile, columns);
@@ -178,11 +173,12 @@ const arePatches = (g: ConvGeometry): boolean =>
   g.oh * g.stride <= g.h &&
   g.ow * g.stride <= g.w;
 
-function lowerConvGradInput(node: Node, context: LoweringContext): Dispatch[] {
-  const { stride, padding, inputShape } = node.attrs as unknown as ConvGradInputAttrs;
-  const { inputs, outputs, merged } = splitMerged(node);
-  const [dy, w] = inputs;
-  const [dx] = outputs;
+function lowerConvGradInput(
+  { args: { dy, w }, results: { dx }, attrs }: GpuNode<'convGradInput'> | GpuNode<'convGradInputStats'>,
+  merged: MergedFold | undefined,
+  context: LoweringContext,
+): Dispatch[] {
+  const { stride, padding, inputShape } = attrs;
   const g = convGeometry(inputShape, context.spec(w).shape, stride, padding);
   if (arePatches(g)) {
     const columns = g.kh * g.kw * g.ci;
@@ -254,10 +250,8 @@ function weightsOfGradient(
 /** Pixels in a chunk of a weight gradient, about: more where its many weights would make many sums. */
 const chunkPixels = (weights: number): number => (weights > 1 << 18 ? 4096 : 1024);
 
-function lowerConvGradWeight(node: Node, context: LoweringContext): Dispatch[] {
-  const { stride, padding, weightShape, inputScale } = node.attrs as unknown as ConvGradWeightAttrs;
-  const [x, dy] = node.inputs;
-  const [dw] = node.outputs;
+function lowerConvGradWeight({ args: { x, dy }, results: { dw }, attrs }: GpuNode<'convGradWeight'>, context: LoweringContext): Dispatch[] {
+  const { stride, padding, weightShape, inputScale } = attrs;
   const g = convGeometry(context.spec(x).shape, weightShape, stride, padding);
   const pixels = g.oh * g.ow;
   const depth = g.kh * g.kw * g.ci;
@@ -284,6 +278,7 @@ function lowerConvGradWeight(node: Node, context: LoweringContext): Dispatch[] {
 
 export const conv = {
   conv: lowerConv,
-  convGradInput: lowerConvGradInput,
+  convGradInput: (node, context) => lowerConvGradInput(node, undefined, context),
+  convGradInputStats: (node, context) => lowerConvGradInput(node, { ...node.attrs, ...node.args, ...foldResults(node.results) }, context),
   convGradWeight: lowerConvGradWeight,
-} satisfies Record<string, Lowering>;
+} satisfies Partial<Lowerings>;

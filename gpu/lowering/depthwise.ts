@@ -1,24 +1,17 @@
 // Depthwise convolutions to kernels of gpu/kernels/depthwise.ts.
 
-import type { Node, ValueId } from '../../runtime/ir/graph.ts';
+import type { ValueId } from '../../runtime/ir/graph.ts';
 import { samplesPerTile } from '../../runtime/ops/check.ts';
-import {
-  type DepthwiseAttrs,
-  type DepthwiseGeometry,
-  type DepthwiseGradAttrs,
-  type DepthwiseGradWeightAttrs,
-  depthwiseGeometry,
-  depthwiseGradInputs,
-  splitPrologue,
-} from '../../runtime/ops/depthwise.ts';
+import { type DepthwiseGeometry, depthwiseGeometry } from '../../runtime/ops/depthwise.ts';
 import * as kernels from '../kernels/depthwise.ts';
 import { sumsMerge } from '../kernels/tiles.ts';
 import { lanesFor } from '../kernels/wgsl.ts';
-import { gradientMergeOf, mergeGradient } from './batchnorm.ts';
+import type { GpuNode } from '../ops/index.ts';
+import { foldResults, gradientMergeOf, mergeGradient } from './batchnorm.ts';
 import { epilogueOf, epilogueOperands } from './epilogue.ts';
 import { KernelOperands } from './kernel.ts';
-import type { Dispatch, Lowering, LoweringContext } from './lowering.ts';
-import { type MergedFold, splitMerged } from './merge.ts';
+import type { Dispatch, LoweringContext, Lowerings } from './lowering.ts';
+import type { MergedFold } from './merge.ts';
 import { dispatchMerges, mergeOutputs } from './tiles.ts';
 
 /** Pixels behind one part of a weight gradient, at least. */
@@ -36,9 +29,21 @@ const channelGroups =
     return [Math.ceil(c / kernels.CHANNELS_PER_GROUP), Math.ceil(groups / z), z];
   };
 
-function lowerConvolution(node: Node, context: LoweringContext, reversed: boolean): Dispatch[] {
-  const { prologue } = node.attrs as unknown as DepthwiseAttrs;
-  const [[x, w, bias], [scale, shift]] = splitPrologue(node.inputs, prologue);
+interface Convolution {
+  readonly x: ValueId;
+  readonly w: ValueId;
+  readonly bias?: ValueId;
+  readonly scale?: ValueId;
+  readonly shift?: ValueId;
+}
+
+/** `reversed`: with the kernel turned around, for the gradient of x. */
+function lowerConvolution(
+  node: Parameters<typeof epilogueOperands>[0],
+  { x, w, bias, scale, shift }: Convolution,
+  reversed: boolean,
+  context: LoweringContext,
+): Dispatch[] {
   const forward = depthwiseGeometry(context.spec(x).shape, context.spec(w).shape);
   const g = reversed ? { ...forward, pad: forward.k - 1 - forward.pad } : forward;
   const epilogue = epilogueOf(node);
@@ -51,10 +56,13 @@ function lowerConvolution(node: Node, context: LoweringContext, reversed: boolea
 interface Gradients {
   readonly dy: ValueId;
   readonly x: ValueId;
-  /** activation, scale, alpha, kappa, derivative; or empty. */
-  readonly bnGrad: readonly ValueId[];
-  /** Scale and shift of x; or empty. */
-  readonly affine: readonly ValueId[];
+  readonly activation?: ValueId;
+  /** slope, alpha and kappa, or the three as one; empty: dy is taken as it is. */
+  readonly coefficients?: readonly ValueId[];
+  readonly derivative?: ValueId;
+  /** Of x. */
+  readonly scale?: ValueId;
+  readonly shift?: ValueId;
   readonly dx?: { readonly output: ValueId; readonly weights: ValueId; readonly residual?: ValueId };
   readonly dw: ValueId;
   readonly dbias?: ValueId;
@@ -62,15 +70,12 @@ interface Gradients {
 }
 
 function lowerGradients(g: DepthwiseGeometry, gradients: Gradients, context: LoweringContext): Dispatch[] {
-  const { dy, x, dx, dw, dbias } = gradients;
-  const [activation, slope, alpha, kappa, derivative] = gradients.bnGrad;
-  const [scale, shift] = gradients.affine;
-  const { merged } = gradients;
+  const { dy, x, dx, dw, dbias, activation, coefficients = [], derivative, scale, shift, merged } = gradients;
   const samples = Math.max(1, Math.floor(PART_PIXELS / (g.h * g.w)));
   const options = {
     g,
     normalize: scale !== undefined,
-    bnGrad: slope !== undefined,
+    bnGrad: coefficients.length > 0,
     residual: dx?.residual !== undefined,
     dx: dx !== undefined,
     biasGrad: dbias !== undefined,
@@ -94,7 +99,7 @@ function lowerGradients(g: DepthwiseGeometry, gradients: Gradients, context: Low
       .read('derivative', derivative)
       .read('residual', dx?.residual)
       .vectors({ w: dx?.weights, scale, shift, mean: merged?.mean }, 1)
-      .coefficients(['slope', 'alpha', 'kappa'], [slope, alpha, kappa], 'read', 1)
+      .coefficients(['slope', 'alpha', 'kappa'], coefficients, 'read', 1)
       .write('dx', dx?.output)
       .raw('sums', parts, 'read_write')
       .dispatch(kernels.depthwiseGrad(options), channelGroups(g, samples)),
@@ -104,23 +109,44 @@ function lowerGradients(g: DepthwiseGeometry, gradients: Gradients, context: Low
 }
 
 export const depthwise = {
-  depthwise: (node, context) => lowerConvolution(node, context, false),
+  depthwise: (node, context) => lowerConvolution(node, node.args, false, context),
 
-  depthwiseGradInput: (node, context) => lowerConvolution(node, context, true),
+  depthwiseGradInput: (node, context) =>
+    lowerConvolution({ ...node, results: { y: node.results.dx } }, { x: node.args.dy, w: node.args.w }, true, context),
 
-  depthwiseGradWeight(node, context) {
-    const { prologue, weightShape } = node.attrs as unknown as DepthwiseGradWeightAttrs;
-    const [[x, dy], affine] = splitPrologue(node.inputs, prologue);
-    const g = depthwiseGeometry(context.spec(x).shape, weightShape);
-    return lowerGradients(g, { dy, x, bnGrad: [], affine, dw: node.outputs[0] }, context);
+  depthwiseGradWeight({ args, results: { dw }, attrs }, context) {
+    const g = depthwiseGeometry(context.spec(args.x).shape, attrs.weightShape);
+    return lowerGradients(g, { ...args, dw }, context);
   },
 
   depthwiseGrad(node, context) {
-    const { inputs, outputs, merged } = splitMerged(node);
-    const { operands, bnGrad, residual, affine } = depthwiseGradInputs(inputs, node.attrs as unknown as DepthwiseGradAttrs);
-    const [dy, x, weights] = operands;
-    const [output, dw, dbias] = outputs;
-    const g = depthwiseGeometry(context.spec(x).shape, context.spec(weights).shape);
-    return lowerGradients(g, { dy, x, bnGrad, affine, dx: { output, weights, residual: residual[0] }, dw, dbias, merged }, context);
+    const { slope, alpha, kappa } = node.args;
+    return lowerBothGradients(node, slope === undefined ? [] : [slope, alpha as ValueId, kappa as ValueId], undefined, context);
   },
-} satisfies Record<string, Lowering>;
+
+  depthwiseGradMerged(node, context) {
+    const { x, mean, variance, gamma, coefficients, slope, alpha, kappa } = node.args;
+    const { foldScale, foldAlpha, foldKappa, foldCoefficients, dgamma, dbeta } = node.results;
+    const fold = { scale: foldScale, alpha: foldAlpha, kappa: foldKappa, coefficients: foldCoefficients, dgamma, dbeta };
+    const { epsilon, pixels } = node.attrs;
+    const merged =
+      mean === undefined || variance === undefined || gamma === undefined || epsilon === undefined || pixels === undefined
+        ? undefined
+        : { x, mean, variance, gamma, epsilon, pixels, ...foldResults(fold) };
+    const apart = slope === undefined ? [] : [slope, alpha as ValueId, kappa as ValueId];
+    return lowerBothGradients(node, coefficients === undefined ? apart : [coefficients], merged, context);
+  },
+} satisfies Partial<Lowerings>;
+
+function lowerBothGradients(
+  { args, results }: Pick<GpuNode<'depthwiseGrad'>, 'args' | 'results'>,
+  coefficients: readonly ValueId[],
+  merged: MergedFold | undefined,
+  context: LoweringContext,
+): Dispatch[] {
+  const { dy, x, w, activation, derivative, residual, scale, shift } = args;
+  const { dx, dw, dbias } = results;
+  const g = depthwiseGeometry(context.spec(x).shape, context.spec(w).shape);
+  const gradients = { dy, x, activation, coefficients, derivative, scale, shift, dw, dbias, merged };
+  return lowerGradients(g, { ...gradients, dx: { output: dx, weights: w, residual } }, context);
+}

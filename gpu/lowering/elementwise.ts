@@ -7,7 +7,7 @@ import * as kernels from '../kernels/elementwise.ts';
 import { tileSums } from '../kernels/tiles.ts';
 import { foldedGroups, type KernelText, type Lanes, lanesFor } from '../kernels/wgsl.ts';
 import { KernelOperands } from './kernel.ts';
-import type { Dispatch, Lowering, LoweringContext } from './lowering.ts';
+import type { Dispatch, LoweringContext, Lowerings } from './lowering.ts';
 import { mergeTiles, sumsScratch, tileGroups, tilesOf } from './tiles.ts';
 
 /** Workgroups for `perSample` invocations a row. */
@@ -18,8 +18,8 @@ export const mapGroups =
 
 /** An op whose inputs all have the shape of its output: `text` of the accesses a sample has. */
 const flat =
-  (names: readonly string[], text: (node: Node, perSample: number, lanes: Lanes) => KernelText): Lowering =>
-  (node, context) => {
+  (names: readonly string[], text: (node: Pick<Node, 'attrs'>, perSample: number, lanes: Lanes) => KernelText) =>
+  (node: Pick<Node, 'op' | 'inputs' | 'outputs' | 'attrs'>, context: LoweringContext): Dispatch[] => {
     const elements = elementCount(context.spec(node.outputs[0]));
     const lanes = lanesFor(elements);
     const operands = new KernelOperands(node.op, context);
@@ -41,11 +41,11 @@ export function sumOverPixels(kernel: string, dy: ValueId, out: ValueId, context
 
 export const elementwise = {
   rescale(node, context) {
-    const [x] = node.inputs;
+    const { x } = node.args;
     const elements = elementCount(context.spec(x));
     const lanes = lanesFor(elements);
     const operands = new KernelOperands('rescale', context).read('x', x).write('y', node.outputs[0], lanes);
-    const text = kernels.rescale(elements, node.attrs.scale as number, lanes);
+    const text = kernels.rescale(elements, node.attrs.scale, lanes);
     return operands.dispatch(text, (rows) => foldedGroups(Math.ceil((rows * elements) / 4), kernels.MAP_INVOCATIONS));
   },
   add: flat(['a', 'b'], (_, perSample) => kernels.addition(perSample)),
@@ -56,21 +56,21 @@ export const elementwise = {
   relu: flat(['x'], (_, perSample, lanes) => kernels.relu(perSample, lanes)),
   reluGrad: flat(['a', 'b'], (_, perSample, lanes) => kernels.reluGrad(perSample, lanes)),
   dropout(node, context) {
-    const [x, samples] = node.inputs;
+    const { x, samples } = node.args;
     const elements = elementCount(context.spec(x));
     const lanes = lanesFor(elements);
-    const rate = node.attrs.rate as number;
-    const options = { elements, purpose: node.attrs.purpose as number, threshold: dropoutThreshold(rate), scale: dropoutScale(rate) };
+    const { rate, purpose } = node.attrs;
+    const options = { elements, purpose, threshold: dropoutThreshold(rate), scale: dropoutScale(rate) };
     const operands = new KernelOperands('dropout', context).read('x', x, lanes).read('samples', samples).write('y', node.outputs[0], lanes);
     return operands.dispatch(kernels.dropout(options, lanes), mapGroups(Math.ceil(elements / 4)));
   },
   bias(node, context) {
-    const [x, b] = node.inputs;
+    const { x, b } = node.args;
     const channels = channelsOf(context.spec(x).shape);
     const lanes = lanesFor(channels);
     const perSample = elementCount(context.spec(x)) / lanes;
     const operands = new KernelOperands('bias', context).read('x', x, lanes).vectors({ b }, lanes).write('y', node.outputs[0], lanes);
     return operands.dispatch(kernels.bias(perSample, channels / lanes), mapGroups(perSample));
   },
-  biasGrad: (node, context) => sumOverPixels('biasGrad', node.inputs[0], node.outputs[0], context),
-} satisfies Record<string, Lowering>;
+  biasGrad: (node, context) => sumOverPixels('biasGrad', node.args.dy, node.results.db, context),
+} satisfies Partial<Lowerings>;

@@ -1,19 +1,19 @@
 // The operands of an epilogue, shared by conv, depthwise and normalize.
 
-import type { Node, ValueId } from '../../runtime/ir/graph.ts';
-import { type Epilogue, epilogueOutputs } from '../../runtime/ops/epilogue.ts';
+import type { Node } from '../../runtime/ir/graph.ts';
+import type { Epilogue as EpilogueAttrs } from '../../runtime/ops/epilogue.ts';
+import type { Epilogue } from '../kernels/epilogue.ts';
 import type { Lanes } from '../kernels/wgsl.ts';
 import type { KernelOperands } from './kernel.ts';
 
-export const epilogueOf = (node: Node): Epilogue => (node.attrs.epilogue ?? {}) as Epilogue;
+type WithEpilogue = Pick<Node, 'args' | 'results' | 'attrs'>;
+
+export const epilogueOf = ({ args, attrs }: WithEpilogue): Epilogue => ({
+  ...(attrs.epilogue as EpilogueAttrs | undefined),
+  ...(args.bias === undefined ? {} : { bias: true }),
+});
 
 /** y and, where the node has them, derivative and partials. */
-export function epilogueOperands(node: Node, operands: KernelOperands, lanes: Lanes): KernelOperands {
-  const names = epilogueOutputs(epilogueOf(node));
-  const output = (name: (typeof names)[number]): ValueId | undefined =>
-    names.includes(name) ? node.outputs[names.indexOf(name)] : undefined;
-  return operands
-    .write('y', output('y'), lanes)
-    .write('derivative', output('derivative'), lanes)
-    .write('partials', output('partials'), lanes);
+export function epilogueOperands({ results }: WithEpilogue, operands: KernelOperands, lanes: Lanes): KernelOperands {
+  return operands.write('y', results.y, lanes).write('derivative', results.derivative, lanes).write('partials', results.partials, lanes);
 }

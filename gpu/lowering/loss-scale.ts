@@ -5,7 +5,7 @@
 //
 // The scale lives on the GPU among the state, so that no step waits for the host, and checkpoints have it: two integers, both zero at the start.
 
-import type { Graph, Value } from '../../runtime/ir/graph.ts';
+import { type Graph, makeNode, type Value } from '../../runtime/ir/graph.ts';
 
 /** Name of the state: the exponent of the scale, from INITIAL_EXPONENT, and the good steps since it changed. */
 export const LOSS_SCALE = 'optimizer/loss_scale';
@@ -20,8 +20,8 @@ export const GROWTH_INTERVAL = 2000;
 export const isLossScaled = (graph: Graph): boolean => graph.outputs.overflow !== undefined;
 
 /**
- * The graph of a training step with its loss scaled: `softmaxCrossEntropyGrad` has the attribute `scaled`, and `finiteCheck`, which updates the
- * scale, a second output `overflow` i32 [1]: the exponent of the scale that was too large, 0 if it was not. Other graphs stay as they are.
+ * The graph of a training step with its loss scaled: the gradient of the loss and the finite check are the scaled ones of gpu/ops, and there
+ * is an output `overflow`. Other graphs stay as they are.
  */
 export function scaleLoss(graph: Graph): Graph {
   if (graph.gradients.length === 0) return graph;
@@ -29,8 +29,9 @@ export function scaleLoss(graph: Graph): Graph {
   const scale: Value = { id, name: LOSS_SCALE, spec: { dtype: 'i32', shape: [2], perSample: false }, role: 'state', state: 'scale' };
   const overflow: Value = { id: id + 1, name: 'overflow', spec: { dtype: 'i32', shape: [1], perSample: false }, role: 'temporary' };
   const nodes = graph.nodes.map((node) => {
-    if (node.op === 'softmaxCrossEntropyGrad') return { ...node, attrs: { ...node.attrs, scaled: true } };
-    if (node.op === 'finiteCheck') return { ...node, outputs: [...node.outputs, overflow.id], updates: [scale.id] };
+    if (node.op === 'softmaxCrossEntropyGrad') return makeNode({ ...node, op: 'softmaxCrossEntropyGradScaled' });
+    if (node.op === 'finiteCheck')
+      return makeNode({ ...node, op: 'finiteCheckScaled', results: { ...node.results, overflow: overflow.id }, updates: [scale.id] });
     return node;
   });
   return { ...graph, nodes, values: [...graph.values, scale, overflow], outputs: { ...graph.outputs, overflow: overflow.id } };

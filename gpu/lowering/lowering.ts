@@ -2,9 +2,10 @@
 // the files of this folder, which know the ops.
 
 import type { Precision } from '../../runtime/device.ts';
-import type { Node, Slot, TensorSpec, ValueId } from '../../runtime/ir/graph.ts';
+import type { Slot, TensorSpec, ValueId } from '../../runtime/ir/graph.ts';
 import type { MatrixUnit } from '../kernels/matrices.ts';
 import type { Storage } from '../kernels/wgsl.ts';
+import type { GpuNode, GpuOpName } from '../ops/index.ts';
 
 /**
  * What a binding refers to: a value of the graph, scratch that lives during this node only, or a whole flat range of the plan.
@@ -67,4 +68,8 @@ export interface LoweringContext {
   scratch(bytes: number): Operand;
 }
 
-export type Lowering = (node: Node, context: LoweringContext) => readonly Dispatch[];
+/** From a node of an op to dispatches. (A method, so that a lowering may take any node.) */
+export type Lowering<K extends GpuOpName = GpuOpName> = { lower(node: GpuNode<K>, context: LoweringContext): readonly Dispatch[] }['lower'];
+
+/** One for each op that has kernels. */
+export type Lowerings = { readonly [K in GpuOpName]: Lowering<K> };

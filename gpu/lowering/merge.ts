@@ -1,146 +1,129 @@
 // Merges nodes that this device computes in one go, so that a step has fewer dispatches and fewer looks at memory. Unlike the fusion rules
-// of runtime/compile/fuse.ts these concern no other device: a merged node keeps the name of its first op and gets operands and
-// attributes that only the lowerings of this folder know.
+// of runtime/compile/fuse.ts these concern no other device: what they make are ops of gpu/ops.
 
 import { GraphEditor } from '../../runtime/compile/edit.ts';
-import type { Graph, Node, ValueId } from '../../runtime/ir/graph.ts';
-import type { BatchnormAttrs, BnGradFoldAttrs } from '../../runtime/ops/batchnorm.ts';
+import { type Graph, makeNode, type Node, type Results, resultsOf, type ValueId, type Values } from '../../runtime/ir/graph.ts';
+import { arrange, type Named } from '../../runtime/ir/signature.ts';
+import { type DeviceOpName, gpuOps } from '../ops/index.ts';
 
-/** `bnStats` with `fold`: inputs x, gamma, beta; outputs mean, variance, scale, shift. */
-export interface StatsMerge {
-  readonly fold?: BatchnormAttrs;
+const arg = (node: Node, name: string): ValueId => node.args[name] as ValueId;
+
+/** The node as another op, with more operands, results and attributes. */
+function become(node: Node, op: DeviceOpName, args: Named<ValueId>, results: Results, attrs: Node['attrs']): Node {
+  const { inputs, outputs } = gpuOps[op];
+  const ordered = Object.fromEntries(Object.keys(outputs).flatMap((name) => (name in results ? [[name, results[name]]] : [])));
+  return makeNode({ ...node, op, args: arrange<ValueId>(op, inputs, args as Values), results: ordered, attrs });
 }
-
-/**
- * `bnGradStats` with `fold`: inputs dy, x, mean, variance, gamma; outputs those of `bnGradFold`. A `convGradInput` or `depthwiseGrad` with
- * `gradientFold` has the same after its own: inputs (convGradInput: x,) mean, variance, gamma, where x of a depthwiseGrad is its own; outputs as well.
- * `together`: the outputs scale, alpha and kappa are one, [3C]; who reads it names it three times.
- */
-export interface GradientMerge {
-  readonly fold?: BnGradFoldAttrs;
-  readonly gradientFold?: BnGradFoldAttrs;
-  readonly together?: boolean;
-}
-
-/** A `movingAverage` of all statistics that there are: it reads and updates whole flat ranges. */
-export interface AverageMerge {
-  readonly whole?: boolean;
-}
-
-/** Outputs of `bnGradFold`, and how many of them are coefficients. */
-const FOLDED = 5;
-const COEFFICIENTS = 3;
 
 /** The graph with what can be merged merged: for the lowerings, after all passes. */
 export function mergeNodes(graph: Graph): Graph {
   const editor = new GraphEditor(graph);
   for (const rule of [foldIntoStatistics, gradientFoldIntoStatistics, statisticsIntoGradient, averagesTogether]) {
-    for (const node of [...editor.nodes]) if (editor.nodes.includes(node)) rule(editor, node);
+    for (const node of editor.nodes) if (editor.has(node)) rule(editor, node);
   }
   coefficientsTogether(editor);
   return editor.finish();
 }
 
-/** bnFold(bnStats(x)) → bnStats(x) {fold} */
+/** bnFold(bnStats(x)) → bnStatsFold(x) */
 function foldIntoStatistics(editor: GraphEditor, node: Node): void {
   if (node.op !== 'bnStats') return;
-  const [mean, variance] = node.outputs;
-  const fold = editor.consumers(mean).find(({ op, inputs }) => op === 'bnFold' && inputs[0] === mean && inputs[1] === variance);
-  if (!fold || !areNear(editor, node, fold)) return;
-  const [, , gamma, beta] = fold.inputs;
-  const attrs = { ...node.attrs, fold: fold.attrs } as Node['attrs'];
-  editor.replace([node, fold], [{ ...node, inputs: [...node.inputs, gamma, beta], outputs: [...node.outputs, ...fold.outputs], attrs }]);
+  const { mean, variance } = resultsOf(node);
+  const fold = editor.consumers(mean).find(({ op, args }) => op === 'bnFold' && args.mean === mean && args.variance === variance);
+  if (!fold || !editor.areNear(node, fold)) return;
+  const { gamma, beta } = fold.args;
+  const attrs = { ...node.attrs, ...fold.attrs };
+  editor.replace([node, fold], [become(node, 'bnStatsFold', { ...node.args, gamma, beta }, { ...node.results, ...fold.results }, attrs)]);
 }
 
-/** bnGradFold(bnGradStats(dy, x, mean)) → bnGradStats(dy, x, mean) {fold} */
+/** bnGradFold(bnGradStats(dy, x, mean)) → bnGradStatsFold(dy, x, mean, …) */
 function gradientFoldIntoStatistics(editor: GraphEditor, node: Node): void {
   if (node.op !== 'bnGradStats') return;
-  const [dySum, dyxSum] = node.outputs;
+  const { dySum, dyxSum } = resultsOf(node);
   const fold = editor.soleConsumer(dySum);
-  if (fold?.op !== 'bnGradFold' || editor.soleConsumer(dyxSum) !== fold || !areNear(editor, node, fold)) return;
-  const [, , mean, variance, gamma] = fold.inputs;
-  const [dy, x, centre] = node.inputs;
-  if (fold.inputs[0] !== dySum || fold.inputs[1] !== dyxSum || mean !== centre) return;
-  editor.replace([node, fold], [{ ...node, inputs: [dy, x, mean, variance, gamma], outputs: fold.outputs, attrs: { fold: fold.attrs } }]);
+  if (fold?.op !== 'bnGradFold' || editor.soleConsumer(dyxSum) !== fold || !editor.areNear(node, fold)) return;
+  const { mean, variance, gamma } = fold.args;
+  if (fold.args.dySum !== dySum || fold.args.dyxSum !== dyxSum || mean !== node.args.mean) return;
+  const merged = become(node, 'bnGradStatsFold', { ...node.args, variance, gamma }, fold.results, fold.attrs);
+  editor.replace([node, fold], [merged]);
 }
 
-/** bnGradStats(convGradInput(…), x, …) {fold} → convGradInput(…) {gradientFold}; so for depthwiseGrad, if x is what it reads anyway */
+/** bnGradStatsFold(convGradInput(…), x, …) → convGradInputStats(…, x, …); so for depthwiseGrad, if x is what it reads anyway */
 function statisticsIntoGradient(editor: GraphEditor, node: Node): void {
-  const suits = node.op === 'depthwiseGrad' || (node.op === 'convGradInput' && node.attrs.stride === 1);
-  if (!suits) return;
-  const [dx] = node.outputs;
-  const stats = editor.consumers(dx).find(({ op, inputs, attrs }) => op === 'bnGradStats' && inputs[0] === dx && attrs.fold);
-  if (!stats || !areNear(editor, node, stats)) return;
-  const [, x, mean, variance, gamma] = stats.inputs;
-  if (node.op === 'depthwiseGrad' && x !== node.inputs[1]) return;
-  const vectors: ValueId[] = [mean, variance, gamma];
-  const inputs = [...node.inputs, ...(node.op === 'convGradInput' ? [x] : []), ...vectors];
-  const attrs = { ...node.attrs, gradientFold: stats.attrs.fold };
-  editor.replace([node, stats], [{ ...node, inputs, outputs: [...node.outputs, ...stats.outputs], attrs }]);
+  const isConv = node.op === 'convGradInput' && node.attrs.stride === 1;
+  if (!isConv && node.op !== 'depthwiseGrad') return;
+  const { dx } = resultsOf(node);
+  const stats = editor.consumers(dx).find(({ op, args }) => op === 'bnGradStatsFold' && args.dy === dx);
+  if (!stats || !editor.areNear(node, stats)) return;
+  const { x, mean, variance, gamma } = stats.args;
+  if (!isConv && x !== node.args.x) return;
+  const { scale, alpha, kappa, dgamma, dbeta } = stats.results;
+  const fold = isConv ? stats.results : { foldScale: scale, foldAlpha: alpha, foldKappa: kappa, dgamma, dbeta };
+  const args = { ...node.args, x, mean, variance, gamma };
+  const op = isConv ? 'convGradInputStats' : 'depthwiseGradMerged';
+  editor.replace([node, stats], [become(node, op, args, { ...node.results, ...fold }, { ...node.attrs, ...stats.attrs })]);
 }
+
+/** What reads scale, alpha and kappa of a fold: under which names, and as what it reads them as one. */
+const READERS: Readonly<Record<string, { readonly as: DeviceOpName; readonly names: readonly [string, string, string] }>> = {
+  bnGradApply: { as: 'bnGradApplyTogether', names: ['scale', 'alpha', 'kappa'] },
+  depthwiseGrad: { as: 'depthwiseGradMerged', names: ['slope', 'alpha', 'kappa'] },
+  depthwiseGradMerged: { as: 'depthwiseGradMerged', names: ['slope', 'alpha', 'kappa'] },
+};
+
+/** Names of the results that become one, and of that. */
+const MAKERS: Readonly<Record<string, { readonly names: readonly [string, string, string]; readonly one: string }>> = {
+  bnGradStatsFold: { names: ['scale', 'alpha', 'kappa'], one: 'coefficients' },
+  convGradInputStats: { names: ['scale', 'alpha', 'kappa'], one: 'coefficients' },
+  depthwiseGradMerged: { names: ['foldScale', 'foldAlpha', 'foldKappa'], one: 'foldCoefficients' },
+};
 
 /** scale, alpha, kappa of a fold → one value, which needs one binding */
 function coefficientsTogether(editor: GraphEditor): void {
-  const attrsOf = (node: Node) => node.attrs as GradientMerge;
-  const coefficientsOf = ({ outputs }: Node) => outputs.slice(outputs.length - FOLDED, outputs.length - FOLDED + COEFFICIENTS);
-  const isApart = (node: Node): boolean => {
-    const { fold, gradientFold, together } = attrsOf(node);
-    if (together || !(gradientFold || (fold && node.op === 'bnGradStats'))) return false;
-    const all = coefficientsOf(node);
-    const readers = all.flatMap((id) => editor.consumers(id));
-    return readers.every(({ op, inputs }) => ['bnGradApply', 'depthwiseGrad'].includes(op) && all.every((id) => inputs.includes(id)));
-  };
-  for (let node = editor.nodes.find(isApart); node; node = editor.nodes.find(isApart)) {
-    const all = coefficientsOf(node);
-    const [channels] = editor.spec(all[0]).shape;
-    const one = editor.temporary(all[0], 'coefficients', { ...editor.spec(all[0]), shape: [COEFFICIENTS * channels] });
-    for (const reader of editor.consumers(all[0]))
-      editor.replace([reader], [{ ...reader, inputs: reader.inputs.map((id) => (all.includes(id) ? one : id)) }]);
-    const outputs = node.outputs.flatMap((id) => (id === all[0] ? [one] : all.includes(id) ? [] : [id]));
-    editor.replace([node], [{ ...node, outputs, attrs: { ...node.attrs, together: true } }]);
+  for (const { outputs } of editor.nodes) {
+    // Others may have been rewritten meanwhile, as a reader: the values stay.
+    const node = outputs.length ? editor.producer(outputs[0]) : undefined;
+    const maker = node && MAKERS[node.op];
+    if (!node || !maker || node.results[maker.names[0]] === undefined) continue;
+    const all = maker.names.map((name) => resultsOf(node)[name]);
+    const reads = (reader: Node) => READERS[reader.op]?.names.every((name, i) => reader.args[name] === all[i]);
+    const readers = [...new Set(all.flatMap((id) => editor.consumers(id)))];
+    if (!readers.every(reads) || all.some((id) => editor.isObserved(id))) continue;
+    const spec = editor.spec(all[0]);
+    const one = editor.temporary(all[0], 'coefficients', { ...spec, shape: [all.length * spec.shape[0]] });
+    for (const reader of readers) {
+      const { as, names } = READERS[reader.op];
+      const args = Object.fromEntries(Object.entries(reader.args).filter(([name]) => !names.includes(name)));
+      editor.replace([reader], [become(reader, as, { ...args, coefficients: one }, reader.results, reader.attrs)]);
+    }
+    const results = Object.fromEntries(Object.entries(node.results).filter(([name]) => !maker.names.includes(name)));
+    const op = node.op as DeviceOpName;
+    editor.replace([node], [become(node, op, node.args, { ...results, [maker.one]: one }, { ...node.attrs, together: true })]);
   }
 }
 
-/** All movingAverage nodes → one {whole}, if there are no other statistics: inputs ok, mean, variance, mean, variance, …; updates likewise */
+/** All movingAverage nodes → one movingAverages, {whole} if there are no other statistics */
 function averagesTogether(editor: GraphEditor, node: Node): void {
   if (node.op !== 'movingAverage') return;
-  const [ok] = node.inputs;
-  const all = editor.nodes.filter(({ op, inputs }) => op === 'movingAverage' && inputs[0] === ok);
+  const all = editor.consumers(arg(node, 'ok')).filter(({ op }) => op === 'movingAverage');
   const updates = all.flatMap((each) => each.updates);
   const whole = editor.statistics.every((id) => updates.includes(id));
   if (all.length < 2 && !whole) return;
-  const inputs = [ok, ...all.flatMap((each) => each.inputs.slice(1))];
-  editor.replace(all, [{ ...all[0], inputs, updates, attrs: { whole } satisfies AverageMerge }]);
+  const batch = all.flatMap(({ args }) => [args.mean as ValueId, args.variance as ValueId]);
+  const merged = become(node, 'movingAverages', { ok: node.args.ok, batch }, {}, whole ? { whole } : {});
+  editor.replace(all, [{ ...merged, updates }]);
 }
 
-/** Whether `second` may move up to `first`, or `first` down to it: nothing between reads what the first makes. */
-function areNear(editor: GraphEditor, first: Node, second: Node): boolean {
-  const between = editor.nodes.slice(editor.nodes.indexOf(first) + 1, editor.nodes.indexOf(second));
-  return between.every(({ inputs }) => !inputs.some((id) => first.outputs.includes(id)));
-}
-
-/** Inputs and outputs of a gradient without those of the statistics that were merged into it, and those. */
-export function splitMerged(node: Node): { inputs: readonly ValueId[]; outputs: readonly ValueId[]; merged?: MergedFold } {
-  const { gradientFold: fold, together } = node.attrs as GradientMerge;
-  if (!fold) return node;
-  const folded = together ? FOLDED - COEFFICIENTS + 1 : FOLDED;
-  const vectors = node.inputs.slice(-3);
-  const rest = node.inputs.slice(0, -3);
-  const ownX = node.op === 'convGradInput' ? rest.slice(0, -1) : rest;
-  const [x] = node.op === 'convGradInput' ? rest.slice(-1) : node.inputs.slice(1);
-  return {
-    inputs: ownX,
-    outputs: node.outputs.slice(0, -folded),
-    merged: { fold, x, mean: vectors[0], variance: vectors[1], gamma: vectors[2], outputs: node.outputs.slice(-folded) },
-  };
-}
-
+/** Statistics that were merged into a gradient: what they are made of, and their results. */
 export interface MergedFold {
-  readonly fold: BnGradFoldAttrs;
+  readonly epsilon: number;
+  readonly pixels: number;
   readonly x: ValueId;
   readonly mean: ValueId;
   readonly variance: ValueId;
   readonly gamma: ValueId;
-  /** scale, alpha, kappa, dgamma, dbeta; or their coefficients as one, dgamma, dbeta. */
-  readonly outputs: readonly ValueId[];
+  /** scale, alpha, kappa; or their coefficients as one. */
+  readonly coefficients: readonly ValueId[];
+  readonly dgamma: ValueId;
+  readonly dbeta: ValueId;
 }

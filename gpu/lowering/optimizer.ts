@@ -1,14 +1,15 @@
 // The update phase to kernels of gpu/kernels/optimizer.ts. The gradients of finiteCheck and the tensors of an optimizer are those of the
 // plan's flat ranges, all of them in order, so that each op is one kernel over whole ranges.
 
-import { byteLength, elementCount } from '../../runtime/ir/graph.ts';
+import { byteLength, elementCount, type ValueId } from '../../runtime/ir/graph.ts';
 import { runsOf } from '../../runtime/ops/optimizer.ts';
 import { type OptimizerName, ofEach, slotsOf } from '../../runtime/optim/index.ts';
 import type { Constants, OptimizerRule } from '../../runtime/optim/rule.ts';
 import * as kernels from '../kernels/optimizer.ts';
+import type { GpuNode } from '../ops/index.ts';
 import { KernelOperands } from './kernel.ts';
 import { GROWTH_INTERVAL, INITIAL_EXPONENT, MOST_EXPONENT } from './loss-scale.ts';
-import type { Dispatch, Lowering, LoweringContext } from './lowering.ts';
+import type { Dispatch, LoweringContext, Lowerings } from './lowering.ts';
 import { RANGE_ALIGNMENT } from './storage.ts';
 
 /** Accesses of the ranges, about: their padding is not known here, and kernels stride over what there is. */
@@ -23,44 +24,52 @@ export const strided = (accesses: number, most: number): Dispatch['workgroups'] 
 };
 
 export const optimizer = {
-  finiteCheck(node, context) {
-    const [loss, ...gradients] = node.inputs;
-    const [ok, overflow] = node.outputs;
-    const [scale] = node.updates;
-    const rules = scale === undefined ? undefined : SCALE_RULES;
-    const groups = gradients.length ? strided(elements(gradients, context), kernels.CHECK_GROUPS) : undefined;
-    const count = groups?.(1)[0] ?? 0;
-    const merge = new KernelOperands('finiteMerge', context)
-      .raw('loss', { value: loss }, 'read', 1, 'u32')
-      .write('ok', ok)
-      .write('overflow', overflow)
-      .write('scale', scale);
-    if (!groups) return merge.dispatch(kernels.finiteMerge(0, rules), () => [1, 1, 1]);
-    const flags = context.scratch(Math.ceil(count / 4) * 16);
-    return [
-      ...new KernelOperands('finiteGroups', context)
-        .raw('gradients', { range: 'gradients' }, 'read', 1, 'u32')
-        .raw('flags', flags, 'read_write', 1, 'u32')
-        .dispatch(kernels.finiteGroups, groups),
-      ...merge.raw('flags', flags, 'read', 1, 'u32').dispatch(kernels.finiteMerge(count, rules), () => [1, 1, 1]),
-    ];
-  },
+  finiteCheck: ({ args: { loss, gradients = [] }, results: { ok } }, context) => lowerFiniteCheck(loss, gradients, { ok }, context),
+
+  finiteCheckScaled: ({ args: { loss, gradients = [] }, results: { ok, overflow }, updates: [scale] }, context) =>
+    lowerFiniteCheck(loss, gradients, { ok, overflow, scale }, context),
 
   ...ofEach(lowerUpdate),
 
   countStep(node, context) {
     return new KernelOperands('countStep', context)
-      .read('ok', node.inputs[0])
+      .read('ok', node.args.ok)
       .write('counter', node.updates[0])
       .dispatch(kernels.countStep, () => [1, 1, 1]);
   },
-} satisfies Record<string, Lowering>;
+} satisfies Partial<Lowerings>;
+
+/** With `scale` the loss scale moves, too. */
+function lowerFiniteCheck(
+  loss: ValueId,
+  gradients: readonly ValueId[],
+  { ok, overflow, scale }: { readonly ok: ValueId; readonly overflow?: ValueId; readonly scale?: ValueId },
+  context: LoweringContext,
+): Dispatch[] {
+  const rules = scale === undefined ? undefined : SCALE_RULES;
+  const groups = gradients.length ? strided(elements(gradients, context), kernels.CHECK_GROUPS) : undefined;
+  const count = groups?.(1)[0] ?? 0;
+  const merge = new KernelOperands('finiteMerge', context)
+    .raw('loss', { value: loss }, 'read', 1, 'u32')
+    .write('ok', ok)
+    .write('overflow', overflow)
+    .write('scale', scale);
+  if (!groups) return merge.dispatch(kernels.finiteMerge(0, rules), () => [1, 1, 1]);
+  const flags = context.scratch(Math.ceil(count / 4) * 16);
+  return [
+    ...new KernelOperands('finiteGroups', context)
+      .raw('gradients', { range: 'gradients' }, 'read', 1, 'u32')
+      .raw('flags', flags, 'read_write', 1, 'u32')
+      .dispatch(kernels.finiteGroups, groups),
+    ...merge.raw('flags', flags, 'read', 1, 'u32').dispatch(kernels.finiteMerge(count, rules), () => [1, 1, 1]),
+  ];
+}
 
 /** An optimizer's op to its kernel, over whole flat ranges. */
-function lowerUpdate(rule: OptimizerRule): Lowering {
-  return (node, context) => {
-    const [ok, counter, ...gradients] = node.inputs;
-    const constants = node.attrs as Constants;
+function lowerUpdate(rule: OptimizerRule) {
+  return (node: GpuNode<OptimizerName>, context: LoweringContext): Dispatch[] => {
+    const { ok, counter, gradients } = node.args;
+    const constants = node.attrs as unknown as Constants;
     const padded = (id: number) => Math.ceil(byteLength(context.spec(id), 1) / RANGE_ALIGNMENT) * (RANGE_ALIGNMENT / 4);
     let members = 0;
     let end = 0;

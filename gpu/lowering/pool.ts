@@ -6,7 +6,7 @@ import * as kernels from '../kernels/pool.ts';
 import { type Lanes, lanesFor } from '../kernels/wgsl.ts';
 import { mapGroups } from './elementwise.ts';
 import { KernelOperands } from './kernel.ts';
-import type { Lowering } from './lowering.ts';
+import type { Lowerings } from './lowering.ts';
 
 function image({ shape }: TensorSpec): { lanes: Lanes; pixels: number; channels: number; shape: kernels.PoolShape } {
   const lanes = lanesFor(channelsOf(shape));
@@ -43,4 +43,4 @@ export const pool = {
       .write('dx', node.outputs[0], lanes);
     return operands.dispatch(kernels.maxPoolGrad(shape, lanes), mapGroups(pixels * shape.c));
   },
-} satisfies Record<string, Lowering>;
+} satisfies Partial<Lowerings>;

@@ -2,9 +2,8 @@
 
 import type { Precision } from '../../runtime/device.ts';
 import { elementCount, type Graph, type TensorSpec, type Value, type ValueId } from '../../runtime/ir/graph.ts';
-import type { OpDefinition } from '../../runtime/ir/op.ts';
-import { ops } from '../../runtime/ops/index.ts';
 import type { Storage } from '../kernels/wgsl.ts';
+import { gpuOps } from '../ops/index.ts';
 import { isLossScaled } from './loss-scale.ts';
 
 const BYTES: Record<Storage, number> = { f32: 4, unscaled: 4, f16: 2, i32: 4, u32: 4, bytes: 1 };
@@ -22,10 +21,9 @@ export const storedBytes = (spec: TensorSpec, storage: Storage, rows: number): n
  * what is read from outside stay f32: they are small, and loss and statistics are made of them. All views of a tensor are stored as it is.
  */
 export function storages(graph: Graph, precision: Precision): (id: ValueId) => Storage {
-  const table: Readonly<Record<string, OpDefinition>> = ops;
   const origin = new Map<ValueId, ValueId>();
   const originOf = (id: ValueId): ValueId => origin.get(id) ?? id;
-  for (const { op, inputs, outputs } of graph.nodes) if (table[op].isView) origin.set(outputs[0], originOf(inputs[0]));
+  for (const { op, inputs, outputs } of graph.nodes) if (gpuOps[op].traits?.view) origin.set(outputs[0], originOf(inputs[0]));
   const observed = new Set(Object.values(graph.outputs).map(originOf));
   const gradients = new Set(isLossScaled(graph) ? graph.gradients.map(({ gradient }) => originOf(gradient)) : []);
   const halves = new Set<ValueId>();

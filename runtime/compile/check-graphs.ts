@@ -4,7 +4,7 @@
 import { HybridError } from '../base/errors.ts';
 import type { Batch, ModelGraphs } from '../device.ts';
 import type { DType, Graph, TensorSpec } from '../ir/graph.ts';
-import { formatSpec, sameSpec } from '../ir/verify.ts';
+import { formatSpec, sameSpec } from '../ir/tensor.ts';
 
 /** The inputs that a batch has. */
 export const BATCH_INPUTS = { images: 'u8', labels: 'i32', samples: 'i32' } as const satisfies Partial<Record<keyof Batch, DType>>;

@@ -1,11 +1,14 @@
 // Fusion: a short closed list of named rules. Each recognises one exact pattern and moves the work of a node into the
 // epilogue (or the input side) of its neighbour, which saves one pass over an activation tensor in each direction.
 // Every rule can be switched off; without any the program computes the same, only slower.
+//
+// The rules ask what an op is and what it takes (its traits, runtime/ir/define-op.ts), never for its name.
 
-import type { Graph, Node, ValueId } from '../ir/graph.ts';
-import type { BnGradEpilogue } from '../ops/batchnorm.ts';
-import { type DepthwiseGradAttrs, depthwiseGradInputs } from '../ops/depthwise.ts';
+import type { Part, Traits } from '../ir/define-op.ts';
+import { type Graph, makeNode, type Node, type NodeParts, type ValueId, type Values } from '../ir/graph.ts';
+import { arrange, type Named } from '../ir/signature.ts';
 import type { Epilogue } from '../ops/epilogue.ts';
+import { opTable } from '../ops/index.ts';
 import { GraphEditor } from './edit.ts';
 
 /** A fusion rule, by the name that switches it off. */
@@ -17,14 +20,47 @@ export interface FusionRule {
   apply(editor: GraphEditor, node: Node): boolean;
 }
 
-const hasEpilogue = ({ op }: Node): boolean => op === 'conv' || op === 'depthwise' || op === 'normalize';
+const traits = ({ op }: Node): Traits => opTable[op].traits ?? {};
+const is = (node: Node | undefined, part: Part): node is Node => node !== undefined && traits(node).is === part;
+const takesAfter = (node: Node, part: Part): boolean => traits(node).epilogue?.includes(part) === true;
+/** Where operands of the part go, if the op takes it before its operand `name`. */
+const takesBefore = (node: Node, name: string, part: Part) => traits(node).prologue?.[name]?.[part];
+/** Name of the operand by which the node reads a value, if it reads it by no other. */
+function soleOperand(node: Node, id: ValueId): string | undefined {
+  const names = Object.entries(node.args).filter(([, values]) => [values].flat().includes(id));
+  return names.length === 1 ? names[0][0] : undefined;
+}
+const arg = (node: Node, name: string): ValueId => node.args[name] as ValueId;
 const epilogueOf = (node: Node): Epilogue => (node.attrs.epilogue as Epilogue | undefined) ?? {};
-const withEpilogue = (node: Node, change: Epilogue, inputs: readonly ValueId[], outputs: readonly ValueId[]): Node => ({
-  ...node,
-  inputs,
-  outputs,
-  attrs: { ...node.attrs, epilogue: { ...epilogueOf(node), ...change } },
-});
+const withEpilogue = (node: Node, change: Epilogue): Node['attrs'] => ({ ...node.attrs, epilogue: { ...epilogueOf(node), ...change } });
+/** The first result of a node, and the node with another in its place. */
+const first = (node: Node): ValueId => node.outputs[0];
+const withFirst = ({ results }: Node, id: ValueId): Node['results'] => ({ ...results, [Object.keys(results)[0]]: id });
+
+/** The node with these changes, everything in declared order. */
+function change(node: Node, { args, results, ...others }: Partial<Omit<NodeParts, 'args'>> & { readonly args?: Named<ValueId> }): Node {
+  const op = others.op ?? node.op;
+  const { inputs, outputs } = opTable[op];
+  const ordered = { ...node.results, ...results };
+  return makeNode({
+    ...node,
+    ...others,
+    args: arrange(op, inputs, (args ?? node.args) as Values),
+    results: Object.fromEntries(Object.keys(outputs).flatMap((name) => (name in ordered ? [[name, ordered[name]]] : []))),
+  });
+}
+
+/** add(y of node, r) → node(…, residual: r) */
+function takeResidual(editor: GraphEditor, node: Node): boolean {
+  if (!takesAfter(node, 'add') || node.args.residual !== undefined || node.attrs.epilogue) return false;
+  const add = editor.soleConsumer(first(node));
+  if (!is(add, 'add')) return false;
+  const [a, b] = add.inputs;
+  const residual = a === first(node) ? b : a;
+  if (residual === first(node)) return false;
+  editor.replace([node, add], [change(node, { args: { ...node.args, residual }, results: withFirst(node, first(add)) })]);
+  return true;
+}
 
 /** In the order in which they are tried: later rules build on the epilogues that earlier ones made. */
 export const FUSION_RULES: readonly FusionRule[] = [
@@ -32,17 +68,16 @@ export const FUSION_RULES: readonly FusionRule[] = [
     name: 'rescale-into-conv',
     pattern: 'conv(rescale(u8)) → conv(u8) {inputScale}, and its weight gradient likewise',
     apply(editor, node) {
-      if (node.op !== 'rescale') return false;
-      const [rescaled] = node.outputs;
+      if (!is(node, 'rescale')) return false;
+      const rescaled = first(node);
       const readers = editor.consumers(rescaled);
-      const fits = (reader: Node) => (reader.op === 'conv' || reader.op === 'convGradWeight') && reader.inputs.indexOf(rescaled) === 0;
-      if (editor.isObserved(rescaled) || !readers.length || !readers.every(fits)) return false;
+      const into = (reader: Node) => takesBefore(reader, soleOperand(reader, rescaled) ?? '', 'rescale');
+      if (editor.isObserved(rescaled) || !readers.length || !readers.every(into)) return false;
       for (const reader of readers) {
-        const [, ...rest] = reader.inputs;
-        editor.replace(
-          [reader],
-          [{ ...reader, inputs: [node.inputs[0], ...rest], attrs: { ...reader.attrs, inputScale: node.attrs.scale } }],
-        );
+        const name = soleOperand(reader, rescaled) as string;
+        const attrs = { ...reader.attrs };
+        for (const [own, theirs] of Object.entries(into(reader) ?? {})) attrs[own] = node.attrs[theirs];
+        editor.replace([reader], [change(reader, { args: { ...reader.args, [name]: node.inputs[0] }, attrs })]);
       }
       editor.replace([node], []);
       return true;
@@ -50,54 +85,48 @@ export const FUSION_RULES: readonly FusionRule[] = [
   },
   {
     name: 'bias-into-epilogue',
-    pattern: 'bias(conv(x, w), b) → conv(x, w, b) {epilogue: bias}',
+    pattern: 'bias(conv(x, w), b) → conv(x, w, b)',
     apply(editor, node) {
-      if (!hasEpilogue(node) || node.op === 'normalize' || epilogueOf(node).bias) return false;
-      const bias = editor.soleConsumer(node.outputs[0]);
-      if (bias?.op !== 'bias') return false;
-      editor.replace([node, bias], [withEpilogue(node, { bias: true }, [...node.inputs, bias.inputs[1]], bias.outputs)]);
+      if (!takesAfter(node, 'bias') || node.args.bias !== undefined) return false;
+      const bias = editor.soleConsumer(first(node));
+      if (!is(bias, 'bias')) return false;
+      editor.replace([node, bias], [change(node, { args: { ...node.args, bias: arg(bias, 'b') }, results: withFirst(node, first(bias)) })]);
       return true;
     },
   },
   {
     name: 'residual-into-normalize',
     pattern: 'add(normalize(x, scale, shift), r) → normalize(x, scale, shift, r)',
-    apply(editor, node) {
-      if (node.op !== 'normalize' || node.inputs.length !== 3) return false;
-      const [y] = node.outputs;
-      const add = editor.soleConsumer(y);
-      if (add?.op !== 'add') return false;
-      const residual = add.inputs[0] === y ? add.inputs[1] : add.inputs[0];
-      if (residual === y) return false;
-      editor.replace([node, add], [{ ...node, inputs: [...node.inputs, residual], outputs: add.outputs }]);
-      return true;
-    },
+    apply: (editor, node) => is(node, 'normalize') && takeResidual(editor, node),
   },
   {
     name: 'activation-into-epilogue',
     pattern:
       'gelu(conv(…)) → conv(…) {activation, derivative}, and so for depthwise and normalize; geluGrad reads the stored derivative instead of evaluating erf again',
     apply(editor, node) {
-      if (!hasEpilogue(node) || epilogueOf(node).activation) return false;
-      const [u] = node.outputs;
+      if (!takesAfter(node, 'activation') || epilogueOf(node).activation) return false;
+      const u = first(node);
       if (editor.isObserved(u)) return false;
       const readers = editor.consumers(u);
-      const forward = readers.filter((reader) => reader.op === 'gelu' || reader.op === 'relu');
+      const forward = readers.filter((reader) => is(reader, 'activation'));
       const backward = readers.filter(
-        (reader) => reader.op === 'geluGrad' && reader.attrs.from === 'input' && reader.inputs[1] === u && reader.inputs[0] !== u,
+        (reader) => is(reader, 'activationGrad') && reader.attrs.from === 'input' && soleOperand(reader, u) === 'x',
       );
       if (forward.length !== 1 || forward.length + backward.length !== readers.length) return false;
       const [activation] = forward;
-      const outputs = [activation.outputs[0]];
+      const stored: Record<string, ValueId> = {};
       if (backward.length) {
-        const derivative = editor.temporary(activation.outputs[0], 'derivative', editor.spec(u));
-        outputs.push(derivative);
+        stored.derivative = editor.temporary(first(activation), 'derivative', editor.spec(u));
         for (const reader of backward) {
-          editor.replace([reader], [{ ...reader, inputs: [reader.inputs[0], derivative], attrs: { ...reader.attrs, from: 'derivative' } }]);
+          const attrs = { ...reader.attrs, from: 'derivative' };
+          editor.replace([reader], [change(reader, { args: { ...reader.args, x: stored.derivative }, attrs })]);
         }
       }
-      const change: Epilogue = { activation: activation.op as 'gelu' | 'relu', ...(backward.length ? { derivative: true } : {}) };
-      editor.replace([node, activation], [withEpilogue(node, change, node.inputs, outputs)]);
+      const attrs = withEpilogue(node, {
+        activation: activation.op as Epilogue['activation'],
+        ...(backward.length ? { derivative: true } : {}),
+      });
+      editor.replace([node, activation], [change(node, { results: { ...withFirst(node, first(activation)), ...stored }, attrs })]);
       return true;
     },
   },
@@ -105,35 +134,35 @@ export const FUSION_RULES: readonly FusionRule[] = [
     name: 'statistics-into-epilogue',
     pattern: 'bnStats(conv(…)) → bnStats(partials of conv(…) {stats}) {from: partials}',
     apply(editor, node) {
-      if (!hasEpilogue(node) || epilogueOf(node).stats) return false;
-      const [y] = node.outputs;
-      const stats = editor.consumers(y).find((reader) => reader.op === 'bnStats' && reader.attrs.from === 'input');
+      if (!takesAfter(node, 'statistics') || epilogueOf(node).stats) return false;
+      const y = first(node);
+      const stats = editor.consumers(y).find((reader) => is(reader, 'statistics') && reader.attrs.from === 'input');
       if (!stats) return false;
       const channels = editor.spec(y).shape.at(-1) as number;
       const partials = editor.temporary(y, 'partials', { dtype: 'f32', shape: [2, channels], perSample: true });
-      editor.replace([node], [withEpilogue(node, { stats: true }, node.inputs, [...node.outputs, partials])]);
-      editor.replace([stats], [{ ...stats, inputs: [partials], attrs: { ...stats.attrs, from: 'partials' } }]);
+      editor.replace([node], [change(node, { results: { partials }, attrs: withEpilogue(node, { stats: true }) })]);
+      editor.replace([stats], [change(stats, { args: { x: partials }, attrs: { ...stats.attrs, from: 'partials' } })]);
       return true;
     },
   },
   {
     name: 'normalize-into-depthwise',
-    pattern:
-      'depthwise(normalize(x, scale, shift)) → depthwise(x, …, scale, shift) {prologue}; its weight gradient and a residual likewise',
+    pattern: 'depthwise(normalize(x, scale, shift)) → depthwise(x, …, scale, shift); its weight gradient and a residual likewise',
     apply(editor, node) {
-      if (node.op !== 'normalize' || node.inputs.length !== 3 || node.attrs.epilogue) return false;
-      const [y] = node.outputs;
-      const [x, ...affine] = node.inputs;
-      // Where one reader needs y stored, the others may as well read it.
-      const normalizes = (reader: Node) => (reader.op === 'depthwise' || reader.op === 'depthwiseGradWeight') && reader.inputs[0] === y;
-      const adds = (reader: Node) => reader.op === 'normalize' && reader.inputs.length === 4 && reader.inputs[3] === y;
-      const fits = (reader: Node) => (normalizes(reader) || adds(reader)) && reader.inputs.filter((id) => id === y).length === 1;
+      if (!is(node, 'normalize') || node.inputs.length !== 3 || node.attrs.epilogue) return false;
+      const y = first(node);
+      const into = (reader: Node) => {
+        const prologue = takesBefore(reader, soleOperand(reader, y) ?? '', 'normalize');
+        return prologue && Object.keys(prologue).every((own) => reader.args[own] === undefined) ? prologue : undefined;
+      };
+      // Where one reader needs y stored, the others may as well read it; and for a residual alone nothing is won.
       const readers = editor.consumers(y);
-      if (editor.isObserved(y) || !readers.some(normalizes) || !readers.every(fits)) return false;
+      const wins = readers.some((reader) => soleOperand(reader, y) === 'x');
+      if (editor.isObserved(y) || !wins || !readers.every(into)) return false;
       for (const reader of readers) {
-        const inputs = [...reader.inputs.map((id) => (id === y ? x : id)), ...affine];
-        const attrs = normalizes(reader) ? { ...reader.attrs, prologue: { normalize: true } } : reader.attrs;
-        editor.replace([reader], [{ ...reader, inputs, attrs }]);
+        const args: Record<string, Values[string]> = { ...reader.args, [soleOperand(reader, y) as string]: arg(node, 'x') };
+        for (const [own, theirs] of Object.entries(into(reader) ?? {})) args[own] = node.args[theirs];
+        editor.replace([reader], [change(reader, { args })]);
       }
       editor.replace([node], []);
       return true;
@@ -143,35 +172,23 @@ export const FUSION_RULES: readonly FusionRule[] = [
     name: 'activation-gradient-into-bn-gradient',
     pattern: 'geluGrad(bnGradApply(…), derivative) → bnGradApply(…, derivative)',
     apply(editor, node) {
-      if (node.op !== 'bnGradApply' || node.attrs.epilogue) return false;
-      const gelu = editor.soleConsumer(node.outputs[0]);
-      if (gelu?.op !== 'geluGrad' || gelu.attrs.from !== 'derivative' || gelu.inputs[0] !== node.outputs[0]) return false;
-      const fused = {
-        ...node,
-        inputs: [...node.inputs, gelu.inputs[1]],
-        outputs: gelu.outputs,
-        attrs: { ...node.attrs, epilogue: { derivative: true } },
-      };
-      editor.replace([node, gelu], [fused]);
+      if (!takesAfter(node, 'activationGrad') || node.args.derivative !== undefined || node.attrs.biasGrad) return false;
+      const grad = editor.soleConsumer(first(node));
+      if (!is(grad, 'activationGrad') || grad.attrs.from !== 'derivative' || soleOperand(grad, first(node)) !== 'dy') return false;
+      const args = { ...node.args, derivative: arg(grad, 'x') };
+      editor.replace([node, grad], [change(node, { args, results: withFirst(node, first(grad)) })]);
       return true;
     },
   },
   {
     name: 'bias-gradient-into-bn-gradient',
-    pattern: 'biasGrad(bnGradApply(…)) → second output of bnGradApply(…) {biasGrad}',
+    pattern: 'biasGrad(bnGradApply(…)) → second result of bnGradApply(…) {biasGrad}',
     apply(editor, node) {
-      if (node.op !== 'bnGradApply') return false;
-      const epilogue = node.attrs.epilogue as { derivative?: boolean; biasGrad?: boolean } | undefined;
-      if (epilogue?.biasGrad) return false;
-      const biasGrad = editor.consumers(node.outputs[0]).find((reader) => reader.op === 'biasGrad');
+      if (!takesAfter(node, 'biasGrad') || node.attrs.biasGrad) return false;
+      const biasGrad = editor.consumers(first(node)).find((reader) => is(reader, 'biasGrad'));
       if (!biasGrad) return false;
-      const fused = {
-        ...node,
-        outputs: [...node.outputs, ...biasGrad.outputs],
-        attrs: { ...node.attrs, epilogue: { ...epilogue, biasGrad: true } },
-      };
       editor.replace([biasGrad], []);
-      editor.replace([node], [fused]);
+      editor.replace([node], [change(node, { results: { dbias: first(biasGrad) }, attrs: { ...node.attrs, biasGrad: true } })]);
       return true;
     },
   },
@@ -179,56 +196,48 @@ export const FUSION_RULES: readonly FusionRule[] = [
     name: 'depthwise-gradients-together',
     pattern: 'depthwiseGradInput(dy, w), depthwiseGradWeight(x, dy) → depthwiseGrad(dy, x, w)',
     apply(editor, node) {
-      if (node.op !== 'depthwiseGradWeight') return false;
-      const [x, dy, ...affine] = node.inputs;
-      const [dw] = node.outputs;
-      const input = editor.consumers(dy).find((reader) => reader.op === 'depthwiseGradInput' && reader.inputs[0] === dy);
-      if (!input) return false;
-      const { prologue } = node.attrs;
-      const fused = { ...node, op: 'depthwiseGrad', inputs: [dy, x, input.inputs[1], ...affine], outputs: [...input.outputs, dw] };
-      editor.replace([input, node], [{ ...fused, attrs: prologue ? { prologue } : {} }]);
+      const { together } = traits(node);
+      if (!together) return false;
+      const shared = arg(node, together.on);
+      // That of the same layer: of another the kernel may have another size.
+      const other = editor
+        .consumers(shared)
+        .find(
+          (reader) =>
+            reader.op === together.other &&
+            soleOperand(reader, shared) === together.on &&
+            `${editor.spec(arg(reader, 'w')).shape}` === `${node.attrs.weightShape}`,
+        );
+      if (!other || !(editor.areNear(other, node) || editor.areNear(node, other))) return false;
+      const { weightShape: _, ...attrs } = node.attrs;
+      const args = { ...other.args, ...node.args };
+      const results = { ...other.results, ...node.results };
+      editor.replace([other, node], [change(node, { op: together.as, args, results, attrs })]);
       return true;
     },
   },
   {
     name: 'bn-gradient-into-depthwise-gradient',
-    pattern: 'depthwiseGrad(bnGradApply(…, derivative), …) → depthwiseGrad(…) {prologue: bnGrad}, with the gradient of the bias',
+    pattern: 'depthwiseGrad(bnGradApply(…, derivative), …) → depthwiseGrad(…, activation, slope, …), with the gradient of the bias',
     apply(editor, node) {
-      if (node.op !== 'bnGradApply') return false;
-      const { derivative, biasGrad } = (node.attrs.epilogue ?? {}) as BnGradEpilogue;
-      const [du, ...dbias] = node.outputs;
+      if (!is(node, 'normalizeGrad') || node.args.derivative === undefined) return false;
+      const du = first(node);
       const grad = editor.soleConsumer(du);
-      if (!derivative || grad?.op !== 'depthwiseGrad' || grad.inputs[0] !== du || grad.inputs.lastIndexOf(du) !== 0) return false;
-      const [, x, w, ...rest] = grad.inputs;
-      const [dy, activation, scale, alpha, kappa, slope] = node.inputs;
-      const prologue = { ...(grad.attrs.prologue as object), bnGrad: true };
-      const fused = {
-        ...grad,
-        inputs: [dy, x, w, activation, scale, alpha, kappa, slope, ...rest],
-        outputs: [...grad.outputs, ...dbias],
-        attrs: { ...grad.attrs, prologue, ...(biasGrad ? { biasGrad } : {}) },
-      };
-      editor.replace([node, grad], [fused]);
+      const name = grad && soleOperand(grad, du);
+      const into = grad && name && takesBefore(grad, name, 'normalizeGrad');
+      if (!grad || !into) return false;
+      const args: Record<string, Values[string]> = { ...grad.args, [name]: arg(node, 'dy') };
+      for (const [own, theirs] of Object.entries(into)) args[own] = node.args[theirs];
+      const { [Object.keys(node.results)[0]]: _, ...others } = node.results;
+      const attrs = { ...grad.attrs, ...(node.attrs.biasGrad ? { biasGrad: true } : {}) };
+      editor.replace([node, grad], [change(grad, { args, results: { ...grad.results, ...others }, attrs })]);
       return true;
     },
   },
   {
     name: 'residual-gradient-into-depthwise-gradient',
-    pattern: 'add(dx of depthwiseGrad(…), r) → depthwiseGrad(…, r) {residual}',
-    apply(editor, node) {
-      if (node.op !== 'depthwiseGrad' || node.attrs.residual) return false;
-      const [dx, ...others] = node.outputs;
-      const add = editor.soleConsumer(dx);
-      if (add?.op !== 'add') return false;
-      const residual = add.inputs[0] === dx ? add.inputs[1] : add.inputs[0];
-      if (residual === dx) return false;
-      // The scale and shift of x stay last.
-      const attrs = node.attrs as DepthwiseGradAttrs;
-      const { operands, bnGrad, affine } = depthwiseGradInputs(node.inputs, attrs);
-      const inputs = [...operands, ...bnGrad, residual, ...affine];
-      editor.replace([node, add], [{ ...node, inputs, outputs: [...add.outputs, ...others], attrs: { ...attrs, residual: true } }]);
-      return true;
-    },
+    pattern: 'add(dx of depthwiseGrad(…), r) → depthwiseGrad(…, residual: r)',
+    apply: (editor, node) => !is(node, 'normalize') && takeResidual(editor, node),
   },
 ];
 
@@ -240,7 +249,7 @@ export function fuse(graph: Graph, withoutRules: readonly string[] = []): { grap
     if (withoutRules.includes('all') || withoutRules.includes(rule.name)) continue;
     let count = 0;
     // The list of nodes changes under a rewrite; a node that was replaced is not looked at again.
-    for (const node of [...editor.nodes]) if (editor.nodes.includes(node) && rule.apply(editor, node)) count++;
+    for (const node of editor.nodes) if (editor.has(node) && rule.apply(editor, node)) count++;
     applied.set(rule.name, count);
   }
   return { graph: editor.finish(), applied };

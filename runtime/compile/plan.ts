@@ -9,8 +9,7 @@
 
 import { invariant } from '../base/errors.ts';
 import { byteLength, type Graph, type Slot, type StateKind, type TensorSpec, type Value, type ValueId } from '../ir/graph.ts';
-import type { OpDefinition } from '../ir/op.ts';
-import { ops } from '../ops/index.ts';
+import { opTable } from '../ops/index.ts';
 
 /** Tensors of a flat range start at multiples of this many bytes (a vector), all others at REGION_ALIGNMENT (a cache line). */
 export const RANGE_ALIGNMENT = 16;
@@ -153,7 +152,6 @@ const unique = (values: readonly Value[]): Value[] => [...new Map(values.map((va
 
 /** The temporaries of a graph grouped into storages: views and in-place results share that of their input. */
 export function storagesOf(graph: Graph, capacity: number): Storage[] {
-  const table: Readonly<Record<string, OpDefinition>> = ops;
   const lastRead = new Map<ValueId, number>();
   const readByUpdate = new Set<ValueId>();
   for (const [i, node] of graph.nodes.entries()) {
@@ -186,14 +184,14 @@ export function storagesOf(graph: Graph, capacity: number): Storage[] {
 
   function sharedWith(i: number, kept: boolean): Storage | undefined {
     const node = graph.nodes[i];
-    const { isView, inPlace } = table[node.op];
-    if (isView) {
+    const { view, inPlace } = opTable[node.op].traits ?? {};
+    if (view) {
       const storage = storageOf.get(node.inputs[0]);
       invariant(storage, `${node.label}/${node.op} is a view of ${graph.values[node.inputs[0]].name}, which is not a temporary`);
       return storage;
     }
     if (inPlace === undefined) return undefined;
-    const input = node.inputs[inPlace];
+    const input = node.args[inPlace] as ValueId;
     const storage = storageOf.get(input);
     // The input must die here, and be as long; and what is kept is not worth keeping a whole activation's storage for.
     const dies = storage && !storage.kept && !kept && storage.last === i;

@@ -2,7 +2,8 @@
 
 import { HybridError, invariant } from '../base/errors.ts';
 import type { Batch, CompileOptions, Hyperparameters, KernelTime, ModelGraphs } from '../device.ts';
-import { BYTES_PER_ELEMENT, elementCount, type Graph, type Node, type Phase } from '../ir/graph.ts';
+import { costOf, type Op } from '../ir/define-op.ts';
+import { BYTES_PER_ELEMENT, elementCount, type Graph, type Phase, type ValueId } from '../ir/graph.ts';
 import { NO_SCALARS, SCALARS, type ScalarName, type StepScalars } from '../ir/step.ts';
 import { type BATCH_INPUTS, checkGraphs } from './check-graphs.ts';
 import { compileGraph } from './compile.ts';
@@ -54,10 +55,19 @@ export function checkScalars(scalars: Partial<Hyperparameters>, names: readonly 
   }
 }
 
-/** Kernel calls of a graph with the times they took. */
-export function kernelTimes({ values }: Graph, calls: readonly Pick<KernelTime, 'kernel' | 'node'>[], ms: ArrayLike<number>): KernelTime[] {
-  const specs = (ids: Node['inputs']) => ids.map((id) => values[id].spec);
-  return calls.map(({ kernel, node }, i) => ({ kernel, node, inputs: specs(node.inputs), outputs: specs(node.outputs), ms: ms[i] }));
+/** Kernel calls of a run of a graph with the times they took. */
+export function kernelTimes(
+  { values }: Graph,
+  calls: readonly Pick<KernelTime, 'kernel' | 'node'>[],
+  ms: ArrayLike<number>,
+  ops: Readonly<Record<string, Op>>,
+  rows: number,
+): KernelTime[] {
+  const spec = (id: ValueId) => values[id].spec;
+  return calls.map(({ kernel, node }, i) => {
+    const cost = costOf(ops[node.op], node, spec, rows);
+    return { kernel, node, inputs: node.inputs.map(spec), outputs: node.outputs.map(spec), cost, ms: ms[i] };
+  });
 }
 
 export interface ProgramInput {

@@ -192,19 +192,13 @@ export type {
   /** @deprecated Import it from `@hybrid-train/hybrid/graph`. */
   ModelGraphs,
   /** @deprecated Import it from `@hybrid-train/hybrid/graph`. */
-  OpDefinition,
-  /** @deprecated Import it from `@hybrid-train/hybrid/graph`. */
   OpName,
   /** @deprecated Import it from `@hybrid-train/hybrid/graph`. */
   Phase,
   /** @deprecated Import it from `@hybrid-train/hybrid/graph`. */
-  ReferenceIO,
-  /** @deprecated Import it from `@hybrid-train/hybrid/graph`. */
   ReferenceTensor,
   /** @deprecated Import it from `@hybrid-train/hybrid/graph`. */
   RunOptions,
-  /** @deprecated Import it from `@hybrid-train/hybrid/graph`. */
-  ShapeRule,
   /** @deprecated Import it from `@hybrid-train/hybrid/graph`. */
   StateEntry,
   /** @deprecated Import it from `@hybrid-train/hybrid/graph`. */

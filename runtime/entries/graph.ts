@@ -21,22 +21,26 @@ export {
   type Update,
 } from '../device.ts';
 export { type Estimate, nodeCost } from '../inspect.ts';
+export type { Op, ReferenceRun, Traits } from '../ir/define-op.ts';
 export {
+  type AddOptions,
   type Attrs,
   type DType,
   type Graph,
   GraphBuilder,
   type Node as GraphNode,
   type Phase,
-  type ShapeRule,
+  type Results,
   type StateKind,
   type TensorSpec,
   type Value as GraphValue,
   type ValueId,
+  type Values,
 } from '../ir/graph.ts';
-export type { Cost, OpDefinition, ReferenceIO, ReferenceTensor } from '../ir/op.ts';
+export type { Cost, ReferenceTensor } from '../ir/op.ts';
 export { printGraph } from '../ir/print.ts';
 export { graphDigest } from '../ir/serialize.ts';
+export type { Attribute, Operand, Operands, Schema, Signature } from '../ir/signature.ts';
 export type { Scalars, StepScalars } from '../ir/step.ts';
 export { verify as verifyGraph } from '../ir/verify.ts';
 export type { Mode } from '../layers/layer-builder.ts';

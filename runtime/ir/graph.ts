@@ -2,32 +2,10 @@
 // text form in print.ts. Knows no op by name: the builder is given the table of ops (runtime/ops) it may use.
 
 import { HybridError, invariant, nearest } from '../base/errors.ts';
+import { arrange, checkAttrs, flatten, inferResults, mapNamed, type Named, type Signature } from './signature.ts';
+import type { DType, TensorSpec } from './tensor.ts';
 
-/** Type of the elements of a tensor. */
-export type DType = 'f32' | 'u8' | 'i32';
-
-/**
- * Type of a tensor. Images are NHWC. A per-sample tensor has a leading axis of rows that is not part of `shape`: its
- * length is an argument of each run, up to the compiled capacity. `{ f32, [16, 16, 256], perSample }` is what other
- * systems write as `(None, 16, 16, 256)`.
- */
-export interface TensorSpec {
-  readonly dtype: DType;
-  readonly shape: readonly number[];
-  readonly perSample: boolean;
-}
-
-export const BYTES_PER_ELEMENT: Record<DType, number> = { f32: 4, u8: 1, i32: 4 };
-
-/** Number of elements of one row of a per-sample tensor, or of the whole of any other. */
-export const elementCount = (spec: TensorSpec): number => spec.shape.reduce((product, n) => product * n, 1);
-
-/** Bytes of a tensor with `rows` rows. */
-export const byteLength = (spec: TensorSpec, rows: number): number =>
-  elementCount(spec) * BYTES_PER_ELEMENT[spec.dtype] * (spec.perSample ? rows : 1);
-
-/** A shape as people write it: `[n, 16, 16, 256]`, n standing for the rows of the run. */
-export const formatShape = (spec: TensorSpec): string => `[${[...(spec.perSample ? ['n'] : []), ...spec.shape].join(', ')}]`;
+export { BYTES_PER_ELEMENT, byteLength, type DType, elementCount, formatShape, type TensorSpec } from './tensor.ts';
 
 /** What a state tensor is for. The flat ranges of the plan and the optimizer go by it. `scale`: of the loss, where a device needs one. */
 export type StateKind = 'parameter' | 'statistic' | Slot | 'counter' | 'scale';
@@ -54,18 +32,49 @@ export type Phase = 'forward' | 'backward' | 'update';
 /** What an op is told besides its inputs: plain data. */
 export type Attrs = Readonly<Record<string, unknown>>;
 
-/** An op with its operands: a step of the computation. */
+/** Values by the names of operands, in declared order; absent ones are left out. */
+export type Values = Named<ValueId>;
+/** Values by the names of results, in declared order; absent ones are left out. */
+export type Results = Readonly<Record<string, ValueId | undefined>>;
+
+/** An op with its operands: a step of the computation. Made by `makeNode`: lists and names always agree. */
 export interface Node {
   readonly op: string;
   readonly phase: Phase;
+  /** What it reads, by name. */
+  readonly args: Values;
+  /** What it makes, by name, in declared order; absent ones are left out. */
+  readonly results: Results;
+  /** The values of `args` in order. */
   readonly inputs: readonly ValueId[];
+  /** The values of `results` in order. */
   readonly outputs: readonly ValueId[];
   /** State values that the node changes in place. */
   readonly updates: readonly ValueId[];
+  /** Without those that have their default. */
   readonly attrs: Attrs;
   /** Where it comes from, for people: the Keras path of the layer, such as `layers/conv2d_1`. */
   readonly label: string;
 }
+
+/** The results that a node has. */
+export const resultsOf = ({ results }: Pick<Node, 'results'>) => results as Readonly<Record<string, ValueId>>;
+
+/** What `makeNode` makes a node of. */
+export type NodeParts = Pick<Node, 'op' | 'phase' | 'args' | 'results' | 'label'> & Partial<Pick<Node, 'updates' | 'attrs'>>;
+
+/** A node of the parts. `args` and `results` are in declared order (`arrange`). */
+export const makeNode = ({ op, phase, args, results, updates = [], attrs = {}, label }: NodeParts): Node => ({
+  op,
+  phase,
+  args,
+  results,
+  inputs: flatten(args),
+  outputs: Object.values(results).filter((id) => id !== undefined),
+  updates,
+  attrs,
+  label,
+});
 
 /** A computation: values, nodes in an order in which they can run, and the names of its inputs and outputs. Plain data. */
 export interface Graph {
@@ -79,12 +88,11 @@ export interface Graph {
   readonly gradients: readonly { readonly parameter: ValueId; readonly gradient: ValueId }[];
 }
 
-/** What a builder must know of an op; the whole definition is in op.ts. */
-export interface ShapeRule {
-  /** Types of the outputs. Throws E_USAGE for inputs or attributes that the op does not take. */
-  infer(inputs: readonly TensorSpec[], attrs: Attrs): TensorSpec[];
-  /** Suffixes of the output names, where there is more than one output. */
-  readonly outputNames?: readonly string[];
+/** What `add` may be told besides operands and attributes. */
+export interface AddOptions {
+  /** State that the op changes in place, in declared order. */
+  readonly updates?: readonly ValueId[];
+  readonly names?: readonly string[];
 }
 
 /** Builds a graph node by node, in an order in which they can run. Shapes are checked and inferred as nodes are added. */
@@ -98,15 +106,17 @@ export class GraphBuilder {
   phase: Phase = 'forward';
   label = '';
   readonly #names = new Set<string>();
+  /** Where the search for a name that is not taken goes on. */
+  readonly #copies = new Map<string, number>();
 
   /** @param ops The table of ops: `ops` of the package. */
   constructor(
     readonly name: string,
-    readonly ops: Readonly<Record<string, ShapeRule>>,
+    readonly ops: Readonly<Record<string, Signature>>,
   ) {}
 
   /** Starts from what another graph holds, keeping all ids: how passes extend a graph. */
-  static from(graph: Graph, ops: Readonly<Record<string, ShapeRule>>): GraphBuilder {
+  static from(graph: Graph, ops: Readonly<Record<string, Signature>>): GraphBuilder {
     const builder = new GraphBuilder(graph.name, ops);
     for (const value of graph.values) builder.values.push(value);
     for (const node of graph.nodes) builder.nodes.push(node);
@@ -119,7 +129,7 @@ export class GraphBuilder {
 
   /** Type of a value. */
   spec(id: ValueId): TensorSpec {
-    return this.values[id].spec;
+    return this.#known(id, `graph ${this.name}`).spec;
   }
 
   /**
@@ -139,42 +149,55 @@ export class GraphBuilder {
 
   /** Names a result: `logits` is what `predict` and `evaluate` return, `loss` what is differentiated. */
   output(name: string, id: ValueId): void {
+    this.#known(id, `output ${name}`);
     this.outputs[name] = id;
   }
 
   /**
-   * Adds a node and returns its outputs; ARCHITECTURE.md has the table of ops with their inputs, outputs and attributes. `names` overrides
-   * the names of the outputs, which otherwise derive from label and op. Throws E_USAGE for inputs or attributes that the op does not take.
+   * Adds a node. Operands are given by name and the results are returned by name; or both as lists in declared order. docs/ops.md has the
+   * ops with their operands, results and attributes. `names` overrides the names of the results in order, which otherwise derive from
+   * label and op. Throws E_USAGE for an op, an operand, an attribute or a value that there is not, and for types that the op does not take.
    */
+  add(op: string, inputs: readonly ValueId[], attrs?: Attrs, options?: AddOptions): ValueId[];
+  add(op: string, args: Named<ValueId>, attrs?: Attrs, options?: AddOptions): Readonly<Record<string, ValueId>>;
   add(
     op: string,
-    inputs: readonly ValueId[],
+    given: readonly ValueId[] | Named<ValueId>,
     attrs: Attrs = {},
-    { updates = [], names }: { updates?: readonly ValueId[]; names?: readonly string[] } = {},
-  ): ValueId[] {
-    const rule = this.ops[op];
-    if (!rule) {
-      const near = nearest(op, Object.keys(this.ops));
-      throw new HybridError('E_USAGE', `no op is called ${op}${near ? `; did you mean ${near}?` : ''}`, 'ARCHITECTURE.md lists them all.');
-    }
-    const specs = rule.infer(
-      inputs.map((id) => this.spec(id)),
-      attrs,
-    );
-    const base = this.label ? `${this.label}/${op}` : op;
-    const outputs = specs.map((spec, i) => {
-      const suffix = specs.length > 1 ? `.${rule.outputNames?.[i] ?? i}` : '';
-      return this.#value(names?.[i] ?? this.#unique(base + suffix), spec, 'temporary');
-    });
-    this.nodes.push({ op, phase: this.phase, inputs: [...inputs], outputs, updates: [...updates], attrs, label: this.label });
-    return outputs;
+    options: AddOptions = {},
+  ): ValueId[] | Readonly<Record<string, ValueId>> {
+    const { outputs, results } = this.#add(op, given, attrs, options);
+    return Array.isArray(given) ? [...outputs] : (results as Readonly<Record<string, ValueId>>);
   }
 
-  /** `add` for ops with one output. */
-  one(op: string, inputs: readonly ValueId[], attrs: Attrs = {}): ValueId {
-    const outputs = this.add(op, inputs, attrs);
+  /** `add` for ops with one result. */
+  one(op: string, given: readonly ValueId[] | Named<ValueId>, attrs: Attrs = {}): ValueId {
+    const { outputs } = this.#add(op, given, attrs, {});
     invariant(outputs.length === 1, `${op} has ${outputs.length} outputs`);
     return outputs[0];
+  }
+
+  #add(op: string, given: readonly ValueId[] | Named<ValueId>, attrs: Attrs, { updates = [], names }: AddOptions): Node {
+    const signature = Object.hasOwn(this.ops, op) ? this.ops[op] : undefined;
+    if (!signature) {
+      const near = nearest(op, Object.keys(this.ops));
+      throw new HybridError('E_USAGE', `no op is called ${op}${near ? `; did you mean ${near}?` : ''}`, 'docs/ops.md lists them all.');
+    }
+    const args = arrange(op, signature.inputs, given);
+    const what = `${this.label ? `${this.label}/` : ''}${op}`;
+    const specs = mapNamed(args, (id) => this.#known(id, what).spec);
+    const checked = checkAttrs(op, signature.attrs, attrs);
+    const made = inferResults(op, signature, specs, checked);
+    const count = Object.keys(made).length;
+    const results = Object.fromEntries(
+      Object.entries(made).map(([name, spec], i) => {
+        return [name, this.#value(names?.[i] ?? this.#unique(count > 1 ? `${what}.${name}` : what), spec, 'temporary')];
+      }),
+    );
+    for (const id of updates) this.#known(id, what);
+    const node = makeNode({ op, phase: this.phase, args, results, updates: [...updates], attrs: checked, label: this.label });
+    this.nodes.push(node);
+    return node;
   }
 
   /** The graph as it is now. */
@@ -183,9 +206,26 @@ export class GraphBuilder {
     return { name, values, nodes, inputs, outputs, gradients };
   }
 
+  #known(id: ValueId, what: string): Value {
+    const value = typeof id === 'number' ? this.values[id] : undefined;
+    if (value) return value;
+    throw new HybridError(
+      'E_USAGE',
+      `${what} reads value ${String(id)}, which graph ${this.name} does not have`,
+      'Use what input, state and add of the same builder returned.',
+    );
+  }
+
   #value(name: string, spec: TensorSpec, role: Value['role'], state?: StateKind): ValueId {
     if (this.#names.has(name)) {
       throw new HybridError('E_USAGE', `two values of graph ${this.name} are called ${name}`, 'Give each input and state its own name.');
+    }
+    if (spec.shape.some((n) => !(Number.isSafeInteger(n) && n > 0))) {
+      throw new HybridError(
+        'E_USAGE',
+        `${name} of graph ${this.name} has shape [${spec.shape}]`,
+        'The sizes of a shape are whole numbers above 0.',
+      );
     }
     this.#names.add(name);
     const id = this.values.length;
@@ -195,6 +235,9 @@ export class GraphBuilder {
 
   #unique(name: string): string {
     if (!this.#names.has(name)) return name;
-    for (let k = 2; ; k++) if (!this.#names.has(`${name}~${k}`)) return `${name}~${k}`;
+    let k = this.#copies.get(name) ?? 2;
+    while (this.#names.has(`${name}~${k}`)) k++;
+    this.#copies.set(name, k + 1);
+    return `${name}~${k}`;
   }
 }

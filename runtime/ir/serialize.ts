@@ -5,7 +5,7 @@ import { createHash } from 'node:crypto';
 import type { Graph } from './graph.ts';
 
 /**
- * JSON, one value or node a line, keys of attributes sorted: equal graphs give equal text. The name of the graph is left
+ * JSON, one value or node a line, keys of attributes sorted, operands in the order of their op, attributes at their default left out: equal graphs give equal text. The name of the graph is left
  * out because it computes nothing: two architectures that build the same graph can exchange weights.
  */
 export function serializeGraph(graph: Graph): string {
@@ -16,7 +16,7 @@ export function serializeGraph(graph: Graph): string {
   "inputs": ${stableJson(graph.inputs)},
   "outputs": ${stableJson(graph.outputs)},
   "values": ${lines(graph.values)},
-  "nodes": ${lines(graph.nodes)},
+  "nodes": ${lines(graph.nodes.map(({ op, phase, inputs, outputs, updates, attrs, label }) => ({ op, phase, inputs, outputs, updates, attrs, label })))},
   "gradients": ${lines(graph.gradients)}
 }
 `;

@@ -1,10 +1,12 @@
 // Checks every rule that a graph must obey. Runs between all passes, so that a bad graph fails at the pass that made it.
 
 import { HybridError } from '../base/errors.ts';
-import type { Graph, Node, ShapeRule, TensorSpec } from './graph.ts';
+import { type Graph, type Node, resultsOf } from './graph.ts';
+import { arrange, arrangeUpdates, checkAttrs, flatten, inferResults, mapNamed, type Signature } from './signature.ts';
+import { formatSpec, sameSpec, type TensorSpec } from './tensor.ts';
 
 /** Throws E_INTERNAL naming the pass, the node and the rule that it breaks. */
-export function verify(graph: Graph, ops: Readonly<Record<string, ShapeRule>>, pass: string): void {
+export function verify(graph: Graph, ops: Readonly<Record<string, Signature>>, pass: string): void {
   const fail = (message: string): never => {
     throw new HybridError(
       'E_INTERNAL',
@@ -12,11 +14,21 @@ export function verify(graph: Graph, ops: Readonly<Record<string, ShapeRule>>, p
       'Please report it with the command that caused it.',
     );
   };
-  const infer = (rule: ShapeRule, { inputs, attrs }: Node, where: string): TensorSpec[] => {
-    const specs = inputs.map((id) => graph.values[id].spec);
+  /** Types of the results, after all that the signature says of operands and attributes. */
+  const infer = (signature: Signature, { op, args, inputs, updates, attrs }: Node, where: string): Readonly<Record<string, TensorSpec>> => {
     try {
-      return rule.infer(specs, attrs);
+      const arranged = arrange(op, signature.inputs, args);
+      if (`${Object.keys(arranged)}` !== `${Object.keys(args)}` || `${flatten(args)}` !== `${inputs}`)
+        return fail(
+          `${where}: its operands are ${Object.keys(args).join(', ')}, which are not the ${inputs.length} values it reads, in order`,
+        );
+      arrangeUpdates(signature.updates, updates);
+      const kept = checkAttrs(op, signature.attrs, attrs);
+      if (Object.keys(kept).length !== Object.keys(attrs).length) return fail(`${where}: an attribute with its default is stored`);
+      const specs = mapNamed(args, (id) => graph.values[id].spec);
+      return inferResults(op, signature, specs, attrs);
     } catch (error) {
+      if (error instanceof HybridError && error.code === 'E_INTERNAL') throw error;
       return fail(`${where}: ${(error as Error).message}`);
     }
   };
@@ -50,10 +62,12 @@ export function verify(graph: Graph, ops: Readonly<Record<string, ShapeRule>>, p
       if (node.phase !== 'update') fail(`${where} updates ${name(id)} in phase ${node.phase}`);
     }
     const specs = infer(rule, node, where);
-    if (specs.length !== node.outputs.length) fail(`${where} has ${node.outputs.length} outputs where its op makes ${specs.length}`);
-    for (const [i, id] of node.outputs.entries()) {
-      if (!sameSpec(specs[i], graph.values[id].spec))
-        fail(`${where}: ${name(id)} is ${formatSpec(graph.values[id].spec)} where its op makes ${formatSpec(specs[i])}`);
+    const made = Object.keys(node.results);
+    if (`${made}` !== `${Object.keys(specs)}` || `${Object.values(node.results)}` !== `${node.outputs}`)
+      fail(`${where} has results ${made.join(', ') || 'none'} where its op makes ${Object.keys(specs).join(', ') || 'none'}`);
+    for (const [key, id] of Object.entries(resultsOf(node))) {
+      if (!sameSpec(specs[key], graph.values[id].spec))
+        fail(`${where}: ${name(id)} is ${formatSpec(graph.values[id].spec)} where its op makes ${formatSpec(specs[key])}`);
     }
   }
   for (const [key, id] of Object.entries(graph.outputs)) if (!defined.has(id)) fail(`output ${key} is ${name(id)}, which nothing makes`);
@@ -63,9 +77,3 @@ export function verify(graph: Graph, ops: Readonly<Record<string, ShapeRule>>, p
     if (!sameSpec(graph.values[parameter].spec, graph.values[gradient].spec)) fail(`the gradient of ${name(parameter)} has another shape`);
   }
 }
-
-export const sameSpec = (a: TensorSpec, b: TensorSpec): boolean =>
-  a.dtype === b.dtype && a.perSample === b.perSample && a.shape.length === b.shape.length && a.shape.every((n, i) => n === b.shape[i]);
-
-/** A type as it is written in messages: `f32[n; 8, 8, 3]`. */
-export const formatSpec = (spec: TensorSpec): string => `${spec.dtype}[${spec.perSample ? 'n; ' : ''}${spec.shape.join(', ')}]`;

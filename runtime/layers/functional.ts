@@ -2,10 +2,10 @@
 // shapes are inferred and checked at each call, and functional-model.ts makes a model of what leads to an output.
 
 import { HybridError, invariant } from '../base/errors.ts';
+import { costOf } from '../ir/define-op.ts';
 import type { TensorSpec } from '../ir/graph.ts';
 import { formatShape } from '../ir/graph.ts';
-import type { OpDefinition } from '../ir/op.ts';
-import { ops } from '../ops/index.ts';
+import { opTable } from '../ops/index.ts';
 import { type AnyLayer, buildLayer, type Config, configOf, refusal } from './define-layer.ts';
 import { LAYERS, type LayerOptions, type LayerType } from './index.ts';
 import { snakeCase } from './kinds.ts';
@@ -90,13 +90,10 @@ export function callLayer(layer: LayerInstance, given: LayerTensor | readonly La
   const result = g.spec(buildLayer(g, definition, { config, name, path: name, inputs: operands, vars }));
   invariant(result.perSample, `${name} makes ${formatShape(result)}`);
 
-  const flops = g.nodes.reduce((total, { op, attrs, inputs, outputs }) => {
-    const specs = (ids: readonly number[]) => ids.map((id) => g.spec(id));
-    return (
-      total +
-      (COUNTED.has(op) ? (ops as Readonly<Record<string, OpDefinition>>)[op].cost(specs(inputs), specs(outputs), attrs, 1).flops : 0)
-    );
-  }, 0);
+  const flops = g.nodes.reduce(
+    (total, node) => total + (COUNTED.has(node.op) ? costOf(opTable[node.op], node, (id) => g.spec(id), 1).flops : 0),
+    0,
+  );
   const call: LayerCall = {
     layer,
     inputs,

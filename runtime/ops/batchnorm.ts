@@ -7,108 +7,81 @@
 //
 // Variance is the biased one everywhere.
 
-import type { OpDefinition } from '../ir/op.ts';
-import {
-  accept,
-  channelSums,
-  channelsOf,
-  elementwiseCost,
-  isActivation,
-  isParameter,
-  isPositiveInteger,
-  isVector,
-  moments,
-  parameter,
-  pixelsOf,
-  sameSpec,
-  samplesPerTile,
-  throughFirstOutput,
-} from './check.ts';
-import { applyEpilogue, type Epilogue, epilogueSpecs, fitsEpilogue } from './epilogue.ts';
+import { defineOp, once } from '../ir/define-op.ts';
+import { attr, need, optional } from '../ir/signature.ts';
+import type { TensorSpec } from '../ir/tensor.ts';
+import { channelSums, channelsOf, isVector, kinds, moments, parameter, perElement, pixelsOf, sameSpec, samplesPerTile } from './check.ts';
+import { applyEpilogue, epilogueAttr, epilogueResults, epilogueSpecs } from './epilogue.ts';
 
-export interface BatchnormAttrs {
-  readonly epsilon: number;
+const { features, vector } = kinds;
+
+/** Added to a variance before its root is taken. */
+const epsilonAttr = { epsilon: attr.positive };
+
+/** That all vectors, those that are there, have an element for each channel of x. */
+function needVectors(x: TensorSpec, ...vectors: readonly (TensorSpec | undefined)[]): void {
+  const channels = channelsOf(x.shape);
+  need(
+    vectors.every((spec) => !spec || isVector(spec, channels)),
+    `vectors [${channels}]`,
+  );
 }
 
-export interface BnStatsAttrs {
-  /** What the input is: x itself, or the `partials` of an epilogue. */
-  readonly from: 'input' | 'partials';
-  /** Pixels of a sample of x. */
-  readonly pixels: number;
-}
+const needEqual = (first: TensorSpec, ...others: readonly TensorSpec[]): void =>
+  need(
+    others.every((spec) => sameSpec(spec, first)),
+    'operands of one shape',
+  );
 
-export interface NormalizeAttrs {
-  /** Without bias: shift is one. */
-  readonly epilogue?: Epilogue;
-}
-
-export interface BnGradFoldAttrs {
-  readonly epsilon: number;
-  readonly pixels: number;
-}
-
-/** What bnGradApply does besides: multiply by a stored derivative, sum the result to the gradient of a bias. */
-export interface BnGradEpilogue {
-  readonly derivative?: boolean;
-  readonly biasGrad?: boolean;
-}
-
-export interface BnGradApplyAttrs {
-  readonly epilogue?: BnGradEpilogue;
-}
-
-const isEpsilon = (epsilon: unknown): boolean => typeof epsilon === 'number' && epsilon > 0;
-
-export const batchnorm: OpDefinition = {
-  outputNames: ['y', 'mean', 'variance'],
-  infer(inputs, attrs) {
-    const [x, gamma, beta] = inputs;
-    const fits = inputs.length === 3 && isActivation(x) && [gamma, beta].every((spec) => isVector(spec, channelsOf(x.shape)));
-    accept(
-      'batchnorm',
-      inputs,
-      fits && isEpsilon(attrs.epsilon),
-      `x [n, …, C], gamma [C], beta [C] and a positive epsilon (given: ${attrs.epsilon})`,
-    );
-    return [x, gamma, gamma];
+const batchnorm = defineOp({
+  doc: 'y = (x − mean)/√(variance + ε)·gamma + beta; mean and biased variance of the batch, over rows and pixels',
+  inputs: { x: features, gamma: vector, beta: vector },
+  outputs: { y: features, mean: vector, variance: vector },
+  attrs: epsilonAttr,
+  infer({ x, gamma, beta }) {
+    needVectors(x, gamma, beta);
+    return { y: x, mean: gamma, variance: gamma };
   },
-  gradient: throughFirstOutput((g, node, dy, wanted) => {
-    const [x, gamma] = node.inputs;
-    const [, mean, variance] = node.outputs;
-    const gradients = g.add('batchnormGrad', [dy, x, gamma, mean, variance], node.attrs);
-    return gradients.map((id, i) => (wanted[i] ? id : null));
-  }),
-  reference({ inputs, outputs }, attrs) {
-    const { epsilon } = attrs as unknown as BatchnormAttrs;
-    const x = inputs[0].data as Float64Array;
-    const [gamma, beta] = [inputs[1].data, inputs[2].data];
-    const y = outputs[0].data;
-    const channels = gamma.length;
-    const { mean, squares } = moments(x, channels);
-    const variance = squares.map((sum) => (sum * channels) / x.length);
-    outputs[1].data.set(mean);
-    outputs[2].data.set(variance);
-    for (let i = 0; i < y.length; i++) {
+  gradient(g, { args: { x, gamma }, results: { mean, variance }, attrs, d: { y: dy } }) {
+    const all = once(() => g.add('batchnormGrad', { dy, x, gamma, mean, variance }, attrs));
+    return { x: () => all().dx, gamma: () => all().dgamma, beta: () => all().dbeta };
+  },
+  reference({ inputs: { x, gamma, beta }, outputs }, { epsilon }) {
+    const { y } = outputs;
+    const channels = gamma.data.length;
+    const { mean, squares } = moments(x.data, channels);
+    const variance = squares.map((sum) => (sum * channels) / x.data.length);
+    outputs.mean.data.set(mean);
+    outputs.variance.data.set(variance);
+    for (let i = 0; i < y.data.length; i++) {
       const c = i % channels;
-      y[i] = ((x[i] - mean[c]) / Math.sqrt(variance[c] + epsilon)) * gamma[c] + beta[c];
+      y.data[i] = ((x.data[i] - mean[c]) / Math.sqrt(variance[c] + epsilon)) * gamma.data[c] + beta.data[c];
     }
   },
-  cost: elementwiseCost(7),
-};
-
-export const batchnormGrad: OpDefinition = {
-  outputNames: ['dx', 'dgamma', 'dbeta'],
-  infer(inputs, attrs) {
-    const [dy, x, ...vectors] = inputs;
-    const fits = inputs.length === 5 && isActivation(dy) && sameSpec(dy, x) && vectors.every((spec) => isVector(spec, channelsOf(x.shape)));
-    const expected = `dy, x [n, …, C] of one shape, gamma, mean, variance [C] and a positive epsilon (given: ${attrs.epsilon})`;
-    accept('batchnormGrad', inputs, fits && isEpsilon(attrs.epsilon), expected);
-    return [dy, vectors[0], vectors[0]];
+  flops: perElement(7),
+  expand(e, { args: { x, gamma, beta }, results: { y, mean, variance }, attrs: { epsilon } }) {
+    const pixels = pixelsOf(e.spec(x).shape);
+    e.add('bnStats', { x }, { from: 'input', pixels }, { mean, variance });
+    const { scale, shift } = e.add('bnFold', { mean, variance, gamma, beta }, { epsilon });
+    e.add('normalize', { x, scale, shift }, {}, { y });
   },
-  reference({ inputs, outputs }, attrs) {
-    const { epsilon } = attrs as unknown as BatchnormAttrs;
-    const [dy, x, gamma, mean, variance] = inputs.map(({ data }) => data as Float64Array);
-    const [dx, dgamma, dbeta] = outputs.map(({ data }) => data as Float64Array);
+});
+
+const batchnormGrad = defineOp({
+  doc: 'dx, dgamma, dbeta of `batchnorm`',
+  inputs: { dy: features, x: features, gamma: vector, mean: vector, variance: vector },
+  outputs: { dx: features, dgamma: vector, dbeta: vector },
+  attrs: epsilonAttr,
+  infer({ dy, x, gamma, mean, variance }) {
+    needEqual(dy, x);
+    needVectors(x, gamma, mean, variance);
+    return { dx: dy, dgamma: gamma, dbeta: gamma };
+  },
+  reference({ inputs, outputs }, { epsilon }) {
+    const [dy, x, gamma, mean, variance] = [inputs.dy, inputs.x, inputs.gamma, inputs.mean, inputs.variance].map(
+      ({ data }) => data as Float64Array,
+    );
+    const [dx, dgamma, dbeta] = [outputs.dx.data, outputs.dgamma.data, outputs.dbeta.data];
     const channels = gamma.length;
     const count = x.length / channels;
     const normalized = (i: number, c: number): number => (x[i] - mean[c]) / Math.sqrt(variance[c] + epsilon);
@@ -120,33 +93,45 @@ export const batchnormGrad: OpDefinition = {
       dx[i] = (gamma[c] / Math.sqrt(variance[c] + epsilon)) * centred;
     }
   },
-  cost: elementwiseCost(12),
-};
+  flops: perElement(12),
+  expand(e, { args: { dy, x, gamma, mean, variance }, results: { dx, dgamma, dbeta }, attrs: { epsilon } }) {
+    const pixels = pixelsOf(e.spec(x).shape);
+    // All temporaries are named after dx.
+    const { dySum, dyxSum } = e.add('bnGradStats', { dy, x, mean });
+    const fold = e.add('bnGradFold', { dySum, dyxSum, mean, variance, gamma }, { epsilon, pixels }, { dgamma, dbeta });
+    e.add('bnGradApply', { dy, x, scale: fold.scale, alpha: fold.alpha, kappa: fold.kappa }, {}, { dx });
+  },
+});
 
-export const bnStats: OpDefinition = {
-  outputNames: ['mean', 'variance'],
-  infer(inputs, attrs) {
-    const { from, pixels } = attrs as unknown as BnStatsAttrs;
-    const [x] = inputs;
-    const fits =
-      inputs.length === 1 &&
-      isActivation(x) &&
-      (from === 'partials' ? x.shape.length === 2 && x.shape[0] === 2 : from === 'input' && pixelsOf(x.shape) === pixels);
-    const expected = `x [n, …, C] of ${pixels} pixels (from: input) or partials [n, 2, C] (from: partials), given from: ${from}, pixels: ${pixels}`;
-    accept('bnStats', inputs, fits && isPositiveInteger(pixels), expected);
-    const vector = parameter([channelsOf(x.shape)]);
-    return [vector, vector];
+const bnStats = defineOp({
+  doc: 'mean and biased variance of each channel of x, over rows and pixels; from: partials: of the partials of an epilogue, merged tile by tile (Chan)',
+  inputs: { x: features },
+  outputs: { mean: vector, variance: vector },
+  attrs: {
+    /** What the input is: x itself, or the `partials` of an epilogue. */
+    from: attr.choice('input', 'partials'),
+    /** Pixels of a sample of x. */
+    pixels: attr.count,
   },
-  reference({ step, inputs, outputs }, attrs) {
-    const { from, pixels } = attrs as unknown as BnStatsAttrs;
-    const channels = channelsOf(inputs[0].shape);
-    const data = inputs[0].data as Float64Array;
+  infer({ x }, { from, pixels }) {
+    const fits = from === 'partials' ? kinds.partials.fits(x) : pixelsOf(x.shape) === pixels;
+    need(
+      fits,
+      `x [n, …, C] of ${pixels} pixels (from: input) or partials [n, 2, C] (from: partials), given from: ${from}, pixels: ${pixels}`,
+    );
+    const channels = parameter([channelsOf(x.shape)]);
+    return { mean: channels, variance: channels };
+  },
+  reference({ step, inputs: { x }, outputs }, { from, pixels }) {
+    const channels = channelsOf(x.shape);
+    const data = x.data as Float64Array;
     const { mean, squares } = from === 'input' ? moments(data, channels) : mergePartials(data, channels, step.rows, pixels);
-    outputs[0].data.set(mean);
-    outputs[1].data.set(squares.map((sum) => sum / (step.rows * pixels)));
+    outputs.mean.data.set(mean);
+    outputs.variance.data.set(squares.map((sum) => sum / (step.rows * pixels)));
   },
-  cost: elementwiseCost(3),
-};
+  flops: perElement(3),
+  traits: { is: 'statistics', exchanges: 'moments' },
+});
 
 /** The moments of all tiles, merged in order by Chan's formula. */
 function mergePartials(
@@ -170,127 +155,131 @@ function mergePartials(
   return { mean, squares };
 }
 
-export const bnFold: OpDefinition = {
-  outputNames: ['scale', 'shift'],
-  infer(inputs, attrs) {
-    const fits = inputs.length === 4 && isParameter(inputs[0]) && inputs.every((spec) => isVector(spec, inputs[0].shape[0]));
-    accept(
-      'bnFold',
-      inputs,
-      fits && isEpsilon(attrs.epsilon),
-      `mean, variance, gamma, beta [C] and a positive epsilon (given: ${attrs.epsilon})`,
-    );
-    return [inputs[0], inputs[0]];
+const bnFold = defineOp({
+  doc: 'scale = gamma/√(variance + ε), shift = beta − mean·scale',
+  inputs: { mean: vector, variance: vector, gamma: vector, beta: vector },
+  outputs: { scale: vector, shift: vector },
+  attrs: epsilonAttr,
+  infer({ mean, variance, gamma, beta }) {
+    needEqual(mean, variance, gamma, beta);
+    return { scale: mean, shift: mean };
   },
-  reference({ inputs, outputs }, attrs) {
-    const { epsilon } = attrs as unknown as BatchnormAttrs;
-    const [mean, variance, gamma, beta] = inputs.map(({ data }) => data);
-    const [scale, shift] = outputs.map(({ data }) => data);
-    for (let c = 0; c < scale.length; c++) {
-      scale[c] = gamma[c] / Math.sqrt(variance[c] + epsilon);
-      shift[c] = beta[c] - mean[c] * scale[c];
+  reference({ inputs: { mean, variance, gamma, beta }, outputs: { scale, shift } }, { epsilon }) {
+    for (let c = 0; c < scale.data.length; c++) {
+      scale.data[c] = gamma.data[c] / Math.sqrt(variance.data[c] + epsilon);
+      shift.data[c] = beta.data[c] - mean.data[c] * scale.data[c];
     }
   },
-  cost: elementwiseCost(5),
-};
+  flops: perElement(5),
+});
 
-export const normalize: OpDefinition = {
-  infer(inputs, attrs) {
-    const { epilogue = {} } = attrs as unknown as NormalizeAttrs;
-    const [x, scale, shift, residual, ...residualAffine] = inputs;
-    const fits =
-      [3, 4, 6].includes(inputs.length) &&
-      isActivation(x) &&
-      fitsEpilogue(epilogue) &&
-      !epilogue.bias &&
-      (!residual || sameSpec(residual, x)) &&
-      [scale, shift, ...residualAffine].every((spec) => isVector(spec, channelsOf(x.shape)));
-    const expected = 'x [n, …, C], scale, shift [C], perhaps a residual of the shape of x, and perhaps scale and shift of that';
-    accept('normalize', inputs, fits, `${expected} (epilogue ${JSON.stringify(epilogue)}; without bias, derivative needs gelu)`);
+const normalize = defineOp({
+  doc: 'y = x·scale + shift, + residual, or + residual·residualScale + residualShift; activation, derivative and partials are its epilogue',
+  inputs: {
+    x: features,
+    scale: vector,
+    shift: vector,
+    residual: optional(features),
+    residualScale: optional(vector),
+    residualShift: optional(vector),
+  },
+  outputs: epilogueResults,
+  attrs: epilogueAttr,
+  infer({ x, scale, shift, residual, residualScale, residualShift }, { epilogue }) {
+    if (residual) needEqual(x, residual);
+    need(
+      (residualScale === undefined) === (residualShift === undefined) && (residual || !residualScale),
+      'residualScale and residualShift together, and of a residual',
+    );
+    needVectors(x, scale, shift, residualScale, residualShift);
     return epilogueSpecs(x, epilogue);
   },
-  reference(io, attrs) {
-    const [x, scale, shift, residual, residualScale, residualShift] = io.inputs.map(({ data }) => data);
-    const y = io.outputs[0].data;
+  reference({ inputs: { x, scale, shift, residual, residualScale, residualShift }, outputs }, { epilogue }) {
+    const y = outputs.y.data;
     for (let i = 0; i < y.length; i++) {
-      const c = i % scale.length;
-      y[i] = x[i] * scale[c] + shift[c];
-      if (residual) y[i] += residualScale ? residual[i] * residualScale[c] + residualShift[c] : residual[i];
+      const c = i % scale.data.length;
+      y[i] = x.data[i] * scale.data[c] + shift.data[c];
+      if (!residual) continue;
+      y[i] += residualScale && residualShift ? residual.data[i] * residualScale.data[c] + residualShift.data[c] : residual.data[i];
     }
-    applyEpilogue(io, (attrs as unknown as NormalizeAttrs).epilogue);
+    applyEpilogue(outputs, epilogue);
   },
-  cost: elementwiseCost(3),
-  inPlace: 0,
-};
+  flops: perElement(3),
+  traits: {
+    is: 'normalize',
+    inPlace: 'x',
+    epilogue: ['activation', 'statistics', 'add'],
+    prologue: { residual: { normalize: { residualScale: 'scale', residualShift: 'shift' } } },
+  },
+});
 
-export const bnGradStats: OpDefinition = {
-  outputNames: ['dySum', 'dyxSum'],
-  infer(inputs) {
-    const [dy, x, mean] = inputs;
-    const fits = inputs.length === 3 && isActivation(dy) && sameSpec(dy, x) && isVector(mean, channelsOf(x.shape));
-    accept('bnGradStats', inputs, fits, 'dy, x [n, …, C] of one shape, mean [C]');
-    return [mean, mean];
+const bnGradStats = defineOp({
+  doc: 'dySum = Σdy, dyxSum = Σdy·(x − mean)',
+  inputs: { dy: features, x: features, mean: vector },
+  outputs: { dySum: vector, dyxSum: vector },
+  infer({ dy, x, mean }) {
+    needEqual(dy, x);
+    needVectors(x, mean);
+    return { dySum: mean, dyxSum: mean };
   },
-  reference({ inputs, outputs }) {
-    const [dy, x, mean] = inputs.map(({ data }) => data as Float64Array);
-    outputs[0].data.set(channelSums(dy.length, mean.length, (i) => dy[i]));
-    outputs[1].data.set(channelSums(dy.length, mean.length, (i, c) => dy[i] * (x[i] - mean[c])));
+  reference({ inputs, outputs: { dySum, dyxSum } }) {
+    const [dy, x, mean] = [inputs.dy, inputs.x, inputs.mean].map(({ data }) => data as Float64Array);
+    dySum.data.set(channelSums(dy.length, mean.length, (i) => dy[i]));
+    dyxSum.data.set(channelSums(dy.length, mean.length, (i, c) => dy[i] * (x[i] - mean[c])));
   },
-  cost: elementwiseCost(4),
-};
+  flops: perElement(4),
+  traits: { exchanges: 'sums' },
+});
 
-export const bnGradFold: OpDefinition = {
-  outputNames: ['scale', 'alpha', 'kappa', 'dgamma', 'dbeta'],
-  infer(inputs, attrs) {
-    const { epsilon, pixels } = attrs as unknown as BnGradFoldAttrs;
-    const fits = inputs.length === 5 && isParameter(inputs[0]) && inputs.every((spec) => isVector(spec, inputs[0].shape[0]));
-    const expected = `dySum, dyxSum, mean, variance, gamma [C], a positive epsilon and pixels (given: ${epsilon}, ${pixels})`;
-    accept('bnGradFold', inputs, fits && isEpsilon(epsilon) && isPositiveInteger(pixels), expected);
-    return Array.from({ length: 5 }, () => inputs[0]);
+const bnGradFold = defineOp({
+  doc:
+    'with r = 1/√(variance + ε) and N = rows·pixels: scale = gamma·r, dgamma = r·dyxSum, dbeta = dySum, kappa = −scale·r·dgamma/N, ' +
+    'alpha = −scale·dySum/N − kappa·mean',
+  inputs: { dySum: vector, dyxSum: vector, mean: vector, variance: vector, gamma: vector },
+  outputs: { scale: vector, alpha: vector, kappa: vector, dgamma: vector, dbeta: vector },
+  attrs: { ...epsilonAttr, pixels: attr.count },
+  infer({ dySum, dyxSum, mean, variance, gamma }) {
+    needEqual(dySum, dyxSum, mean, variance, gamma);
+    return { scale: dySum, alpha: dySum, kappa: dySum, dgamma: dySum, dbeta: dySum };
   },
-  reference({ step, inputs, outputs }, attrs) {
-    const { epsilon, pixels } = attrs as unknown as BnGradFoldAttrs;
-    const [dySum, dyxSum, mean, variance, gamma] = inputs.map(({ data }) => data);
-    const [scale, alpha, kappa, dgamma, dbeta] = outputs.map(({ data }) => data);
+  reference({ step, inputs: { dySum, dyxSum, mean, variance, gamma }, outputs }, { epsilon, pixels }) {
+    const [scale, alpha, kappa, dgamma, dbeta] = Object.values(outputs).map(({ data }) => data);
     const count = step.rows * pixels;
     for (let c = 0; c < scale.length; c++) {
-      const r = 1 / Math.sqrt(variance[c] + epsilon);
-      scale[c] = gamma[c] * r;
-      dgamma[c] = r * dyxSum[c];
-      dbeta[c] = dySum[c];
+      const r = 1 / Math.sqrt(variance.data[c] + epsilon);
+      scale[c] = gamma.data[c] * r;
+      dgamma[c] = r * dyxSum.data[c];
+      dbeta[c] = dySum.data[c];
       kappa[c] = (-scale[c] * r * dgamma[c]) / count;
-      alpha[c] = (-scale[c] * dySum[c]) / count - kappa[c] * mean[c];
+      alpha[c] = (-scale[c] * dySum.data[c]) / count - kappa[c] * mean.data[c];
     }
   },
-  cost: elementwiseCost(14),
-};
+  flops: perElement(14),
+});
 
-export const bnGradApply: OpDefinition = {
-  outputNames: ['dx', 'dbias'],
-  infer(inputs, attrs) {
-    const { epilogue = {} } = attrs as unknown as BnGradApplyAttrs;
-    const [dy, x, scale, alpha, kappa, derivative] = inputs;
-    const fits =
-      inputs.length === (epilogue.derivative ? 6 : 5) &&
-      isActivation(dy) &&
-      sameSpec(dy, x) &&
-      [scale, alpha, kappa].every((spec) => isVector(spec, channelsOf(x.shape))) &&
-      (!epilogue.derivative || sameSpec(derivative, dy));
-    const expected = `dy, x [n, …, C] of one shape, scale, alpha, kappa [C]${epilogue.derivative ? ', derivative of the shape of dy' : ''}`;
-    accept('bnGradApply', inputs, fits, `${expected} (epilogue ${JSON.stringify(epilogue)})`);
-    return epilogue.biasGrad ? [dy, scale] : [dy];
+const bnGradApply = defineOp({
+  doc: 'dx = (scale·dy + alpha + kappa·x)(·derivative); with biasGrad dbias = Σdx',
+  inputs: { dy: features, x: features, scale: vector, alpha: vector, kappa: vector, derivative: optional(features) },
+  outputs: { dx: features, dbias: optional(vector) },
+  attrs: { biasGrad: attr.optional(attr.flag) },
+  infer({ dy, x, scale, alpha, kappa, derivative }, { biasGrad }) {
+    needEqual(dy, x, ...(derivative ? [derivative] : []));
+    needVectors(x, scale, alpha, kappa);
+    return { dx: dy, dbias: biasGrad ? scale : undefined };
   },
-  reference({ inputs, outputs }, attrs) {
-    const { epilogue = {} } = attrs as unknown as BnGradApplyAttrs;
-    const [dy, x, scale, alpha, kappa] = inputs.map(({ data }) => data);
-    const derivative = epilogue.derivative ? inputs[5].data : null;
-    const dx = outputs[0].data;
-    for (let i = 0; i < dx.length; i++) {
-      const c = i % scale.length;
-      dx[i] = (scale[c] * dy[i] + alpha[c] + kappa[c] * x[i]) * (derivative ? derivative[i] : 1);
+  reference({ inputs: { dy, x, scale, alpha, kappa, derivative }, outputs: { dx, dbias } }) {
+    const channels = scale.data.length;
+    for (let i = 0; i < dx.data.length; i++) {
+      const c = i % channels;
+      dx.data[i] = (scale.data[c] * dy.data[i] + alpha.data[c] + kappa.data[c] * x.data[i]) * (derivative ? derivative.data[i] : 1);
     }
-    if (epilogue.biasGrad) outputs[1].data.set(channelSums(dx.length, scale.length, (i) => dx[i]));
+    dbias?.data.set(channelSums(dx.data.length, channels, (i) => dx.data[i]));
   },
-  cost: elementwiseCost(6),
-  inPlace: 0,
-};
+  flops: perElement(6),
+  traits: { is: 'normalizeGrad', inPlace: 'dy', epilogue: ['activationGrad', 'biasGrad'] },
+});
+
+export const batchNormalization = { bnStats, bnFold, normalize, bnGradStats, bnGradFold, bnGradApply };
+
+/** What models and autodiff speak: `expand` replaces them. */
+export const composites = { batchnorm, batchnormGrad };

@@ -1,26 +1,10 @@
-// What the definitions of ops share when they look at their operands: questions about specs, refusals, and costs.
+// Kinds of operands, and what else the definitions of ops share.
 
-import { HybridError, invariant } from '../base/errors.ts';
-import type { Attrs, GraphBuilder, Node, TensorSpec, ValueId } from '../ir/graph.ts';
-import { byteLength, elementCount, formatShape } from '../ir/graph.ts';
-import type { Cost, OpDefinition } from '../ir/op.ts';
+import { list, operand, optional } from '../ir/signature.ts';
+import { sameShape, type TensorSpec } from '../ir/tensor.ts';
 
-/** Refuses a node: names the op, what it was given and what it takes. Throws E_USAGE: graphs may be anybody's. */
-export function accept(op: string, inputs: readonly TensorSpec[], condition: unknown, expected: string): asserts condition {
-  if (!condition) refuse(`${op} got (${inputs.map(formatSpec).join(', ')}) and takes ${expected}`);
-}
-
-/** Throws E_USAGE. */
-export function refuse(message: string): never {
-  throw new HybridError('E_USAGE', message, 'The table of ops in ARCHITECTURE.md says what each takes.');
-}
-
-const formatSpec = (spec: TensorSpec): string => `${spec.dtype} ${formatShape(spec)}`;
-
-export const sameShape = (a: readonly number[], b: readonly number[]): boolean => a.length === b.length && a.every((n, i) => n === b[i]);
-
-export const sameSpec = (a: TensorSpec, b: TensorSpec): boolean =>
-  a.dtype === b.dtype && a.perSample === b.perSample && sameShape(a.shape, b.shape);
+export { refuse } from '../ir/signature.ts';
+export { sameShape, sameSpec } from '../ir/tensor.ts';
 
 /** A per-sample f32 tensor with at least a channel axis: what flows between layers. */
 export const isActivation = (spec: TensorSpec): boolean => spec.dtype === 'f32' && spec.perSample && spec.shape.length >= 1;
@@ -31,11 +15,26 @@ export const isParameter = (spec: TensorSpec): boolean => spec.dtype === 'f32' &
 /** An f32 vector with one element a channel. */
 export const isVector = (spec: TensorSpec, channels: number): boolean => isParameter(spec) && sameShape(spec.shape, [channels]);
 
-/** One integer a sample: labels, sample indices. */
-export const isPerSampleIndex = (spec: TensorSpec): boolean => spec.dtype === 'i32' && spec.perSample && spec.shape.length === 0;
-
-/** One integer: the flag `ok`, the step counter. */
-export const isInteger = (spec: TensorSpec): boolean => spec.dtype === 'i32' && !spec.perSample && sameShape(spec.shape, [1]);
+/** Operands by kind. */
+export const kinds = {
+  /** What flows between layers. */
+  features: operand('f32 [n, …, C]', isActivation),
+  image: operand('f32 [n, h, w, C]', (spec) => isActivation(spec) && spec.shape.length === 3),
+  /** One vector a sample. */
+  row: operand('f32 [n, C]', (spec) => isActivation(spec) && spec.shape.length === 1),
+  bytes: operand('u8 [n, …]', (spec) => spec.dtype === 'u8' && spec.perSample),
+  perSample: operand('[n, …]', (spec) => spec.perSample),
+  parameter: operand('f32 […]', isParameter),
+  vector: operand('f32 [C]', (spec) => isParameter(spec) && spec.shape.length === 1),
+  /** One integer a sample: labels, sample indices. */
+  index: operand('i32 [n]', (spec) => spec.dtype === 'i32' && spec.perSample && spec.shape.length === 0),
+  /** One integer: the flag `ok`, the step counter. */
+  integer: operand('i32 [1]', (spec) => spec.dtype === 'i32' && !spec.perSample && sameShape(spec.shape, [1])),
+  scalar: operand('f32 [1]', (spec) => isParameter(spec) && sameShape(spec.shape, [1])),
+  partials: operand('f32 [n, 2, C]', (spec) => isActivation(spec) && spec.shape.length === 2 && spec.shape[0] === 2),
+  optional,
+  list,
+};
 
 export const activation = (shape: readonly number[]): TensorSpec => ({ dtype: 'f32', shape, perSample: true });
 export const parameter = (shape: readonly number[]): TensorSpec => ({ dtype: 'f32', shape, perSample: false });
@@ -67,28 +66,16 @@ export function moments(x: ArrayLike<number>, channels: number): { mean: Float64
   return { mean, squares: channelSums(x.length, channels, (i, c) => (x[i] - mean[c]) ** 2) };
 }
 
-export const isPositiveInteger = (value: unknown): value is number => Number.isInteger(value) && (value as number) > 0;
+/** Elements of a tensor with `rows` rows. */
+export const elementsOf = ({ shape, perSample }: TensorSpec, rows: number): number =>
+  shape.reduce((product, n) => product * n, perSample ? rows : 1);
 
-/** Bytes of inputs and outputs, each once. */
-export const operandBytes = (inputs: readonly TensorSpec[], outputs: readonly TensorSpec[], rows: number): number =>
-  [...inputs, ...outputs].reduce((sum, spec) => sum + byteLength(spec, rows), 0);
-
-/** Cost of an op that does a handful of `flops` for each element of its largest operand. */
-export const elementwiseCost =
-  (flops: number): OpDefinition['cost'] =>
-  (inputs: readonly TensorSpec[], outputs: readonly TensorSpec[], _attrs: Attrs, rows: number): Cost => ({
-    flops: flops * [...inputs, ...outputs].reduce((most, spec) => Math.max(most, elementCount(spec) * (spec.perSample ? rows : 1)), 0),
-    bytes: operandBytes(inputs, outputs, rows),
-  });
-
-/** A gradient rule for ops that are differentiated through output 0 alone: where nothing flows into it, nothing flows out. */
-export const throughFirstOutput =
-  (rule: (g: GraphBuilder, node: Node, dy: ValueId, wanted: readonly boolean[]) => (ValueId | null)[]): OpDefinition['gradient'] =>
-  (g, node, dOutputs, wanted) => {
-    const [dy, ...others] = dOutputs;
-    invariant(
-      others.every((id) => id === null),
-      `${node.op} (${node.label}) cannot be differentiated through an output other than the first`,
+/** `flops` of an op that does so many operations for each element of its largest operand. */
+export const perElement =
+  (count: number) =>
+  (specs: Readonly<Record<string, TensorSpec | readonly TensorSpec[] | undefined>>, _attrs: unknown, rows: number): number =>
+    count *
+    (Object.values(specs).flat() as (TensorSpec | undefined)[]).reduce(
+      (most, spec) => (spec ? Math.max(most, elementsOf(spec, rows)) : most),
+      0,
     );
-    return dy === null ? node.inputs.map(() => null) : rule(g, node, dy, wanted);
-  };

@@ -1,46 +1,19 @@
 // Convolution over NHWC images and its two gradients. A dense layer is a 1×1 convolution of a 1×1 image: x [ci], w [ci, co].
 
-import { invariant } from '../base/errors.ts';
-import type { TensorSpec } from '../ir/graph.ts';
-import type { OpDefinition, ReferenceTensor } from '../ir/op.ts';
-import {
-  accept,
-  activation,
-  isActivation,
-  isParameter,
-  isPositiveInteger,
-  operandBytes,
-  parameter,
-  refuse,
-  sameShape,
-  throughFirstOutput,
-} from './check.ts';
-import { acceptsEpilogue, applyEpilogue, type Epilogue, epilogueSpecs, formatEpilogue } from './epilogue.ts';
+import { defineOp } from '../ir/define-op.ts';
+import type { ReferenceTensor } from '../ir/op.ts';
+import { type AttrsOf, attr, need, optional } from '../ir/signature.ts';
+import type { TensorSpec } from '../ir/tensor.ts';
+import { activation, kinds, parameter, refuse, sameShape } from './check.ts';
+import { applyEpilogue, epilogueAttr, epilogueResults, epilogueSpecs, needPlain } from './epilogue.ts';
+import { type Padding, placeWindow, windowAttr } from './window.ts';
 
-/** Keras' rules: `valid` reads no pixel outside the image; `same` pads with zeros to ⌈n/stride⌉ results. */
-export type Padding = 'valid' | 'same';
+export type { Padding } from './window.ts';
 
-export interface ConvAttrs {
-  readonly stride: number;
-  readonly padding: Padding;
-  readonly epilogue?: Epilogue;
-  /** x is u8 and stands for x·f32(inputScale): a `rescale` that was fused in. */
-  readonly inputScale?: number;
-}
+const windowAttrs = { stride: attr.count, padding: windowAttr.padding };
 
-export interface ConvGradInputAttrs {
-  readonly stride: number;
-  readonly padding: Padding;
-  /** Shape of x without rows. */
-  readonly inputShape: readonly number[];
-}
-
-export interface ConvGradWeightAttrs {
-  readonly stride: number;
-  readonly padding: Padding;
-  readonly weightShape: readonly number[];
-  readonly inputScale?: number;
-}
+/** x is u8 and stands for x·f32(inputScale): a `rescale` that was fused in. */
+const scaleAttr = { inputScale: attr.optional(attr.number) };
 
 /** All sizes of a convolution: input h×w×ci, kernel kh×kw, output oh×ow×co, and the rows and columns of zeros before the image. */
 export interface ConvGeometry {
@@ -58,31 +31,23 @@ export interface ConvGeometry {
 }
 
 /**
- * Sizes of the convolution of x (shape without rows: [h, w, ci] or [ci]) with w ([kh, kw, ci, co] or [ci, co]).
- *
- * With `same`, an odd total of padding puts the extra row at the bottom and the extra column at the right. Throws
+ * Sizes of the convolution of x (shape without rows: [h, w, ci] or [ci]) with w ([kh, kw, ci, co] or [ci, co]). Throws
  * E_USAGE where the shapes do not belong together or nothing would come out.
  */
 export function convGeometry(xShape: readonly number[], wShape: readonly number[], stride: number, padding: Padding): ConvGeometry {
   const fits =
     (xShape.length === 3 || xShape.length === 1) &&
     (wShape.length === 4 || wShape.length === 2) &&
-    xShape[xShape.length - 1] === wShape[wShape.length - 2] &&
-    isPositiveInteger(stride) &&
-    (padding === 'valid' || padding === 'same');
+    xShape[xShape.length - 1] === wShape[wShape.length - 2];
+  if (!fits)
+    refuse(
+      `a convolution got x [${xShape}], w [${wShape}]; it takes x [h, w, ci] or [ci], w [kh, kw, ci, co] or [ci, co] with the same ci`,
+    );
   const [h, w] = xShape.length === 3 ? xShape : [1, 1];
   const [kh, kw] = wShape.length === 4 ? wShape : [1, 1];
   const [ci, co] = wShape.slice(-2);
-  const outputs = (n: number, k: number): number => (padding === 'same' ? Math.ceil(n / stride) : Math.floor((n - k) / stride) + 1);
-  const before = (n: number, k: number): number =>
-    padding === 'same' ? Math.floor(Math.max((outputs(n, k) - 1) * stride + k - n, 0) / 2) : 0;
-  const [oh, ow] = [outputs(h, kh), outputs(w, kw)];
-  if (!(fits && oh > 0 && ow > 0))
-    refuse(
-      `a convolution got x [${xShape}], w [${wShape}], stride ${stride}, padding ${padding}; it takes x [h, w, ci] or [ci], w [kh, kw, ci, co] or [ci, co] ` +
-        'with the same ci, a whole stride, padding valid or same, and at least one pixel must come out',
-    );
-  return { h, w, ci, kh, kw, co, oh, ow, stride, padTop: before(h, kh), padLeft: before(w, kw) };
+  const { out, pads } = placeWindow([h, w], [kh, kw], { stride, padding }, `x [${xShape}] of a convolution`);
+  return { h, w, ci, kh, kw, co, oh: out[0], ow: out[1], stride, padTop: pads.top, padLeft: pads.left };
 }
 
 /** Shape of the result without rows: an image where x is one. */
@@ -205,88 +170,80 @@ function addFourOuterProducts(
   }
 }
 
-export const conv: OpDefinition = {
-  infer(inputs, attrs) {
-    const { stride, padding, epilogue, inputScale } = attrs as unknown as ConvAttrs;
-    const expected = `x ${convInputType(inputScale)} [n, h, w, ci] or [n, ci], w f32 [kh, kw, ci, co] or [ci, co]${formatEpilogue(epilogue)}`;
-    const [x, w] = inputs;
-    accept('conv', inputs, inputs.length >= 2 && isConvInput(x, inputScale) && isParameter(w), expected);
-    const y = activation(outputShape(x.shape, convGeometry(x.shape, w.shape, stride, padding)));
-    accept('conv', inputs, acceptsEpilogue(inputs, y, epilogue), expected);
-    return epilogueSpecs(y, epilogue);
-  },
-  gradient: throughFirstOutput((g, node, dy, wanted) => {
-    const { stride, padding, epilogue, inputScale } = node.attrs as unknown as ConvAttrs;
-    invariant(!epilogue && inputScale === undefined, `a fused conv cannot be differentiated (${node.label}): autodiff runs before fusion`);
-    const [x, w] = node.inputs;
-    return [
-      wanted[0] ? g.one('convGradInput', [dy, w], { stride, padding, inputShape: g.spec(x).shape }) : null,
-      wanted[1] ? g.one('convGradWeight', [x, dy], { stride, padding, weightShape: g.spec(w).shape }) : null,
-    ];
-  }),
-  reference(io, attrs) {
-    const { stride, padding, epilogue, inputScale } = attrs as unknown as ConvAttrs;
-    const geometry = convGeometry(io.inputs[0].shape.slice(1), io.inputs[1].shape, stride, padding);
-    const { ci, co } = geometry;
-    const x = convInput(io.inputs[0], inputScale);
-    const w = io.inputs[1].data as Float64Array;
-    const y = io.outputs[0].data as Float64Array;
-    forEachTap(geometry, io.step.rows, (xAt, yAt, wAt) => multiply(x, xAt, w, wAt, y, yAt, ci, co));
-    applyEpilogue(io, epilogue);
-  },
-  cost(inputs, outputs, attrs, rows) {
-    const { stride, padding } = attrs as unknown as ConvAttrs;
-    const geometry = convGeometry(inputs[0].shape, inputs[1].shape, stride, padding);
-    return { flops: convFlops(geometry, rows), bytes: operandBytes(inputs, outputs, rows) };
-  },
-};
+const xOrBytes = { text: '[n, h, w, ci] or [n, ci], f32, or u8 with inputScale', fits: (spec: TensorSpec) => spec.perSample };
 
-export const convGradInput: OpDefinition = {
-  infer(inputs, attrs) {
-    const { stride, padding, inputShape } = attrs as unknown as ConvGradInputAttrs;
-    const expected = `dy [n, oh, ow, co] or [n, co], w [kh, kw, ci, co] or [ci, co] of a convolution of x [${inputShape}]`;
-    const [dy, w] = inputs;
-    accept('convGradInput', inputs, inputs.length === 2 && isActivation(dy) && isParameter(w), expected);
+const conv = defineOp({
+  doc:
+    'the convolution of x with w [kh, kw, ci, co]; a dense layer is that of a 1×1 image, x [n, ci], w [ci, co]. bias, activation, derivative and ' +
+    'partials are its epilogue. With inputScale x is u8 and multiplied by it',
+  inputs: { x: xOrBytes, w: kinds.parameter, bias: optional(kinds.vector) },
+  outputs: epilogueResults,
+  attrs: { ...windowAttrs, ...epilogueAttr, ...scaleAttr },
+  infer({ x, w, bias }, { stride, padding, inputScale, epilogue }) {
+    need(isConvInput(x, inputScale), `x ${convInputType(inputScale)} [n, h, w, ci] or [n, ci]`);
+    const geometry = convGeometry(x.shape, w.shape, stride, padding);
+    return epilogueSpecs(activation(outputShape(x.shape, geometry)), epilogue, bias);
+  },
+  gradient(g, site) {
+    needPlain('conv', site, ['x', 'w', 'stride', 'padding']);
+    const { x, w } = site.args;
+    const { stride, padding } = site.attrs;
+    const dy = site.d.y;
+    return {
+      x: () => g.one('convGradInput', { dy, w }, { stride, padding, inputShape: g.spec(x).shape }),
+      w: () => g.one('convGradWeight', { x, dy }, { stride, padding, weightShape: g.spec(w).shape }),
+    };
+  },
+  reference({ step, inputs: { x, w, bias }, outputs }, { stride, padding, inputScale, epilogue }) {
+    const geometry = convGeometry(x.shape.slice(1), w.shape, stride, padding);
+    const { ci, co } = geometry;
+    const values = convInput(x, inputScale);
+    const [weights, y] = [w.data as Float64Array, outputs.y.data as Float64Array];
+    forEachTap(geometry, step.rows, (xAt, yAt, wAt) => multiply(values, xAt, weights, wAt, y, yAt, ci, co));
+    applyEpilogue(outputs, epilogue, bias);
+  },
+  flops: ({ x, w }, { stride, padding }, rows) => convFlops(convGeometry(x.shape, w.shape, stride, padding), rows),
+  traits: { epilogue: ['bias', 'activation', 'statistics'], prologue: { x: { rescale: { inputScale: 'scale' } } } },
+});
+
+const convGradInput = defineOp({
+  doc: 'dx of a convolution of x [inputShape] with w',
+  inputs: { dy: kinds.features, w: kinds.parameter },
+  outputs: { dx: kinds.features },
+  attrs: { ...windowAttrs, inputShape: attr.shape },
+  infer({ dy, w }, { stride, padding, inputShape }) {
     const geometry = convGeometry(inputShape, w.shape, stride, padding);
-    accept('convGradInput', inputs, sameShape(dy.shape, outputShape(inputShape, geometry)), expected);
-    return [activation(inputShape)];
+    need(sameShape(dy.shape, outputShape(inputShape, geometry)), `dy [n, oh, ow, co] or [n, co] of a convolution of x [${inputShape}]`);
+    return { dx: activation(inputShape) };
   },
-  reference(io, attrs) {
-    const { stride, padding, inputShape } = attrs as unknown as ConvGradInputAttrs;
-    const geometry = convGeometry(inputShape, io.inputs[1].shape, stride, padding);
+  reference({ step, inputs: { dy, w }, outputs: { dx } }, { stride, padding, inputShape }) {
+    const geometry = convGeometry(inputShape, w.shape, stride, padding);
     const { ci, co } = geometry;
-    const dy = io.inputs[0].data as Float64Array;
-    const w = io.inputs[1].data as Float64Array;
-    const dx = io.outputs[0].data as Float64Array;
-    forEachTap(geometry, io.step.rows, (xAt, yAt, wAt) => multiplyTransposed(dx, xAt, w, wAt, dy, yAt, ci, co));
+    const [to, weights, from] = [dx.data, w.data, dy.data] as Float64Array[];
+    forEachTap(geometry, step.rows, (xAt, yAt, wAt) => multiplyTransposed(to, xAt, weights, wAt, from, yAt, ci, co));
   },
-  cost(inputs, outputs, attrs, rows) {
-    const { stride, padding, inputShape } = attrs as unknown as ConvGradInputAttrs;
-    const geometry = convGeometry(inputShape, inputs[1].shape, stride, padding);
-    return { flops: convFlops(geometry, rows), bytes: operandBytes(inputs, outputs, rows) };
-  },
-};
+  flops: ({ w }, { stride, padding, inputShape }, rows) => convFlops(convGeometry(inputShape, w.shape, stride, padding), rows),
+});
 
-export const convGradWeight: OpDefinition = {
-  infer(inputs, attrs) {
-    const { stride, padding, weightShape, inputScale } = attrs as unknown as ConvGradWeightAttrs;
-    const expected = `x ${convInputType(inputScale)} [n, h, w, ci] or [n, ci], dy f32 [n, oh, ow, co] or [n, co] of a convolution with w [${weightShape}]`;
-    const [x, dy] = inputs;
-    accept('convGradWeight', inputs, inputs.length === 2 && isConvInput(x, inputScale) && isActivation(dy), expected);
+const convGradWeight = defineOp({
+  doc: 'dw of a convolution of x with w [weightShape]',
+  inputs: { x: xOrBytes, dy: kinds.features },
+  outputs: { dw: kinds.parameter },
+  attrs: { ...windowAttrs, weightShape: attr.shape, ...scaleAttr },
+  infer({ x, dy }, { stride, padding, weightShape, inputScale }) {
+    need(isConvInput(x, inputScale), `x ${convInputType(inputScale)} [n, h, w, ci] or [n, ci]`);
     const geometry = convGeometry(x.shape, weightShape, stride, padding);
-    accept('convGradWeight', inputs, sameShape(dy.shape, outputShape(x.shape, geometry)), expected);
-    return [parameter(weightShape)];
+    need(sameShape(dy.shape, outputShape(x.shape, geometry)), `dy [n, oh, ow, co] or [n, co] of a convolution with w [${weightShape}]`);
+    return { dw: parameter(weightShape) };
   },
-  reference(io, attrs) {
-    const { stride, padding, weightShape, inputScale } = attrs as unknown as ConvGradWeightAttrs;
-    const geometry = convGeometry(io.inputs[0].shape.slice(1), weightShape, stride, padding);
+  reference({ step, inputs, outputs }, { stride, padding, weightShape, inputScale }) {
+    const geometry = convGeometry(inputs.x.shape.slice(1), weightShape, stride, padding);
     const { ci, co } = geometry;
-    const x = convInput(io.inputs[0], inputScale);
-    const dy = io.inputs[1].data as Float64Array;
-    const dw = io.outputs[0].data as Float64Array;
+    const x = convInput(inputs.x, inputScale);
+    const [dy, dw] = [inputs.dy.data, outputs.dw.data] as Float64Array[];
     // Four pixels of a tap at a time: going through the large dw for every pixel would take most of the time.
     const pending = Array.from({ length: geometry.kh * geometry.kw }, () => ({ x: [0, 0, 0, 0], y: [0, 0, 0, 0], count: 0 }));
-    forEachTap(geometry, io.step.rows, (xAt, yAt, wAt) => {
+    forEachTap(geometry, step.rows, (xAt, yAt, wAt) => {
       const pixels = pending[wAt / (ci * co)];
       pixels.x[pixels.count] = xAt;
       pixels.y[pixels.count++] = yAt;
@@ -298,9 +255,12 @@ export const convGradWeight: OpDefinition = {
       for (let k = 0; k < pixels.count; k++) addOuterProduct(x, pixels.x[k], dy, pixels.y[k], dw, tap * ci * co, ci, co);
     }
   },
-  cost(inputs, outputs, attrs, rows) {
-    const { stride, padding, weightShape } = attrs as unknown as ConvGradWeightAttrs;
-    const geometry = convGeometry(inputs[0].shape, weightShape, stride, padding);
-    return { flops: convFlops(geometry, rows), bytes: operandBytes(inputs, outputs, rows) };
-  },
-};
+  flops: ({ x }, { stride, padding, weightShape }, rows) => convFlops(convGeometry(x.shape, weightShape, stride, padding), rows),
+  traits: { prologue: { x: { rescale: { inputScale: 'scale' } } } },
+});
+
+export type ConvAttrs = AttrsOf<typeof conv.attrs>;
+export type ConvGradInputAttrs = AttrsOf<typeof convGradInput.attrs>;
+export type ConvGradWeightAttrs = AttrsOf<typeof convGradWeight.attrs>;
+
+export const convolution = { conv, convGradInput, convGradWeight };

@@ -1,52 +1,31 @@
 // Depthwise convolution (stride 1, `same`): every channel is convolved with a k×k kernel of its own. And its two gradients,
 // one by one or together.
 
-import { invariant } from '../base/errors.ts';
-import type { TensorSpec } from '../ir/graph.ts';
-import type { OpDefinition, ReferenceTensor } from '../ir/op.ts';
-import {
-  accept,
-  activation,
-  isActivation,
-  isParameter,
-  isVector,
-  operandBytes,
-  parameter,
-  refuse,
-  sameSpec,
-  throughFirstOutput,
-} from './check.ts';
-import { acceptsEpilogue, applyEpilogue, type Epilogue, epilogueSpecs, formatEpilogue } from './epilogue.ts';
+import { defineOp } from '../ir/define-op.ts';
+import type { ReferenceTensor } from '../ir/op.ts';
+import { attr, need, optional } from '../ir/signature.ts';
+import type { TensorSpec } from '../ir/tensor.ts';
+import { isVector, kinds, parameter, refuse, sameSpec } from './check.ts';
+import { applyEpilogue, epilogueAttr, epilogueResults, epilogueSpecs, needPlain } from './epilogue.ts';
+import { placeWindow } from './window.ts';
 
-/** What is done to x before it is used, so that a normalised image need not be stored. Set by a fusion rule. */
-export interface Prologue {
-  /** The last two inputs, scale and shift [C], are applied: x·scale + shift. The zeros around the image stay zeros. */
-  readonly normalize?: boolean;
+/**
+ * Scale and shift [C]: x·scale + shift is computed before x is used, so that a normalised image need not be stored. The zeros around the image
+ * stay zeros.
+ */
+const affine = { scale: optional(kinds.vector), shift: optional(kinds.vector) };
+const normalized = { normalize: { scale: 'scale', shift: 'shift' } };
+
+function needVectors(x: TensorSpec, ...vectors: readonly (TensorSpec | undefined)[]): void {
+  const present = vectors.filter((spec) => spec !== undefined);
+  const fits = present.every((spec) => isVector(spec, x.shape[2]));
+  need(fits && (present.length === 0 || present.length === vectors.length), `all or none of its vectors, [${x.shape[2]}] each`);
 }
-
-export interface DepthwiseAttrs {
-  readonly prologue?: Prologue;
-  readonly epilogue?: Epilogue;
-}
-
-export interface DepthwiseGradWeightAttrs {
-  readonly prologue?: Prologue;
-  readonly weightShape: readonly number[];
-}
-
-/** The inputs without those of the prologue, and those: none, or scale and shift. */
-export function splitPrologue<T>(inputs: readonly T[], prologue: Prologue = {}): [others: readonly T[], affine: readonly T[]] {
-  const end = inputs.length - (prologue.normalize ? 2 : 0);
-  return [inputs.slice(0, end), inputs.slice(end)];
-}
-
-const fitsPrologue = (affine: readonly TensorSpec[], x: TensorSpec): boolean => affine.every((spec) => isVector(spec, x.shape[2]));
-const formatPrologue = (prologue: Prologue = {}): string => (prologue.normalize ? ', scale, shift [C]' : '');
 
 /** Reference: x as the op sees it. */
-function prologued(x: ReferenceTensor, [scale, shift]: readonly ReferenceTensor[]): Float64Array {
+function prologued(x: ReferenceTensor, scale?: ReferenceTensor, shift?: ReferenceTensor): Float64Array {
   const data = x.data as Float64Array;
-  return scale ? data.map((value, i) => value * scale.data[i % scale.data.length] + shift.data[i % scale.data.length]) : data;
+  return scale && shift ? data.map((value, i) => value * scale.data[i % scale.data.length] + shift.data[i % shift.data.length]) : data;
 }
 
 /** Image h×w×c, kernel k×k, and the rows and columns of zeros before the image: ⌊(k−1)/2⌋. An even k pads one more after it. */
@@ -64,7 +43,7 @@ export function depthwiseGeometry(xShape: readonly number[], wShape: readonly nu
   const k = wShape[0];
   const fits = xShape.length === 3 && wShape.length === 4 && wShape[1] === k && wShape[2] === c && wShape[3] === 1;
   if (!fits) refuse(`a depthwise convolution got x [${xShape}], w [${wShape}] and takes x [h, w, C], w [k, k, C, 1]`);
-  return { h, w, c, k, pad: Math.floor((k - 1) / 2) };
+  return { h, w, c, k, pad: placeWindow([h, w], k, { padding: 'same' }).pads.top };
 }
 
 const flops = ({ h, w, c, k }: DepthwiseGeometry, rows: number): number => 2 * rows * h * w * k * k * c;
@@ -88,159 +67,138 @@ function forEachTap({ h, w, c, k, pad }: DepthwiseGeometry, rows: number, visit:
   }
 }
 
-export const depthwise: OpDefinition = {
-  infer(inputs, attrs) {
-    const { prologue, epilogue } = attrs as unknown as DepthwiseAttrs;
-    const expected = `x [n, h, w, C], w [k, k, C, 1]${formatEpilogue(epilogue)}${formatPrologue(prologue)}`;
-    const [operands, affine] = splitPrologue(inputs, prologue);
-    const [x, w] = operands;
-    accept('depthwise', inputs, operands.length >= 2 && isActivation(x) && isParameter(w), expected);
+const depthwise = defineOp({
+  doc:
+    'each channel of x convolved with its kernel of w [k, k, C, 1], stride 1, same. bias, activation, derivative and partials are its epilogue; scale ' +
+    'and shift its prologue: it sees x·scale + shift',
+  inputs: { x: kinds.image, w: kinds.parameter, bias: optional(kinds.vector), ...affine },
+  outputs: epilogueResults,
+  attrs: epilogueAttr,
+  infer({ x, w, bias, scale, shift }, { epilogue }) {
     depthwiseGeometry(x.shape, w.shape);
-    accept('depthwise', inputs, acceptsEpilogue(operands, x, epilogue) && fitsPrologue(affine, x), expected);
-    return epilogueSpecs(activation(x.shape), epilogue);
+    needVectors(x, scale, shift);
+    return epilogueSpecs(x, epilogue, bias);
   },
-  gradient: throughFirstOutput((g, node, dy, wanted) => {
-    invariant(
-      !node.attrs.epilogue && !node.attrs.prologue,
-      `a fused depthwise cannot be differentiated (${node.label}): autodiff runs before fusion`,
-    );
-    const [x, w] = node.inputs;
-    return [
-      wanted[0] ? g.one('depthwiseGradInput', [dy, w]) : null,
-      wanted[1] ? g.one('depthwiseGradWeight', [x, dy], { weightShape: g.spec(w).shape }) : null,
-    ];
-  }),
-  reference(io, attrs) {
-    const { prologue, epilogue } = attrs as unknown as DepthwiseAttrs;
-    const geometry = depthwiseGeometry(io.inputs[0].shape.slice(1), io.inputs[1].shape);
-    const x = prologued(io.inputs[0], splitPrologue(io.inputs, prologue)[1]);
-    const w = io.inputs[1].data as Float64Array;
-    const y = io.outputs[0].data as Float64Array;
-    forEachTap(geometry, io.step.rows, (xAt, yAt, wAt) => {
-      for (let c = 0; c < geometry.c; c++) y[yAt + c] += x[xAt + c] * w[wAt + c];
+  gradient(g, site) {
+    needPlain('depthwise', site, ['x', 'w']);
+    const { x, w } = site.args;
+    const dy = site.d.y;
+    return {
+      x: () => g.one('depthwiseGradInput', { dy, w }),
+      w: () => g.one('depthwiseGradWeight', { x, dy }, { weightShape: g.spec(w).shape }),
+    };
+  },
+  reference({ step, inputs: { x, w, bias, scale, shift }, outputs }, { epilogue }) {
+    const geometry = depthwiseGeometry(x.shape.slice(1), w.shape);
+    const values = prologued(x, scale, shift);
+    const { y } = outputs;
+    forEachTap(geometry, step.rows, (xAt, yAt, wAt) => {
+      for (let c = 0; c < geometry.c; c++) y.data[yAt + c] += values[xAt + c] * w.data[wAt + c];
     });
-    applyEpilogue(io, epilogue);
+    applyEpilogue(outputs, epilogue, bias);
   },
-  cost(inputs, outputs, _attrs, rows) {
-    return { flops: flops(depthwiseGeometry(inputs[0].shape, inputs[1].shape), rows), bytes: operandBytes(inputs, outputs, rows) };
-  },
-};
+  flops: ({ x, w }, _, rows) => flops(depthwiseGeometry(x.shape, w.shape), rows),
+  traits: { epilogue: ['bias', 'activation', 'statistics'], prologue: { x: normalized } },
+});
 
-export const depthwiseGradInput: OpDefinition = {
-  infer(inputs) {
-    const [dy, w] = inputs;
-    accept('depthwiseGradInput', inputs, inputs.length === 2 && isActivation(dy) && isParameter(w), 'dy [n, h, w, C], w [k, k, C, 1]');
+const depthwiseGradInput = defineOp({
+  doc: 'dx of `depthwise`',
+  inputs: { dy: kinds.image, w: kinds.parameter },
+  outputs: { dx: kinds.image },
+  infer({ dy, w }) {
     depthwiseGeometry(dy.shape, w.shape);
-    return [dy];
+    return { dx: dy };
   },
-  reference(io) {
-    const geometry = depthwiseGeometry(io.inputs[0].shape.slice(1), io.inputs[1].shape);
-    const dy = io.inputs[0].data as Float64Array;
-    const w = io.inputs[1].data as Float64Array;
-    const dx = io.outputs[0].data as Float64Array;
-    forEachTap(geometry, io.step.rows, (xAt, yAt, wAt) => {
-      for (let c = 0; c < geometry.c; c++) dx[xAt + c] += dy[yAt + c] * w[wAt + c];
+  reference({ step, inputs: { dy, w }, outputs: { dx } }) {
+    const geometry = depthwiseGeometry(dy.shape.slice(1), w.shape);
+    forEachTap(geometry, step.rows, (xAt, yAt, wAt) => {
+      for (let c = 0; c < geometry.c; c++) dx.data[xAt + c] += dy.data[yAt + c] * w.data[wAt + c];
     });
   },
-  cost(inputs, outputs, _attrs, rows) {
-    return { flops: flops(depthwiseGeometry(inputs[0].shape, inputs[1].shape), rows), bytes: operandBytes(inputs, outputs, rows) };
-  },
-};
+  flops: ({ dy, w }, _, rows) => flops(depthwiseGeometry(dy.shape, w.shape), rows),
+});
 
-export const depthwiseGradWeight: OpDefinition = {
-  infer(inputs, attrs) {
-    const { prologue, weightShape } = attrs as unknown as DepthwiseGradWeightAttrs;
-    const [operands, affine] = splitPrologue(inputs, prologue);
-    const [x, dy] = operands;
-    const fits = operands.length === 2 && isActivation(x) && sameSpec(x, dy) && fitsPrologue(affine, x);
-    accept('depthwiseGradWeight', inputs, fits, `x and dy [n, h, w, C] of one shape${formatPrologue(prologue)}`);
+const depthwiseGradWeight = defineOp({
+  doc: 'dw of `depthwise` with w [weightShape]',
+  inputs: { x: kinds.image, dy: kinds.image, ...affine },
+  outputs: { dw: kinds.parameter },
+  attrs: { weightShape: attr.shape },
+  infer({ x, dy, scale, shift }, { weightShape }) {
+    need(sameSpec(x, dy), 'x and dy [n, h, w, C] of one shape');
+    needVectors(x, scale, shift);
     depthwiseGeometry(x.shape, weightShape);
-    return [parameter(weightShape)];
+    return { dw: parameter(weightShape) };
   },
-  reference(io, attrs) {
-    const { prologue, weightShape } = attrs as unknown as DepthwiseGradWeightAttrs;
-    const geometry = depthwiseGeometry(io.inputs[0].shape.slice(1), weightShape);
-    const x = prologued(io.inputs[0], splitPrologue(io.inputs, prologue)[1]);
-    const dy = io.inputs[1].data as Float64Array;
-    const dw = io.outputs[0].data as Float64Array;
-    forEachTap(geometry, io.step.rows, (xAt, yAt, wAt) => {
-      for (let c = 0; c < geometry.c; c++) dw[wAt + c] += x[xAt + c] * dy[yAt + c];
+  reference({ step, inputs: { x, dy, scale, shift }, outputs: { dw } }, { weightShape }) {
+    const geometry = depthwiseGeometry(x.shape.slice(1), weightShape);
+    const values = prologued(x, scale, shift);
+    forEachTap(geometry, step.rows, (xAt, yAt, wAt) => {
+      for (let c = 0; c < geometry.c; c++) dw.data[wAt + c] += values[xAt + c] * dy.data[yAt + c];
     });
   },
-  cost(inputs, outputs, attrs, rows) {
-    const { weightShape } = attrs as unknown as DepthwiseGradWeightAttrs;
-    return { flops: flops(depthwiseGeometry(inputs[0].shape, weightShape), rows), bytes: operandBytes(inputs, outputs, rows) };
+  flops: ({ x }, { weightShape }, rows) => flops(depthwiseGeometry(x.shape, weightShape), rows),
+  traits: { prologue: { x: normalized }, together: { other: 'depthwiseGradInput', on: 'dy', as: 'depthwiseGrad' } },
+});
+
+const depthwiseGrad = defineOp({
+  doc:
+    'both gradients of `depthwise` from one look at dy. With activation, slope, alpha, kappa and derivative it sees ' +
+    '(slope·dy + alpha + kappa·activation)·derivative in place of dy, as `bnGradApply` would have stored it; residual is added to dx; scale and shift are ' +
+    'those of x; with biasGrad dbias = Σdy as it sees it',
+  inputs: {
+    dy: kinds.image,
+    x: kinds.image,
+    w: kinds.parameter,
+    activation: optional(kinds.image),
+    slope: optional(kinds.vector),
+    alpha: optional(kinds.vector),
+    kappa: optional(kinds.vector),
+    derivative: optional(kinds.image),
+    residual: optional(kinds.image),
+    ...affine,
   },
-};
-
-export type DepthwiseGradAttrs = {
-  readonly prologue?: Prologue & {
-    /** dy is taken through batch normalisation and GELU first, as by `bnGradApply` with a derivative. */
-    readonly bnGrad?: boolean;
-  };
-  /** A further input, of the shape of dx, is added to it. */
-  readonly residual?: boolean;
-  /** A further output dbias [C]: the sum of dy as the convolution sees it. */
-  readonly biasGrad?: boolean;
-};
-
-/** The inputs of a `depthwiseGrad` by their part in it; empty where they are absent. */
-export function depthwiseGradInputs<T>(inputs: readonly T[], { prologue = {} }: DepthwiseGradAttrs) {
-  const [others, affine] = splitPrologue(inputs, prologue);
-  const after = prologue.bnGrad ? 8 : 3;
-  /** bnGrad: activation, scale, alpha, kappa, derivative. */
-  return { operands: others.slice(0, 3), bnGrad: others.slice(3, after), residual: others.slice(after), affine };
-}
-
-export const depthwiseGrad: OpDefinition = {
-  outputNames: ['dx', 'dw', 'dbias'],
-  infer(inputs, attrs) {
-    const { prologue, residual, biasGrad } = attrs as unknown as DepthwiseGradAttrs;
-    const parts = depthwiseGradInputs(inputs, attrs as unknown as DepthwiseGradAttrs);
-    const [dy, x, w] = parts.operands;
-    const [activation, scale, alpha, kappa, derivative] = parts.bnGrad;
-    const fits =
-      parts.operands.length === 3 &&
-      isActivation(x) &&
-      isParameter(w) &&
-      [dy, ...parts.residual].every((spec) => sameSpec(spec, x)) &&
-      parts.bnGrad.length === (prologue?.bnGrad ? 5 : 0) &&
-      parts.residual.length === (residual ? 1 : 0) &&
-      (!prologue?.bnGrad || [activation, derivative].every((spec) => sameSpec(spec, x))) &&
-      (!prologue?.bnGrad || fitsPrologue([scale, alpha, kappa], x)) &&
-      fitsPrologue(parts.affine, x);
-    const expected = [
-      'dy, x [n, h, w, C] of one shape, w [k, k, C, 1]',
-      ...(prologue?.bnGrad ? ['activation, scale, alpha, kappa [C], derivative'] : []),
-      ...(residual ? ['residual'] : []),
-    ];
-    accept('depthwiseGrad', inputs, fits, `${expected.join(', ')}${formatPrologue(prologue)}`);
+  outputs: { dx: kinds.image, dw: kinds.parameter, dbias: optional(kinds.vector) },
+  attrs: { biasGrad: attr.optional(attr.flag) },
+  infer({ dy, x, w, activation, slope, alpha, kappa, derivative, residual, scale, shift }, { biasGrad }) {
+    need(
+      [dy, activation, derivative, residual].every((spec) => !spec || sameSpec(spec, x)),
+      'images of one shape',
+    );
+    need(
+      [activation, derivative, slope, alpha, kappa].every((spec) => (spec === undefined) === (slope === undefined)),
+      'all of activation, slope, alpha, kappa and derivative, or none of them',
+    );
+    needVectors(x, slope, alpha, kappa);
+    needVectors(x, scale, shift);
     depthwiseGeometry(x.shape, w.shape);
-    return [x, w, ...(biasGrad ? [parameter(x.shape.slice(2))] : [])];
+    return { dx: x, dw: w, dbias: biasGrad ? parameter(x.shape.slice(2)) : undefined };
   },
-  reference({ step, inputs, outputs }, attrs) {
-    const parts = depthwiseGradInputs(inputs, attrs as unknown as DepthwiseGradAttrs);
-    const [dyInput, xInput, wInput] = parts.operands;
-    const [activation, scale, alpha, kappa, derivative] = parts.bnGrad.map(({ data }) => data);
-    const geometry = depthwiseGeometry(xInput.shape.slice(1), wInput.shape);
+  reference({ step, inputs, outputs: { dx, dw, dbias } }) {
+    const { w, activation, slope, alpha, kappa, derivative, residual } = inputs;
+    const geometry = depthwiseGeometry(inputs.x.shape.slice(1), w.shape);
     const channels = geometry.c;
-    const x = prologued(xInput, parts.affine);
-    const w = wInput.data;
-    const dy = (dyInput.data as Float64Array).map((value, i) => {
+    const x = prologued(inputs.x, inputs.scale, inputs.shift);
+    const dy = (inputs.dy.data as Float64Array).map((value, i) => {
       const c = i % channels;
-      return scale ? (scale[c] * value + alpha[c] + kappa[c] * activation[i]) * derivative[i] : value;
+      if (!slope || !alpha || !kappa || !activation || !derivative) return value;
+      return (slope.data[c] * value + alpha.data[c] + kappa.data[c] * activation.data[i]) * derivative.data[i];
     });
-    const [dx, dw, dbias] = outputs.map(({ data }) => data);
     forEachTap(geometry, step.rows, (xAt, yAt, wAt) => {
       for (let c = 0; c < channels; c++) {
-        dx[xAt + c] += dy[yAt + c] * w[wAt + c];
-        dw[wAt + c] += x[xAt + c] * dy[yAt + c];
+        dx.data[xAt + c] += dy[yAt + c] * w.data[wAt + c];
+        dw.data[wAt + c] += x[xAt + c] * dy[yAt + c];
       }
     });
-    for (const { data } of parts.residual) for (let i = 0; i < dx.length; i++) dx[i] += data[i];
-    if (dbias) for (let i = 0; i < dy.length; i++) dbias[i % channels] += dy[i];
+    if (residual) for (let i = 0; i < dx.data.length; i++) dx.data[i] += residual.data[i];
+    if (dbias) for (let i = 0; i < dy.length; i++) dbias.data[i % channels] += dy[i];
   },
-  cost(inputs, outputs, _attrs, rows) {
-    return { flops: 2 * flops(depthwiseGeometry(inputs[1].shape, inputs[2].shape), rows), bytes: operandBytes(inputs, outputs, rows) };
+  flops: ({ x, w }, _, rows) => 2 * flops(depthwiseGeometry(x.shape, w.shape), rows),
+  traits: {
+    epilogue: ['add'],
+    prologue: {
+      dy: { normalizeGrad: { activation: 'x', slope: 'scale', alpha: 'alpha', kappa: 'kappa', derivative: 'derivative' } },
+    },
   },
-};
+});
+
+export const depthwiseConvolution = { depthwise, depthwiseGradInput, depthwiseGradWeight, depthwiseGrad };

@@ -2,67 +2,73 @@
 // derivative that the backward pass will need and the sums of batch normalisation cost no pass over memory of their own.
 // The fusion rules set it; unfused nodes have none.
 
-import type { TensorSpec } from '../ir/graph.ts';
-import type { ReferenceIO } from '../ir/op.ts';
-import { activation, channelsOf, isVector, moments, pixelsOf, samplesPerTile } from './check.ts';
-import { gelu, geluDerivative } from './elementwise.ts';
+import type { ReferenceTensor } from '../ir/op.ts';
+import { type AttrsOf, attr, need, optional } from '../ir/signature.ts';
+import type { TensorSpec } from '../ir/tensor.ts';
+import { ACTIVATIONS } from './activations.ts';
+import { activation, channelsOf, isVector, kinds, moments, pixelsOf, refuse, samplesPerTile } from './check.ts';
 
-export interface Epilogue {
-  /** A further input, [C], is added: u = conv + bias. */
-  readonly bias?: boolean;
+/** u = result + bias, if the node has that operand; y = activation(u). */
+const record = attr.record({
   /** y = activation(u); without one, y = u. */
-  readonly activation?: 'gelu' | 'relu';
-  /** A further output `derivative`, of the shape of y: gelu'(u). Only with `gelu`: relu's gradient needs y alone. */
-  readonly derivative?: boolean;
-  /** A further output `partials`, per sample [2, C]: entry t holds mean and Σ(y − mean)² of tile t (see `samplesPerTile`). */
-  readonly stats?: boolean;
+  activation: attr.optional(attr.choice('gelu', 'relu')),
+  /** A further result `derivative`, of the shape of y: gelu'(u). Only with `gelu`: relu's gradient needs y alone. */
+  derivative: attr.optional(attr.flag),
+  /** A further result `partials`, per sample [2, C]: entry t holds mean and Σ(y − mean)² of tile t (see `samplesPerTile`). */
+  stats: attr.optional(attr.flag),
+});
+
+export const epilogueAttr = { epilogue: attr.optional(record) };
+
+/** What a node of an op with an epilogue is told of it. */
+export type Epilogue = NonNullable<AttrsOf<typeof epilogueAttr>['epilogue']>;
+
+/** Results of an op with an epilogue. */
+export const epilogueResults = { y: kinds.features, derivative: optional(kinds.features), partials: optional(kinds.partials) };
+
+/** Types of all results of an op whose plain result is `y`. */
+export function epilogueSpecs(y: TensorSpec, epilogue: Epilogue = {}, bias?: TensorSpec) {
+  need(!epilogue.derivative || epilogue.activation === 'gelu', 'an epilogue with a derivative only where the activation is gelu');
+  need(!bias || isVector(bias, channelsOf(y.shape)), `a bias [${channelsOf(y.shape)}]`);
+  return {
+    y,
+    derivative: epilogue.derivative ? y : undefined,
+    partials: epilogue.stats ? activation([2, channelsOf(y.shape)]) : undefined,
+  };
 }
 
-/** Names of the outputs in their order: what stands where depends on the epilogue. */
-export function epilogueOutputs(epilogue: Epilogue = {}): ('y' | 'derivative' | 'partials')[] {
-  return ['y', ...(epilogue.derivative ? (['derivative'] as const) : []), ...(epilogue.stats ? (['partials'] as const) : [])];
+/** For gradient rules: refuses a node that was fused. Differentiation comes before fusion. */
+export function needPlain(
+  op: string,
+  { label, args, attrs }: { readonly label: string; readonly args: object; readonly attrs: object },
+  plain: readonly string[],
+): void {
+  const present = (record: object) => Object.entries(record).flatMap(([name, value]) => (value === undefined ? [] : [name]));
+  const more = [...present(args), ...present(attrs)].filter((name) => !plain.includes(name));
+  if (more.length)
+    refuse(
+      `a fused ${op} (${label}) cannot be differentiated: it has ${more.join(', ')}`,
+      'Differentiate first: fusion comes after autodiff.',
+    );
 }
 
-/** Specs of all outputs of an op whose plain result is `y`. */
-export function epilogueSpecs(y: TensorSpec, epilogue: Epilogue = {}): TensorSpec[] {
-  const partials = activation([2, channelsOf(y.shape)]);
-  return epilogueOutputs(epilogue).map((name) => (name === 'partials' ? partials : y));
-}
-
-/** Whether its parts go together. */
-export const fitsEpilogue = ({ activation, derivative }: Epilogue): boolean => !derivative || activation === 'gelu';
-
-/** Whether the inputs after x and w are what the epilogue takes, for an op whose plain result is `y`. */
-export function acceptsEpilogue(inputs: readonly TensorSpec[], y: TensorSpec, epilogue: Epilogue = {}): boolean {
-  if (!fitsEpilogue(epilogue)) return false;
-  if (!epilogue.bias) return inputs.length === 2;
-  return inputs.length === 3 && isVector(inputs[2], channelsOf(y.shape));
-}
-
-/** For messages: what the op takes besides x and w. */
-export function formatEpilogue(epilogue: Epilogue = {}): string {
-  return `${epilogue.bias ? ', bias [co]' : ''} (epilogue ${JSON.stringify(epilogue)}; derivative needs gelu)`;
-}
-
-/** Reference: finishes a node whose output 0 already holds the plain result. */
-export function applyEpilogue(io: ReferenceIO, epilogue: Epilogue = {}): void {
-  const names = epilogueOutputs(epilogue);
-  const y = io.outputs[0].data as Float64Array;
-  const shape = io.outputs[0].shape.slice(1);
+/** Reference: finishes a node whose first result already holds the plain one. */
+export function applyEpilogue(
+  outputs: { readonly y: ReferenceTensor; readonly derivative?: ReferenceTensor; readonly partials?: ReferenceTensor },
+  epilogue: Epilogue = {},
+  bias?: ReferenceTensor,
+): void {
+  const y = outputs.y.data as Float64Array;
+  const shape = outputs.y.shape.slice(1);
   const channels = channelsOf(shape);
-
-  if (epilogue.bias) {
-    const bias = io.inputs[2].data;
-    for (let i = 0; i < y.length; i += channels) for (let c = 0; c < channels; c++) y[i + c] += bias[c];
+  if (bias) for (let i = 0; i < y.length; i += channels) for (let c = 0; c < channels; c++) y[i + c] += bias.data[c];
+  if (epilogue.activation) {
+    const { value, derivative } = ACTIVATIONS[epilogue.activation];
+    if (outputs.derivative) for (let i = 0; i < y.length; i++) outputs.derivative.data[i] = derivative(y[i]);
+    for (let i = 0; i < y.length; i++) y[i] = value(y[i]);
   }
-  if (epilogue.derivative) {
-    const derivative = io.outputs[names.indexOf('derivative')].data;
-    for (let i = 0; i < y.length; i++) derivative[i] = geluDerivative(y[i]);
-  }
-  if (epilogue.activation === 'gelu') for (let i = 0; i < y.length; i++) y[i] = gelu(y[i]);
-  if (epilogue.activation === 'relu') for (let i = 0; i < y.length; i++) y[i] = Math.max(y[i], 0);
-  if (epilogue.stats) {
-    const partials = io.outputs[names.indexOf('partials')].data;
+  if (outputs.partials) {
+    const partials = outputs.partials.data;
     const tile = samplesPerTile(pixelsOf(shape)) * pixelsOf(shape) * channels;
     for (let begin = 0, t = 0; begin < y.length; begin += tile, t++) {
       const { mean, squares } = moments(y.subarray(begin, begin + tile), channels);

@@ -1,56 +1,37 @@
-// The table of all ops. Tables of kernels, lowerings and costs elsewhere are keyed by `OpName` or `KernelOpName`, so that a
-// missing entry is a build error.
+// The table of all ops. Tables of kernels and lowerings elsewhere are keyed by `KernelOpName`, so that a missing entry is a build error.
+// A file of this folder is a family; its ops are one object.
 
-import type { OpDefinition } from '../ir/op.ts';
-import { batchnorm, batchnormGrad, bnFold, bnGradApply, bnGradFold, bnGradStats, bnStats, normalize } from './batchnorm.ts';
-import { conv, convGradInput, convGradWeight } from './conv.ts';
-import { depthwise, depthwiseGrad, depthwiseGradInput, depthwiseGradWeight } from './depthwise.ts';
-import { add, bias, biasGrad, dropout, geluGrad, geluOp, relu, reluGrad, rescale, reshape } from './elementwise.ts';
-import { softmaxCrossEntropy, softmaxCrossEntropyGrad } from './loss.ts';
-import { countStep, finiteCheck, movingAverage, updateOps } from './optimizer.ts';
-import { globalAvgPool, globalAvgPoolGrad, maxPool, maxPoolGrad } from './pool.ts';
+import type { NodeOf, Op } from '../ir/define-op.ts';
+import { batchNormalization, composites } from './batchnorm.ts';
+import { convolution } from './conv.ts';
+import { depthwiseConvolution } from './depthwise.ts';
+import { elementwise, views } from './elementwise.ts';
+import { losses } from './loss.ts';
+import { updates } from './optimizer.ts';
+import { pooling } from './pool.ts';
 
-/** All ops by name, for `GraphBuilder`. ARCHITECTURE.md says what each takes, gives and means. */
-export const ops = {
-  rescale,
-  conv,
-  convGradInput,
-  convGradWeight,
-  depthwise,
-  depthwiseGradInput,
-  depthwiseGradWeight,
-  depthwiseGrad,
-  bias,
-  biasGrad,
-  gelu: geluOp,
-  geluGrad,
-  relu,
-  reluGrad,
-  add,
-  reshape,
-  dropout,
-  globalAvgPool,
-  globalAvgPoolGrad,
-  maxPool,
-  maxPoolGrad,
-  batchnorm,
-  batchnormGrad,
-  bnStats,
-  bnFold,
-  normalize,
-  bnGradStats,
-  bnGradFold,
-  bnGradApply,
-  softmaxCrossEntropy,
-  softmaxCrossEntropyGrad,
-  finiteCheck,
-  ...updateOps,
-  movingAverage,
-  countStep,
-} as const satisfies Record<string, OpDefinition>;
+/** The ops that a device runs. */
+const kernelOps = {
+  ...elementwise,
+  ...convolution,
+  ...depthwiseConvolution,
+  ...pooling,
+  ...batchNormalization,
+  ...losses,
+  ...updates,
+} as const satisfies Record<string, Op>;
+
+/** All ops by name, for `GraphBuilder`. docs/ops.md says what each takes, gives and means. */
+export const ops = { ...kernelOps, ...views, ...composites } as const satisfies Record<string, Op>;
 
 /** Name of an op. */
 export type OpName = keyof typeof ops;
 
-/** The ops that a device runs: those that `expand` replaces and the view have no kernel. */
-export type KernelOpName = Exclude<OpName, 'batchnorm' | 'batchnormGrad' | 'reshape'>;
+/** The ops that a device runs: those that `expand` replaces and the views have no kernel. */
+export type KernelOpName = keyof typeof kernelOps;
+
+/** A node of the op of that name. */
+export type OpNode<K extends OpName> = NodeOf<(typeof ops)[K]>;
+
+/** By name, for passes, which know none. */
+export const opTable: Readonly<Record<string, Op>> = ops;

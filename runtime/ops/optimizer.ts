@@ -1,108 +1,131 @@
 // The update phase: the optimizers, moving averages, the step count. All are gated by `ok`, which `finiteCheck`
 // computes from loss and gradients: a step that is not finite changes nothing.
 
-import { BYTES_PER_ELEMENT, elementCount } from '../ir/graph.ts';
-import type { OpDefinition } from '../ir/op.ts';
+import type { Kind } from '../base/kinds.ts';
+import { defineOp } from '../ir/define-op.ts';
+import { attr, list, need, optional, type Schema } from '../ir/signature.ts';
+import { BYTES_PER_ELEMENT, elementCount } from '../ir/tensor.ts';
 import { type GroupRun, oneGroup } from '../optim/groups.ts';
 import { ofEach, slotsOf } from '../optim/index.ts';
 import type { Constants, Element, OptimizerRule } from '../optim/rule.ts';
-import { accept, elementwiseCost, integer, isInteger, isParameter, operandBytes, sameSpec } from './check.ts';
+import { integer, kinds, sameSpec } from './check.ts';
 
-export const finiteCheck: OpDefinition = {
-  infer(inputs) {
-    accept('finiteCheck', inputs, inputs.length >= 1 && inputs.every(isParameter), 'the loss [1] and gradients');
-    return [integer];
+const finiteCheck = defineOp({
+  doc: 'ok = 1 where the loss and all gradients are finite, else 0 (by bit patterns)',
+  inputs: { loss: kinds.parameter, gradients: optional(list(kinds.parameter)) },
+  outputs: { ok: kinds.integer },
+  infer: () => ({ ok: integer }),
+  reference({ inputs: { loss, gradients = [] }, outputs: { ok } }) {
+    ok.data[0] = [loss, ...gradients].every(({ data }) => (data as Float64Array).every(Number.isFinite)) ? 1 : 0;
   },
-  reference({ inputs, outputs }) {
-    outputs[0].data[0] = inputs.every(({ data }) => (data as Float64Array).every(Number.isFinite)) ? 1 : 0;
-  },
-  cost(inputs, outputs, _attrs, rows) {
-    return { flops: 0, bytes: operandBytes(inputs, outputs, rows) };
-  },
-};
+  flops: () => 0,
+});
 
 /** Of an optimizer's op besides its constants: the groups of the parameters in order; absent, they are one with the factors 1. */
 export interface UpdateAttrs {
   readonly groups?: readonly GroupRun[];
 }
 
-/** The op of an optimizer: updates parameters…, then those of each slot…, with as many gradients…. */
-const updateOf = (rule: OptimizerRule): OpDefinition => ({
-  infer(inputs, attrs) {
-    const [ok, counter, ...gradients] = inputs;
-    const fits = gradients.length >= 1 && isInteger(ok) && isInteger(counter) && gradients.every(isParameter);
-    accept(rule.name, inputs, fits, 'ok i32 [1], counter i32 [1] and gradients');
-    for (const [name, { kind }] of Object.entries(rule.constants)) kind.check(attrs[name], `${name} of ${rule.name}`);
-    const grouped = runsOf(attrs, gradients.length).reduce((sum, { count }) => sum + count, 0);
-    accept(rule.name, inputs, grouped === gradients.length, `groups of as many parameters as there are gradients (given: ${grouped})`);
-    return [];
-  },
-  reference({ step, inputs, updates }, attrs) {
-    const [ok, counter, ...gradients] = inputs;
-    if (ok.data[0] === 0) return;
-    const constants = attrs as Constants;
-    const slots = slotsOf(rule, constants);
-    const at: Element<string> = { w: 0, g: 0 };
-    const unkept = Object.fromEntries(rule.slots.filter((name) => !slots.includes(name)).map((name) => [name, 0]));
-    let k = 0;
-    for (const { count, rate, decay } of runsOf(attrs, gradients.length)) {
-      const scalars = { learningRate: step.learningRate * rate, weightDecay: step.weightDecay * decay };
-      const apply = rule.step(scalars, constants, counter.data[0] + 1);
-      for (const end = k + count; k < end; k++) {
-        const g = gradients[k].data;
-        const w = updates[k].data;
-        const kept = slots.map((name, s) => ({ name, data: updates[(s + 1) * gradients.length + k].data }));
-        for (let i = 0; i < g.length; i++) {
-          Object.assign(at, { w: w[i], g: g[i] }, unkept);
-          for (const { name, data } of kept) at[name] = data[i];
-          apply(at);
-          w[i] = at.w;
-          for (const { name, data } of kept) data[i] = at[name];
-        }
-      }
-    }
-  },
-  cost(inputs, _outputs, attrs) {
-    const elements = inputs.slice(2).reduce((sum, spec) => sum + elementCount(spec), 0);
-    // Gradient read; parameter and slots read and written.
-    const moved = 3 + 2 * slotsOf(rule, attrs as Constants).length;
-    return { flops: rule.flops * elements, bytes: moved * BYTES_PER_ELEMENT.f32 * elements };
-  },
-});
-
 /** The groups of an optimizer's op. */
 export const runsOf = (attrs: UpdateAttrs, parameters: number): readonly GroupRun[] => attrs.groups ?? oneGroup(parameters);
+
+const groupsAttr = attr.optional(
+  attr.custom<readonly GroupRun[]>('groups of parameters: {count, rate, decay}', (value) => Array.isArray(value)),
+);
+
+/** An attribute of a kind of settings. */
+const ofKind = (kind: Kind<number | boolean>) =>
+  attr.custom<number | boolean>(kind.expected, (value) => {
+    try {
+      kind.check(value, '');
+      return true;
+    } catch {
+      return false;
+    }
+  });
+
+/** The op of an optimizer: updates parameters…, then those of each slot…, with as many gradients…. */
+const updateOf = (rule: OptimizerRule) =>
+  defineOp({
+    doc: `a step of the optimizer ${rule.name} with all parameters, where ok is 1; updates are the parameters, then ${rule.slots.join(', then ')} of each`,
+    inputs: { ok: kinds.integer, counter: kinds.integer, gradients: list(kinds.parameter) },
+    outputs: {},
+    updates: { state: list(kinds.parameter) },
+    attrs: {
+      ...(Object.fromEntries(Object.entries(rule.constants).map(([name, { kind }]) => [name, ofKind(kind)])) as Schema),
+      groups: groupsAttr,
+    },
+    infer({ gradients }, attrs) {
+      const grouped = runsOf(attrs as UpdateAttrs, gradients.length).reduce((sum, { count }) => sum + count, 0);
+      need(grouped === gradients.length, `groups of as many parameters as there are gradients (given: ${grouped})`);
+      return {};
+    },
+    reference({ step, inputs: { ok, counter, gradients }, updates: { state } }, attrs) {
+      if (ok.data[0] === 0) return;
+      const constants = attrs as unknown as Constants;
+      const slots = slotsOf(rule, constants);
+      const unkept = Object.fromEntries(rule.slots.filter((name) => !slots.includes(name)).map((name) => [name, 0]));
+      const at: Element<string> = { w: 0, g: 0 };
+      let k = 0;
+      for (const { count, rate, decay } of runsOf(attrs as UpdateAttrs, gradients.length)) {
+        const scalars = { learningRate: step.learningRate * rate, weightDecay: step.weightDecay * decay };
+        const apply = rule.step(scalars, constants, counter.data[0] + 1);
+        for (const end = k + count; k < end; k++) {
+          const g = gradients[k].data;
+          const w = state[k].data;
+          const kept = slots.map((name, s) => ({ name, data: state[(s + 1) * gradients.length + k].data }));
+          for (let i = 0; i < g.length; i++) {
+            Object.assign(at, { w: w[i], g: g[i] }, unkept);
+            for (const { name, data } of kept) at[name] = data[i];
+            apply(at);
+            w[i] = at.w;
+            for (const { name, data } of kept) data[i] = at[name];
+          }
+        }
+      }
+    },
+    flops: ({ gradients }) => rule.flops * gradients.reduce((sum, spec) => sum + elementCount(spec), 0),
+    bytes({ gradients }, attrs) {
+      // Gradient read; parameter and slots read and written.
+      const moved = 3 + 2 * slotsOf(rule, attrs as unknown as Constants).length;
+      return moved * BYTES_PER_ELEMENT.f32 * gradients.reduce((sum, spec) => sum + elementCount(spec), 0);
+    },
+  });
 
 /** The op of each optimizer, by its name. */
 export const updateOps = ofEach(updateOf);
 
-export const movingAverage: OpDefinition = {
-  infer(inputs) {
-    const [ok, mean, variance] = inputs;
-    const fits = inputs.length === 3 && isInteger(ok) && isParameter(mean) && mean.shape.length === 1 && sameSpec(mean, variance);
-    accept('movingAverage', inputs, fits, 'ok i32 [1], mean [C], variance [C]');
-    return [];
+const movingAverage = defineOp({
+  doc: "moving mean and variance ← moving·m + batch·(1 − m), m the run's bnMomentum, where ok is 1",
+  inputs: { ok: kinds.integer, mean: kinds.vector, variance: kinds.vector },
+  outputs: {},
+  updates: { movingMean: kinds.vector, movingVariance: kinds.vector },
+  infer({ mean, variance }) {
+    need(sameSpec(mean, variance), 'mean and variance of one length');
+    return {};
   },
-  reference({ step, inputs, updates }) {
-    if (inputs[0].data[0] === 0) return;
-    for (let k = 0; k < 2; k++) {
-      const [batch, moving] = [inputs[1 + k].data, updates[k].data];
+  reference({ step, inputs: { ok, mean, variance }, updates: { movingMean, movingVariance } }) {
+    if (ok.data[0] === 0) return;
+    for (const [batch, moving] of [
+      [mean.data, movingMean.data],
+      [variance.data, movingVariance.data],
+    ])
       for (let c = 0; c < moving.length; c++) moving[c] = moving[c] * step.bnMomentum + batch[c] * (1 - step.bnMomentum);
-    }
   },
-  cost(inputs) {
-    // Batch statistics read; moving statistics read and written.
-    return { flops: 6 * elementCount(inputs[1]), bytes: 6 * BYTES_PER_ELEMENT.f32 * elementCount(inputs[1]) };
-  },
-};
+  flops: ({ mean }) => 6 * elementCount(mean),
+  // Batch statistics read; moving statistics read and written.
+  bytes: ({ mean }) => 6 * BYTES_PER_ELEMENT.f32 * elementCount(mean),
+});
 
-export const countStep: OpDefinition = {
-  infer(inputs) {
-    accept('countStep', inputs, inputs.length === 1 && isInteger(inputs[0]), 'ok i32 [1]');
-    return [];
+const countStep = defineOp({
+  doc: 'counter ← counter + ok',
+  inputs: { ok: kinds.integer },
+  outputs: {},
+  updates: { counter: kinds.integer },
+  infer: () => ({}),
+  reference({ inputs: { ok }, updates: { counter } }) {
+    counter.data[0] += ok.data[0];
   },
-  reference({ inputs, updates }) {
-    updates[0].data[0] += inputs[0].data[0];
-  },
-  cost: elementwiseCost(1),
-};
+});
+
+export const updates = { finiteCheck, ...updateOps, movingAverage, countStep };

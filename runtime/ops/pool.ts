@@ -1,48 +1,40 @@
 // Pooling over the pixels of an image: the mean of all (before the classifier), the maximum of 2×2 (stride 2, valid).
 
-import type { OpDefinition, ReferenceTensor } from '../ir/op.ts';
-import { accept, activation, channelsOf, elementwiseCost, isActivation, pixelsOf, sameShape, throughFirstOutput } from './check.ts';
+import { defineOp } from '../ir/define-op.ts';
+import type { ReferenceTensor } from '../ir/op.ts';
+import { attr, need } from '../ir/signature.ts';
+import { activation, channelsOf, kinds, pixelsOf, sameShape } from './check.ts';
 
-export interface GlobalAvgPoolGradAttrs {
-  /** Shape of x without rows. */
-  readonly inputShape: readonly number[];
-}
+const { image, row } = kinds;
 
-export const globalAvgPool: OpDefinition = {
-  infer(inputs) {
-    const [x] = inputs;
-    accept('globalAvgPool', inputs, inputs.length === 1 && isActivation(x) && x.shape.length === 3, 'x [n, h, w, C]');
-    return [activation([x.shape[2]])];
-  },
-  gradient: throughFirstOutput((g, node, dy, wanted) => [
-    wanted[0] ? g.one('globalAvgPoolGrad', [dy], { inputShape: g.spec(node.inputs[0]).shape }) : null,
-  ]),
-  reference({ inputs, outputs }) {
-    const [, h, w, channels] = inputs[0].shape;
-    const [x, y] = [inputs[0].data, outputs[0].data];
+const globalAvgPool = defineOp({
+  doc: 'y = the mean over all pixels, for each channel',
+  inputs: { x: image },
+  outputs: { y: row },
+  infer: ({ x }) => ({ y: activation([x.shape[2]]) }),
+  gradient: (g, { args: { x }, d: { y: dy } }) => ({ x: () => g.one('globalAvgPoolGrad', { dy }, { inputShape: g.spec(x).shape }) }),
+  reference({ inputs: { x }, outputs: { y } }) {
+    const [, h, w, channels] = x.shape;
     const pixels = h * w;
-    for (let i = 0; i < x.length; i++) y[Math.floor(i / (pixels * channels)) * channels + (i % channels)] += x[i] / pixels;
+    for (let i = 0; i < x.data.length; i++) y.data[Math.floor(i / (pixels * channels)) * channels + (i % channels)] += x.data[i] / pixels;
   },
-  cost: elementwiseCost(1),
-};
+});
 
-export const globalAvgPoolGrad: OpDefinition = {
-  infer(inputs, attrs) {
-    const { inputShape } = attrs as unknown as GlobalAvgPoolGradAttrs;
-    const [dy] = inputs;
-    const fits = inputs.length === 1 && isActivation(dy) && inputShape.length === 3 && sameShape(dy.shape, [channelsOf(inputShape)]);
-    accept('globalAvgPoolGrad', inputs, fits, `dy [n, C] of x [${inputShape}]`);
-    return [activation(inputShape)];
+const globalAvgPoolGrad = defineOp({
+  doc: 'dx of `globalAvgPool` of x [inputShape]',
+  inputs: { dy: row },
+  outputs: { dx: image },
+  attrs: { inputShape: attr.shape },
+  infer({ dy }, { inputShape }) {
+    need(inputShape.length === 3 && sameShape(dy.shape, [channelsOf(inputShape)]), `dy [n, C] of x [${inputShape}]`);
+    return { dx: activation(inputShape) };
   },
-  reference({ inputs, outputs }, attrs) {
-    const { inputShape } = attrs as unknown as GlobalAvgPoolGradAttrs;
-    const [dy, dx] = [inputs[0].data, outputs[0].data];
+  reference({ inputs: { dy }, outputs: { dx } }, { inputShape }) {
     const pixels = pixelsOf(inputShape);
     const channels = channelsOf(inputShape);
-    for (let i = 0; i < dx.length; i++) dx[i] = dy[Math.floor(i / (pixels * channels)) * channels + (i % channels)] / pixels;
+    for (let i = 0; i < dx.data.length; i++) dx.data[i] = dy.data[Math.floor(i / (pixels * channels)) * channels + (i % channels)] / pixels;
   },
-  cost: elementwiseCost(1),
-};
+});
 
 /** Shape of 2×2 windows with stride 2: an odd last row or column belongs to none. */
 const halved = ([h, w, channels]: readonly number[]): number[] => [Math.floor(h / 2), Math.floor(w / 2), channels];
@@ -65,35 +57,35 @@ function forEachWindow(x: ReferenceTensor, visit: (y: number, maximum: number) =
   }
 }
 
-export const maxPool: OpDefinition = {
-  infer(inputs) {
-    const [x] = inputs;
-    const fits = inputs.length === 1 && isActivation(x) && x.shape.length === 3 && x.shape[0] >= 2 && x.shape[1] >= 2;
-    accept('maxPool', inputs, fits, 'x [n, h, w, C] with h and w of 2 or more');
-    return [activation(halved(x.shape))];
+const maxPool = defineOp({
+  doc: 'y = the maximum of 2×2 pixels, stride 2, valid',
+  inputs: { x: image },
+  outputs: { y: image },
+  infer({ x }) {
+    need(x.shape[0] >= 2 && x.shape[1] >= 2, 'x [n, h, w, C] with h and w of 2 or more');
+    return { y: activation(halved(x.shape)) };
   },
-  gradient: throughFirstOutput((g, node, dy, wanted) => [wanted[0] ? g.one('maxPoolGrad', [dy, node.inputs[0]]) : null]),
-  reference({ inputs, outputs }) {
-    const [x, y] = [inputs[0].data, outputs[0].data];
-    forEachWindow(inputs[0], (at, maximum) => {
-      y[at] = x[maximum];
+  gradient: (g, { args: { x }, d: { y: dy } }) => ({ x: () => g.one('maxPoolGrad', { dy, x }) }),
+  reference({ inputs: { x }, outputs: { y } }) {
+    forEachWindow(x, (at, maximum) => {
+      y.data[at] = x.data[maximum];
     });
   },
-  cost: elementwiseCost(1),
-};
+});
 
-export const maxPoolGrad: OpDefinition = {
-  infer(inputs) {
-    const [dy, x] = inputs;
-    const fits = inputs.length === 2 && isActivation(dy) && isActivation(x) && x.shape.length === 3 && sameShape(dy.shape, halved(x.shape));
-    accept('maxPoolGrad', inputs, fits, 'dy [n, ⌊h/2⌋, ⌊w/2⌋, C], x [n, h, w, C]');
-    return [activation(x.shape)];
+const maxPoolGrad = defineOp({
+  doc: 'dx of `maxPool`: dy goes to the first maximum of each window in row-major order',
+  inputs: { dy: image, x: image },
+  outputs: { dx: image },
+  infer({ dy, x }) {
+    need(sameShape(dy.shape, halved(x.shape)), 'dy [n, ⌊h/2⌋, ⌊w/2⌋, C], x [n, h, w, C]');
+    return { dx: activation(x.shape) };
   },
-  reference({ inputs, outputs }) {
-    const [dy, dx] = [inputs[0].data, outputs[0].data];
-    forEachWindow(inputs[1], (at, maximum) => {
-      dx[maximum] = dy[at];
+  reference({ inputs: { dy, x }, outputs: { dx } }) {
+    forEachWindow(x, (at, maximum) => {
+      dx.data[maximum] = dy.data[at];
     });
   },
-  cost: elementwiseCost(1),
-};
+});
+
+export const pooling = { globalAvgPool, globalAvgPoolGrad, maxPool, maxPoolGrad };

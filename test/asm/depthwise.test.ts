@@ -5,11 +5,12 @@ import { batchnorm } from '../../asm/lowering/batchnorm.ts';
 import { depthwise } from '../../asm/lowering/depthwise.ts';
 import { elementwise } from '../../asm/lowering/elementwise.ts';
 import { HybridError } from '../../runtime/base/errors.ts';
-import { depthwiseGradOperands, type OpCase, opCases } from '../support/cases.ts';
+import { depthwiseGradCase, type OpCase, opCases } from '../support/cases.ts';
 import { expectClose } from '../support/close.ts';
 import { KernelMachine, type KernelRun } from '../support/kernels.ts';
 import { runReference } from '../support/reference.ts';
-import { fixed, samples, uniform } from '../support/tensors.ts';
+import { fixed, samples, type TestTensor, uniform } from '../support/tensors.ts';
+import { tensorsOf } from '../support/test-node.ts';
 
 type DepthwiseOp = keyof typeof depthwise;
 const OPS = Object.keys(depthwise) as DepthwiseOp[];
@@ -50,7 +51,8 @@ describe.each(machines)('$build', ({ machine }) => {
   function check(run: KernelRun): void {
     const expected = runReference(run.op, run.inputs, run.attrs, { rows: run.rows });
     const actual = machine.run(run, depthwise[run.op as DepthwiseOp]);
-    const elements = run.inputs[0].data.length / run.inputs[0].shape[run.inputs[0].shape.length - 1];
+    const [input] = tensorsOf(run.inputs);
+    const elements = input.data.length / input.shape[input.shape.length - 1];
     expected.forEach(({ data, spec }, i) => {
       // Entries of partials beyond the tiles are nobody's; the reference leaves them at zero, the kernels untouched.
       const partials = spec.shape[0] === 2 && i > 0;
@@ -93,13 +95,15 @@ describe.each(machines)('$build', ({ machine }) => {
   test('a normalized input gives the bits of normalize, then the op', () => {
     for (const { rows, shape, k } of SIZES.slice(0, 3)) {
       const x = samples(rows, shape, uniform(1));
-      const affine = [fixed([shape[2]], uniform(5, 0.5, 1.5)), fixed([shape[2]], uniform(6))];
-      const [stored] = machine.run({ op: 'normalize', inputs: [x, ...affine], rows }, batchnorm.normalize);
+      const affine = { scale: fixed([shape[2]], uniform(5, 0.5, 1.5)), shift: fixed([shape[2]], uniform(6)) };
+      const [stored] = machine.run({ op: 'normalize', inputs: { x, ...affine }, rows }, batchnorm.normalize);
       const y = { ...x, data: Float64Array.from(stored) };
       for (const op of ['depthwise', 'depthwiseGradWeight'] as const) {
         const { inputs, attrs } = operands(op, { rows, shape, k });
-        const fused = { op, inputs: [...inputs, ...affine], attrs: { ...attrs, prologue: { normalize: true } }, rows };
-        const unfused = { op, inputs: [y, ...inputs.slice(1)], attrs, rows };
+        const [, other] = tensorsOf(inputs);
+        const others = op === 'depthwise' ? { w: other } : { dy: other };
+        const fused = { op, inputs: { x, ...others, ...affine }, attrs, rows };
+        const unfused = { op, inputs: { x: y, ...others }, attrs, rows };
         expect(machine.run(fused, depthwise[op])).toEqual(machine.run(unfused, depthwise[op]));
       }
     }
@@ -107,17 +111,15 @@ describe.each(machines)('$build', ({ machine }) => {
 
   test('gradients together have the bits of those by themselves', () => {
     for (const { rows, shape, k } of SIZES.slice(0, 5)) {
-      const attrs = { prologue: { normalize: true, bnGrad: true }, residual: true, biasGrad: true };
-      const inputs = depthwiseGradOperands({ rows, shape, k }, attrs);
-      const [dy, x, w, activation, scale, alpha, kappa, derivative, residual, ...affine] = inputs;
-      const bnGrad: KernelRun = { op: 'bnGradApply', inputs: [dy, activation, scale, alpha, kappa, derivative], rows };
-      const [stored] = machine.run({ ...bnGrad, attrs: { epilogue: { derivative: true } } }, batchnorm.bnGradApply);
+      const { inputs, attrs } = depthwiseGradCase({ rows, shape, k }, { normalize: true, bnGrad: true, residual: true, biasGrad: true });
+      const { dy, x, w, activation, slope, alpha, kappa, derivative, residual, scale, shift } = inputs as Record<string, TestTensor>;
+      const bnGrad: KernelRun = { op: 'bnGradApply', inputs: { dy, x: activation, scale: slope, alpha, kappa, derivative }, rows };
+      const [stored] = machine.run(bnGrad, batchnorm.bnGradApply);
       const du = { ...dy, data: Float64Array.from(stored) };
       const [plain] = machine.run({ op: 'depthwiseGradInput', inputs: [du, w], rows }, depthwise.depthwiseGradInput);
       const dxPlain = { ...dy, data: Float64Array.from(plain) };
       const [dx] = machine.run({ op: 'add', inputs: [dxPlain, residual], rows }, elementwise.add);
-      const weight = { weightShape: w.shape, prologue: { normalize: true } };
-      const dwRun: KernelRun = { op: 'depthwiseGradWeight', inputs: [x, du, ...affine], attrs: weight, rows };
+      const dwRun: KernelRun = { op: 'depthwiseGradWeight', inputs: { x, dy: du, scale, shift }, attrs: { weightShape: w.shape }, rows };
       const [dw] = machine.run(dwRun, depthwise.depthwiseGradWeight);
       const fused = machine.run({ op: 'depthwiseGrad', inputs, attrs, rows }, depthwise.depthwiseGrad);
       expect(fused.slice(0, 2)).toEqual([dx, dw]);
@@ -127,7 +129,7 @@ describe.each(machines)('$build', ({ machine }) => {
 
   test('statistics of all tiles', () => {
     for (const { rows, shape, k } of SIZES.slice(0, 3)) {
-      const epilogue = { bias: true, activation: 'gelu', derivative: true, stats: true };
+      const epilogue = { activation: 'gelu', derivative: true, stats: true };
       const inputs = [samples(rows, shape, uniform(1)), fixed([k, k, shape[2], 1], uniform(2)), fixed([shape[2]], uniform(4))];
       check({ op: 'depthwise', inputs, attrs: { epilogue }, rows });
     }

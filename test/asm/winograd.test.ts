@@ -6,11 +6,12 @@ import { conv } from '../../asm/lowering/conv.ts';
 import type { Lowering } from '../../asm/lowering/lowering.ts';
 import { suitsWinograd } from '../../asm/lowering/winograd.ts';
 import { convGeometry } from '../../runtime/ops/conv.ts';
-import { EPILOGUES } from '../support/cases.ts';
+import { attrsOf, EPILOGUES } from '../support/cases.ts';
 import { expectClose } from '../support/close.ts';
 import { KernelMachine, type KernelRun } from '../support/kernels.ts';
 import { runReference } from '../support/reference.ts';
 import { fixed, samples, uniform } from '../support/tensors.ts';
+import { tensorsOf } from '../support/test-node.ts';
 
 type ConvOp = keyof typeof conv;
 const OPS = Object.keys(conv) as ConvOp[];
@@ -84,8 +85,8 @@ describe.each(machines)('$build', ({ build, machine }) => {
   test.each(EPILOGUES)('epilogue %o', (epilogue) => {
     for (const size of [SIZES[5], SIZES[7], { rows: 37, x: [4, 4, 16], co: 21 } as const, SIZES[8]]) {
       const node = operands('conv', size);
-      const inputs = epilogue.bias ? [...node.inputs, fixed([size.co], uniform(4))] : node.inputs;
-      const all = { ...node, inputs, attrs: { ...attrs, epilogue } };
+      const inputs = epilogue.bias ? [...tensorsOf(node.inputs), fixed([size.co], uniform(4))] : node.inputs;
+      const all = { ...node, inputs, attrs: { ...attrs, epilogue: attrsOf(epilogue) } };
       const [convolution] = runReference('conv', node.inputs, attrs, { rows: size.rows });
       const expected = runReference('conv', inputs, all.attrs, { rows: size.rows });
       const error = tolerance(size) * rootMeanSquare(convolution.data);

@@ -86,7 +86,7 @@ describe('fusion', () => {
     for (const op of gone) expect(ops).not.toContain(op);
     // What is left of batch normalisation's gradient stands behind the pointwise convolutions and the first one.
     expect(ops.filter((op) => op === 'bnGradApply').length).toBe(9);
-    expect(printGraph(graph)).toContain('epilogue: {bias, activation: gelu, derivative, stats}');
+    expect(printGraph(graph)).toContain('epilogue: {activation: gelu, derivative, stats}');
   });
 
   it('stores a normalized image only where something other than a depthwise convolution or a residual reads it', () => {

@@ -18,6 +18,7 @@ import { GoldenComparison, readGolden } from '../support/golden.ts';
 import { type GoldenTolerances, goldenSteps } from '../support/golden-steps.ts';
 import { randomBatch } from '../support/models.ts';
 import { ofType, runPart, smallOptions } from '../support/runs.ts';
+import { tensorsOf } from '../support/test-node.ts';
 
 const adapter = process.env.HYBRID_F16 === 'no' ? null : await describeGpu();
 const hasF16 = adapter?.precisions.includes('f16') === true;
@@ -39,7 +40,7 @@ describe.runIf(hasF16)('kernels', () => {
 
   it.each(Object.keys(opCases) as KernelOpName[])('%s: all cases that have images', async (op) => {
     for (const one of opCases[op]()) {
-      if (one.inputs.some(({ spec }) => spec.perSample && spec.shape.length === 3))
+      if (tensorsOf(one.inputs).some(({ spec }) => spec.perSample && spec.shape.length === 3))
         await checkDispatches(runner, op, one, { halves: true });
     }
   });

@@ -2,13 +2,13 @@
 
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { KernelOpName } from '../../runtime/ops/index.ts';
-import { DEPTHWISE_GRADIENTS, depthwiseGradOperands, type OpCase, opCases } from '../support/cases.ts';
+import { DEPTHWISE_GRADIENTS, depthwiseGradCase, type OpCase, opCases } from '../support/cases.ts';
 import { checkDispatches } from '../support/check-dispatches.ts';
 import { DispatchRunner, type RunOptions } from '../support/dispatch-runner.ts';
 import { errorOfStatistics, FAR_MEANS } from '../support/far-means.ts';
 import { runReference } from '../support/reference.ts';
 import { hasSwiftShader } from '../support/swiftshader.ts';
-import { fixed, samples, uniform } from '../support/tensors.ts';
+import { fixed, samples, type TestTensor, uniform } from '../support/tensors.ts';
 
 /** Compiling these takes a quarter of a second a case: the suite takes each third, the soak all (test/soak/gpu-kernels.soak.ts). */
 const HEAVY: readonly KernelOpName[] = ['conv', 'depthwise', 'depthwiseGrad'];
@@ -32,13 +32,13 @@ describe.runIf(hasSwiftShader)('kernels on SwiftShader', () => {
 
   /** As on hardware: products go through workgroup memory. */
   const barriers: RunOptions['change'] = { features: { f16: false, subgroups: false, subgroupMatrix: false, barriers: true } };
-  const EVERYTHING = { bias: true, activation: 'gelu', derivative: true, stats: true };
+  const EVERYTHING = { activation: 'gelu', derivative: true, stats: true };
 
   /** Sizes that reach every path of the convolutions' kernels. */
   const PRODUCTS: readonly (readonly [op: 'conv' | 'convGradInput' | 'convGradWeight', one: OpCase])[] = [
-    ['conv', convCase('statistics of tiles of several blocks', 2, [15, 10, 12], [1, 1, 12, 20], { bias: true, stats: true })],
-    ['conv', convCase('columns that come in no fours', 3, [5, 4, 6], [3, 3, 6, 7], { bias: true, activation: 'relu', stats: true })],
-    ['conv', convCase('a dense layer with many inputs', 5, [4100], [4100, 12], { bias: true, activation: 'relu' })],
+    ['conv', convCase('statistics of tiles of several blocks', 2, [15, 10, 12], [1, 1, 12, 20], { stats: true })],
+    ['conv', convCase('columns that come in no fours', 3, [5, 4, 6], [3, 3, 6, 7], { activation: 'relu', stats: true })],
+    ['conv', convCase('a dense layer with many inputs', 5, [4100], [4100, 12], { activation: 'relu' })],
     gradientCase('convGradInput', 'several panels', 2, [6, 5, 20], [3, 3, 20, 12]),
     gradientCase('convGradWeight', 'several chunks', 5, [20, 20, 12], [1, 1, 12, 20]),
     gradientCase('convGradWeight', 'channels that come in no fours', 3, [7, 6, 5], [3, 3, 5, 6]),
@@ -62,14 +62,13 @@ describe.runIf(hasSwiftShader)('kernels on SwiftShader', () => {
     { rows: 2, shape: [4, 23, 3], k: 7 }, // strips that end beyond the image
     { rows: 2, shape: [6, 14, 3], k: 13 }, // too large for registers
   ])('depthwise ops, $shape by $k', async (size) => {
-    const [dy, x, w, ...rest] = depthwiseGradOperands(size, DEPTHWISE_GRADIENTS[5]);
-    const [scale, shift] = rest.slice(-2);
+    const both = depthwiseGradCase(size, DEPTHWISE_GRADIENTS[5]);
+    const { dy, x, w, scale, shift } = both.inputs as Record<string, TestTensor>;
     const bias = fixed(size.shape.slice(-1), uniform(4));
     const named = { name: '', rows: size.rows };
-    const normalized = { prologue: { normalize: true } };
-    await check('depthwise', { ...named, inputs: [x, w, bias, scale, shift], attrs: { ...normalized, epilogue: EVERYTHING } });
+    await check('depthwise', { ...named, inputs: { x, w, bias, scale, shift }, attrs: { epilogue: EVERYTHING } });
     await check('depthwiseGradInput', { ...named, inputs: [dy, w], attrs: {} });
-    await check('depthwiseGrad', { ...named, inputs: [dy, x, w, ...rest], attrs: { ...DEPTHWISE_GRADIENTS[5] } });
+    await check('depthwiseGrad', { ...named, ...both });
   });
 
   it.each(FAR_MEANS.map((far) => [`${far.op} ${far.one.name}`, far] as const))('statistics of %s keep their digits', async (_name, far) => {

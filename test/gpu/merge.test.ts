@@ -5,12 +5,12 @@ import { lowerings } from '../../gpu/lowering/index.ts';
 import type { Lowering } from '../../gpu/lowering/lowering.ts';
 import { mergeNodes } from '../../gpu/lowering/merge.ts';
 import { plainStorage } from '../../gpu/lowering/storage.ts';
+import type { DeviceOpName } from '../../gpu/ops/index.ts';
 import { compileGraph, trainingGraph } from '../../runtime/compile/compile.ts';
 import type { Graph } from '../../runtime/ir/graph.ts';
 import { buildModel } from '../../runtime/model/architectures.ts';
 import { buildForward } from '../../runtime/model/build-graph.ts';
-import type { KernelOpName } from '../../runtime/ops/index.ts';
-import { DEPTHWISE_GRADIENTS, DEPTHWISES, depthwiseGradOperands, type OpCase, partialsOf, STATISTICS } from '../support/cases.ts';
+import { DEPTHWISE_GRADIENTS, DEPTHWISES, depthwiseGradCase, type OpCase, partialsOf, STATISTICS } from '../support/cases.ts';
 import { expectClose } from '../support/close.ts';
 import { DispatchRunner, type RunOptions } from '../support/dispatch-runner.ts';
 import { runReference } from '../support/reference.ts';
@@ -26,17 +26,13 @@ const pixelsOf = (shape: readonly number[]): number => shape.slice(0, -1).reduce
 const vector = (channels: number, seed: number, low = -1, high = 1): TestTensor => fixed([channels], uniform(seed, low, high));
 const epsilon = 1e-3;
 
-/** Mean, variance and gamma for the gradient of a normalised x, and the outputs of its fold. */
+/** Mean, variance and gamma for the gradient of a normalised x, and the results of its fold. */
 function gradientFold(dx: TestTensor, x: TestTensor, rows: number) {
   const channels = x.shape[x.shape.length - 1];
-  const [mean, variance, gamma] = [vector(channels, 21), vector(channels, 22, 0.5, 2), vector(channels, 23)];
+  const vectors = { mean: vector(channels, 21), variance: vector(channels, 22, 0.5, 2), gamma: vector(channels, 23) };
   const fold = { epsilon, pixels: pixelsOf(x.spec.shape) };
-  const sums = runReference('bnGradStats', [dx, x, mean]);
-  return {
-    inputs: [mean, variance, gamma],
-    attrs: fold,
-    expected: runReference('bnGradFold', [...sums, mean, variance, gamma], fold, { rows }),
-  };
+  const [dySum, dyxSum] = runReference('bnGradStats', { dy: dx, x, mean: vectors.mean });
+  return { vectors, fold, expected: runReference('bnGradFold', { dySum, dyxSum, ...vectors }, fold, { rows }) };
 }
 
 const statistics = (from: 'input' | 'partials'): MergedCase[] =>
@@ -45,15 +41,15 @@ const statistics = (from: 'input' | 'partials'): MergedCase[] =>
     const [gamma, beta] = [vector(shape.at(-1) as number, 2), vector(shape.at(-1) as number, 3)];
     const [mean, variance] = runReference('bnStats', [x], { from: 'input', pixels: pixelsOf(shape) });
     const folded = runReference('bnFold', [mean, variance, gamma, beta], { epsilon });
-    const attrs = { from, pixels: pixelsOf(shape), fold: { epsilon } };
+    const attrs = { from, pixels: pixelsOf(shape), epsilon };
     return { rows, inputs: [from === 'input' ? x : partialsOf(x), gamma, beta], attrs, expected: [mean, variance, ...folded] };
   });
 
 const gradientStatistics = (): MergedCase[] =>
   STATISTICS.map(([rows, shape]) => {
     const [dy, x] = [samples(rows, shape, uniform(4)), samples(rows, shape, uniform(1, -2, 2))];
-    const { inputs, attrs, expected } = gradientFold(dy, x, rows);
-    return { rows, inputs: [dy, x, ...inputs], attrs: { fold: attrs }, expected };
+    const { vectors, fold, expected } = gradientFold(dy, x, rows);
+    return { rows, inputs: { dy, x, ...vectors }, attrs: fold, expected };
   });
 
 const convGradients = (): MergedCase[] =>
@@ -68,43 +64,61 @@ const convGradients = (): MergedCase[] =>
     const dy = samples(rows, [...shape.slice(0, 2), wShape[3]], uniform(5));
     const w = fixed(wShape, uniform(3));
     const x = samples(rows, shape, uniform(1, -2, 2));
-    const [dx] = runReference('convGradInput', [dy, w], attrs);
-    const fold = gradientFold(dx, x, rows);
-    return { rows, inputs: [dy, w, x, ...fold.inputs], attrs: { ...attrs, gradientFold: fold.attrs }, expected: [dx, ...fold.expected] };
+    const [dx] = runReference('convGradInput', { dy, w }, attrs);
+    const { vectors, fold, expected } = gradientFold(dx, x, rows);
+    return { rows, inputs: { dy, w, x, ...vectors }, attrs: { ...attrs, ...fold }, expected: [dx, ...expected] };
   });
 
-const depthwiseGradients = (): MergedCase[] =>
+/** With statistics; and with slope, alpha and kappa of dy apart or, as `coefficients`, together. */
+const depthwiseGradients = (isTogether = false): MergedCase[] =>
   [DEPTHWISES[1], DEPTHWISES[3]].flatMap((size) =>
-    [DEPTHWISE_GRADIENTS[0], DEPTHWISE_GRADIENTS[5]].map((attrs) => {
+    [DEPTHWISE_GRADIENTS[0], DEPTHWISE_GRADIENTS[5]].map((parts) => {
       const { rows } = size;
-      const operands = depthwiseGradOperands(size, attrs);
-      const plain = runReference('depthwiseGrad', operands, { ...attrs });
-      const fold = gradientFold(plain[0], operands[1], rows);
+      const { inputs, attrs } = depthwiseGradCase(size, parts);
+      const plain = runReference('depthwiseGrad', inputs, attrs);
+      const { vectors, fold, expected } = gradientFold(plain[0], inputs.x as TestTensor, rows);
+      const { slope, alpha, kappa, ...others } = inputs as Record<string, TestTensor>;
+      const coefficients = isTogether && slope ? { coefficients: inOne([slope, alpha, kappa]) } : { slope, alpha, kappa };
       return {
         rows,
-        inputs: [...operands, ...fold.inputs],
-        attrs: { ...attrs, gradientFold: fold.attrs },
-        expected: [...plain, ...fold.expected],
+        inputs: { ...others, ...coefficients, ...vectors },
+        attrs: { ...attrs, ...fold },
+        expected: [...plain, ...expected],
       };
     }),
   );
 
-/** The same with its coefficients in one tensor. */
+const inOne = (tensors: readonly TestTensor[]): TestTensor => {
+  const all = tensors.flatMap(({ data }) => [...data]);
+  return fixed([all.length], all);
+};
+
+/** The same with the coefficients of the result in one tensor. */
 const together = (cases: readonly MergedCase[]): MergedCase[] =>
   cases.map(({ attrs, expected, ...one }) => {
-    const coefficients = expected.slice(-5, -2).flatMap(({ data }) => [...data]);
-    const outputs = [...expected.slice(0, -5), fixed([coefficients.length], coefficients), ...expected.slice(-2)];
+    const outputs = [...expected.slice(0, -5), inOne(expected.slice(-5, -2)), ...expected.slice(-2)];
     return { ...one, attrs: { ...attrs, together: true }, expected: outputs };
   });
 
-const MERGED: readonly (readonly [name: string, op: KernelOpName, cases: () => MergedCase[]])[] = [
-  ['bnStats with its fold, from input', 'bnStats', () => statistics('input')],
-  ['bnStats with its fold, from partials', 'bnStats', () => statistics('partials')],
-  ['bnGradStats with its fold', 'bnGradStats', gradientStatistics],
-  ['convGradInput with statistics', 'convGradInput', convGradients],
-  ['depthwiseGrad with statistics', 'depthwiseGrad', depthwiseGradients],
-  ['bnGradStats with its fold, coefficients together', 'bnGradStats', () => together(gradientStatistics())],
-  ['depthwiseGrad with statistics, coefficients together', 'depthwiseGrad', () => together(depthwiseGradients())],
+const applied = (): MergedCase[] =>
+  STATISTICS.map(([rows, shape]) => {
+    const [dy, x, derivative] = [4, 1, 5].map((seed) => samples(rows, shape, uniform(seed)));
+    const [scale, alpha, kappa] = [6, 7, 8].map((seed) => vector(shape.at(-1) as number, seed));
+    const attrs = { biasGrad: true };
+    const expected = runReference('bnGradApply', { dy, x, scale, alpha, kappa, derivative }, attrs);
+    return { rows, inputs: { dy, x, coefficients: inOne([scale, alpha, kappa]), derivative }, attrs, expected };
+  });
+
+const MERGED: readonly (readonly [name: string, op: DeviceOpName, cases: () => MergedCase[]])[] = [
+  ['bnStats with its fold, from input', 'bnStatsFold', () => statistics('input')],
+  ['bnStats with its fold, from partials', 'bnStatsFold', () => statistics('partials')],
+  ['bnGradStats with its fold', 'bnGradStatsFold', gradientStatistics],
+  ['convGradInput with statistics', 'convGradInputStats', convGradients],
+  ['depthwiseGrad with statistics', 'depthwiseGradMerged', depthwiseGradients],
+  ['bnGradStats with its fold, coefficients together', 'bnGradStatsFold', () => together(gradientStatistics())],
+  ['convGradInput with statistics, coefficients together', 'convGradInputStats', () => together(convGradients())],
+  ['depthwiseGrad with statistics, coefficients together', 'depthwiseGradMerged', () => together(depthwiseGradients(true))],
+  ['bnGradApply, coefficients together', 'bnGradApplyTogether', applied],
 ];
 
 describe.runIf(hasSwiftShader)('merged nodes on SwiftShader', () => {
@@ -118,12 +132,11 @@ describe.runIf(hasSwiftShader)('merged nodes on SwiftShader', () => {
 
   it.each(MERGED)('%s', async (_name, op, cases) => {
     for (const { rows, inputs, attrs, expected } of cases()) {
-      const results = expected.map(({ spec }) => spec);
       // At capacity and below it; and on a device that binds eight buffers at a time, to the same bits.
-      const full = await runner.run(op, { name: '', rows, inputs, attrs }, { results });
+      const full = await runner.run(op, { name: '', rows, inputs, attrs });
       for (const [i, { data }] of expected.entries()) expectClose(full.outputs[i], data, { absolute: 2e-5, relative: 2e-5 }, `output ${i}`);
       for (const options of [{ capacity: rows + 3 }, { change: few() }]) {
-        const other = await runner.run(op, { name: '', rows, inputs, attrs }, { results, ...options });
+        const other = await runner.run(op, { name: '', rows, inputs, attrs }, options);
         expect(other.outputs).toEqual(full.outputs);
       }
     }
@@ -139,7 +152,7 @@ describe.runIf(hasSwiftShader)('merged nodes on SwiftShader', () => {
       const own = { updates: expected.slice(2 * i, 2 * i + 2), step };
       runReference('movingAverage', [inputs[0], ...inputs.slice(1 + 2 * i, 3 + 2 * i)], {}, own);
     }
-    const actual = await runner.run('movingAverage', { name: '', rows: 1, inputs, attrs: {}, updates, step }, { results: [] });
+    const actual = await runner.run('movingAverages', { name: '', rows: 1, inputs, attrs: {}, updates, step });
     expect(actual.kernels.length).toBeLessThan(layers.length);
     for (const [i, { data }] of expected.entries()) expectClose(actual.updates[i], data, { absolute: 1e-7, relative: 1e-6 }, `update ${i}`);
   });
@@ -154,7 +167,7 @@ describe('a training step', () => {
     return graph.nodes
       .filter(({ op }) => op !== 'reshape')
       .flatMap((node) =>
-        (lowerings[node.op as KernelOpName] as Lowering)(node, {
+        ((lowerings as Readonly<Record<string, unknown>>)[node.op] as Lowering)(node as never, {
           capacity: 128,
           precision: 'f32',
           limits: { workgroupStorage: 32768, invocations: 256, storageBuffers: 16 },

@@ -8,7 +8,8 @@ import { Gpu, STORAGE } from '../../gpu/host/gpu.ts';
 import { Pipelines } from '../../gpu/host/pipelines.ts';
 import { compileAll, type KernelOptions, layOut, type PlacedDispatch } from '../../gpu/host/program.ts';
 import { subgroupMatrices } from '../../gpu/kernels/matrices.ts';
-import { nodeCost } from '../../runtime/inspect.ts';
+import { gpuOps } from '../../gpu/ops/index.ts';
+import { costOf } from '../../runtime/ir/define-op.ts';
 import type { Graph, Node } from '../../runtime/ir/graph.ts';
 import { buildModel } from '../../runtime/model/architectures.ts';
 import { trainingGraphs } from '../../runtime/train/graphs.ts';
@@ -55,9 +56,8 @@ function workOf(arch: string, tier: Tier = 'f32', matrices = true) {
   const byNode = new Map<Node, PlacedDispatch[]>();
   for (const dispatch of dispatches) byNode.set(dispatch.node, [...(byNode.get(dispatch.node) ?? []), dispatch]);
   const { values } = graphs.train as Graph;
-  const specs = (ids: Node['inputs']) => ids.map((id) => values[id].spec);
   const nodes = [...byNode].map(([node, own]) => ({
-    flops: nodeCost(node, specs(node.inputs), specs(node.outputs), BATCH).flops,
+    flops: costOf(gpuOps[node.op], node, (id) => values[id].spec, BATCH).flops,
     passes: Math.max(...own.map(passesOf)),
     bytes: own.reduce((sum, { regions }) => sum + regions.reduce((all, region) => all + region.bytes, 0), 0),
     dispatches: own.length,

@@ -6,13 +6,13 @@ import { lowerings } from '../../gpu/lowering/index.ts';
 import type { Lowering, Operand } from '../../gpu/lowering/lowering.ts';
 import { mergeNodes } from '../../gpu/lowering/merge.ts';
 import { storages, storedBytes } from '../../gpu/lowering/storage.ts';
+import { gpuOps } from '../../gpu/ops/index.ts';
 import { compileGraph, trainingGraph } from '../../runtime/compile/compile.ts';
 import type { Precision } from '../../runtime/device.ts';
+import { costOf } from '../../runtime/ir/define-op.ts';
 import { byteLength, type Graph, type StateKind } from '../../runtime/ir/graph.ts';
-import type { OpDefinition } from '../../runtime/ir/op.ts';
 import { buildModel, type ModelOptions } from '../../runtime/model/architectures.ts';
 import { buildForward } from '../../runtime/model/build-graph.ts';
-import { type KernelOpName, ops } from '../../runtime/ops/index.ts';
 
 const BATCH = 128;
 const MODEL: ModelOptions = { input: [32, 32, 3], classes: 10 };
@@ -35,7 +35,6 @@ const training = (arch: string, options: Partial<ModelOptions> = {}): Graph =>
 /** Each operand of each dispatch once, and the operations of each node. */
 function workOf(graph: Graph, precision: Precision = 'f32'): Work {
   const storage = storages(graph, precision);
-  const table: Readonly<Record<string, OpDefinition>> = ops;
   const ofState = (kind: StateKind) => graph.values.reduce((sum, { state, spec }) => sum + (state === kind ? byteLength(spec, 1) : 0), 0);
   const [ofParameters, ofStatistics] = [ofState('parameter'), ofState('statistic')];
   let bytes = 0;
@@ -43,7 +42,7 @@ function workOf(graph: Graph, precision: Precision = 'f32'): Work {
   for (const node of graph.nodes) {
     if (node.op === 'reshape') continue;
     const scratch: number[] = [];
-    const dispatches = (lowerings[node.op as KernelOpName] as Lowering)(node, {
+    const dispatches = ((lowerings as Readonly<Record<string, unknown>>)[node.op] as Lowering)(node as never, {
       capacity: BATCH,
       precision,
       limits: { workgroupStorage: 32768, invocations: 256, storageBuffers: 16 },
@@ -61,8 +60,7 @@ function workOf(graph: Graph, precision: Precision = 'f32'): Work {
       const operands = new Map(bindings.map(({ operand }) => [JSON.stringify(operand), operand]));
       bytes += [...operands.values()].reduce((sum, operand) => sum + size(operand), 0);
     }
-    const specs = (ids: readonly number[]) => ids.map((id) => graph.values[id].spec);
-    flops += table[node.op].cost(specs(node.inputs), specs(node.outputs), node.attrs, BATCH).flops;
+    flops += costOf(gpuOps[node.op], node, (id) => graph.values[id].spec, BATCH).flops;
   }
   return { bytes, flops };
 }

@@ -115,7 +115,7 @@ describe('what cannot be a model is refused', () => {
 
   it('with an op that does not exist, inputs that it does not take, a kernel without axes, a name twice', async () => {
     expect((await refused((g, images) => g.one('rescal', [images]))).message).toBe('no op is called rescal; did you mean rescale?');
-    expect((await refused((g, images) => g.one('gelu', [images]))).message).toMatch(/^gelu got \(u8 \[n, 4, 4, 1\]\) and takes /);
+    expect((await refused((g, images) => g.one('gelu', [images]))).message).toMatch(/^gelu got x u8 \[n, 4, 4, 1\] and takes /);
     expect((await refused((g) => g.variable('kernel', [4]))).message).toMatch(/^a kernel of shape \[4\]/);
     expect((await refused((g) => g.input('images', { dtype: 'f32', shape: [4], perSample: true }))).message).toContain('images');
     expect(
@@ -124,7 +124,7 @@ describe('what cannot be a model is refused', () => {
           g.one('conv', [floats(g, images), g.variable('kernel', [5, 5, 1, 4])], { stride: 1, padding: 'valid' }),
         )
       ).message,
-    ).toMatch(/at least one pixel must come out$/);
+    ).toContain('has no room for a window of 5×5');
   });
 });
 

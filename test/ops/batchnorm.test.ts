@@ -1,6 +1,7 @@
 // batchnorm and batchnormGrad, and the ops they expand to.
 
 import { describe, expect, test } from 'vitest';
+import { inputGradients } from '../../runtime/compile/autodiff.ts';
 import { GraphBuilder } from '../../runtime/ir/graph.ts';
 import { samplesPerTile } from '../../runtime/ops/check.ts';
 import { ops } from '../../runtime/ops/index.ts';
@@ -67,14 +68,17 @@ describe('batchnorm', () => {
     const vector = { dtype: 'f32', shape: [3], perSample: false } as const;
     const x = g.input('x', { dtype: 'f32', shape: [3], perSample: true });
     const [, mean] = g.add('batchnorm', [x, g.input('gamma', vector), g.input('beta', vector)], { epsilon: EPSILON });
-    expect(() => ops.batchnorm.gradient?.(g, g.nodes[0], [null, mean, null], [true, true, true])).toThrow(/other than the first/);
+    const through = (id: number) => (id === mean ? mean : undefined);
+    expect(() => inputGradients(g, g.nodes[0], through, () => true)).toThrow(/through its result mean/);
   });
 
   test('refuses', () => {
     const { x, dy, gamma, beta } = operands(2, [2, 2, 3]);
     const other = fixed([4], uniform(1));
-    expectRefused('batchnorm', [x, gamma, other], { epsilon: EPSILON }, 'batchnorm got (f32 [n, 2, 2, 3], f32 [3], f32 [4])');
-    expectRefused('batchnorm', [x, gamma, beta], {}, 'given: undefined');
+    expectRefused('batchnorm', [x, gamma, other], { epsilon: EPSILON }, 'batchnorm got x f32 [n, 2, 2, 3], gamma f32 [3], beta f32 [4]');
+    expectRefused('batchnorm', [x, gamma, beta], {}, 'lacks its attribute epsilon');
+    for (const epsilon of [0, -1, Number.POSITIVE_INFINITY, Number.NaN, '1e-3'])
+      expectRefused('batchnorm', [x, gamma, beta], { epsilon }, 'attribute epsilon of batchnorm is a finite number above 0');
     expectRefused('batchnormGrad', [dy, x, gamma, other, gamma], { epsilon: EPSILON }, 'batchnormGrad got');
   });
 });
@@ -150,11 +154,11 @@ describe.each(STATISTICS)('expanded, %d × [%s]', (rows, shape) => {
     const [plain] = runReference('bnGradApply', inputs);
     const [times] = runReference('geluGrad', [plain, derivative], { from: 'derivative' });
 
-    expect(runReference('bnGradApply', [...inputs, derivative], { epilogue: { derivative: true } })[0].data).toEqual(times.data);
-    const [dxOnly, dbias] = runReference('bnGradApply', inputs, { epilogue: { biasGrad: true } });
+    expect(runReference('bnGradApply', [...inputs, derivative])[0].data).toEqual(times.data);
+    const [dxOnly, dbias] = runReference('bnGradApply', inputs, { biasGrad: true });
     expect(dxOnly.data).toEqual(plain.data);
     expect(dbias.data).toEqual(referenceData('biasGrad', [plain]));
-    const both = runReference('bnGradApply', [...inputs, derivative], { epilogue: { derivative: true, biasGrad: true } });
+    const both = runReference('bnGradApply', [...inputs, derivative], { biasGrad: true });
     expect(both.map(({ data }) => data)).toEqual([times.data, referenceData('biasGrad', [times])]);
   });
 });
@@ -165,24 +169,24 @@ describe('the expanded ops refuse', () => {
   test('bnStats: pixels that are not those of x, partials that are none', () => {
     expectRefused('bnStats', [x], { from: 'input', pixels: 5 }, 'of 5 pixels');
     expectRefused('bnStats', [x], { from: 'partials', pixels: 4 }, 'partials [n, 2, C]');
-    expectRefused('bnStats', [x], { from: 'nothing', pixels: 4 }, 'from: nothing');
+    expectRefused('bnStats', [x], { from: 'nothing', pixels: 4 }, 'attribute from of bnStats is input or partials, not nothing');
   });
 
   test('bnFold, bnGradFold: vectors of several lengths, no epsilon, no pixels', () => {
     expectRefused('bnFold', [gamma, gamma, gamma, fixed([4], uniform(1))], { epsilon: EPSILON }, 'bnFold got');
-    expectRefused('bnFold', [gamma, gamma, gamma, beta], {}, 'given: undefined');
-    expectRefused('bnGradFold', [gamma, gamma, gamma, gamma, gamma], { epsilon: EPSILON }, 'given: 0.001, undefined');
+    expectRefused('bnFold', [gamma, gamma, gamma, beta], {}, 'lacks its attribute epsilon');
+    expectRefused('bnGradFold', [gamma, gamma, gamma, gamma, gamma], { epsilon: EPSILON }, 'lacks its attribute pixels');
   });
 
   test('normalize, bnGradStats, bnGradApply: shapes that differ', () => {
     const other = samples(2, [2, 3, 3], uniform(1));
     expectRefused('normalize', [x, gamma, beta, other], {}, 'normalize got');
     expectRefused('normalize', [x, gamma, beta, x, gamma], {}, 'normalize got');
-    expectRefused('normalize', [x, gamma, beta], { epilogue: { bias: true } }, 'without bias');
-    expectRefused('normalize', [x, gamma, beta], { epilogue: { activation: 'relu', derivative: true } }, 'derivative needs gelu');
+    expectRefused('normalize', [x, gamma, beta], { epilogue: { bias: true } }, 'attribute epilogue of normalize');
+    expectRefused('normalize', [x, gamma, beta], { epilogue: { activation: 'relu', derivative: true } }, 'activation is gelu');
     expectRefused('normalize', [x, gamma, beta, x, gamma, fixed([4], uniform(1))], {}, 'normalize got');
     expectRefused('bnGradStats', [other, x, gamma], {}, 'bnGradStats got');
-    expectRefused('bnGradApply', [dy, x, gamma, gamma, gamma], { epilogue: { derivative: true } }, 'derivative of the shape of dy');
-    expectRefused('bnGradApply', [dy, x, gamma, gamma, gamma, dy], {}, 'bnGradApply got');
+    expectRefused('bnGradApply', [dy, x, gamma, gamma, gamma, other], {}, 'operands of one shape');
+    expectRefused('bnGradApply', [dy, x, gamma, gamma, gamma, dy, dy], {}, 'bnGradApply got 7 operands');
   });
 });

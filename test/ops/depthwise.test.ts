@@ -1,14 +1,16 @@
 // depthwise, depthwiseGradInput, depthwiseGradWeight.
 
 import { describe, expect, test } from 'vitest';
+import { costOf } from '../../runtime/ir/define-op.ts';
 import { depthwiseGeometry } from '../../runtime/ops/depthwise.ts';
 import { ops } from '../../runtime/ops/index.ts';
-import { DEPTHWISE_GRADIENTS, DEPTHWISES, depthwiseGradOperands, EPILOGUES } from '../support/cases.ts';
+import { attrsOf, DEPTHWISE_GRADIENTS, DEPTHWISES, depthwiseGradCase, EPILOGUES } from '../support/cases.ts';
 import { expectClose } from '../support/close.ts';
 import { checkGradient } from '../support/gradient-check.ts';
 import { referenceData, runReference } from '../support/reference.ts';
 import { expectRefused } from '../support/refuse.ts';
-import { fixed, samples, uniform } from '../support/tensors.ts';
+import { fixed, samples, type TestTensor, uniform } from '../support/tensors.ts';
+import { testNode } from '../support/test-node.ts';
 import { unfusedEpilogue } from '../support/unfused.ts';
 
 describe('by hand', () => {
@@ -57,16 +59,16 @@ test.each(DEPTHWISES.filter(({ shape }) => shape[0] * shape[1] * shape[2] < 500)
 
 test('a fused depthwise cannot be differentiated', () => {
   const inputs = [samples(1, [3, 3, 2], uniform(1)), fixed([3, 3, 2, 1], uniform(2))];
-  expect(() => checkGradient('depthwise', inputs, { epilogue: { activation: 'relu' } })).toThrow(/autodiff runs before fusion/);
-  const normalized = [...inputs, fixed([2], [1, 2]), fixed([2], [3, 4])];
-  expect(() => checkGradient('depthwise', normalized, { prologue: { normalize: true } })).toThrow(/autodiff runs before fusion/);
+  expect(() => checkGradient('depthwise', inputs, { epilogue: { activation: 'relu' } })).toThrow(/a fused depthwise/);
+  const biased = [...inputs, fixed([2], [1, 2])];
+  expect(() => checkGradient('depthwise', biased, {})).toThrow(/a fused depthwise/);
 });
 
 test.each(EPILOGUES)('epilogue %o equals the unfused ops', (epilogue) => {
   const x = samples(7, [3, 5, 6], uniform(1));
   const w = fixed([3, 3, 6, 1], uniform(2));
   const b = fixed([6], uniform(3));
-  const fused = runReference('depthwise', epilogue.bias ? [x, w, b] : [x, w], { epilogue });
+  const fused = runReference('depthwise', epilogue.bias ? [x, w, b] : [x, w], { epilogue: attrsOf(epilogue) });
   const unfused = unfusedEpilogue(runReference('depthwise', [x, w])[0], b, epilogue);
   expect(fused.length).toBe(unfused.length);
   fused.forEach((output, i) => {
@@ -77,86 +79,76 @@ test.each(EPILOGUES)('epilogue %o equals the unfused ops', (epilogue) => {
 
 describe('a normalized input equals normalize, then the op', () => {
   const x = samples(3, [4, 5, 6], uniform(1));
-  const affine = [fixed([6], uniform(4, 0.5, 1.5)), fixed([6], uniform(5))];
-  const [y] = runReference('normalize', [x, ...affine]);
-  const prologue = { normalize: true };
+  const affine = { scale: fixed([6], uniform(4, 0.5, 1.5)), shift: fixed([6], uniform(5)) };
+  const [y] = runReference('normalize', { x, ...affine });
 
-  test.each([{}, { bias: true, activation: 'gelu', derivative: true, stats: true }])('depthwise with epilogue %o', (epilogue) => {
-    const others = [fixed([3, 3, 6, 1], uniform(2)), ...('bias' in epilogue ? [fixed([6], uniform(3))] : [])];
-    const fused = runReference('depthwise', [x, ...others, ...affine], { prologue, epilogue });
-    const unfused = runReference('depthwise', [y, ...others], { epilogue });
+  test.each([{}, { activation: 'gelu', derivative: true, stats: true }])('depthwise with epilogue %o', (epilogue) => {
+    const others = { w: fixed([3, 3, 6, 1], uniform(2)), ...('stats' in epilogue ? { bias: fixed([6], uniform(3)) } : {}) };
+    const fused = runReference('depthwise', { x, ...others, ...affine }, { epilogue });
+    const unfused = runReference('depthwise', { x: y, ...others }, { epilogue });
     expect(fused.map(({ data }) => data)).toEqual(unfused.map(({ data }) => data));
   });
 
   test('depthwiseGradWeight', () => {
     const dy = samples(3, [4, 5, 6], uniform(6));
     const weightShape = [3, 3, 6, 1];
-    expect(referenceData('depthwiseGradWeight', [x, dy, ...affine], { prologue, weightShape })).toEqual(
+    expect(referenceData('depthwiseGradWeight', { x, dy, ...affine }, { weightShape })).toEqual(
       referenceData('depthwiseGradWeight', [y, dy], { weightShape }),
     );
   });
 });
 
-test.each(DEPTHWISE_GRADIENTS)('depthwiseGrad %o equals the unfused ops', (attrs) => {
-  const { prologue = {}, residual, biasGrad } = attrs;
+test.each(DEPTHWISE_GRADIENTS)('depthwiseGrad %o equals the unfused ops', (parts) => {
   for (const size of [DEPTHWISES[1], DEPTHWISES[3], DEPTHWISES[6]]) {
-    const inputs = depthwiseGradOperands(size, attrs);
-    const [dy, x, w] = inputs;
-    const seen = prologue.normalize ? runReference('normalize', [x, ...inputs.slice(-2)])[0] : x;
-    const bnGrad = { epilogue: { derivative: true } };
-    const du = prologue.bnGrad ? runReference('bnGradApply', [dy, ...inputs.slice(3, 8)], bnGrad)[0] : dy;
+    const { inputs, attrs } = depthwiseGradCase(size, parts);
+    const { dy, x, w, activation, slope, alpha, kappa, derivative, residual, scale, shift } = inputs as Record<string, TestTensor>;
+    const seen = scale ? runReference('normalize', { x, scale, shift })[0] : x;
+    const du = slope ? runReference('bnGradApply', { dy, x: activation, scale: slope, alpha, kappa, derivative })[0] : dy;
     const [dx] = runReference('depthwiseGradInput', [du, w]);
     const expected = [
-      residual ? referenceData('add', [dx, inputs[prologue.bnGrad ? 8 : 3]]) : dx.data,
+      residual ? referenceData('add', [dx, residual]) : dx.data,
       referenceData('depthwiseGradWeight', [seen, du], { weightShape: w.shape }),
-      ...(biasGrad ? [referenceData('biasGrad', [du])] : []),
+      ...(parts.biasGrad ? [referenceData('biasGrad', [du])] : []),
     ];
-    expect(runReference('depthwiseGrad', inputs, { ...attrs }).map(({ data }) => data)).toEqual(expected);
+    expect(runReference('depthwiseGrad', inputs, attrs).map(({ data }) => data)).toEqual(expected);
   }
 });
 
 test('FLOPs are those of the tables', () => {
-  const inputs = [samples(1, [16, 16, 256], uniform(1)).spec, fixed([5, 5, 256, 1], uniform(1)).spec];
-  expect(ops.depthwise.cost(inputs, ops.depthwise.infer(inputs, {}), {}, 1).flops).toBe(3_276_800);
-  expect(ops.depthwise.cost(inputs, ops.depthwise.infer(inputs, {}), {}, 7).flops).toBe(7 * 3_276_800);
+  const { node, specs } = testNode('depthwise', [samples(1, [16, 16, 256], uniform(1)), fixed([5, 5, 256, 1], uniform(1))]);
+  for (const rows of [1, 7]) expect(costOf(ops.depthwise, node, (id) => specs[id], rows).flops).toBe(rows * 3_276_800);
 });
 
 describe('refuses', () => {
   const x = samples(2, [4, 4, 3], uniform(1));
   test('a dense input', () =>
-    expectRefused('depthwise', [samples(2, [3], uniform(1)), fixed([3, 3, 3, 1], uniform(2))], {}, 'x [h, w, C]'));
+    expectRefused('depthwise', [samples(2, [3], uniform(1)), fixed([3, 3, 3, 1], uniform(2))], {}, 'x f32 [n, h, w, C]'));
   test('a kernel that is not square', () => expectRefused('depthwise', [x, fixed([3, 5, 3, 1], uniform(2))], {}, '[3,5,3,1]'));
   test('a multiplier above 1', () => expectRefused('depthwise', [x, fixed([3, 3, 3, 2], uniform(2))], {}, '[3,3,3,2]'));
   test('channels that differ', () => expectRefused('depthwise', [x, fixed([3, 3, 4, 1], uniform(2))], {}, '[4,4,3]', '[3,3,4,1]'));
-  test('a bias that the epilogue does not name', () =>
-    expectRefused('depthwise', [x, fixed([3, 3, 3, 1], uniform(2)), fixed([3], uniform(3))], {}, 'depthwise got'));
+  test('attributes that it does not know', () =>
+    expectRefused('depthwise', [x, fixed([3, 3, 3, 1], uniform(2))], { stride: 2 }, 'depthwise has no attribute stride'));
   test('a scale that is missing or of another length', () => {
     const w = fixed([3, 3, 3, 1], uniform(2));
     const scale = fixed([3], uniform(3));
-    expectRefused('depthwise', [x, w, scale], { prologue: { normalize: true } }, 'scale, shift [C]');
-    expectRefused('depthwise', [x, w, scale, fixed([4], uniform(3))], { prologue: { normalize: true } }, 'scale, shift [C]');
-    expectRefused('depthwise', [x, w, scale, scale], {}, 'depthwise got');
-    expectRefused('depthwiseGradWeight', [x, x, scale], { weightShape: w.shape, prologue: { normalize: true } }, 'scale, shift [C]');
+    expectRefused('depthwise', { x, w, scale }, {}, 'all or none of its vectors');
+    expectRefused('depthwise', { x, w, scale, shift: fixed([4], uniform(3)) }, {}, 'all or none of its vectors, [3] each');
+    expectRefused('depthwiseGradWeight', { x, dy: x, scale }, { weightShape: w.shape }, 'all or none of its vectors');
   });
   test('gradients of another shape', () => {
     expectRefused('depthwiseGradWeight', [x, samples(2, [4, 5, 3], uniform(1))], { weightShape: [3, 3, 3, 1] }, 'of one shape');
-    expectRefused('depthwiseGradInput', [x], {}, 'depthwiseGradInput got');
+    expectRefused('depthwiseGradInput', [x], {}, 'depthwiseGradInput lacks its operand w');
     const w = fixed([3, 3, 3, 1], uniform(2));
     expectRefused('depthwiseGrad', [samples(2, [4, 5, 3], uniform(1)), x, w], {}, 'of one shape');
-    expectRefused('depthwiseGrad', [x, x, w, samples(2, [4, 5, 3], uniform(1))], { residual: true }, 'residual');
+    expectRefused('depthwiseGrad', { dy: x, x, w, residual: samples(2, [4, 5, 3], uniform(1)) }, {}, 'of one shape');
   });
-  test('operands that the attributes of depthwiseGrad do not name, or that are missing', () => {
+  test('operands of depthwiseGrad without those that belong to them', () => {
     const w = fixed([3, 3, 3, 1], uniform(2));
     const scale = fixed([3], uniform(3));
-    expectRefused('depthwiseGrad', [x, x, w, x], {}, 'depthwiseGrad got');
-    expectRefused('depthwiseGrad', [x, x, w], { residual: true }, 'residual');
-    expectRefused(
-      'depthwiseGrad',
-      [x, x, w, x, scale, scale, scale],
-      { prologue: { bnGrad: true } },
-      'activation, scale, alpha, kappa [C]',
-    );
-    expectRefused('depthwiseGrad', [x, x, w, x, scale, scale, x, x], { prologue: { bnGrad: true } }, 'activation, scale, alpha, kappa [C]');
-    expectRefused('depthwiseGrad', [x, x, w, scale], { prologue: { normalize: true } }, 'scale, shift [C]');
+    const both = { dy: x, x, w };
+    expectRefused('depthwiseGrad', { ...both, activation: x }, {}, 'all of activation, slope, alpha, kappa and derivative');
+    expectRefused('depthwiseGrad', { ...both, activation: x, slope: scale, alpha: scale, kappa: scale }, {}, 'all of activation');
+    expectRefused('depthwiseGrad', { ...both, scale }, {}, 'all or none of its vectors');
+    expectRefused('depthwiseGrad', both, { residual: true }, 'depthwiseGrad has no attribute residual');
   });
 });

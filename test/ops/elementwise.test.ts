@@ -88,9 +88,9 @@ describe('gelu', () => {
 
   test('refuses', () => {
     const x = samples(3, [5], uniform(1));
-    expectRefused('gelu', [fixed([5], uniform(1))], {}, 'gelu got (f32 [5])');
+    expectRefused('gelu', [fixed([5], uniform(1))], {}, 'gelu got x f32 [5]');
     expectRefused('geluGrad', [x, samples(3, [6], uniform(1))], { from: 'input' }, '[n, 5]', '[n, 6]');
-    expectRefused('geluGrad', [x, x], {}, 'given: undefined');
+    expectRefused('geluGrad', [x, x], {}, 'lacks its attribute from');
   });
 });
 
@@ -107,8 +107,8 @@ describe('relu', () => {
   });
 
   test('refuses', () => {
-    expectRefused('relu', [], {}, 'relu got ()');
-    expectRefused('reluGrad', [samples(3, [5], uniform(1))], {}, 'dy, y of one shape');
+    expectRefused('relu', [], {}, 'relu lacks its operand x');
+    expectRefused('reluGrad', [samples(3, [5], uniform(1))], {}, 'reluGrad lacks its operand y');
   });
 });
 
@@ -126,8 +126,8 @@ describe('rescale', () => {
   });
 
   test('refuses', () => {
-    expectRefused('rescale', [samples(1, [3], uniform(1))], { scale: 1 }, 'rescale got (f32 [n, 3])');
-    expectRefused('rescale', [samples(1, [3], integers(1, 9), 'u8')], {}, 'given: undefined');
+    expectRefused('rescale', [samples(1, [3], uniform(1))], { scale: 1 }, 'rescale got x f32 [n, 3]');
+    expectRefused('rescale', [samples(1, [3], integers(1, 9), 'u8')], {}, 'lacks its attribute scale');
   });
 });
 
@@ -145,7 +145,13 @@ describe('bias', () => {
   });
 
   test('refuses', () => {
-    expectRefused('bias', [samples(2, [3, 3, 4], uniform(1)), fixed([3], uniform(1))], {}, 'bias got (f32 [n, 3, 3, 4], f32 [3])', 'b [C]');
+    expectRefused(
+      'bias',
+      [samples(2, [3, 3, 4], uniform(1)), fixed([3], uniform(1))],
+      {},
+      'bias got x f32 [n, 3, 3, 4], b f32 [3]',
+      'b [C]',
+    );
     expectRefused('biasGrad', [fixed([3], uniform(1))], {}, 'biasGrad got');
   });
 });
@@ -178,7 +184,8 @@ describe('reshape', () => {
 
   test('refuses another number of elements', () => {
     expectRefused('reshape', [samples(2, [2, 3, 4], uniform(1))], { shape: [23] }, 'reshape got', '[23]');
-    expectRefused('reshape', [samples(2, [2, 3, 4], uniform(1))], {}, 'reshape got');
+    expectRefused('reshape', [samples(2, [2, 3, 4], uniform(1))], {}, 'reshape lacks its attribute shape');
+    expectRefused('reshape', [samples(2, [2, 3, 4], uniform(1))], { shape: [-4, -6] }, 'attribute shape of reshape', '[-4,-6]');
   });
 });
 
@@ -248,8 +255,8 @@ describe('dropout', () => {
 
   test('refuses', () => {
     const x = ones(2, 5);
-    expectRefused('dropout', [x], { rate: 0.5, purpose: 16 }, 'dropout got', 'samples i32 [n]');
-    expectRefused('dropout', [x, indices(0, 1)], { rate: 1, purpose: 16 }, 'given: 1, 16');
-    expectRefused('dropout', [x, indices(0, 1)], { rate: 0.5 }, 'given: 0.5, undefined');
+    expectRefused('dropout', [x], { rate: 0.5, purpose: 16 }, 'dropout lacks its operand samples', 'samples i32 [n]');
+    expectRefused('dropout', [x, indices(0, 1)], { rate: 1, purpose: 16 }, 'attribute rate of dropout', 'not 1');
+    expectRefused('dropout', [x, indices(0, 1)], { rate: 0.5 }, 'lacks its attribute purpose');
   });
 });

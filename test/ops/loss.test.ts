@@ -71,7 +71,7 @@ describe('refuses', () => {
   test('labels that are not integers', () =>
     expectRefused('softmaxCrossEntropy', [logits, samples(2, [], [0, 1])], {}, 'softmaxCrossEntropy got', 'labels i32 [n]'));
   test('logits that are images', () =>
-    expectRefused('softmaxCrossEntropyGrad', [samples(2, [2, 2, 4], uniform(1)), labels(0, 1)], {}, 'logits [n, K]'));
+    expectRefused('softmaxCrossEntropyGrad', [samples(2, [2, 2, 4], uniform(1)), labels(0, 1)], {}, 'logits f32 [n, C]'));
   test('a label beyond the classes, when it runs', () => {
     expect(() => lossAndCorrect(logits, labels(0, 4))).toThrow(HybridError);
     expect(() => lossAndCorrect(logits, labels(0, 4))).toThrow('row 1 has label 4, the logits have 4 classes');

@@ -1,44 +1,53 @@
 // The table of ops as a whole: every op can run, every op states a cost, and what is said of operands holds.
 
 import { describe, expect, test } from 'vitest';
+import { costOf, runReferenceOf } from '../../runtime/ir/define-op.ts';
 import { elementCount } from '../../runtime/ir/graph.ts';
-import type { OpDefinition } from '../../runtime/ir/op.ts';
-import { ops } from '../../runtime/ops/index.ts';
+import { opTable } from '../../runtime/ops/index.ts';
 import { allCases } from '../support/cases.ts';
-import { runReference } from '../support/reference.ts';
-import { copy } from '../support/tensors.ts';
+import { runReference, STEP } from '../support/reference.ts';
+import { copy, type TestTensor } from '../support/tensors.ts';
+import { tensorsOf, testNode } from '../support/test-node.ts';
 
 describe('every case', () => {
   test.each(allCases().map((one) => [`${one.op} ${one.case.name}`, one] as const))('%s', (_name, { op, case: one }) => {
-    const definition: OpDefinition = ops[op];
-    const specs = one.inputs.map(({ spec }) => spec);
-    const before = one.inputs.map((tensor) => copy(tensor).data);
+    const tensors = tensorsOf(one.inputs);
+    const before = tensors.map((tensor) => copy(tensor).data);
     const outputs = runReference(op, one.inputs, one.attrs, { ...one, updates: one.updates?.map(copy) });
 
     outputs.forEach((output) => {
       expect(output.data.every(Number.isFinite)).toBe(true);
     });
     expect(
-      one.inputs.map(({ data }) => data),
+      tensors.map(({ data }) => data),
       'inputs are left alone',
     ).toEqual(before);
-    // Where there is an epilogue it decides which outputs there are: `epilogueOutputs` names them.
-    if (outputs.length > 1 && !['conv', 'depthwise', 'normalize'].includes(op)) {
-      expect(definition.outputNames?.length).toBeGreaterThanOrEqual(outputs.length);
-    }
-    const cost = definition.cost(
-      specs,
-      outputs.map(({ spec }) => spec),
-      one.attrs,
-      one.rows,
-    );
+    const { node, specs } = testNode(op, one.inputs, one.attrs, one.updates);
+    const cost = costOf(opTable[op], node, (id) => specs[id], one.rows);
     expect(cost.bytes).toBeGreaterThan(0);
     expect(cost.flops).toBeGreaterThanOrEqual(0);
   });
 });
 
+describe('every definition', () => {
+  test.each(
+    Object.entries(opTable),
+  )('%s: no name stands for an operand and a result, traits name operands, and there is a line for docs/ops.md', (_name, op) => {
+    expect(Object.keys(op.inputs).filter((name) => name in op.outputs)).toEqual([]);
+    const { inPlace, prologue = {}, epilogue = [] } = op.traits ?? {};
+    for (const name of [...(inPlace ? [inPlace] : []), ...Object.keys(prologue)]) expect(op.inputs).toHaveProperty(name);
+    for (const parts of Object.values(prologue))
+      for (const names of Object.values(parts))
+        for (const name of Object.keys(names)) expect({ ...op.inputs, ...op.attrs }).toHaveProperty(name);
+    if (epilogue.includes('bias')) expect(op.inputs).toHaveProperty('bias');
+    if (epilogue.includes('add')) expect(op.inputs).toHaveProperty('residual');
+    if (epilogue.includes('activation') || epilogue.includes('statistics')) expect(op.attrs).toHaveProperty('epilogue');
+    expect(op.doc.length).toBeGreaterThan(5);
+  });
+});
+
 describe('in place', () => {
-  const inPlace = allCases().filter(({ op }) => (ops[op] as OpDefinition).inPlace !== undefined);
+  const inPlace = allCases().filter(({ op }) => opTable[op].traits?.inPlace !== undefined);
 
   test('is claimed by the ops that work element by element', () => {
     expect([...new Set(inPlace.map(({ op }) => op))].sort()).toEqual(
@@ -47,15 +56,14 @@ describe('in place', () => {
   });
 
   test.each(inPlace.map((one) => [`${one.op} ${one.case.name}`, one] as const))('%s', (_name, { op, case: one }) => {
-    const definition: OpDefinition = ops[op];
-    const overwritten = definition.inPlace as number;
+    const { node, inputs } = testNode(op, one.inputs, one.attrs);
+    const overwritten = node.args[opTable[op].traits?.inPlace as string] as number;
     const apart = runReference(op, one.inputs, one.attrs, one);
-    expect(elementCount(apart[0].spec)).toBe(elementCount(one.inputs[overwritten].spec));
+    expect(elementCount(apart[0].spec)).toBe(elementCount(inputs[overwritten].spec));
 
-    const inputs = one.inputs.map((tensor, i) => (i === overwritten ? copy(tensor) : tensor));
-    const outputs = apart.map((tensor, i) => (i === 0 ? inputs[overwritten] : { ...tensor, data: tensor.data.slice().fill(0) }));
-    const step = { rows: one.rows, epoch: 0, seed: 1n, learningRate: 0, weightDecay: 0, bnMomentum: 0, ...one.step };
-    definition.reference({ step, inputs, outputs, updates: [] }, one.attrs);
-    expect(outputs.map(({ data }) => data)).toEqual(apart.map(({ data }) => data));
+    const all: TestTensor[] = inputs.map((tensor, i) => (i === overwritten ? copy(tensor) : tensor));
+    for (const [i, tensor] of apart.entries()) all.push(i === 0 ? all[overwritten] : { ...tensor, data: tensor.data.slice().fill(0) });
+    runReferenceOf(opTable[op], node, (id) => all[id], { ...STEP, ...one.step, rows: one.rows });
+    expect(all.slice(inputs.length).map(({ data }) => data)).toEqual(apart.map(({ data }) => data));
   });
 });

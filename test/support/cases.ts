@@ -2,21 +2,23 @@
 // width, one row, tiles of statistics that do not come out even. Tests of a device run all of them against the reference.
 
 import type { Attrs } from '../../runtime/ir/graph.ts';
+import type { Named } from '../../runtime/ir/signature.ts';
 import type { StepScalars } from '../../runtime/ir/step.ts';
-import type { DepthwiseGradAttrs } from '../../runtime/ops/depthwise.ts';
-import type { Epilogue } from '../../runtime/ops/epilogue.ts';
+import type { Epilogue as EpilogueAttrs } from '../../runtime/ops/epilogue.ts';
 import type { KernelOpName, OpName } from '../../runtime/ops/index.ts';
 import type { GroupRun } from '../../runtime/optim/groups.ts';
 import { type OptimizerName, ofEach, optimizerOf, slotsOf } from '../../runtime/optim/index.ts';
 import type { Constants, OptimizerRule } from '../../runtime/optim/rule.ts';
 import { runReference } from './reference.ts';
 import { fixed, integers, samples, type TestTensor, uniform } from './tensors.ts';
+import type { TestInputs } from './test-node.ts';
 
 export interface OpCase {
   /** What is special about it, for the name of the test. */
   readonly name: string;
   readonly rows: number;
-  readonly inputs: readonly TestTensor[];
+  /** By name where optional ones are left out between others. */
+  readonly inputs: TestInputs;
   readonly attrs: Attrs;
   /** State that the op changes: copy it before a run. */
   readonly updates?: readonly TestTensor[];
@@ -42,6 +44,11 @@ const forActivations = (make: (rows: number, shape: readonly number[]) => Omit<O
 const x = (rows: number, shape: readonly number[], seed = 1): TestTensor => samples(rows, shape, uniform(seed, -2, 2));
 const vector = (shape: readonly number[], seed: number, low = -1, high = 1): TestTensor => fixed(shape.slice(-1), uniform(seed, low, high));
 const pixelsOf = (shape: readonly number[]): number => shape.slice(0, -1).reduce((product, n) => product * n, 1);
+
+/** With `bias` the node has that operand. */
+export type Epilogue = EpilogueAttrs & { readonly bias?: boolean };
+
+export const attrsOf = ({ bias: _, ...epilogue }: Epilogue): EpilogueAttrs => epilogue;
 
 const EVERYTHING: Epilogue = { bias: true, activation: 'gelu', derivative: true, stats: true };
 
@@ -111,7 +118,7 @@ const withEpilogues = (name: string, inputs: TestTensor[], channels: number, att
     name: `${name} ${JSON.stringify(epilogue)}`,
     rows: inputs[0].shape[0],
     inputs: epilogue.bias ? [...inputs, fixed([channels], uniform(4))] : inputs,
-    attrs: { ...attrs, epilogue },
+    attrs: { ...attrs, epilogue: attrsOf(epilogue) },
   }));
 
 export interface DepthwiseSize {
@@ -133,29 +140,40 @@ export const DEPTHWISES: readonly DepthwiseSize[] = [
 
 const depthwiseW = ({ shape, k }: DepthwiseSize): TestTensor => fixed([k, k, shape[2], 1], uniform(3));
 /** Scale and shift of a normalised input. */
-const affine = (shape: readonly number[]): TestTensor[] => [vector(shape, 6, 0.5, 1.5), vector(shape, 7)];
-const normalized = { prologue: { normalize: true } };
+const affine = (shape: readonly number[]) => ({ scale: vector(shape, 6, 0.5, 1.5), shift: vector(shape, 7) });
 const depthwiseName = ({ rows, shape, k }: DepthwiseSize): string => `${rows} × [${shape}] by ${k}×${k}`;
 
 /** All that fusion can make of `depthwiseGrad`, and what no rule makes alone. */
-export const DEPTHWISE_GRADIENTS: readonly DepthwiseGradAttrs[] = [
+export const DEPTHWISE_GRADIENTS: readonly DepthwiseGradParts[] = [
   {},
   { biasGrad: true },
   { residual: true },
-  { prologue: { normalize: true } },
-  { prologue: { bnGrad: true } },
-  { prologue: { normalize: true, bnGrad: true }, residual: true, biasGrad: true },
+  { normalize: true },
+  { bnGrad: true },
+  { normalize: true, bnGrad: true, residual: true, biasGrad: true },
 ];
 
-export function depthwiseGradOperands(size: DepthwiseSize, { prologue = {}, residual }: DepthwiseGradAttrs): TestTensor[] {
+interface DepthwiseGradParts {
+  readonly biasGrad?: boolean;
+  readonly residual?: boolean;
+  readonly normalize?: boolean;
+  readonly bnGrad?: boolean;
+}
+
+/** Operands and attributes of a `depthwiseGrad` with these parts. */
+export function depthwiseGradCase(
+  size: DepthwiseSize,
+  { biasGrad, residual, normalize, bnGrad }: DepthwiseGradParts,
+): { readonly inputs: Named<TestTensor>; readonly attrs: Attrs } {
   const { rows, shape } = size;
-  const [dy, activation, scale, alpha, kappa] = bnGradApplyInputs(rows, shape);
-  return [
-    ...[dy, x(rows, shape, 11), depthwiseW(size)],
-    ...(prologue.bnGrad ? [activation, scale, alpha, kappa, x(rows, shape, 10)] : []),
-    ...(residual ? [x(rows, shape, 12)] : []),
-    ...(prologue.normalize ? affine(shape) : []),
-  ];
+  const [dy, activation, slope, alpha, kappa] = bnGradApplyInputs(rows, shape);
+  const inputs = {
+    ...{ dy, x: x(rows, shape, 11), w: depthwiseW(size) },
+    ...(bnGrad ? { activation, slope, alpha, kappa, derivative: x(rows, shape, 10) } : {}),
+    ...(residual ? { residual: x(rows, shape, 12) } : {}),
+    ...(normalize ? affine(shape) : {}),
+  };
+  return { inputs, attrs: biasGrad ? { biasGrad } : {} };
 }
 
 /** A step of an optimizer: gradients, parameters and what it keeps of them, for parameters of these shapes. */
@@ -281,12 +299,12 @@ export const opCases: Record<KernelOpName, () => OpCase[]> = {
       [{}, EVERYTHING].map((epilogue) => ({
         name: `${depthwiseName(size)} normalized ${JSON.stringify(epilogue)}`,
         rows: size.rows,
-        inputs: [
-          ...[x(size.rows, size.shape), depthwiseW(size)],
-          ...(epilogue.bias ? [fixed(size.shape.slice(-1), uniform(4))] : []),
+        inputs: {
+          ...{ x: x(size.rows, size.shape), w: depthwiseW(size) },
+          ...(epilogue.bias ? { bias: fixed(size.shape.slice(-1), uniform(4)) } : {}),
           ...affine(size.shape),
-        ],
-        attrs: { ...normalized, epilogue },
+        },
+        attrs: { epilogue: attrsOf(epilogue) },
       })),
     ),
   ],
@@ -302,17 +320,16 @@ export const opCases: Record<KernelOpName, () => OpCase[]> = {
       [false, true].map((normalize) => ({
         name: `${depthwiseName(size)}${normalize ? ' normalized' : ''}`,
         rows: size.rows,
-        inputs: [x(size.rows, size.shape), x(size.rows, size.shape, 5), ...(normalize ? affine(size.shape) : [])],
-        attrs: { weightShape: depthwiseW(size).shape, ...(normalize ? normalized : {}) },
+        inputs: { x: x(size.rows, size.shape), dy: x(size.rows, size.shape, 5), ...(normalize ? affine(size.shape) : {}) },
+        attrs: { weightShape: depthwiseW(size).shape },
       })),
     ),
   depthwiseGrad: () =>
     DEPTHWISES.flatMap((size) =>
-      DEPTHWISE_GRADIENTS.map((attrs) => ({
-        name: `${depthwiseName(size)} ${JSON.stringify(attrs)}`,
+      DEPTHWISE_GRADIENTS.map((parts) => ({
+        name: `${depthwiseName(size)} ${JSON.stringify(parts)}`,
         rows: size.rows,
-        inputs: depthwiseGradOperands(size, attrs),
-        attrs: { ...attrs },
+        ...depthwiseGradCase(size, parts),
       })),
     ),
   bias: () => forActivations((rows, shape) => ({ inputs: [x(rows, shape), vector(shape, 2)], attrs: {} })),
@@ -376,7 +393,7 @@ export const opCases: Record<KernelOpName, () => OpCase[]> = {
         forActivations((rows, shape) => ({
           inputs: [
             ...[x(rows, shape), vector(shape, 2), vector(shape, 3)],
-            ...[[], [x(rows, shape, 4)], [x(rows, shape, 4), ...affine(shape)]][operands],
+            ...[[], [x(rows, shape, 4)], [x(rows, shape, 4), ...Object.values(affine(shape))]][operands],
           ],
           attrs: {},
         })).map((one) => ({ ...one, name: `${one.name}${what}` })),
@@ -406,12 +423,12 @@ export const opCases: Record<KernelOpName, () => OpCase[]> = {
       attrs: { epsilon: 1e-3, pixels: 35 },
     })),
   bnGradApply: () =>
-    [{}, { biasGrad: true }, { derivative: true }, { derivative: true, biasGrad: true }].flatMap((epilogue) =>
+    [{}, { biasGrad: true }, { derivative: true }, { derivative: true, biasGrad: true }].flatMap(({ derivative, biasGrad }) =>
       STATISTICS.map(([rows, shape]) => ({
-        name: `${rows} × [${shape}] ${JSON.stringify(epilogue)}`,
+        name: `${rows} × [${shape}] ${JSON.stringify({ derivative, biasGrad })}`,
         rows,
-        inputs: [...bnGradApplyInputs(rows, shape), ...(epilogue.derivative ? [x(rows, shape, 10)] : [])],
-        attrs: { epilogue },
+        inputs: [...bnGradApplyInputs(rows, shape), ...(derivative ? [x(rows, shape, 10)] : [])],
+        attrs: { biasGrad },
       })),
     ),
   softmaxCrossEntropy: () => [

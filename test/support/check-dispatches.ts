@@ -1,5 +1,6 @@
 // Kernels of the webgpu device against the reference loops: the comparison that the suite and the soak share.
 
+import { mapNamed, type Named } from '../../runtime/ir/signature.ts';
 import type { KernelOpName } from '../../runtime/ops/index.ts';
 import type { OpCase } from './cases.ts';
 import { expectClose, type Tolerance } from './close.ts';
@@ -34,7 +35,9 @@ const HALF: Required<Tolerance> = { absolute: 2 ** -24, relative: 2 ** -10 };
 export async function checkDispatches(runner: DispatchRunner, op: KernelOpName, given: OpCase, options: RunOptions): Promise<void> {
   const half = (data: TestTensor['data']) => Float64Array.from(data, (value) => fromHalf(toHalf(value)));
   const rounded = (tensor: TestTensor): TestTensor => (isHalf(tensor.spec) ? { ...tensor, data: half(tensor.data) } : tensor);
-  const one = options.halves ? { ...given, inputs: given.inputs.map(rounded) } : given;
+  const { inputs } = given;
+  const halved = Array.isArray(inputs) ? inputs.map(rounded) : mapNamed(inputs as Named<TestTensor>, rounded);
+  const one = options.halves ? { ...given, inputs: halved } : given;
   const updates = one.updates?.map(copy);
   const expected = runReference(op, one.inputs, one.attrs, { rows: one.rows, step: one.step, updates });
   const actual = await runner.run(op, one, options);

@@ -7,15 +7,15 @@ import { lowerings } from '../../gpu/lowering/index.ts';
 import type { Binding, Lowering, LoweringContext, Operand } from '../../gpu/lowering/lowering.ts';
 import { packStep, STEP_BYTES } from '../../gpu/lowering/step.ts';
 import { plainStorage, storedBytes } from '../../gpu/lowering/storage.ts';
-import { BYTES_PER_ELEMENT, byteLength, type DType, type Node, type TensorSpec } from '../../runtime/ir/graph.ts';
-import type { OpDefinition } from '../../runtime/ir/op.ts';
-import { type KernelOpName, ops } from '../../runtime/ops/index.ts';
+import { type GpuOpName, gpuOps } from '../../gpu/ops/index.ts';
+import { BYTES_PER_ELEMENT, byteLength, type DType, type TensorSpec } from '../../runtime/ir/graph.ts';
 import { OPTIMIZERS, type OptimizerName, ruleOf, slotsOf } from '../../runtime/optim/index.ts';
 import type { Constants } from '../../runtime/optim/rule.ts';
 import type { OpCase } from './cases.ts';
 import { fromHalf, toHalf } from './half.ts';
 import { STEP } from './reference.ts';
 import { useSwiftShader } from './swiftshader.ts';
+import { testNode } from './test-node.ts';
 
 /** A NaN that no kernel makes. */
 const POISON = 0x7fc0dead;
@@ -42,8 +42,6 @@ export interface RunOptions {
   readonly change?: Partial<Pick<LoweringContext, 'limits' | 'features' | 'precision'>>;
   /** Images are stored as f16 (`isHalf`). */
   readonly halves?: boolean;
-  /** Types of the outputs, where they are not those of the op: of merged nodes. */
-  readonly results?: readonly TensorSpec[];
   /** What a compiler that takes liberties may make of a kernel. */
   readonly rewrite?: (code: string) => string;
 }
@@ -102,25 +100,14 @@ export class DispatchRunner {
 
   /** Outputs with the rows of the run, the updated tensors, and the names of the kernels. */
   async run(
-    op: KernelOpName,
-    { rows, inputs, attrs, updates = [], step = {} }: OpCase,
-    { capacity = rows, change = {}, halves = false, results: resultSpecs, rewrite = (code) => code }: RunOptions = {},
+    op: GpuOpName,
+    { rows, inputs: given, attrs, updates = [], step = {} }: OpCase,
+    { capacity = rows, change = {}, halves = false, rewrite = (code) => code }: RunOptions = {},
   ) {
-    const definition: OpDefinition = ops[op];
-    const given = inputs.map(({ spec }) => spec);
-    const specs = [...given, ...(resultSpecs ?? definition.infer(given, attrs)), ...updates.map(({ spec }) => spec)];
+    const { node, specs, inputs } = testNode(op, given, attrs, updates, gpuOps);
     const ids = specs.map((_, id) => id);
     const storage = (id: number) => (halves && isHalf(specs[id]) ? 'f16' : plainStorage({ spec: specs[id] }));
     const bytesOf = (id: number, count: number) => storedBytes(specs[id], storage(id), count);
-    const node: Node = {
-      op,
-      attrs,
-      phase: 'forward',
-      label: '',
-      inputs: ids.slice(0, inputs.length),
-      outputs: ids.slice(inputs.length, specs.length - updates.length),
-      updates: ids.slice(specs.length - updates.length),
-    };
     const buffers: GPUBuffer[] = [];
     const allocate = (bytes: number, fill = POISON): GPUBuffer => {
       const size = align(bytes, 16);
@@ -181,7 +168,7 @@ export class DispatchRunner {
         return { scratch: scratch.length - 1 };
       },
     };
-    const dispatches = (lowerings[op] as Lowering)(node, context);
+    const dispatches = ((lowerings as Readonly<Record<string, unknown>>)[op] as Lowering)(node as never, context);
     const placeOf = (operand: Operand): Place =>
       ('value' in operand
         ? places.get(operand.value)

@@ -26,7 +26,7 @@ interface FarMean {
 /** Values of deviation 1 by convolutions of several geometries, and by `normalize`; bias or shift is the mean. */
 export const FAR_MEANS: readonly FarMean[] = RATIOS.flatMap((ratio) => {
   const mean = fixed([CHANNELS], (i) => ratio + i / CHANNELS);
-  const biased = { stride: 1, padding: 'same', epilogue: { bias: true, ...stats } };
+  const biased = { stride: 1, padding: 'same', epilogue: stats };
   const named = (rows: number, [h, w]: readonly number[], how: string) => ({ name: `${how}, ${rows} × ${h}×${w}, mean ${ratio}`, rows });
   const tolerance = Math.max(1e-5, Math.abs(ratio) * 2 ** -24);
   const cases: Omit<FarMean, 'tolerance'>[] = [
@@ -54,7 +54,7 @@ export const FAR_MEANS: readonly FarMean[] = RATIOS.flatMap((ratio) => {
       one: {
         ...named(rows, image, 'depthwise'),
         inputs: [samples(rows, [...image, CHANNELS], spread(1, 1 / 5)), fixed([5, 5, CHANNELS, 1], spread(2, 1)), mean],
-        attrs: { epilogue: { bias: true, ...stats } },
+        attrs: { epilogue: stats },
       },
     })),
     {

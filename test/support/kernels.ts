@@ -3,10 +3,10 @@
 // what surrounds an output is looked at for stray writes after.
 
 import { hasFma, loadKernels } from '../../asm/host/modules.ts';
-import type { Lowering, LoweringContext } from '../../asm/lowering/lowering.ts';
-import { type Attrs, byteLength, elementCount, GraphBuilder } from '../../runtime/ir/graph.ts';
-import { type OpName, ops } from '../../runtime/ops/index.ts';
-import type { TestTensor } from './tensors.ts';
+import type { Call, Lowering, LoweringContext } from '../../asm/lowering/lowering.ts';
+import { type Attrs, byteLength, elementCount } from '../../runtime/ir/graph.ts';
+import type { OpName } from '../../runtime/ops/index.ts';
+import { type TestInputs, testNode } from './test-node.ts';
 
 // The memory: the step block, the task counter, the thread's scratch, then tensors, arguments and shared scratch.
 const STEP = 1024;
@@ -18,9 +18,12 @@ const GUARD_BYTES = 256;
 /** A NaN that no kernel makes. */
 const POISON = 0x7fc0dead;
 
+/** The lowering of the op that is run. */
+type AnyLowering = (node: never, context: LoweringContext) => Call[];
+
 export interface KernelRun {
   readonly op: OpName;
-  readonly inputs: readonly TestTensor[];
+  readonly inputs: TestInputs;
   readonly attrs?: Attrs;
   readonly rows: number;
   /** The capacity to lower for; `rows` by default. */
@@ -53,14 +56,9 @@ export class KernelMachine {
   }
 
   /** Lowers a node and lays out its operands. Whatever was prepared before is overwritten. */
-  prepare({ op, inputs, attrs = {}, rows, capacity = rows }: KernelRun, lowering: Lowering): Prepared {
+  prepare({ op, inputs: given, attrs = {}, rows, capacity = rows }: KernelRun, lowering: AnyLowering): Prepared {
     const words = new Uint32Array(this.#memory.buffer);
-    const builder = new GraphBuilder('test', ops);
-    const ids = inputs.map(({ spec }, i) =>
-      spec.perSample ? builder.input(`input${i}`, spec) : builder.state(`input${i}`, spec.shape, 'parameter', spec.dtype),
-    );
-    builder.add(op, ids, attrs);
-    const node = builder.nodes[0];
+    const { node, specs, inputs } = testNode(op, given, attrs);
 
     let end = TENSORS;
     const allocate = (bytes: number): number => {
@@ -70,17 +68,17 @@ export class KernelMachine {
       if (end + GUARD_BYTES > this.#memory.buffer.byteLength) throw new Error(`the test needs more than ${end >> 20} MiB`);
       return address;
     };
-    const addresses = new Map([...node.inputs, ...node.outputs].map((id) => [id, allocate(byteLength(builder.spec(id), capacity))]));
+    const addresses = new Map([...node.inputs, ...node.outputs].map((id) => [id, allocate(byteLength(specs[id], capacity))]));
     const address = (id: number): number => addresses.get(id) as number;
-    const context: LoweringContext = { capacity, address, spec: (id) => builder.spec(id), scratch: allocate };
+    const context: LoweringContext = { capacity, address, spec: (id) => specs[id], scratch: allocate };
 
     inputs.forEach(({ spec, data }, i) => {
-      const at = [this.#memory.buffer, address(ids[i]), data.length] as const;
+      const at = [this.#memory.buffer, address(i), data.length] as const;
       const target = spec.dtype === 'f32' ? new Float32Array(...at) : spec.dtype === 'u8' ? new Uint8Array(...at) : new Int32Array(...at);
       target.set(data);
     });
     words[STEP / 4] = rows;
-    const calls = lowering(node, context).map(({ kernel, args }) => {
+    const calls = (lowering as Lowering)(node, context).map(({ kernel, args }) => {
       const run = this.#kernels[kernel];
       if (!run) throw new Error(`no kernel is called ${kernel}`);
       const at = allocate(args.length * 4);
@@ -98,19 +96,19 @@ export class KernelMachine {
       };
     });
     const outputs = node.outputs.map((id) => {
-      const spec = builder.spec(id);
+      const spec = specs[id];
       return new Float32Array(this.#memory.buffer, address(id), elementCount(spec) * (spec.perSample ? rows : 1));
     });
     const guards = node.outputs.flatMap((id, i) => {
       const written = address(id) + outputs[i].byteLength;
-      const after = address(id) + byteLength(builder.spec(id), capacity) + GUARD_BYTES;
+      const after = address(id) + byteLength(specs[id], capacity) + GUARD_BYTES;
       return [words.subarray((address(id) - GUARD_BYTES) / 4, address(id) / 4), words.subarray(written / 4, after / 4)];
     });
     return { calls, outputs, guards };
   }
 
   /** The outputs of a node, with the rows of the run. Entries that no statistics tile has are NaN. */
-  run(node: KernelRun, lowering: Lowering): Float32Array[] {
+  run(node: KernelRun, lowering: AnyLowering): Float32Array[] {
     const { calls, outputs, guards } = this.prepare(node, lowering);
     const scratch = new Uint32Array(this.#memory.buffer, SCRATCH, SCRATCH_BYTES / 4);
     for (const call of calls) {

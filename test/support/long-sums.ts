@@ -25,14 +25,14 @@ export function longSums(side: number): readonly LongSum[] {
     ['globalAvgPool', '', [x], {}],
     ['bnStats', '', [far], { from: 'input', pixels: side * side }],
     ['bnGradStats', '', [dy, x, four[0]], {}],
-    ['bnGradApply', '', [dy, x, ...four], { epilogue: { biasGrad: true } }],
+    ['bnGradApply', '', [dy, x, ...four], { biasGrad: true }],
     ['normalize', '', [far, four[0], four[1]], { epilogue: { stats: true } }],
     ['conv', '1×1', [far, fixed([1, 1, 4, 4], uniform(7, 0, 1))], { ...plain, epilogue: { stats: true } }],
     ['depthwise', '', [far, fixed([5, 5, 4, 1], uniform(7, 0, 1))], { epilogue: { stats: true } }],
     ['convGradWeight', '1×1', [x, dy], { ...plain, weightShape: [1, 1, 4, 4] }],
     ['convGradWeight', '3×3', [tensor(3, 2), tensor(16, 1)], { ...plain, weightShape: [3, 3, 3, 16] }],
     ['depthwiseGradWeight', '', [x, dy], { weightShape: [5, 5, 4, 1] }],
-    ['depthwiseGrad', 'with bias', [dy, x, fixed([5, 5, 4, 1], uniform(7)), x, ...four, x], { prologue: { bnGrad: true }, biasGrad: true }],
+    ['depthwiseGrad', 'with bias', [dy, x, fixed([5, 5, 4, 1], uniform(7)), x, ...four, x], { biasGrad: true }],
   ];
   return cases.map(([op, what, inputs, attrs]) => ({ op, one: { name: `${op} ${what} of ${side}²`, rows: 1, inputs, attrs } }));
 }

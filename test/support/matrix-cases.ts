@@ -4,10 +4,11 @@ import { expect } from 'vitest';
 import type { MatrixUnit } from '../../gpu/kernels/matrices.ts';
 import type { LoweringContext } from '../../gpu/lowering/lowering.ts';
 import type { KernelOpName } from '../../runtime/ops/index.ts';
-import type { OpCase } from './cases.ts';
+import { attrsOf, type Epilogue, type OpCase } from './cases.ts';
 import type { DispatchRunner } from './dispatch-runner.ts';
 import { runReference } from './reference.ts';
 import { fixed, samples, uniform } from './tensors.ts';
+import { tensorsOf } from './test-node.ts';
 
 /** Of sums of some dozens to some hundreds of products: rounding to 11 bits of both factors; and that of f32. Both twice what is seen. */
 const ERROR = { f16: 5e-4, f16x3: 6e-7 };
@@ -23,19 +24,21 @@ function relativeError(actual: ArrayLike<number>, expected: ArrayLike<number>): 
   return Math.sqrt(difference / size);
 }
 
-function conv(rows: number, xShape: readonly number[], wShape: readonly number[], epilogue: { bias?: boolean }, stride = 1): OpCase {
+function conv(rows: number, xShape: readonly number[], wShape: readonly number[], epilogue: Epilogue, stride = 1): OpCase {
   const inputs = [samples(rows, xShape, uniform(1)), fixed(wShape, uniform(2)), fixed(wShape.slice(-1), uniform(4))];
   const padding = stride === 1 ? 'same' : 'valid';
-  return { name: '', rows, inputs: inputs.slice(0, epilogue.bias ? 3 : 2), attrs: { stride, padding, epilogue } };
+  return { name: '', rows, inputs: inputs.slice(0, epilogue.bias ? 3 : 2), attrs: { stride, padding, epilogue: attrsOf(epilogue) } };
 }
 
 /** The same with a smaller x. */
-function scaled({ inputs: [x, ...rest], ...one }: OpCase, factor: number): OpCase {
+function scaled({ inputs, ...one }: OpCase, factor: number): OpCase {
+  const [x, ...rest] = tensorsOf(inputs);
   return { ...one, inputs: [samples(one.rows, x.spec.shape, (i) => factor * x.data[i]), ...rest] };
 }
 
 function gradient(of: 'input' | 'weight', rows: number, xShape: readonly number[], wShape: readonly number[], stride = 1): OpCase {
-  const { inputs, attrs } = conv(rows, xShape, wShape, {}, stride);
+  const { inputs: given, attrs } = conv(rows, xShape, wShape, {}, stride);
+  const inputs = tensorsOf(given);
   const [y] = runReference('conv', inputs, attrs);
   const dy = samples(rows, y.spec.shape, uniform(3));
   return of === 'input'
@@ -52,8 +55,8 @@ export interface MatrixCase {
 }
 
 const named = (name: string, op: KernelOpName, make: () => OpCase, kernel: string = op): MatrixCase => ({ name, op, kernel, make });
-const GELU = { bias: true, activation: 'gelu', derivative: true, stats: true };
-const RELU = { bias: true, activation: 'relu', stats: true };
+const GELU: Epilogue = { bias: true, activation: 'gelu', derivative: true, stats: true };
+const RELU: Epilogue = { bias: true, activation: 'relu', stats: true };
 
 export const MATRIX_CASES: readonly MatrixCase[] = [
   named('statistics of tiles of several blocks', 'conv', () => conv(2, [13, 11, 67], [1, 1, 67, 68], GELU)),

@@ -4,13 +4,13 @@
 import { ARENA, align, SCRATCH_BYTES, writeStep } from '../../asm/host/abi.ts';
 import { Gang } from '../../asm/host/gang.ts';
 import { type KernelModules, loadKernels } from '../../asm/host/modules.ts';
-import { lowerings } from '../../asm/lowering/index.ts';
+import { loweringOf } from '../../asm/lowering/index.ts';
 import type { Lowering } from '../../asm/lowering/lowering.ts';
-import { BYTES_PER_ELEMENT, byteLength, type DType, type Node, type TensorSpec } from '../../runtime/ir/graph.ts';
-import type { OpDefinition } from '../../runtime/ir/op.ts';
-import { type KernelOpName, ops } from '../../runtime/ops/index.ts';
+import { BYTES_PER_ELEMENT, byteLength, type DType, type TensorSpec } from '../../runtime/ir/graph.ts';
+import type { KernelOpName } from '../../runtime/ops/index.ts';
 import type { OpCase } from './cases.ts';
 import { STEP } from './reference.ts';
+import { testNode } from './test-node.ts';
 
 const MEMORY_BYTES = 24 << 20;
 const GUARD_BYTES = 64;
@@ -46,31 +46,13 @@ export class NodeRunner {
   }
 
   /** Outputs with the rows of the run, and the updated tensors. Tensors without rows that follow one another lie as in a flat range. */
-  async run(op: KernelOpName, { rows, inputs, attrs, updates = [], step = {} }: OpCase, capacity = rows) {
+  async run(op: KernelOpName, { rows, inputs: given, attrs, updates = [], step = {} }: OpCase, capacity = rows) {
     const { buffer } = this.#memory;
     const words = new Int32Array(buffer);
     const floats = new Float32Array(buffer);
     words.fill(POISON, ARENA / 4);
-    const definition: OpDefinition = ops[op];
-    const specs = [
-      ...inputs.map(({ spec }) => spec),
-      ...definition.infer(
-        inputs.map(({ spec }) => spec),
-        attrs,
-      ),
-      ...updates.map(({ spec }) => spec),
-    ];
-    const ids = specs.map((_, id) => id);
-    const outputs = ids.slice(inputs.length, specs.length - updates.length);
-    const node: Node = {
-      op,
-      attrs,
-      phase: 'forward',
-      label: '',
-      inputs: ids.slice(0, inputs.length),
-      outputs,
-      updates: ids.slice(specs.length - updates.length),
-    };
+    const { node, specs, inputs } = testNode(op, given, attrs, updates);
+    const { outputs } = node;
 
     let end = ARENA;
     const guards: { begin: number; end: number }[] = [];
@@ -107,7 +89,7 @@ export class NodeRunner {
     for (const [i, id] of node.updates.entries()) view(id).set(updates[i].data);
     const before = guards.map((guard) => words.slice(guard.begin, guard.end));
 
-    const lowering: Lowering = lowerings[op];
+    const lowering = loweringOf(op) as Lowering;
     const calls = lowering(node, { capacity, spec: (id) => specs[id], address: (id) => addresses[id], scratch: (bytes) => place(bytes) });
     const program = place(calls.length * 8);
     for (const [i, { kernel, args }] of calls.entries()) {

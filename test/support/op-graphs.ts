@@ -4,11 +4,11 @@
 // weights are a table with the wanted numbers looks row r up: 1·x + 0·(the others) is x to the last bit. The table is a
 // parameter, hence the gradient of x can be read like any other. The gradient that flows into the result, dy, is looked up too.
 
+import { inputGradients } from '../../runtime/compile/autodiff.ts';
 import { trainingGraph } from '../../runtime/compile/compile.ts';
 import { addUpdate } from '../../runtime/compile/optimize.ts';
 import type { ModelGraphs } from '../../runtime/device.ts';
 import { type Graph, GraphBuilder, type StateKind, type ValueId } from '../../runtime/ir/graph.ts';
-import type { OpDefinition } from '../../runtime/ir/op.ts';
 import { ops } from '../../runtime/ops/index.ts';
 
 export interface OpsUnderTest {
@@ -77,21 +77,20 @@ const lookUp = (g: GraphBuilder, oneHot: ValueId, table: ValueId, shape: readonl
 
 /** What `differentiate` does, but with dy given in place of the gradient of a loss. */
 function backwardFromDy({ rows, shape }: OpsUnderTest, { g, oneHot, x, y, first, end }: Forward): Graph {
-  const table: Readonly<Record<string, OpDefinition>> = ops;
   const dy = g.state('dy', [rows, size(g.spec(y).shape)], 'statistic');
   g.phase = 'backward';
   const gradients = new Map([[y, lookUp(g, oneHot, dy, g.spec(y).shape)]]);
   for (const node of g.nodes.slice(first, end).reverse()) {
-    const dOutputs = node.outputs.map((id) => gradients.get(id) ?? null);
-    const dInputs = table[node.op].gradient?.(
+    if (!node.outputs.some((id) => gradients.has(id))) continue;
+    const dInputs = inputGradients(
       g,
       node,
-      dOutputs,
-      node.inputs.map(() => true),
+      (id) => gradients.get(id),
+      (id) => g.spec(id).dtype === 'f32',
     );
     for (const [i, id] of node.inputs.entries()) {
-      const gradient = dInputs?.[i];
-      if (typeof gradient === 'number') gradients.set(id, gradient);
+      const gradient = dInputs[i];
+      if (gradient !== null) gradients.set(id, gradient);
     }
   }
   const dx = g.one('reshape', [gradients.get(x) as ValueId], { shape: [size(shape)] });

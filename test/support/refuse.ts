@@ -3,21 +3,18 @@
 import { expect } from 'vitest';
 import { HybridError } from '../../runtime/base/errors.ts';
 import type { Attrs } from '../../runtime/ir/graph.ts';
-import type { OpDefinition } from '../../runtime/ir/op.ts';
-import { type OpName, ops } from '../../runtime/ops/index.ts';
-import type { TestTensor } from './tensors.ts';
+import type { OpName } from '../../runtime/ops/index.ts';
+import { type TestInputs, tensorsOf, testNode } from './test-node.ts';
 
 /** Fails unless `infer` throws an E_USAGE whose message has all of `parts`. */
-export function expectRefused(op: OpName, inputs: readonly TestTensor[], attrs: Attrs, ...parts: string[]): void {
-  const definition: OpDefinition = ops[op];
-  const specs = inputs.map(({ spec }) => spec);
+export function expectRefused(op: OpName, inputs: TestInputs, attrs: Attrs, ...parts: string[]): void {
   let error: unknown;
   try {
-    definition.infer(specs, attrs);
+    testNode(op, inputs, attrs);
   } catch (caught) {
     error = caught;
   }
-  expect(error, `${op} must refuse ${JSON.stringify(specs)}`).toBeInstanceOf(HybridError);
+  expect(error, `${op} must refuse ${JSON.stringify(tensorsOf(inputs).map(({ spec }) => spec))}`).toBeInstanceOf(HybridError);
   const { code, message } = error as HybridError;
   expect(code).toBe('E_USAGE');
   for (const part of parts) expect(message).toContain(part);

@@ -1,7 +1,7 @@
 // What an epilogue stands for, written with the ops that fusion found.
 
 import { activation } from '../../runtime/ops/check.ts';
-import type { Epilogue } from '../../runtime/ops/epilogue.ts';
+import type { Epilogue } from './cases.ts';
 import { runReference } from './reference.ts';
 import { type TestTensor, zeros } from './tensors.ts';
 
