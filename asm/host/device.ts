@@ -5,8 +5,9 @@ import { own } from '../../runtime/base/own.ts';
 import { missingFlag } from '../../runtime/base/v8-flags.ts';
 import { type CompiledGraphs, compileGraphs } from '../../runtime/compile/programs.ts';
 import type { Bounds, CompileOptions, Device, ModelGraphs } from '../../runtime/device.ts';
+import { host } from '../../runtime/hosts/index.ts';
 import { measureBounds } from './bounds.ts';
-import { availableMemory, gangThreads, physicalMemory, usableCores } from './cores.ts';
+import { availableMemory, gangThreads } from './cores.ts';
 import { WasmExecutable } from './executable.ts';
 import { Gang } from './gang.ts';
 import { type KernelModules, loadKernels } from './modules.ts';
@@ -43,7 +44,7 @@ const SPINS_SHARING_CORES = 0;
 /** Opens the device. Throws E_USAGE for a bad number of threads, E_ENVIRONMENT where the kernels were not built. */
 export async function openWasmDevice(options: WasmDeviceOptions = {}): Promise<Device> {
   const { threads, v8Flags, revectorize, fma, onNotice } = own(options);
-  const cores = usableCores();
+  const cores = host.cores();
   const count = threads ?? Math.min(gangThreads(cores), MAX_THREADS);
   if (!Number.isInteger(count) || count < 1 || count > MAX_THREADS) {
     throw new HybridError('E_USAGE', `${threads} threads`, `Give a whole number from 1 to ${MAX_THREADS}.`);
@@ -59,7 +60,7 @@ class WasmDevice implements Device {
   readonly description: string;
   readonly arithmetic: string;
   readonly threads: number;
-  readonly memoryLimit = Math.min(ADDRESS_LIMIT, physicalMemory());
+  readonly memoryLimit = Math.min(ADDRESS_LIMIT, host.memory.physical());
   readonly #spins: number;
   readonly #kernels: KernelModules;
   readonly #executables = new Set<WasmExecutable>();

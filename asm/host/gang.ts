@@ -5,11 +5,11 @@
 // sends one message. A gang runs one program at a time. It is over when any thread fails or ends: the others would wait at
 // the barrier for ever, and what the failed call left in memory is worthless.
 
-import { Worker } from 'node:worker_threads';
 import { HybridError, invariant } from '../../runtime/base/errors.ts';
 import { unlessForbidden } from '../../runtime/base/restrictions.ts';
+import type { Thread } from '../../runtime/host.ts';
+import { host } from '../../runtime/hosts/index.ts';
 import { SCRATCH_BYTES } from './abi.ts';
-import { THREAD_SCRIPT } from './assets.ts';
 import { ABORT, CALLS, COMMIT, COMPLETE, PROGRAM, RUN, type ThreadData, type ThreadMessage, TIMES } from './protocol.ts';
 
 /** A program in the shared memory. */
@@ -27,7 +27,7 @@ export interface GangOptions {
   /** Time within which all threads must have reported. */
   readonly startLimitMs?: number;
   /** Body of the threads. */
-  readonly script?: URL;
+  readonly script?: string | URL;
 }
 
 /** What a gang works with. */
@@ -58,7 +58,7 @@ interface Roll {
 }
 
 export class Gang {
-  readonly #workers: Worker[];
+  readonly #workers: Thread[];
   readonly #startLimitMs: number;
   readonly #ready = new Set<number>();
   #roll: Roll | null = null;
@@ -74,22 +74,22 @@ export class Gang {
   }
 
   /** Starts the threads: they come up while the caller prepares what they work with. */
-  constructor({ threads, startLimitMs = START_LIMIT_MS, script = THREAD_SCRIPT }: GangOptions) {
+  constructor({ threads, startLimitMs = START_LIMIT_MS, script = 'host/thread.worker.js' }: GangOptions) {
     this.#startLimitMs = startLimitMs;
     this.#workers = Array.from({ length: threads }, (_, thread) => {
-      // No flags of the host process: a loader for TypeScript, say, has no business in a thread.
-      const worker = unlessForbidden(
-        'the wasm device computes in worker threads, and this process may not have any',
-        () => new Worker(script, { name: `hybrid-gang-${thread}`, execArgv: [] }),
-      );
       const fail = (what: string, cause?: Error) => this.#fail(`thread ${thread} of ${threads} ${what}`, cause);
-      worker.on('message', (message: ThreadMessage) => {
-        if (message.type === 'done') this.#settle(message.stopped);
-        else if (this.#ready.add(thread).size === threads) this.#roll?.resolve();
-      });
-      worker.on('error', (error) => fail(`failed${this.#place()}: ${error.message}`, error));
-      worker.on('exit', (status) => fail(`ended with status ${status}${this.#place()}`));
-      return worker;
+      const start = () =>
+        host.thread(script, {
+          name: `hybrid-gang-${thread}`,
+          onMessage: (message) => {
+            const told = message as ThreadMessage;
+            if (told.type === 'done') this.#settle(told.stopped);
+            else if (this.#ready.add(thread).size === threads) this.#roll?.resolve();
+          },
+          onError: (error) => fail(`failed${this.#place()}: ${error.message}`, error),
+          onExit: (status) => fail(`ended with status ${status}${this.#place()}`),
+        });
+      return unlessForbidden('the wasm device computes in worker threads, and this process may not have any', start);
     });
   }
 

@@ -1,12 +1,10 @@
 // The compiled kernels: which build this engine runs best, compiled once in each process's thread that opens devices, on the
 // thread that opens them, and handed to the threads that compute.
 
-import { readdir, readFile } from 'node:fs/promises';
-import { fileURLToPath } from 'node:url';
 import { HybridError, invariant } from '../../runtime/base/errors.ts';
 import { missingPart, requireWebAssembly } from '../../runtime/base/restrictions.ts';
 import { revectorizerIsOn, setFlagsOfLibrary } from '../../runtime/base/v8-flags.ts';
-import { KERNEL_FOLDER } from './assets.ts';
+import { host } from '../../runtime/hosts/index.ts';
 import { compareKernels } from './self-test.ts';
 
 export interface KernelModules {
@@ -111,12 +109,12 @@ async function compile(bytes: readonly Uint8Array<ArrayBuffer>[]): Promise<WebAs
 /** All built modules by their names without the ending, such as `conv.wide.fma`. */
 async function readKernels(): Promise<Map<string, Uint8Array<ArrayBuffer>>> {
   try {
-    const names = (await readdir(KERNEL_FOLDER)).filter((file) => file.endsWith('.wasm')).sort();
+    const names = (await host.assets('kernels')).filter((file) => file.endsWith('.wasm'));
     if (names.length === 0) throw Object.assign(new Error('the folder is empty'), { code: 'ENOENT' });
-    const files = names.map(async (file) => [file.slice(0, -'.wasm'.length), await readFile(new URL(file, KERNEL_FOLDER))] as const);
+    const files = names.map(async (file) => [file.slice(0, -'.wasm'.length), await host.asset(`kernels/${file}`)] as const);
     return new Map(await Promise.all(files));
   } catch (error) {
-    throw missingPart('the compiled kernels', fileURLToPath(KERNEL_FOLDER), error);
+    throw missingPart('the compiled kernels', host.assetPath('kernels'), error);
   }
 }
 

@@ -1,10 +1,10 @@
-// The only file that loads `webgpu`, Dawn's binding for Node. It is an optional dependency: nothing is loaded, and nothing
-// missed, before somebody asks for a GPU.
+// Instances of WebGPU, from Dawn's binding for Node. It is an optional dependency: nothing is loaded, and nothing missed, before
+// somebody asks for a GPU.
 
-import { constants } from 'node:os';
 import { HybridError } from '../../runtime/base/errors.ts';
 import { remedyOfRestriction } from '../../runtime/base/restrictions.ts';
 import type { Precision } from '../../runtime/device.ts';
+import { host } from '../../runtime/hosts/index.ts';
 
 /** Flags of WebGPU's enumerations, as the specification numbers them: the binding keeps them in no importable place. */
 export const USAGE = { mapRead: 0x1, copySrc: 0x4, copyDst: 0x8, uniform: 0x40, storage: 0x80, queryResolve: 0x200 } as const;
@@ -40,7 +40,7 @@ export async function acquireInstance({
   const flags = [...FLAGS, ...(precision === 'f32' ? [] : F16_FLAGS), ...(backend ? [`backend=${backend}`] : [])];
   const key = flags.join(' ');
   const create = await loadCreate();
-  if (backend !== 'null' && process.platform === 'linux' && !hasVulkan()) {
+  if (backend !== 'null' && !host.gpu.isSupported()) {
     throw new HybridError(
       'E_ENVIRONMENT',
       'this machine offers no GPU to WebGPU: there is no Vulkan here (libvulkan.so.1)',
@@ -61,22 +61,11 @@ export async function acquireInstance({
   };
 }
 
-/** Whether the system has a Vulkan loader. Dawn, where it finds none, says so on the terminal. */
-function hasVulkan(): boolean {
+async function loadCreate(): Promise<(flags: string[]) => GPU> {
   try {
-    process.dlopen({ exports: {} }, 'libvulkan.so.1', constants.dlopen.RTLD_LAZY);
-    return true;
+    return (await host.gpu.load()) as (flags: string[]) => GPU;
   } catch (error) {
-    // A library that is found is no addon of Node's, which is an error as well.
-    return !/cannot open shared object/.test((error as Error).message);
-  }
-}
-
-async function loadCreate(): Promise<typeof import('webgpu').create> {
-  try {
-    return (await import('webgpu')).create;
-  } catch (error) {
-    const missing = (error as NodeJS.ErrnoException).code === 'ERR_MODULE_NOT_FOUND';
+    const missing = host.gpu.isMissing(error);
     throw new HybridError(
       'E_ENVIRONMENT',
       missing

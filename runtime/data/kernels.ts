@@ -1,11 +1,10 @@
 // The data kernels (asm/data) on a block of images at a time, in a memory of their own: small enough to stay in the cache, and
 // out of reach of whoever else is at work. Workers and, where there are none, the calling thread use the same.
 
-import { readFile } from 'node:fs/promises';
-import { fileURLToPath } from 'node:url';
 import { invariant } from '../base/errors.ts';
 import { philoxKey } from '../base/philox.ts';
 import { missingPart, requireWebAssembly } from '../base/restrictions.ts';
+import { host } from '../hosts/index.ts';
 import type { AugmentOptions, ImageSet, ImageShape } from './augment/augmentation.ts';
 import { activeAugmentations } from './augment/augmentations.ts';
 
@@ -42,16 +41,14 @@ export function kernelCalls(layout: 'interleaved' | 'planar', augment: AugmentOp
  */
 export type KernelModule = object;
 
-const MODULE = new URL(import.meta.url.endsWith('.ts') ? '../../dist/asm/data.wasm' : '../../asm/data.wasm', import.meta.url);
-
 /** Compiles the kernels. Throws E_ENVIRONMENT where they were not built, or are damaged. */
-export async function loadDataKernels(url: URL = MODULE): Promise<KernelModule> {
+export async function loadDataKernels(path = 'data.wasm'): Promise<KernelModule> {
   requireWebAssembly();
   try {
     // A few kilobytes: at once, because compiling in the background does not keep the process alive.
-    return new WebAssembly.Module(await readFile(url));
+    return new WebAssembly.Module(await host.asset(path));
   } catch (cause) {
-    throw missingPart('the data kernels', fileURLToPath(url), cause);
+    throw missingPart('the data kernels', host.assetPath(path), cause);
   }
 }
 

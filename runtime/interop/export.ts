@@ -48,7 +48,7 @@ export async function exportModel(trained: TrainedModel, format: ExportFormat, o
       return writeSafetensors(new Map(tensors.map(([name, tensor]) => [name, { ...tensor, half: options.half }])), metadata);
     }
     case 'npz':
-      return writeNpz(kerasTensors(trained), new Map([[NPZ_CARD, Buffer.from(JSON.stringify(cardOf(trained)))]]));
+      return writeNpz(kerasTensors(trained), new Map([[NPZ_CARD, new TextEncoder().encode(JSON.stringify(cardOf(trained)))]]));
   }
 }
 

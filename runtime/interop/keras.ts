@@ -46,7 +46,7 @@ export async function writeKerasWeights(trained: TrainedModel): Promise<Uint8Arr
   const [tensors, { groups }] = hdf5Contents(trained);
   const card = JSON.stringify(cardOf(trained));
   // A model of thousands of classes goes without their names.
-  const fits = Buffer.byteLength(card) <= MAX_ATTRIBUTE_BYTES;
+  const fits = new TextEncoder().encode(card).length <= MAX_ATTRIBUTE_BYTES;
   const attributes = new Map([['hybrid', fits ? card : JSON.stringify({ ...cardOf(trained), labels: null })]]);
   return writeHdf5(tensors, { groups, attributes });
 }

@@ -1,7 +1,7 @@
 // Stable text of a graph, and its digest: how a checkpoint says which computation its weights belong to. The text that
 // people read is in print.ts.
 
-import { createHash } from 'node:crypto';
+import { sha256 } from '../base/sha256.ts';
 import type { Graph } from './graph.ts';
 
 /**
@@ -23,7 +23,7 @@ export function serializeGraph(graph: Graph): string {
 }
 
 /** SHA-256 of the text above, in hexadecimal. */
-export const graphDigest = (graph: Graph): string => createHash('sha256').update(serializeGraph(graph)).digest('hex');
+export const graphDigest = (graph: Graph): string => sha256(serializeGraph(graph));
 
 /** `JSON.stringify` with the keys of every object in alphabetical order. */
 function stableJson(value: unknown): string {

@@ -2,7 +2,7 @@
 // middle, the failure of a thread, memory that does not suffice. (What all devices promise is in test/device-contract/.)
 
 import { afterAll, describe, expect, it } from 'vitest';
-import { availableMemory, gangThreads, physicalMemory } from '../../asm/host/cores.ts';
+import { availableMemory, gangThreads } from '../../asm/host/cores.ts';
 import { openWasmDevice } from '../../asm/host/device.ts';
 import { WasmExecutable } from '../../asm/host/executable.ts';
 import type { Gang } from '../../asm/host/gang.ts';
@@ -10,6 +10,7 @@ import { loadKernels } from '../../asm/host/modules.ts';
 import { layOut, PAGE_BYTES, writePrograms } from '../../asm/host/program.ts';
 import { compileGraph } from '../../runtime/compile/compile.ts';
 import type { Device, Executable } from '../../runtime/device.ts';
+import { host } from '../../runtime/hosts/index.ts';
 import { buildModel } from '../../runtime/model/architectures.ts';
 import { initialize } from '../../runtime/model/init.ts';
 import type { Model } from '../../runtime/model/model.ts';
@@ -230,7 +231,7 @@ it('counts what Node itself takes to the memory that cannot be had', () => {
     expect(availableMemory(threads, { ...system, free: 500 * MiB })).toBeLessThan((500 - taken) * MiB);
   }
   expect(availableMemory(2, { ...system, used: 990 * MiB })).toBe(0);
-  expect(availableMemory(2)).toBeLessThan(physicalMemory() - process.memoryUsage.rss());
+  expect(availableMemory(2)).toBeLessThan(host.memory.physical() - process.memoryUsage.rss());
 });
 
 describe('refusals', () => {

@@ -1,12 +1,11 @@
 // The memory-bound kernels against the reference, in both builds, at sizes that hurt, on three threads.
 
-import { readdirSync, readFileSync } from 'node:fs';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { KERNEL_FOLDER } from '../../asm/host/assets.ts';
 import { hasFma } from '../../asm/host/modules.ts';
 import { conv } from '../../asm/lowering/conv.ts';
 import { depthwise } from '../../asm/lowering/depthwise.ts';
 import { lowerings } from '../../asm/lowering/index.ts';
+import { host } from '../../runtime/hosts/index.ts';
 import type { KernelOpName } from '../../runtime/ops/index.ts';
 import { ofEach } from '../../runtime/optim/index.ts';
 import { type OpCase, opCases, updateCase } from '../support/cases.ts';
@@ -173,9 +172,9 @@ describe.each(['fma', 'plain'] as const)('%s', (build) => {
 it('kernels keep their static data between address 64 and the zeros at 512, the same in every module that has any', async () => {
   hasFma({ v8Flags: true });
   const seen = new Set<string>();
-  for (const file of readdirSync(KERNEL_FOLDER).filter((name) => name.endsWith('.wasm'))) {
+  for (const file of (await host.assets('kernels')).filter((name) => name.endsWith('.wasm'))) {
     const memory = new WebAssembly.Memory({ initial: 1, maximum: 65536, shared: true });
-    const module = await WebAssembly.compile(readFileSync(new URL(file, KERNEL_FOLDER)));
+    const module = await WebAssembly.compile(await host.asset(`kernels/${file}`));
     new WebAssembly.Instance(module, { env: { memory, step: 1024, tasks: 1152, scratch: 4096 } });
     const bytes = Buffer.from(new Uint8Array(memory.buffer).slice());
     const constants = bytes.subarray(64, 512);

@@ -168,9 +168,9 @@ describe('workers that do not start: E_WORKER_BOOT at once', () => {
 
 test('kernels that are missing or damaged: E_ENVIRONMENT', async () => {
   const url = pathToFileURL(join(tempFolder(), 'data.wasm'));
-  expect((await hybridError('E_ENVIRONMENT', loadDataKernels(url))).message).toContain('data.wasm are missing');
+  expect((await hybridError('E_ENVIRONMENT', loadDataKernels(url.href))).message).toContain('data.wasm are missing');
   writeFileSync(url, Uint8Array.of(0, 0x61, 0x73, 0x6d, 1, 0, 0, 0, 99));
-  expect((await hybridError('E_ENVIRONMENT', loadDataKernels(url))).message).toContain('cannot be used');
+  expect((await hybridError('E_ENVIRONMENT', loadDataKernels(url.href))).message).toContain('cannot be used');
 });
 
 describe('a consumer', () => {
