@@ -1,16 +1,34 @@
 import { defineConfig } from 'vitest/config';
-import { v8Flags } from './runtime/base/v8-flags.ts';
+
+// Three groups, each of which can be run alone: `npm run test:seconds`, `test:minutes`, `test:whole`. What is in no list is of the last.
+
+/** What computes nothing on a device, or a few numbers on the reference: graphs, passes, layers, settings, files. */
+const SECONDS = [
+  ...['compile', 'formats', 'model', 'ops'].map((folder) => `test/${folder}/**/*.test.ts`),
+  ...['entries', 'files', 'host', 'layering', 'philox'].map((file) => `test/${file}.test.ts`),
+  ...['callbacks', 'checkpoint-writer', 'flight', 'saved-weights', 'schedule'].map((file) => `test/train/${file}.test.ts`),
+];
+/** Kernels, devices, the data pipeline, training in this process. */
+const MINUTES = [
+  ...['asm', 'bench', 'data', 'device-contract', 'distributed', 'gpu', 'report', 'train'].map((folder) => `test/${folder}/**/*.test.ts`),
+  'test/golden.test.ts',
+];
+
+const group = (name: string, include: string[], exclude: string[]) => ({ extends: true as const, test: { name, include, exclude } });
 
 export default defineConfig({
   test: {
-    include: ['test/**/*.test.ts'],
     testTimeout: 120_000,
     hookTimeout: 120_000,
     pool: 'forks',
     maxWorkers: 2,
-    // As the command line's process has them: later versions of V8 take flags at the start only.
-    execArgv: [...v8Flags(process).own],
     // Worker threads and WebAssembly files are taken from dist, which `npm test` builds first.
     server: { deps: { external: [/\/dist\//] } },
+    projects: [
+      group('seconds', SECONDS, []),
+      group('minutes', MINUTES, SECONDS),
+      // Programs in processes of their own, faults, documents, models at full width.
+      group('whole', ['test/**/*.test.ts'], [...SECONDS, ...MINUTES]),
+    ],
   },
 });

@@ -177,7 +177,7 @@ describe('life', () => {
   });
 
   it('keeps the process alive until runs in flight are over', async () => {
-    const body = `for (let i = 0; i < 3; i++) executable.gradient(batch).then(() => console.log(i)); executable.update({}).then(() => console.log('updated'));`;
+    const body = `for (let i = 0; i < 3; i++) executable.gradient(batch).then(() => console.log(i)); executable.update({ learningRate: 0, weightDecay: 0, bnMomentum: 1 }).then(() => console.log('updated'));`;
     expect(await withExecutable(body)).toBe('0\n1\n2\nupdated\n');
   });
 
