@@ -37,7 +37,13 @@ export interface KernelBenchResult {
   readonly device: string;
   readonly batch: number;
   readonly threads: number;
-  readonly bounds: { readonly gflops: number; readonly gbytes: number };
+  readonly bounds: {
+    readonly gflops: number;
+    /** Of the operations of the multiply-add loop, such as `256-bit`; empty: the device does not say. */
+    readonly width: string;
+    readonly narrower?: { readonly gflops: number; readonly width: string };
+    readonly gbytes: number;
+  };
   readonly rows: readonly KernelRow[];
   readonly stepMs: number;
   /** Sum of the kernels; what is left of the step is starting runs and hearing of their end. */
@@ -64,8 +70,13 @@ export async function benchKernels({ device, model, batch, steps, signal }: Kern
       runs.push(times);
       stepTimes.push(performance.now() - begin);
     }
-    const { flopsPerSecond, bytesPerSecond } = await device.bounds();
-    const bounds = { gflops: flopsPerSecond / 1e9, gbytes: bytesPerSecond / 1e9 };
+    const { flopsPerSecond, width = '', narrower, bytesPerSecond } = await device.bounds();
+    const bounds = {
+      gflops: flopsPerSecond / 1e9,
+      width,
+      ...(narrower && { narrower: { gflops: narrower.flopsPerSecond / 1e9, width: narrower.width } }),
+      gbytes: bytesPerSecond / 1e9,
+    };
     const rows = rowsOf(runs, bounds);
     const stepMs = median(stepTimes);
     const flops = rows.reduce((sum, { gflops, ms }) => sum + gflops * ms, 0);
@@ -141,14 +152,16 @@ export function formatKernels({ arch, device, batch, bounds, rows, stepMs, kerne
       .map((cell, i) => (i < 3 ? cell.padEnd(widths[i]) : cell.padStart(widths[i])))
       .join('  ')
       .trimEnd();
+  const loop = `${bounds.width && `${bounds.width} `}multiply-add loop`;
+  const narrower = bounds.narrower ? ` (${bounds.narrower.gflops.toFixed(1)} in a ${bounds.narrower.width} one)` : '';
   return [
     `${arch}, batch ${batch}, ${device}`,
-    `bounds: ${bounds.gflops.toFixed(1)} GFLOP/s in a 128-bit multiply-add loop, ${bounds.gbytes.toFixed(1)} GB/s in a copy`,
+    `bounds: ${bounds.gflops.toFixed(1)} GFLOP/s in a ${loop}${narrower}, ${bounds.gbytes.toFixed(1)} GB/s in a copy`,
     '',
     ...cells.map(line),
     '',
     `step ${stepMs.toFixed(1)} ms, kernels ${kernelsMs.toFixed(1)} ms, between them ${(stepMs - kernelsMs).toFixed(1)} ms`,
-    `${step.imagesPerSecond.toFixed(1)} images/s, ${step.gflops.toFixed(1)} GFLOP/s, ${(100 * step.ofBound).toFixed(0)} % of the multiply-add loop`,
+    `${step.imagesPerSecond.toFixed(1)} images/s, ${step.gflops.toFixed(1)} GFLOP/s, ${(100 * step.ofBound).toFixed(0)} % of the ${loop}`,
     '',
   ].join('\n');
 }

@@ -77,7 +77,12 @@ export interface KernelTime {
 
 /** What the machine can do at most: multiply-adds (two operations each) out of registers; bytes read and written by a copy. */
 export interface Bounds {
+  /** Of the operations that the kernels use. */
   readonly flopsPerSecond: number;
+  /** What they are, such as `256-bit`; absent: the device does not say. */
+  readonly width?: string;
+  /** The same with the next narrower operations, where the kernels use wider ones. */
+  readonly narrower?: { readonly flopsPerSecond: number; readonly width: string };
   readonly bytesPerSecond: number;
 }
 

@@ -261,7 +261,8 @@ const TABLE = {
   countStep: { ok: 'ptr', counter: 'ptr' },
 
   // asm/kernels/bounds.ts
-  boundsMultiplyAdd: { tasks: 'i32', rounds: 'i32', result: 'ptr' },
+  boundsMultiplyAdd: { tasks: 'i32', rounds: 'i32', operands: 'ptr', result: 'ptr' },
+  boundsMultiplyAddPairs: { tasks: 'i32', rounds: 'i32', operands: 'ptr', chains: 'ptr' },
   boundsCopy: { blocks: 'i32', bytes: 'i32', from: 'ptr', to: 'ptr' },
 } as const satisfies Record<string, Fields>;
 

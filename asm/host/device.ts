@@ -116,9 +116,8 @@ class WasmDevice implements Device {
   }
 
   bounds(): Promise<Bounds> {
-    // The multiply-add loop gives the revectorizer nothing to join: its bound is that of 128 bits in any case.
-    const { modules, kernels } = this.#kernels;
-    return measureBounds({ modules, kernels, threads: this.threads, spins: this.#spins });
+    const { modules, kernels, revectorized } = this.#kernels;
+    return measureBounds({ modules, kernels, revectorized, threads: this.threads, spins: this.#spins });
   }
 
   inspect(graphs: ModelGraphs, options: CompileOptions): string {

@@ -149,7 +149,7 @@ const run = train({ device, model, train: images, epochs: 1 });
 for await (const event of run) if (event.type === 'epoch') console.log(event.train.accuracy);
 `;
 for (const [version, installed] of [
-  ['5.0', 'npm'],
+  ['5.4', 'npm'],
   ['5.6', 'without'],
   ['6', 'without'],
 ]) {
@@ -209,7 +209,7 @@ check('bundled with the package in it: says what is missing and what to do', () 
     '--platform=node',
     '--format=esm',
     '--outfile=whole.mjs',
-    '--external:*.node',
+    '--external:@resvg/resvg-js',
     '--external:webgpu',
     '--external:koffi',
     '--external:sharp',
