@@ -6,8 +6,7 @@ import { HybridError } from '../base/errors.ts';
 import { readHdf5, writeHdf5 } from '../formats/hdf5.ts';
 import type { FileTensor } from '../formats/safetensors.ts';
 import { type Fail, readZip, writeZip } from '../formats/zip.ts';
-import { makesProbabilities } from '../layers/activations.ts';
-import { type AnyLayer, writeConfig } from '../layers/define-layer.ts';
+import { type AnyLayer, makesProbabilities, writeConfig } from '../layers/define-layer.ts';
 import { LAYERS, type Layer } from '../layers/index.ts';
 import type { Model } from '../model/model.ts';
 import { optimizerOf, slotVariable } from '../optim/index.ts';
@@ -77,7 +76,7 @@ function modelConfig(trained: TrainedModel) {
       input_layers: [[model.layers[0].name, 0, 0]],
       output_layers: [[output.name, callOf(model, output.index), 0]],
     },
-    compile_config: compileConfig(makesProbabilities(output.config), trained.optimizerSettings),
+    compile_config: compileConfig(makesProbabilities(LAYERS[output.type], output.config), trained.optimizerSettings),
   };
 }
 

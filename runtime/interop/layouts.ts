@@ -1,6 +1,5 @@
 // Weights in the layouts of programs that keep channels first: PyTorch, ONNX.
 
-import type { LayerType } from '../layers/index.ts';
 import type { Shape } from '../layers/layer.ts';
 
 interface Tensor {
@@ -8,15 +7,14 @@ interface Tensor {
   readonly data: Float32Array;
 }
 
-/** Kernel of a convolution from [height, width, in, out] to [out, in, height, width]; of a depthwise one from [h, w, C, 1] to [C, 1, h, w]. */
-export function channelsFirst([h, w, inputs, outputs]: Shape, data: Float32Array, type: LayerType): Tensor {
-  const depthwise = type === 'DepthwiseConv2D';
-  const shape = depthwise ? [inputs, 1, h, w] : [outputs, inputs, h, w];
+/** Kernel of a convolution from [height, width, in, out] to [out, in, height, width]; of a depthwise one from [h, w, C, m] to [C·m, 1, h, w]. */
+export function channelsFirst([h, w, inputs, outputs]: Shape, data: Float32Array, depthwise: boolean): Tensor {
+  const shape = depthwise ? [inputs * outputs, 1, h, w] : [outputs, inputs, h, w];
   const result = new Float32Array(data.length);
   const pixels = h * w;
   for (let pixel = 0, from = 0; pixel < pixels; pixel++) {
     for (let i = 0; i < inputs; i++) {
-      for (let o = 0; o < outputs; o++) result[(depthwise ? i : o * inputs + i) * pixels + pixel] = data[from++];
+      for (let o = 0; o < outputs; o++) result[(depthwise ? i * outputs + o : o * inputs + i) * pixels + pixel] = data[from++];
     }
   }
   return { shape, data: result };

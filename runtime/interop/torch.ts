@@ -7,6 +7,8 @@ import type { TrainedModel } from './trained-model.ts';
 
 const NAMES = {
   kernel: 'weight',
+  depthwise_kernel: 'depthwise.weight',
+  pointwise_kernel: 'pointwise.weight',
   gamma: 'weight',
   bias: 'bias',
   beta: 'bias',
@@ -20,9 +22,9 @@ export function torchTensors({ model, weights }: TrainedModel): Map<string, { sh
     for (const { name, shape, role } of layer.variables) {
       const data = weights.get(name) as Float32Array;
       const key = `${layer.name}.${NAMES[role]}`;
-      if (role !== 'kernel') tensors.set(key, { shape, data });
+      if (!role.endsWith('kernel')) tensors.set(key, { shape, data });
       else if (layer.type === 'Dense') tensors.set(key, transposed(shape, data, flattened(layer, model.layers)));
-      else tensors.set(key, channelsFirst(shape, data, layer.type));
+      else tensors.set(key, channelsFirst(shape, data, role === 'depthwise_kernel' || layer.type === 'DepthwiseConv2D'));
     }
   }
   return tensors;

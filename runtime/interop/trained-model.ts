@@ -138,7 +138,11 @@ export function optimizerVariables(
 /** The state of an optimizer that a file should have: that of the one it names, else of the first that keeps as many tensors; undefined: none. */
 function stateIn(tensors: ReadonlyMap<string, SavedTensor>, model: Model, options?: OptimizerName | OptimizerOptions) {
   const found = [...tensors.keys()].filter((name) => name.startsWith('optimizer/vars/')).length;
-  if (options) return found > 0 ? optimizerVariables(model, options) : undefined;
+  if (options) {
+    const state = optimizerVariables(model, options);
+    // A model that was compiled and never trained has count and rate alone.
+    return found > Math.min(1, state.length - 2) * 2 ? state : undefined;
+  }
   return optimizerNames.map((name) => optimizerVariables(model, name)).find(({ length }) => length === found);
 }
 

@@ -24,6 +24,3 @@ export const activation: Kind<ActivationName, ActivationName, false> = {
     return NAMES.find((known) => known === name);
   },
 };
-
-/** Whether a layer with these settings makes probabilities of logits. */
-export const makesProbabilities = (config: Readonly<Record<string, unknown>>): boolean => config.activation === 'softmax';

@@ -62,21 +62,65 @@ export const DepthwiseConv2D = defineLayer({
     };
   },
   build(site) {
-    const { g, config, x, vars } = site;
-    const { kernelSize, strides, padding, dilationRate, depthMultiplier } = config;
-    fits(site, kernelSize, padding);
-    square(site, 'kernelSize', kernelSize);
-    const built: [string, unknown, unknown][] = [
-      ['strides', strides, [1, 1]],
-      ['dilationRate', dilationRate, [1, 1]],
-      ['depthMultiplier', depthMultiplier, 1],
-      ['padding', padding, 'same'],
-    ];
-    for (const [name, value, only] of built)
-      if (`${value}` !== `${only}`) site.refuse(`has ${name} ${value}`, `Only depthwise convolutions with ${name} ${only} are built.`);
-    return finish(site, g.one('depthwise', [x, vars.kernel]));
+    return finish(site, depthwise(site, site.vars.kernel));
   },
 });
+
+/** A depthwise convolution, and a 1×1 one of what it makes. */
+export const SeparableConv2D = defineLayer({
+  type: 'SeparableConv2D',
+  config: {
+    filters: whole(),
+    kernelSize: pair,
+    strides: optional(pair, [1, 1]),
+    padding: optional(choice('valid', 'same'), 'valid'),
+    dataFormat: fixed('channels_last'),
+    dilationRate: optional(pair, [1, 1]),
+    depthMultiplier: optional(whole(), 1),
+    activation: optional(activation, 'linear'),
+    useBias: optional(flag, true),
+    depthwiseInitializer: optional(initializer, 'glorot_uniform'),
+    pointwiseInitializer: optional(initializer, 'glorot_uniform'),
+    biasInitializer: optional(initializer, 'zeros'),
+  },
+  variables: (config, [shape]) => {
+    const { filters, kernelSize, depthMultiplier, useBias, depthwiseInitializer, pointwiseInitializer, biasInitializer } = config;
+    const channels = shape.at(-1) ?? 0;
+    return {
+      depthwise_kernel: { shape: [...kernelSize, channels, depthMultiplier], initializer: depthwiseInitializer },
+      pointwise_kernel: { shape: [1, 1, channels * depthMultiplier, filters], initializer: pointwiseInitializer },
+      ...(useBias && { bias: { shape: [filters], initializer: biasInitializer } }),
+    };
+  },
+  build(site) {
+    const { g, vars } = site;
+    return finish(site, g.one('conv', [depthwise(site, vars.depthwise_kernel), vars.pointwise_kernel], { stride: 1, padding: 'valid' }));
+  },
+});
+
+interface DepthwiseConfig {
+  readonly kernelSize: Pair;
+  readonly strides: Pair;
+  readonly padding: 'valid' | 'same';
+  readonly dilationRate: Pair;
+  readonly depthMultiplier: number;
+}
+
+function depthwise(site: Site<DepthwiseConfig>, kernel: ValueId): ValueId {
+  const { g, config, x } = site;
+  const { kernelSize, strides, padding, dilationRate, depthMultiplier } = config;
+  fits(site, kernelSize, padding);
+  square(site, 'kernelSize', kernelSize);
+  const built: [string, unknown, unknown][] = [
+    ['strides', strides, [1, 1]],
+    ['dilationRate', dilationRate, [1, 1]],
+    ['depthMultiplier', depthMultiplier, 1],
+    ['padding', padding, 'same'],
+  ];
+  for (const [name, value, only] of built)
+    if (`${value}` !== `${only}`) site.refuse(`has ${name} ${value}`, `Only depthwise convolutions with ${name} ${only} are built.`);
+  return g.one('depthwise', [x, kernel]);
+}
 
 /** Refuses windows that are larger than the image. */
 export function fits({ shape, refuse }: Site<unknown>, [height, width]: Pair, padding: 'valid' | 'same'): void {

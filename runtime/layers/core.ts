@@ -4,7 +4,7 @@ import { ACTIVATIONS, activation } from './activations.ts';
 import { finish } from './convolution.ts';
 import { defineLayer } from './define-layer.ts';
 import { initializer } from './initializers.ts';
-import { fixed, flag, number, optional, rate, sampleShape, training, whole } from './kinds.ts';
+import { fixed, flag, number, optional, rate, sampleShape, targetShape, training, whole } from './kinds.ts';
 import { sizeOf } from './layer.ts';
 
 export const InputLayer = defineLayer({
@@ -41,9 +41,13 @@ export const Dense = defineLayer({
   }),
   build(site) {
     const { g, x, vars, shape } = site;
-    if (shape.length !== 1)
-      site.refuse(`reads [features], but was given [${shape.join(', ')}]`, 'Put Flatten or a global pooling before it.');
-    return finish(site, g.one('conv', [x, vars.kernel], { stride: 1, padding: 'valid' }));
+    // Over the last axis: a 1×1 convolution of the others as pixels.
+    const image = shape.length === 2 ? [shape[0], 1, shape[1]] : shape;
+    if (image.length !== 1 && image.length !== 3)
+      site.refuse(`reads [features], [n, features] or an image, but was given [${shape.join(', ')}]`, 'Put Flatten before it.');
+    const pixels = shape.length === 2 ? g.one('reshape', [x], { shape: image }) : x;
+    const y = finish(site, g.one('conv', [pixels, vars.kernel], { stride: 1, padding: 'valid' }));
+    return shape.length === 2 ? g.one('reshape', [y], { shape: [shape[0], site.config.units] }) : y;
   },
 });
 
@@ -51,6 +55,42 @@ export const Activation = defineLayer({
   type: 'Activation',
   config: { activation },
   build: ({ g, config, x }) => ACTIVATIONS[config.activation](g, x),
+});
+
+/** Without a maximum, a slope or a threshold. */
+export const ReLU = defineLayer({
+  type: 'ReLU',
+  config: {
+    maxValue: { ...fixed(null), read: (given: unknown) => (given === null ? null : undefined) },
+    negativeSlope: fixed(0),
+    threshold: fixed(0),
+  },
+  build: ({ g, x }) => ACTIVATIONS.relu(g, x),
+});
+
+/** Of the last layer; see `ACTIVATIONS.softmax`. */
+export const Softmax = defineLayer({
+  type: 'Softmax',
+  config: { axis: fixed(-1) },
+  makesProbabilities: true,
+  build: ({ x }) => x,
+});
+
+export const Reshape = defineLayer({
+  type: 'Reshape',
+  config: { targetShape },
+  build(site) {
+    const { g, config, x, shape } = site;
+    const size = sizeOf(shape);
+    const known = sizeOf(config.targetShape.filter((n) => n > 0));
+    const sizes = config.targetShape.map((n) => (n === -1 ? size / known : n));
+    if (sizeOf(sizes) !== size || !sizes.every(Number.isInteger))
+      site.refuse(
+        `makes [${config.targetShape.join(', ')}] of [${shape.join(', ')}], which has ${size} elements`,
+        'Give sizes of as many elements; one may be -1.',
+      );
+    return g.one('reshape', [x], { shape: sizes });
+  },
 });
 
 export const Flatten = defineLayer({

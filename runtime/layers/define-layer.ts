@@ -41,6 +41,8 @@ export interface LayerDefinition<T extends string = string, S extends Schema = S
   variables?(config: ConfigOf<S>, shapes: readonly Shape[]): Partial<Record<VariableRole, VariableSpec>>;
   /** Adds its ops and returns what it computes; the shape of the layer's output is the shape of that. */
   build(site: Site<ConfigOf<S>>): ValueId;
+  /** Whether it makes probabilities of logits, which only the last layer may: the loss is computed from logits. */
+  readonly makesProbabilities?: true;
   /** Whether it draws random numbers in training. */
   draws?(config: ConfigOf<S>): boolean;
   /** Keys of Keras' configuration that say nothing where the other settings are what can be read. */
@@ -80,6 +82,10 @@ export function configOf(definition: AnyLayer, options: object, refuse: Refuse):
         : refuse(`has ${name} ${shown(value)}`, `Give ${kind.expected}.`),
   );
 }
+
+/** Whether a layer makes probabilities of logits: itself, or by its activation. */
+export const makesProbabilities = (definition: AnyLayer, { activation }: Config): boolean =>
+  definition.makesProbabilities === true || activation === 'softmax';
 
 /** Keys of Keras' configurations that are about no setting of ours: they are read elsewhere, or mean nothing here. */
 const COMMON_KEYS = new Set(['name', 'trainable', 'dtype', 'batch_input_shape', 'input_dtype', 'sparse', 'ragged', 'optional', 'seed']);

@@ -113,3 +113,12 @@ export const sampleShape: Kind<readonly number[], readonly number[], false> = {
   },
   write: (shape) => [null, ...shape],
 };
+
+/** A shape of which one size may be -1: as many as there are. */
+export const targetShape: Kind<readonly number[], readonly number[], false> = {
+  expected: 'a list of whole numbers from 1 on, of which one may be -1',
+  read: (given) =>
+    Array.isArray(given) && given.length > 0 && given.every((n) => n === -1 || isWhole(n, 1)) && given.filter((n) => n === -1).length <= 1
+      ? given
+      : undefined,
+};

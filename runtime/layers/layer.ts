@@ -7,7 +7,15 @@ import type { Initializer } from './initializers.ts';
 export type Shape = readonly number[];
 
 /** What a variable is for its layer. */
-export type VariableRole = 'kernel' | 'bias' | 'gamma' | 'beta' | 'moving_mean' | 'moving_variance';
+export type VariableRole =
+  | 'kernel'
+  | 'depthwise_kernel'
+  | 'pointwise_kernel'
+  | 'bias'
+  | 'gamma'
+  | 'beta'
+  | 'moving_mean'
+  | 'moving_variance';
 
 /** A tensor of weights: a parameter, or a moving statistic. */
 export interface VariableInfo {

@@ -1,8 +1,10 @@
 // Pooling.
 
+import type { GraphBuilder, ValueId } from '../ir/graph.ts';
 import { fits } from './convolution.ts';
 import { defineLayer } from './define-layer.ts';
-import { choice, fixed, optional, type Pair, pair } from './kinds.ts';
+import { choice, fixed, flag, optional, type Pair, pair } from './kinds.ts';
+import type { Shape } from './layer.ts';
 
 const window = {
   poolSize: optional(pair, [2, 2]),
@@ -27,10 +29,14 @@ export const MaxPooling2D = defineLayer({
   },
 });
 
-const whole = { dataFormat: fixed('channels_last'), keepdims: fixed(false) };
+const whole = { dataFormat: fixed('channels_last'), keepdims: optional(flag, false) };
 
 export const GlobalAveragePooling2D = defineLayer({
   type: 'GlobalAveragePooling2D',
   config: whole,
-  build: ({ g, x }) => g.one('globalAvgPool', [x]),
+  build: ({ g, config, x, shape }) => keeping(g, g.one('globalAvgPool', [x]), config.keepdims, shape),
 });
+
+/** Of one pixel, where the axes of the image are kept. */
+const keeping = (g: GraphBuilder, y: ValueId, keepdims: boolean, shape: Shape): ValueId =>
+  keepdims ? g.one('reshape', [y], { shape: [1, 1, shape[shape.length - 1]] }) : y;

@@ -2,8 +2,7 @@
 // variables follow from that order alone, so that a file from here finds its places there, and the other way round.
 
 import { HybridError, invariant } from '../base/errors.ts';
-import { makesProbabilities } from '../layers/activations.ts';
-import { type AnyLayer, type Config, readConfig, refusal, writeConfig } from '../layers/define-layer.ts';
+import { type AnyLayer, type Config, makesProbabilities, readConfig, refusal, writeConfig } from '../layers/define-layer.ts';
 import { callLayer, input as inputTensor, type LayerCall, type LayerInstance, LayerTensor } from '../layers/functional.ts';
 import { LAYERS, type Layer, layerNamed } from '../layers/index.ts';
 import { snakeCase } from '../layers/kinds.ts';
@@ -99,10 +98,10 @@ function checkEnds(name: string, input: LayerTensor, output: LayerTensor, calls:
     );
   for (const call of calls) {
     const { definition, config, name: given } = call.layer;
-    if (call !== output.call && makesProbabilities(config))
+    if (call !== output.call && makesProbabilities(definition, config))
       refusal(definition, given ?? snakeCase(definition.type))(
-        `has the activation softmax before the end of ${name}`,
-        'Only the last layer can have it.',
+        `makes probabilities before the end of ${name}`,
+        'Only the last layer can have a softmax.',
       );
   }
   const { shape } = output;

@@ -61,7 +61,19 @@ def nested():
     return keras.Model(images, x)
 
 
-NETWORKS = {f.__name__.replace("_", "-"): f for f in (sequential, branched, nested)}
+def shapes():
+    """Dense over more than one axis, reshaping, an image of one pixel, a separable convolution, a softmax of its own."""
+    images = keras.Input((6, 4, 3))
+    x = L.Dense(4, activation="gelu")(L.Rescaling(1 / 255)(images))
+    x = L.ReLU()(L.SeparableConv2D(5, 3, padding="same", use_bias=False)(x))
+    x = L.Conv2D(4, 2, strides=2, activation="relu")(x)
+    y = L.Dense(4, use_bias=False)(L.Reshape((3, -1))(x))
+    y = L.Reshape((3, 2, 4))(L.Dense(8)(y))
+    pixel = L.GlobalAveragePooling2D(keepdims=True)(L.Add()([x, y]))
+    return keras.Model(images, L.Softmax()(L.Dense(3)(L.Flatten()(pixel))))
+
+
+NETWORKS = {f.__name__.replace("_", "-"): f for f in (sequential, branched, nested, shapes)}
 GOLDEN = list(NETWORKS)
 
 

@@ -15,7 +15,7 @@ import { batchOf, difference, interopModels, ROWS, Trainer } from '../support/tr
 const counted = (size: number) => Float32Array.from({ length: size }, (_, i) => i);
 
 test('a kernel goes from [h, w, in, out] to [out, in, h, w]', () => {
-  const { shape, data } = channelsFirst([2, 3, 4, 5], counted(120), 'Conv2D');
+  const { shape, data } = channelsFirst([2, 3, 4, 5], counted(120), false);
   expect(shape).toEqual([5, 4, 2, 3]);
   for (let h = 0; h < 2; h++)
     for (let w = 0; w < 3; w++)
@@ -24,7 +24,7 @@ test('a kernel goes from [h, w, in, out] to [out, in, h, w]', () => {
 });
 
 test('a depthwise kernel goes from [h, w, C, 1] to [C, 1, h, w]', () => {
-  const { shape, data } = channelsFirst([2, 3, 4, 1], counted(24), 'DepthwiseConv2D');
+  const { shape, data } = channelsFirst([2, 3, 4, 1], counted(24), true);
   expect(shape).toEqual([4, 1, 2, 3]);
   for (let h = 0; h < 2; h++)
     for (let w = 0; w < 3; w++) for (let c = 0; c < 4; c++) expect(data[(c * 2 + h) * 3 + w]).toBe((h * 3 + w) * 4 + c);

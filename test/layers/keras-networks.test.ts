@@ -19,7 +19,7 @@ beforeAll(async () => {
   return () => device.close();
 });
 
-describe.each(['sequential', 'branched', 'nested'])('%s', (name) => {
+describe.each(['sequential', 'branched', 'nested', 'shapes'])('%s', (name) => {
   let network: KerasNetwork;
   beforeAll(async () => {
     network = await openKerasNetwork(FOLDER, name);
@@ -136,7 +136,7 @@ describe('refused by the name of the layer and the attribute, with what would he
       (l) => {
         l.config.activation = 'softmax';
       },
-      /\(Dense\) has the activation softmax before the end/,
+      /\(Dense\) makes probabilities before the end/,
       /last layer/,
     ],
   ])('%s', async (_what, at, change, message, remedy) => {

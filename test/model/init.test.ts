@@ -3,6 +3,7 @@
 import { describe, expect, test } from 'vitest';
 import { philox4x32 } from '../../runtime/base/philox.ts';
 import type { Initializer } from '../../runtime/layers/initializers.ts';
+import type { VariableRole } from '../../runtime/layers/layer.ts';
 import { buildModel } from '../../runtime/model/architectures.ts';
 import { glorotLimit, initialize } from '../../runtime/model/init.ts';
 
@@ -38,7 +39,7 @@ describe('initialize', () => {
   });
 
   test('constants are those of Keras', () => {
-    const constants = { bias: 0, gamma: 1, beta: 0, moving_mean: 0, moving_variance: 1 };
+    const constants: Partial<Record<VariableRole, number>> = { bias: 0, gamma: 1, beta: 0, moving_mean: 0, moving_variance: 1 };
     for (const { name, role } of model.variables) {
       if (role !== 'kernel') expect(new Set(of(name))).toEqual(new Set([constants[role]]));
     }

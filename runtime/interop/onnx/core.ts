@@ -1,7 +1,8 @@
 // ONNX's form of the layers of layers/core.ts.
 
+import type { Place } from '../../layers/layer.ts';
 import { activate } from './activations.ts';
-import type { OnnxRules } from './emitter.ts';
+import type { Emitter, OnnxRules } from './emitter.ts';
 
 export const core = {
   InputLayer: { emit: () => 'images' },
@@ -14,22 +15,48 @@ export const core = {
     },
   },
   Dense: {
-    affine: 'takes',
+    affine: ({ inputShape }) => (inputShape.length === 1 ? 'takes' : undefined),
     emit(e, layer, [x]) {
-      const { name, config } = layer;
+      const { name, config, inputShape } = layer;
+      if (inputShape.length > 1) {
+        // Over the last axis: MatMul takes all before it along.
+        const last = channelsLast(e, layer, x);
+        const product = e.node('MatMul', `${name}/matmul`, [
+          last,
+          e.constant(`${name}/kernel`, e.shapeOf(layer, 'kernel'), e.weight(layer, 'kernel') as Float32Array),
+        ]);
+        const bias = e.weight(layer, 'bias');
+        const sum = bias ? e.node('Add', name, [product, e.constant(`${name}/bias`, [config.units], bias)]) : product;
+        return channelsFirst(e, layer, activate(e, config.activation, sum, name));
+      }
       const { kernel, bias } = e.absorbed(layer);
       const inputs = [x, e.constant(`${name}/kernel`, e.shapeOf(layer, 'kernel'), kernel)];
       if (bias) inputs.push(e.constant(`${name}/bias`, [config.units], bias));
       return activate(e, config.activation, e.node('Gemm', name, inputs), name);
     },
   },
+  ReLU: { emit: (e, { name }, [x]) => activate(e, 'relu', x, name) },
+  // Of the last layer: an ONNX file gives logits.
+  Softmax: { emit: (_e, _layer, [x]) => x },
+  Reshape: {
+    emit(e, layer, [x]) {
+      const { name, outputShape } = layer;
+      const shape = e.integers(`${name}/shape`, [0, ...outputShape]);
+      return channelsFirst(e, layer, e.node('Reshape', name, [channelsLast(e, layer, x), shape]));
+    },
+  },
   Activation: { emit: (e, { name, config }, [x]) => activate(e, config.activation, x, name) },
   Flatten: {
     affine: 'passes',
-    emit(e, { name, inputShape }, [x]) {
-      const channelsLast = inputShape.length === 3 ? e.node('Transpose', `${name}/channels_last`, [x], { perm: [0, 2, 3, 1] }) : x;
-      return e.node('Flatten', name, [channelsLast], { axis: 1 });
-    },
+    emit: (e, layer, [x]) => e.node('Flatten', layer.name, [channelsLast(e, layer, x)], { axis: 1 }),
   },
   Dropout: { affine: 'passes', emit: (_e, _layer, [x]) => x },
 } satisfies Partial<OnnxRules>;
+
+/** What a layer reads, with channels last where it is an image. */
+const channelsLast = (e: Emitter, { name, inputShape }: Pick<Place, 'name' | 'inputShape'>, x: string): string =>
+  inputShape.length === 3 ? e.node('Transpose', `${name}/channels_last`, [x], { perm: [0, 2, 3, 1] }) : x;
+
+/** What a layer made with channels last, as later layers expect it. */
+const channelsFirst = (e: Emitter, { name, outputShape }: Pick<Place, 'name' | 'outputShape'>, y: string): string =>
+  outputShape.length === 3 ? e.node('Transpose', `${name}/channels_first`, [y], { perm: [0, 3, 1, 2] }) : y;

@@ -123,6 +123,12 @@ export class Emitter {
     return name;
   }
 
+  /** A list of whole numbers, such as a shape. */
+  integers(name: string, values: readonly number[]): string {
+    this.constants.set(name, { shape: [values.length], data: BigInt64Array.from(values, BigInt) });
+    return name;
+  }
+
   scalar(name: string, value: number): string {
     return this.constant(name, [], Float32Array.of(value));
   }

@@ -13,6 +13,9 @@ export const pooling = {
   },
   GlobalAveragePooling2D: {
     affine: 'passes',
-    emit: (e, { name }, [x]) => e.node('Flatten', name, [e.node('GlobalAveragePool', `${name}/pool`, [x])], { axis: 1 }),
+    emit(e, { name, config }, [x]) {
+      const pooled = e.node('GlobalAveragePool', `${name}/pool`, [x]);
+      return config.keepdims ? pooled : e.node('Flatten', name, [pooled], { axis: 1 });
+    },
   },
 } satisfies Partial<OnnxRules>;
