@@ -369,15 +369,17 @@ export interface ConvGradWeightOptions {
   readonly windows: Windows;
   readonly columns: number;
   readonly tile: Tile;
-  /** Rows of the run that are summed in one go. */
-  readonly chunkSamples: number;
+  /** Rows of dy that are summed in one go. */
+  readonly chunkRows: number;
+  /** Workgroups in x are those of the columns, and of so many parts of the rows of C: there may be more rows than workgroups in y. */
+  readonly folds: number;
 }
 
 /**
- * The gradient of the weights, windows of xᵀ · dy, in chunks of samples: `sums` [chunks][taps·channels][columns]. Workgroups: columns
- * in x, rows in y, chunks in z. Accesses: x by `windowLanes`; dy and sums by `cellLanes`.
+ * The gradient of the weights, windows of xᵀ · dy, in chunks of rows of dy: `sums` [chunks][taps·channels][columns]. Workgroups:
+ * columns in x (`folds` times), rows in y, chunks in z. Accesses: x by `windowLanes`; dy and sums by `cellLanes`.
  */
-export function convGradWeight({ windows, columns, tile, chunkSamples }: ConvGradWeightOptions): KernelText {
+export function convGradWeight({ windows, columns, tile, chunkRows, folds }: ConvGradWeightOptions): KernelText {
   const lanes = cellLanes(tile, columns);
   const depth = depthOf(windows);
   const pixels = windows.oh * windows.ow;
@@ -393,10 +395,13 @@ export function convGradWeight({ windows, columns, tile, chunkSamples }: ConvGra
     ...frame(tile),
     declarations: [panels(tile, false), 'var<private> chunkEnd: u32;', a, plainColumns('dy', columns, tile, 'chunkEnd')].join('\n'),
     body: `${places(tile)}
-let n0 = group.x * ${tile.bn}u;
-let m0 = group.y * ${tile.bm}u;
-let chunkBegin = group.z * ${chunkSamples * pixels}u;
-let chunkStop = min(chunkBegin + ${chunkSamples * pixels}u, step.rows * ${pixels}u);
+${
+  folds === 1
+    ? `let n0 = group.x * ${tile.bn}u;\nlet m0 = group.y * ${tile.bm}u;`
+    : `let n0 = group.x / ${folds}u * ${tile.bn}u;\nlet m0 = (group.x % ${folds}u * groups.y + group.y) * ${tile.bm}u;\nif (m0 >= ${depth}u) { return; }`
+}
+let chunkBegin = group.z * ${chunkRows}u;
+let chunkStop = min(chunkBegin + ${chunkRows}u, step.rows * ${pixels}u);
 chunkEnd = chunkStop;
 ${multiply(product, 'chunkBegin', 'chunkStop')}
 ${store}`,

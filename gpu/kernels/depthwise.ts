@@ -6,7 +6,7 @@
 
 import type { DepthwiseGeometry } from '../../runtime/ops/depthwise.ts';
 import { type Epilogue, epilogueDeclarations, finish } from './epilogue.ts';
-import { addToPart } from './tiles.ts';
+import { addToPart, declareMoments, declarePart, joinMoments, PART } from './tiles.ts';
 import { each, type KernelText, range } from './wgsl.ts';
 
 const WORKGROUP = 64;
@@ -151,7 +151,7 @@ export function depthwise(options: DepthwiseOptions): KernelText {
     );
     return `var v = ${epilogue.bias ? 'b' : '0.0'}; ${taps.join(' ')} ${finishAndSum(epilogue, x === 0)}`;
   });
-  const row = aroundRow(epilogue, columns);
+  const row = aroundRow(g, epilogue, strips.width, columns);
   return forChannels(
     g,
     samples,
@@ -163,35 +163,28 @@ ${withSums(g, epilogue, slide(sliding, row))}`,
   );
 }
 
-/** `begins`: whether the pixel may be the first of all, whose value is the centre of the first row's sums. */
+/** `begins`: whether the pixel may be the first of all. */
 const finishAndSum = (epilogue: Epilogue, begins: boolean): string =>
-  `${finish(epilogue, 1, 'v', 'at')}${epilogue.stats ? ` ${begins ? 'if (held + count == 0.0) { centre = y; }' : ''} ${addToPart((name) => name, 'y')} count += 1.0;` : ''}`;
+  `${finish(epilogue, 1, 'v', 'at')}${epilogue.stats ? ` ${begins ? 'if (held + count == 0.0) { origin = y; centre = y; }' : ''} ${addToPart((name) => name, 'y')} count += 1.0;` : ''}`;
 
-/** Statements around those for a row of results. The mean of the first row is the centre of the others: its first value, at the corner, may be far from it. */
-const aroundRow = ({ stats }: Epilogue, row: string): string =>
-  stats
-    ? `var part = 0.0; var square = 0.0; var count = 0.0;
-${row}
-sum += part;
-squares += square;
-if (held == 0.0) {
-  let mean = centre + sum / count;
-  let moved = mean - centre;
-  let rest = sum - moved * count;
-  squares -= moved * (sum + rest);
-  sum = rest;
-  centre = mean;
+/** Statements around those for a row of `width` results. A few rows are a part of the moments; the first row, at the border, is one for itself. */
+function aroundRow({ h }: DepthwiseGeometry, { stats }: Epilogue, width: number, row: string): string {
+  if (!stats) return row;
+  return `${row}
+if (held == 0.0 || (u32(y) + 1u) % ${Math.max(1, Math.floor(PART / width))}u == 0u || y == ${h - 1}) {
+  ${joinMoments([''], 'held', 'count')}
+  held += count;
+  centre = origin + mean;
+  part = 0.0; square = 0.0; count = 0.0;
+}`;
 }
-held += count;`
-    : row;
 
 const withSums = (g: DepthwiseGeometry, { stats }: Epilogue, body: string): string =>
   stats
-    ? `var centre = 0.0; var held = 0.0; var sum = 0.0; var squares = 0.0;
+    ? `${declareMoments('', 'f32')} ${declarePart('', 'f32')} var held = 0.0; var count = 0.0;
 ${body}
-let away = sum / held;
-set_partials(2u * t * ${g.c}u + c, centre + away);
-set_partials((2u * t + 1u) * ${g.c}u + c, squares - sum * away);`
+set_partials(2u * t * ${g.c}u + c, origin + mean);
+set_partials((2u * t + 1u) * ${g.c}u + c, deviation);`
     : body;
 
 /** The loops of a kernel that goes tap by tap: all pixels of the invocation's samples, `at` each one's access, y and x its place. */
@@ -237,7 +230,7 @@ function directDepthwise({ g, epilogue, normalize, reversed, samples }: Depthwis
     `${affine(normalize)}\n${epilogue.bias ? 'let b = bias(c);' : ''}\n${withSums(
       g,
       epilogue,
-      overPixels(g, pixel, (row) => aroundRow(epilogue, row)),
+      overPixels(g, pixel, (row) => aroundRow(g, epilogue, g.w, row)),
     )}`,
   );
 }
@@ -253,8 +246,25 @@ export interface DepthwiseGradOptions {
   readonly biasGrad: boolean;
   /** Two more sums, Σdx and Σdx·(x − mean): dx is the gradient of a normalised x. */
   readonly gradientSums: boolean;
-  /** Rows that are an invocation's, whose sums are one part of dw and dbias. */
+  /** Rows that are an invocation's, whose sums are one part of dw and dbias. Of a large image each few rows of a strip are a part. */
   readonly samples: number;
+}
+
+/** Pixels of an image beyond which it has parts, and of such a part. */
+const PART_MOST = 2048;
+
+/** Rows of a part of a large image, and its parts; null where images are no parts. */
+function partsOfImage(g: DepthwiseGeometry): { readonly rows: number; readonly bands: number; readonly strips: Strips } | null {
+  const strips = stripsFor(g, g.k - 1 - g.pad);
+  if (!strips || g.h * g.w <= PART_MOST) return null;
+  const rows = Math.max(1, Math.floor(PART_MOST / strips.width));
+  return { rows, bands: Math.ceil(g.h / rows), strips };
+}
+
+/** Parts of each image. */
+export function partsPerImage(g: DepthwiseGeometry): number {
+  const parts = partsOfImage(g);
+  return parts ? parts.bands * parts.strips.count : 1;
 }
 
 const slopeOf = (bnGrad: boolean): string => (bnGrad ? '(yScale * dy(at) + yAlpha + yKappa * activation(at)) * derivative(at)' : 'dy(at)');
@@ -285,6 +295,21 @@ export function depthwiseGrad(options: DepthwiseGradOptions): KernelText {
     );
     return `let x0 = ${inputOf(normalize)}; ${dx ? `var v = ${residual ? 'residual(at)' : '0.0'};` : ''} ${biasGrad ? `db += ${register(before, own)};` : ''} ${taps.join(' ')} ${dx ? 'set_dx(at, v);' : ''} ${gradientSums ? SUM_GRADIENT : ''}`;
   });
+  const sums = [
+    ...range(k * k).map((i) => `dw${i}`),
+    ...(biasGrad ? ['db'] : []),
+    ...(gradientSums ? ['gradientSum', 'gradientProduct'] : []),
+  ];
+  const store = sums.map((name, i) => `set_sums(part + ${i * g.c}u, ${name});`).join('\n');
+  const ofImage = partsOfImage(g);
+  const storePart = ofImage
+    ? `if ((u32(y) + 1u) % ${ofImage.rows}u == 0u || y == ${g.h - 1}) {
+  let place = (sample * ${ofImage.strips.count}u + u32(left) / ${ofImage.strips.width}u) * ${ofImage.bands}u + u32(y) / ${ofImage.rows}u;
+  let part = place * ${sums.length * g.c}u + c;
+  ${store}
+  ${sums.map((name) => `${name} = 0.0;`).join(' ')}
+}`
+    : '';
   return forChannels(
     g,
     samples,
@@ -292,14 +317,10 @@ export function depthwiseGrad(options: DepthwiseGradOptions): KernelText {
     `${dx ? each(k * k, (i) => `let w${i} = w(${i * g.c}u + c);`) : ''}
 ${affine(normalize)}
 ${bnGradVectors(bnGrad)}
-${each(k * k, (i) => `var dw${i} = 0.0;`)}
-${biasGrad ? 'var db = 0.0;' : ''}
-${gradientSums ? GRADIENT_SUMS : ''}
-${slide(sliding, row)}
-let part = t * ${sumsOf(options) * g.c}u + c;
-${each(k * k, (i) => `set_sums(part + ${i * g.c}u, dw${i});`)}
-${biasGrad ? `set_sums(part + ${k * k * g.c}u, db);` : ''}
-${gradientSums ? storeGradientSums(options) : ''}`,
+${sums.map((name) => `var ${name} = 0.0;`).join('\n')}
+${gradientSums ? 'let centre = mean(c);' : ''}
+${slide(sliding, `${row}\n${storePart}`)}
+${ofImage ? '' : `let part = t * ${sums.length * g.c}u + c;\n${store}`}`,
   );
 }
 
@@ -310,7 +331,7 @@ export const sumsOf = ({ g, biasGrad, gradientSums }: Pick<DepthwiseGradOptions,
 const GRADIENT_SUMS = 'let centre = mean(c);\nvar gradientSum = 0.0;\nvar gradientProduct = 0.0;';
 const SUM_GRADIENT = 'gradientSum += v; gradientProduct = fma(v, x(at) - centre, gradientProduct);';
 const storeGradientSums = (options: DepthwiseGradOptions): string =>
-  ['gradientSum', 'gradientProduct'].map((sum, i) => `set_sums(part + ${(sumsOf(options) - 2 + i) * options.g.c}u, ${sum});`).join('\n');
+  ['gradientSum', 'gradientProduct'].map((sum, i) => `set_sums(place + ${(sumsOf(options) - 2 + i) * options.g.c}u, ${sum});`).join('\n');
 
 /** Tap by tap: first dx, then one gradient of a weight after the other. */
 function directDepthwiseGrad(options: DepthwiseGradOptions): KernelText {
@@ -327,7 +348,8 @@ function directDepthwiseGrad(options: DepthwiseGradOptions): KernelText {
       let ix = x0 + kx - ${pad};
       if (iy < 0 || iy >= ${h} || ix < 0 || ix >= ${w}) { continue; }
       let d = ${slopeOf(bnGrad)};
-      { let at = image + u32(iy * ${w} + ix) * ${c}u; sum = fma(${inputOf(normalize)}, d, sum); }`,
+      { let at = image + u32(iy * ${w} + ix) * ${c}u; part = fma(${inputOf(normalize)}, d, part); }`,
+    (line) => `var part = 0.0;\n${line}\nsum += part;`,
   );
   return forChannels(
     g,
@@ -335,7 +357,7 @@ function directDepthwiseGrad(options: DepthwiseGradOptions): KernelText {
     '',
     `${affine(normalize)}
 ${bnGradVectors(bnGrad)}
-let part = t * ${sumsOf(options) * c}u + c;
+let place = t * ${sumsOf(options) * c}u + c;
 ${gradientSums ? GRADIENT_SUMS : ''}
 ${dx ? ofX : ''}
 ${gradientSums ? storeGradientSums(options) : ''}
@@ -343,9 +365,9 @@ for (var ky = 0; ky < ${k}; ky++) {
   for (var kx = 0; kx < ${k}; kx++) {
     var sum = 0.0;
     ${product}
-    set_sums(part + u32(ky * ${k} + kx) * ${c}u, sum);
+    set_sums(place + u32(ky * ${k} + kx) * ${c}u, sum);
   }
 }
-${biasGrad ? `var db = 0.0;\n${overPixels(g, `db += ${slopeOf(bnGrad)};`)}\nset_sums(part + ${k * k * c}u, db);` : ''}`,
+${biasGrad ? `var db = 0.0;\n${overPixels(g, `part += ${slopeOf(bnGrad)};`, (line) => `var part = 0.0;\n${line}\ndb += part;`)}\nset_sums(place + ${k * k * c}u, db);` : ''}`,
   );
 }

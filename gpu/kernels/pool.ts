@@ -1,6 +1,7 @@
 // Pooling over the pixels of an image.
 
 import { map } from './elementwise.ts';
+import { PART, TOGETHER } from './tiles.ts';
 import { each, floats, isNaNText, type KernelText, type Lanes } from './wgsl.ts';
 
 /** One invocation for each channel of a sample. `channels` counts accesses. */
@@ -9,7 +10,17 @@ export const globalAvgPool = (pixels: number, channels: number, lanes: Lanes): K
     perSample: channels,
     body: `let first = at / ${channels}u * ${pixels * channels}u + at % ${channels}u;
 var sum = ${floats(lanes)}();
-for (var pixel = 0u; pixel < ${pixels}u; pixel++) { sum += x(first + pixel * ${channels}u); }
+for (var begin = 0u; begin < ${pixels}u; begin += ${PART}u) {
+  let end = min(begin + ${PART}u, ${pixels}u);
+  var part = ${floats(lanes)}();
+  var pixel = begin;
+  for (; pixel + ${TOGETHER}u <= end; pixel += ${TOGETHER}u) {
+    ${each(TOGETHER, (k) => `let x${k} = x(first + (pixel + ${k}u) * ${channels}u);`)}
+    ${each(TOGETHER, (k) => `part += x${k};`)}
+  }
+  for (; pixel < end; pixel++) { part += x(first + pixel * ${channels}u); }
+  sum += part;
+}
 set_y(at, sum / ${pixels}.0);`,
   });
 

@@ -15,17 +15,18 @@ export interface TileShape {
   readonly samples: number;
 }
 
-/** Sums that a merge keeps side by side. */
+/** Sums that a merge keeps side by side, and tiles of each that are joined before the result is joined with those before. */
 const MERGE_SLICES = 8;
+const MERGE_PART = 64 * MERGE_SLICES;
 
 /**
  * Pixels that are summed before their sum is added to others: long chains in f32 lose digits. Fixed, so that shapes alone decide bits. Of a
  * tile of moments the first part is short: its first value may lie far from the mean, the mean of some hardly can.
  */
-const PART = 128;
+export const PART = 128;
 const FIRST_PART = 8;
 /** Pixels whose accesses are under way together: a memory that is waited for after each pixel is idle most of the time. */
-const TOGETHER = 8;
+export const TOGETHER = 8;
 
 interface TileLoop {
   readonly shape: TileShape;
@@ -173,6 +174,8 @@ export const storeSum = ({ channels }: TileShape, sums: number, s: number, value
 export interface Merge {
   readonly columns: number;
   readonly rowsPerTile: number;
+  /** What tiles count for each row of the run: rows, or its pixels, or parts of it. */
+  readonly perRow?: number;
   /** WGSL type of what is merged, and its value for no tile. */
   readonly type: string;
   readonly none: string;
@@ -196,7 +199,7 @@ export function merge(merges: readonly Merge[], barriers: boolean): KernelText {
   const parts = merges.map((one, i) => {
     const text = `if (block >= ${first}u && block < ${first + groupsOf(one)}u) {
 let c = (block - ${first}u) * ${COLUMNS}u + local % ${COLUMNS}u;
-let tiles = (step.rows + ${one.rowsPerTile - 1}u) / ${one.rowsPerTile}u;
+let tiles = (step.rows * ${one.perRow ?? 1}u + ${one.rowsPerTile - 1}u) / ${one.rowsPerTile}u;
 ${barriers ? mergeTogether(one, `slices${i}`) : mergeAlone(one)}
 }`;
     first += groupsOf(one);
@@ -217,8 +220,13 @@ function mergeAlone({ columns, none, add, join, store }: Merge): string {
   }
   return `if (c < ${columns}u) {
 ${each(MERGE_SLICES, (s) => `var slice${s} = ${none};`)}
-for (var first = 0u; first < tiles; first += ${MERGE_SLICES}u) {
-  ${each(MERGE_SLICES, (s) => `if (first + ${s}u < tiles) { let t = first + ${s}u; let sum = slice${s}; slice${s} = ${add}; }`)}
+for (var begin = 0u; begin < tiles; begin += ${MERGE_PART}u) {
+  let end = min(begin + ${MERGE_PART}u, tiles);
+  ${each(MERGE_SLICES, (s) => `var part${s} = ${none};`)}
+  for (var first = begin; first < end; first += ${MERGE_SLICES}u) {
+    ${each(MERGE_SLICES, (s) => `if (first + ${s}u < end) { let t = first + ${s}u; let sum = part${s}; part${s} = ${add}; }`)}
+  }
+  ${each(MERGE_SLICES, (s) => `slice${s} = ${join(`slice${s}`, `part${s}`)};`)}
 }
 ${joins.join('\n')}
 ${store('slice0')}
@@ -227,11 +235,15 @@ ${store('slice0')}
 
 function mergeTogether({ columns, none, add, join, store }: Merge, slices: string): string {
   return `let slice = local / ${COLUMNS}u;
-var sum = ${none};
+var whole = ${none};
 if (c < ${columns}u) {
-  for (var t = slice; t < tiles; t += ${MERGE_SLICES}u) { sum = ${add}; }
+  for (var begin = slice; begin < tiles; begin += ${MERGE_PART}u) {
+    var sum = ${none};
+    for (var t = begin; t < min(begin + ${MERGE_PART}u, tiles); t += ${MERGE_SLICES}u) { sum = ${add}; }
+    whole = ${join('whole', 'sum')};
+  }
 }
-${slices}[local] = sum;
+${slices}[local] = whole;
 for (var half = ${MERGE_SLICES / 2}u; half > 0u; half /= 2u) {
   workgroupBarrier();
   if (slice < half) { ${slices}[local] = ${join(`${slices}[local]`, `${slices}[local + half * ${COLUMNS}u]`)}; }
@@ -249,9 +261,9 @@ export interface MergeOutput {
 
 /**
  * Adds up the first columns of the tiles' vectors, `stride` accesses apart (as many as there are columns unless given), one tile for each
- * `rowsPerTile` rows of the run, and hands their parts to the outputs.
+ * `rowsPerTile` rows of the run (or of what there is `perRow` of in a row), and hands their parts to the outputs.
  */
-export function sumsMerge(rowsPerTile: number, lanes: Lanes, outputs: readonly MergeOutput[], stride?: number): Merge {
+export function sumsMerge(rowsPerTile: number, lanes: Lanes, outputs: readonly MergeOutput[], stride?: number, perRow = 1): Merge {
   const columns = outputs.reduce((sum, output) => sum + output.columns, 0);
   const store = (result: string): string => {
     let first = 0;
@@ -264,7 +276,7 @@ export function sumsMerge(rowsPerTile: number, lanes: Lanes, outputs: readonly M
   };
   const add = `sum + sums(t * ${stride ?? columns}u + c)`;
   const type = floats(lanes);
-  return { columns, rowsPerTile, type, none: `${type}()`, add, join: (a, b) => `${a} + ${b}`, store };
+  return { columns, rowsPerTile, perRow, type, none: `${type}()`, add, join: (a, b) => `${a} + ${b}`, store };
 }
 
 const MOMENTS = (T: string): string => `struct Moments { count: f32, mean: ${T}, squares: ${T} }
@@ -313,11 +325,13 @@ export function gradientMerge(
   offset: number,
   stride: number,
   after: string,
+  perRow = 1,
 ): Merge {
   const T = floats(lanes);
   return {
     columns: channels,
     rowsPerTile: samples,
+    perRow,
     type: 'Pair',
     none: `Pair(${T}(), ${T}())`,
     add: `Pair(sum.dy + sums(t * ${stride}u + ${offset}u + c), sum.dyx + sums(t * ${stride}u + ${offset + channels}u + c))`,

@@ -112,7 +112,7 @@ function lowerBnGradStats(
   ];
 }
 
-/** The end of statistics that were merged into a gradient: `sums` holds them for each `samples` rows, `stride` elements apart. */
+/** The end of statistics that were merged into a gradient: `sums` holds them for each `samples` rows (or of what there is `perRow` of in a row), `stride` elements apart. */
 export function mergeGradient(
   merged: MergedFold,
   sums: Operand,
@@ -120,10 +120,11 @@ export function mergeGradient(
   offset: number,
   stride: number,
   context: LoweringContext,
+  perRow = 1,
 ): Dispatch[] {
   const { lanes } = vectorShape(merged.mean, context);
   const operands = new KernelOperands('bnGradStatsMerge', context).raw('sums', sums, 'read', lanes);
-  return dispatchMerges(operands, [gradientMergeOf(merged, operands, samples, offset, stride, context)], context);
+  return dispatchMerges(operands, [gradientMergeOf(merged, operands, samples, offset, stride, context, perRow)], context);
 }
 
 /** The merge of `mergeGradient`, for one dispatch with others; binds its vectors. */
@@ -134,11 +135,12 @@ export function gradientMergeOf(
   offset: number,
   stride: number,
   context: LoweringContext,
+  perRow = 1,
 ): Merge {
   const { lanes, channels } = vectorShape(merged.mean, context);
   gradientFoldOperands(operands, merged, lanes);
   const after = kernels.gradientFold('s', 'sx', merged.pixels, merged.epsilon);
-  return gradientMerge({ channels, samples }, lanes, offset / lanes, stride / lanes, after);
+  return gradientMerge({ channels, samples }, lanes, offset / lanes, stride / lanes, after, perRow);
 }
 
 /** All statistics in one go, or as many layers at a time as the device binds buffers for. */

@@ -247,32 +247,45 @@ function weightsOfGradient(
   return { dispatches, operands: operands.raw('w', transposed, 'read') };
 }
 
-/** Pixels in a chunk of a weight gradient, about: more where its many weights would make many sums. */
-const chunkPixels = (weights: number): number => (weights > 1 << 18 ? 4096 : 1024);
+/**
+ * Rows of dy in a chunk of a weight gradient: whole samples of about so many pixels, more where its many weights would make many sums; or parts of
+ * a sample that has more pixels, so that no sum is long, but whose sums are no larger than x and dy.
+ */
+function chunkRowsFor({ kh, kw, ci, co, oh, ow }: ConvGeometry): number {
+  const weights = kh * kw * ci * co;
+  const most = weights > 1 << 18 ? 4096 : 1024;
+  const pixels = oh * ow;
+  return pixels > most ? Math.min(pixels, Math.max(most, Math.ceil(weights / (ci + co)))) : Math.floor(most / pixels) * pixels;
+}
+
+const MOST_WORKGROUPS = 65_535;
 
 function lowerConvGradWeight({ args: { x, dy }, results: { dw }, attrs }: GpuNode<'convGradWeight'>, context: LoweringContext): Dispatch[] {
   const { stride, padding, weightShape, inputScale } = attrs;
   const g = convGeometry(context.spec(x).shape, weightShape, stride, padding);
   const pixels = g.oh * g.ow;
   const depth = g.kh * g.kw * g.ci;
-  const chunkSamples = Math.max(1, Math.floor(chunkPixels(depth * g.co) / pixels));
-  const chunks = Math.ceil(context.capacity / chunkSamples);
+  const chunkRows = chunkRowsFor(g);
+  const chunks = Math.ceil((context.capacity * pixels) / chunkRows);
   const windows = kernels.forwardWindows(g, inputScale);
-  const tile = tileFor(
-    { rows: depth, columns: g.co, depth: chunkSamples * pixels, parts: chunks, matrices: matricesFor(g, context) },
-    context,
-  );
+  const tile = tileFor({ rows: depth, columns: g.co, depth: chunkRows, parts: chunks, matrices: matricesFor(g, context) }, context);
   const lanes = kernels.cellLanes(tile, g.co);
   const operands = new KernelOperands(named('convGradWeight', tile), context)
     .read('x', x, kernels.windowLanes(windows, tile))
     .read('dy', dy, lanes);
-  const text = kernels.convGradWeight({ windows, columns: g.co, tile, chunkSamples });
-  const groups: Dispatch['workgroups'] = (rows) => [Math.ceil(g.co / tile.bn), Math.ceil(depth / tile.bm), Math.ceil(rows / chunkSamples)];
+  const rowGroups = Math.ceil(depth / tile.bm);
+  const folds = Math.ceil(rowGroups / MOST_WORKGROUPS);
+  const text = kernels.convGradWeight({ windows, columns: g.co, tile, chunkRows, folds });
+  const groups: Dispatch['workgroups'] = (rows) => [
+    Math.ceil(g.co / tile.bn) * folds,
+    Math.ceil(rowGroups / folds),
+    Math.ceil((rows * pixels) / chunkRows),
+  ];
   if (chunks === 1) return operands.write('sums', dw, lanes).dispatch(text, groups);
   const sums = context.scratch(ceilTo(chunks * depth * g.co * 4, 16));
   return [
     ...operands.raw('sums', sums, 'read_write', lanes).dispatch(text, groups),
-    ...mergeTiles(sums, [dw], chunkSamples, lanesFor(g.co), context),
+    ...mergeTiles(sums, [dw], chunkRows, lanesFor(g.co), context, pixels),
   ];
 }
 

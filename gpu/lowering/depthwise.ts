@@ -83,14 +83,15 @@ function lowerGradients(g: DepthwiseGeometry, gradients: Gradients, context: Low
     samples,
   };
   const vectors = kernels.sumsOf(options);
-  const parts = context.scratch(Math.ceil((Math.ceil(context.capacity / samples) * vectors * g.c * 4) / 16) * 16);
+  const perRow = kernels.partsPerImage(g);
+  const parts = context.scratch(Math.ceil((Math.ceil(context.capacity / samples) * perRow * vectors * g.c * 4) / 16) * 16);
   const lanes = lanesFor(g.c);
   const merge = new KernelOperands('mergeSums', context).raw('sums', parts, 'read', lanes);
   const stride = vectors * g.c;
   const outputs = mergeOutputs(merge, dbias === undefined ? [dw] : [dw, dbias], lanes, context);
-  const merges = [sumsMerge(samples, lanes, outputs, stride / lanes)];
+  const merges = [sumsMerge(samples, lanes, outputs, stride / lanes, perRow)];
   const together = context.limits.storageBuffers >= TOGETHER;
-  if (merged && together) merges.push(gradientMergeOf(merged, merge, samples, stride - 2 * g.c, stride, context));
+  if (merged && together) merges.push(gradientMergeOf(merged, merge, samples, stride - 2 * g.c, stride, context, perRow));
   return [
     ...new KernelOperands('depthwiseGrad', context)
       .read('dy', dy)
@@ -104,7 +105,7 @@ function lowerGradients(g: DepthwiseGeometry, gradients: Gradients, context: Low
       .raw('sums', parts, 'read_write')
       .dispatch(kernels.depthwiseGrad(options), channelGroups(g, samples)),
     ...dispatchMerges(merge, merges, context),
-    ...(merged && !together ? mergeGradient(merged, parts, samples, stride - 2 * g.c, stride, context) : []),
+    ...(merged && !together ? mergeGradient(merged, parts, samples, stride - 2 * g.c, stride, context, perRow) : []),
   ];
 }
 

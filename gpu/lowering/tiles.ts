@@ -44,9 +44,14 @@ export function mergeTiles(
   rowsPerTile: number,
   lanes: Lanes,
   context: LoweringContext,
+  perRow = 1,
 ): Dispatch[] {
   const operands = new KernelOperands('mergeSums', context).raw('sums', sums, 'read', lanes);
-  return dispatchMerges(operands, [sumsMerge(rowsPerTile, lanes, mergeOutputs(operands, outputs, lanes, context))], context);
+  return dispatchMerges(
+    operands,
+    [sumsMerge(rowsPerTile, lanes, mergeOutputs(operands, outputs, lanes, context), undefined, perRow)],
+    context,
+  );
 }
 
 /** Binds `outputs` one by one, for a `sumsMerge`. */
