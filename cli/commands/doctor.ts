@@ -29,12 +29,12 @@ function rowsOf(report: MachineReport): Rows {
 
 function adapterRows({ adapter, selfTest, tiers }: MachineReport['webgpu']): Rows {
   if (!adapter) return [['GPU', 'none']];
-  const { vendor, architecture, device, description, software, features, limits, subgroupMatrices, precisions } = adapter;
-  const mebibytes = (name: string) => `${name} ${Math.floor(limits[name] / 2 ** 20)} MiB`;
-  const kibibytes = (name: string) => `${name} ${limits[name] / 1024} KiB`;
+  const { name, vendor, architecture, software, features, limits, subgroupMatrices, precisions } = adapter;
+  const mebibytes = (limit: string) => `${limit} ${Math.floor(limits[limit] / 2 ** 20)} MiB`;
+  const kibibytes = (limit: string) => `${limit} ${limits[limit] / 1024} KiB`;
   const numbers = ['maxStorageBuffersPerShaderStage', 'maxComputeInvocationsPerWorkgroup'].map((name) => `${name} ${limits[name]}`);
   return [
-    ['GPU', `${description || device} (${[vendor, architecture].filter(Boolean).join(', ') || 'vendor unknown'})`],
+    ['GPU', `${name} (${[vendor, architecture].filter(Boolean).join(', ') || 'vendor unknown'})`],
     ...(software ? ([['warning', 'this is a software renderer: it computes on the CPU']] as const) : []),
     ['features', features.filter((name) => !name.startsWith('texture-')).join(', ')],
     ['subgroup matrices', subgroupMatrices.join(', ') || 'none'],

@@ -4,10 +4,12 @@ import type { Precision } from '../../runtime/device.ts';
 
 /** What is known of a GPU. */
 export interface AdapterReport {
+  /** The GPU and its driver, for people: Vulkan describes the driver only. */
+  readonly name: string;
   readonly vendor: string;
   readonly architecture: string;
   readonly device: string;
-  /** Name and driver, as the system tells them. */
+  /** Name or driver, as the system tells them. */
   readonly description: string;
   /** Computes on the CPU: right, and slower than the wasm device. */
   readonly software: boolean;

@@ -55,6 +55,7 @@ export function describeAdapter(adapter: GPUAdapter): AdapterReport {
   const software = info.isFallbackAdapter || SOFTWARE.test(`${description} ${device} ${architecture}`);
   const unit = software ? null : matrixUnit(adapter);
   return {
+    name: nameOf(info),
     vendor,
     architecture,
     device,
@@ -70,8 +71,13 @@ export function describeAdapter(adapter: GPUAdapter): AdapterReport {
   };
 }
 
+function nameOf({ device, description, vendor }: GPUAdapterInfo): string {
+  if (device && description && !description.includes(device)) return `${device} (${description})`;
+  return description || device || vendor || 'unnamed adapter';
+}
+
 /** Throws E_ENVIRONMENT where the adapter does not offer the tier. */
-export function checkPrecision({ description, device, precisions }: AdapterReport, precision: Precision): void {
+export function checkPrecision({ name, precisions }: AdapterReport, precision: Precision): void {
   if (precisions.includes(precision)) return;
   const lacks =
     precision === 'f16x3' && precisions.includes('f16')
@@ -79,7 +85,7 @@ export function checkPrecision({ description, device, precisions }: AdapterRepor
       : 'f16 in shaders (shader-f16)';
   throw new HybridError(
     'E_ENVIRONMENT',
-    `${description || device} does not offer the precision ${precision}: it has no ${lacks}`,
+    `${name} does not offer the precision ${precision}: it has no ${lacks}`,
     `Use one of what it offers: \`precision: ${precisions.join(' or ')}\`. \`hybrid doctor\` lists it for this machine.`,
   );
 }

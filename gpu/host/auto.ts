@@ -35,7 +35,7 @@ export async function openGpu(
     if (result.passed) return { device, selfTest: result };
     throw new HybridError(
       'E_DEVICE',
-      `${device.adapter.description || device.adapter.device} fails the self-test of the precision ${device.precision} (${formatSelfTest(result)})`,
+      `${device.adapter.name} fails the self-test of the precision ${device.precision} (${formatSelfTest(result)})`,
       'Use `precision: f32`; and please report it with `hybrid doctor --markdown`.',
     );
   } catch (error) {
@@ -75,7 +75,7 @@ export async function openTrustedGpu({ testSoftware, ...options }: TrustOptions 
     throw error;
   }
   const { adapter } = device;
-  const name = adapter.description || adapter.device;
+  const { name } = adapter;
   let result: SelfTestResult | undefined;
   let reason = `${name} is a software adapter: it computes on the CPU, more slowly than the wasm device`;
   if (!adapter.software || testSoftware) {

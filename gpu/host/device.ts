@@ -43,6 +43,10 @@ export async function openWebGpuDevice(options: WebGpuDeviceOptions = {}): Promi
   }
 }
 
+/** Whether two adapters compute the same bits: a laptop that loses its GPU has another one left, and a software adapter may be the last. */
+const isSameGpu = (a: AdapterReport, b: AdapterReport): boolean =>
+  (['vendor', 'architecture', 'device', 'description', 'software'] as const).every((key) => a[key] === b[key]);
+
 export class WebGpuDevice implements Device {
   readonly name = 'webgpu';
   readonly description: string;
@@ -67,11 +71,11 @@ export class WebGpuDevice implements Device {
     this.#options = options;
     this.#pipelines = new Pipelines(gpu);
     this.adapter = gpu.adapter;
-    const { description, device, vendor, architecture, software } = gpu.adapter;
+    const { name, description, device, vendor, architecture, software } = gpu.adapter;
     this.precision = options.precision ?? 'f32';
     // The driver as well: its compiler contracts, and its exp and division round, as they do.
     this.arithmetic = `${[vendor, architecture, device, description, this.precision].filter(Boolean).join(' ')}, version ${ARITHMETIC_VERSION}`;
-    this.description = `WebGPU, ${description || device || vendor || 'unnamed adapter'}${software ? ' (software: computes on the CPU)' : ''}, ${this.precision}`;
+    this.description = `WebGPU, ${name}${software ? ' (software: computes on the CPU)' : ''}, ${this.precision}`;
   }
 
   async compile(graphs: ModelGraphs, options: CompileOptions): Promise<Executable> {
@@ -161,6 +165,14 @@ export class WebGpuDevice implements Device {
     if (this.#gpu !== lost) return Promise.resolve();
     this.#renewal ??= Gpu.open(this.#instance.gpu, this.#options)
       .then((gpu) => {
+        if (!isSameGpu(gpu.adapter, lost.adapter)) {
+          gpu.close();
+          throw new HybridError(
+            'E_DEVICE',
+            `${lost.adapter.name} was lost, and in its place this machine offers ${gpu.adapter.name}, which would give other bits`,
+            'Resume the run when the GPU is back, or go on with the other one: `hybrid train --resume RUN --allow-changed arithmetic`.',
+          );
+        }
         lost.close();
         this.#gpu = gpu;
         this.#pipelines = new Pipelines(gpu);

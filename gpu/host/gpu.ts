@@ -50,7 +50,7 @@ export class Gpu {
     } catch (error) {
       throw new HybridError(
         'E_ENVIRONMENT',
-        `${report.description || report.device} gives no device: ${(error as Error).message}`,
+        `${report.name} gives no device: ${(error as Error).message}`,
         'Look at `hybrid doctor`, or use `device: wasm`.',
         { cause: error },
       );

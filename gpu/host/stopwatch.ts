@@ -16,8 +16,11 @@ export class Stopwatch {
   /** Throws E_ENVIRONMENT where the GPU tells no time. */
   constructor(gpu: Gpu, count: number) {
     if (!tellsTime(gpu)) {
-      const name = gpu.adapter.description || gpu.adapter.device;
-      throw new HybridError('E_ENVIRONMENT', `${name} tells no time (no timestamp-query)`, 'Measure whole steps: `hybrid bench train`.');
+      throw new HybridError(
+        'E_ENVIRONMENT',
+        `${gpu.adapter.name} tells no time (no timestamp-query)`,
+        'Measure whole steps: `hybrid bench train`.',
+      );
     }
     this.#gpu = gpu;
     this.#count = count;

@@ -71,6 +71,21 @@ describe('a lost device', () => {
     await device.close();
   });
 
+  it('is not replaced by another GPU, or another driver, which would give other bits', async () => {
+    const card = { vendor: 'nvidia', architecture: 'ada', device: 'RTX 4070', description: 'driver 1' };
+    const others = [{ device: 'Iris Xe' }, { description: 'driver 2' }, { description: 'llvmpipe', device: 'llvmpipe' }];
+    for (const other of others) {
+      const { device, executable, seen, faults } = await compile({ info: card });
+      expect(device.description).toContain('RTX 4070 (driver 1)');
+      expect(device.arithmetic).toMatch(/^nvidia ada RTX 4070 driver 1 f32, version \d+$/);
+      await executable.gradient(batch);
+      Object.assign(faults, { loseAtSubmit: seen.submits, info: { ...card, ...other } });
+      const error = await hybridError('E_DEVICE', executable.predict(batch));
+      expect(error.message).toMatch(/^RTX 4070 \(driver 1\) was lost, and in its place this machine offers (Iris Xe|RTX 4070|llvmpipe)/);
+      await device.close();
+    }
+  });
+
   it.each(STAGES)('is given up at %s when it is lost again and again, and nothing works any more', async (stage) => {
     const { device, executable, seen, faults } = await compile({});
     await executable.gradient(batch);

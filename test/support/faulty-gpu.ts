@@ -14,6 +14,8 @@ export interface Faults {
   silent?: boolean;
   /** Buffers above this many bytes cannot be had. */
   memoryBytes?: number;
+  /** What the adapters from now on tell otherwise of themselves. */
+  info?: Partial<GPUAdapterInfo>;
   /** The adapter has no timestamps. */
   noTimestamps?: boolean;
   /** The n-th submission contains a command that is not valid. */
@@ -38,6 +40,10 @@ export function faultyGpu(
     async requestAdapter(options: GPURequestAdapterOptions) {
       if (faults.noAdapter) return null;
       const adapter = (await gpu.requestAdapter(options)) as GPUAdapter;
+      if (faults.info) {
+        const { vendor, architecture, device, description, isFallbackAdapter } = adapter.info;
+        Object.defineProperty(adapter, 'info', { value: { vendor, architecture, device, description, isFallbackAdapter, ...faults.info } });
+      }
       if (faults.noTimestamps) {
         const features = new Set([...adapter.features].filter((feature) => feature !== 'timestamp-query'));
         Object.defineProperty(adapter, 'features', { value: features });
