@@ -5,12 +5,13 @@ export { RunFolder } from '../app/run/run-folder.ts';
 export { readWeights } from '../app/saved-weights.ts';
 export { openData } from '../app/sources/source.ts';
 export { type ErrorCode, HybridError, isAbortError } from './base/errors.ts';
+export type { Precision } from './contract/compile-options.ts';
 export type { AugmentOptions } from './data/augment/augmentation.ts';
 export { augmentOptions } from './data/augment/names.ts';
 export type { DataSource, Dataset } from './data/dataset.ts';
 export { memoryDataset } from './data/memory-dataset.ts';
 export { partsOf } from './data/split.ts';
-export type { Device, Precision } from './device.ts';
+export type { Device } from './device.ts';
 export { type DeviceName, type DeviceOptions, openDevice } from './devices.ts';
 // Names of the root entry before there were others: for one version.
 export * from './entries/deprecated.ts';

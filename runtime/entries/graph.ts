@@ -3,23 +3,10 @@
 export { differentiate } from '../compile/autodiff.ts';
 export { calibrationGraph, compileGraph, trainingGraph } from '../compile/compile.ts';
 export { FUSION_RULES, type FusionRule } from '../compile/fuse.ts';
-export {
-  type Batch,
-  type BatchMetrics,
-  type Bounds,
-  type CompileOptions,
-  type Exchange,
-  type Executable,
-  GRADIENTS,
-  type Hyperparameters,
-  type KernelTime,
-  type ModelGraphs,
-  type ResidentImages,
-  type RunOptions,
-  STATISTICS,
-  type StateEntry,
-  type Update,
-} from '../device.ts';
+export type { CompileOptions, Exchange, ModelGraphs, ResidentImages } from '../contract/compile-options.ts';
+export type { Batch, BatchMetrics, Hyperparameters, KernelTime, RunOptions, Runs, Update } from '../contract/runs.ts';
+export { GRADIENTS, STATISTICS, type StateEntry, type Store } from '../contract/store.ts';
+export type { Bounds, Executable } from '../device.ts';
 export { type Estimate, nodeCost } from '../inspect.ts';
 export type { Op, ReferenceRun, Traits } from '../ir/define-op.ts';
 export {
