@@ -10,8 +10,8 @@ import { formatSpec, sameSpec } from '../ir/tensor.ts';
 export const BATCH_INPUTS = { images: 'u8', labels: 'i32', samples: 'i32' } as const satisfies Partial<Record<keyof Batch, DType>>;
 
 const logits = { is: (spec: TensorSpec) => spec.dtype === 'f32' && spec.perSample, text: 'f32 and per sample' };
-const scalar = { is: (spec: TensorSpec) => spec.dtype === 'f32' && !spec.perSample && size(spec) === 1, text: 'f32[1]' };
-const flag = { is: (spec: TensorSpec) => spec.dtype === 'i32' && !spec.perSample && size(spec) === 1, text: 'i32[1]' };
+const scalar = { is: (spec: TensorSpec) => spec.dtype === 'f32' && !spec.perSample && size(spec) === 1, text: 'f32 [1]' };
+const flag = { is: (spec: TensorSpec) => spec.dtype === 'i32' && !spec.perSample && size(spec) === 1, text: 'i32 [1]' };
 
 /** What is read of each graph after a run. */
 const OUTPUTS: Readonly<Record<keyof ModelGraphs, Readonly<Record<string, typeof logits>>>> = {

@@ -12,14 +12,12 @@ export type { Op, ReferenceRun, Traits } from '../ir/define-op.ts';
 export {
   type AddOptions,
   type Attrs,
-  type DType,
   type Graph,
   GraphBuilder,
   type Node as GraphNode,
   type Phase,
   type Results,
   type StateKind,
-  type TensorSpec,
   type Value as GraphValue,
   type ValueId,
   type Values,
@@ -29,6 +27,7 @@ export { printGraph } from '../ir/print.ts';
 export { graphDigest } from '../ir/serialize.ts';
 export type { Attribute, Operand, Operands, Schema, Signature } from '../ir/signature.ts';
 export type { Scalars, StepScalars } from '../ir/step.ts';
+export type { DType, TensorSpec } from '../ir/tensor.ts';
 export { verify as verifyGraph } from '../ir/verify.ts';
 export type { Mode } from '../layers/layer-builder.ts';
 export { type GraphModelOptions, graphModel, ModelBuilder } from '../model/graph-model.ts';

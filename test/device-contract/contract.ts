@@ -314,7 +314,7 @@ export function contract(name: string, { open, isBad = Number.isNaN, immediate =
           [{ predict: graph((g) => void scaled(g)) }, 'the predict graph own has no output logits'],
           [
             { predict: graph((g) => g.output('logits', g.input('images', images))) },
-            'the output logits of the predict graph own is u8[n; 4, 4, 3], but has to be f32 and per sample',
+            'the output logits of the predict graph own is u8 [n, 4, 4, 3], but has to be f32 and per sample',
           ],
           [
             {
@@ -323,7 +323,7 @@ export function contract(name: string, { open, isBad = Number.isNaN, immediate =
                 g.output('logits', g.state('w', [5], 'parameter'));
               }),
             },
-            'the output logits of the predict graph own is f32[5], but has to be f32 and per sample',
+            'the output logits of the predict graph own is f32 [5], but has to be f32 and per sample',
           ],
           [{ evaluate: graphs.predict }, 'has no output loss'],
           [{ train: graphs.evaluate }, 'has no output applied'],
@@ -333,7 +333,7 @@ export function contract(name: string, { open, isBad = Number.isNaN, immediate =
           ],
           [
             { predict: graph((g) => g.output('logits', g.input('images', { ...images, dtype: 'f32' }))) },
-            'the input images of the predict graph own is f32[n; 4, 4, 3]',
+            'the input images of the predict graph own is f32 [n, 4, 4, 3]',
           ],
           [
             {
@@ -346,7 +346,7 @@ export function contract(name: string, { open, isBad = Number.isNaN, immediate =
                 g.output('logits', y);
               }),
             },
-            'the state layers/conv2d/vars/0 is parameter f32[2, 2, 3, 12] in the train graph, but parameter f32[1, 1, 3, 2] in the predict graph',
+            'the state layers/conv2d/vars/0 is parameter f32 [2, 2, 3, 12] in the train graph, but parameter f32 [1, 1, 3, 2] in the predict graph',
           ],
         ];
         for (const [given, message] of refused) {
