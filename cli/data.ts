@@ -57,7 +57,8 @@ export function dataOptions(settings: Settings, io: CliIo, progress: Progress, t
   const given = sourceSettings(settings);
   return {
     ...given,
-    labels: given.labels === undefined ? undefined : resolve(io.cwd, given.labels),
+    // Of arrays it is a name, of a folder the path of a table.
+    labels: given.labels === undefined || given.images !== undefined ? given.labels : resolve(io.cwd, given.labels),
     files: io.files,
     localDir: resolve(io.cwd, 'data'),
     cacheDir: userCacheDir(process.platform, io.env, homedir()),

@@ -9,7 +9,7 @@ import { addFlags, KEYS, MEASURES } from './options.ts';
 import { version } from './version.ts';
 
 /** Options that say which images a set is made of, how a model is measured, and which model it is where its file does not say. */
-const OPENED = ['dataUrl', 'imageSize', 'labels', 'labelColumn', 'followLinks', 'maxBad', 'dataMemory'] as const;
+const OPENED = ['dataUrl', 'imageSize', 'imageArray', 'labels', 'labelColumn', 'followLinks', 'maxBad', 'dataMemory'] as const;
 const MODEL = ['arch', ...MEASURES, 'dropout'] as const;
 /** What a trained model says of its evaluation. */
 const EVALUATED = [...MODEL, 'data', 'imageSize', 'batch'] as const;

@@ -48,18 +48,32 @@ export const DATA_SETTINGS = {
       },
     },
   }),
-  /** Path of a table with the classes of a folder's images. */
+  /** Name of the array of images in a file of arrays. */
+  images: setting({
+    kind: optional(text('NAME', 'the name of an array')),
+    usual: undefined,
+    keeps: 'nothing',
+    flag: {
+      name: 'image-array',
+      group: 'Data',
+      kind: text('NAME', 'the name of an array'),
+      example: 'pictures',
+      otherwise: 'one of the usual names',
+      help: 'array of the images in an .npz file; --labels then names that of the classes',
+    },
+  }),
+  /** Path of a table with the classes of a folder's images, or name of the array of labels in a file of arrays. */
   labels: setting({
-    kind: optional(text('FILE', 'a path')),
+    kind: optional(text('FILE|NAME', 'a path or a name')),
     usual: undefined,
     keeps: 'nothing',
     flag: {
       name: 'labels',
       group: 'Data',
-      kind: text('FILE', 'a path'),
+      kind: text('FILE|NAME', 'a path or a name'),
       example: 'photos/labels.csv',
       otherwise: 'the one beside the images, where that is clear',
-      help: 'table (CSV or TSV) of image files and their classes',
+      help: 'table (CSV or TSV) of image files and their classes; for an .npz file, the array of labels',
     },
   }),
   /** Its column of classes. */

@@ -49,7 +49,9 @@ export interface OpenDataOptions {
   readonly imageSize?: readonly [number, number];
   /** How many files of a folder may be left out because they cannot be decoded; one in a hundred and ten at most by default. */
   readonly maxBad?: number;
-  /** Path of a table with the labels of a folder's images; by default one beside them, where that is clear. */
+  /** Name of the array of images in an `.npz` file; one of the usual names by default. */
+  readonly images?: string;
+  /** Path of a table with the labels of a folder's images (by default one beside them, where that is clear), or the array of labels in an `.npz` file. */
   readonly labels?: string;
   /** Its column of classes; by default the one that can be no other. */
   readonly labelColumn?: string;
@@ -112,7 +114,10 @@ export async function openData(spec: string, given: OpenDataOptions = {}): Promi
     case 'idx':
       return readIdx(files, place.found);
     case 'npz':
-      return openNpz({ files, path: place.path, memoryBudget });
+      return openNpz({
+        ...{ files, path: place.path, memoryBudget, images: options.images, labels: options.labels },
+        onNotice: (level, text) => onNotice?.({ level, text }),
+      });
     case 'packed':
       return openPacked(place.path, { memoryBudget, signal });
     case 'folder': {

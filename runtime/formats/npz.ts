@@ -36,6 +36,18 @@ export interface NpyArray {
     | BigInt64Array
     | Float32Array
     | Float64Array;
+  /** NumPy's name of the type in the file, without the byte order, where `data` alone does not tell: `b1` (booleans), `f2` (halves). */
+  readonly type?: 'b1' | 'f2';
+}
+
+/** The members of a .npz file, each read when it is asked for. */
+export interface NpzMembers {
+  /** Names of the arrays, without the ending `.npy`. */
+  readonly names: readonly string[];
+  /** @throws HybridError for an array that is missing, damaged or of a type that is not read. */
+  array(name: string): NpyArray;
+  /** The elements of an array of text (`<U8`, `|S8`); undefined for one of numbers. */
+  strings(name: string): readonly string[] | undefined;
 }
 
 /** Of messages and errors about a file. */
@@ -68,16 +80,25 @@ export function readNpy(bytes: Uint8Array, options: NpyOptions = {}): NpyArray {
  * @throws HybridError for anything but a complete archive of complete arrays of known types.
  */
 export function readNpz(bytes: Uint8Array, options: NpyOptions = {}): Map<string, NpyArray> {
+  const members = openNpzMembers(bytes, options);
+  return new Map(members.names.map((name) => [name, members.array(name)]));
+}
+
+/** Opens a whole .npz file; arrays that are not asked for may be of any kind. Throws as `readNpz` does. */
+export function openNpzMembers(bytes: Uint8Array, options: NpyOptions = {}): NpzMembers {
   const fail = refuse('.npz', options);
-  const arrays = new Map<string, NpyArray>();
-  for (const [member, contents] of readZip(bytes, fail)) {
-    if (!member.endsWith('.npy')) continue;
-    arrays.set(
-      member.slice(0, -'.npy'.length),
-      parseNpy(contents, (what, cause) => fail(`its array ${quote(member)}: ${what}`, cause)),
-    );
-  }
-  return arrays;
+  const ending = '.npy';
+  const members = readZip(bytes, fail);
+  const member = (name: string): Uint8Array => members.get(`${name}${ending}`) ?? fail(`it has no array ${quote(name)}`);
+  const failIn =
+    (name: string): Fail =>
+    (what, cause) =>
+      fail(`its array ${quote(`${name}${ending}`)}: ${what}`, cause);
+  return {
+    names: [...members.keys()].filter((name) => name.endsWith(ending)).map((name) => name.slice(0, -ending.length)),
+    array: (name) => parseNpy(member(name), failIn(name)),
+    strings: (name) => parseStrings(member(name), failIn(name)),
+  };
 }
 
 function refuse(format: string, { source = 'the file', code = 'E_DATA' }: NpyOptions): Fail {
@@ -92,6 +113,11 @@ function refuse(format: string, { source = 'the file', code = 'E_DATA' }: NpyOpt
 }
 
 function parseNpy(bytes: Uint8Array, fail: Fail): NpyArray {
+  return numpyArray(partsOf(bytes, fail), fail);
+}
+
+/** The header of a .npy file, and the bytes that follow it. */
+function partsOf(bytes: Uint8Array, fail: Fail): NumpyParts {
   if (bytes.length < 12 || !MAGIC.every((byte, i) => bytes[i] === byte)) fail('it does not begin as NumPy arrays do');
   const [major, minor] = bytes.subarray(6, 8);
   if (major < 1 || major > 3) fail(`it is of version ${major}.${minor}, and versions 1 to 3 are read`);
@@ -102,8 +128,31 @@ function parseNpy(bytes: Uint8Array, fail: Fail): NpyArray {
   const dataStart = headerStart + headerBytes;
   // Whatever is not ASCII becomes a character that the grammar does not know.
   const { descr, fortran, shape } = parseHeader(Buffer.from(bytes.subarray(headerStart, dataStart)).toString('latin1'), fail);
+  return { descr, fortran, shape, bytes: bytes.subarray(dataStart) };
+}
 
-  return numpyArray({ descr, fortran, shape, bytes: bytes.subarray(dataStart) }, fail);
+/** Text of a fixed width: four bytes a character (U) or one (S), filled up with zeros. */
+function parseStrings(file: Uint8Array, fail: Fail): string[] | undefined {
+  const { descr, shape, bytes } = partsOf(file, fail);
+  const [, order, kind, digits] = /^([<>|=]?)([US])(\d{1,6})$/.exec(descr) ?? [];
+  if (kind === undefined) return undefined;
+  const width = Number(digits) * (kind === 'U' ? 4 : 1);
+  const count = shape.reduce((product, n) => product * n, 1);
+  if (count * width !== bytes.length) fail(`${count} texts of ${width} bytes need ${count * width} bytes, but it has ${bytes.length}`);
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  return Array.from({ length: count }, (_, i) => {
+    if (kind === 'S') {
+      const text = Buffer.from(bytes.subarray(i * width, (i + 1) * width)).toString('utf8');
+      return text.replace(/\0+$/, '');
+    }
+    let text = '';
+    for (let at = i * width; at < (i + 1) * width; at += 4) {
+      const code = view.getUint32(at, order !== '>');
+      if (code === 0) break;
+      text += code <= 0x10ffff ? String.fromCodePoint(code) : fail('a text has a character beyond Unicode');
+    }
+    return text;
+  });
 }
 
 /** An array as NumPy describes it, in .npy files and in pickles. */
@@ -130,7 +179,8 @@ export function numpyArray({ descr, fortran, shape, bytes }: NumpyParts, fail: F
   }
   const stored = typed(Type, order === '>' ? swapped(bytes, Type.BYTES_PER_ELEMENT) : bytes);
   const data = name === 'f2' ? fromHalf(stored as Uint16Array) : stored;
-  return { shape, data: fortran ? rowMajor(data, shape) : data };
+  const type = name === 'b1' || name === 'f2' ? { type: name } : undefined;
+  return { shape, data: fortran ? rowMajor(data, shape) : data, ...(type as Pick<NpyArray, 'type'> | undefined) };
 }
 
 /** A copy with the bytes of each element in the other order. */

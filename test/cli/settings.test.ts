@@ -191,6 +191,7 @@ const REACHES = {
   dropout: ['model', '0.25', 0.25, 'dropout'],
   dataUrl: ['source', 'http://x', 'http://x', 'url'],
   imageSize: ['source', '40x48', [40, 48], 'imageSize'],
+  imageArray: ['source', 'x', 'x', 'images'],
   labels: ['source', 'a.csv', 'a.csv', 'labels'],
   labelColumn: ['source', 'x', 'x', 'labelColumn'],
   followLinks: ['source', 'true', true, 'followLinks'],

@@ -3,7 +3,9 @@ import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { openNpz } from '../../app/sources/npz.ts';
 import { nodeFiles } from '../../runtime/base/files.ts';
+import { toHalf } from '../../runtime/formats/half.ts';
 import { type NpyArray, writeNpz } from '../../runtime/formats/npz.ts';
+import { writeZip } from '../../runtime/formats/zip.ts';
 import { hybridError } from '../support/expect-error.ts';
 import { tempFolder } from '../support/temp-folder.ts';
 
@@ -68,15 +70,14 @@ describe('openNpz', () => {
   });
 
   test.each([
-    ['no training images', { z: bytes(3) }, /has no training images: neither x_train nor x, but "z"/],
-    ['no labels', { x: bytes(3, 4, 4) }, /has x but no y/],
+    ['no training images', { z: bytes(3) }, /has no training images and labels under a usual name, but "z"/],
+    ['no labels', { x: bytes(3, 4, 4) }, /no training images and labels under a usual name, but "x"/],
     ['two axes', { x: bytes(3, 4), y: labels(0, 1, 0) }, /x of shape \(3, 4\)/],
     ['no images', { x: bytes(0, 4, 4), y: labels() }, /x of shape \(0, 4, 4\)/],
     ['too few labels', { x: bytes(3, 4, 4), y: labels(0, 1) }, /y of shape \(2\) for 3 images/],
-    ['one-hot labels', { x: bytes(2, 4, 4), y: bytes(2, 10) }, /y of shape \(2, 10\) for 2 images/],
-    ['channels first', { x: bytes(2, 3, 32, 32), y: labels(0, 1) }, /channels come last/],
+    ['rows that are not one-hot', { x: bytes(2, 4, 4), y: bytes(2, 10) }, /has 7 in row 0 of y/],
+    ['many channels', { x: bytes(2, 8, 8, 5), y: labels(0, 1) }, /5 channels; images have 1 to 4/],
     ['one class', { x: bytes(2, 4, 4), y: labels(0, 0) }, /one class only/],
-    ['a negative label', { x: bytes(2, 4, 4), y: { shape: [2], data: Int8Array.of(0, -1) } }, /label -1 at y\[1\]/],
     ['a broken label', { x: bytes(2, 4, 4), y: { shape: [2], data: Float32Array.of(0, 0.5) } }, /label 0.5 at y\[1\]/],
     ['a vast label', { x: bytes(2, 4, 4), y: { shape: [2], data: BigInt64Array.of(0n, 2n ** 62n) } }, /label 4611686018427387904/],
     ['normalised images', { x: { shape: [1, 1, 2], data: Float32Array.of(-1.5, 0.3) }, y: labels(0) }, /has -1.5 in x/],
@@ -101,3 +102,128 @@ describe('openNpz', () => {
     await hybridError('E_DATA', open());
   });
 });
+
+describe('arrays under the names and in the forms that people have', () => {
+  const texts = (...values: string[]): Uint8Array => {
+    const width = Math.max(...values.map((value) => value.length));
+    const data = new Uint32Array(values.length * width);
+    for (const [i, value] of values.entries()) for (let k = 0; k < value.length; k++) data[i * width + k] = value.charCodeAt(k);
+    return npy(`<U${width}`, [values.length], new Uint8Array(data.buffer));
+  };
+  const file = (members: Readonly<Record<string, Uint8Array>>): string => {
+    const path = join(tempFolder(), 'set.npz');
+    writeFileSync(path, writeZip(new Map(Object.entries(members).map(([name, data]) => [`${name}.npy`, data]))));
+    return path;
+  };
+  const notices: string[] = [];
+  const open = (path: string, more: object = {}) => {
+    notices.length = 0;
+    return openNpz({ files: nodeFiles, path, memoryBudget: 1e9, onNotice: (_, text) => notices.push(text), ...more });
+  };
+  const images = npy(
+    '|u1',
+    [2, 2, 2, 3],
+    Uint8Array.from({ length: 24 }, (_, i) => i),
+  );
+  const two = npy('|u1', [2], Uint8Array.of(0, 1));
+
+  test.each([
+    ['x_train', 'y_train'],
+    ['X_train', 'Y_train'],
+    ['train_images', 'train_labels'],
+    ['images', 'labels'],
+    ['data', 'target'],
+    ['X', 'y'],
+    ['arr_0', 'arr_1'],
+    ['x_tr', 'y_tr'],
+  ])('%s and %s', async (x, y) => {
+    const { train } = await open(file({ [x]: images, [y]: two }));
+    expect([train.size, ...train.labels]).toEqual([2, 0, 1]);
+  });
+
+  test('arrays that are not wanted may be anything: objects, damaged', async () => {
+    const { train } = await open(
+      file({ x_train: images, y_train: two, meta: npy('|O', [1], Uint8Array.of(1, 2, 3)), other: Uint8Array.of(9) }),
+    );
+    expect(train.size).toBe(2);
+  });
+
+  test('names of classes, also of those that have no image', async () => {
+    const { train } = await open(file({ x: images, y: two, class_names: texts('cat', 'dog', 'frog') }));
+    expect(train.classes).toEqual(['cat', 'dog', 'frog']);
+  });
+
+  test('text as labels', async () => {
+    const { train } = await open(file({ x: images, y: texts('dog', 'cat') }));
+    expect([train.classes, ...train.labels]).toEqual([['cat', 'dog'], 1, 0]);
+  });
+
+  test('one-hot rows; two ones in a row are refused', async () => {
+    const { train } = await open(file({ x: images, y: npy('<f4', [2, 3], new Uint8Array(Float32Array.of(0, 0, 1, 0, 1, 0).buffer)) }));
+    expect([...train.labels]).toEqual([1, 0]);
+    const error = await hybridError('E_DATA', open(file({ x: images, y: npy('|u1', [2, 2], Uint8Array.of(1, 1, 0, 1)) })));
+    expect(error.message).toContain('more than one class for image 0 in y');
+  });
+
+  test('labels from 1, with gaps or below 0 are numbered in their order, and that is told', async () => {
+    for (const [values, wanted] of [
+      [[1, 2], 'class 1,class 2'],
+      [[5, 9], 'class 5,class 9'],
+      [[-1, 1], 'class -1,class 1'],
+    ] as const) {
+      const { train } = await open(file({ x: images, y: npy('<i4', [2], new Uint8Array(Int32Array.from(values).buffer)) }));
+      expect([train.classes.join(), ...train.labels]).toEqual([wanted, 0, 1]);
+      expect(notices.join()).toContain(`(${values.join(', ')}) are not 0 to 1; they are numbered in their order`);
+    }
+  });
+
+  test('channels first are put last, and that is told', async () => {
+    const planar = npy(
+      '|u1',
+      [2, 3, 5, 5],
+      Uint8Array.from({ length: 150 }, (_, i) => i),
+    );
+    const { train } = await open(file({ x: planar, y: two }));
+    const out = new Uint8Array(75);
+    train.read([1], out);
+    expect([train.shape, ...out.subarray(0, 6)]).toEqual([[5, 5, 3], 75, 100, 125, 76, 101, 126]);
+    expect(notices.join()).toContain('has its channels first');
+  });
+
+  test('booleans are 0 and 255, halves are bytes divided by 255, big-endian and column-major arrays are turned', async () => {
+    const read = async (array: Uint8Array): Promise<number[]> => {
+      const { train } = await open(file({ x: array, y: two }));
+      const out = new Uint8Array(8);
+      train.read([0, 1], out);
+      return [...out];
+    };
+    expect(await read(npy('|b1', [2, 2, 2, 1], Uint8Array.of(1, 0, 0, 1, 1, 1, 0, 0)))).toEqual([255, 0, 0, 255, 255, 255, 0, 0]);
+    const halves = toHalf(Float32Array.from([0, 1, 2, 100, 127, 200, 254, 255], (value) => value / 255));
+    expect(await read(npy('<f2', [2, 2, 2, 1], new Uint8Array(halves.buffer)))).toEqual([0, 1, 2, 100, 127, 200, 254, 255]);
+    const big = Buffer.from(Uint16Array.of(1, 2, 3, 4, 5, 6, 7, 8).buffer).swap16();
+    expect(await read(npy('>u2', [2, 2, 2, 1], new Uint8Array(big)))).toEqual([1, 2, 3, 4, 5, 6, 7, 8]);
+    expect(await read(npy('|u1', [2, 2, 2, 1], Uint8Array.of(1, 5, 3, 7, 2, 6, 4, 8), true))).toEqual([1, 2, 3, 4, 5, 6, 7, 8]);
+  });
+
+  test('arrays under other names are named by the caller', async () => {
+    const path = file({ pictures: images, kinds: two });
+    const error = await hybridError('E_DATA', open(path));
+    expect(error.message).toMatch(/no training images and labels under a usual name, but "pictures", "kinds"/);
+    expect((await open(path, { images: 'pictures', labels: 'kinds' })).train.size).toBe(2);
+    expect((await hybridError('E_DATA', open(path, { images: 'picture', labels: 'kinds' }))).remedy).toBe('Did you mean pictures?');
+    expect((await hybridError('E_DATA', open(path, { images: 'pictures' }))).message).toContain('needs the names of both arrays');
+  });
+
+  test('texts whose size lies are refused', async () => {
+    const error = await hybridError('E_DATA', open(file({ x: images, y: npy('<U9', [2], Uint8Array.of(1, 2, 3, 4)) })));
+    expect(error.message).toContain('need 72 bytes, but it has 4');
+  });
+});
+
+/** A .npy file by its header. */
+function npy(descr: string, shape: readonly number[], data: Uint8Array, fortran = false): Uint8Array {
+  const header = `{'descr': '${descr}', 'fortran_order': ${fortran ? 'True' : 'False'}, 'shape': (${shape.join(', ')},), }\n`;
+  const head = Buffer.from(`\x93NUMPY\x01\x00\0\0${header}`, 'latin1');
+  head.writeUInt16LE(header.length, 8);
+  return Buffer.concat([head, data]);
+}
