@@ -112,6 +112,9 @@ const TABLE = {
   gelu: { x: 'ptr', y: 'ptr', elements: 'i32' },
   geluGrad: { dy: 'ptr', x: 'ptr', dx: 'ptr', elements: 'i32' },
   multiply: { a: 'ptr', b: 'ptr', y: 'ptr', elements: 'i32' },
+  multiplyChannels: { x: 'ptr', factors: 'ptr', y: 'ptr', pixels: 'i32', channels: 'i32' },
+  /** Of tensors without rows. */
+  addParameters: { a: 'ptr', b: 'ptr', y: 'ptr', elements: 'i32' },
   relu: { x: 'ptr', y: 'ptr', elements: 'i32' },
   reluGrad: { dy: 'ptr', y: 'ptr', dx: 'ptr', elements: 'i32' },
   dropout: { x: 'ptr', samples: 'ptr', y: 'ptr', elements: 'i32', purpose: 'i32', threshold: 'i32', scale: 'f32' },
@@ -124,6 +127,7 @@ const TABLE = {
   bnStatsTiles: { x: 'ptr', tiles: 'ptr', pixels: 'i32', channels: 'i32', samples: 'i32' },
   bnStatsMerge: { tiles: 'ptr', mean: 'ptr', variance: 'ptr', pixels: 'i32', channels: 'i32', samples: 'i32' },
   bnFold: { mean: 'ptr', variance: 'ptr', gamma: 'ptr', beta: 'ptr', scale: 'ptr', shift: 'ptr', channels: 'i32', epsilon: 'f32' },
+  bnFoldGrad: { dscale: 'ptr', dshift: 'ptr', mean: 'ptr', variance: 'ptr', dgamma: 'ptr', channels: 'i32', epsilon: 'f32' },
   normalize: {
     x: 'ptr',
     scale: 'ptr',

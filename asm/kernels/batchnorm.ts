@@ -8,6 +8,7 @@
 import {
   ACTIVATION_NONE,
   BnFoldArgs,
+  BnFoldGradArgs,
   BnGradApplyArgs,
   BnGradFoldArgs,
   BnGradStatsTilesArgs,
@@ -130,6 +131,22 @@ export function bnFold(args: BnFoldArgs): void {
     const s = <f64>load<f32>(gamma + c) / Math.sqrt(<f64>load<f32>(variance + c) + epsilon);
     store<f32>(scale + c, <f32>s);
     store<f32>(shift + c, <f32>(<f64>load<f32>(beta + c) - <f64>load<f32>(mean + c) * s));
+  }
+}
+
+/** The gradient of gamma where the statistics are fixed. */
+export function bnFoldGrad(args: BnFoldGradArgs): void {
+  const dscale = args.dscale;
+  const dshift = args.dshift;
+  const mean = args.mean;
+  const variance = args.variance;
+  const dgamma = args.dgamma;
+  const width = (<usize>args.channels) << 2;
+  const epsilon = <f64>args.epsilon;
+  if (nextTask() != 0) return;
+  for (let c: usize = 0; c < width; c += 4) {
+    const centred = <f64>load<f32>(dscale + c) - <f64>load<f32>(mean + c) * <f64>load<f32>(dshift + c);
+    store<f32>(dgamma + c, <f32>(centred / Math.sqrt(<f64>load<f32>(variance + c) + epsilon)));
   }
 }
 

@@ -5,6 +5,8 @@
 
 import {
   AddArgs,
+  AddParametersArgs,
+  MultiplyChannelsArgs,
   BiasArgs,
   DropoutArgs,
   epoch,
@@ -202,6 +204,43 @@ export function bias(args: BiasArgs): void {
       for (; c < vectors; c += 16) v128.store(y + at + c, f32x4.add(v128.load(x + at + c), v128.load(b + c)));
       for (; c < width; c += 4) store<f32>(y + at + c, load<f32>(x + at + c) + load<f32>(b + c));
     }
+  }
+}
+
+/** y = x·factors [C]. */
+export function multiplyChannels(args: MultiplyChannelsArgs): void {
+  const x = args.x;
+  const factors = args.factors;
+  const y = args.y;
+  const pixels = rows() * args.pixels;
+  const channels = args.channels;
+  const width = (<usize>channels) << 2;
+  const vectors = width & ~15;
+  const perChunk = pixelsPerChunk(channels);
+  const tasks = (pixels + perChunk - 1) / perChunk;
+  for (let task = nextTask(); task < tasks; task = nextTask()) {
+    const begin = task * perChunk;
+    const end = <usize>min(begin + perChunk, pixels) * width;
+    for (let at = <usize>begin * width; at < end; at += width) {
+      let c: usize = 0;
+      for (; c < vectors; c += 16) v128.store(y + at + c, f32x4.mul(v128.load(x + at + c), v128.load(factors + c)));
+      for (; c < width; c += 4) store<f32>(y + at + c, load<f32>(x + at + c) * load<f32>(factors + c));
+    }
+  }
+}
+
+/** y = a + b, tensors without rows. */
+export function addParameters(args: AddParametersArgs): void {
+  const a = args.a;
+  const b = args.b;
+  const y = args.y;
+  const elements = args.elements;
+  const tasks = chunks(elements);
+  for (let task = nextTask(); task < tasks; task = nextTask()) {
+    let i = (<usize>(task * CHUNK)) << 2;
+    const end = (<usize>chunkEnd(task * CHUNK, elements)) << 2;
+    for (; i + 16 <= end; i += 16) v128.store(y + i, f32x4.add(v128.load(a + i), v128.load(b + i)));
+    for (; i < end; i += 4) store<f32>(y + i, load<f32>(a + i) + load<f32>(b + i));
   }
 }
 

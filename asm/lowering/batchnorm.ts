@@ -30,6 +30,12 @@ export const batchnorm = {
     return [call('bnFold', { mean, variance, gamma, beta, scale, shift, channels: width, epsilon: node.attrs.epsilon as number })];
   },
 
+  bnFoldGrad(node, { spec, address }) {
+    const [dscale, dshift, mean, variance] = node.inputs.map(address);
+    const size = { channels: channels(spec(node.inputs[0])), epsilon: node.attrs.epsilon as number };
+    return [call('bnFoldGrad', { dscale, dshift, mean, variance, dgamma: address(node.outputs[0]), ...size })];
+  },
+
   normalize(node, context) {
     const { spec, address } = context;
     const [x, scale, shift] = node.inputs.map(address);

@@ -48,6 +48,16 @@ export const elementwise = {
     return [call('rescale', { x: address(x), y: address(y), elements: elementCount(spec(x)), scale: node.attrs.scale as number })];
   },
   add: binary('add'),
+  addParameters({ inputs: [a, b], outputs: [y] }, { address, spec }) {
+    return [call('addParameters', { a: address(a), b: address(b), y: address(y), elements: elementCount(spec(y)) })];
+  },
+  mul(node, context) {
+    const { address, spec } = context;
+    const [x, factors] = node.inputs;
+    if (spec(factors).perSample) return binary('multiply')(node, context);
+    const size = { pixels: pixels(spec(x)), channels: channels(spec(x)) };
+    return [call('multiplyChannels', { x: address(x), factors: address(factors), y: address(node.outputs[0]), ...size })];
+  },
   gelu: unary('gelu'),
   geluGrad(node, context) {
     if (node.attrs.from === 'derivative') return binary('multiply')(node, context);

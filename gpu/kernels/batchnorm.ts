@@ -46,6 +46,9 @@ set_dbeta(c, ${dySum});`;
 
 export const bnFold = (channels: number, epsilon: number): KernelText => forChannels(channels, fold('mean(c)', 'variance(c)', epsilon));
 
+export const bnFoldGrad = (channels: number, epsilon: number): KernelText =>
+  forChannels(channels, `set_dgamma(c, (dscale(c) - mean(c) * dshift(c)) / sqrt(variance(c) + ${f32(epsilon)}));`);
+
 export const bnGradFold = (channels: number, pixels: number, epsilon: number): KernelText =>
   forChannels(channels, gradientFold('dySum(c)', 'dyxSum(c)', pixels, epsilon));
 

@@ -53,6 +53,18 @@ export const multiplication = (perSample: number): KernelText => binary(perSampl
 export const bias = (perSample: number, channels: number): KernelText =>
   map({ perSample, body: `set_y(at, x(at) + b(at % ${channels}u));` });
 
+/** `channels`: accesses of a pixel. */
+export const channelProduct = (perSample: number, channels: number): KernelText =>
+  map({ perSample, body: `set_y(at, a(at) * b(at % ${channels}u));` });
+
+/** Of `elements` that are not those of samples. */
+export const parameterSum = (elements: number): KernelText => ({
+  workgroup: [WORKGROUP, 1, 1],
+  body: `${flatIndex(WORKGROUP)}
+if (at >= ${elements}u) { return; }
+set_y(at, a(at) + b(at));`,
+});
+
 /** Zeros everywhere. */
 export const zero = (perSample: number, lanes: Lanes): KernelText => map({ perSample, body: `set_y(at, ${floats(lanes)}());` });
 

@@ -197,6 +197,14 @@ export const batchnorm = {
       .dispatch(kernels.bnFold(channels, node.attrs.epsilon), groups);
   },
 
+  bnFoldGrad({ args, results: { dgamma }, attrs }, context) {
+    const { lanes, channels, groups } = vectorShape(dgamma, context);
+    return new KernelOperands('bnFoldGrad', context)
+      .vectors({ ...args }, lanes)
+      .write('dgamma', dgamma, lanes)
+      .dispatch(kernels.bnFoldGrad(channels, attrs.epsilon), groups);
+  },
+
   normalize(node, context) {
     const { x, scale, shift, residual, residualScale, residualShift } = node.args;
     const { shape, lanes } = tilesOf(context.spec(x), context.capacity);

@@ -49,6 +49,21 @@ export const elementwise = {
     return operands.dispatch(text, (rows) => foldedGroups(Math.ceil((rows * elements) / 4), kernels.MAP_INVOCATIONS));
   },
   add: flat(['a', 'b'], (_, perSample) => kernels.addition(perSample)),
+  addParameters({ args: { a, b }, results: { y } }, context) {
+    const elements = elementCount(context.spec(y));
+    const groups = foldedGroups(elements, kernels.MAP_INVOCATIONS);
+    const operands = new KernelOperands('addParameters', context).read('a', a).read('b', b).write('y', y);
+    return operands.dispatch(kernels.parameterSum(elements), () => groups);
+  },
+  mul(node, context) {
+    const { a, b } = node.args;
+    if (context.spec(b).perSample) return flat(['a', 'b'], (_, perSample) => kernels.multiplication(perSample))(node, context);
+    const channels = channelsOf(context.spec(a).shape);
+    const lanes = lanesFor(channels);
+    const perSample = elementCount(context.spec(a)) / lanes;
+    const operands = new KernelOperands('mul', context).read('a', a, lanes).vectors({ b }, lanes).write('y', node.results.y, lanes);
+    return operands.dispatch(kernels.channelProduct(perSample, channels / lanes), mapGroups(perSample));
+  },
   gelu: flat(['x'], (_, perSample, lanes) => kernels.gelu(perSample, lanes)),
   geluGrad: flat(['a', 'b'], ({ attrs }, perSample, lanes) =>
     attrs.from === 'derivative' ? kernels.multiplication(perSample) : kernels.geluGrad(perSample, lanes),

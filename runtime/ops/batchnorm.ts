@@ -11,7 +11,7 @@ import { defineOp, once } from '../ir/define-op.ts';
 import { attr, need, optional } from '../ir/signature.ts';
 import type { TensorSpec } from '../ir/tensor.ts';
 import { channelSums, channelsOf, isVector, kinds, moments, parameter, perElement, pixelsOf, sameSpec, samplesPerTile } from './check.ts';
-import { applyEpilogue, epilogueAttr, epilogueResults, epilogueSpecs } from './epilogue.ts';
+import { applyEpilogue, epilogueAttr, epilogueResults, epilogueSpecs, needPlain } from './epilogue.ts';
 
 const { features, vector } = kinds;
 
@@ -164,6 +164,11 @@ const bnFold = defineOp({
     needEqual(mean, variance, gamma, beta);
     return { scale: mean, shift: mean };
   },
+  // With statistics that are not differentiated: those of a trained model.
+  gradient: (g, { args: { mean, variance }, attrs, d }) => ({
+    gamma: () => g.one('bnFoldGrad', { dscale: d.scale, dshift: d.shift, mean, variance }, attrs),
+    beta: () => d.shift ?? null,
+  }),
   reference({ inputs: { mean, variance, gamma, beta }, outputs: { scale, shift } }, { epsilon }) {
     for (let c = 0; c < scale.data.length; c++) {
       scale.data[c] = gamma.data[c] / Math.sqrt(variance.data[c] + epsilon);
@@ -171,6 +176,23 @@ const bnFold = defineOp({
     }
   },
   flops: perElement(5),
+  traits: { differentiable: ['shift'] },
+});
+
+const bnFoldGrad = defineOp({
+  doc: 'dgamma of `bnFold`: (dscale − mean·dshift)/√(variance + ε)',
+  inputs: { dscale: vector, dshift: vector, mean: vector, variance: vector },
+  outputs: { dgamma: vector },
+  attrs: epsilonAttr,
+  infer({ dscale, dshift, mean, variance }) {
+    needEqual(dscale, dshift, mean, variance);
+    return { dgamma: dscale };
+  },
+  reference({ inputs: { dscale, dshift, mean, variance }, outputs: { dgamma } }, { epsilon }) {
+    for (let c = 0; c < dgamma.data.length; c++)
+      dgamma.data[c] = (dscale.data[c] - mean.data[c] * dshift.data[c]) / Math.sqrt(variance.data[c] + epsilon);
+  },
+  flops: perElement(4),
 });
 
 const normalize = defineOp({
@@ -193,6 +215,16 @@ const normalize = defineOp({
     );
     needVectors(x, scale, shift, residualScale, residualShift);
     return epilogueSpecs(x, epilogue);
+  },
+  gradient(g, site) {
+    needPlain('normalize', site, ['x', 'scale', 'shift']);
+    const { x, scale } = site.args;
+    const dy = site.d.y;
+    return {
+      x: () => g.one('mul', { a: dy, b: scale }),
+      scale: () => g.one('biasGrad', { dy: g.one('mul', { a: dy, b: x }) }),
+      shift: () => g.one('biasGrad', { dy }),
+    };
   },
   reference({ inputs: { x, scale, shift, residual, residualScale, residualShift }, outputs }, { epilogue }) {
     const y = outputs.y.data;
@@ -279,7 +311,7 @@ const bnGradApply = defineOp({
   traits: { is: 'normalizeGrad', inPlace: 'dy', epilogue: ['activationGrad', 'biasGrad'] },
 });
 
-export const batchNormalization = { bnStats, bnFold, normalize, bnGradStats, bnGradFold, bnGradApply };
+export const batchNormalization = { bnStats, bnFold, bnFoldGrad, normalize, bnGradStats, bnGradFold, bnGradApply };
 
 /** What models and autodiff speak: `expand` replaces them. */
 export const composites = { batchnorm, batchnormGrad };

@@ -6,7 +6,7 @@ import { defineOp } from '../ir/define-op.ts';
 import { attr, need } from '../ir/signature.ts';
 import { elementCount } from '../ir/tensor.ts';
 import { geluDerivative, gelu as geluOf } from './activations.ts';
-import { activation, channelsOf, isVector, kinds, parameter, perElement, sameSpec } from './check.ts';
+import { activation, channelsOf, isActivation, isParameter, isVector, kinds, parameter, perElement, sameSpec } from './check.ts';
 
 export { gelu, geluDerivative } from './activations.ts';
 
@@ -125,6 +125,37 @@ const add = defineOp({
   traits: { is: 'add', inPlace: 'a' },
 });
 
+const addParameters = defineOp({
+  doc: 'y = a + b, of tensors without rows: the gradient of a parameter that is used twice',
+  inputs: { a: kinds.parameter, b: kinds.parameter },
+  outputs: { y: kinds.parameter },
+  infer({ a, b }) {
+    need(sameSpec(a, b), 'a, b of one shape');
+    return { y: a };
+  },
+  reference({ inputs: { a, b }, outputs: { y } }) {
+    for (let i = 0; i < y.data.length; i++) y.data[i] = a.data[i] + b.data[i];
+  },
+});
+
+const mul = defineOp({
+  doc: 'y = a·b; b is of the shape of a, or has one factor for each channel, [C]',
+  inputs: { a: features, b: { text: 'f32 [n, …, C] or [C]', fits: (spec) => isActivation(spec) || isParameter(spec) } },
+  outputs: { y: features },
+  infer({ a, b }) {
+    need(sameSpec(a, b) || isVector(b, channelsOf(a.shape)), 'a, b of one shape, or b [C]');
+    return { y: a };
+  },
+  gradient(g, { args: { a, b }, d: { y: dy } }) {
+    const db = () => g.one('mul', { a: dy, b: a });
+    return { a: () => g.one('mul', { a: dy, b }), b: () => (g.spec(b).perSample ? db() : g.one('biasGrad', { dy: db() })) };
+  },
+  reference({ inputs: { a, b }, outputs: { y } }) {
+    for (let i = 0; i < y.data.length; i++) y.data[i] = a.data[i] * b.data[i % b.data.length];
+  },
+  traits: { inPlace: 'a' },
+});
+
 /** An element is kept if its random word is at least this: rate·2³², rounded up to a word. */
 export const dropoutThreshold = (rate: number): number => Math.ceil(rate * 2 ** 32);
 
@@ -160,7 +191,7 @@ const dropout = defineOp({
   traits: { inPlace: 'x' },
 });
 
-export const elementwise = { rescale, bias, biasGrad, gelu, geluGrad, relu, reluGrad, add, dropout };
+export const elementwise = { rescale, bias, biasGrad, gelu, geluGrad, relu, reluGrad, add, addParameters, mul, dropout };
 
 const reshape = defineOp({
   doc: 'y is x in another shape: a view, without a kernel',

@@ -51,7 +51,7 @@ describe('in place', () => {
 
   test('is claimed by the ops that work element by element', () => {
     expect([...new Set(inPlace.map(({ op }) => op))].sort()).toEqual(
-      ['add', 'bias', 'bnGradApply', 'dropout', 'gelu', 'geluGrad', 'normalize', 'relu', 'reluGrad'].sort(),
+      ['add', 'bias', 'bnGradApply', 'dropout', 'gelu', 'geluGrad', 'mul', 'normalize', 'relu', 'reluGrad'].sort(),
     );
   });
 

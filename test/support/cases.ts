@@ -348,6 +348,20 @@ export const opCases: Record<KernelOpName, () => OpCase[]> = {
       attrs: {},
     })),
   add: () => forActivations((rows, shape) => ({ inputs: [x(rows, shape), x(rows, shape, 2)], attrs: {} })),
+  addParameters: () =>
+    [[1], [33, 5], [3, 3, 7, 130]].map((shape) => ({
+      name: `[${shape}]`,
+      rows: 3,
+      inputs: [fixed(shape, uniform(1)), fixed(shape, uniform(2))],
+      attrs: {},
+    })),
+  mul: () => [
+    ...forActivations((rows, shape) => ({ inputs: [x(rows, shape), x(rows, shape, 2)], attrs: {} })),
+    ...forActivations((rows, shape) => ({ inputs: [x(rows, shape), vector(shape, 2)], attrs: {} })).map((one) => ({
+      ...one,
+      name: `${one.name} by channels`,
+    })),
+  ],
   dropout: () =>
     [0, 0.3, 0.5].flatMap((rate) =>
       forActivations((rows, shape) => ({
@@ -385,6 +399,13 @@ export const opCases: Record<KernelOpName, () => OpCase[]> = {
       name: `[${channels}]`,
       rows: 1,
       inputs: [vector([channels], 1), vector([channels], 2, 0, 2), vector([channels], 3), vector([channels], 4)],
+      attrs: { epsilon: 1e-3 },
+    })),
+  bnFoldGrad: () =>
+    [1, 16, 33].map((channels) => ({
+      name: `[${channels}]`,
+      rows: 2,
+      inputs: [vector([channels], 1), vector([channels], 2), vector([channels], 3), vector([channels], 4, 0, 2)],
       attrs: { epsilon: 1e-3 },
     })),
   normalize: () =>
