@@ -1,23 +1,17 @@
-// The folder of one run on disk, and how checkpoints get into it whole.
+// The folder of one run on disk.
 //
 //   <out>/<name>/config.json                   the resolved configuration, usable with -c
 //                metrics.jsonl                 one event a line
 //                environment.json              machine, versions and device, one entry for each time it was begun or gone on with
 //                crash.json                    of a run that failed: the error and the last events before it
 //                lock.json                     names the process that is at work here (run-lock.ts)
-//                checkpoints/best, last/       model.safetensors  optimizer.safetensors  graph.json  state.json  COMPLETE
+//                checkpoints/best, last/       model.safetensors  optimizer.safetensors  graph.json  state.json  COMPLETE (checkpoint-folder.ts)
 //                checkpoints/epoch-0010/ …     the same, of epochs that are kept for good
-//
-// A checkpoint is written into `<kind>.new`, every file synced, COMPLETE (the SHA-256 of each file) last. Then `<kind>` moves
-// to `<kind>.old`, `<kind>.new` to `<kind>`, and the old one goes. A crash between any two calls leaves at least one complete
-// folder; `load` looks in all three places and believes only what COMPLETE confirms.
 
-import { createHash } from 'node:crypto';
 import { join, resolve } from 'node:path';
 import { HybridError } from '../../runtime/base/errors.ts';
 import {
   diskError,
-  type FileStat,
   type Files,
   makeFolder,
   nodeFiles,
@@ -27,26 +21,20 @@ import {
   writeAtomically,
 } from '../../runtime/base/files.ts';
 import { own } from '../../runtime/base/own.ts';
-import { type FileTensor, readSafetensors, writeSafetensors } from '../../runtime/formats/safetensors.ts';
 import type { Checkpoint, CheckpointKind, CheckpointStore } from '../../runtime/train/checkpoint.ts';
+import { CheckpointFolder, type NewestCheckpoint } from './checkpoint-folder.ts';
 import { crashReport } from './environment.ts';
 import { type Joint, parseLines, trimMetrics } from './metrics-file.ts';
+import { encode, parseJson, parseList, parseObject, readOr, statOr, unreadable } from './read-json.ts';
 import { RunLock } from './run-lock.ts';
+import { checkRunName, timestamp } from './run-name.ts';
 
-/** Of state.json; a reader refuses newer ones. */
-const FORMAT_VERSION = 1;
-const FILES = { model: 'model.safetensors', optimizer: 'optimizer.safetensors', graph: 'graph.json', state: 'state.json' } as const;
-const MARKER = 'COMPLETE';
 const CONFIG = 'config.json';
 const METRICS = 'metrics.jsonl';
 const ENVIRONMENT = 'environment.json';
 const CRASH = 'crash.json';
 const RECENT_EVENTS = 50;
-/** Where `save` may leave a complete checkpoint of a kind, the best place first. */
-const PLACES = ['', '.new', '.old'];
-const KEPT = /^epoch-\d+$/;
-/** Keras' `iterations`: an integer in files, one float in a Checkpoint. */
-const STEP_COUNT = 'optimizer/vars/0';
+const CHECKPOINTS = 'checkpoints';
 
 /** The resolved configuration of a run: plain JSON. */
 export type RunConfig = Readonly<Record<string, unknown>>;
@@ -62,20 +50,13 @@ export interface CreateRunOptions {
   readonly files?: Files;
 }
 
-/** What a run folder has to go on from. */
-export interface NewestCheckpoint {
-  readonly checkpoint: Checkpoint;
-  readonly path: string;
-  /** Newer ones that could not be used, and why. */
-  readonly damaged: readonly string[];
-}
-
 /** A run on the disk: configuration, metrics, checkpoints, each written whole or not at all; locked by the process that trains in it. */
 export class RunFolder implements CheckpointStore, AsyncDisposable {
   /** Absolute path. */
   readonly location: string;
   #config: RunConfig;
   readonly #files: Files;
+  readonly #checkpoints: CheckpointFolder;
   /** Of a run in progress; absent in one that was opened to be read. */
   readonly #lock?: RunLock;
   #metrics?: OpenFile;
@@ -86,6 +67,7 @@ export class RunFolder implements CheckpointStore, AsyncDisposable {
     this.location = location;
     this.#config = config;
     this.#files = files;
+    this.#checkpoints = new CheckpointFolder(join(location, CHECKPOINTS), files);
     this.#lock = lock;
     this.#metrics = metrics;
   }
@@ -131,7 +113,7 @@ export class RunFolder implements CheckpointStore, AsyncDisposable {
     const lock = await RunLock.take(files, location);
     try {
       await refuseLinks(files, location);
-      await refuseLinks(files, join(location, 'checkpoints'));
+      await refuseLinks(files, join(location, CHECKPOINTS));
       await sweep(files, location);
       return new RunFolder(location, config, files, lock);
     } catch (error) {
@@ -232,77 +214,21 @@ export class RunFolder implements CheckpointStore, AsyncDisposable {
   }
 
   /** See `CheckpointStore`. Throws E_DISK. */
-  async save(kind: CheckpointKind, checkpoint: Checkpoint): Promise<string> {
-    // Before the first await: whatever happens to the arrays later, the files hold the state at the call.
-    const contents = serialise(checkpoint, this.config);
-    const bytes = [...contents.values()].reduce((sum, { length }) => sum + length, 0);
-    const files = this.#files;
-    const parent = join(this.location, 'checkpoints');
-    const place = join(parent, kind);
-    const [aside, old] = [`${place}.new`, `${place}.old`];
-    let moved: 'nothing' | 'old' | 'both' = 'nothing';
-    try {
-      await makeFolder(files, parent);
-      await files.remove(aside);
-      await files.mkdir(aside);
-      for (const [name, data] of contents) await writeSynced(files, join(aside, name), data, bytes);
-      await files.syncFolder(aside);
-      if (await files.stat(place)) {
-        await files.remove(old);
-        await files.rename(place, old);
-      }
-      moved = 'old';
-      await files.rename(aside, place);
-      moved = 'both';
-      await files.syncFolder(parent);
-    } catch (error) {
-      // Back to what was there. Each step may fail as well: the previous checkpoint then stays loadable as `.old`.
-      if (moved === 'both') await files.remove(place).catch(() => {});
-      if (moved !== 'nothing' && (await files.stat(old).catch(() => null))) await files.rename(old, place).catch(() => {});
-      await files.remove(aside).catch(() => {});
-      throw error instanceof HybridError ? error : diskError(place, error, bytes);
-    }
-    await files.remove(old).catch(() => {}); // a leftover harms nothing and goes with the next save
-    return place;
+  save(kind: CheckpointKind, checkpoint: Checkpoint): Promise<string> {
+    return this.#checkpoints.save(kind, checkpoint, this.config);
   }
 
   /** The newest complete checkpoint of a kind; null where there never was one. Throws E_CHECKPOINT where all there is is damaged. */
-  async load(kind: CheckpointKind): Promise<Checkpoint | null> {
-    let damage: unknown;
-    for (const suffix of PLACES) {
-      const folder = join(this.location, 'checkpoints', kind + suffix);
-      try {
-        if (await statOr(this.#files, folder)) return await readCheckpoint(this.#files, folder);
-      } catch (error) {
-        damage ??= error;
-      }
-    }
-    if (damage) throw damage;
-    return null;
+  load(kind: CheckpointKind): Promise<Checkpoint | null> {
+    return this.#checkpoints.load(kind);
   }
 
   /**
    * The state that a run goes on from: `last`, or the newest older one that is whole. Null where there never was one. Throws
    * E_CHECKPOINT where all there is is damaged.
    */
-  async newest(): Promise<NewestCheckpoint | null> {
-    const parent = join(this.location, 'checkpoints');
-    const kept = (await statOr(this.#files, parent))
-      ? (await readdirOr(this.#files, parent)).filter((name) => KEPT.test(name)).reverse()
-      : [];
-    const damaged: string[] = [];
-    let first: unknown;
-    for (const name of [...PLACES.map((suffix) => `last${suffix}`), ...PLACES.map((suffix) => `best${suffix}`), ...kept]) {
-      const path = join(parent, name);
-      try {
-        if (await statOr(this.#files, path)) return { checkpoint: await readCheckpoint(this.#files, path), path, damaged };
-      } catch (error) {
-        first ??= error;
-        damaged.push(error instanceof Error ? error.message : String(error));
-      }
-    }
-    if (first) throw first;
-    return null;
+  newest(): Promise<NewestCheckpoint | null> {
+    return this.#checkpoints.newest();
   }
 }
 
@@ -327,13 +253,8 @@ async function refuseLinks(files: Files, folder: string): Promise<void> {
 
 /** Removes files and checkpoints that were being written when the process before ended. Only who holds the lock may. */
 async function sweep(files: Files, location: string): Promise<void> {
-  const orphans = (await files.readdir(location)).filter((name) => name.endsWith('.tmp')).map((name) => join(location, name));
-  const parent = join(location, 'checkpoints');
-  for (const name of (await files.stat(parent)) ? await files.readdir(parent) : []) {
-    // A complete one may be the newest there is: it goes with the next save.
-    const aside = name.endsWith('.new') && !(await files.stat(join(parent, name, MARKER)));
-    if (aside) orphans.push(join(parent, name));
-  }
+  const torn = (await files.readdir(location)).filter((name) => name.endsWith('.tmp')).map((name) => join(location, name));
+  const orphans = [...torn, ...(await new CheckpointFolder(join(location, CHECKPOINTS), files).orphans())];
   for (const path of orphans) await files.remove(path).catch(() => {}); // leftovers are harmless
 }
 
@@ -348,150 +269,3 @@ async function claim(files: Files, location: string): Promise<OpenFile | null> {
     throw diskError(location, error);
   }
 }
-
-const NAME_RULES: readonly (readonly [broken: RegExp, why: string])[] = [
-  [/^$/, 'it is empty'],
-  [/^\.\.?$/, 'it stands for another folder'],
-  [/[/\\]/, 'it has a slash or backslash'],
-  // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is refused
-  [/[\u0000-\u001f]/, 'it has a control character'],
-  [/^.{201}/s, 'it is longer than 200 characters'],
-];
-
-/** Refuses what cannot be the `name` of `RunFolder.create`. Throws E_USAGE with the rule that it breaks. */
-export function checkRunName(name: string): void {
-  const broken = NAME_RULES.find(([pattern]) => pattern.test(name));
-  if (!broken) return;
-  const shown = JSON.stringify(name.length > 60 ? `${name.slice(0, 60)}…` : name);
-  throw new HybridError(
-    'E_USAGE',
-    `${shown} cannot be the name of a run: ${broken[1]}`,
-    'Use a name without slashes, at most 200 characters long; `out` names the folder that it is made in.',
-    { field: 'name' },
-  );
-}
-
-/** Local time, as in `2031-05-09-174501`. */
-function timestamp(date: Date): string {
-  const two = (n: number) => String(n).padStart(2, '0');
-  const day = [date.getFullYear(), two(date.getMonth() + 1), two(date.getDate())].join('-');
-  return `${day}-${two(date.getHours())}${two(date.getMinutes())}${two(date.getSeconds())}`;
-}
-
-/** The files of a checkpoint in the order in which they are written: COMPLETE last. */
-function serialise({ weights, optimizer, progress, graph, card }: Checkpoint, config: RunConfig): Map<string, Uint8Array> {
-  const optimizerTensors = new Map<string, FileTensor>(optimizer);
-  const count = optimizer.get(STEP_COUNT);
-  if (count) optimizerTensors.set(STEP_COUNT, { shape: count.shape, data: BigInt64Array.from(count.data, BigInt) });
-  const metadata = new Map([
-    ['format', 'hybrid'],
-    ['graph', graph.digest],
-    ['config', JSON.stringify(config)],
-    ...(card ? [['hybrid', JSON.stringify(card)] as const] : []),
-  ]);
-  const state = { versions: { format: FORMAT_VERSION, node: process.version }, graph: graph.digest, progress };
-  const contents = new Map<string, Uint8Array>([
-    [FILES.model, writeSafetensors(weights, metadata)],
-    [FILES.optimizer, writeSafetensors(optimizerTensors)],
-    [FILES.graph, encode(graph.text)],
-    [FILES.state, encode(`${JSON.stringify(state, null, 2)}\n`)],
-  ]);
-  const digests = Object.fromEntries([...contents].map(([name, bytes]) => [name, sha256(bytes)]));
-  return contents.set(MARKER, encode(`${JSON.stringify(digests, null, 2)}\n`));
-}
-
-async function readCheckpoint(files: Files, folder: string): Promise<Checkpoint> {
-  const fail = (what: string): never => {
-    throw new HybridError('E_CHECKPOINT', `the checkpoint ${folder} cannot be used: ${what}`, 'Use another checkpoint, or train again.');
-  };
-  if (!(await statOr(files, join(folder, MARKER)))) fail(`it is incomplete, ${MARKER} is missing`);
-  const digests = parseObject(await readOr(files, join(folder, MARKER)), join(folder, MARKER));
-  const read = async (name: string): Promise<Uint8Array> => {
-    const bytes = await readOr(files, join(folder, name));
-    if (!Object.hasOwn(digests, name) || sha256(bytes) !== digests[name]) fail(`${name} has changed since it was written`);
-    return bytes;
-  };
-  const state = parseObject(await read(FILES.state), join(folder, FILES.state));
-  const version = Object(state.versions).format;
-  if (version !== FORMAT_VERSION) fail(`its format is version ${version}, and this program reads version ${FORMAT_VERSION}`);
-  const text = new TextDecoder().decode(await read(FILES.graph));
-  const { tensors, metadata } = readSafetensors(await read(FILES.model), join(folder, FILES.model));
-  const card = metadata.get('hybrid');
-  return {
-    weights: floats(tensors),
-    optimizer: floats(readSafetensors(await read(FILES.optimizer), join(folder, FILES.optimizer)).tensors),
-    progress: Object(state.progress),
-    graph: { text, digest: String(state.graph) },
-    ...(card === undefined ? {} : { card: JSON.parse(card) }),
-  };
-}
-
-/** Tensors of a file as the floats that devices take. */
-export function floats(tensors: ReadonlyMap<string, FileTensor>): Map<string, { shape: readonly number[]; data: Float32Array }> {
-  const entries = [...tensors].map(([name, { shape, data }]) => {
-    return [name, { shape, data: data instanceof Float32Array ? data : Float32Array.from(data as ArrayLike<number>, Number) }] as const;
-  });
-  return new Map(entries);
-}
-
-async function writeSynced(files: Files, path: string, bytes: Uint8Array, needed: number): Promise<void> {
-  const file = await files.open(path, 'wx');
-  try {
-    await writeAll(file, bytes, needed);
-    await file.sync();
-  } finally {
-    await file.close();
-  }
-}
-
-async function readOr(files: Files, path: string): Promise<Uint8Array> {
-  return files.readFile(path).catch((error) => {
-    throw unreadable(path, error);
-  });
-}
-
-async function readdirOr(files: Files, path: string): Promise<string[]> {
-  return files.readdir(path).catch((error) => {
-    throw unreadable(path, error);
-  });
-}
-
-async function statOr(files: Files, path: string): Promise<FileStat | null> {
-  return files.stat(path).catch((error) => {
-    throw unreadable(path, error);
-  });
-}
-
-function unreadable(path: string, cause: unknown): HybridError {
-  const reason = systemCode(cause) === 'ENOENT' ? 'it does not exist' : (cause as Error).message;
-  return new HybridError('E_CHECKPOINT', `cannot read ${path}: ${reason}`, 'Use another checkpoint, or train again.', { cause });
-}
-
-function parseObject(bytes: Uint8Array, path: string): Record<string, unknown> {
-  try {
-    const value: unknown = JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(bytes));
-    if (typeof value === 'object' && value !== null && !Array.isArray(value)) return value as Record<string, unknown>;
-  } catch {
-    // told below
-  }
-  throw new HybridError('E_CHECKPOINT', `${path} is not a JSON object`, 'Use another checkpoint, or train again.');
-}
-
-/** What is no list, because somebody has changed it, counts as an empty one. */
-function parseList(text: string): unknown[] {
-  const value = parseJson(text);
-  return Array.isArray(value) ? value : [];
-}
-
-/** Undefined where it is no JSON. */
-function parseJson(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return undefined;
-  }
-}
-
-const encode = (text: string): Uint8Array => new TextEncoder().encode(text);
-
-const sha256 = (bytes: Uint8Array): string => createHash('sha256').update(bytes).digest('hex');

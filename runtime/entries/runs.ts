@@ -10,8 +10,11 @@ export { LiveReport, type LiveReportOptions, REPORT_FILE, writeReport } from '..
 export { RunRecord, type TimeShares, type TracePoint, thinned, timeShares } from '../../app/report/record.ts';
 export { FORMATS as FIGURE_FORMATS, type Format as FigureFormat, render as renderFigure } from '../../app/report/render.ts';
 export type { Figure } from '../../app/report/svg.ts';
+export type { NewestCheckpoint } from '../../app/run/checkpoint-folder.ts';
 export { describeEnvironment } from '../../app/run/environment.ts';
-export { type CreateRunOptions, checkRunName, type NewestCheckpoint, type RunConfig } from '../../app/run/run-folder.ts';
+export { type RecordedRun, type RecordRunOptions, recordRun } from '../../app/run/record-run.ts';
+export type { CreateRunOptions, RunConfig } from '../../app/run/run-folder.ts';
+export { checkRunName } from '../../app/run/run-name.ts';
 export type { CheckpointKind } from '../train/checkpoint.ts';
 export type { SampleLoss } from '../train/evaluate.ts';
 export type { EndReason, TrainInputs } from '../train/events.ts';

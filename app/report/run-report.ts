@@ -2,28 +2,29 @@
 // fails for any of them: what goes wrong is a warning.
 
 import { join } from 'node:path';
-import { nodeFiles, writeAtomically } from '../runtime/entries/internal.ts';
-import {
-  drawFigures,
-  EventFile,
-  FIGURES,
-  type Figure,
-  type FigureSources,
-  isSkipped,
-  LiveReport,
-  RunRecord,
-  renderFigure as render,
-} from '../runtime/entries/runs.ts';
-import { isAbortError, type RunFolder, readWeights, type TrainEvent } from '../runtime/index.ts';
-import type { CliIo } from './io.ts';
-import type { Progress } from './progress.ts';
+import { isAbortError } from '../../runtime/base/errors.ts';
+import { type Files, nodeFiles, writeAtomically } from '../../runtime/base/files.ts';
+import type { TrainEvent } from '../../runtime/train/events.ts';
+import type { RunFolder } from '../run/run-folder.ts';
+import { readWeights } from '../saved-weights.ts';
+import { EventFile } from './event-file.ts';
+import { FIGURES, type FigureSources } from './figure-sources.ts';
+import { drawFigures, isSkipped } from './figures.ts';
+import { LiveReport } from './live-report.ts';
+import { RunRecord } from './record.ts';
+import { render } from './render.ts';
+import type { Figure } from './svg.ts';
 
 export interface RunReportOptions {
   /** Its earlier events, of a run that goes on, are read. */
   readonly folder: RunFolder;
   readonly tensorboard: boolean;
-  readonly io: CliIo;
-  readonly progress: Progress;
+  readonly files?: Files;
+  /** Stops drawing. */
+  readonly signal?: AbortSignal;
+  readonly onProblem: (text: string) => void;
+  /** Told what takes a moment, and null when it is over. */
+  readonly onStatus: (text: string | null) => void;
 }
 
 /** The figures at the end look at so many test images: a moment, also for large models. */
@@ -35,20 +36,20 @@ export class RunReport {
   #events: EventFile | undefined;
 
   private constructor(options: RunReportOptions, record: RunRecord, events: EventFile | undefined) {
-    const { io, progress } = options;
+    const { files, onProblem } = options;
     this.#options = options;
     this.#page = new LiveReport(record, {
-      files: io.files,
-      onProblem: (error) => progress.warn(`report.html cannot be written any more: ${reason(error)}`),
+      files,
+      onProblem: (error) => onProblem(`report.html cannot be written any more: ${reason(error)}`),
     });
     this.#events = events;
   }
 
   /** Throws E_DISK where TensorBoard's file is asked for and cannot be made: at the beginning nothing is lost yet. */
   static async open(options: RunReportOptions): Promise<RunReport> {
-    const { folder, tensorboard, io } = options;
-    const record = await RunRecord.read(folder.location, io.files);
-    return new RunReport(options, record, tensorboard ? await EventFile.create(folder.location, io.files) : undefined);
+    const { folder, tensorboard, files } = options;
+    const record = await RunRecord.read(folder.location, files);
+    return new RunReport(options, record, tensorboard ? await EventFile.create(folder.location, files) : undefined);
   }
 
   async event(event: TrainEvent): Promise<void> {
@@ -62,9 +63,9 @@ export class RunReport {
     try {
       if (sources) await this.#draw(sources, figures);
     } catch (error) {
-      if (!isAbortError(error)) this.#options.progress.warn(`figures are missing: ${reason(error)}`);
+      if (!isAbortError(error)) this.#options.onProblem(`figures are missing: ${reason(error)}`);
     }
-    this.#options.progress.clear();
+    this.#options.onStatus(null);
     await this.#page.finish(figures);
   }
 
@@ -79,13 +80,12 @@ export class RunReport {
   }
 
   async #draw(sources: Omit<FigureSources, 'weights' | 'record'>, figures: Figure[]): Promise<void> {
-    const { folder, io, progress } = this.#options;
-    const files = io.files ?? nodeFiles;
+    const { folder, files = nodeFiles, signal, onStatus } = this.#options;
     const { weights } = await readWeights(folder.location, files);
     const target = join(folder.location, 'figures');
-    progress.status('drawing figures');
+    onStatus('drawing figures');
     await files.mkdir(target);
-    const drawn = drawFigures(FIGURES, { ...sources, weights, record: this.#page.record }, { testLimit: TEST_IMAGES, signal: io.signal });
+    const drawn = drawFigures(FIGURES, { ...sources, weights, record: this.#page.record }, { testLimit: TEST_IMAGES, signal });
     for await (const figure of drawn) {
       if (isSkipped(figure)) continue;
       figures.push(figure);
@@ -101,7 +101,7 @@ export class RunReport {
       await work(this.#events);
     } catch (error) {
       this.#events = undefined;
-      this.#options.progress.warn(`TensorBoard's file cannot be written any more: ${reason(error)}`);
+      this.#options.onProblem(`TensorBoard's file cannot be written any more: ${reason(error)}`);
     }
   }
 }

@@ -1,7 +1,7 @@
 // The self-test that accompanies a run: what is kept of it, and who hears of a device that computes wrongly or not at all.
 
 import { expect, test } from 'vitest';
-import { selfCheck } from '../../cli/self-check.ts';
+import { selfCheck } from '../../app/run/self-check.ts';
 import type { Executable } from '../../runtime/entries/graph.ts';
 import { type Device, openDevice } from '../../runtime/index.ts';
 
@@ -9,7 +9,7 @@ async function check(device: Pick<Device, 'compile'>) {
   const warnings: string[] = [];
   const kept: object[] = [];
   const folder = { amendEnvironment: async (more: object) => void kept.push(more) };
-  await selfCheck(device, folder, { warn: (text) => void warnings.push(text) });
+  await selfCheck(device, folder, (text) => void warnings.push(text));
   return { warnings, kept };
 }
 
@@ -50,5 +50,5 @@ test('a device that fails, and a folder that cannot be written: still no error',
   const { warnings, kept } = await check(broken);
   expect(warnings).toEqual([expect.stringContaining('(no memory for it)')]);
   expect(kept).toEqual([{ selfTest: { passed: false, failure: 'no memory for it' } }]);
-  await selfCheck(broken, { amendEnvironment: () => Promise.reject(new Error('disk full')) }, { warn: () => {} });
+  await selfCheck(broken, { amendEnvironment: () => Promise.reject(new Error('disk full')) }, () => {});
 });

@@ -1,14 +1,14 @@
 // The self-test of the device of a run, in the shadow of its second step.
 
-import { formatSelfTest, selfTest } from '../runtime/entries/tools.ts';
-import type { Device, RunFolder } from '../runtime/index.ts';
-import type { Progress } from './progress.ts';
+import { formatSelfTest, selfTest } from '../../runtime/compile/self-test.ts';
+import type { Device } from '../../runtime/device.ts';
+import type { RunFolder } from './run-folder.ts';
 
 /** Adds the self-test to what the run folder tells of the machine, and warns where it fails. Throws nothing. */
 export async function selfCheck(
   device: Pick<Device, 'compile' | 'precision'>,
   folder: Pick<RunFolder, 'amendEnvironment'>,
-  progress: Pick<Progress, 'warn'>,
+  onProblem: (text: string) => void,
 ): Promise<void> {
   let passed = false;
   let said: string;
@@ -22,7 +22,7 @@ export async function selfCheck(
     said = (error as Error).message;
     result = { passed, failure: said };
   }
-  if (!passed) progress.warn(`the device fails its self-test (${said}): do not trust this run; see hybrid doctor`);
+  if (!passed) onProblem(`the device fails its self-test (${said}): do not trust this run; see hybrid doctor`);
   // Where the disk is full, what is more important than this tells.
   await folder.amendEnvironment({ selfTest: result }).catch(() => {});
 }

@@ -1,0 +1,60 @@
+// hybrid train --dry-run: what the run would take.
+
+import { benchTrain } from '../../bench/train.ts';
+import { estimate, formatBytes } from '../../runtime/entries/tools.ts';
+import type { CliIo } from '../io.ts';
+import { count, duration } from '../progress.ts';
+import type { Flags, Options } from './flags.ts';
+
+const DRY_STEPS = 2;
+
+/** Says what the run would take. The time is measured: a few steps on made-up images, which change nothing. */
+export async function dryRun(options: Options, flags: Flags, io: CliIo): Promise<number> {
+  const { model, device, epochs, train: images, validation, test } = options;
+  const batch = Math.min(options.batch, images.size);
+  const { memoryBytes, memoryLimit, flopsPerStep, bytesPerStep } = estimate(model, device, batch);
+  const { stepMs } = await benchTrain({ device, model, batch, steps: DRY_STEPS, warmup: 1, signal: io.signal });
+  const stepsPerEpoch = Math.ceil(images.size / batch);
+  const plan = {
+    type: 'plan',
+    arch: model.arch,
+    device: device.description,
+    epochs,
+    batch,
+    stepsPerEpoch,
+    trainImages: images.size,
+    validationImages: validation?.size ?? 0,
+    testImages: test?.size ?? 0,
+    memoryBytes,
+    memoryLimit,
+    flopsPerStep,
+    bytesPerStep,
+    stepSeconds: stepMs.median / 1000,
+    // A validation step is the forward pass, about a third of a training step.
+    estimatedSeconds: (epochs * (stepsPerEpoch + Math.ceil((validation?.size ?? 0) / batch) / 3) * stepMs.median) / 1000,
+  };
+  io.stdout.write(flags.json ? `${JSON.stringify(plan)}\n` : planText(plan));
+  return 0;
+}
+
+function planText(
+  plan: {
+    readonly [key in 'arch' | 'device']: string;
+  } & { readonly [key in 'epochs' | 'batch' | 'stepsPerEpoch' | 'trainImages' | 'validationImages' | 'testImages']: number } & {
+    readonly [key in 'memoryBytes' | 'memoryLimit' | 'flopsPerStep' | 'bytesPerStep' | 'stepSeconds' | 'estimatedSeconds']: number;
+  },
+): string {
+  const rows = [
+    ['architecture', plan.arch],
+    ['device', plan.device],
+    ['images', `${count(plan.trainImages)} training, ${count(plan.validationImages)} validation, ${count(plan.testImages)} test`],
+    ['steps', `at most ${count(plan.epochs, 'epoch')} of ${count(plan.stepsPerEpoch, 'step')}, ${count(plan.batch, 'image')} each`],
+    ['memory', `${formatBytes(plan.memoryBytes)} of at most ${formatBytes(plan.memoryLimit)}`],
+    [
+      'one step',
+      `${(plan.flopsPerStep / 1e9).toFixed(1)} GFLOP, ${formatBytes(plan.bytesPerStep)} of memory traffic, ${plan.stepSeconds.toFixed(2)} s measured`,
+    ],
+    ['time', `about ${duration(plan.estimatedSeconds)} for all epochs`],
+  ];
+  return `${rows.map(([name, value]) => `${name.padEnd(13)} ${value}`).join('\n')}\n`;
+}

@@ -1,0 +1,191 @@
+// One run: settings → data, model, device, run folder → a training run whose events are shown and kept.
+
+import { dirname, resolve } from 'node:path';
+import type { Command } from 'commander';
+import { splitOf } from '../../runtime/entries/data.ts';
+import { type Communicator, trainInGroup } from '../../runtime/entries/distributed.ts';
+import { nodeFiles, shareCheckpoint } from '../../runtime/entries/internal.ts';
+import { checkRunName, recordRun } from '../../runtime/entries/runs.ts';
+import { ChromeTrace } from '../../runtime/entries/tools.ts';
+import { buildModel, HybridError, type Model, openDevice, partsOf, RunFolder, type TrainResult, train } from '../../runtime/index.ts';
+import { assumedData, openSettingsData } from '../data.ts';
+import { type CliIo, shown, stoppedStatus } from '../io.ts';
+import { tellNotices } from '../model.ts';
+import { givenFlags, type Key, type Settings } from '../options.ts';
+import { count, Progress } from '../progress.ts';
+import { threadsOfRank } from '../ranks.ts';
+import { deviceSettings, type FileValues, modelOptions, resolveSettings, toConfig, trainSettings } from '../settings.ts';
+import { dryRun } from './dry-run.ts';
+import { checkpointOf, type Earlier, refuseOtherModel } from './earlier.ts';
+import type { Flags, Options } from './flags.ts';
+import { fitting, initialWeights, networkOf } from './network.ts';
+import { resultText, sayStopped, withWayOn } from './say.ts';
+
+/** What is particular about one of several runs. */
+export interface OneOfSeveral {
+  /** Options that go before those of the command. */
+  readonly own: ReadonlyMap<Key, string>;
+  readonly note: (result: TrainResult, options: Options, run: string) => void;
+}
+
+/** One run, from what was given to its end. Returns the exit status. */
+export async function trainOne(
+  command: Command,
+  flags: Flags,
+  file: FileValues | undefined,
+  io: CliIo,
+  earlier: Earlier | null,
+  group: Communicator,
+  one?: OneOfSeveral,
+): Promise<number> {
+  const given = resolveSettings(new Map([...givenFlags(command), ...(one?.own ?? [])]), earlier?.values ?? file);
+  const progress = new Progress(io);
+  const talk = !flags.quiet && !flags.json;
+  // Told before data and device have taken their time.
+  if (given.name !== undefined && !earlier) checkRunName(given.name);
+  if (flags.trace !== undefined && group.rank === 0) await checkFolderOf(flags.trace, io);
+
+  const network = await networkOf(given, command, file, earlier, io);
+  if (network) tellNotices(network, io);
+
+  const source = (flags.dryRun && assumedData(given)) || (await openSettingsData(given, io, progress, talk));
+  // What `auto` came to, so that the configuration of the run says what it really used.
+  const data = given.data === 'auto' && source.train.name.startsWith('synthetic') ? 'synthetic' : given.data;
+  const settings = { ...given, data, split: splitOf(source, given.split) };
+  const parts = partsOf(source, settings);
+  if (settings.limit !== undefined && talk) {
+    const sizes = [parts.train.size, parts.validation?.size ?? 0, parts.test?.size ?? 0].map((size) => count(size));
+    const which = settings.split === 'first' ? 'the first ' : '';
+    const share = settings.split === 'first' ? '' : ', of every class its share';
+    progress.line(
+      `limited to ${which}${sizes[0]} training, ${sizes[1]} validation and ${sizes[2]} test images${share}: accuracies are rough`,
+    );
+  }
+  const model = network ? fitting(network.model, parts.train) : buildModel(settings.arch, modelOptions(settings, parts.train));
+  if (earlier) refuseOtherModel(earlier.values, toConfig({ ...settings, ...measures(model) }));
+  const { init: from } = settings;
+  const init =
+    earlier || from === 'none'
+      ? undefined
+      : from === undefined
+        ? network?.weights
+        : await initialWeights(from, settings.out, model, parts.train, io);
+  let trace: ChromeTrace | undefined;
+  let choice: string | undefined;
+  let precision: string | undefined;
+  const device = await openDevice(settings.device, {
+    ...deviceSettings(settings),
+    threads: settings.threads ?? threadsOfRank(group, io),
+    v8Flags: true,
+    onNotice: (text) => progress.line(text),
+    onChoice: (reason) => {
+      choice = reason;
+    },
+    onPrecision: (reason) => {
+      precision = reason;
+      if (talk && group.rank === 0) progress.line(`precision ${reason}`);
+    },
+  });
+  try {
+    if (flags.trace !== undefined && group.rank === 0) trace = await ChromeTrace.create(resolve(io.cwd, flags.trace), io.files);
+    const found = earlier?.folder ? await checkpointOf(earlier.folder, earlier.values, progress) : null;
+    const resume = earlier ? ((await shareCheckpoint(group, found)) ?? undefined) : undefined;
+    const allowChanged = flags.allowChanged?.split(',');
+    const options: Options = {
+      ...trainSettings(settings),
+      ...parts,
+      device,
+      model,
+      init,
+      resume,
+      allowChanged,
+      trace,
+      signal: io.signal,
+    };
+    return flags.dryRun
+      ? await dryRun(options, flags, io)
+      : await run({ options, settings, flags, io, progress, earlier, group, choice, precision, note: one?.note });
+  } finally {
+    progress.clear();
+    await device.close();
+    // A timeline is no reason for a run to fail, nor to hide why it did.
+    await trace?.close().catch((error: Error) => progress.warn(`the timeline ${flags.trace} is not whole: ${error.message}`));
+  }
+}
+
+async function checkFolderOf(file: string, io: CliIo): Promise<void> {
+  const folder = dirname(resolve(io.cwd, file));
+  const stat = await (io.files ?? nodeFiles).stat(folder).catch(() => null);
+  if (stat?.kind === 'folder') return;
+  throw new HybridError('E_DISK', `cannot write ${file}: the folder ${shown(folder, io)} does not exist`, 'Make it, or name another file.');
+}
+
+/** Of `convmixer`, with its defaults: the configuration of a run is complete. */
+function measures({ config: { dim, depth, kernel, patch } }: Model) {
+  return { dim, depth, kernel, patch };
+}
+
+interface Run {
+  readonly options: Options;
+  readonly settings: Settings;
+  readonly flags: Flags;
+  readonly io: CliIo;
+  readonly progress: Progress;
+  readonly earlier: Earlier | null;
+  readonly group: Communicator;
+  /** Why `auto` took the device. */
+  readonly choice?: string;
+  /** The tier, and why. */
+  readonly precision?: string;
+  readonly note?: OneOfSeveral['note'];
+}
+
+async function run({ options, settings, flags, io, progress, earlier, group, choice, precision, note }: Run): Promise<number> {
+  if (group.rank > 0) return follow(options, settings, io, group);
+  const config = toConfig({ ...settings, ...measures(options.model) });
+  const folder =
+    earlier?.folder ?? (await RunFolder.create({ out: resolve(io.cwd, settings.out), name: settings.name, config, files: io.files }));
+  const talk = !flags.quiet && !flags.json;
+  let hasBegun = false;
+  const start = async () =>
+    group.size > 1
+      ? trainInGroup({ ...options, store: folder, communicator: group, syncBatchNorm: settings.syncBn })
+      : train({ ...options, store: folder });
+  try {
+    const { result, saved, isKept } = await recordRun(start(), folder, {
+      ...{ device: options.device, resume: options.resume, config, choice, precision },
+      figures: flags.figures ? options : undefined,
+      tensorboard: flags.tensorboard,
+      ...{ files: io.files, signal: io.signal },
+      onEvent(event) {
+        hasBegun = true;
+        if (flags.json) io.stdout.write(`${JSON.stringify(event)}\n`);
+        else if (talk) progress.event(event);
+        if (event.type === 'start' && talk) progress.line(`run folder ${shown(folder.location, io)}`);
+      },
+      onResult(result) {
+        if (result.reason === 'aborted') return;
+        note?.(result, options, folder.location);
+        if (!flags.json) io.stdout.write(resultText(result, options, folder, io));
+      },
+      onProblem: (text) => progress.warn(text),
+      onStatus(text) {
+        if (text === null) progress.clear();
+        else progress.status(text);
+      },
+    });
+    if (result.reason !== 'aborted') return 0;
+    return sayStopped({ saved: saved ?? undefined, removed: isKept ? undefined : folder.location }, io, flags);
+  } catch (error) {
+    throw hasBegun && group.size > 1 ? withWayOn(error, folder.location) : error;
+  } finally {
+    await folder.close();
+  }
+}
+
+/** The part of a rank that has nothing to say. */
+async function follow(options: Options, settings: Settings, io: CliIo, communicator: Communicator): Promise<number> {
+  const training = await trainInGroup({ ...options, communicator, syncBatchNorm: settings.syncBn });
+  const { reason } = await training.result;
+  return reason === 'aborted' ? stoppedStatus(io) : 0;
+}

@@ -1,0 +1,66 @@
+// What `hybrid train` says at the end: of a run, of several, of one that was stopped, and how to go on.
+
+import { formatBytes } from '../../runtime/entries/tools.ts';
+import { HybridError, type RunFolder, type TrainEvent, type TrainResult } from '../../runtime/index.ts';
+import { type CliIo, shown, stoppedStatus } from '../io.ts';
+import { count, duration, percent } from '../progress.ts';
+import { table } from '../table.ts';
+import type { Flags, Options } from './flags.ts';
+
+/** A line of the table of `--arch all`. */
+export interface Outcome {
+  readonly arch: string;
+  readonly parameters: number;
+  readonly test: TrainResult['test'];
+  readonly best: TrainResult['best'];
+  readonly epochs: number;
+  readonly seconds: number;
+  readonly run: string;
+}
+
+export function outcomesText(outcomes: readonly Outcome[], io: CliIo): string {
+  const rows = outcomes.map(({ arch, parameters, test, best, epochs, seconds, run }) => [
+    arch,
+    test ? percent(test.accuracy) : '-',
+    test ? test.loss.toFixed(4) : '-',
+    `${best?.epoch ?? '-'} of ${epochs}`,
+    duration(seconds),
+    count(parameters),
+    formatBytes(4 * parameters),
+    shown(run, io),
+  ]);
+  const head = ['architecture', 'test accuracy', 'loss', 'best epoch', 'time', 'parameters', 'size', 'run folder'];
+  return table([head, ...rows], [head.length - 1]);
+}
+
+/** Of a rank that was lost: the command to go on with, for any number of ranks. */
+export function withWayOn(error: unknown, location: string): unknown {
+  if (!(error instanceof HybridError && error.code === 'E_RANK')) return error;
+  const command = `hybrid train --resume ${location} --distributed mpi`;
+  return error.withMessage(error.message, `The last checkpoint is intact: go on with \`${command}\` under mpiexec.`);
+}
+
+export function sayStopped(
+  { saved, removed }: { saved?: Extract<TrainEvent, { type: 'checkpoint' }>; removed?: string },
+  io: CliIo,
+  flags: Flags,
+): number {
+  const nothing = removed ? `no step was completed; ${shown(removed, io)} was removed` : 'no further step was completed, nothing was saved';
+  const where = saved ? `the state after its last completed step is in ${shown(saved.path ?? 'memory', io)}` : nothing;
+  if (!flags.quiet && io.signal?.reason !== 'EPIPE') io.stderr.write(`stopped by ${io.signal?.reason ?? 'its user'}: ${where}\n`);
+  return stoppedStatus(io);
+}
+
+export function resultText({ test, best, reason, epochs }: TrainResult, options: Options, folder: RunFolder, io: CliIo): string {
+  const lines = [
+    test
+      ? `test accuracy ${percent(test.accuracy)}, loss ${test.loss.toFixed(4)} (${options.test?.name}, ${count(options.test?.size ?? 0, 'image')})`
+      : 'test accuracy not measured: the data has no test images',
+    best
+      ? `best weights of epoch ${best.epoch} of ${epochs}${reason === 'early-stopped' ? ', stopped early' : ''}: ` +
+        `${options.validation ? 'validation' : 'training'} loss ${best.loss.toFixed(4)}`
+      : `no epoch of ${epochs} had a finite loss`,
+    `run folder ${shown(folder.location, io)}`,
+  ];
+  return `${lines.join('\n')}\n`;
+}
