@@ -1,6 +1,7 @@
 // The state that a device has of a run, parameters, statistics and the optimizer's, and the same in a checkpoint.
 
 import { HybridError } from '../base/errors.ts';
+import { isSlot } from '../compile/plan.ts';
 import type { Executable, StateEntry } from '../device.ts';
 import type { Checkpoint } from './checkpoint.ts';
 
@@ -30,14 +31,25 @@ async function readEntries(executable: Executable, isWanted: (entry: StateEntry)
   return new Map(await Promise.all(entries.map(async ({ name, shape }) => [name, { shape, data: await executable.read(name) }] as const)));
 }
 
-/** Takes over what a checkpoint has, whole. Throws E_CHECKPOINT where something is missing, not finite, or of another size. */
-export async function writeState(executable: Executable, checkpoint: Checkpoint): Promise<void> {
-  await Promise.all(executable.state.map((entry) => executable.write(entry.name, savedTensor(checkpoint, entry))));
+/**
+ * Takes over what a checkpoint has, whole; with `newOptimizer` what that one keeps of each parameter begins anew. Throws E_CHECKPOINT where
+ * something is missing, not finite, or of another size.
+ */
+export async function writeState(executable: Executable, checkpoint: Checkpoint, { newOptimizer = false } = {}): Promise<void> {
+  await Promise.all(
+    executable.state.map((entry) => {
+      const isNew = newOptimizer && isSlot(entry.kind);
+      return executable.write(entry.name, isNew ? new Float32Array(sizeOf(entry)) : savedTensor(checkpoint, entry));
+    }),
+  );
 }
 
-function savedTensor({ weights, optimizer }: Checkpoint, { name, shape, kind }: StateEntry): Float32Array {
+const sizeOf = ({ shape }: StateEntry): number => shape.reduce((product, n) => product * n, 1);
+
+function savedTensor({ weights, optimizer }: Checkpoint, entry: StateEntry): Float32Array {
+  const { name, shape, kind } = entry;
   const data = (weights.get(name) ?? optimizer.get(name))?.data;
-  const size = shape.reduce((product, n) => product * n, 1);
+  const size = sizeOf(entry);
   if (data?.length === size && allFinite(data)) return data;
   if (!data && kind === 'scale') return new Float32Array(size); // of a run in a tier that needs none
   const found = !data ? 'does not have it' : data.length === size ? 'has values that are not finite' : `has ${data.length} elements there`;

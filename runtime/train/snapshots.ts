@@ -2,6 +2,7 @@
 
 import { HybridError } from '../base/errors.ts';
 import type { Executable } from '../device.ts';
+import { describeOptimizer, optimizerOf, parseOptimizer } from '../optim/index.ts';
 import type { Checkpoint, CheckpointKind } from './checkpoint.ts';
 import { CheckpointWriter } from './checkpoint-writer.ts';
 import { type DeviceState, notFiniteIn, readState, readWeights, weightsOf, withRate, writeState } from './device-state.ts';
@@ -147,7 +148,10 @@ export class Snapshots {
   /** Takes over the state of a checkpoint, whole. Throws E_CHECKPOINT. */
   async restore(checkpoint: Checkpoint): Promise<void> {
     const { executable, options, stepsPerEpoch, position, resumables } = this.#run;
-    await writeState(executable, checkpoint);
+    const { settings } = checkpoint.progress as { settings?: { optimizer?: string } | null };
+    const keeps = (text = 'adamw') => JSON.stringify([text.split(':')[0], optimizerOf(parseOptimizer(text)).slots]);
+    const newOptimizer = keeps(settings?.optimizer) !== keeps(describeOptimizer(options.optimizer));
+    await writeState(executable, checkpoint, { newOptimizer });
     position.restore(checkpoint, { batch: options.batch, size: options.train.size, stepsPerEpoch });
     restoreAll(resumables, checkpoint);
     this.#isBehind = false;

@@ -1,0 +1,185 @@
+// Optimizers: as people name them, in Keras' files, Keras' numbers, and groups of parameters on every device.
+
+import { describe, expect, it, test } from 'vitest';
+import { openWasmDevice } from '../../asm/host/device.ts';
+import { openWebGpuDevice } from '../../gpu/host/device.ts';
+import type { Device } from '../../runtime/device.ts';
+import { optimizerConfig, readOptimizer } from '../../runtime/interop/keras-optimizer.ts';
+import { buildModel } from '../../runtime/model/architectures.ts';
+import { initialize } from '../../runtime/model/init.ts';
+import { groupParameters, type ParameterGroup } from '../../runtime/optim/groups.ts';
+import { describeOptimizer, type OptimizerOptions, optimizerNames, optimizerOf, parseOptimizer } from '../../runtime/optim/index.ts';
+import { openReferenceDevice } from '../../runtime/reference.ts';
+import { trainingGraphs } from '../../runtime/train/graphs.ts';
+import { otherConstants } from '../support/cases.ts';
+import { expectClose } from '../support/close.ts';
+import { hybridError } from '../support/expect-error.ts';
+import { randomBatch } from '../support/models.ts';
+import { runReference } from '../support/reference.ts';
+import { hasSwiftShader, useSwiftShader } from '../support/swiftshader.ts';
+import { fixed, type TestTensor } from '../support/tensors.ts';
+
+/** Exact doubles, not rounded to f32. */
+const doubles = (values: number[]): TestTensor => ({ ...fixed([values.length], () => 0), data: Float64Array.from(values) });
+
+// keras.optimizers.SGD(learning_rate=0.1, weight_decay=0.01, …) of Keras 3 on w = [1, −2, 0.5], gradients [0.5, −1, 2]·t of step t.
+test.each([
+  [
+    { momentum: 0.9, nesterov: true },
+    [0.9040000438690186, -1.808000087738037, 0.11950001120567322],
+    [0.26947346329689026, -0.5389469265937805, -2.411616802215576],
+  ],
+  [
+    { momentum: 0.9, nesterov: false },
+    [0.9490000009536743, -1.8980000019073486, 0.2994999885559082],
+    [0.5217479467391968, -1.0434958934783936, -1.4025187492370605],
+  ],
+  [
+    { momentum: 0, nesterov: false },
+    [0.9490000009536743, -1.8980000019073486, 0.2994999885559082],
+    [0.6972029209136963, -1.3944058418273926, -0.700698733329773],
+  ],
+])('sgd %o: three steps of Keras', (constants, first, third) => {
+  const w = doubles([1, -2, 0.5]);
+  const updates = constants.momentum > 0 ? [w, doubles([0, 0, 0])] : [w];
+  for (let t = 1; t <= 3; t++) {
+    const inputs = [fixed([1], [1], 'i32'), fixed([1], [t - 1], 'i32'), doubles([0.5 * t, -t, 2 * t])];
+    runReference('sgd', inputs, constants, { step: { learningRate: 0.1, weightDecay: 0.01 }, updates });
+    if (t === 1) expectClose(w.data, first, { relative: 3e-7 }, 'after the first step');
+  }
+  expectClose(w.data, third, { relative: 5e-7 }, 'after the third step');
+});
+
+describe('options', () => {
+  it.each(optimizerNames)('%s: what is written is what is read', (name) => {
+    expect(describeOptimizer(name)).toBe(name);
+    for (const constants of otherConstants(optimizerOf(name).rule)) {
+      const options = { name, ...constants } as OptimizerOptions;
+      const [[key, value]] = Object.entries(constants);
+      expect(describeOptimizer(options)).toBe(`${name}:${key}=${value}`);
+      expect(parseOptimizer(describeOptimizer(options))).toEqual(options);
+      const keras = optimizerConfig({ optimizer: options, learningRate: 0.125, weightDecay: 0.5 });
+      const read = readOptimizer(keras);
+      expect(read).toMatchObject({ learningRate: 0.125, weightDecay: 0.5 });
+      expect(describeOptimizer(read?.optimizer as OptimizerOptions)).toBe(describeOptimizer(options));
+    }
+  });
+
+  it('refuses what there is not, and values that cannot be', async () => {
+    const refused = (options: unknown) =>
+      hybridError(
+        'E_USAGE',
+        Promise.resolve().then(() => optimizerOf(options as OptimizerOptions)),
+      );
+    expect((await refused('sdg')).message).toContain('"sdg"');
+    expect((await refused({ name: 'sgd', momentun: 0.5 })).message).toBe('sgd has no "momentun"; did you mean momentum?');
+    expect((await refused({ name: 'adamw', beta2: 1 })).message).toBe('beta2 of adamw is 1');
+    expect((await refused(5)).code).toBe('E_USAGE');
+    for (const text of ['sdg', 'sgd:', 'sgd:momentum', 'sgd:momentum=1', 'sgd:beta1=0.5', 'adamw:epsilon=0'])
+      expect(parseOptimizer(text)).toBeUndefined();
+  });
+
+  it('takes no optimizer of Keras for another', () => {
+    const adamw = optimizerConfig({ learningRate: 1e-3, weightDecay: 0 });
+    expect(readOptimizer({ ...adamw, config: { ...adamw.config, amsgrad: true } })).toBeUndefined();
+    expect(readOptimizer({ ...adamw, class_name: 'RMSprop' })).toBeUndefined();
+    expect(readOptimizer({ ...adamw, class_name: 'Adam' })).toBeDefined();
+    expect(readOptimizer(null)).toBeUndefined();
+  });
+});
+
+describe('groups', () => {
+  const model = buildModel('convmixer', { input: [8, 8, 3], classes: 3, dim: 8, depth: 2, kernel: 3, patch: 2 });
+  const isVector = ({ shape }: { readonly shape: readonly number[] }) => shape.length === 1;
+  const groups: ParameterGroup[] = [
+    { match: ({ name }) => /\/(conv2d|depthwise_conv2d)\/vars/.test(name), frozen: true },
+    { match: isVector, decayFactor: 0 },
+    { match: ({ name }) => name.startsWith('layers/dense'), rateFactor: 4 },
+  ];
+
+  it('sorts parameters, and refuses to train nothing', async () => {
+    const parameters = ['a', 'b', 'c', 'd'].map((name) => ({ name, shape: [1] }));
+    const { trained, runs, frozen } = groupParameters(parameters, [
+      { match: ({ name }) => name === 'b', frozen: true },
+      { match: ({ name }) => name <= 'b', rateFactor: 0.5 },
+    ]);
+    expect([trained.map(({ name }) => name), frozen.map(({ name }) => name)]).toEqual([['c', 'd', 'a'], ['b']]);
+    expect(runs).toEqual([
+      { count: 2, rate: 1, decay: 1 },
+      { count: 1, rate: 0.5, decay: 1 },
+    ]);
+    const refused = (group: ParameterGroup) =>
+      hybridError(
+        'E_USAGE',
+        Promise.resolve().then(() => groupParameters(parameters, [group])),
+      );
+    expect((await refused({ match: () => true, frozen: true })).message).toBe('all 4 parameters are frozen');
+    expect((await refused({ match: () => true, decayFactor: -1 })).message).toBe('a group has decayFactor -1');
+  });
+
+  it('change neither graph nor bits where all factors are 1', () => {
+    expect(trainingGraphs(model, { groups: [{ match: isVector }] }).train).toEqual(trainingGraphs(model).train);
+  });
+
+  it('compute nothing that only frozen parameters need', () => {
+    const all = trainingGraphs(model).train;
+    const { train } = trainingGraphs(model, { groups: [{ match: ({ name }) => !name.startsWith('layers/dense'), frozen: true }] });
+    const backward = (graph: typeof train) => graph.nodes.filter(({ phase }) => phase === 'backward').length;
+    expect(backward(train)).toBeLessThanOrEqual(3);
+    expect(backward(all)).toBeGreaterThan(20);
+    expect(train.gradients.map(({ parameter }) => train.values[parameter].name)).toEqual(['layers/dense/vars/0', 'layers/dense/vars/1']);
+  });
+
+  const devices: [string, () => Promise<Device>][] = [
+    ['reference', async () => openReferenceDevice()],
+    ['wasm', () => openWasmDevice({ threads: 2 })],
+  ];
+  if (hasSwiftShader) {
+    devices.push([
+      'webgpu',
+      () => {
+        useSwiftShader();
+        return openWebGpuDevice();
+      },
+    ]);
+  }
+  it.each(
+    devices.flatMap(([name, open]) => optimizerNames.map((optimizer) => [name, optimizer, open] as const)),
+  )('on %s, %s: every parameter by the rates of its group, frozen ones not at all', async (_name, optimizer, open) => {
+    const { rule, constants, slots } = optimizerOf(optimizer);
+    const { train } = trainingGraphs(model, { optimizer, groups });
+    await using device = await open();
+    await using executable = await device.compile({ train }, { capacity: 4, seed: 7n });
+    const before = initialize(model, 7n);
+    for (const [name, data] of before) await executable.write(name, data);
+    await executable.gradient(randomBatch(model, 4));
+    const trained = train.gradients.map(({ parameter }) => train.values[parameter]);
+    const gradients = new Map<string, Float32Array>();
+    for (const { name } of trained) gradients.set(name, await executable.read(`gradients/${name}`));
+    const scalars = { learningRate: 0.01, weightDecay: 0.5 };
+    await executable.update({ ...scalars, bnMomentum: 0.9 });
+
+    for (const { name, kind, shape } of model.variables) {
+      if (kind !== 'parameter') continue;
+      const after = await executable.read(name);
+      const g = gradients.get(name);
+      const group = groups.find((one) => one.match({ name, shape }));
+      expect(g === undefined, name).toBe(group?.frozen === true);
+      if (!g) {
+        expect(after, name).toEqual(before.get(name));
+        continue;
+      }
+      const { rateFactor = 1, decayFactor = 1 } = group ?? {};
+      const rates = { learningRate: scalars.learningRate * rateFactor, weightDecay: scalars.weightDecay * decayFactor };
+      const apply = rule.step(rates, constants, 1);
+      const expected = Array.from(g, (slope, i) => {
+        const at = { w: before.get(name)?.[i] as number, g: slope, ...Object.fromEntries(rule.slots.map((slot) => [slot, 0])) };
+        apply(at);
+        return at.w;
+      });
+      expectClose(after, expected, { absolute: 1e-6, relative: 1e-5 }, name);
+    }
+    const kept = executable.state.filter(({ kind }) => kind.startsWith('slot:'));
+    expect(kept).toHaveLength(slots.length * trained.length);
+  });
+});
