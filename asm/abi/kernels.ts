@@ -255,9 +255,9 @@ const TABLE = {
   },
 
   // asm/kernels/loss.ts
-  lossRows: { logits: 'ptr', labels: 'ptr', losses: 'ptr', hits: 'ptr', classes: 'i32' },
+  lossRows: { logits: 'ptr', labels: 'ptr', losses: 'ptr', hits: 'ptr', classes: 'i32', smoothing: 'f64' },
   lossMerge: { losses: 'ptr', hits: 'ptr', loss: 'ptr', correct: 'ptr' },
-  softmaxCrossEntropyGrad: { logits: 'ptr', labels: 'ptr', dlogits: 'ptr', classes: 'i32' },
+  softmaxCrossEntropyGrad: { logits: 'ptr', labels: 'ptr', dlogits: 'ptr', classes: 'i32', smoothing: 'f64' },
 
   // asm/kernels/optimizer.ts
   finiteChunks: { flags: 'ptr', ranges: ['range'] },

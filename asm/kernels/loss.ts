@@ -27,6 +27,15 @@ function sumOfExponentials(logits: usize, classes: i32, most: f64): f64 {
   return sum;
 }
 
+/** Mean of the logits of a row. */
+// @ts-ignore: decorator
+@inline
+function mean(logits: usize, classes: i32): f64 {
+  let sum: f64 = 0;
+  for (let k = 0; k < classes; k++) sum += <f64>load<f32>(logits + ((<usize>k) << 2));
+  return sum / <f64>classes;
+}
+
 /** Of each row its loss, an f64, and whether its label has the largest logit, an i32. */
 export function lossRows(args: LossRowsArgs): void {
   const logits = args.logits;
@@ -34,13 +43,16 @@ export function lossRows(args: LossRowsArgs): void {
   const losses = args.losses;
   const hits = args.hits;
   const classes = args.classes;
+  const smoothing = args.smoothing;
   const tasks = rows();
   for (let task = nextTask(); task < tasks; task = nextTask()) {
     const row = logits + ((<usize>task * <usize>classes) << 2);
     const label = load<i32>(labels + ((<usize>task) << 2));
     const most = largest(row, classes);
     const z = <f64>load<f32>(row + ((<usize>label) << 2));
-    store<f64>(losses + ((<usize>task) << 3), Math.log(sumOfExponentials(row, classes, most)) - (z - most));
+    let loss = Math.log(sumOfExponentials(row, classes, most)) - (z - most);
+    if (smoothing != 0) loss += smoothing * (z - mean(row, classes));
+    store<f64>(losses + ((<usize>task) << 3), loss);
     let first = 0;
     while (first < classes - 1 && <f64>load<f32>(row + ((<usize>first) << 2)) != most) first++;
     store<i32>(hits + ((<usize>task) << 2), <i32>(first == label));
@@ -62,7 +74,7 @@ export function lossMerge(args: LossMergeArgs): void {
   store<f32>(args.correct, <f32>count);
 }
 
-/** dlogits = (softmax − onehot) / rows. */
+/** dlogits = (softmax − truth) / rows. */
 export function softmaxCrossEntropyGrad(args: SoftmaxCrossEntropyGradArgs): void {
   const logits = args.logits;
   const labels = args.labels;
@@ -70,6 +82,9 @@ export function softmaxCrossEntropyGrad(args: SoftmaxCrossEntropyGradArgs): void
   const classes = args.classes;
   const tasks = rows();
   const count = <f64>tasks;
+  // The truth, of the label and of other classes.
+  const other = args.smoothing / <f64>classes;
+  const own = 1 - args.smoothing + other;
   for (let task = nextTask(); task < tasks; task = nextTask()) {
     const offset = (<usize>task * <usize>classes) << 2;
     const row = logits + offset;
@@ -79,7 +94,7 @@ export function softmaxCrossEntropyGrad(args: SoftmaxCrossEntropyGradArgs): void
     for (let k = 0; k < classes; k++) {
       const at = (<usize>k) << 2;
       const p = Math.exp(<f64>load<f32>(row + at) - most) / sum;
-      store<f32>(dlogits + offset + at, <f32>((p - (k == label ? 1 : 0)) / count));
+      store<f32>(dlogits + offset + at, <f32>((p - (k == label ? own : other)) / count));
     }
   }
 }

@@ -1,7 +1,10 @@
 // Softmax cross-entropy to calls of asm/kernels/loss.ts.
 
+import type { Node } from '../../runtime/ir/graph.ts';
 import { channels } from './elementwise.ts';
 import { call, type Lowering } from './lowering.ts';
+
+const smoothingOf = ({ attrs }: Node): number => (attrs.smoothing as number | undefined) ?? 0;
 
 export const loss = {
   softmaxCrossEntropy(node, { capacity, spec, address, scratch }) {
@@ -10,7 +13,14 @@ export const loss = {
     const losses = scratch(capacity * 8);
     const hits = scratch(capacity * 4);
     return [
-      call('lossRows', { logits: address(logits), labels: address(labels), losses, hits, classes: channels(spec(logits)) }),
+      call('lossRows', {
+        logits: address(logits),
+        labels: address(labels),
+        losses,
+        hits,
+        classes: channels(spec(logits)),
+        smoothing: smoothingOf(node),
+      }),
       call('lossMerge', { losses, hits, loss: address(loss), correct: address(correct) }),
     ];
   },
@@ -18,6 +28,14 @@ export const loss = {
     const [logits, labels] = node.inputs;
     const [dlogits] = node.outputs;
     const classes = channels(spec(logits));
-    return [call('softmaxCrossEntropyGrad', { logits: address(logits), labels: address(labels), dlogits: address(dlogits), classes })];
+    return [
+      call('softmaxCrossEntropyGrad', {
+        logits: address(logits),
+        labels: address(labels),
+        dlogits: address(dlogits),
+        classes,
+        smoothing: smoothingOf(node),
+      }),
+    ];
   },
 } satisfies Record<string, Lowering>;

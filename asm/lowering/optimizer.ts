@@ -1,11 +1,12 @@
 // The update phase to calls of asm/kernels/optimizer.ts.
 
+import type { Constants } from '../../runtime/base/constants.ts';
 import { invariant } from '../../runtime/base/errors.ts';
 import { RANGE_ALIGNMENT } from '../../runtime/compile/plan.ts';
 import { byteLength } from '../../runtime/ir/graph.ts';
 import { runsOf } from '../../runtime/ops/optimizer.ts';
 import { type OptimizerName, ofEach, slotsOf } from '../../runtime/optim/index.ts';
-import type { Constants, OptimizerRule } from '../../runtime/optim/rule.ts';
+import type { OptimizerRule } from '../../runtime/optim/rule.ts';
 import { CHUNK } from '../abi/constants.ts';
 import type { KernelArgs } from '../abi/kernels.ts';
 import { call, type Lowering } from './lowering.ts';

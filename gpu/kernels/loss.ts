@@ -1,7 +1,7 @@
 // Softmax cross-entropy. The maximum of a row is taken out first, and the gradient of the right class is minus the sum of the
 // other probabilities, not one less than its own: nothing overflows and nothing cancels, however sure the network is.
 
-import type { KernelText } from './wgsl.ts';
+import { f32, type KernelText } from './wgsl.ts';
 
 const WORKGROUP = 64;
 /** Rows that the one workgroup of the loss takes side by side. */
@@ -29,12 +29,12 @@ let own = exp(margin);`;
  * Mean loss and number of right answers. One workgroup: each invocation takes every LOSS_ROWS-th row, then they meet pairwise. Without
  * barriers one invocation takes them all.
  */
-export function softmaxCrossEntropy(classes: number, barriers: boolean): KernelText {
+export function softmaxCrossEntropy(classes: number, barriers: boolean, smoothing: number): KernelText {
   const invocations = barriers ? LOSS_ROWS : 1;
   const sum = `var sum = vec2f();
 for (var row = local; row < step.rows; row += ${invocations}u) {
 ${readRow(classes)}
-  sum += vec2f(log(own + others) - margin, f32(best == label));
+${smoothing ? smoothed(classes, smoothing) : ''}  sum += vec2f(log(own + others) - margin${smoothing ? ' + extra' : ''}, f32(best == label));
 }`;
   const store = (result: string): string => `set_loss(0u, ${result}.x / f32(step.rows));\n  set_correct(0u, ${result}.y);`;
   if (!barriers) return { workgroup: [1, 1, 1], body: `${sum}\n  ${store('sum')}` };
@@ -53,14 +53,25 @@ if (local == 0u) {
   };
 }
 
+/** Statements: what smoothing adds to the loss of a row, the difference of its label's logit and the mean of all, times s. */
+const smoothed = (classes: number, smoothing: number): string => `var mean = 0.0;
+for (var k = 0u; k < ${classes}u; k++) { mean += (logits(first + k) - maximum) / ${f32(classes)}; }
+let extra = ${f32(smoothing)} * (margin - mean);
+`;
+
 /** `scale`: expression for a power of two by which the gradient is multiplied. */
-export const softmaxCrossEntropyGrad = (classes: number, scale?: string): KernelText => ({
+export const softmaxCrossEntropyGrad = (classes: number, scale: string | undefined, smoothing: number): KernelText => ({
   workgroup: [WORKGROUP, 1, 1],
   body: `let row = group.x * ${WORKGROUP}u + local;
 if (row >= step.rows) { return; }
 ${readRow(classes)}
 let unit = 1.0 / ((own + others) * f32(step.rows));
 for (var k = 0u; k < ${classes}u; k++) {
-  set_dlogits(first + k, select(exp(logits(first + k) - maximum), -others, k == label) * unit${scale ? ` * ${scale}` : ''});
+  let d = select(exp(logits(first + k) - maximum), -others, k == label) * unit${smoothing ? ` + ${moved(classes, smoothing)}` : ''};
+  set_dlogits(first + k, d${scale ? ` * ${scale}` : ''});
 }`,
 });
+
+/** What smoothing moves of the truth from the label to the other classes, for logit k. */
+const moved = (classes: number, smoothing: number): string =>
+  `select(${f32(-smoothing / classes)}, ${f32(smoothing - smoothing / classes)}, k == label) / f32(step.rows)`;

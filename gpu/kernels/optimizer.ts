@@ -1,7 +1,7 @@
 // The update phase. Where a gradient is not finite `ok` is 0 and nothing changes: no host needs to look.
 
+import type { Constants } from '../../runtime/base/constants.ts';
 import type { ConstantsOf, OptimizerName } from '../../runtime/optim/index.ts';
-import type { Constants } from '../../runtime/optim/rule.ts';
 import { f32, type KernelText } from './wgsl.ts';
 
 const WORKGROUP = 256;

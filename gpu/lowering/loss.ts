@@ -16,14 +16,17 @@ export const loss = {
       .read('labels', labels)
       .write('loss', node.results.loss)
       .write('correct', node.results.correct)
-      .dispatch(kernels.softmaxCrossEntropy(channelsOf(context.spec(logits).shape), context.features.barriers === true), () => [1, 1, 1]);
+      .dispatch(
+        kernels.softmaxCrossEntropy(channelsOf(context.spec(logits).shape), context.features.barriers === true, node.attrs.smoothing ?? 0),
+        () => [1, 1, 1],
+      );
   },
   softmaxCrossEntropyGrad: (node, context) => lowerGradient(node, undefined, context),
   softmaxCrossEntropyGradScaled: (node, context) => lowerGradient(node, lossScale(1), context),
 } satisfies Partial<Lowerings>;
 
 function lowerGradient(
-  { args: { logits, labels }, results: { dlogits } }: GpuNode<'softmaxCrossEntropyGrad'>,
+  { args: { logits, labels }, results: { dlogits }, attrs: { smoothing = 0 } }: GpuNode<'softmaxCrossEntropyGrad'>,
   scale: string | undefined,
   context: LoweringContext,
 ): Dispatch[] {
@@ -31,7 +34,7 @@ function lowerGradient(
     .read('logits', logits)
     .read('labels', labels)
     .write('dlogits', dlogits)
-    .dispatch(kernels.softmaxCrossEntropyGrad(channelsOf(context.spec(logits).shape), scale), (rows) =>
+    .dispatch(kernels.softmaxCrossEntropyGrad(channelsOf(context.spec(logits).shape), scale, smoothing), (rows) =>
       foldedGroups(rows, kernels.GRADIENT_ROWS),
     );
 }

@@ -1,10 +1,11 @@
 // The update phase to kernels of gpu/kernels/optimizer.ts. The gradients of finiteCheck and the tensors of an optimizer are those of the
 // plan's flat ranges, all of them in order, so that each op is one kernel over whole ranges.
 
+import type { Constants } from '../../runtime/base/constants.ts';
 import { byteLength, elementCount, type ValueId } from '../../runtime/ir/graph.ts';
 import { runsOf } from '../../runtime/ops/optimizer.ts';
 import { type OptimizerName, ofEach, slotsOf } from '../../runtime/optim/index.ts';
-import type { Constants, OptimizerRule } from '../../runtime/optim/rule.ts';
+import type { OptimizerRule } from '../../runtime/optim/rule.ts';
 import * as kernels from '../kernels/optimizer.ts';
 import type { GpuNode } from '../ops/index.ts';
 import { KernelOperands } from './kernel.ts';

@@ -7,7 +7,7 @@ import { type AnyLayer, buildLayer } from '../layers/define-layer.ts';
 import { LAYERS, type LayerType } from '../layers/index.ts';
 import type { VariableRole } from '../layers/layer.ts';
 import { LayerBuilder } from '../layers/layer-builder.ts';
-import { addOutputs } from './graph-parts.ts';
+import { addOutputs, type WithLoss } from './graph-parts.ts';
 import type { Model } from './model.ts';
 
 const definitionOf = (type: LayerType): AnyLayer => LAYERS[type];
@@ -29,7 +29,7 @@ const definitionOf = (type: LayerType): AnyLayer => LAYERS[type];
 export function buildForward(
   model: Model,
   mode: 'train' | 'inference',
-  { loss, until = model.layers.length - 1 }: { readonly loss: boolean; readonly until?: number },
+  { loss, until = model.layers.length - 1 }: { readonly loss: WithLoss; readonly until?: number },
 ): Graph {
   const g = new LayerBuilder(`${model.arch} ${mode}`, mode);
   g.images(model.input);
@@ -48,6 +48,6 @@ export function buildForward(
   const logits = results[results.length - 1];
   const { shape } = g.spec(logits);
   invariant(`${shape}` === `${model.layers[until].outputShape}`, `${model.arch} has shape [${shape}] after layer ${until}`);
-  addOutputs(g, logits, labels);
+  addOutputs(g, logits, labels, loss);
   return g.finish();
 }

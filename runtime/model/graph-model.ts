@@ -8,7 +8,7 @@ import { LAYERS, type LayerOptions, type LayerType } from '../layers/index.ts';
 import { snakeCase } from '../layers/kinds.ts';
 import type { Shape, VariableInfo, VariableRole } from '../layers/layer.ts';
 import { LayerBuilder, type Mode } from '../layers/layer-builder.ts';
-import { addOutputs } from './graph-parts.ts';
+import { addOutputs, type WithLoss } from './graph-parts.ts';
 import type { GraphModel } from './model.ts';
 
 /** A forward pass and what goes into it. */
@@ -92,7 +92,7 @@ const INITIALIZERS = { kernel: 'glorot_uniform', bias: 'zeros', gamma: 'ones', b
  * declares other variables for inference than in training.
  */
 export function graphModel({ name, input, classes, build }: GraphModelOptions): GraphModel {
-  const assemble = (mode: Mode, loss: boolean): ModelBuilder => {
+  const assemble = (mode: Mode, loss: WithLoss): ModelBuilder => {
     const g = new ModelBuilder(`${name} ${mode}`, mode);
     const images = g.images(input);
     const labels = loss ? g.input('labels', { dtype: 'i32', shape: [], perSample: true }) : null;
@@ -106,7 +106,7 @@ export function graphModel({ name, input, classes, build }: GraphModelOptions): 
         `End with f32 [n, ${classes}].`,
       );
     }
-    addOutputs(g, logits, labels);
+    addOutputs(g, logits, labels, loss);
     return g;
   };
   const { variables } = assemble('train', false);
@@ -120,7 +120,7 @@ export function graphModel({ name, input, classes, build }: GraphModelOptions): 
       'Declare the same variables in the same order in both modes.',
     );
   }
-  const forward = (mode: Mode, { loss }: { readonly loss: boolean }): Graph => assemble(mode, loss).finish();
+  const forward = (mode: Mode, { loss }: { readonly loss: WithLoss }): Graph => assemble(mode, loss).finish();
   return { arch: name, input, classes, variables, forward };
 }
 

@@ -5,6 +5,7 @@ import type { Graph } from '../ir/graph.ts';
 import type { Config } from '../layers/define-layer.ts';
 import type { Layer } from '../layers/index.ts';
 import type { VariableInfo } from '../layers/layer.ts';
+import type { WithLoss } from './graph-parts.ts';
 
 /** Plain JSON from which the same model can be made again: `buildModel(config.arch, config)`, or of its layers where it has a `network`. */
 export interface ModelConfig {
@@ -52,7 +53,7 @@ export interface Model extends ModelCore {
 /** A model that is a graph. */
 export interface GraphModel extends ModelCore {
   /** Its forward graph, as `buildForward` (build-graph.ts) describes that of a model made of layers. */
-  forward(mode: 'train' | 'inference', options: { readonly loss: boolean }): Graph;
+  forward(mode: 'train' | 'inference', options: { readonly loss: WithLoss }): Graph;
 }
 
 /** What can be trained, evaluated and asked for predictions. */

@@ -3,9 +3,12 @@
 import { invariant } from '../base/errors.ts';
 import { defineOp } from '../ir/define-op.ts';
 import type { ReferenceTensor } from '../ir/op.ts';
+import { attr } from '../ir/signature.ts';
 import { kinds, parameter, perElement } from './check.ts';
 
 const operands = { logits: kinds.row, labels: kinds.index };
+/** With smoothing s the truth is 1 − s + s/K for the label, and s/K for every other class. */
+const attrs = { smoothing: attr.otherwise(0, attr.share) };
 
 /** Calls `visit` for every row with its logits, their log-sum-exp (the maximum taken out first) and its label. */
 function forEachRow(
@@ -28,12 +31,14 @@ const softmaxCrossEntropy = defineOp({
   doc: 'loss: the mean over rows; correct: how many rows have their largest logit at the label, as f32 (ties go to the lowest index)',
   inputs: operands,
   outputs: { loss: kinds.scalar, correct: kinds.scalar },
+  attrs,
   infer: () => ({ loss: parameter([1]), correct: parameter([1]) }),
   // The loss starts the chain: its own gradient is 1, and `correct` is not differentiable.
-  gradient: (g, { args: { logits, labels } }) => ({ logits: () => g.one('softmaxCrossEntropyGrad', { logits, labels }) }),
-  reference({ step, inputs, outputs: { loss, correct } }) {
+  gradient: (g, { args: { logits, labels }, attrs }) => ({ logits: () => g.one('softmaxCrossEntropyGrad', { logits, labels }, attrs) }),
+  reference({ step, inputs, outputs: { loss, correct } }, { smoothing = 0 }) {
     forEachRow(inputs, (_row, logits, logSumExp, label) => {
-      loss.data[0] += (logSumExp - logits[label]) / step.rows;
+      const mean = logits.reduce((sum, z) => sum + z / logits.length, 0);
+      loss.data[0] += (logSumExp - logits[label] + (smoothing && smoothing * (logits[label] - mean))) / step.rows;
       // indexOf finds the lowest index of a tie.
       if (logits.indexOf(logits.reduce((a, b) => Math.max(a, b))) === label) correct.data[0] += 1;
     });
@@ -42,14 +47,16 @@ const softmaxCrossEntropy = defineOp({
 });
 
 const softmaxCrossEntropyGrad = defineOp({
-  doc: 'dlogits = (softmax − onehot)/rows',
+  doc: 'dlogits = (softmax − truth)/rows',
   inputs: operands,
   outputs: { dlogits: kinds.row },
+  attrs,
   infer: ({ logits }) => ({ dlogits: logits }),
-  reference({ step, inputs, outputs: { dlogits } }) {
+  reference({ step, inputs, outputs: { dlogits } }, { smoothing = 0 }) {
     forEachRow(inputs, (row, logits, logSumExp, label) => {
       const at = row * logits.length;
-      for (let k = 0; k < logits.length; k++) dlogits.data[at + k] = (Math.exp(logits[k] - logSumExp) - (k === label ? 1 : 0)) / step.rows;
+      const truth = (k: number) => (k === label ? 1 - smoothing : 0) + smoothing / logits.length;
+      for (let k = 0; k < logits.length; k++) dlogits.data[at + k] = (Math.exp(logits[k] - logSumExp) - truth(k)) / step.rows;
     });
   },
   flops: perElement(20),

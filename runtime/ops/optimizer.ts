@@ -1,13 +1,14 @@
 // The update phase: the optimizers, moving averages, the step count. All are gated by `ok`, which `finiteCheck`
 // computes from loss and gradients: a step that is not finite changes nothing.
 
+import type { Constants } from '../base/constants.ts';
 import type { Kind } from '../base/kinds.ts';
 import { defineOp } from '../ir/define-op.ts';
 import { attr, list, need, optional, type Schema } from '../ir/signature.ts';
 import { BYTES_PER_ELEMENT, elementCount } from '../ir/tensor.ts';
 import { type GroupRun, oneGroup } from '../optim/groups.ts';
 import { ofEach, slotsOf } from '../optim/index.ts';
-import type { Constants, Element, OptimizerRule } from '../optim/rule.ts';
+import type { Element, OptimizerRule } from '../optim/rule.ts';
 import { integer, kinds, sameSpec } from './check.ts';
 
 const finiteCheck = defineOp({

@@ -1,7 +1,8 @@
 // AdamW in Keras' form: ε is added to the root of the second moment as it is, not to that of the corrected one as in PyTorch.
 
+import { constant } from '../base/constants.ts';
 import { above0, below1 } from '../base/kinds.ts';
-import { constant, defineOptimizer } from './rule.ts';
+import { defineOptimizer } from './rule.ts';
 
 export const adamw = defineOptimizer({
   name: 'adamw',

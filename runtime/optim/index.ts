@@ -1,8 +1,8 @@
 // The optimizers that there are, and which one a caller means.
 
-import { choice, refuseUnknown } from '../base/kinds.ts';
+import { type Constants, completeConstants, named, type ValuesOf } from '../base/constants.ts';
 import { adamw } from './adamw.ts';
-import type { Constants, OptimizerRule, ValuesOf } from './rule.ts';
+import type { OptimizerRule } from './rule.ts';
 import { sgd } from './sgd.ts';
 
 /** The optimizers by name: what they keep, their constants, and their formula in doubles. */
@@ -42,19 +42,9 @@ export const slotVariable = (k: number, slot: number, slots: number): string => 
  * @throws HybridError E_USAGE for a name or constant that there is not, and a value that a constant cannot have.
  */
 export function optimizerOf(options: OptimizerName | OptimizerOptions = 'adamw'): Optimizer {
-  const { name, ...given } = (typeof options === 'string' ? { name: options } : Object(options)) as { name: string } & Record<
-    string,
-    unknown
-  >;
-  choice(...optimizerNames).check(name, 'optimizer');
-  const rule = ruleOf(name as OptimizerName);
-  refuseUnknown(Object.keys(given), Object.keys(rule.constants), name);
-  const constants: Record<string, number | boolean> = {};
-  for (const [key, { kind, usual }] of Object.entries(rule.constants)) {
-    const value = given[key] ?? usual;
-    kind.check(value, `${key} of ${name}`);
-    constants[key] = value as number | boolean;
-  }
+  const { name, given } = named(options, optimizerNames, 'optimizer');
+  const rule = ruleOf(name);
+  const constants = completeConstants(rule.constants, given, name);
   return { rule, constants, slots: slotsOf(rule, constants) };
 }
 

@@ -2,24 +2,11 @@
 // of Keras' files and the tests of all of that follow. Only its two kernels are written elsewhere: asm/kernels/optimizer.ts and
 // gpu/kernels/optimizer.ts.
 
-import type { TextKind } from '../base/kinds.ts';
+import type { ConstantTable, ValuesOf } from '../base/constants.ts';
 import type { Scalars } from '../ir/step.ts';
-
-/** A number or switch that stays the same during a run. */
-export interface Constant<T extends number | boolean = number | boolean> {
-  readonly kind: TextKind<T>;
-  readonly usual: T;
-}
-
-/** A constant of a kind. */
-export const constant = <T extends number | boolean>(kind: TextKind<T>, usual: NoInfer<T>): Constant<T> => ({ kind, usual });
 
 /** An element of a parameter, its gradient, and of each slot the element that belongs to it. */
 export type Element<Slot extends string> = { w: number; readonly g: number } & { [S in Slot]: number };
-
-export type Constants = Readonly<Record<string, number | boolean>>;
-type ConstantTable = Readonly<Record<string, Constant>>;
-export type ValuesOf<T extends ConstantTable> = { readonly [K in keyof T]: T[K]['usual'] };
 
 export interface OptimizerRule<Slot extends string = string, T extends ConstantTable = ConstantTable> {
   readonly name: string;

@@ -1,8 +1,9 @@
 // Stochastic gradient descent in Keras' form: the velocity is a step, with the learning rate in it, and Nesterov's variant takes the next one
 // ahead of its time. Without momentum it keeps nothing.
 
+import { constant } from '../base/constants.ts';
 import { below1, toggle } from '../base/kinds.ts';
-import { constant, defineOptimizer } from './rule.ts';
+import { defineOptimizer } from './rule.ts';
 
 export const sgd = defineOptimizer({
   name: 'sgd',

@@ -92,6 +92,20 @@ export const TRAIN_SETTINGS = {
       write: describeOptimizer,
     },
   }),
+  /** Share of the truth that the training loss gives to all classes alike; 0 by default. Validation and test measure without it. */
+  labelSmoothing: setting({
+    kind: below1,
+    usual: 0,
+    keeps: 'bits',
+    added: true,
+    flag: {
+      name: 'label-smoothing',
+      group: 'Training',
+      kind: below1,
+      example: '0.1',
+      help: 'share of the truth that the training loss gives to all classes alike; validation and test measure without it',
+    },
+  }),
   /** Decoupled weight decay; 0.0001 by default. */
   weightDecay: setting({
     kind: from0,

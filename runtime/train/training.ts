@@ -37,7 +37,7 @@ export async function openTraining(options: LoopOptions, emit: (event: TrainEven
   const { model, train, validation, test, epochs, resume, stallSeconds } = options;
   for (const set of [train, validation, test]) if (set) checkDataset(model, set);
   const stepsPerEpoch = batchesPerEpoch(train.size, options.batch);
-  const graphs = trainingGraphs(model, { optimizer: options.optimizer });
+  const graphs = trainingGraphs(model, { optimizer: options.optimizer, loss: { name: 'crossEntropy', smoothing: options.labelSmoothing } });
   const graph = { text: serializeGraph(graphs.predict), digest: graphDigest(graphs.predict) };
   const settings = await resumeSettings(options);
   const changes = resume ? checkResume(resume, { graph, settings, options }) : [];

@@ -79,6 +79,7 @@ describe('precedence', () => {
 describe('values', () => {
   const bad: Partial<Record<Key, readonly string[]>> = {
     lr: ['abc', '', 'NaN', '-1', '0', '1e309', '1e39', 'Infinity', '0x10', '1,5', ' 1', '1e-400'],
+    labelSmoothing: ['1', '-0.1'],
     optimizer: ['adam', 'adamw:beta2=1', 'adamw:beta3=0.5', 'adamw:', ''],
     weightDecay: ['-0.1', 'NaN', '1e309'],
     epochs: ['0', '-1', '1.5', '1e3', '99999999999', 'ten', '٣'],
@@ -206,6 +207,7 @@ const REACHES = {
   epochs: ['train', '7', 7, 'epochs'],
   batch: ['train', '32', 32, 'batch'],
   lr: ['train', '0.5', 0.5, 'learningRate'],
+  labelSmoothing: ['train', '0.125', 0.125, 'labelSmoothing'],
   optimizer: ['train', 'adamw:beta2=0.95', { name: 'adamw', beta2: 0.95 }, 'optimizer'],
   weightDecay: ['train', '0.25', 0.25, 'weightDecay'],
   schedule: ['train', 'cosine', { name: 'cosine' }, 'schedule'],

@@ -2,6 +2,10 @@
 
 import { describe, expect, test } from 'vitest';
 import { HybridError } from '../../runtime/base/errors.ts';
+import { printGraph } from '../../runtime/ir/print.ts';
+import { LOSSES } from '../../runtime/losses/index.ts';
+import { buildModel } from '../../runtime/model/architectures.ts';
+import { trainingGraphs } from '../../runtime/train/graphs.ts';
 import { expectClose } from '../support/close.ts';
 import { checkGradient } from '../support/gradient-check.ts';
 import { referenceData, runReference } from '../support/reference.ts';
@@ -58,6 +62,35 @@ test.each([
   const inputs = [samples(rows, [classes], uniform(1, -3, 3)), samples(rows, [], integers(2, classes), 'i32')];
   // The rule takes the loss as the end of the chain: its gradient is 1.
   expect(checkGradient('softmaxCrossEntropy', inputs, {}, { dOutput: [1] })).toEqual(['softmaxCrossEntropyGrad']);
+});
+
+test.each([0, 0.1, 0.75])('smoothing %d: the loss is that of the definition, and the gradient is its own', (smoothing) => {
+  const [rows, classes] = [5, 6];
+  const inputs = [samples(rows, [classes], uniform(1, -3, 3)), samples(rows, [], integers(2, classes), 'i32')];
+  const [{ data: loss }] = runReference('softmaxCrossEntropy', inputs, { smoothing });
+  const each = Array.from({ length: rows }, (_, row) => {
+    const logits = Array.from(inputs[0].data.slice(row * classes, (row + 1) * classes));
+    return LOSSES.crossEntropy.reference(logits, inputs[1].data[row], { smoothing });
+  });
+  expect(loss[0]).toBeCloseTo(
+    each.reduce((sum, one) => sum + one / rows, 0),
+    12,
+  );
+  expect(checkGradient('softmaxCrossEntropy', inputs, { smoothing }, { dOutput: [1] })).toEqual(['softmaxCrossEntropyGrad']);
+});
+
+test('smoothing as Keras has it: CategoricalCrossentropy(from_logits=True, label_smoothing=0.1)', () => {
+  const [{ data: loss }] = runReference('softmaxCrossEntropy', [samples(2, [3], [1, 2, -1, 0.5, 0, 3]), labels(0, 2)], { smoothing: 0.1 });
+  expect(loss[0]).toBeCloseTo(0.844775915, 6);
+});
+
+test('smoothing 0 leaves no trace in a graph', () => {
+  const model = buildModel('convmixer', { input: [8, 8, 3], classes: 3, dim: 4, depth: 1, kernel: 3, patch: 2 });
+  const usual = trainingGraphs(model);
+  expect(trainingGraphs(model, { loss: { name: 'crossEntropy', smoothing: 0 } })).toEqual(usual);
+  const smoothed = trainingGraphs(model, { loss: { name: 'crossEntropy', smoothing: 0.1 } });
+  expect(printGraph(smoothed.train)).toMatch(/softmaxCrossEntropyGrad\(.*smoothing/);
+  expect(smoothed.evaluate).toEqual(usual.evaluate);
 });
 
 test('the gradient of a row sums to 0', () => {

@@ -1,6 +1,7 @@
 // Operands for every op that a device has kernels for, at sizes that hurt: 1, prime, odd, not a multiple of a vector's
 // width, one row, tiles of statistics that do not come out even. Tests of a device run all of them against the reference.
 
+import type { Constants } from '../../runtime/base/constants.ts';
 import type { Attrs } from '../../runtime/ir/graph.ts';
 import type { Named } from '../../runtime/ir/signature.ts';
 import type { StepScalars } from '../../runtime/ir/step.ts';
@@ -8,7 +9,7 @@ import type { Epilogue as EpilogueAttrs } from '../../runtime/ops/epilogue.ts';
 import type { KernelOpName, OpName } from '../../runtime/ops/index.ts';
 import type { GroupRun } from '../../runtime/optim/groups.ts';
 import { type OptimizerName, ofEach, optimizerOf, slotsOf } from '../../runtime/optim/index.ts';
-import type { Constants, OptimizerRule } from '../../runtime/optim/rule.ts';
+import type { OptimizerRule } from '../../runtime/optim/rule.ts';
 import { runReference } from './reference.ts';
 import { fixed, integers, samples, type TestTensor, uniform } from './tensors.ts';
 import type { TestInputs } from './test-node.ts';
@@ -455,12 +456,14 @@ export const opCases: Record<KernelOpName, () => OpCase[]> = {
   softmaxCrossEntropy: () => [
     ...[1, 7, 130].map((rows) => ({ name: `${rows} × 10`, rows, inputs: logits(rows, 10), attrs: {} })),
     { name: '5 × 3', rows: 5, inputs: logits(5, 3), attrs: {} },
+    { name: '70 × 7, smoothed', rows: 70, inputs: logits(70, 7), attrs: { smoothing: 0.1 } },
     { name: 'ties', rows: 2, inputs: [samples(2, [4], [1, 2, 2, 0, 3, 3, 3, 3]), samples(2, [], [2, 0], 'i32')], attrs: {} },
     { name: 'large logits', rows: 1, inputs: [samples(1, [3], [300, -300, 299]), samples(1, [], [1], 'i32')], attrs: {} },
   ],
   softmaxCrossEntropyGrad: () => [
     ...[1, 7, 130].map((rows) => ({ name: `${rows} × 10`, rows, inputs: logits(rows, 10), attrs: {} })),
     { name: '5 × 3', rows: 5, inputs: logits(5, 3), attrs: {} },
+    { name: '70 × 7, smoothed', rows: 70, inputs: logits(70, 7), attrs: { smoothing: 0.1 } },
     { name: 'large logits', rows: 1, inputs: [samples(1, [3], [300, -300, 299]), samples(1, [], [1], 'i32')], attrs: {} },
   ],
   finiteCheck: () => [

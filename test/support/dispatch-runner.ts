@@ -8,9 +8,9 @@ import type { Binding, Lowering, LoweringContext, Operand } from '../../gpu/lowe
 import { packStep, STEP_BYTES } from '../../gpu/lowering/step.ts';
 import { plainStorage, storedBytes } from '../../gpu/lowering/storage.ts';
 import { type GpuOpName, gpuOps } from '../../gpu/ops/index.ts';
+import type { Constants } from '../../runtime/base/constants.ts';
 import { BYTES_PER_ELEMENT, byteLength, type DType, type TensorSpec } from '../../runtime/ir/graph.ts';
 import { OPTIMIZERS, type OptimizerName, ruleOf, slotsOf } from '../../runtime/optim/index.ts';
-import type { Constants } from '../../runtime/optim/rule.ts';
 import type { OpCase } from './cases.ts';
 import { fromHalf, toHalf } from './half.ts';
 import { STEP } from './reference.ts';

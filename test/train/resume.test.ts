@@ -124,6 +124,7 @@ describe('what changed meanwhile', () => {
   it.each(
     Object.entries({
       weightDecay: { weightDecay: 0 },
+      labelSmoothing: { labelSmoothing: 0.1 },
       optimizer: { optimizer: { name: 'adamw', beta2: 0.99 } },
       schedule: { schedule: { name: 'cosine', warmup: 0.1 } },
       earlyStopping: { earlyStopping: { patience: 3 } },

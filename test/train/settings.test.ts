@@ -97,6 +97,7 @@ test('what decides bits is kept as the words that checkpoints have had all along
     batch: '8',
     lr: '0.02',
     optimizer: 'adamw',
+    'label-smoothing': '0',
     'weight-decay': '0.0001',
     patience: '3',
     plateau: 'none',
