@@ -8,6 +8,7 @@ import { readSafetensors } from '../runtime/formats/safetensors.ts';
 import { readZip } from '../runtime/formats/zip.ts';
 import {
   adopt,
+  isAdamW,
   modelOf,
   NPZ_CARD,
   numberedClasses,
@@ -16,6 +17,7 @@ import {
   type TrainedModel,
 } from '../runtime/interop/trained-model.ts';
 import { graphDigest } from '../runtime/ir/serialize.ts';
+import type { Shape } from '../runtime/layers/layer.ts';
 import type { Model, TrainableModel } from '../runtime/model/model.ts';
 import { parseOptimizer } from '../runtime/optim/index.ts';
 import type { Checkpoint } from '../runtime/train/checkpoint.ts';
@@ -31,11 +33,17 @@ export interface SavedWeights {
   readonly graph?: string;
   /** The configuration of the run; absent in a file of another program. */
   readonly config?: RunConfig;
+  /** Of the tensors of a file. */
+  readonly shapes?: ReadonlyMap<string, Shape>;
   /** The model and all that travels with it; absent where the place does not say which model it is. */
   readonly trained?: TrainedModel;
 }
 
-type ModelFor = (classes: number) => Model;
+/** The model of a file that does not say which it is, for the shapes that the file has; and what had to be assumed, in sentences. */
+export type ModelFor = (
+  shapes: ReadonlyMap<string, Shape>,
+  source: string,
+) => { readonly model: Model; readonly notices?: readonly string[] } | undefined;
 
 const HDF5_MAGIC = [0x89, 0x48, 0x44, 0x46, 0x0d, 0x0a, 0x1a, 0x0a];
 const ZIP_MAGIC = [0x50, 0x4b, 0x03, 0x04];
@@ -44,7 +52,6 @@ const REMEDY = 'Name a run folder, or a file of weights: .safetensors, .keras, .
 /**
  * Reads the best checkpoint of a run folder, the last one of a run that never got to a best, or a file: safetensors, a `.keras` archive,
  * `.weights.h5` or `.npz`, told apart by their contents. Throws E_CHECKPOINT.
- * @param modelFor The model of a file that does not say which it is, for the number of classes that the file has.
  */
 export async function readWeights(path: string, files: Files = nodeFiles, modelFor?: ModelFor): Promise<SavedWeights> {
   const stat = await files.stat(path).catch((cause: Error) => {
@@ -106,8 +113,13 @@ async function fromFile(path: string, files: Files, modelFor?: ModelFor): Promis
   const begins = (magic: readonly number[]) => magic.every((byte, i) => bytes[i] === byte);
   // Readers of other programs' files are loaded where there is one to read.
   if (begins(HDF5_MAGIC)) {
-    const { readHdf5 } = await import('../runtime/formats/hdf5.ts');
-    return fromTensors(path, await readHdf5(bytes, path), new Map(), modelFor);
+    const { readHdf5File } = await import('../runtime/formats/hdf5.ts');
+    const { tensors, texts } = await readHdf5File(bytes, path);
+    const card = texts.find((text) => text.startsWith('{"producer":"hybrid"'));
+    const called = optimizerAmong(texts);
+    // Files of this program from before it wrote the name know one optimizer only.
+    const optimizer = (called === undefined ? card !== undefined : isAdamW(called)) ? 'adamw' : undefined;
+    return fromTensors(path, kerasNames(tensors), new Map(card === undefined ? [] : [['hybrid', card]]), modelFor, { optimizer, called });
   }
   if (begins(ZIP_MAGIC)) {
     const members = readZip(bytes, (what) => refuseArchive(path, what));
@@ -142,31 +154,44 @@ function fromTensors(
   tensors: ReadonlyMap<string, SavedTensor>,
   metadata: ReadonlyMap<string, string>,
   modelFor: ModelFor | undefined,
+  state: { readonly optimizer?: 'adamw'; readonly called?: string } = {},
 ): SavedWeights {
   const weights = new Map([...tensors].map(([name, { data }]) => [name, Float32Array.from(data as ArrayLike<number>, Number)]));
   const ours = metadata.get('format') === 'hybrid';
   const card = readCard(metadata.get('hybrid'));
-  const model = card.model ?? modelFor?.(classesOf(tensors, source));
+  const shapes = new Map([...tensors].map(([name, { shape }]) => [name, shape]));
+  const found = card.model ? { model: card.model } : modelFor?.(shapes, source);
+  const adopted = found && adopt(found.model, tensors, source, ours ? 'adamw' : state.optimizer, state.called);
   return {
     source,
     weights,
     graph: ours ? metadata.get('graph') : undefined,
     config: ours ? configOf(metadata.get('config')) : undefined,
-    trained: model && { ...adopt(model, tensors, source), classes: card.classes ?? numberedClasses(model), license: card.license },
+    shapes,
+    trained: adopted && {
+      ...adopted,
+      classes: card.classes?.length === adopted.model.classes ? card.classes : numberedClasses(adopted.model),
+      license: card.license,
+      notices: [...(found?.notices ?? []), ...(adopted.notices ?? [])],
+    },
   };
 }
 
-/** From the bias of the last dense layer, with which every architecture ends. */
-function classesOf(tensors: ReadonlyMap<string, SavedTensor>, source: string): number {
-  const biases = [...tensors].filter(([name]) => /^layers\/dense(_\d+)?\/vars\/1$/.test(name));
-  const last = biases.sort(([a], [b]) => a.localeCompare(b, 'en', { numeric: true })).at(-1)?.[1];
-  if (last) return last.data.length;
-  throw new HybridError(
-    'E_CHECKPOINT',
-    `${source} has no weights of a dense layer under Keras' names, such as layers/dense/vars/1`,
-    REMEDY,
-  );
+/** What Keras calls the state of its optimizers where nobody has named them; a second one of a program is `adam_w_1`. */
+const OPTIMIZERS =
+  /^(adam|adam_?w|adamax|adadelta|adafactor|adagrad|nadam|ftrl|sgd|rm_?sprop|lion|lamb|muon|schedule_free_adam_w|loss_scale_optimizer)(_\d+)?$/i;
+
+/** The name among those that a file has of its layers and its optimizer. Of one in another it is that of the outer one. */
+function optimizerAmong(texts: readonly string[]): string | undefined {
+  const names = texts.filter((text) => OPTIMIZERS.test(text));
+  return names.find((name) => !isAdamW(name)) ?? names[0];
 }
+
+/** Keras 2 has the layers of a functional model elsewhere. */
+const KERAS_2_LAYERS = /^_layer_checkpoint_dependencies\//;
+
+const kerasNames = <T>(tensors: ReadonlyMap<string, T>): Map<string, T> =>
+  new Map([...tensors].map(([name, tensor]) => [name.replace(KERAS_2_LAYERS, 'layers/'), tensor]));
 
 function configOf(text = ''): RunConfig | undefined {
   try {

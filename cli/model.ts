@@ -2,13 +2,13 @@
 
 import { join, resolve } from 'node:path';
 import type { Command } from 'commander';
-import { nodeFiles, type SavedWeights } from '../runtime/entries/internal.ts';
+import { measure, nodeFiles, type SavedWeights } from '../runtime/entries/internal.ts';
 import { ARCHITECTURES, buildModel, HybridError, type Model, readWeights, type TrainedModel } from '../runtime/index.ts';
 import type { CliIo } from './io.ts';
 import { givenFlags } from './options.ts';
 import { count, Progress } from './progress.ts';
 import { findModel } from './run-names.ts';
-import { CIFAR10, modelOptions, quote, resolveSettings, settingsOf } from './settings.ts';
+import { CIFAR10, modelOptions, quote, resolveSettings, settingsOf, sourceSettings } from './settings.ts';
 
 /** Of the commands that take a model: the architecture of a file that does not name it. */
 export const MODEL_FLAGS = ['arch', 'dim', 'depth', 'kernel', 'patch', 'dropout'] as const;
@@ -27,11 +27,23 @@ export async function openModel(given: string, command: Command, io: CliIo): Pro
   const flags = givenFlags(command);
   const path = await findModel(given, out ?? 'runs', io);
   const named = new Map([...flags].filter(([key]) => MEASURES.has(key)));
-  const saved = await readWeights(path, io.files, (classes) => {
+  const saved = await readWeights(path, io.files, (shapes) => {
     if (!flags.has('arch'))
       throw new HybridError('E_USAGE', `${given} does not say which architecture its weights are for`, 'Name it with --arch.');
-    const settings = resolveSettings(named);
-    return buildModel(settings.arch, { ...modelOptions(settings, CIFAR10), classes });
+    const settings = resolveSettings(new Map([...flags].filter(([key]) => MEASURES.has(key) || key === 'imageSize')));
+    const { input, ...measures } = modelOptions(settings, { ...CIFAR10, shape: [...sourceSettings(settings).imageSize, 3] });
+    const measured = measure(settings.arch, shapes, flags.has('imageSize') ? { ...measures, input } : measures);
+    if (!measured) {
+      throw new HybridError(
+        'E_CHECKPOINT',
+        `${given} has no weights of convolutions and dense layers under Keras' names, such as layers/dense/vars/1`,
+        'Name a run folder, or a file of weights: .safetensors, .keras, .weights.h5 or .npz.',
+      );
+    }
+    const { options, knowsSize } = measured;
+    const size = options.input.slice(0, 2).join('×');
+    const notice = `${given} does not say for which image size it was trained: ${size} is assumed. Give --image-size otherwise.`;
+    return { model: buildModel(settings.arch, options), notices: knowsSize ? [] : [notice] };
   });
   const { trained } = saved;
   if (!trained)

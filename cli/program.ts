@@ -110,8 +110,8 @@ export function describeProgram(io: CliIo, setStatus: (status: number) => void):
   const classNames = ['--class-names <NAMES|FILE>', 'names of the classes: separated by commas, or a text file with one a line'] as const;
   addFlags(
     program.command('predict').description('the most probable classes of pictures'),
-    ['device', 'precision', 'threads', 'revectorize', ...MODEL],
-    MODEL,
+    ['device', 'precision', 'threads', 'revectorize', ...MODEL, 'imageSize'],
+    [...MODEL, 'imageSize'],
   )
     .argument('<MODEL>', 'run folder or its name, a file as for eval, or convmixer-2stage-cifar10, which comes with hybrid')
     .argument('<IMAGES...>', 'PNG, JPEG or WebP files of any size, folders of them, or - for one on standard input')
@@ -139,7 +139,11 @@ export function describeProgram(io: CliIo, setStatus: (status: number) => void):
       setStatus(await (await import('./commands/eval.ts')).evalCommand(path, command, io)),
     );
 
-  addFlags(program.command('export').description('a trained model as a file for another program'), MODEL, MODEL)
+  addFlags(
+    program.command('export').description('a trained model as a file for another program'),
+    [...MODEL, 'imageSize'],
+    [...MODEL, 'imageSize'],
+  )
     .argument('<MODEL>', 'run folder or its name, or a file as for eval')
     .optionsGroup('Output:')
     .option('--format <keras|h5|onnx|safetensors|npz>', 'of the file; keras (.keras) and h5 (.weights.h5) hold the state of the optimizer')
@@ -158,6 +162,7 @@ export function describeProgram(io: CliIo, setStatus: (status: number) => void):
   addFlags(program.command('import').description('a run folder from the file of another program, to go on with'), KEYS, [
     ...MODEL,
     'optimizer',
+    'imageSize',
     'lr',
     'weightDecay',
     'bnMomentum',

@@ -2,7 +2,7 @@
 
 import type { Command } from 'commander';
 import { hasNames, matchClasses, relabelled } from '../../runtime/entries/data.ts';
-import { checkGraph } from '../../runtime/entries/internal.ts';
+import { checkGraph, measure } from '../../runtime/entries/internal.ts';
 import { buildModel, type Evaluation, evaluate, HybridError, openDevice, partsOf, readWeights } from '../../runtime/index.ts';
 import { openSettingsData } from '../data.ts';
 import { type CliIo, shown } from '../io.ts';
@@ -37,7 +37,9 @@ export async function evalCommand(path: string, command: Command, io: CliIo): Pr
   const named = trained === undefined || MODEL_FLAGS.some((key) => flags.has(key));
   const { shape } = source.train;
   const classes = trained?.classes ?? source.train.classes;
-  const model = named ? buildModel(settings.arch, modelOptions(settings, { shape, classes })) : trained.model;
+  const asked = modelOptions(settings, { shape, classes });
+  const measured = trained ? undefined : measure(settings.arch, saved.shapes ?? new Map(), asked)?.options;
+  const model = named ? buildModel(settings.arch, measured ?? asked) : trained.model;
   checkGraph(saved, model);
   if (`${shape}` !== `${model.input}`) {
     throw new HybridError(
@@ -49,10 +51,10 @@ export async function evalCommand(path: string, command: Command, io: CliIo): Pr
   if (!source.test)
     throw new HybridError('E_DATA', 'the data has no test images', 'Add some: test_batch.bin, a folder test, or x_test and y_test.');
   const known = { name: `the model in ${shown(saved.source, io)}`, classes };
-  const asked = relabelled(source.test, classes, matchClasses(known, source.test));
+  const matched = relabelled(source.test, classes, matchClasses(known, source.test));
   if (!json && hasNames(source.test.classes) && !hasNames(classes))
     progress.warn(`${known.name} has no names of classes: class ${0} is taken for ${source.test.classes[0]}, and so on`);
-  const { train: dataset } = partsOf({ train: asked, test: null, mixed: source.mixed }, { valFraction: 0, limit: settings.limit });
+  const { train: dataset } = partsOf({ train: matched, test: null, mixed: source.mixed }, { valFraction: 0, limit: settings.limit });
   const device = await openDevice(settings.device, {
     ...deviceSettings(settings),
     v8Flags: true,

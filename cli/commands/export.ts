@@ -8,7 +8,7 @@ import { diskError, nodeFiles, writeAtomically } from '../../runtime/entries/int
 import { formatBytes } from '../../runtime/entries/tools.ts';
 import { exportModel, HybridError } from '../../runtime/index.ts';
 import { type CliIo, shown } from '../io.ts';
-import { openModel } from '../model.ts';
+import { openModel, tellNotices } from '../model.ts';
 import { quote } from '../settings.ts';
 import { version } from '../version.ts';
 
@@ -36,6 +36,7 @@ export async function exportCommand(given: string, command: Command, io: CliIo):
     if (used && format !== only) throw new HybridError('E_USAGE', `${flag} is for --format ${only}, not ${format}`, `Leave ${flag} out.`);
   }
   const { saved, trained } = await openModel(given, command, io);
+  tellNotices(trained, io);
   const ending = EXPORT_FORMATS[format];
   const name =
     flags.output ?? `${basename(given).replace(/(\.weights\.h5|\.keras|\.safetensors|\.npz)$/, '') || trained.model.arch}${ending}`;

@@ -7,13 +7,14 @@ import { describeOptimizer, parseOptimizer } from '../../runtime/entries/graph.t
 import { importRun } from '../../runtime/entries/runs.ts';
 import { HybridError, RunFolder } from '../../runtime/index.ts';
 import type { CliIo } from '../io.ts';
-import { MODEL_FLAGS, openModel } from '../model.ts';
+import { MODEL_FLAGS, openModel, tellNotices } from '../model.ts';
 import { givenFlags } from '../options.ts';
 import { count } from '../progress.ts';
 import { resolveSettings, toConfig } from '../settings.ts';
 
 export async function importCommand(given: string, command: Command, io: CliIo): Promise<number> {
   const { saved, trained } = await openModel(given, command, io);
+  tellNotices(trained, io);
   const { model, optimizer, optimizerSettings, bnMomentum } = trained;
   if (saved.config) {
     throw new HybridError(
@@ -34,6 +35,7 @@ export async function importCommand(given: string, command: Command, io: CliIo):
   // A network of no architecture is in the checkpoint.
   if (measures.network) values.set('model', given);
   else for (const key of MODEL_FLAGS) if (measures[key] !== undefined) values.set(key, measures[key]);
+  values.set('image-size', model.input.slice(0, 2).join('x'));
   if (optimizerSettings) values.set('weight-decay', optimizerSettings.weightDecay);
   if (optimizerSettings?.optimizer) values.set('optimizer', describeOptimizer(optimizerSettings.optimizer));
   // The rate that a schedule ends with is 0: nothing to go on with.

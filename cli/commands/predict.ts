@@ -6,7 +6,7 @@ import { decodeImage, IMAGE_ENDINGS } from '../../runtime/entries/data.ts';
 import { isHidden, isImageName, nodeFiles, READ_FORMATS } from '../../runtime/entries/internal.ts';
 import { HybridError, openDevice, predict } from '../../runtime/index.ts';
 import type { CliIo } from '../io.ts';
-import { openModel } from '../model.ts';
+import { openModel, tellNotices } from '../model.ts';
 import { givenFlags } from '../options.ts';
 import { count, Progress } from '../progress.ts';
 import { deviceSettings, quote, resolveSettings } from '../settings.ts';
@@ -43,6 +43,7 @@ export async function predictCommand(given: string, pictures: readonly string[],
   );
 
   const { trained } = await openModel(given, command, io);
+  tellNotices(trained, io);
   const paths = (await Promise.all(pictures.map((picture) => listImages(picture, io)))).flat();
   if (paths.length === 0)
     throw new HybridError(

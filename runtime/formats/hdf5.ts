@@ -21,12 +21,24 @@ const MAX_OBJECTS = 100_000;
 /** Kinds of arrays by the library's class of type and the bytes of an element. */
 const TYPES = { 'float 4': Float32Array, 'integer 4': Int32Array, 'integer 8': BigInt64Array } as const;
 
+/** What a file holds. */
+export interface Hdf5File {
+  /** All arrays by path, such as `layers/conv2d/vars/0`; a shape of [] is a scalar. */
+  readonly tensors: Map<string, FileTensor>;
+  /** The texts of variable length that it keeps, those of attributes among them, in no order. */
+  readonly texts: readonly string[];
+}
+
 /**
- * All arrays of a file by path, such as `layers/conv2d/vars/0`; a shape of [] is a scalar.
+ * The arrays of a file.
  * @param source Name of the file for messages.
  * @throws HybridError E_CHECKPOINT for anything but a whole file whose arrays are float32, int32 or int64.
  */
-export async function readHdf5(bytes: Uint8Array, source = 'the file'): Promise<Map<string, FileTensor>> {
+export const readHdf5 = async (bytes: Uint8Array, source = 'the file'): Promise<Map<string, FileTensor>> =>
+  (await readHdf5File(bytes, source)).tensors;
+
+/** Arrays and texts. Throws as `readHdf5` does. */
+export async function readHdf5File(bytes: Uint8Array, source = 'the file'): Promise<Hdf5File> {
   const fail: Fail = (what, cause) => {
     throw new HybridError(
       'E_CHECKPOINT',
@@ -44,7 +56,7 @@ export async function readHdf5(bytes: Uint8Array, source = 'the file'): Promise<
     const file = new hdf5.File(path, 'r');
     if (file.file_id < 0n) fail('its structure is damaged');
     try {
-      return new Reader(hdf5, bytes.length, fail).read(file);
+      return { tensors: new Reader(hdf5, bytes.length, fail).read(file), texts: heapTexts(bytes) };
     } finally {
       file.close();
     }
@@ -113,11 +125,49 @@ class Reader {
   }
 }
 
+/** Signature, version and size come before the texts of a global heap; index, references and size before each text. */
+const HEAP_HEAD = 16;
+/** Of all texts together. */
+const MOST_TEXT_BYTES = 1 << 20;
+
+/**
+ * Texts of variable length are in collections that begin with `GCOL`. They are read here, from the bytes: asked for the value of an
+ * attribute, the library does not come back from some damaged files.
+ */
+function heapTexts(bytes: Uint8Array): string[] {
+  const file = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  const next = (from: number): number => {
+    for (let at = bytes.indexOf(0x47, from); at >= 0; at = bytes.indexOf(0x47, at + 1))
+      if (bytes[at + 1] === 0x43 && bytes[at + 2] === 0x4f && bytes[at + 3] === 0x4c) return at;
+    return -1;
+  };
+  const decoder = new TextDecoder('utf-8', { fatal: true });
+  const texts: string[] = [];
+  let left = MOST_TEXT_BYTES;
+  for (let at = next(0); at >= 0; at = next(at + 4)) {
+    if (at + HEAP_HEAD > bytes.length) break;
+    const end = Math.min(bytes.length, at + Number(file.getBigUint64(at + 8, true)));
+    for (let object = at + HEAP_HEAD; object + HEAP_HEAD <= end && file.getUint16(object, true) !== 0; ) {
+      const size = Number(file.getBigUint64(object + 8, true));
+      const text = object + HEAP_HEAD;
+      if (size > left || text + size > end) break;
+      left -= size;
+      try {
+        texts.push(decoder.decode(bytes.subarray(text, text + size)).replace(/\0+$/, ''));
+      } catch {
+        // no text
+      }
+      object = text + Math.ceil(size / 8) * 8;
+    }
+  }
+  return texts;
+}
+
 /**
  * Lays arrays down as a file.
  * @param tensors By path; the groups on the way are made.
  * @param groups Paths of further groups, empty ones.
- * @param attributes Texts at the root.
+ * @param attributes Texts by the path of a group and their name: `optimizer/vars@name`, `@hybrid` of the file.
  */
 export async function writeHdf5(
   tensors: ReadonlyMap<string, FileTensor>,
@@ -141,7 +191,11 @@ export async function writeHdf5(
         makeGroups(name.split('/').slice(0, -1));
         file.create_dataset({ name, data, shape: [...shape] });
       }
-      for (const [name, text] of attributes) file.create_attribute(name, text);
+      for (const [place, text] of attributes) {
+        const at = place.lastIndexOf('@');
+        const group = at === 0 ? file : file.get(place.slice(0, at));
+        (group as Group).create_attribute(place.slice(at + 1), text);
+      }
     } finally {
       invariant(file.close() >= 0, 'the HDF5 library could not finish a file');
     }

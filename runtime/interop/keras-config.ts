@@ -24,6 +24,8 @@ export interface KerasModel {
   /** What the file says and training here does not do, in sentences. */
   readonly notices: readonly string[];
   readonly bnMomentum?: number;
+  /** Of the optimizer that the model was compiled with. */
+  readonly optimizerName?: string;
   readonly optimizerSettings?: OptimizerSettings;
 }
 
@@ -61,6 +63,7 @@ export function readModel(file: object, source: string, fail: Fail): KerasModel 
     notices: reader.notices,
     bnMomentum: norm?.config.momentum,
     optimizerSettings: readOptimizer((compile_config as Config | null | undefined)?.optimizer),
+    optimizerName: classOf((compile_config as Config | null | undefined)?.optimizer),
   };
 }
 
@@ -183,7 +186,7 @@ class Reader {
       const part = Array.isArray(settings.layers)
         ? this.container(type, settings, `${at}/`, depth + 1)
         : this.#layer(type, settings, own, at);
-      const calls = (Array.isArray(inbound_nodes) ? inbound_nodes : []).map((call) => this.#reads(call, own));
+      const calls = (Array.isArray(inbound_nodes) ? inbound_nodes : []).map((call) => this.#reads(call, own, String(class_name)));
       return { name: own, part, calls };
     });
   }
@@ -213,9 +216,11 @@ class Reader {
   }
 
   /** The results that a call reads, in order. */
-  #reads(call: unknown, name: string): string[] {
+  #reads(call: unknown, name: string, type: string): string[] {
     const { kwargs } = (call ?? {}) as { kwargs?: Config };
-    if (kwargs?.training === false) this.notices.push(`${name} is called in inference mode in the file; here it trains as any layer`);
+    // Of a Dropout it is the default, which Keras writes for every call.
+    if (kwargs?.training === false && type !== 'Dropout')
+      this.notices.push(`${name} is called in inference mode in the file; here it trains as any layer`);
     return references(call);
   }
 }
@@ -268,6 +273,11 @@ function recognize(network: Model): Model | null {
 
 const comparableText = ({ layers }: Model): string =>
   layers.map(({ type, config, inputs, repeats }) => `${comparable(LAYERS[type] as AnyLayer, config)} ${inputs} ${repeats}`).join('\n');
+
+const classOf = (optimizer: unknown): string | undefined => {
+  const { class_name } = (optimizer ?? {}) as Config;
+  return typeof class_name === 'string' ? class_name : undefined;
+};
 
 function object(value: unknown, what: string, fail: Fail): Config {
   return typeof value === 'object' && value !== null && !Array.isArray(value) ? (value as Config) : fail(`${what} is not an object`);

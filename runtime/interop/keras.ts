@@ -46,7 +46,8 @@ export async function writeKerasWeights(trained: TrainedModel): Promise<Uint8Arr
   const card = JSON.stringify(cardOf(trained));
   // A model of thousands of classes goes without their names.
   const fits = new TextEncoder().encode(card).length <= MAX_ATTRIBUTE_BYTES;
-  const attributes = new Map([['hybrid', fits ? card : JSON.stringify({ ...cardOf(trained), labels: null })]]);
+  const attributes = new Map([['@hybrid', fits ? card : JSON.stringify({ ...cardOf(trained), labels: null })]]);
+  if (trained.optimizer) attributes.set('optimizer/vars@name', optimizerOf(trained.optimizerSettings?.optimizer).rule.name); // as Keras says it
   return writeHdf5(tensors, { groups, attributes });
 }
 
@@ -159,17 +160,19 @@ export async function readKeras(bytes: Uint8Array, source = 'the file'): Promise
   const members = readZip(bytes, fail);
   const member = (name: string): Uint8Array => members.get(name) ?? fail(`it has no ${name}`);
   const read = readModel(parse(member(MEMBERS.config), MEMBERS.config, fail), source, fail);
-  const { model, notices, bnMomentum, optimizerSettings } = read;
+  const { model, notices, bnMomentum, optimizerSettings, optimizerName } = read;
   const metadata = members.has(MEMBERS.metadata) ? (parse(member(MEMBERS.metadata), MEMBERS.metadata, fail) as { hybrid?: unknown }) : {};
   const tensors = placed(read, await readHdf5(member(MEMBERS.weights), `${MEMBERS.weights} of ${source}`), fail);
   const { classes, license } = readCard(JSON.stringify(metadata.hybrid ?? null));
+  const adopted = adopt(model, tensors, source, optimizerSettings && (optimizerSettings.optimizer ?? 'adamw'), optimizerName);
+  const told = [...notices, ...(adopted.notices ?? [])];
   return {
-    ...adopt(model, tensors, source, optimizerSettings?.optimizer),
+    ...adopted,
     bnMomentum,
     optimizerSettings,
     classes: classes?.length === model.classes ? classes : numberedClasses(model),
     license,
-    ...(notices.length > 0 && { notices }),
+    ...(told.length > 0 && { notices: told }),
   };
 }
 
@@ -187,8 +190,10 @@ function placed(
     if (own !== undefined) result.set(`${own}${rest}`, tensor);
     else if (name.startsWith('layers/') && !/seed_generator/.test(name)) fail(`its weights have ${name}, which is of none of its layers`);
   }
-  // The state of another optimizer means nothing here.
-  if (!optimizerSettings) return result;
+  const state = [...tensors].filter(([name]) => name.startsWith('optimizer/'));
+  // The state of another optimizer means nothing here: that it was there is told.
+  if (!optimizerSettings || state.length !== optimizerVariables(model, optimizerSettings.optimizer).length)
+    return new Map([...result, ...state]);
   const slots = optimizerOf(optimizerSettings.optimizer).slots.length;
   const trained = (layers: readonly Layer[]) =>
     layers.flatMap(({ repeats, variables }) => (repeats === undefined ? variables.filter(({ kind }) => kind === 'parameter') : []));

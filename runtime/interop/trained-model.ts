@@ -5,7 +5,7 @@ import { type Shape, sizeOf } from '../layers/layer.ts';
 import { buildModel } from '../model/architectures.ts';
 import { readNetwork } from '../model/layered-model.ts';
 import type { Model, ModelConfig, TrainableModel } from '../model/model.ts';
-import { type OptimizerName, type OptimizerOptions, optimizerNames, optimizerOf } from '../optim/index.ts';
+import { type OptimizerName, type OptimizerOptions, optimizerOf } from '../optim/index.ts';
 
 /** Settings of the optimizer that belong to its state. */
 export interface OptimizerSettings {
@@ -99,26 +99,52 @@ export interface SavedTensor {
 }
 
 /**
- * Takes the tensors of a file for those of `model`.
+ * Takes the tensors of a file for those of `model`: weights whatever they were trained with, the state of an optimizer only where it is AdamW's.
  * @param source Name of the file, for messages.
- * @param optimizerOptions The optimizer whose state the file has, where it says so.
+ * @param optimizer The optimizer whose state the file has, where it says so and it is one of those here.
+ * @param called What the file calls it, for messages.
  * @throws HybridError E_CHECKPOINT where one is missing, has another shape, or is not of this model.
  */
 export function adopt(
   model: Model,
   tensors: ReadonlyMap<string, SavedTensor>,
   source: string,
-  optimizerOptions?: OptimizerName | OptimizerOptions,
-): Pick<TrainedModel, 'model' | 'weights' | 'optimizer'> {
+  optimizer?: OptimizerName | OptimizerOptions,
+  called?: string,
+): Pick<TrainedModel, 'model' | 'weights' | 'optimizer' | 'notices'> {
   const weights = pick(tensors, model.variables, source);
   const surplus = [...tensors.keys()].find((name) => name.startsWith('layers/') && !weights.has(name));
   if (surplus) {
     throw new HybridError('E_CHECKPOINT', `${source} has ${surplus}, which ${model.arch} does not have`, OTHER_MODEL);
   }
+  const reason = notTheState(model, tensors, optimizer, called);
+  if (reason !== undefined) return { model, weights, ...(reason !== null && { notices: [reason] }) };
   // Equal names and shapes of weights do not mean equal models; the slots come in the order of the graph and can tell.
-  const state = stateIn(tensors, model, optimizerOptions);
-  const optimizer = state && pick(tensors, state, source);
-  return { model, weights, optimizer };
+  return { model, weights, optimizer: pick(tensors, optimizerVariables(model, optimizer), source) };
+}
+
+/** Whether it is one of Keras' names of the two optimizers that compute as AdamW here does; a second one of a program is `adam_w_1`. */
+export const isAdamW = (name: string): boolean => /^adam(_?w)?(_\d+)?$/i.test(name);
+
+/** Undefined: the state is that of the optimizer. Null: there is none. Else the reason why it is left out, in a sentence. */
+function notTheState(
+  model: Model,
+  tensors: ReadonlyMap<string, SavedTensor>,
+  optimizer: OptimizerName | OptimizerOptions | undefined,
+  called = '',
+): string | null | undefined {
+  const found = [...tensors.keys()].filter((name) => name.startsWith('optimizer/')).length;
+  const needed = optimizerVariables(model, optimizer).length;
+  if (found === 0 || (found <= 2 && found !== needed)) return null; // the count of steps, and the rate
+  const why =
+    optimizer !== undefined
+      ? found === needed
+        ? undefined
+        : `it has ${found} variables, and that of the optimizer ${needed} (a moving average of the weights, accumulated gradients, amsgrad and a schedule change it)`
+      : called === ''
+        ? 'the file does not say whose it is'
+        : `it is that of ${JSON.stringify(called.slice(0, 40))}${isAdamW(called) ? ' with other settings than here' : ''}`;
+  return why && `The state of the optimizer is left out: ${why}. Training begins with a new one.`;
 }
 
 /** What stands for names that nobody has given. */
@@ -133,17 +159,6 @@ export function optimizerVariables(
   const { slots } = optimizerOf(options);
   const kept = model.variables.filter(({ kind }) => kind === 'parameter').flatMap(({ shape }) => slots.map(() => shape));
   return [[], [], ...kept].map((shape, i) => ({ name: `optimizer/vars/${i}`, shape }));
-}
-
-/** The state of an optimizer that a file should have: that of the one it names, else of the first that keeps as many tensors; undefined: none. */
-function stateIn(tensors: ReadonlyMap<string, SavedTensor>, model: Model, options?: OptimizerName | OptimizerOptions) {
-  const found = [...tensors.keys()].filter((name) => name.startsWith('optimizer/vars/')).length;
-  if (options) {
-    const state = optimizerVariables(model, options);
-    // A model that was compiled and never trained has count and rate alone.
-    return found > Math.min(1, state.length - 2) * 2 ? state : undefined;
-  }
-  return optimizerNames.map((name) => optimizerVariables(model, name)).find(({ length }) => length === found);
 }
 
 const OTHER_MODEL = 'Name the architecture that the weights were trained in.';

@@ -7,6 +7,7 @@ import sharp from 'sharp';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { readNpz, readSafetensors, writeNpz } from '../../runtime/entries/formats.ts';
 import { nodeFiles } from '../../runtime/entries/internal.ts';
+import { readHdf5File, writeHdf5 } from '../../runtime/formats/hdf5.ts';
 import { writeCifar10 } from '../support/cifar10-folder.ts';
 import { cli } from '../support/cli.ts';
 
@@ -82,6 +83,56 @@ describe('export and import', () => {
     expect(resumed).toMatchObject({ status: 0, stderr: '' });
     const steps = readSafetensors(readFileSync(join(cwd, 'runs', name, 'checkpoints', 'last', 'optimizer.safetensors')));
     expect(Number(steps.tensors.get('optimizer/vars/0')?.data[0])).toBe(format === 'keras' || format === 'h5' ? 8 : 4);
+  });
+
+  test('grey images of another size: .weights.h5 is read back as what it is, predicts the same to the bit, and training resumes', async () => {
+    const pixels = (n: number, k: number) => Uint8Array.from({ length: n * 28 * 28 }, (_, i) => Math.imul(i + k, 0x9e3779b1) >>> 24);
+    const labels = (n: number) => Int32Array.from({ length: n }, (_, i) => i % 3);
+    const parts = { x_train: { shape: [24, 28, 28], data: pixels(24, 1) }, y_train: { shape: [24], data: labels(24) } };
+    const tests = { x_test: { shape: [9, 28, 28], data: pixels(9, 7) }, y_test: { shape: [9], data: labels(9) } };
+    writeFileSync(join(cwd, 'grey.npz'), writeNpz(new Map(Object.entries({ ...parts, ...tests }))));
+    const grey = ['--data', 'grey.npz', '--device', 'reference'];
+    const trained = ['--batch', '8', '--epochs', '1', '--bn-momentum', '0.5', '--quiet', '--no-figures', '--name', 'grey'];
+    expect(
+      await inFolder('train', '--arch', 'convmixer', '--dim', '6', '--depth', '2', '--kernel', '3', '--patch', '4', ...grey, ...trained),
+    ).toMatchObject({ status: 0 });
+    const evaluated = async (model: string, ...more: string[]) => {
+      const { weights: _, arch: __, ...result } = JSON.parse((await inFolder('eval', model, ...grey, '--json', ...more)).stdout);
+      return result;
+    };
+    const predicted = async (model: string, ...more: string[]) =>
+      (await inFolder('predict', model, 'pictures', '--device', 'reference', '--json', ...more)).stdout;
+    const [result, answers] = [await evaluated('runs/grey'), await predicted('runs/grey')];
+    expect(await inFolder('export', 'grey', '--format', 'h5', '-o', 'grey.weights.h5')).toMatchObject({ status: 0 });
+    expect(await evaluated('grey.weights.h5')).toEqual(result);
+    expect(await predicted('grey.weights.h5')).toBe(answers);
+
+    expect(await inFolder('import', 'grey.weights.h5', '--name', 'back', ...grey)).toMatchObject({ status: 0, stderr: '' });
+    expect(await evaluated('runs/back')).toEqual(result);
+    expect(await inFolder('train', '--resume', 'runs/back', '--epochs', '1', '--quiet', '--no-figures')).toMatchObject({
+      status: 0,
+      stderr: '',
+    });
+
+    // Without the card, as Keras writes it: the sizes are those of the weights; the image size nobody knows.
+    const { tensors } = await readHdf5File(readFileSync(join(cwd, 'grey.weights.h5')));
+    writeFileSync(join(cwd, 'bare.weights.h5'), await writeHdf5(tensors, { attributes: new Map([['optimizer/vars@name', 'adam_w']]) }));
+    const arch = ['--arch', 'convmixer'];
+    expect(await evaluated('bare.weights.h5', ...arch)).toMatchObject({ loss: result.loss, accuracy: result.accuracy });
+    const values = (text: string) =>
+      JSON.parse(text).map(({ top }: { top: { probability: number }[] }) => top.map(({ probability }) => probability));
+    expect(values(await predicted('bare.weights.h5', ...arch, '--image-size', '28'))).toEqual(values(answers));
+    const assumed = await inFolder('import', 'bare.weights.h5', ...arch, '--name', 'assumed');
+    expect(assumed.status).toBe(0);
+    expect(assumed.stderr).toMatch(
+      /warning: bare\.weights\.h5 does not say for which image size it was trained: 32×32 is assumed\. Give --image-size/,
+    );
+    const known = await inFolder('import', 'bare.weights.h5', ...arch, '--image-size', '28', '--name', 'known', ...grey);
+    expect(known).toMatchObject({ status: 0, stderr: '' });
+    expect(await inFolder('train', '--resume', 'runs/known', '--epochs', '1', '--quiet', '--no-figures')).toMatchObject({
+      status: 0,
+      stderr: '',
+    });
   });
 
   test('after a schedule, which ends with the rate 0, the preset has the rate to go on with', async () => {

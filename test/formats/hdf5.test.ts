@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { readHdf5, writeHdf5 } from '../../runtime/formats/hdf5.ts';
+import { readHdf5, readHdf5File, writeHdf5 } from '../../runtime/formats/hdf5.ts';
 import type { FileTensor } from '../../runtime/formats/safetensors.ts';
 import { hybridError } from '../support/expect-error.ts';
 
@@ -8,13 +8,24 @@ const tensors = new Map<string, FileTensor>([
   ['layers/dense/vars/1', { shape: [3], data: Int32Array.of(1, 2, -3) }],
   ['optimizer/vars/0', { shape: [], data: BigInt64Array.of(2n ** 60n) }],
 ]);
-const written = () => writeHdf5(tensors, { groups: ['vars', 'layers/dropout/vars'], attributes: new Map([['hybrid', 'ä']]) });
+const written = () =>
+  writeHdf5(tensors, {
+    groups: ['vars', 'layers/dropout/vars'],
+    attributes: new Map([
+      ['@hybrid', 'ä'],
+      ['vars@name', 'functional'],
+    ]),
+  });
 
 describe('HDF5', () => {
   test('gives back names, shapes, types and bits', async () => {
     const found = await readHdf5(await written());
     expect([...found.keys()].sort()).toEqual([...tensors.keys()].sort());
     for (const [name, tensor] of tensors) expect(found.get(name)).toEqual(tensor);
+  });
+
+  test('gives back its texts', async () => {
+    expect((await readHdf5File(await written())).texts).toEqual(expect.arrayContaining(['functional', 'ä']));
   });
 
   test('every cut is refused', async () => {

@@ -102,7 +102,7 @@ describe.skipIf(!python)('Keras', { timeout: 900_000 }, () => {
     expect(back.optimizerSettings?.weightDecay).toBe(1e-4);
     expect(back.bnMomentum).toBe(0.99);
     expect(back.optimizer?.get('optimizer/vars/0')).toEqual(Float32Array.of(5));
-    const alone = await readWeights(join(folder, `${arch}.back.weights.h5`), undefined, () => model);
+    const alone = await readWeights(join(folder, `${arch}.back.weights.h5`), undefined, () => ({ model }));
     expect(alone.trained?.weights).toEqual(back.weights);
     expect(alone.trained?.optimizer).toEqual(back.optimizer);
 
