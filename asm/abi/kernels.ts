@@ -106,6 +106,12 @@ const TABLE = {
   maxPool: { x: 'ptr', y: 'ptr', height: 'i32', width: 'i32', channels: 'i32' },
   maxPoolGrad: { dy: 'ptr', x: 'ptr', dx: 'ptr', height: 'i32', width: 'i32', channels: 'i32' },
 
+  // asm/kernels/frame.ts
+  frame: {
+    ...{ x: 'ptr', y: 'ptr', height: 'i32', width: 'i32', channels: 'i32' },
+    ...{ outHeight: 'i32', outWidth: 'i32', outChannels: 'i32', top: 'i32', left: 'i32', first: 'i32' },
+  },
+
   // asm/kernels/elementwise.ts
   rescale: { x: 'ptr', y: 'ptr', elements: 'i32', scale: 'f32' },
   add: { a: 'ptr', b: 'ptr', y: 'ptr', elements: 'i32' },

@@ -4,6 +4,7 @@ import { batchnorm } from './batchnorm.ts';
 import { conv } from './conv.ts';
 import { depthwise } from './depthwise.ts';
 import { elementwise } from './elementwise.ts';
+import { framing } from './frame.ts';
 import { loss } from './loss.ts';
 import type { Lowering, Lowerings } from './lowering.ts';
 import { optimizer } from './optimizer.ts';
@@ -15,6 +16,7 @@ export const lowerings = {
   ...depthwise,
   ...batchnorm,
   ...pool,
+  ...framing,
   ...loss,
   ...optimizer,
 } satisfies Lowerings;

@@ -6,6 +6,7 @@ import { writeOnnx } from '../formats/onnx.ts';
 import { convolution } from './onnx/convolution.ts';
 import { core } from './onnx/core.ts';
 import { Emitter, type OnnxRules } from './onnx/emitter.ts';
+import { framing } from './onnx/framing.ts';
 import { merging } from './onnx/merging.ts';
 import { normalization } from './onnx/normalization.ts';
 import { pooling } from './onnx/pooling.ts';
@@ -45,4 +46,4 @@ export function toOnnx(trained: TrainedModel, { foldBatchNorm = false, version =
   });
 }
 
-const RULES: OnnxRules = { ...core, ...convolution, ...pooling, ...normalization, ...merging };
+const RULES: OnnxRules = { ...core, ...convolution, ...pooling, ...normalization, ...merging, ...framing };

@@ -3,13 +3,14 @@
 import * as convolution from './convolution.ts';
 import * as core from './core.ts';
 import type { AnyLayer, LayerDefinition } from './define-layer.ts';
+import * as framing from './framing.ts';
 import type { ConfigOf, OptionsOf, Schema } from './kinds.ts';
 import type { Place } from './layer.ts';
 import * as merging from './merging.ts';
 import * as normalization from './normalization.ts';
 import * as pooling from './pooling.ts';
 
-const MODULES = { ...core, ...convolution, ...normalization, ...pooling, ...merging };
+const MODULES = { ...core, ...convolution, ...normalization, ...pooling, ...merging, ...framing };
 type Modules = typeof MODULES;
 
 /** Classes of layers. */

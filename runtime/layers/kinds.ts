@@ -122,3 +122,18 @@ export const targetShape: Kind<readonly number[], readonly number[], false> = {
       ? given
       : undefined,
 };
+
+/** Rows above and below, columns to the left and to the right. */
+export type Margins = readonly [readonly [number, number], readonly [number, number]];
+
+/** One number for all sides, one for each axis, or one for each side. */
+export const margins: Kind<Margins, number | readonly [number, number] | Margins, false> = {
+  expected: 'a whole number from 0 on, two for height and width, or two pairs for top, bottom, left and right',
+  read: (given) => {
+    const axes = Array.isArray(given) ? given : [given, given];
+    const sides = axes.map((axis) => (Array.isArray(axis) ? axis : [axis, axis]));
+    return sides.length === 2 && sides.every((side) => side.length === 2 && side.every((n) => isWhole(n, 0)))
+      ? (sides as unknown as Margins)
+      : undefined;
+  },
+};

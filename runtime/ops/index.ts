@@ -6,6 +6,7 @@ import { batchNormalization, composites } from './batchnorm.ts';
 import { convolution } from './conv.ts';
 import { depthwiseConvolution } from './depthwise.ts';
 import { elementwise, views } from './elementwise.ts';
+import { framing } from './frame.ts';
 import { losses } from './loss.ts';
 import { updates } from './optimizer.ts';
 import { pooling } from './pool.ts';
@@ -16,6 +17,7 @@ const kernelOps = {
   ...convolution,
   ...depthwiseConvolution,
   ...pooling,
+  ...framing,
   ...batchNormalization,
   ...losses,
   ...updates,

@@ -28,6 +28,7 @@ const TOLERANCES: Partial<Record<KernelOpName, Tolerance>> = {
   reluGrad: EXACT,
   dropout: EXACT,
   maxPool: EXACT,
+  frame: EXACT,
   maxPoolGrad: EXACT,
   globalAvgPoolGrad: EXACT,
   finiteCheck: EXACT,

@@ -73,7 +73,18 @@ def shapes():
     return keras.Model(images, L.Softmax()(L.Dense(3)(L.Flatten()(pixel))))
 
 
-NETWORKS = {f.__name__.replace("_", "-"): f for f in (sequential, branched, nested, shapes)}
+def framed():
+    """Zeros around images, parts of images, images and features beside each other."""
+    images = keras.Input((7, 6, 3))
+    x = L.ZeroPadding2D(((1, 0), (2, 1)))(L.Rescaling(1 / 255)(images))
+    a = L.Conv2D(4, 3, strides=2, activation="relu")(x)
+    b = L.Conv2D(3, 3, strides=2)(L.ZeroPadding2D(1)(L.Cropping2D(1)(x)))
+    x = L.Concatenate()([a, L.Cropping2D(((0, 0), (0, 1)))(L.ZeroPadding2D(((0, 0), (0, 1)))(b)), a])
+    x = L.Concatenate()([L.GlobalAveragePooling2D()(x), L.Flatten()(a)])
+    return keras.Model(images, L.Dense(4)(x))
+
+
+NETWORKS = {f.__name__.replace("_", "-"): f for f in (sequential, branched, nested, shapes, framed)}
 GOLDEN = list(NETWORKS)
 
 

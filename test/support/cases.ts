@@ -219,6 +219,19 @@ export const otherConstants = ({ constants }: OptimizerRule): Constants[] =>
     return value === undefined ? [] : [{ [name]: value }];
   });
 
+/** Around an image, a part of it, beside others by channels, and all at once. */
+const FRAMES: readonly (readonly [rows: number, shape: readonly number[], offset: readonly number[], to: readonly number[]])[] = [
+  [1, [1, 1, 1], [0, 0, 0], [1, 1, 1]],
+  [3, [3, 5, 7], [1, 2, 0], [5, 9, 7]],
+  [2, [4, 4, 16], [1, 1, 0], [6, 6, 16]],
+  [5, [5, 6, 4], [-1, -2, 0], [3, 3, 4]],
+  [2, [3, 3, 5], [0, 0, 3], [3, 3, 11]],
+  [3, [2, 3, 8], [0, 0, 4], [2, 3, 16]],
+  [2, [3, 2, 11], [0, 0, -3], [3, 2, 5]],
+  [3, [3, 2, 12], [0, 0, -4], [3, 2, 4]],
+  [2, [4, 3, 6], [-2, 1, 2], [3, 2, 7]],
+];
+
 /** Sizes of images for pooling, both odd and even. */
 const IMAGES: readonly (readonly [rows: number, shape: readonly number[]])[] = [
   [1, [2, 2, 1]],
@@ -373,6 +386,13 @@ export const opCases: Record<KernelOpName, () => OpCase[]> = {
     ),
   globalAvgPool: () => forImages((rows, shape) => ({ inputs: [x(rows, shape)], attrs: {} })),
   globalAvgPoolGrad: () => forImages((rows, shape) => ({ inputs: [x(rows, shape.slice(-1))], attrs: { inputShape: shape } })),
+  frame: () =>
+    FRAMES.map(([rows, shape, offset, to]) => ({
+      name: `${rows} × [${shape}] at [${offset}] of [${to}]`,
+      rows,
+      inputs: [x(rows, shape)],
+      attrs: { offset, shape: to },
+    })),
   maxPool: () => forImages((rows, shape) => ({ inputs: [x(rows, shape)], attrs: {} })),
   maxPoolGrad: () =>
     // Few different values: ties in most windows.

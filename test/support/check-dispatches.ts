@@ -19,6 +19,7 @@ const TOLERANCES: Partial<Record<KernelOpName, Tolerance>> = {
   reluGrad: EXACT,
   dropout: EXACT,
   maxPool: EXACT,
+  frame: EXACT,
   maxPoolGrad: EXACT,
   globalAvgPoolGrad: EXACT,
   finiteCheck: EXACT,

@@ -4,6 +4,7 @@ import type { Emitter, OnnxRules } from './emitter.ts';
 
 export const merging = {
   Add: { emit: (e, { name }, inputs) => chain(e, 'Add', name, inputs) },
+  Concatenate: { emit: (e, { name, inputShape }, inputs) => e.node('Concat', name, inputs, { axis: inputShape.length === 2 ? 2 : 1 }) },
 } satisfies Partial<OnnxRules>;
 
 /** An operator of two operands over a list, from left to right. */
