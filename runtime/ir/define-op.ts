@@ -112,13 +112,18 @@ export const defineOp = <
 /** Any definition: its types are those of records. */
 export interface Op extends Signature {
   readonly doc: string;
+  /** The gradient rule, as in `OpDefinition`. */
   gradient?(
     g: GraphBuilder,
     site: GradientSite<Named<ValueId>, Named<ValueId>, Node['attrs']>,
   ): Readonly<Record<string, (() => ValueId | null) | undefined>>;
+  /** Plain loops in doubles. */
   reference(run: ReferenceRun<Named<ReferenceTensor>, Named<ReferenceTensor>, Named<ReferenceTensor>>, attrs: Node['attrs']): void;
+  /** Operations of one run with that many rows. */
   flops?(specs: Named<TensorSpec>, attrs: Node['attrs'], rows: number): number;
+  /** Bytes that must move. */
   bytes?(specs: Named<TensorSpec>, attrs: Node['attrs'], rows: number): number;
+  /** The nodes that compute it, for ops that no device has kernels for. */
   expand?(e: Expander, site: Site<Named<ValueId>, Named<ValueId>, Node['attrs']>): void;
   readonly traits?: Traits;
 }

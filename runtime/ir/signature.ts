@@ -8,6 +8,7 @@ import { formatSpec, type TensorSpec } from './tensor.ts';
 export interface Operand {
   /** Its shape, for messages: `[n, h, w, C]`. */
   readonly text: string;
+  /** Whether a tensor of that type can be given. */
   fits(spec: TensorSpec): boolean;
   /** A node may lack it. */
   readonly optional?: true;
@@ -37,6 +38,7 @@ export type Named<T> = Readonly<Record<string, T | readonly T[] | undefined>>;
 export interface Attribute<T> {
   /** What it may be, for messages: `a whole number above 0`. */
   readonly text: string;
+  /** Whether it may be that value. */
   fits(value: unknown): boolean;
   /** A node may lack it: because there is nothing to say, or because of its default. */
   readonly optional?: true;
