@@ -71,7 +71,9 @@ export function describeAdapter(adapter: GPUAdapter): AdapterReport {
   };
 }
 
-function nameOf({ device, description, vendor }: GPUAdapterInfo): string {
+/** Vulkan's names of GPUs come from Dawn in small letters and hyphens, of which the last may stand for a bracket. */
+function nameOf({ device: id, description, vendor }: GPUAdapterInfo): string {
+  const device = id.replace(/-+$/, '');
   if (device && description && !description.includes(device)) return `${device} (${description})`;
   return description || device || vendor || 'unnamed adapter';
 }

@@ -34,11 +34,13 @@ describe.runIf(hasSwiftShader)('on a GPU without f16', () => {
     ] as const) {
       const { status, stderr } = await cli([...BENCH, '--device', 'webgpu', '--precision', precision]);
       expect(status).toBe(3);
-      expect(stderr).toMatch(new RegExp(`error\\[E_ENVIRONMENT\\]: SwiftShader.* does not offer the precision ${precision}: ${lacks}`));
+      expect(stderr).toMatch(
+        new RegExp(`error\\[E_ENVIRONMENT\\]: swiftshader.*SwiftShader.* does not offer the precision ${precision}: ${lacks}`),
+      );
       expect(stderr).toContain('help: Use one of what it offers: --precision f32. `hybrid doctor` lists it for this machine.');
       const auto = await cli([...BENCH, '--device', 'auto', '--precision', precision]);
       expect(auto.status).toBe(3);
-      expect(auto.stderr).toMatch(new RegExp(`the precision ${precision} needs a GPU: SwiftShader.* does not offer`));
+      expect(auto.stderr).toMatch(new RegExp(`the precision ${precision} needs a GPU: swiftshader.*SwiftShader.* does not offer`));
     }
   });
 

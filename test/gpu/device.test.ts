@@ -65,7 +65,7 @@ describe.runIf(hasSwiftShader)('the webgpu device', () => {
   });
 
   it('is software, says so, and is not what `auto` takes', async () => {
-    expect(device.description).toMatch(/^WebGPU, SwiftShader.*software.*f32$/);
+    expect(device.description).toMatch(/^WebGPU, swiftshader-[\w-]*\w \(SwiftShader.*software.*f32$/);
     expect(await openTrustedGpu()).toMatchObject({ device: null, reason: expect.stringMatching(/software adapter/) });
     const auto = await openDevice('auto', { threads: 1 });
     expect(auto.name).toBe('wasm');
