@@ -4,6 +4,7 @@ import { HybridError } from './base/errors.ts';
 import { own } from './base/own.ts';
 import { formatSelfTest } from './compile/self-test.ts';
 import { type Device, PRECISIONS, type Precision } from './device.ts';
+import { DEVICE_SETTINGS } from './device-settings.ts';
 
 /** Names that `openDevice` takes. */
 export const DEVICES = ['auto', 'wasm', 'webgpu', 'reference'] as const;
@@ -46,6 +47,10 @@ export async function openDevice(name: DeviceName, given: DeviceOptions = {}): P
       `no precision is called ${JSON.stringify(precision)}`,
       `Choose one of auto, ${PRECISIONS.join(', ')}.`,
     );
+  for (const [setting, { kind }] of Object.entries(DEVICE_SETTINGS)) {
+    const value = options[setting as keyof typeof DEVICE_SETTINGS];
+    if (value !== undefined) kind.check(value, setting);
+  }
   switch (name) {
     case 'auto': {
       const { openTrustedGpu } = await import('../gpu/host/auto.ts');

@@ -2,7 +2,7 @@
 
 import { describe, expect, it, test } from 'vitest';
 import { checkSettings } from '../../runtime/base/setting.ts';
-import type { TrainOptions } from '../../runtime/index.ts';
+import { type DeviceOptions, openDevice, type TrainOptions } from '../../runtime/index.ts';
 import { train } from '../../runtime/train/run.ts';
 import { describeSettings, GROUP_SETTINGS, TRAIN_SETTINGS } from '../../runtime/train/settings.ts';
 import { hybridError } from '../support/expect-error.ts';
@@ -107,4 +107,13 @@ test('what decides bits is kept as the words that checkpoints have had all along
     'bn-momentum': '0.9',
     'recalibrate-bn': '0',
   });
+});
+
+test.each([
+  [{ threads: '2' }, 'threads is "2"'],
+  [{ threads: 0 }, 'threads is 0'],
+  [{ revectorize: 'no' }, 'revectorize is "no"'],
+])('a device is told only what it may be: %j', async (options, message) => {
+  const error = await hybridError('E_USAGE', openDevice('wasm', options as DeviceOptions));
+  expect(error).toMatchObject({ message, field: message.split(' ')[0] });
 });
