@@ -1,6 +1,7 @@
 // Draws the figures of a run. Loaded with the first one (figures.ts): nobody else needs what draws them.
 
 import { HybridError, nearest } from '../../runtime/base/errors.ts';
+import { augmentationCaption } from '../../runtime/data/augment/augmentations.ts';
 import type { Dataset } from '../../runtime/data/dataset.ts';
 import type { LoadedBatch } from '../../runtime/data/epoch.ts';
 import type { FeedOptions } from '../../runtime/data/feed.ts';
@@ -104,10 +105,7 @@ export class Drawing {
     const { images: limit = 36 } = this.#options;
     const batch = await firstBatch({ dataset: train, batch: Math.min(rows, limit), seed, shuffle, augment });
     const bytes = train.shape.reduce((product, n) => product * n, 1);
-    const changes = [
-      ...(augment.crop > 0 ? [`shifted by up to ${augment.crop} pixels`] : []),
-      ...(augment.flip ? ['mirrored or not'] : []),
-    ].join(', ');
+    const changes = augmentationCaption(augment);
     return tilesFigure({
       name: 'augmented',
       title: 'An augmented batch',

@@ -119,7 +119,10 @@ function asText(
   const small = names.length <= MAX_MATRIX;
   return [
     `${about.arch}, weights in ${about.weights}`,
-    ...perClass.map((entry) => `  ${entry.name.padEnd(width)}  ${percent(entry.accuracy).padStart(8)} of ${count(entry.count)}`),
+    ...perClass.map(
+      (entry) =>
+        `  ${entry.name.padEnd(width)}  ${(entry.count > 0 ? percent(entry.accuracy) : 'none').padStart(8)} of ${count(entry.count)}`,
+    ),
     ...(small ? ['', 'confusion: a row for each class, a column for each answer, in the order above'] : []),
     ...(small
       ? matrix(confusion, names.length).map((row, i) => `  ${names[i].padEnd(width)} ${row.map((n) => `${n}`.padStart(cell)).join(' ')}`)

@@ -87,6 +87,8 @@ describe('other data than CIFAR-10 from the disk to the test accuracy', () => {
     expect(some.confusion[1]).toEqual([0, 0, 0]);
     for (const name of ['apple', 'cherry']) expect(accuracies(some)[name]).toBe(accuracies(all)[name]);
 
+    // A class without an image has no accuracy.
+    expect((await cli(['eval', 'runs/one', '--data', 'fewer'], io)).stdout).toMatch(/^ {2}banana +none of 0$/m);
     for (const argv of [
       ['eval', 'runs/one', '--data', 'other'],
       ['visualize', 'runs/one', '--data', 'other', '--figures', 'confusion'],

@@ -12,6 +12,7 @@ import { RunRecord } from '../../app/report/record.ts';
 import { render } from '../../app/report/render.ts';
 import { document, escaped, type Figure } from '../../app/report/svg.ts';
 import { weightsFigure } from '../../app/report/weights.ts';
+import { augmentOptions } from '../../runtime/data/augment/names.ts';
 import type { Dataset } from '../../runtime/data/dataset.ts';
 import { memoryDataset } from '../../runtime/data/memory-dataset.ts';
 import { buildModel } from '../../runtime/model/architectures.ts';
@@ -164,6 +165,25 @@ describe('from a trained-looking model', () => {
       ...(await examine(looked)),
     });
     expect(heard).toEqual([8, 16, 24, 32, 40, 43]);
+  });
+});
+
+describe('the caption of augmented images', () => {
+  test.each([
+    ['none', 'unchanged, augmentation is off'],
+    ['crop,flip', 'shifted by up to 4 pixels, mirrored or not'],
+    ['mixup', 'blended with another image'],
+    ['cutmix', 'with a rectangle of another image'],
+    ['rotate', 'rotated by up to'],
+    ['zoom', 'zoomed by up to'],
+    ['randaugment', 'operations of the policy'],
+    ['erase', 'painted over'],
+    ['colour', 'brightness changed by up to'],
+  ])('%s: %s', async (names, expected) => {
+    const model = smallModels()[0];
+    const [figure] = await draw(['augmented'], sourcesFor(model, { augment: augmentOptions(names) }), { images: 2 });
+    expect(figure.caption).toContain(expected);
+    expect(figure.caption.includes('augmentation is off')).toBe(names === 'none');
   });
 });
 

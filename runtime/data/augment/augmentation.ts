@@ -64,6 +64,8 @@ export interface Augmentation {
   readonly inPlace: boolean;
   /** Whether the options ask for it. */
   active(options: AugmentOptions): boolean;
+  /** What it does to images, for a caption; where the options ask for it. */
+  caption(options: AugmentOptions): string;
   /** What is wrong with the options, for people; undefined: nothing. */
   problem?(options: AugmentOptions, shape: ImageShape): string | undefined;
   /** The kernel's own arguments. */
@@ -71,6 +73,9 @@ export interface Augmentation {
   /** The augmented image, in plain loops; `image` stays as it is. */
   reference(image: Uint8Array, draw: Draw, options: AugmentOptions, set: ImageSet, epoch: number): Uint8Array;
 }
+
+/** A share as people read it. */
+export const percent = (share: number): string => `${Number((100 * share).toFixed(1))} %`;
 
 /** A random word as a whole number from 0 to below `count`, which is at most 2²¹: ⌊word · count / 2³²⌋. */
 export const below = (word: number, count: number): number => Math.floor((word * count) / 2 ** 32);

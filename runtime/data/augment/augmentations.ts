@@ -8,6 +8,7 @@ import type { Augmentation, AugmentOptions, Draw, ImageSet, ImageShape } from '.
 import { colour } from './colour.ts';
 import { crop } from './crop.ts';
 import { erase } from './erase.ts';
+import { mixCaption } from './mix.ts';
 import { policy } from './policy.ts';
 import { warp } from './warp.ts';
 
@@ -22,6 +23,13 @@ export function activeAugmentations(options: AugmentOptions | undefined, shape: 
   }
   return AUGMENTATIONS.filter((augmentation) => augmentation.active(options));
 }
+
+/** All that is done to images, in the order in which it is, for a caption; empty where nothing is. */
+export const augmentationCaption = (options: AugmentOptions): string =>
+  [
+    ...AUGMENTATIONS.filter((augmentation) => augmentation.active(options)).map((augmentation) => augmentation.caption(options)),
+    ...(options.mix && options.mix.probability > 0 ? [mixCaption(options.mix)] : []),
+  ].join(', ');
 
 /** Whether the options need the mean colour of the dataset. */
 export const needsMean = (options: AugmentOptions | undefined): boolean => options?.padding === 'mean' || options?.erase?.fill === 'mean';

@@ -1,7 +1,7 @@
 // Brightness, contrast and saturation. Kernel: asm/data/colour.ts.
 
 import { PURPOSE } from '../../base/philox.ts';
-import type { Augmentation, ImageShape } from './augmentation.ts';
+import { type Augmentation, type ImageShape, percent } from './augmentation.ts';
 import { both } from './warp.ts';
 
 /** Factors are whole numbers of 64ths, at most 2: then everything fits into 16 bits. */
@@ -48,6 +48,10 @@ export const colour: Augmentation = {
   inPlace: true,
   active: ({ colour: strengths }) =>
     strengths !== undefined && Math.max(strengths.brightness, strengths.contrast, strengths.saturation) > 0,
+  caption({ colour: strengths }) {
+    const changed = Object.entries(strengths ?? {}).filter(([, strength]) => strength > 0);
+    return `${changed.map(([name, strength]) => `${name} changed by up to ${percent(strength)}`).join(', ')}`;
+  },
   problem({ colour: strengths }) {
     for (const [name, strength] of Object.entries(strengths ?? {})) {
       if (!(strength >= 0 && strength <= 1)) return `a change of ${name} by up to ${strength}; it must be from 0 to 1`;

@@ -49,6 +49,11 @@ export const crop: Augmentation = {
   kernel: 'crop',
   inPlace: false,
   active: (options) => options.crop > 0 || options.flip !== false,
+  caption: ({ crop, flip, padding }) =>
+    [
+      ...(crop > 0 ? [`shifted by up to ${crop} pixels${padding && padding !== 'zero' ? ` (padding: ${padding})` : ''}`] : []),
+      ...(flip === 'alternate' ? ['mirrored in every other epoch'] : flip ? ['mirrored or not'] : []),
+    ].join(', '),
   problem({ crop, padding }, [height, width]) {
     if (!(Number.isInteger(crop) && crop >= 0)) return `a crop of ${crop} pixels; it must be a whole number from 0 on`;
     if (padding === 'reflect' && crop >= Math.min(height, width))

@@ -1,7 +1,7 @@
 // Random erasing (Zhong et al., 2017) with one colour. Kernel: asm/data/erase.ts.
 
 import { PURPOSE } from '../../base/philox.ts';
-import { type Augmentation, below } from './augmentation.ts';
+import { type Augmentation, below, percent } from './augmentation.ts';
 
 const share = (x: number): boolean => x >= 0 && x <= 1;
 
@@ -16,6 +16,7 @@ export const erase: Augmentation = {
   kernel: 'erase',
   inPlace: true,
   active: ({ erase }) => erase !== undefined && erase.probability > 0,
+  caption: ({ erase }) => `a rectangle of ${percent(erase?.probability ?? 0)} of the images painted over`,
   problem({ erase }) {
     if (!erase) return undefined;
     const { probability, area, ratio } = erase;

@@ -4,7 +4,7 @@
 // its probability: the gradient is the same in expectation, and labels stay whole numbers for every device. (Training accuracy counts the drawn label.)
 
 import { PURPOSE } from '../../base/philox.ts';
-import { below, type Draw, type ImageShape, type MixOptions } from './augmentation.ts';
+import { below, type Draw, type ImageShape, type MixOptions, percent } from './augmentation.ts';
 
 /** What is drawn for one image. */
 export interface Mix {
@@ -17,6 +17,10 @@ export interface Mix {
   /** Of CutMix: what the other image replaces. */
   readonly rectangle: { readonly top: number; readonly left: number; readonly height: number; readonly width: number } | null;
 }
+
+/** What it does to images, for a caption. */
+export const mixCaption = ({ kind, probability }: MixOptions): string =>
+  `${probability < 1 ? `${percent(probability)} of them ` : ''}${kind === 'mixup' ? 'blended with another image' : 'with a rectangle of another image'}`;
 
 export function mixProblem({ probability }: MixOptions): string | undefined {
   return probability >= 0 && probability <= 1 ? undefined : `a probability of mixing of ${probability}; it must be from 0 to 1`;

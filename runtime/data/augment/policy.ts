@@ -2,7 +2,7 @@
 // Kernel: asm/data/policy.ts.
 
 import { PURPOSE } from '../../base/philox.ts';
-import { type Augmentation, below, type ImageShape } from './augmentation.ts';
+import { type Augmentation, below, type ImageShape, percent } from './augmentation.ts';
 import { factorOf, jitter } from './colour.ts';
 import { type Affine, cosine, MOST_PIXELS, resample, sine } from './warp.ts';
 
@@ -108,6 +108,8 @@ export const policy: Augmentation = {
   kernel: 'policy',
   inPlace: false,
   active: ({ policy: options }) => options !== undefined && options.operations > 0,
+  caption: ({ policy: options }) =>
+    `${options?.operations === 1 ? '1 operation' : `${options?.operations} operations`} of the policy at ${percent(options?.magnitude ?? 0)} of their strength`,
   problem({ policy: options }, [height, width]) {
     if (!options) return undefined;
     const { operations, magnitude } = options;

@@ -1,7 +1,7 @@
 // Geometric changes between pixels: larger before it is cut, turned, zoomed. Kernel: asm/data/warp.ts.
 
 import { PURPOSE } from '../../base/philox.ts';
-import { type Augmentation, below, type ImageShape } from './augmentation.ts';
+import { type Augmentation, below, type ImageShape, percent } from './augmentation.ts';
 
 /** A map from the result to the image, around their middles: place = m·(x, y) + t, in pixels. */
 export interface Affine {
@@ -84,6 +84,12 @@ export const warp: Augmentation = {
   kernel: 'warp',
   inPlace: false,
   active: ({ grow = 0, rotate = 0, zoom = 0 }) => grow > 0 || rotate > 0 || zoom > 0,
+  caption: ({ grow = 0, rotate = 0, zoom = 0 }) =>
+    [
+      ...(grow > 0 ? [`cut from images ${grow} pixels larger`] : []),
+      ...(rotate > 0 ? [`rotated by up to ${Number((360 * rotate).toFixed(1))}°`] : []),
+      ...(zoom > 0 ? [`zoomed by up to ${percent(zoom)}`] : []),
+    ].join(', '),
   problem({ grow = 0, rotate = 0, zoom = 0 }, [height, width]) {
     if (!(Number.isInteger(grow) && grow >= 0 && grow <= Math.min(height, width)))
       return `images that are ${grow} pixels larger; it must be a whole number from 0 to ${Math.min(height, width)}`;
