@@ -94,6 +94,21 @@ export const STRUCTS = {
    */
   source: { values: 'ptr', scale: 'ptr?', shift: 'ptr?', kappa: 'ptr?', activation: 'ptr?', derivative: 'ptr?' },
 
+  /** Windows of pooling over an image [height, width, channels]; what pads it belongs to none. */
+  poolWindow: {
+    height: 'i32',
+    width: 'i32',
+    channels: 'i32',
+    outHeight: 'i32',
+    outWidth: 'i32',
+    sizeRows: 'i32',
+    sizeColumns: 'i32',
+    strideRows: 'i32',
+    strideColumns: 'i32',
+    padTop: 'i32',
+    padLeft: 'i32',
+  },
+
   /** A grid of Winograd's tiles over images [height, width, channels]. */
   tiledImage: { data: 'ptr', height: 'i32', width: 'i32', channels: 'i32' },
 } as const satisfies Record<string, Readonly<Record<string, ScalarKind>>>;
@@ -105,6 +120,10 @@ const TABLE = {
   globalAvgPoolGrad: { dy: 'ptr', dx: 'ptr', pixels: 'i32', channels: 'i32' },
   maxPool: { x: 'ptr', y: 'ptr', height: 'i32', width: 'i32', channels: 'i32' },
   maxPoolGrad: { dy: 'ptr', x: 'ptr', dx: 'ptr', height: 'i32', width: 'i32', channels: 'i32' },
+  maxPoolWindows: { x: 'ptr', y: 'ptr', window: 'poolWindow' },
+  maxPoolWindowsGrad: { dy: 'ptr', x: 'ptr', dx: 'ptr', window: 'poolWindow' },
+  avgPool: { x: 'ptr', y: 'ptr', window: 'poolWindow' },
+  avgPoolGrad: { dy: 'ptr', dx: 'ptr', window: 'poolWindow' },
 
   // asm/kernels/frame.ts
   frame: {

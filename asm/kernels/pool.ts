@@ -1,7 +1,17 @@
-// Pooling: the mean over the pixels of a sample, and the maximum of 2×2 windows. A task is a sample (means) or a row of
-// windows (maxima).
+// Pooling: the mean over the pixels of a sample, the maximum of 2×2 windows, and both over any windows. A task is a sample or a row of windows.
 
-import { GlobalAvgPoolArgs, GlobalAvgPoolGradArgs, MaxPoolArgs, MaxPoolGradArgs, nextTask, rows } from '../lib/abi';
+import {
+  AvgPoolArgs,
+  AvgPoolGradArgs,
+  GlobalAvgPoolArgs,
+  GlobalAvgPoolGradArgs,
+  MaxPoolArgs,
+  MaxPoolGradArgs,
+  MaxPoolWindowsArgs,
+  MaxPoolWindowsGradArgs,
+  nextTask,
+  rows,
+} from '../lib/abi';
 import { sumColumns } from '../lib/columns';
 
 /** x [pixels, C], y [C]. */
@@ -131,6 +141,117 @@ export function maxPoolGrad(args: MaxPoolGradArgs): void {
     if (columns & 1) {
       memory.fill(dx + a, 0, width);
       memory.fill(dx + a + line, 0, width);
+    }
+  }
+}
+
+/** x [h, w, C], y [oh, ow, C]: the mean of the pixels of each window that are in the image. */
+export function avgPool(args: AvgPoolArgs): void {
+  const g = args.window;
+  const x = args.x;
+  const width = (<usize>g.channels) << 2;
+  const tasks = rows() * g.outHeight;
+  for (let task = nextTask(); task < tasks; task = nextTask()) {
+    const sample = task / g.outHeight;
+    const top = (task - sample * g.outHeight) * g.strideRows - g.padTop;
+    const bottom = min(top + g.sizeRows, g.height);
+    for (let column = 0; column < g.outWidth; column++) {
+      const left = column * g.strideColumns - g.padLeft;
+      const right = min(left + g.sizeColumns, g.width);
+      const to = args.y + <usize>(task * g.outWidth + column) * width;
+      memory.fill(to, 0, width);
+      for (let row = max(top, 0); row < bottom; row++) {
+        for (let pixel = max(left, 0); pixel < right; pixel++) {
+          const from = x + <usize>((sample * g.height + row) * g.width + pixel) * width;
+          for (let c: usize = 0; c < width; c += 4) store<f32>(to + c, load<f32>(to + c) + load<f32>(from + c));
+        }
+      }
+      const count = <f32>((bottom - max(top, 0)) * (right - max(left, 0)));
+      for (let c: usize = 0; c < width; c += 4) store<f32>(to + c, load<f32>(to + c) / count);
+    }
+  }
+}
+
+/** dy [oh, ow, C], dx [h, w, C]: each pixel gets its share of the windows that it is in. A task is a sample. */
+export function avgPoolGrad(args: AvgPoolGradArgs): void {
+  const g = args.window;
+  const width = (<usize>g.channels) << 2;
+  const tasks = rows();
+  for (let sample = nextTask(); sample < tasks; sample = nextTask()) {
+    const dx = args.dx + <usize>(sample * g.height * g.width) * width;
+    memory.fill(dx, 0, <usize>(g.height * g.width) * width);
+    for (let line = 0; line < g.outHeight; line++) {
+      const top = line * g.strideRows - g.padTop;
+      const bottom = min(top + g.sizeRows, g.height);
+      for (let column = 0; column < g.outWidth; column++) {
+        const left = column * g.strideColumns - g.padLeft;
+        const right = min(left + g.sizeColumns, g.width);
+        const from = args.dy + <usize>((sample * g.outHeight + line) * g.outWidth + column) * width;
+        const count = <f32>((bottom - max(top, 0)) * (right - max(left, 0)));
+        for (let row = max(top, 0); row < bottom; row++) {
+          for (let pixel = max(left, 0); pixel < right; pixel++) {
+            const to = dx + <usize>(row * g.width + pixel) * width;
+            for (let c: usize = 0; c < width; c += 4) store<f32>(to + c, load<f32>(to + c) + load<f32>(from + c) / count);
+          }
+        }
+      }
+    }
+  }
+}
+
+/** x [h, w, C], y [oh, ow, C]: the maximum of the pixels of each window that are in the image. NaN wins over numbers. */
+export function maxPoolWindows(args: MaxPoolWindowsArgs): void {
+  const g = args.window;
+  const x = args.x;
+  const width = (<usize>g.channels) << 2;
+  const tasks = rows() * g.outHeight;
+  for (let task = nextTask(); task < tasks; task = nextTask()) {
+    const sample = task / g.outHeight;
+    const top = (task - sample * g.outHeight) * g.strideRows - g.padTop;
+    const bottom = min(top + g.sizeRows, g.height);
+    for (let column = 0; column < g.outWidth; column++) {
+      const left = column * g.strideColumns - g.padLeft;
+      const right = min(left + g.sizeColumns, g.width);
+      const to = args.y + <usize>(task * g.outWidth + column) * width;
+      memory.copy(to, x + <usize>((sample * g.height + max(top, 0)) * g.width + max(left, 0)) * width, width);
+      for (let row = max(top, 0); row < bottom; row++) {
+        for (let pixel = max(left, 0); pixel < right; pixel++) {
+          const from = x + <usize>((sample * g.height + row) * g.width + pixel) * width;
+          for (let c: usize = 0; c < width; c += 4) store<f32>(to + c, max<f32>(load<f32>(to + c), load<f32>(from + c)));
+        }
+      }
+    }
+  }
+}
+
+/** dy [oh, ow, C], x and dx [h, w, C]. dy goes to the first maximum of its window in row-major order. A task is a sample. */
+export function maxPoolWindowsGrad(args: MaxPoolWindowsGradArgs): void {
+  const g = args.window;
+  const width = (<usize>g.channels) << 2;
+  const tasks = rows();
+  for (let sample = nextTask(); sample < tasks; sample = nextTask()) {
+    const image = <usize>(sample * g.height * g.width) * width;
+    const x = args.x + image;
+    const dx = args.dx + image;
+    memory.fill(dx, 0, <usize>(g.height * g.width) * width);
+    for (let line = 0; line < g.outHeight; line++) {
+      const top = line * g.strideRows - g.padTop;
+      const bottom = min(top + g.sizeRows, g.height);
+      for (let column = 0; column < g.outWidth; column++) {
+        const left = column * g.strideColumns - g.padLeft;
+        const right = min(left + g.sizeColumns, g.width);
+        const from = args.dy + <usize>((sample * g.outHeight + line) * g.outWidth + column) * width;
+        for (let c: usize = 0; c < width; c += 4) {
+          let most = <usize>(max(top, 0) * g.width + max(left, 0)) * width + c;
+          for (let row = max(top, 0); row < bottom; row++) {
+            for (let pixel = max(left, 0); pixel < right; pixel++) {
+              const at = <usize>(row * g.width + pixel) * width + c;
+              if (load<f32>(x + at) > load<f32>(x + most)) most = at;
+            }
+          }
+          store<f32>(dx + most, load<f32>(dx + most) + load<f32>(from + c));
+        }
+      }
     }
   }
 }

@@ -1,8 +1,11 @@
 // Pooling to calls of asm/kernels/pool.ts.
 
 import type { TensorSpec } from '../../runtime/ir/graph.ts';
+import { poolWindow } from '../../runtime/ops/pool.ts';
+import type { Window } from '../../runtime/ops/window.ts';
+import type { StructValues } from '../abi/kernels.ts';
 import { channels, pixels } from './elementwise.ts';
-import { call, type Lowering } from './lowering.ts';
+import { call, type Lowerings } from './lowering.ts';
 
 const sizes = ({ shape: [height, width, channels] }: TensorSpec) => ({ height, width, channels });
 
@@ -16,12 +19,32 @@ export const pool = {
     const size = { pixels: pixels(spec(dx)), channels: channels(spec(dx)) };
     return [call('globalAvgPoolGrad', { dy: address(node.inputs[0]), dx: address(dx), ...size })];
   },
-  maxPool(node, { spec, address }) {
-    const [x] = node.inputs;
-    return [call('maxPool', { x: address(x), y: address(node.outputs[0]), ...sizes(spec(x)) })];
+  maxPool({ args, results, attrs }, { spec, address }) {
+    const [x, y] = [address(args.x), address(results.y)];
+    const g = poolWindow(spec(args.x).shape, attrs);
+    if (isHalving(g)) return [call('maxPool', { x, y, ...sizes(spec(args.x)) })];
+    return [call('maxPoolWindows', { x, y, window: windowOf(spec(args.x), g) })];
   },
-  maxPoolGrad(node, { spec, address }) {
-    const [dy, x] = node.inputs;
-    return [call('maxPoolGrad', { dy: address(dy), x: address(x), dx: address(node.outputs[0]), ...sizes(spec(x)) })];
+  maxPoolGrad({ args, results, attrs }, { spec, address }) {
+    const [dy, x, dx] = [address(args.dy), address(args.x), address(results.dx)];
+    const g = poolWindow(spec(args.x).shape, attrs);
+    if (isHalving(g)) return [call('maxPoolGrad', { dy, x, dx, ...sizes(spec(args.x)) })];
+    return [call('maxPoolWindowsGrad', { dy, x, dx, window: windowOf(spec(args.x), g) })];
   },
-} satisfies Record<string, Lowering>;
+  avgPool({ args: { x }, results: { y }, attrs }, { spec, address }) {
+    return [call('avgPool', { x: address(x), y: address(y), window: windowOf(spec(x), poolWindow(spec(x).shape, attrs)) })];
+  },
+  avgPoolGrad({ args: { dy }, results: { dx }, attrs: { inputShape, ...attrs } }, { spec, address }) {
+    return [call('avgPoolGrad', { dy: address(dy), dx: address(dx), window: windowOf(spec(dx), poolWindow(inputShape, attrs)) })];
+  },
+} satisfies Partial<Lowerings>;
+
+/** Whether windows are 2×2, side by side: kernels of their own, in vectors, are faster. */
+const isHalving = ({ kernel, stride, pads }: Window): boolean =>
+  `${[...kernel, ...stride]}` === '2,2,2,2' && Object.values(pads).every((pad) => pad === 0);
+
+const windowOf = ({ shape: [height, width, channels] }: TensorSpec, { kernel, stride, pads, out }: Window): StructValues<'poolWindow'> => ({
+  ...{ height, width, channels },
+  ...{ outHeight: out[0], outWidth: out[1], sizeRows: kernel[0], sizeColumns: kernel[1] },
+  ...{ strideRows: stride[0], strideColumns: stride[1], padTop: pads.top, padLeft: pads.left },
+});

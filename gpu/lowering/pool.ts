@@ -2,6 +2,8 @@
 
 import type { TensorSpec } from '../../runtime/ir/graph.ts';
 import { channelsOf, pixelsOf } from '../../runtime/ops/check.ts';
+import { poolWindow } from '../../runtime/ops/pool.ts';
+import type { Window } from '../../runtime/ops/window.ts';
 import * as kernels from '../kernels/pool.ts';
 import { type Lanes, lanesFor } from '../kernels/wgsl.ts';
 import { mapGroups } from './elementwise.ts';
@@ -27,20 +29,34 @@ export const pool = {
     const operands = new KernelOperands('globalAvgPoolGrad', context).read('dy', node.inputs[0], lanes).write('dx', dx, lanes);
     return operands.dispatch(kernels.globalAvgPoolGrad(pixels, channels), mapGroups(pixels * channels));
   },
-  maxPool(node, context) {
-    const [x] = node.inputs;
-    const [y] = node.outputs;
-    const { lanes, shape } = image(context.spec(x));
+  maxPool({ args: { x }, results: { y }, attrs }, context) {
+    const { lanes, channels, shape } = image(context.spec(x));
     const operands = new KernelOperands('maxPool', context).read('x', x, lanes).write('y', y, lanes);
-    return operands.dispatch(kernels.maxPool(shape, lanes), mapGroups(image(context.spec(y)).pixels * shape.c));
+    const window = poolWindow(context.spec(x).shape, attrs);
+    const text = isHalving(window) ? kernels.maxPool(shape, lanes) : kernels.poolWindows(window, channels, 'max', lanes);
+    return operands.dispatch(text, mapGroups(image(context.spec(y)).pixels * channels));
   },
-  maxPoolGrad(node, context) {
-    const [dy, x] = node.inputs;
-    const { lanes, pixels, shape } = image(context.spec(x));
-    const operands = new KernelOperands('maxPoolGrad', context)
-      .read('dy', dy, lanes)
-      .read('x', x, lanes)
-      .write('dx', node.outputs[0], lanes);
-    return operands.dispatch(kernels.maxPoolGrad(shape, lanes), mapGroups(pixels * shape.c));
+  maxPoolGrad({ args: { dy, x }, results: { dx }, attrs }, context) {
+    const { lanes, pixels, channels, shape } = image(context.spec(x));
+    const operands = new KernelOperands('maxPoolGrad', context).read('dy', dy, lanes).read('x', x, lanes).write('dx', dx, lanes);
+    const window = poolWindow(context.spec(x).shape, attrs);
+    const text = isHalving(window) ? kernels.maxPoolGrad(shape, lanes) : kernels.poolWindowsGrad(window, channels, 'max', lanes);
+    return operands.dispatch(text, mapGroups(pixels * channels));
+  },
+  avgPool({ args: { x }, results: { y }, attrs }, context) {
+    const { lanes, channels } = image(context.spec(x));
+    const operands = new KernelOperands('avgPool', context).read('x', x, lanes).write('y', y, lanes);
+    const text = kernels.poolWindows(poolWindow(context.spec(x).shape, attrs), channels, 'avg', lanes);
+    return operands.dispatch(text, mapGroups(image(context.spec(y)).pixels * channels));
+  },
+  avgPoolGrad({ args: { dy }, results: { dx }, attrs: { inputShape, ...attrs } }, context) {
+    const { lanes, pixels, channels } = image(context.spec(dx));
+    const operands = new KernelOperands('avgPoolGrad', context).read('dy', dy, lanes).write('dx', dx, lanes);
+    const text = kernels.poolWindowsGrad(poolWindow(inputShape, attrs), channels, 'avg', lanes);
+    return operands.dispatch(text, mapGroups(pixels * channels));
   },
 } satisfies Partial<Lowerings>;
+
+/** Whether windows are 2×2, side by side: kernels of their own are faster. */
+const isHalving = ({ kernel, stride, pads }: Window): boolean =>
+  `${[...kernel, ...stride]}` === '2,2,2,2' && Object.values(pads).every((pad) => pad === 0);

@@ -29,7 +29,6 @@ const TOLERANCES: Partial<Record<KernelOpName, Tolerance>> = {
   dropout: EXACT,
   maxPool: EXACT,
   frame: EXACT,
-  maxPoolGrad: EXACT,
   globalAvgPoolGrad: EXACT,
   finiteCheck: EXACT,
   countStep: EXACT,

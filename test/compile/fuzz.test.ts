@@ -56,7 +56,12 @@ const MAKERS: Partial<Record<OpName, Maker>> = {
   },
   normalize: ({ g, parameter }, x) => g.one('normalize', { x, scale: parameter(channelsOf(g, x)), shift: parameter(channelsOf(g, x)) }),
   globalAvgPool: (draft, x) => backToImage(draft, draft.g.one('globalAvgPool', { x })),
-  maxPool: ({ g }, x) => (g.spec(x).shape[0] > 1 && g.spec(x).shape[1] > 1 ? g.one('maxPool', { x }) : x),
+  maxPool: ({ g, draw }, x) => g.one('maxPool', { x }, { size: 2 + draw(2), stride: 1 + draw(3), padding: 'same' }),
+  avgPool: ({ g, draw }, x) => g.one('avgPool', { x }, { size: 2 + draw(2), stride: 1 + draw(3), padding: 'same' }),
+  frame: ({ g, draw }, x) => {
+    const [h, w, c] = g.spec(x).shape;
+    return g.one('frame', { x }, { offset: [draw(2), -draw(2), 0], shape: [h + draw(2), w, c] });
+  },
   reshape: ({ g }, x) => {
     const [h, w, c] = g.spec(x).shape;
     return g.one('reshape', { x }, { shape: [w, h, c] });

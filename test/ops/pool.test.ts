@@ -53,7 +53,7 @@ describe('maxPool', () => {
   });
 
   test('refuses', () => {
-    expectRefused('maxPool', [samples(2, [1, 4, 3], uniform(1))], {}, 'maxPool got x f32 [n, 1, 4, 3]', '2 or more');
+    expectRefused('maxPool', [samples(2, [1, 4, 3], uniform(1))], {}, 'no room for a window of 2×2');
     const [y] = runReference('maxPool', [samples(2, [4, 4, 3], uniform(1))]);
     expectRefused('maxPoolGrad', [y, samples(2, [6, 4, 3], uniform(1))], {}, 'maxPoolGrad got');
     expectRefused('maxPoolGrad', [y, fixed([4, 4, 3], uniform(1))], {}, 'maxPoolGrad got');

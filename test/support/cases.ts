@@ -244,6 +244,19 @@ const IMAGES: readonly (readonly [rows: number, shape: readonly number[]])[] = [
 const forImages = (make: (rows: number, shape: readonly number[]) => Omit<OpCase, 'name' | 'rows'>): OpCase[] =>
   IMAGES.map(([rows, shape]) => ({ name: `${rows} × [${shape}]`, rows, ...make(rows, shape) }));
 
+/** Windows of pooling: that overlap, that leave pixels out, that are padded. */
+const WINDOWS: readonly (readonly [rows: number, shape: readonly number[], attrs: Attrs])[] = [
+  [2, [5, 7, 3], { size: 3 }],
+  [3, [6, 5, 16], { size: 3, stride: 2, padding: 'same' }],
+  [1, [8, 9, 33], { size: [3, 2], stride: [1, 3] }],
+  [2, [4, 4, 4], { size: 3, stride: 1, padding: { top: 1, bottom: 2, left: 0, right: 1 } }],
+  [2, [7, 7, 5], { size: 2, stride: 3 }],
+  [5, [1, 1, 2], { size: 3, padding: 'same' }],
+];
+
+const forWindows = (make: (rows: number, shape: readonly number[], attrs: Attrs) => Omit<OpCase, 'name' | 'rows'>): OpCase[] =>
+  WINDOWS.map(([rows, shape, attrs]) => ({ name: `${rows} × [${shape}] ${JSON.stringify(attrs)}`, rows, ...make(rows, shape, attrs) }));
+
 /** Operands of bnGradApply with real statistics. */
 const bnGradApplyInputs = (rows: number, shape: readonly number[]): TestTensor[] => [
   x(rows, shape, 6),
@@ -393,13 +406,24 @@ export const opCases: Record<KernelOpName, () => OpCase[]> = {
       inputs: [x(rows, shape)],
       attrs: { offset, shape: to },
     })),
-  maxPool: () => forImages((rows, shape) => ({ inputs: [x(rows, shape)], attrs: {} })),
-  maxPoolGrad: () =>
+  maxPool: () => [
+    ...forImages((rows, shape) => ({ inputs: [x(rows, shape)], attrs: {} })),
+    ...forWindows((rows, shape, attrs) => ({ inputs: [x(rows, shape)], attrs })),
+  ],
+  maxPoolGrad: () => {
     // Few different values: ties in most windows.
-    forImages((rows, shape) => {
+    const make = (rows: number, shape: readonly number[], attrs: Attrs = {}) => {
       const input = samples(rows, shape, integers(12, 3));
-      const [y] = runReference('maxPool', [input]);
-      return { inputs: [samples(rows, y.spec.shape, uniform(5)), input], attrs: {} };
+      const [y] = runReference('maxPool', [input], attrs);
+      return { inputs: [samples(rows, y.spec.shape, uniform(5)), input], attrs };
+    };
+    return [...forImages((rows, shape) => make(rows, shape)), ...forWindows(make)];
+  },
+  avgPool: () => forWindows((rows, shape, attrs) => ({ inputs: [x(rows, shape)], attrs })),
+  avgPoolGrad: () =>
+    forWindows((rows, shape, attrs) => {
+      const [y] = runReference('avgPool', [x(rows, shape)], attrs);
+      return { inputs: [samples(rows, y.spec.shape, uniform(5))], attrs: { ...attrs, inputShape: shape } };
     }),
   bnStats: () => [
     ...STATISTICS.map(([rows, shape]) => ({
