@@ -1,12 +1,11 @@
-// Writes docs/commands.md from the description of the program, as `--help` tells it. With --check it only says whether the page is
-// up to date (status 1 where it is not). Takes the program from dist/.
+// Writes docs/commands.md from the description of the program, as `--help` tells it, and docs/ops.md. With --check it only says whether the
+// pages are up to date (status 1 where one is not). Takes the program from dist/.
 
 import { readFile, writeFile } from 'node:fs/promises';
 import { commandsOf } from '../dist/cli/command-tree.js';
 import { EXAMPLES } from '../dist/cli/examples.js';
 import { describeProgram } from '../dist/cli/program.js';
-
-const PAGE = new URL('../docs/commands.md', import.meta.url);
+import { opsPage } from './ops-page.mjs';
 
 const silent = { write() {} };
 const commands = commandsOf(describeProgram({ stdout: silent, stderr: silent, env: {}, cwd: '' }, () => {}));
@@ -22,13 +21,17 @@ const page = [
   ...commands.slice(1).map(section),
 ].join('\n');
 
-if (process.argv.includes('--check')) {
-  const current = await readFile(PAGE, 'utf8').catch(() => '');
-  if (current !== page) {
-    process.stderr.write('docs/commands.md is not what the program says: run `npm run docs`\n');
+for (const [name, text] of [
+  ['commands', page],
+  ['ops', opsPage()],
+]) {
+  const file = new URL(`../docs/${name}.md`, import.meta.url);
+  if (!process.argv.includes('--check')) await writeFile(file, text);
+  else if ((await readFile(file, 'utf8').catch(() => '')) !== text) {
+    process.stderr.write(`docs/${name}.md is not what the program says: run \`npm run docs\`\n`);
     process.exitCode = 1;
   }
-} else await writeFile(PAGE, page);
+}
 
 function section({ words, command }) {
   const help = command.createHelp();

@@ -60,7 +60,7 @@ const MAKERS: Partial<Record<OpName, Maker>> = {
   avgPool: ({ g, draw }, x) => g.one('avgPool', { x }, { size: 2 + draw(2), stride: 1 + draw(3), padding: 'same' }),
   frame: ({ g, draw }, x) => {
     const [h, w, c] = g.spec(x).shape;
-    return g.one('frame', { x }, { offset: [draw(2), -draw(2), 0], shape: [h + draw(2), w, c] });
+    return g.one('frame', { x }, { offset: [draw(2), 0, -draw(Math.min(2, c))], shape: [h + 1, w, c] });
   },
   reshape: ({ g }, x) => {
     const [h, w, c] = g.spec(x).shape;
