@@ -101,7 +101,7 @@ export async function readLabelTable(options: LabelTableOptions): Promise<LabelT
 
   const probed = body.slice(0, PROBE);
   const hits = first.map((_, column) => probed.filter((row) => images.find(row[column] ?? '') !== undefined).length);
-  const fileColumn = hits.indexOf(Math.max(...hits));
+  const fileColumn = hits.indexOf(hits.reduce((most, count) => Math.max(most, count), Number.NEGATIVE_INFINITY));
   if (hits[fileColumn] * 2 < probed.length) throw noFiles(path, images, body, header, fileColumn);
   const partColumn = (header ?? []).findIndex((name, column) => column !== fileColumn && PART_NAMES.test(name));
   const labelOf = chooseLabels({ path, header, body, fileColumn, partColumn, wanted: options.labelColumn });
@@ -199,7 +199,7 @@ function chooseLabels({ path, header, body, fileColumn, partColumn, wanted }: Co
       throw tableError(path, `has a class in row ${line} that is no name: ${shown(label)}`);
     return label;
   };
-  const width = Math.max(...body.slice(0, PROBE).map(({ length }) => length));
+  const width = body.slice(0, PROBE).reduce((most, { length }) => Math.max(most, length), Number.NEGATIVE_INFINITY);
   const names = header ?? Array.from({ length: width }, (_, i) => String(i + 1));
   if (wanted !== undefined) {
     const column = names.findIndex((name) => name.toLowerCase() === wanted.toLowerCase());

@@ -14,7 +14,7 @@ export const crossEntropy = defineLoss({
   },
   reference(logits, label, { smoothing }) {
     const z = Array.from(logits);
-    const most = Math.max(...z);
+    const most = z.reduce((most, value) => Math.max(most, value), Number.NEGATIVE_INFINITY);
     const logSum = most + Math.log(z.reduce((sum, one) => sum + Math.exp(one - most), 0));
     return z.reduce((sum, one, k) => sum + ((k === label ? 1 - smoothing : 0) + smoothing / z.length) * (logSum - one), 0);
   },
