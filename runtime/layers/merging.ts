@@ -10,6 +10,14 @@ export const Add = defineLayer({
   build: ({ g, inputs }) => inputs.slice(1).reduce((sum, x) => g.one('add', [sum, x]), inputs[0]),
 });
 
+/** Of tensors of one shape. */
+export const Multiply = defineLayer({
+  type: 'Multiply',
+  reads: 'list',
+  config: {},
+  build: ({ g, inputs }) => inputs.slice(1).reduce((a, b) => g.one('mul', { a, b }), inputs[0]),
+});
+
 /** By channels, the last axis. */
 export const Concatenate = defineLayer({
   type: 'Concatenate',

@@ -55,6 +55,11 @@ const MAKERS: Partial<Record<OpName, Maker>> = {
     return g.one('normalize', { x, scale, shift });
   },
   normalize: ({ g, parameter }, x) => g.one('normalize', { x, scale: parameter(channelsOf(g, x)), shift: parameter(channelsOf(g, x)) }),
+  frame: ({ g, draw }, x) => {
+    const to = g.spec(x).shape.map((n) => Math.max(1, n + 2 - draw(4)));
+    const offset = g.spec(x).shape.map((n, axis) => Math.max(1 - n, Math.min(to[axis] - 1, draw(3) - 1)));
+    return g.one('frame', { x }, { offset, shape: to });
+  },
   globalAvgPool: (draft, x) => backToImage(draft, draft.g.one('globalAvgPool', { x })),
   maxPool: ({ g, draw }, x) => g.one('maxPool', { x }, { size: 2 + draw(2), stride: 1 + draw(3), padding: 'same' }),
   avgPool: ({ g, draw }, x) => g.one('avgPool', { x }, { size: 2 + draw(2), stride: 1 + draw(3), padding: 'same' }),

@@ -84,7 +84,19 @@ def framed():
     return keras.Model(images, L.Dense(4)(x))
 
 
-NETWORKS = {f.__name__.replace("_", "-"): f for f in (sequential, branched, nested, shapes, framed)}
+def shared():
+    """A convolution that is called twice, once behind itself, a dense layer of two branches, and a product."""
+    images = keras.Input((6, 6, 3))
+    twice = L.Conv2D(3, 3, padding="same", name="twice")
+    x = L.Rescaling(1 / 255)(images)
+    a = twice(x)
+    b = twice(L.Activation("relu")(a))
+    head = L.Dense(4)
+    a, b = (head(L.GlobalAveragePooling2D()(y)) for y in (a, L.Multiply()([a, b])))
+    return keras.Model(images, L.Add()([a, b]))
+
+
+NETWORKS = {f.__name__.replace("_", "-"): f for f in (sequential, branched, nested, shapes, framed, shared)}
 GOLDEN = list(NETWORKS)
 
 

@@ -4,6 +4,7 @@ import type { Emitter, OnnxRules } from './emitter.ts';
 
 export const merging = {
   Add: { emit: (e, { name }, inputs) => chain(e, 'Add', name, inputs) },
+  Multiply: { emit: (e, { name }, inputs) => chain(e, 'Mul', name, inputs) },
   Concatenate: { emit: (e, { name, inputShape }, inputs) => e.node('Concat', name, inputs, { axis: inputShape.length === 2 ? 2 : 1 }) },
 } satisfies Partial<OnnxRules>;
 
