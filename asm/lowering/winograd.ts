@@ -57,6 +57,9 @@ export const suitsWinograd = (g: ConvGeometry): boolean =>
   g.stride === 1 &&
   g.oh === g.h &&
   g.ow === g.w &&
+  // Explicit pads may be 2 on one side and 0 on the other: as large an output, of other windows.
+  g.padTop === 1 &&
+  g.padLeft === 1 &&
   Math.max(g.ci, g.co) >= 16 &&
   Math.max(g.ci, g.co) <= MOST_CHANNELS &&
   g.h * g.w >= 6 * tilesOf(g);

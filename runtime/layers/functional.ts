@@ -2,6 +2,7 @@
 // shapes are inferred and checked at each call, and functional-model.ts makes a model of what leads to an output.
 
 import { HybridError, invariant } from '../base/errors.ts';
+import { own } from '../base/own.ts';
 import { costOf } from '../ir/define-op.ts';
 import type { TensorSpec } from '../ir/graph.ts';
 import { formatShape } from '../ir/graph.ts';
@@ -111,10 +112,8 @@ export function callLayer(layer: LayerInstance, given: LayerTensor | readonly La
 const shapesOf = (variables: readonly VariableInfo[]): string => variables.map(({ role, shape }) => `${role} ${shape}`).join('; ');
 
 /** A layer with these settings. Throws E_USAGE for settings that it does not have. */
-export function layerOf(
-  definition: AnyLayer,
-  { name, ...options }: { readonly name?: string } & Readonly<Record<string, unknown>> = {},
-): LayerInstance {
+export function layerOf(definition: AnyLayer, given: { readonly name?: string } & Readonly<Record<string, unknown>> = {}): LayerInstance {
+  const { name, ...options } = own(given);
   const refuse = refusal(definition, name ?? snakeCase(definition.type));
   return { definition, config: configOf(definition, options, refuse), name, calls: [] };
 }
@@ -167,7 +166,8 @@ export const layers = Object.fromEntries(
 ) as unknown as Layers;
 
 /** The images: bytes, [height, width, channels]. */
-export function input(shape: readonly [number, number, number], { name }: Named = {}): LayerTensor {
+export function input(shape: readonly [number, number, number], given: Named = {}): LayerTensor {
+  const { name } = own(given);
   if (!Array.isArray(shape) || shape.length !== 3 || !shape.every((n) => Number.isSafeInteger(n) && n > 0))
     throw new HybridError(
       'E_USAGE',

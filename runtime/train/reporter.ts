@@ -65,8 +65,8 @@ export class Reporter {
   }
 
   /** Returns the record of the epoch. */
-  epoch({ dataWait, deviceWait, ...outcome }: EpochOutcome): Extract<TrainEvent, { type: 'epoch' }> {
-    const record = { type: 'epoch', ...outcome, dataWait: share(dataWait, 1), deviceWait: share(deviceWait, 1) } as const;
+  epoch({ dataWait, deviceWait, best, ...outcome }: EpochOutcome): Extract<TrainEvent, { type: 'epoch' }> {
+    const record = { type: 'epoch', ...outcome, dataWait: share(dataWait, 1), deviceWait: share(deviceWait, 1), best } as const;
     this.#emit(record);
     return record;
   }

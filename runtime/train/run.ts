@@ -11,7 +11,8 @@ import { completeOptions } from './options.ts';
  * iteration: E_USAGE, E_DATA, E_CHECKPOINT, E_DIVERGED, E_MEMORY, E_DISK, E_WORKER,
  * E_DEVICE; an AbortError where the signal was aborted before the run began.
  */
-export function train(given: TrainOptions): TrainRun {
+export function train(options: TrainOptions): TrainRun {
+  const given = own(options);
   const controller = new AbortController();
   // Not AbortSignal.any: a signal of the caller may live for long, and must not remember every run.
   const { signal } = given;

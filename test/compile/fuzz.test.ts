@@ -63,10 +63,6 @@ const MAKERS: Partial<Record<OpName, Maker>> = {
   globalAvgPool: (draft, x) => backToImage(draft, draft.g.one('globalAvgPool', { x })),
   maxPool: ({ g, draw }, x) => g.one('maxPool', { x }, { size: 2 + draw(2), stride: 1 + draw(3), padding: 'same' }),
   avgPool: ({ g, draw }, x) => g.one('avgPool', { x }, { size: 2 + draw(2), stride: 1 + draw(3), padding: 'same' }),
-  frame: ({ g, draw }, x) => {
-    const [h, w, c] = g.spec(x).shape;
-    return g.one('frame', { x }, { offset: [draw(2), 0, -draw(Math.min(2, c))], shape: [h + 1, w, c] });
-  },
   reshape: ({ g }, x) => {
     const [h, w, c] = g.spec(x).shape;
     return g.one('reshape', { x }, { shape: [w, h, c] });
