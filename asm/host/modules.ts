@@ -63,6 +63,8 @@ const loaded = new Map<string, Promise<KernelModules>>();
 
 /** Loads and compiles all kernels. Throws E_ENVIRONMENT where they cannot be read, or this process has no WebAssembly. */
 export async function loadKernels(options: LoadOptions = {}): Promise<KernelModules> {
+  // Also where the build is named: Node 20 compiles the fused one by a flag.
+  if (options.v8Flags) setFlagsOfLibrary();
   const fma = options.fma ?? hasFma(options);
   const wide = options.wide ?? false;
   const revectorize = fma && !wide && (options.revectorize ?? true) && revectorizerIsOn();

@@ -11,7 +11,7 @@ beforeEach(() => {
   vi.resetModules(); // what was loaded is kept
   compared.mockClear();
   vi.doMock('../../asm/host/self-test.ts', () => ({ compareKernels: compared }));
-  vi.doMock('../../runtime/base/v8-flags.ts', () => ({ revectorizerIsOn: () => true, setFlagsOfLibrary: () => {} }));
+  vi.doMock('../../runtime/base/v8-flags.ts', async (original) => ({ ...(await original<object>()), revectorizerIsOn: () => true }));
 });
 afterEach(() => {
   vi.doUnmock('../../asm/host/self-test.ts');
@@ -25,10 +25,10 @@ test.each([
 ])('equal %s, faster %s: revectorized %s', async (equal, faster, expected) => {
   Object.assign(outcome, { equal, faster });
   const { loadKernels } = await import('../../asm/host/modules.ts');
-  const plain = await loadKernels({ fma: true, revectorize: false });
+  const plain = await loadKernels({ v8Flags: true, fma: true, revectorize: false });
   expect(plain.revectorized).toBe(false);
   expect(compared).not.toHaveBeenCalled();
-  const { revectorized, kernels, modules } = await loadKernels({ fma: true });
+  const { revectorized, kernels, modules } = await loadKernels({ v8Flags: true, fma: true });
   expect(compared).toHaveBeenCalledTimes(1);
   expect(revectorized).toBe(expected);
   expect(kernels).toEqual(plain.kernels);

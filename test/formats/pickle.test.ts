@@ -40,8 +40,8 @@ describe('pickles that Python writes', () => {
     const arrays = value.get('arrays') as Map<string, NumpyArray>;
     expect(arrays.get('big')?.array).toEqual({ shape: [2, 3], data: Int32Array.of(0, 1, 2, 3, 4, 5) });
     expect(arrays.get('fortran')?.array).toEqual({ shape: [2, 3], data: Float64Array.of(0, 1, 2, 3, 4, 5) });
-    expect(arrays.get('half')?.array).toEqual({ shape: [2], data: Float32Array.of(0.5, -2) });
-    expect(arrays.get('bool')?.array).toEqual({ shape: [2], data: Uint8Array.of(1, 0) });
+    expect(arrays.get('half')?.array).toEqual({ shape: [2], data: Float32Array.of(0.5, -2), type: 'f2' });
+    expect(arrays.get('bool')?.array).toEqual({ shape: [2], data: Uint8Array.of(1, 0), type: 'b1' });
     expect(arrays.get('scalar')).toBe(2.5);
   });
 

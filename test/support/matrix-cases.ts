@@ -37,7 +37,8 @@ function scaled({ inputs, ...one }: OpCase, factor: number): OpCase {
 }
 
 function gradient(of: 'input' | 'weight', rows: number, xShape: readonly number[], wShape: readonly number[], stride = 1): OpCase {
-  const { inputs: given, attrs } = conv(rows, xShape, wShape, {}, stride);
+  const { inputs: given } = conv(rows, xShape, wShape, {}, stride);
+  const attrs = { stride, padding: stride === 1 ? 'same' : 'valid' };
   const inputs = tensorsOf(given);
   const [y] = runReference('conv', inputs, attrs);
   const dy = samples(rows, y.spec.shape, uniform(3));
