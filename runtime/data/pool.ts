@@ -213,7 +213,10 @@ class Pool implements Crew {
     return this.#threads.indexOf(thread) + 1;
   }
 
-  /** Looks whether the tasks in flight move. Those that no worker has begun wait for those that run. */
+  /**
+   * Looks whether the tasks in flight move. Those that no worker has begun wait for those that run, and their time does not count
+   * until nothing has run: between two tasks of a worker there is a moment in which none is begun.
+   */
   #look(): void {
     let begun = false;
     for (const watched of this.#watched) {
@@ -223,8 +226,10 @@ class Pool implements Crew {
       watched.seen = seen;
       begun ||= seen > 0;
     }
-    for (const { task, words, seen, still } of this.#watched) {
-      if (still < LOOKS || (begun && seen === 0)) continue;
+    for (const watched of this.#watched) {
+      const { task, words, seen } = watched;
+      if (begun && seen === 0) watched.still = 0;
+      if (watched.still < LOOKS) continue;
       const who = seen > 0 ? `data worker ${this.#worker(words)} hangs in` : 'no data worker takes';
       this.#fail(`${who} ${describe(task)}: it has not moved for ${this.#limitMs / 1000} s`);
       return;

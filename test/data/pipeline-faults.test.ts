@@ -97,7 +97,7 @@ describe('a worker that fails', () => {
     expect(error.message).toMatch(/^rows 0 to 15 of slot \d, epoch 1 failed 3 times: /);
     expect(error.message).toContain(fault === 'throw' ? 'the reader is out of order' : 'worker exited with code: 3');
     expect(error.exitStatus).toBe(7);
-    await hybridError('E_WORKER', soon(epochBytes(pipeline), 100));
+    await hybridError('E_WORKER', soon(epochBytes(pipeline), 2_000));
   });
 
   test('finds its data damaged: that error, at once, and the pool goes on', async () => {
@@ -112,7 +112,7 @@ describe('a worker that fails', () => {
     const pipeline = await open(faultySet({ fault: 'hang', from: 1, to: 2 }), { workers: 2, crew: { taskLimitMs: 600 } });
     const error = await hybridError('E_WORKER', soon(epochBytes(pipeline), 10_000));
     expect(error.message).toMatch(/^data worker \d+ hangs in rows \d+ to \d+ of slot \d, epoch 1: it has not moved for 0.6 s$/);
-    await soon(pipeline.close(), 5_000);
+    await soon(pipeline.close(), 10_000);
   });
 
   test('a slow one does not count as hung as long as it moves, nor do the tasks that wait for it', async () => {
@@ -153,7 +153,7 @@ describe('workers that do not start: E_WORKER_BOOT at once', () => {
 
   test('the file never says that it is ready', async () => {
     const crew = { script: script('export default () => {}'), startLimitMs: 400 };
-    const error = await hybridError('E_WORKER_BOOT', soon(open(faultySet(), { workers: 2, crew }), 5_000));
+    const error = await hybridError('E_WORKER_BOOT', soon(open(faultySet(), { workers: 2, crew }), 10_000));
     expect(error.message).toContain('0 of 2 were ready after 400 ms');
   });
 
