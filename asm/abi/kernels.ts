@@ -86,6 +86,26 @@ export const STRUCTS = {
     blockRows: 'i32',
   },
 
+  /** Windows of a depthwise convolution over an image [height, width, channels], and how the work is cut: asm/kernels/depthwise-windows.ts. */
+  depthwiseWindow: {
+    height: 'i32',
+    width: 'i32',
+    channels: 'i32',
+    outHeight: 'i32',
+    outWidth: 'i32',
+    kernelRows: 'i32',
+    kernelColumns: 'i32',
+    strideRows: 'i32',
+    strideColumns: 'i32',
+    dilationRows: 'i32',
+    dilationColumns: 'i32',
+    padTop: 'i32',
+    padLeft: 'i32',
+    /** What a task computes: samples (those of a statistics tile or of a chunk) and channels of a group. */
+    taskSamples: 'i32',
+    group: 'i32',
+  },
+
   /**
    * A tensor and what is done to it while it is gathered:
    *
@@ -129,6 +149,16 @@ const TABLE = {
   frame: {
     ...{ x: 'ptr', y: 'ptr', height: 'i32', width: 'i32', channels: 'i32' },
     ...{ outHeight: 'i32', outWidth: 'i32', outChannels: 'i32', top: 'i32', left: 'i32', first: 'i32' },
+  },
+
+  // asm/kernels/repeat.ts: the sizes are those of the smaller image.
+  repeat: {
+    ...{ x: 'ptr', y: 'ptr', height: 'i32', width: 'i32', channels: 'i32' },
+    ...{ timesRows: 'i32', timesColumns: 'i32', timesChannels: 'i32' },
+  },
+  repeatGrad: {
+    ...{ dy: 'ptr', dx: 'ptr', height: 'i32', width: 'i32', channels: 'i32' },
+    ...{ timesRows: 'i32', timesColumns: 'i32', timesChannels: 'i32' },
   },
 
   // asm/kernels/elementwise.ts
@@ -244,6 +274,12 @@ const TABLE = {
     weights: 'ptr?',
     residual: 'ptr?',
   },
+
+  // asm/kernels/depthwise-windows.ts
+  depthwiseWindows: { window: 'depthwiseWindow', x: 'ptr', weights: 'ptr', output: 'ptr', epilogue: 'epilogue' },
+  depthwiseWindowsGradInput: { window: 'depthwiseWindow', dy: 'ptr', weights: 'ptr', dx: 'ptr' },
+  /** `dw`: that of each chunk of samples. */
+  depthwiseWindowsGradWeight: { window: 'depthwiseWindow', x: 'ptr', dy: 'ptr', dw: 'ptr' },
 
   // asm/kernels/winograd.ts
   /** `weights`: w [3, 3, inputs, outputs]; `transformed`: 36 packed matrices [inputs, outputs]. */

@@ -3,20 +3,24 @@
 import { batchnorm } from './batchnorm.ts';
 import { conv } from './conv.ts';
 import { depthwise } from './depthwise.ts';
+import { depthwiseWindows } from './depthwise-windows.ts';
 import { elementwise } from './elementwise.ts';
 import { framing } from './frame.ts';
 import { loss } from './loss.ts';
 import type { Lowering, Lowerings } from './lowering.ts';
 import { optimizer } from './optimizer.ts';
 import { pool } from './pool.ts';
+import { repeat } from './repeat.ts';
 
 export const lowerings = {
   ...elementwise,
   ...conv,
   ...depthwise,
+  ...depthwiseWindows,
   ...batchnorm,
   ...pool,
   ...framing,
+  ...repeat,
   ...loss,
   ...optimizer,
 } satisfies Lowerings;

@@ -107,7 +107,7 @@ function columnFor({ g, strips }: Sliding, before: number, x: number, tap: numbe
 }
 
 /** The frame of a kernel: invocations for channels in x, groups of `samples` rows in y and z. */
-function forChannels(g: DepthwiseGeometry, samples: number, declarations: string, body: string): KernelText {
+export function forChannels(g: Pick<DepthwiseGeometry, 'c'>, samples: number, declarations: string, body: string): KernelText {
   return {
     workgroup: [WORKGROUP, 1, 1],
     declarations,
@@ -164,11 +164,11 @@ ${withSums(g, epilogue, slide(sliding, row))}`,
 }
 
 /** `begins`: whether the pixel may be the first of all. */
-const finishAndSum = (epilogue: Epilogue, begins: boolean): string =>
+export const finishAndSum = (epilogue: Epilogue, begins: boolean): string =>
   `${finish(epilogue, 1, 'v', 'at')}${epilogue.stats ? ` ${begins ? 'if (held + count == 0.0) { origin = y; centre = y; }' : ''} ${addToPart((name) => name, 'y')} count += 1.0;` : ''}`;
 
 /** Statements around those for a row of `width` results. A few rows are a part of the moments; the first row, at the border, is one for itself. */
-function aroundRow({ h }: DepthwiseGeometry, { stats }: Epilogue, width: number, row: string): string {
+export function aroundRow({ h }: Pick<DepthwiseGeometry, 'h'>, { stats }: Epilogue, width: number, row: string): string {
   if (!stats) return row;
   return `${row}
 if (held == 0.0 || (u32(y) + 1u) % ${Math.max(1, Math.floor(PART / width))}u == 0u || y == ${h - 1}) {
@@ -179,7 +179,7 @@ if (held == 0.0 || (u32(y) + 1u) % ${Math.max(1, Math.floor(PART / width))}u == 
 }`;
 }
 
-const withSums = (g: DepthwiseGeometry, { stats }: Epilogue, body: string): string =>
+export const withSums = (g: Pick<DepthwiseGeometry, 'c'>, { stats }: Epilogue, body: string): string =>
   stats
     ? `${declareMoments('', 'f32')} ${declarePart('', 'f32')} var held = 0.0; var count = 0.0;
 ${body}

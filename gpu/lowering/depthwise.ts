@@ -21,8 +21,8 @@ const PART_PIXELS = 128;
 const TOGETHER = 9;
 
 /** Workgroups: channels in x, groups of `samples` rows folded into y and z. */
-const channelGroups =
-  ({ c }: DepthwiseGeometry, samples: number): Dispatch['workgroups'] =>
+export const channelGroups =
+  ({ c }: Pick<DepthwiseGeometry, 'c'>, samples: number): Dispatch['workgroups'] =>
   (rows) => {
     const groups = Math.ceil(rows / samples);
     const z = Math.ceil(groups / 65535);

@@ -109,18 +109,18 @@ interface DepthwiseConfig {
 function depthwise(site: Site<DepthwiseConfig>, kernel: ValueId): ValueId {
   const { g, config, x } = site;
   const { kernelSize, strides, padding, dilationRate, depthMultiplier } = config;
-  fits(site, kernelSize, padding);
-  square(site, 'kernelSize', kernelSize);
-  const built: [string, unknown, unknown][] = [
-    ['strides', strides, [1, 1]],
-    ['dilationRate', dilationRate, [1, 1]],
-    ['depthMultiplier', depthMultiplier, 1],
-    ['padding', padding, 'same'],
-  ];
-  for (const [name, value, only] of built)
-    if (`${value}` !== `${only}`) site.refuse(`has ${name} ${value}`, `Only depthwise convolutions with ${name} ${only} are built.`);
-  return g.one('depthwise', [x, kernel]);
+  fits(site, spanOf(kernelSize, dilationRate), padding);
+  const isPlain = kernelSize[0] === kernelSize[1] && `${[strides, dilationRate, padding, depthMultiplier]}` === '1,1,1,1,same,1';
+  if (isPlain) return g.one('depthwise', [x, kernel]);
+  const repeated = depthMultiplier === 1 ? x : g.one('repeat', { x }, { times: [1, 1, depthMultiplier] });
+  return g.one('depthwiseWindows', { x: repeated, w: kernel }, { stride: shortest(strides), padding, dilation: shortest(dilationRate) });
 }
+
+/** Rows and columns that a window spans. */
+const spanOf = (kernel: Pair, dilation: Pair): Pair => [(kernel[0] - 1) * dilation[0] + 1, (kernel[1] - 1) * dilation[1] + 1];
+
+/** One number where both are equal. */
+const shortest = (both: Pair): number | Pair => (both[0] === both[1] ? both[0] : both);
 
 /** Refuses windows that are larger than the image. */
 export function fits({ shape, refuse }: Site<unknown>, [height, width]: Pair, padding: 'valid' | 'same'): void {

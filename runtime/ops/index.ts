@@ -5,19 +5,23 @@ import type { NodeOf, Op } from '../ir/define-op.ts';
 import { batchNormalization, composites } from './batchnorm.ts';
 import { convolution } from './conv.ts';
 import { depthwiseConvolution } from './depthwise.ts';
+import { depthwiseOverWindows } from './depthwise-windows.ts';
 import { elementwise, views } from './elementwise.ts';
 import { framing } from './frame.ts';
 import { losses } from './loss.ts';
 import { updates } from './optimizer.ts';
 import { pooling } from './pool.ts';
+import { repetition } from './repeat.ts';
 
 /** The ops that a device runs. */
 const kernelOps = {
   ...elementwise,
   ...convolution,
   ...depthwiseConvolution,
+  ...depthwiseOverWindows,
   ...pooling,
   ...framing,
+  ...repetition,
   ...batchNormalization,
   ...losses,
   ...updates,

@@ -40,6 +40,10 @@ const MAKERS: Partial<Record<OpName, Maker>> = {
     return g.one('conv', { x, w: parameter(k, k, ci, co) }, h < k || w < k ? { ...attrs, padding: 'same' } : attrs);
   },
   depthwise: ({ g, draw, parameter }, x) => g.one('depthwise', { x, w: parameter(...Array(2).fill(1 + 2 * draw(3)), channelsOf(g, x), 1) }),
+  depthwiseWindows: ({ g, draw, parameter }, x) => {
+    const attrs = { stride: [1 + draw(3), 1 + draw(2)], dilation: 1 + draw(2), padding: 'same' };
+    return g.one('depthwiseWindows', { x, w: parameter(1 + draw(4), 1 + draw(4), channelsOf(g, x), 1) }, attrs);
+  },
   bias: ({ g, parameter }, x) => g.one('bias', { x, b: parameter(channelsOf(g, x)) }),
   gelu: ({ g }, x) => g.one('gelu', { x }),
   relu: ({ g }, x) => g.one('relu', { x }),
@@ -60,6 +64,7 @@ const MAKERS: Partial<Record<OpName, Maker>> = {
     const offset = g.spec(x).shape.map((n, axis) => Math.max(1 - n, Math.min(to[axis] - 1, draw(3) - 1)));
     return g.one('frame', { x }, { offset, shape: to });
   },
+  repeat: ({ g, draw }, x) => g.one('repeat', { x }, { times: [1 + draw(2), 1 + draw(2), 1 + draw(2)] }),
   globalAvgPool: (draft, x) => backToImage(draft, draft.g.one('globalAvgPool', { x })),
   maxPool: ({ g, draw }, x) => g.one('maxPool', { x }, { size: 2 + draw(2), stride: 1 + draw(3), padding: 'same' }),
   avgPool: ({ g, draw }, x) => g.one('avgPool', { x }, { size: 2 + draw(2), stride: 1 + draw(3), padding: 'same' }),

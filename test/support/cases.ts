@@ -177,6 +177,37 @@ export function depthwiseGradCase(
   return { inputs, attrs: biasGrad ? { biasGrad } : {} };
 }
 
+/** Depthwise convolutions over windows of other kinds: x, w, and how the windows lie. */
+export const DEPTHWISE_WINDOWS: readonly (readonly [
+  rows: number,
+  xShape: readonly number[],
+  wShape: readonly number[],
+  attrs: Attrs,
+])[] = [
+  [1, [1, 1, 1], [1, 1, 1, 1], {}],
+  [2, [5, 7, 3], [3, 3, 3, 1], { stride: 2, padding: 'same' }],
+  [3, [8, 8, 33], [3, 3, 33, 1], { stride: 2, padding: 'same' }],
+  [2, [6, 5, 16], [5, 5, 16, 1], { stride: 2, padding: 'same' }],
+  [2, [7, 6, 20], [3, 3, 20, 1], {}],
+  [2, [5, 9, 6], [3, 5, 3, 2], { padding: 'same' }],
+  [1, [9, 8, 4], [2, 3, 4, 1], { stride: [1, 3], padding: { top: 1, bottom: 0, left: 2, right: 3 } }],
+  [2, [9, 9, 5], [3, 3, 5, 1], { dilation: 2, padding: 'same' }],
+  [2, [7, 11, 40], [3, 2, 40, 1], { stride: 2, dilation: [1, 3] }],
+  [5, [1, 1, 8], [3, 3, 8, 1], { stride: 2, padding: 'same' }],
+  [70, [4, 3, 7], [3, 3, 7, 1], { stride: 2, padding: 'same' }],
+  [1, [40, 19, 4], [3, 3, 4, 1], { padding: 'same' }],
+  [2, [4, 5, 6], [1, 1, 6, 1], { stride: 3 }],
+];
+
+const depthwiseWindowsName = ([rows, xShape, wShape, attrs]: (typeof DEPTHWISE_WINDOWS)[number]): string =>
+  `${rows} × [${xShape}] by [${wShape}] ${JSON.stringify(attrs)}`;
+
+/** Gradient-shaped tensor for what a depthwise convolution of this kind gives. */
+function depthwiseWindowsDy([rows, xShape, wShape, attrs]: (typeof DEPTHWISE_WINDOWS)[number]): TestTensor {
+  const [y] = runReference('depthwiseWindows', [x(rows, xShape), fixed(wShape, uniform(3))], attrs);
+  return samples(rows, y.spec.shape, uniform(5));
+}
+
 /** A step of an optimizer: gradients, parameters and what it keeps of them, for parameters of these shapes. */
 export function updateCase(
   rule: OptimizerRule,
@@ -230,6 +261,18 @@ const FRAMES: readonly (readonly [rows: number, shape: readonly number[], offset
   [2, [3, 2, 11], [0, 0, -3], [3, 2, 5]],
   [3, [3, 2, 12], [0, 0, -4], [3, 2, 4]],
   [2, [4, 3, 6], [-2, 1, 2], [3, 2, 7]],
+];
+
+/** Along each axis, and as what is broadcast. */
+export const REPETITIONS: readonly (readonly [rows: number, shape: readonly number[], times: readonly number[]])[] = [
+  [1, [1, 1, 1], [1, 1, 1]],
+  [3, [3, 5, 7], [2, 2, 1]],
+  [2, [4, 3, 16], [1, 3, 1]],
+  [2, [2, 3, 5], [1, 1, 3]],
+  [3, [2, 1, 4], [3, 2, 2]],
+  [5, [1, 1, 33], [7, 5, 1]],
+  [2, [1, 1, 8], [13, 19, 1]],
+  [2, [5, 4, 1], [1, 1, 9]],
 ];
 
 /** Sizes of images for pooling, both odd and even. */
@@ -359,6 +402,31 @@ export const opCases: Record<KernelOpName, () => OpCase[]> = {
         ...depthwiseGradCase(size, parts),
       })),
     ),
+  depthwiseWindows: () => [
+    ...DEPTHWISE_WINDOWS.map((one) => ({
+      name: depthwiseWindowsName(one),
+      rows: one[0],
+      inputs: [x(one[0], one[1]), fixed(one[2], uniform(3))],
+      attrs: one[3],
+    })),
+    ...[DEPTHWISE_WINDOWS[2], DEPTHWISE_WINDOWS[5], DEPTHWISE_WINDOWS[10], DEPTHWISE_WINDOWS[11]].flatMap((one) =>
+      withEpilogues(depthwiseWindowsName(one), [x(one[0], one[1]), fixed(one[2], uniform(3))], one[1][2], one[3]),
+    ),
+  ],
+  depthwiseWindowsGradInput: () =>
+    DEPTHWISE_WINDOWS.map((one) => ({
+      name: depthwiseWindowsName(one),
+      rows: one[0],
+      inputs: [depthwiseWindowsDy(one), fixed(one[2], uniform(3))],
+      attrs: { ...one[3], inputShape: one[1] },
+    })),
+  depthwiseWindowsGradWeight: () =>
+    DEPTHWISE_WINDOWS.map((one) => ({
+      name: depthwiseWindowsName(one),
+      rows: one[0],
+      inputs: [x(one[0], one[1]), depthwiseWindowsDy(one)],
+      attrs: { ...one[3], weightShape: one[2] },
+    })),
   bias: () => forActivations((rows, shape) => ({ inputs: [x(rows, shape), vector(shape, 2)], attrs: {} })),
   biasGrad: () => forActivations((rows, shape) => ({ inputs: [x(rows, shape)], attrs: {} })),
   gelu: () => forActivations((rows, shape) => ({ inputs: [samples(rows, shape, uniform(1, -8, 8))], attrs: {} })),
@@ -405,6 +473,20 @@ export const opCases: Record<KernelOpName, () => OpCase[]> = {
       rows,
       inputs: [x(rows, shape)],
       attrs: { offset, shape: to },
+    })),
+  repeat: () =>
+    REPETITIONS.map(([rows, shape, times]) => ({ name: `${rows} × [${shape}] by [${times}]`, rows, inputs: [x(rows, shape)], attrs: { times } })),
+  repeatGrad: () =>
+    REPETITIONS.map(([rows, shape, times]) => ({
+      name: `${rows} × [${shape}] by [${times}]`,
+      rows,
+      inputs: [
+        x(
+          rows,
+          shape.map((n, axis) => n * times[axis]),
+        ),
+      ],
+      attrs: { times },
     })),
   maxPool: () => [
     ...forImages((rows, shape) => ({ inputs: [x(rows, shape)], attrs: {} })),
