@@ -39,7 +39,7 @@ export const depthwiseWindows = (window: Window, channels: number, epilogue: Epi
 let image = sample * ${window.image[0] * window.image[1] * channels}u + c;
 var v = ${epilogue.bias ? 'bias(c)' : `${floats(lanes)}()`};
 ${overTaps(window, channels, MULTIPLY)}
-${finish(epilogue, lanes, 'v', 'at')}`,
+{ ${finish(epilogue, lanes, 'v', 'at')} }`,
   });
 
 /** The same with statistics of tiles of `samples` images, an element at a time. */
@@ -86,8 +86,8 @@ for (var ky = 0; ky < ${kernel[0]}; ky++) {
   for (var kx = 0; kx < ${kernel[1]}; kx++) {
     let beside = x0 + ${pads.left} - kx * ${dilation[1]};
     if (beside < 0 || beside % ${stride[1]} != 0 || beside / ${stride[1]} >= ${ow}) { continue; }
-    let from = results + u32(below / ${stride[0]} * ${ow} + beside / ${stride[1]}) * ${channels}u;
-    v = fma(w(u32(ky * ${kernel[1]} + kx) * ${channels}u + c), dy(from), v);
+    let source = results + u32(below / ${stride[0]} * ${ow} + beside / ${stride[1]}) * ${channels}u;
+    v = fma(w(u32(ky * ${kernel[1]} + kx) * ${channels}u + c), dy(source), v);
   }
 }
 set_dx(at, v);`,
@@ -123,8 +123,8 @@ for (var sample = firstSample; sample < endSample; sample++) {
     for (var x0 = 0; x0 < ${ow}; x0++) {
       let ix = x0 * ${stride[1]} + left;
       if (ix < 0 || ix >= ${w}) { continue; }
-      let from = (sample * ${h * w}u + u32(iy * ${w} + ix)) * ${channels}u + channel;
-      part = fma(x(from), dy((sample * ${oh * ow}u + u32(y * ${ow} + x0)) * ${channels}u + channel), part);
+      let source = (sample * ${h * w}u + u32(iy * ${w} + ix)) * ${channels}u + channel;
+      part = fma(x(source), dy((sample * ${oh * ow}u + u32(y * ${ow} + x0)) * ${channels}u + channel), part);
     }
     sum += part;
   }

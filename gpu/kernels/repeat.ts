@@ -18,8 +18,8 @@ export function repeat({ h, w, c, times }: Repetition): KernelText {
     perSample: height * width * deep,
     body: `let pixel = at / ${deep}u;
 let row = pixel / ${width}u;
-let from = ((row / ${height}u * ${h}u + row % ${height}u / ${times[0]}u) * ${w}u + pixel % ${width}u / ${times[1]}u) * ${c}u;
-set_y(at, x(from + at % ${deep}u / ${times[2]}u));`,
+let source = ((row / ${height}u * ${h}u + row % ${height}u / ${times[0]}u) * ${w}u + pixel % ${width}u / ${times[1]}u) * ${c}u;
+set_y(at, x(source + at % ${deep}u / ${times[2]}u));`,
   });
 }
 
@@ -30,15 +30,15 @@ export function repeatGrad({ h, w, c, times }: Repetition, lanes: Lanes): Kernel
   return map({
     perSample: h * w * c,
     body: `let pixel = at / ${c}u;
-var from = ((pixel / ${w}u * ${times[0]}u) * ${width}u + pixel % ${w}u * ${times[1]}u) * ${deep}u + at % ${c}u * ${times[2]}u;
+var source = ((pixel / ${w}u * ${times[0]}u) * ${width}u + pixel % ${w}u * ${times[1]}u) * ${deep}u + at % ${c}u * ${times[2]}u;
 var sum = ${T}();
 for (var row = 0u; row < ${times[0]}u; row++) {
   var part = ${T}();
   for (var column = 0u; column < ${times[1]}u; column++) {
-    for (var i = 0u; i < ${times[2]}u; i++) { part += dy(from + column * ${deep}u + i); }
+    for (var i = 0u; i < ${times[2]}u; i++) { part += dy(source + column * ${deep}u + i); }
   }
   sum += part;
-  from += ${width * deep}u;
+  source += ${width * deep}u;
 }
 set_dx(at, sum);`,
   });
