@@ -26,7 +26,8 @@ export const depthwiseWindows = {
     const channels = shape[2] / lanes;
     const operands = new KernelOperands('depthwiseWindows', context).read('x', x, lanes).vectors({ w, bias }, lanes);
     const finished = epilogueOperands(node, operands, lanes);
-    if (!epilogue.stats) return finished.dispatch(kernels.depthwiseWindows(window, channels, epilogue, lanes), mapGroups(pixels * channels));
+    if (!epilogue.stats)
+      return finished.dispatch(kernels.depthwiseWindows(window, channels, epilogue, lanes), mapGroups(pixels * channels));
     const samples = samplesPerTile(pixels);
     return finished.dispatch(
       kernels.depthwiseWindowsWithStatistics(window, channels, epilogue, samples),
@@ -42,10 +43,7 @@ export const depthwiseWindows = {
       .read('dy', dy, lanes)
       .vectors({ w }, lanes)
       .write('dx', dx, lanes)
-      .dispatch(
-        kernels.depthwiseWindowsGradInput(window, channels, lanes),
-        mapGroups(window.image[0] * window.image[1] * channels),
-      );
+      .dispatch(kernels.depthwiseWindowsGradInput(window, channels, lanes), mapGroups(window.image[0] * window.image[1] * channels));
   },
 
   depthwiseWindowsGradWeight({ args: { x, dy }, results: { dw }, attrs: { weightShape, ...attrs } }, context) {

@@ -82,8 +82,7 @@ test('FLOPs: two for each tap of each result', () => {
 
 describe('refuses', () => {
   const x = samples(2, [4, 4, 3], uniform(1));
-  test('channels that differ', () =>
-    expectRefused('depthwiseWindows', [x, fixed([3, 3, 4, 1], uniform(2))], {}, '[4,4,3]', '[3,3,4,1]'));
+  test('channels that differ', () => expectRefused('depthwiseWindows', [x, fixed([3, 3, 4, 1], uniform(2))], {}, '[4,4,3]', '[3,3,4,1]'));
   test('a window that does not fit', () => expectRefused('depthwiseWindows', [x, fixed([5, 3, 3, 1], uniform(2))], {}, 'no room', '5×3'));
   test('gradients of another shape', () => {
     const attrs = { stride: 2, padding: 'same' };

@@ -178,12 +178,7 @@ export function depthwiseGradCase(
 }
 
 /** Depthwise convolutions over windows of other kinds: x, w, and how the windows lie. */
-export const DEPTHWISE_WINDOWS: readonly (readonly [
-  rows: number,
-  xShape: readonly number[],
-  wShape: readonly number[],
-  attrs: Attrs,
-])[] = [
+export const DEPTHWISE_WINDOWS: readonly (readonly [rows: number, xShape: readonly number[], wShape: readonly number[], attrs: Attrs])[] = [
   [1, [1, 1, 1], [1, 1, 1, 1], {}],
   [2, [5, 7, 3], [3, 3, 3, 1], { stride: 2, padding: 'same' }],
   [3, [8, 8, 33], [3, 3, 33, 1], { stride: 2, padding: 'same' }],
@@ -475,7 +470,12 @@ export const opCases: Record<KernelOpName, () => OpCase[]> = {
       attrs: { offset, shape: to },
     })),
   repeat: () =>
-    REPETITIONS.map(([rows, shape, times]) => ({ name: `${rows} × [${shape}] by [${times}]`, rows, inputs: [x(rows, shape)], attrs: { times } })),
+    REPETITIONS.map(([rows, shape, times]) => ({
+      name: `${rows} × [${shape}] by [${times}]`,
+      rows,
+      inputs: [x(rows, shape)],
+      attrs: { times },
+    })),
   repeatGrad: () =>
     REPETITIONS.map(([rows, shape, times]) => ({
       name: `${rows} × [${shape}] by [${times}]`,
