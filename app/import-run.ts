@@ -6,7 +6,7 @@ import { graphDigest, serializeGraph } from '../runtime/ir/serialize.ts';
 import { sizeOf } from '../runtime/layers/layer.ts';
 import type { OptimizerName, OptimizerOptions } from '../runtime/optim/index.ts';
 import type { Checkpoint } from '../runtime/train/checkpoint.ts';
-import { trainingGraphs } from '../runtime/train/graphs.ts';
+import { inferenceGraphs } from '../runtime/train/graphs.ts';
 import { BestKeeper } from '../runtime/train/monitors.ts';
 import type { RunProgress } from '../runtime/train/progress.ts';
 
@@ -23,10 +23,11 @@ export interface ImportRunOptions {
 /** A checkpoint from which a run goes on with the weights of another program, and the state of its optimizer where it has one. */
 export function importRun(trained: TrainedModel, { seed, batch, learningRate, optimizer: options }: ImportRunOptions): Checkpoint {
   const { model, weights, optimizer } = trained;
-  const { predict } = trainingGraphs(model);
+  const { predict } = inferenceGraphs(model);
   const progress: RunProgress = {
     epoch: 1,
     step: 0,
+    epochs: null,
     stepsPerEpoch: 1, // of the data that is not known yet; resuming counts its own
     seed: `${seed}`,
     batch,

@@ -21,7 +21,7 @@ import type { Shape } from '../runtime/layers/layer.ts';
 import type { Model, TrainableModel } from '../runtime/model/model.ts';
 import { parseOptimizer } from '../runtime/optim/index.ts';
 import type { Checkpoint } from '../runtime/train/checkpoint.ts';
-import { trainingGraphs } from '../runtime/train/graphs.ts';
+import { inferenceGraphs } from '../runtime/train/graphs.ts';
 import { type RunConfig, RunFolder } from './run/run-folder.ts';
 
 /** Weights that were read, and what is known of them. */
@@ -79,7 +79,7 @@ async function fromRun(path: string, files: Files): Promise<SavedWeights> {
 
 function trainedInRun(checkpoint: Checkpoint, config: RunConfig, source: string): TrainedModel | undefined {
   const { model = modelOfGraph(checkpoint.graph.text, config), classes, license } = readCard(JSON.stringify(checkpoint.card ?? null));
-  if (!model || graphDigest(trainingGraphs(model).predict) !== checkpoint.graph.digest) return undefined;
+  if (!model || graphDigest(inferenceGraphs(model).predict) !== checkpoint.graph.digest) return undefined;
   const learningRate = checkpoint.optimizer.get('optimizer/vars/1')?.data[0];
   const weightDecay = config['weight-decay'];
   const bnMomentum = config['bn-momentum'];
@@ -222,8 +222,8 @@ export function weightsFor({ source, weights, trained }: SavedWeights, model: Mo
 
 /** Refuses weights that were trained in another graph. Their names and shapes cannot tell: two of the architectures have the same ones. */
 export function checkGraph({ source, graph, trained }: SavedWeights, model: TrainableModel): void {
-  const digest = graphDigest(trainingGraphs(model).predict);
-  const theirs = graph ?? (trained && graphDigest(trainingGraphs(trained.model).predict));
+  const digest = graphDigest(inferenceGraphs(model).predict);
+  const theirs = graph ?? (trained && graphDigest(inferenceGraphs(trained.model).predict));
   if (theirs === undefined || theirs === digest) return;
   const differing = trained && 'config' in model ? differences(trained.model, model) : [];
   const [was, is] = [theirs, digest].map((text) => ` (${text.slice(0, 12)})`);

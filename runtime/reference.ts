@@ -3,7 +3,16 @@
 
 import { abortError, HybridError, invariant } from './base/errors.ts';
 import { LastGradient } from './compile/last-gradient.ts';
-import { type CompiledGraphs, checkScalars, compileGraphs, inputsOf, PROGRAMS, type ProgramName, stepOf } from './compile/programs.ts';
+import {
+  type CompiledGraphs,
+  checkScalars,
+  compileGraphs,
+  inputsOf,
+  notCompiled,
+  PROGRAMS,
+  type ProgramName,
+  stepOf,
+} from './compile/programs.ts';
 import { checkLength, checkWritable, parseStateName, unknownName } from './compile/state-names.ts';
 import {
   type Batch,
@@ -110,11 +119,15 @@ export class ReferenceExecutable implements Executable {
   }
 
   async gradient(batch: Batch, options: RunOptions = {}): Promise<BatchMetrics> {
-    if (options.signal?.aborted) this.#gradient.lose(() => abortError(options.signal));
-    const run = this.#run('gradient', batch, {}, options);
-    this.#gradients = run;
-    this.#gradient.set(run.step);
-    return metrics(run);
+    try {
+      const run = this.#run('gradient', batch, {}, options);
+      this.#gradients = run;
+      this.#gradient.set(run.step);
+      return metrics(run);
+    } catch (error) {
+      this.#gradient.lose(() => error as Error);
+      throw error;
+    }
   }
 
   async update(hyper: Hyperparameters): Promise<{ applied: boolean }> {
@@ -169,7 +182,7 @@ export class ReferenceExecutable implements Executable {
 
   /** State or `gradients/<parameter>` in the doubles it is kept in. */
   exact(name: string): ReferenceTensor['data'] {
-    invariant(!this.#closed, 'the executable is closed');
+    this.#checkOpen();
     const state = this.#state.get(name);
     if (state) return state.data;
     const value = this.#gradients?.graph.values.find((candidate) => candidate.name === name);
@@ -193,11 +206,15 @@ export class ReferenceExecutable implements Executable {
     return new Map([...last.environment].map(([id, tensor]) => [last.graph.values[id].name, tensor]));
   }
 
+  #checkOpen(): void {
+    if (this.#closed) throw new HybridError('E_USAGE', 'the executable is closed', 'Compile again.');
+  }
+
   #run(name: ProgramName, batch: Batch, hyper: Partial<Hyperparameters>, { signal }: RunOptions): Run {
-    invariant(!this.#closed, 'the executable is closed');
+    this.#checkOpen();
     const { graph: key, phases } = PROGRAMS[name];
     const graph = this.#graphs[key];
-    if (!graph) throw new HybridError('E_INTERNAL', `the program ${name} was not compiled`);
+    if (!graph) throw notCompiled(name);
     const step: StepScalars = { ...stepOf(batch, { capacity: this.capacity, seed: this.#seed }), ...hyper };
     const inputs = inputsOf(graph, batch, name);
     if (signal?.aborted) throw abortError(signal);

@@ -19,6 +19,9 @@ import type { Figure } from './svg.ts';
 import { tilesFigure } from './tiles.ts';
 import { weightsFigure } from './weights.ts';
 
+/** At the least size of a cell this is 6,000 pixels wide. */
+const MOST_DRAWN_CLASSES = 1000;
+
 export class Drawing {
   readonly #sources: FigureSources;
   readonly #options: FigureOptions;
@@ -48,16 +51,20 @@ export class Drawing {
         return;
       case 'confusion': {
         if (!test) return void (yield skip('the data has no test images'));
-        const { confusion, subject } = await this.#examine(test);
-        yield confusionFigure(confusion, test.classes, subject);
+        if (model.classes > MOST_DRAWN_CLASSES)
+          return void (yield skip(
+            `a matrix of ${model.classes.toLocaleString('en-US')} classes is too large to be looked at: eval lists the most confused`,
+          ));
+        const { confusion, classes, subject } = await this.#examine(test);
+        if (confusion) yield confusionFigure(confusion, classes, subject);
         return;
       }
       case 'misclassified': {
         if (!test) return void (yield skip('the data has no test images'));
-        const { mistakes, wrong, subject } = await this.#examine(test);
+        const { mistakes, wrong, classes, subject } = await this.#examine(test);
         const shown = mistakes.length < wrong ? `the ${mistakes.length} most certain of ` : '';
         const caption = `${subject}: ${shown}${wrong.toLocaleString('en-US')} wrong answers. Bars are probabilities, green that of the right class.`;
-        yield await misclassifiedFigure({ mistakes, shape: test.shape, classes: test.classes, caption });
+        yield await misclassifiedFigure({ mistakes, shape: test.shape, classes, caption });
         return;
       }
       case 'patch-embedding':

@@ -16,8 +16,10 @@ export interface ExamineOptions extends Omit<EvaluateOptions, 'onLogits'> {
 export interface Examination {
   /** Which images these were, for captions. */
   readonly subject: string;
-  /** classes × classes counts: row = label, column = prediction. */
-  readonly confusion: Uint32Array;
+  /** classes × classes counts: row = label, column = prediction; null where there are too many. */
+  readonly confusion: Uint32Array | null;
+  /** Names of the classes of the model, which may be more than those of the images. */
+  readonly classes: readonly string[];
   readonly wrong: number;
   /** The most certain first. */
   readonly mistakes: readonly Mistake[];
@@ -29,7 +31,7 @@ export async function examine({ keep, limit, dataset: whole, ...options }: Exami
   const { classes } = options.model;
   const found: { index: number; certainty: number; probabilities: Float64Array }[] = [];
   let wrong = 0;
-  const { confusion } = await evaluate({
+  const { confusion, perClass } = await evaluate({
     ...options,
     dataset,
     onLogits(first, logits) {
@@ -53,7 +55,7 @@ export async function examine({ keep, limit, dataset: whole, ...options }: Exami
     dataset.size < whole.size
       ? `${count} of ${whole.size.toLocaleString('en-US')} test images, of every class its share`
       : `All ${count} test images`;
-  return { subject, confusion, wrong, mistakes };
+  return { subject, confusion, classes: perClass.map(({ name }) => name), wrong, mistakes };
 }
 
 export function softmax(logits: ArrayLike<number>): Float64Array {

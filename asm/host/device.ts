@@ -1,6 +1,6 @@
 // The wasm device: every core of the CPU, through SIMD WebAssembly over one shared memory.
 
-import { HybridError, invariant } from '../../runtime/base/errors.ts';
+import { HybridError } from '../../runtime/base/errors.ts';
 import { own } from '../../runtime/base/own.ts';
 import { missingFlag } from '../../runtime/base/v8-flags.ts';
 import { type CompiledGraphs, compileGraphs } from '../../runtime/compile/programs.ts';
@@ -79,7 +79,6 @@ class WasmDevice implements Device {
   async compile(graphs: ModelGraphs, options: CompileOptions): Promise<WasmExecutable> {
     if (this.#closed) throw new HybridError('E_USAGE', 'the device is closed', 'Open another one.');
     const { capacity, seed, exchange, onGradients, trace } = options;
-    invariant(Number.isInteger(capacity) && capacity >= 1, `capacity ${capacity}`);
     const gang = new Gang({ threads: this.threads }); // its threads come up meanwhile
     try {
       const compiled = compileGraphs(graphs, options);

@@ -1,7 +1,7 @@
 // An executable of the wasm device: one shared memory, one gang, and the programs.
 
 import { copyBytes } from '../../runtime/base/copy-bytes.ts';
-import { abortError, HybridError, invariant } from '../../runtime/base/errors.ts';
+import { abortError, invariant } from '../../runtime/base/errors.ts';
 import type { Trace } from '../../runtime/base/trace.ts';
 import { Calls, STOPPED } from '../../runtime/compile/calls.ts';
 import { LastGradient } from '../../runtime/compile/last-gradient.ts';
@@ -10,6 +10,7 @@ import {
   checkScalars,
   inputsOf,
   kernelTimes,
+  notCompiled,
   PROGRAMS,
   type ProgramName,
   stepOf,
@@ -79,16 +80,21 @@ export class WasmExecutable implements Executable {
   }
 
   async gradient(batch: Batch, options: RunOptions = {}): Promise<BatchMetrics> {
-    const step = stepOf(batch, this.#parts);
     const lose = (): void => this.#gradient.lose(() => abortError(options.signal));
-    return this.#run('gradient', batch, step, options, {
-      before: lose,
-      skip: lose,
-      finish: () => {
-        this.#gradient.set(step);
-        return this.#metrics('train');
-      },
-    });
+    try {
+      const step = stepOf(batch, this.#parts);
+      return this.#run('gradient', batch, step, options, {
+        before: lose,
+        skip: lose,
+        finish: () => {
+          this.#gradient.set(step);
+          return this.#metrics('train');
+        },
+      });
+    } catch (error) {
+      this.#gradient.refuse(this.#calls, error as Error);
+      throw error;
+    }
   }
 
   async update(hyper: Hyperparameters): Promise<{ applied: boolean }> {
@@ -162,7 +168,7 @@ export class WasmExecutable implements Executable {
 
   #program(name: ProgramName): WrittenProgram {
     const program = this.#parts.programs.get(name);
-    if (!program) throw new HybridError('E_INTERNAL', `the program ${name} was not compiled`);
+    if (!program) throw notCompiled(name);
     return program;
   }
 
@@ -214,7 +220,7 @@ export class WasmExecutable implements Executable {
     for (const { name: input, data } of inputsOf(graph, batch, name)) {
       const offset = ARENA + (this.#parts.layout.plan.inputs.get(input)?.offset as number);
       const [buffer, length] = [this.#buffer, data.length];
-      const place = data instanceof Uint8Array ? new Uint8Array(buffer, offset, length) : new Int32Array(buffer, offset, length);
+      const place = data.BYTES_PER_ELEMENT === 1 ? new Uint8Array(buffer, offset, length) : new Int32Array(buffer, offset, length);
       // A call that starts at once has it copied into the gang's memory: that copy is the only one.
       inputs.push({ place, data: this.#calls.startAtOnce ? data : data.slice() });
     }

@@ -88,21 +88,13 @@ export async function evalCommand(path: string, command: Command, io: CliIo): Pr
   }
 }
 
-function asJson({ loss, accuracy, perClass, confusion, largestLosses }: Evaluation, names: readonly string[]) {
-  return { loss, accuracy, perClass, confusion: matrix(confusion, names.length), confused: mostConfused(confusion, names), largestLosses };
+function asJson({ loss, accuracy, perClass, confusion, confused, largestLosses }: Evaluation, names: readonly string[]) {
+  const named = confused.map(({ label, predicted, count }) => ({ label: names[label], predicted: names[predicted], count }));
+  return { loss, accuracy, perClass, confusion: confusion && matrix(confusion, names.length), confused: named, largestLosses };
 }
 
 const matrix = (confusion: Uint32Array, classes: number): number[][] =>
   Array.from({ length: classes }, (_, label) => [...confusion.subarray(label * classes, (label + 1) * classes)]);
-
-/** Pairs of classes by how often the first was taken for the second. */
-function mostConfused(confusion: Uint32Array, names: readonly string[]) {
-  return [...confusion]
-    .map((count, i) => ({ label: Math.floor(i / names.length), predicted: i % names.length, count }))
-    .filter(({ label, predicted, count }) => label !== predicted && count > 0)
-    .sort((a, b) => b.count - a.count)
-    .map(({ label, predicted, count }) => ({ label: names[label], predicted: names[predicted], count }));
-}
 
 /** A wider matrix does not fit a terminal. */
 const MAX_MATRIX = 20;
@@ -110,25 +102,25 @@ const SHOWN = 10;
 
 function asText(
   about: { arch: string; weights: string; data: string; images: number },
-  { loss, accuracy, perClass, confusion, largestLosses }: Evaluation,
+  { loss, accuracy, perClass, confusion, confused: pairs, largestLosses }: Evaluation,
   names: readonly string[],
 ): string {
   const width = names.reduce((most, { length }) => Math.max(most, length), 0);
-  const cell = Math.max(4, `${confusion.reduce((most, n) => Math.max(most, n), 0)}`.length);
-  const confused = mostConfused(confusion, names).slice(0, SHOWN);
-  const small = names.length <= MAX_MATRIX;
+  const confused = pairs.slice(0, SHOWN);
+  const shownMatrix = confusion && names.length <= MAX_MATRIX ? confusion : null;
+  const cell = Math.max(4, `${shownMatrix?.reduce((most, n) => Math.max(most, n), 0)}`.length);
   return [
     `${about.arch}, weights in ${about.weights}`,
     ...perClass.map(
       (entry) =>
         `  ${entry.name.padEnd(width)}  ${(entry.count > 0 ? percent(entry.accuracy) : 'none').padStart(8)} of ${count(entry.count)}`,
     ),
-    ...(small ? ['', 'confusion: a row for each class, a column for each answer, in the order above'] : []),
-    ...(small
-      ? matrix(confusion, names.length).map((row, i) => `  ${names[i].padEnd(width)} ${row.map((n) => `${n}`.padStart(cell)).join(' ')}`)
+    ...(shownMatrix ? ['', 'confusion: a row for each class, a column for each answer, in the order above'] : []),
+    ...(shownMatrix
+      ? matrix(shownMatrix, names.length).map((row, i) => `  ${names[i].padEnd(width)} ${row.map((n) => `${n}`.padStart(cell)).join(' ')}`)
       : []),
     ...(confused.length > 0 ? ['', 'most confused'] : []),
-    ...confused.map(({ label, predicted, count }) => `  ${label} taken for ${predicted}: ${count}`),
+    ...confused.map(({ label, predicted, count }) => `  ${names[label]} taken for ${names[predicted]}: ${count}`),
     ...(largestLosses.length > 0 ? ['', 'largest losses'] : []),
     ...largestLosses
       .slice(0, SHOWN)

@@ -19,7 +19,7 @@ import { largestBuffer, largestPart, RESIDENT_OTHERS } from './resident.ts';
 const RESIDENT_BYTES = 512 << 20;
 
 /** To be counted up whenever kernels come to give other bits: a run that is resumed is then told (runtime/train/resume.ts). */
-const ARITHMETIC_VERSION = 2;
+const ARITHMETIC_VERSION = 3;
 
 const formatMebibytes = (bytes: number): string => `${Math.ceil(bytes / 2 ** 20).toLocaleString('en')} MiB`;
 
@@ -88,7 +88,6 @@ export class WebGpuDevice implements Device {
         'Use `device: wasm`, or leave `syncBatchNorm` out.',
       );
     }
-    invariant(Number.isInteger(capacity) && capacity >= 1, `capacity ${capacity}`);
     const compiled = this.#compileAll(graphs, options);
     const executable = await RecoveringExecutable.create({
       onNotice: this.#options.onNotice,

@@ -3,7 +3,7 @@
 // A run is one encoder with one pass, submitted at once unless IN_FLIGHT others are still under way, and a small copy of its
 // results into a mapped buffer, from which they are read when they are there. The GPU keeps the order of what is submitted.
 
-import { abortError, HybridError, invariant } from '../../runtime/base/errors.ts';
+import { abortError, invariant } from '../../runtime/base/errors.ts';
 import { type Call, Calls } from '../../runtime/compile/calls.ts';
 import { LastGradient } from '../../runtime/compile/last-gradient.ts';
 import {
@@ -11,6 +11,7 @@ import {
   checkScalars,
   inputsOf,
   kernelTimes,
+  notCompiled,
   PROGRAMS,
   type ProgramName,
   stepOf,
@@ -180,16 +181,21 @@ export class WebGpuExecutable implements Executable {
   }
 
   async gradient(batch: Batch, options: RunOptions = {}): Promise<BatchMetrics> {
-    const step = stepOf(batch, this.#parts);
     const abort = (): Error => abortError(options.signal);
-    return this.#run('gradient', batch, step, options, {
-      reads: this.#outputs('train', 'loss', 'correct'),
-      usesLossScale: true,
-      finish: metrics,
-      before: () => this.#gradient.set(step),
-      skip: () => this.#gradient.lose(abort),
-      abandon: () => this.#gradient.abandon(step, abort),
-    });
+    try {
+      const step = stepOf(batch, this.#parts);
+      return this.#run('gradient', batch, step, options, {
+        reads: this.#outputs('train', 'loss', 'correct'),
+        usesLossScale: true,
+        finish: metrics,
+        before: () => this.#gradient.set(step),
+        skip: () => this.#gradient.lose(abort),
+        abandon: () => this.#gradient.abandon(step, abort),
+      });
+    } catch (error) {
+      this.#gradient.refuse(this.#calls, error as Error);
+      throw error;
+    }
   }
 
   async update(hyper: Hyperparameters): Promise<Update> {
@@ -302,7 +308,7 @@ export class WebGpuExecutable implements Executable {
 
   #program(name: ProgramName): Program<PlacedDispatch> {
     const program = this.#programs.get(name);
-    if (!program) throw new HybridError('E_INTERNAL', `the program ${name} was not compiled`);
+    if (!program) throw notCompiled(name);
     return program;
   }
 

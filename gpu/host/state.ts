@@ -36,7 +36,7 @@ export class StateRegions {
     return this.#plan.state.get(LOSS_SCALE);
   }
 
-  /** Throws E_INTERNAL for a name that nothing has. */
+  /** Throws E_USAGE for a name that nothing has. */
   tensor(name: string): StateTensor {
     const { state, gradients, ranges } = this.#plan;
     const parsed = parseStateName(name);

@@ -242,6 +242,7 @@ export function conv({ windows, columns, tile, epilogue, rowsPerTile, gradientSu
     : plainColumns('w', columns, tile, depth % tile.bk === 0 ? '' : `${depth}u`);
   const product: Product = { tile, a: 'depth', b: transposed ? 'depth' : 'columns' };
   const kind: ColumnKind | undefined = gradientSums ? 'sums' : epilogue.stats ? 'moments' : undefined;
+  const blocks = Math.ceil(rowsPerTile / tile.bm);
   const setSums = gradientSums ? 'set_sums' : 'set_partials';
   const row = (i: number): string =>
     overCells(tile, columns, lanes, (cell) => {
@@ -266,9 +267,9 @@ export function conv({ windows, columns, tile, epilogue, rowsPerTile, gradientSu
     declarations: [panels(tile, kind !== undefined), a, b, epilogueDeclarations(epilogue, lanes)].join('\n'),
     body: overBlocks(
       { product, rowsPerGroup: kind ? rowsPerTile : groupRows(tile), pixels: windows.oh * windows.ow, depth },
-      kind ? declareColumns(tile, kind) : '',
-      kind ? aroundBlock(tile, kind, rows) : rows,
-      kind ? reduceColumns(tile, kind, 'f32(end - first)', storeSums) : '',
+      kind ? declareColumns(tile, kind, blocks) : '',
+      kind ? aroundBlock(tile, kind, rows, blocks) : rows,
+      kind ? reduceColumns(tile, kind, 'f32(end - first)', blocks, storeSums) : '',
     ),
   };
 }

@@ -173,19 +173,34 @@ const FROM_STRIP = 'c';
  */
 export type ColumnKind = 'moments' | 'sums';
 
-/** Statements that declare them, before all blocks. */
-export const declareColumns = (tile: Tile, kind: ColumnKind): string =>
+/** Of plain sums: from how many blocks on they are added up in stretches, so that those of a large image are no long chain. */
+const MOST_BLOCKS = 128;
+/** Blocks of a stretch: about as many as there are stretches. 0: there is one. */
+const stretchOf = (blocks: number): number => (blocks > MOST_BLOCKS ? 2 ** Math.ceil(Math.log2(blocks) / 2) : 0);
+
+/** Statements that declare them, before all blocks: so many of bm rows. */
+export const declareColumns = (tile: Tile, kind: ColumnKind, blocks: number): string =>
   kind === 'sums'
-    ? each(accumulators(tile), (j) => `var sum${j} = ${typeOf(tile)}(); var squares${j} = ${typeOf(tile)}();`)
+    ? `${each(accumulators(tile), (j) => `var sum${j} = ${typeOf(tile)}(); var squares${j} = ${typeOf(tile)}();`)}
+${stretchOf(blocks) ? `${each(accumulators(tile), (j) => `var stretch${j} = ${typeOf(tile)}(); var stretchSquares${j} = ${typeOf(tile)}();`)} var inStretch = 0u;` : ''}`
     : `var seen = 0.0;\n${each(accumulators(tile), (j) => declareMoments(`${j}`, typeOf(tile)))}`;
 
 /** Statements before and after the rows of a block. */
-export function aroundBlock(tile: Tile, kind: ColumnKind, rows: string): string {
+export function aroundBlock(tile: Tile, kind: ColumnKind, rows: string, blocks: number): string {
   const T = typeOf(tile);
   const columns = range(accumulators(tile));
   if (kind === 'sums') {
     const part = columns.map((j) => `var part${j} = ${T}(); var square${j} = ${T}();`).join(' ');
-    return `${part}\n${rows}\n${columns.map((j) => `sum${j} += part${j}; squares${j} += square${j};`).join(' ')}`;
+    const stretch = stretchOf(blocks);
+    if (!stretch) return `${part}\n${rows}\n${columns.map((j) => `sum${j} += part${j}; squares${j} += square${j};`).join(' ')}`;
+    return `${part}
+${rows}
+${columns.map((j) => `stretch${j} += part${j}; stretchSquares${j} += square${j};`).join(' ')}
+inStretch += 1u;
+if (inStretch == ${stretch}u) {
+${endStretch(tile)}
+inStretch = 0u;
+}`;
   }
   return `${columns.map((j) => declarePart(`${j}`, T)).join(' ')} var held = 0.0;
 ${rows}
@@ -195,6 +210,13 @@ ${joinMoments(columns.map(String), 'seen', 'held')}
 seen += held;
 }`;
 }
+
+const endStretch = (tile: Tile): string =>
+  each(
+    accumulators(tile),
+    (j) =>
+      `sum${j} += stretch${j}; squares${j} += stretchSquares${j}; stretch${j} = ${typeOf(tile)}(); stretchSquares${j} = ${typeOf(tile)}();`,
+  );
 
 /** Statements at the end of a row, and for the i-th row of the invocation, `y` (and for plain sums `second`) of a cell. No row comes before the first. */
 export const countRow = (kind: ColumnKind): string => (kind === 'moments' ? 'held += 1.0;' : '');
@@ -322,9 +344,20 @@ function multiplyRegisters({ tile, a }: Product): string {
 
 /**
  * Statements that join what the invocations have of each column, in the order of their rows, and hand the two results to `store`: for an access
- * of columns from `n` (of C) on, or a single one. `count`: expression for the rows of the workgroup.
+ * of columns from `n` (of C) on, or a single one. `count`: expression for the rows of the workgroup, which came in so many `blocks`.
  */
 export function reduceColumns(
+  tile: Tile,
+  kind: ColumnKind,
+  count: string,
+  blocks: number,
+  store: (n: string, first: string, second: string, lanes: Lanes) => string,
+): string {
+  if (kind === 'sums' && stretchOf(blocks)) return `${endStretch(tile)}\n${joinColumns(tile, kind, count, store)}`;
+  return joinColumns(tile, kind, count, store);
+}
+
+function joinColumns(
   tile: Tile,
   kind: ColumnKind,
   count: string,

@@ -1,7 +1,7 @@
 // The calls of an executable, of any device that computes while its caller goes on: they are made in order, some are under way at a
 // time, and each may be aborted. What a call does is the device's; that its promise settles, whatever throws, is this file's.
 
-import { abortError, invariant } from '../base/errors.ts';
+import { abortError, HybridError } from '../base/errors.ts';
 
 /** What `start` gives for a call that was asked to stop, and did. */
 export const STOPPED = Symbol('stopped');
@@ -68,7 +68,7 @@ export class Calls {
   /** Queues a call. Its promise settles as the call does; with an AbortError where it is aborted, or the executable closed. */
   make<R, T>(call: Call<R, T>): Promise<T> {
     return new Promise<T>((resolve, reject) => {
-      invariant(!this.#isClosed, 'the executable is closed');
+      if (this.#isClosed) throw new HybridError('E_USAGE', 'the executable is closed', 'Compile again.');
       const failure = this.#options.failure();
       if (failure) throw failure;
       const { signal } = call;

@@ -38,6 +38,7 @@ export function checkGraphs(graphs: ModelGraphs): void {
     }
   }
   checkState(graphs);
+  checkSameInputs(graphs);
 }
 
 function checkInputs(key: keyof ModelGraphs, graph: Graph): void {
@@ -53,6 +54,22 @@ function checkInputs(key: keyof ModelGraphs, graph: Graph): void {
     if (name === 'labels' && graph.outputs.logits === undefined) {
       const remedy = "Labels count the elements of logits: builder.output('logits', …).";
       throw new HybridError('E_USAGE', `the ${key} graph ${graph.name} has labels, but no output logits`, remedy);
+    }
+  }
+}
+
+/** An input of one name has one place, whichever graph it is given to. */
+function checkSameInputs(graphs: ModelGraphs): void {
+  const seen = new Map<string, { readonly key: string; readonly spec: TensorSpec }>();
+  for (const [key, { inputs, values }] of Object.entries(graphs) as [keyof ModelGraphs, Graph][]) {
+    for (const [name, id] of Object.entries(inputs)) {
+      const { spec } = values[id];
+      const first = seen.get(name);
+      if (!first) seen.set(name, { key, spec });
+      else if (!sameSpec(first.spec, spec)) {
+        const message = `the input ${name} is ${formatSpec(first.spec)} in the ${first.key} graph, but ${formatSpec(spec)} in the ${key} graph`;
+        throw new HybridError('E_USAGE', message, 'Build all graphs for one kind of batch, or compile them by themselves.');
+      }
     }
   }
 }

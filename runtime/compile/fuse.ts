@@ -87,7 +87,8 @@ export const FUSION_RULES: readonly FusionRule[] = [
     name: 'bias-into-epilogue',
     pattern: 'bias(conv(x, w), b) → conv(x, w, b)',
     apply(editor, node) {
-      if (!takesAfter(node, 'bias') || node.args.bias !== undefined) return false;
+      // An epilogue of its author's own comes before what follows the node.
+      if (!takesAfter(node, 'bias') || node.args.bias !== undefined || node.attrs.epilogue) return false;
       const bias = editor.soleConsumer(first(node));
       if (!is(bias, 'bias')) return false;
       editor.replace([node, bias], [change(node, { args: { ...node.args, bias: arg(bias, 'b') }, results: withFirst(node, first(bias)) })]);
@@ -104,7 +105,7 @@ export const FUSION_RULES: readonly FusionRule[] = [
     pattern:
       'gelu(conv(…)) → conv(…) {activation, derivative}, and so for depthwise and normalize; geluGrad reads the stored derivative instead of evaluating erf again',
     apply(editor, node) {
-      if (!takesAfter(node, 'activation') || epilogueOf(node).activation) return false;
+      if (!takesAfter(node, 'activation') || node.attrs.epilogue) return false;
       const u = first(node);
       if (editor.isObserved(u)) return false;
       const readers = editor.consumers(u);

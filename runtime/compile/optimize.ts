@@ -1,7 +1,7 @@
 // Adds the update phase to a differentiated graph: the optimizer, moving statistics, step count. All of it is conditional on loss
 // and gradients being finite, so that a bad step changes nothing.
 
-import { invariant } from '../base/errors.ts';
+import { HybridError } from '../base/errors.ts';
 import { type Graph, GraphBuilder, type ValueId } from '../ir/graph.ts';
 import { ops } from '../ops/index.ts';
 import { type GroupRun, oneGroup } from '../optim/groups.ts';
@@ -53,8 +53,16 @@ function addMovingAverages(g: GraphBuilder, ok: ValueId): void {
     if (!name.endsWith(BATCH_MEAN)) continue;
     const path = name.slice(0, -BATCH_MEAN.length);
     const updates = [statistics.get(`${path}/vars/2`), statistics.get(`${path}/vars/3`)];
-    invariant(updates[0] !== undefined && updates[1] !== undefined, `${path} has no moving statistics`);
+    // An output of its author's own, which has that name as it might have any.
+    if (updates[0] === undefined && updates[1] === undefined) continue;
+    const variance = Object.hasOwn(g.outputs, `${path}/variance`) ? g.outputs[`${path}/variance`] : undefined;
+    if (updates[0] === undefined || updates[1] === undefined || variance === undefined)
+      throw new HybridError(
+        'E_USAGE',
+        `the output ${name} of graph ${g.name} moves ${path}/vars/2, but ${variance === undefined ? `there is no output ${path}/variance` : `not both of ${path}/vars/2 and ${path}/vars/3 are statistics`}`,
+        'Name both results of batchnorm, and declare both moving statistics.',
+      );
     g.label = path;
-    g.add('movingAverage', [ok, mean, g.outputs[`${path}/variance`]], {}, { updates: updates as ValueId[] });
+    g.add('movingAverage', { ok, mean, variance }, {}, { updates: updates as ValueId[] });
   }
 }

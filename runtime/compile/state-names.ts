@@ -15,14 +15,16 @@ export function parseStateName(name: string): StateName {
   return name.startsWith(GRADIENT_PREFIX) ? { kind: 'gradient', name: name.slice(GRADIENT_PREFIX.length) } : { kind: 'state', name };
 }
 
-export const unknownName = (name: string): HybridError => new HybridError('E_INTERNAL', `no state or gradient is called ${name}`);
+export const unknownName = (name: string): HybridError =>
+  new HybridError('E_USAGE', `no state or gradient is called ${name}`, 'The names are those of `state`.');
 
-/** Throws E_INTERNAL for a name that is only read. */
+/** Throws E_USAGE for a name that is only read. */
 export function checkWritable(name: string): void {
-  if (parseStateName(name).kind === 'gradient') throw new HybridError('E_INTERNAL', `${name} is not state: it cannot be written`);
+  if (parseStateName(name).kind === 'gradient')
+    throw new HybridError('E_USAGE', `${name} is not state: it cannot be written`, `Write ${GRADIENTS}, which is all of them.`);
 }
 
-/** Throws E_INTERNAL for another number of elements than the tensor has. */
+/** Throws E_USAGE for another number of elements than the tensor has. */
 export function checkLength(name: string, found: number, expected: number): void {
-  if (found !== expected) throw new HybridError('E_INTERNAL', `${name} has ${expected} elements, not ${found}`);
+  if (found !== expected) throw new HybridError('E_USAGE', `${name} has ${expected} elements, not ${found}`, `Give ${expected} numbers.`);
 }

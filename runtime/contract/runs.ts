@@ -64,7 +64,7 @@ export interface KernelTime {
 }
 
 /**
- * The calls that compute. They throw E_INTERNAL where they do not fit the graphs: too many rows, an input that is missing, a program that was
+ * The calls that compute. They throw E_USAGE where they do not fit the graphs: too many rows, an input that is missing, a program that was
  * not compiled.
  */
 export interface Runs {

@@ -13,12 +13,14 @@ export interface NamedClasses {
 export const hasNames = (classes: readonly string[]): boolean => !classes.every((name, label) => name === `class ${label}`);
 
 /**
- * For each class of the data, the class of that name among those of the model; where either has no names, the one of the same number. Throws E_DATA
- * where the model has none for a class that some label of `labels` is of, or the numbers of classes without names differ.
+ * For each class of the data, the class of that name among those of the model; where either has no names, or both have the same names in the same
+ * order, the one of the same number. Throws E_DATA where the model has none for a class that some label of `labels` is of, where two have its name
+ * (ImageNet has two cranes), or the numbers of classes without names differ.
  */
 export function matchClasses(model: NamedClasses, data: NamedClasses & { readonly labels?: ArrayLike<number> }): Int32Array {
   const byName = hasNames(model.classes) && hasNames(data.classes);
-  if (!byName) {
+  const alike = data.classes.length === model.classes.length && data.classes.every((name, label) => name === model.classes[label]);
+  if (!byName || alike) {
     if (data.classes.length === model.classes.length) return Int32Array.from(data.classes, (_, label) => label);
     throw new HybridError(
       'E_DATA',
@@ -29,6 +31,18 @@ export function matchClasses(model: NamedClasses, data: NamedClasses & { readonl
   const matched = Int32Array.from(data.classes, (name) => model.classes.indexOf(name));
   const used = data.labels && new Set(Array.from(data.labels));
   const unknown = data.classes.filter((_, label) => matched[label] < 0 && (used?.has(label) ?? true));
+  const isTwice = (names: readonly string[], name: string) => names.indexOf(name) !== names.lastIndexOf(name);
+  const ambiguous = data.classes.find(
+    (name, label) => (used?.has(label) ?? true) && (isTwice(data.classes, name) || isTwice(model.classes, name)),
+  );
+  if (ambiguous !== undefined) {
+    const whose = isTwice(model.classes, ambiguous) ? model : data;
+    throw new HybridError(
+      'E_DATA',
+      `${whose.name} has two classes called ${JSON.stringify(ambiguous)}, and the classes of ${data.name} come in another order than those of ${model.name}`,
+      'Give each class a name of its own, in both.',
+    );
+  }
   if (unknown.length === 0) return matched;
   throw new HybridError(
     'E_DATA',

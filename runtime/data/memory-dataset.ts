@@ -1,5 +1,6 @@
 // A dataset that is held in memory: all images in one byte array.
 
+import { arrayKind, isBytes } from '../base/array-kind.ts';
 import { HybridError } from '../base/errors.ts';
 import type { Dataset, Shared, SharedImages } from './dataset.ts';
 import { interleave } from './planar.ts';
@@ -18,11 +19,19 @@ export interface MemoryDatasetOptions {
   readonly records?: Pick<SharedImages, 'offset' | 'stride' | 'layout'>;
 }
 
-/** A dataset of images in memory. Throws E_DATA where the lengths of `images` and `labels` do not belong together. */
+/** A dataset of images in memory. Throws E_DATA where `images` are no bytes, or their length and that of `labels` do not belong together. */
 export function memoryDataset({ name, shape, classes, labels, images, records }: MemoryDatasetOptions): Dataset {
   const imageBytes = shape[0] * shape[1] * shape[2];
+  if (!['Uint8Array', 'Int32Array'].includes(arrayKind(labels))) {
+    const what = `the labels of ${name} are a ${arrayKind(labels)}`;
+    throw new HybridError('E_DATA', what, 'Give a Uint8Array or Int32Array of classes, numbered from 0.');
+  }
   const { offset, stride, layout } = records ?? { offset: 0, stride: imageBytes, layout: 'interleaved' };
   const size = labels.length;
+  if (!isBytes(images)) {
+    const what = `the images of ${name} are a ${arrayKind(images)}, and images are bytes`;
+    throw new HybridError('E_DATA', what, 'Give a Uint8Array with values from 0 to 255; the model divides by 255 itself.');
+  }
   if (images.length !== size * stride) {
     const what = `${name} has ${images.length} bytes of images for ${size} labels, and an image has ${stride}`;
     throw new HybridError('E_DATA', what, 'Give labels × height × width × channels bytes.');

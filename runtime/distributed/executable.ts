@@ -1,6 +1,7 @@
 // The executable of a rank: calls go in whole, the rows of this rank are computed, and what comes out is that of the whole.
 
-import { abortError, invariant } from '../base/errors.ts';
+import { abortError } from '../base/errors.ts';
+import { stepOf } from '../compile/programs.ts';
 import {
   type Batch,
   type BatchMetrics,
@@ -39,6 +40,10 @@ export class DistributedExecutable extends ForwardingExecutable {
   #ownLoss = 0;
   /** Of all rows in the last step. */
   #loss = 0;
+  /** Share of this rank in the last step: what comes between a gradient and its update has shares of its own. */
+  #weight = 1;
+  /** Why the last gradient is none. */
+  #failed: { readonly error: unknown } | undefined;
 
   constructor({ local, capacity, imageBytes, gradients, rank }: DistributedParts) {
     super();
@@ -67,29 +72,41 @@ export class DistributedExecutable extends ForwardingExecutable {
   override gradient(batch: Batch, { signal }: RunOptions = {}): Promise<BatchMetrics> {
     const copy = this.#copyOf(batch);
     return this.#inTurn(async () => {
-      if (signal?.aborted) throw abortError(signal);
-      const { part, weight } = this.#part(copy);
-      const { loss, correct } = await this.target.gradient(part);
-      this.#ownLoss = weight > 0 ? loss : 0;
-      this.#ownGradients = await this.target.read(GRADIENTS);
-      const all = await this.#gradients.finish(this.#ownGradients, { loss: this.#ownLoss, correct, wish: this.#rank.wish });
-      this.#rank.heed(all.wishes);
-      this.#loss = all.loss;
-      // The finite check of an update looks at the own loss too: no rank may apply what another does not.
-      if (!Number.isFinite(all.loss)) all.gradients[0] = Number.NaN;
-      await this.target.write(GRADIENTS, all.gradients);
-      return { loss: all.loss, correct: all.correct };
+      try {
+        return await this.#gradientOf(copy, signal);
+      } catch (error) {
+        this.#failed = { error };
+        throw error;
+      }
     });
+  }
+
+  async #gradientOf(batch: Batch, signal?: AbortSignal): Promise<BatchMetrics> {
+    if (signal?.aborted) throw abortError(signal);
+    const { part, weight } = this.#part(batch);
+    const { loss, correct } = await this.target.gradient(part);
+    this.#ownLoss = weight > 0 ? loss : 0;
+    this.#ownGradients = await this.target.read(GRADIENTS);
+    const all = await this.#gradients.finish(this.#ownGradients, { loss: this.#ownLoss, correct, wish: this.#rank.wish });
+    this.#rank.heed(all.wishes);
+    this.#loss = all.loss;
+    // The finite check of an update looks at the own loss too: no rank may apply what another does not.
+    if (!Number.isFinite(all.loss)) all.gradients[0] = Number.NaN;
+    await this.target.write(GRADIENTS, all.gradients);
+    this.#weight = weight;
+    this.#failed = undefined;
+    return { loss: all.loss, correct: all.correct };
   }
 
   override update(hyper: Hyperparameters): Promise<Update> {
     return this.#inTurn(async () => {
+      if (this.#failed) throw this.#failed.error; // there may be an older one on the device
       const scales = Number.isFinite(this.#loss) ? [] : await this.#lossScales();
       const { applied, overflow } = await this.target.update(hyper);
       // To a device whose own loss is finite it was an overflow. The scale stays the same on all ranks.
       for (const [name, data] of scales) await this.target.write(name, data);
       if (applied) {
-        await this.#averageStatistics();
+        await this.#averageStatistics(this.#weight);
         return { applied };
       }
       const cause = await this.#culprits();
@@ -102,9 +119,9 @@ export class DistributedExecutable extends ForwardingExecutable {
     const copy = this.#copyOf(batch);
     return this.#inTurn(async () => {
       if (signal?.aborted) throw abortError(signal);
-      const { part } = this.#part(copy);
+      const { part, weight } = this.#part(copy);
       await this.target.calibrate(part, bnMomentum);
-      await this.#averageStatistics();
+      await this.#averageStatistics(weight);
       const wishes = Float64Array.of(this.#rank.wish);
       await this.#rank.sum(wishes);
       this.#rank.heed(wishes[0]);
@@ -156,7 +173,7 @@ export class DistributedExecutable extends ForwardingExecutable {
 
   /** The own rows and their share of all. Where there are none, a row of somebody else's, which counts nothing. */
   #part(batch: Batch): { part: Batch; weight: number } {
-    invariant(batch.rows >= 1 && batch.rows <= this.capacity, `${batch.rows} rows, capacity ${this.capacity}`);
+    stepOf(batch, { capacity: this.capacity, seed: 0n });
     const { begin, rows } = this.#rank.share(batch);
     const from = rows > 0 ? begin : 0;
     const count = Math.max(rows, 1);
@@ -171,10 +188,10 @@ export class DistributedExecutable extends ForwardingExecutable {
     return { part, weight: this.#rank.weight };
   }
 
-  async #averageStatistics(): Promise<void> {
+  async #averageStatistics(weight: number): Promise<void> {
     if (!this.#normalizes) return;
     const statistics = await this.target.read(STATISTICS);
-    for (let i = 0; i < statistics.length; i++) statistics[i] *= this.#rank.weight;
+    for (let i = 0; i < statistics.length; i++) statistics[i] *= weight;
     await this.#rank.sum(statistics);
     await this.target.write(STATISTICS, statistics);
   }

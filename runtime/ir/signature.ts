@@ -59,10 +59,13 @@ const attribute = <T>(text: string, fits: (value: unknown) => boolean): Attribut
 export const attr = {
   /** Any other. */
   custom: attribute,
-  /** A finite number. */
-  number: attribute<number>('a finite number', (value) => Number.isFinite(value)),
-  /** A finite number above 0. */
-  positive: attribute<number>('a finite number above 0', (value) => Number.isFinite(value) && (value as number) > 0),
+  /** A finite number, also as the float32 that devices compute with. */
+  number: attribute<number>('a number that is finite as a float32', isFinite32),
+  /** The same above 0: what a float32 rounds to 0 is not. */
+  positive: attribute<number>(
+    'a number above 0 that is finite as a float32',
+    (value) => isFinite32(value) && Math.fround(value as number) > 0,
+  ),
   /** From 0 to below 1. */
   share: attribute<number>('a number from 0 to below 1', (value) => typeof value === 'number' && value >= 0 && value < 1),
   count: attribute<number>('a whole number above 0', isCount),
@@ -94,6 +97,10 @@ export const attr = {
   otherwise: <T>(value: T, one: Attribute<T>): Attribute<T | undefined> =>
     ({ ...one, optional: true, otherwise: value }) as Attribute<T | undefined>,
 };
+
+function isFinite32(value: unknown): boolean {
+  return typeof value === 'number' && Number.isFinite(Math.fround(value));
+}
 
 function isCount(value: unknown): boolean {
   return Number.isSafeInteger(value) && (value as number) > 0;

@@ -73,7 +73,7 @@ export const whole = (from = 1): Kind<number, number, false> => ({
 
 export const number = (expected = 'a number', fits: (value: number) => boolean = () => true): Kind<number, number, false> => ({
   expected,
-  read: (given) => (typeof given === 'number' && Number.isFinite(given) && fits(given) ? given : undefined),
+  read: (given) => (typeof given === 'number' && Number.isFinite(Math.fround(given)) && fits(given) ? given : undefined),
   // Two programs may keep the same factor with more or fewer digits: devices compute with a float32.
   reduced: Math.fround,
 });

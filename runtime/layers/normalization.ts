@@ -6,7 +6,8 @@ import { initializer } from './initializers.ts';
 import { fixed, number, optional, training } from './kinds.ts';
 import type { LayerBuilder } from './layer-builder.ts';
 
-const positive = number('a number above 0', (value) => value > 0);
+/** Also as the float32 that devices compute with: a variance of 0 is divided by it. */
+const positive = number('a number above 0', (value) => Math.fround(value) > 0);
 const share = number('a number from 0 to 1', (value) => value >= 0 && value <= 1);
 
 export const BatchNormalization = defineLayer({

@@ -92,11 +92,18 @@ const INITIALIZERS = { kernel: 'glorot_uniform', bias: 'zeros', gamma: 'ones', b
  * declares other variables for inference than in training.
  */
 export function graphModel({ name, input, classes, build }: GraphModelOptions): GraphModel {
+  checkSizes(name, input, classes);
   const assemble = (mode: Mode, loss: WithLoss): ModelBuilder => {
     const g = new ModelBuilder(`${name} ${mode}`, mode);
     const images = g.images(input);
     const labels = loss ? g.input('labels', { dtype: 'i32', shape: [], perSample: true }) : null;
-    const logits = build(g, images);
+    const logits: unknown = build(g, images);
+    if (typeof logits !== 'number')
+      throw new HybridError(
+        'E_USAGE',
+        `build of ${name} returned ${logits instanceof Promise ? 'a promise' : logits === null ? 'null' : typeof logits}, and no value of its graph`,
+        'Return the logits: what `g.one`, `g.add` or `g.layer` returned last.',
+      );
     const { dtype, perSample, shape } = g.spec(logits);
     if (dtype !== 'f32' || !perSample || `${shape}` !== `${classes}`) {
       const found = `${dtype} ${formatShape(g.spec(logits))}`;
@@ -122,6 +129,19 @@ export function graphModel({ name, input, classes, build }: GraphModelOptions): 
   }
   const forward = (mode: Mode, { loss }: { readonly loss: WithLoss }): Graph => assemble(mode, loss).finish();
   return { arch: name, input, classes, variables, forward };
+}
+
+function checkSizes(name: string, input: unknown, classes: unknown): void {
+  const isSize = (n: unknown): boolean => Number.isSafeInteger(n) && (n as number) > 0;
+  if (!Array.isArray(input) || input.length !== 3 || !input.every(isSize))
+    throw new HybridError(
+      'E_USAGE',
+      `${name} has images of ${Array.isArray(input) ? `[${input}]` : typeof input}`,
+      'Give [height, width, channels], whole numbers above 0.',
+      { field: 'input' },
+    );
+  if (!isSize(classes) || (classes as number) < 2)
+    throw new HybridError('E_USAGE', `${name} has ${classes} classes`, 'Give a whole number, 2 or more.', { field: 'classes' });
 }
 
 const describe = (variable: VariableInfo | undefined): string =>

@@ -1,6 +1,7 @@
 // Initial values of a model's variables: Keras' initialisers on counter-based random numbers.
 
 import { HybridError } from '../base/errors.ts';
+import { bits64 } from '../base/kinds.ts';
 import { PURPOSE, philox4x32, philoxKey } from '../base/philox.ts';
 import { type Initializer, SCALINGS, type VarianceScaling } from '../layers/initializers.ts';
 import { type Shape, sizeOf } from '../layers/layer.ts';
@@ -31,6 +32,7 @@ export function glorotLimit(shape: Shape): number {
  * E_USAGE for an initialiser that is not known here.
  */
 export function initialize(model: Pick<TrainableModel, 'variables'>, seed: bigint): Map<string, Float32Array> {
+  bits64.check(seed, 'seed');
   const key = philoxKey(seed);
   let drawn = 0;
   return new Map(

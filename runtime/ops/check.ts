@@ -23,7 +23,6 @@ export const kinds = {
   /** One vector a sample. */
   row: operand('f32 [n, C]', (spec) => isActivation(spec) && spec.shape.length === 1),
   bytes: operand('u8 [n, …]', (spec) => spec.dtype === 'u8' && spec.perSample),
-  perSample: operand('[n, …]', (spec) => spec.perSample),
   parameter: operand('f32 […]', isParameter),
   vector: operand('f32 [C]', (spec) => isParameter(spec) && spec.shape.length === 1),
   /** One integer a sample: labels, sample indices. */

@@ -3,7 +3,7 @@
 
 import { philox4x32, philoxKey } from '../base/philox.ts';
 import { defineOp } from '../ir/define-op.ts';
-import { attr, need } from '../ir/signature.ts';
+import { attr, need, operand } from '../ir/signature.ts';
 import { elementCount } from '../ir/tensor.ts';
 import { geluDerivative, gelu as geluOf } from './activations.ts';
 import { activation, channelsOf, isActivation, isParameter, isVector, kinds, parameter, perElement, sameSpec } from './check.ts';
@@ -193,10 +193,13 @@ const dropout = defineOp({
 
 export const elementwise = { rescale, bias, biasGrad, gelu, geluGrad, relu, reluGrad, add, addParameters, mul, dropout };
 
+const floats = operand('f32 [n, …]', ({ dtype, perSample }) => dtype === 'f32' && perSample);
+
 const reshape = defineOp({
   doc: 'y is x in another shape: a view, without a kernel',
-  inputs: { x: kinds.perSample },
-  outputs: { y: kinds.perSample },
+  // No input of a graph, which are bytes and integers: a view is a part of memory that is planned for temporaries.
+  inputs: { x: floats },
+  outputs: { y: floats },
   attrs: { shape: attr.shape },
   infer({ x }, { shape }) {
     need(elementCount({ ...x, shape }) === elementCount(x), `x with as many elements as shape [${shape}]`);

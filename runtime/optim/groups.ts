@@ -67,6 +67,7 @@ export function groupParameters<P extends ParameterInfo>(parameters: readonly P[
     run.members.push(parameter);
     runs.set(key, run);
   }
+  if (parameters.length === 0) throw new HybridError('E_USAGE', 'there are no parameters to train', 'Evaluate the model, or declare some.');
   const found = [...runs.values()].filter(({ members }) => members.length > 0);
   if (found.length === 0) throw new HybridError('E_USAGE', `all ${parameters.length} parameters are frozen`, 'Leave some to be trained.');
   if (found.length > MOST_GROUPS) {

@@ -6,7 +6,6 @@ import type { Layer } from '../layers/index.ts';
 import { buildForward } from '../model/build-graph.ts';
 import type { Model } from '../model/model.ts';
 import { writeWeights } from './evaluate.ts';
-import { trainingGraphs } from './graphs.ts';
 
 export interface ActivationsOptions {
   readonly device: Device;
@@ -23,7 +22,7 @@ export interface ActivationsOptions {
 export async function activations({ device, model, weights, layer, images, signal }: ActivationsOptions): Promise<Float32Array> {
   if (layer.index === 0) throw new HybridError('E_USAGE', 'the input layer computes nothing', 'Name a later layer.');
   const rows = images.length / model.input.reduce((product, n) => product * n, 1);
-  const graphs = { ...trainingGraphs(model), predict: buildForward(model, 'inference', { loss: false, until: layer.index }) };
+  const graphs = { predict: buildForward(model, 'inference', { loss: false, until: layer.index }) };
   const executable = await device.compile(graphs, { capacity: rows, seed: 0n, programs: ['predict'] });
   try {
     await writeWeights(executable, model, weights);

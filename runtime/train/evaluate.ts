@@ -10,15 +10,17 @@ import { DataPipeline } from '../data/pipeline.ts';
 import type { Device, Executable } from '../device.ts';
 import type { TrainableModel } from '../model/model.ts';
 import type { Metrics } from './events.ts';
-import { trainingGraphs } from './graphs.ts';
+import { inferenceGraphs } from './graphs.ts';
 import { checkDataset } from './options.ts';
 import { TRAIN_SETTINGS } from './settings.ts';
 
 /** Loss and accuracy over a dataset, and where the mistakes are. */
 export interface Evaluation extends Metrics {
   readonly perClass: readonly { readonly name: string; readonly accuracy: number; readonly count: number }[];
-  /** classes × classes counts: row = label, column = prediction. */
-  readonly confusion: Uint32Array;
+  /** classes × classes counts: row = label, column = prediction. Null for more than `MOST_CONFUSION_CLASSES`: `confused` has what is in it. */
+  readonly confusion: Uint32Array | null;
+  /** How often images of one class were taken for another one, the most frequent first; pairs that never occurred are left out. */
+  readonly confused: readonly { readonly label: number; readonly predicted: number; readonly count: number }[];
   /** The samples with the largest losses, largest first; at most `LARGEST_LOSSES`. */
   readonly largestLosses: readonly SampleLoss[];
 }
@@ -36,6 +38,9 @@ export interface SampleLoss {
 }
 
 const LARGEST_LOSSES = 25;
+
+/** Of a confusion matrix: 16 MiB. It grows with the square, and that of 100,000 classes would be 40 GB of zeros. */
+export const MOST_CONFUSION_CLASSES = 2048;
 
 /** Of `evaluate`. */
 export interface EvaluateOptions {
@@ -56,7 +61,7 @@ export interface EvaluateOptions {
 
 /**
  * Loss and accuracy in inference mode, over all images of the dataset. Rejects with E_USAGE for an impossible batch, E_DATA where model and data do not fit,
- * E_CHECKPOINT for weights of another model, E_MEMORY, or an AbortError.
+ * E_CHECKPOINT for weights of another model, E_DIVERGED where logits are not finite, E_MEMORY, or an AbortError.
  */
 export async function evaluate(options: EvaluateOptions): Promise<Evaluation> {
   const { device, model, weights, dataset, batch = 128, workers, signal, onProgress, onLogits } = own(options);
@@ -66,10 +71,13 @@ export async function evaluate(options: EvaluateOptions): Promise<Evaluation> {
   const opening = DataPipeline.open({ test: evaluationFeed(dataset, capacity) }, { workers }); // comes up while the device compiles
   opening.catch(() => {});
   try {
-    const executable = await device.compile(trainingGraphs(model), { capacity, seed: 0n, programs: ['evaluate'] });
+    const executable = await device.compile(inferenceGraphs(model), { capacity, seed: 0n, programs: ['evaluate'] });
     try {
       await writeWeights(executable, model, weights);
-      return await evaluateWith(executable, model.classes, (await opening).loader('test'), { signal, onProgress, onLogits });
+      const loader = (await opening).loader('test');
+      const { undecided, ...evaluation } = await evaluateWith(executable, model.classes, loader, { signal, onProgress, onLogits });
+      if (undecided > 0) throw notFinite(`${undecided} of ${dataset.size} images of ${dataset.name}`);
+      return evaluation;
     } finally {
       await executable.close();
     }
@@ -77,6 +85,14 @@ export async function evaluate(options: EvaluateOptions): Promise<Evaluation> {
     await opening.then((data) => data.close()).catch(() => {});
   }
 }
+
+/** For logits that are no numbers: whatever were said of such an image, the first class for example, would be made up. */
+export const notFinite = (what: string): HybridError =>
+  new HybridError(
+    'E_DIVERGED',
+    `the logits of ${what} are not finite`,
+    'These weights cannot be used: they are damaged, or their training diverged.',
+  );
 
 /** A dataset as it is, from its beginning to its end. */
 export const evaluationFeed = (dataset: Dataset, batch: number): FeedOptions => ({ dataset, batch, seed: 0n, shuffle: false });
@@ -101,28 +117,37 @@ export async function writeWeights(
   await Promise.all(model.variables.map(({ name }) => executable.write(name, weights.get(name) as Float32Array)));
 }
 
-/** The same over an executable that already holds the weights. Two batches are in flight, so that the device never waits. */
+/** The same over an executable that already holds the weights; `undecided` are images whose logits are not finite, which count as wrong. Two batches are in flight, so that the device never waits. */
 export async function evaluateWith(
   executable: Executable,
   classes: number,
   loader: Loader,
   { signal, onProgress, onLogits }: Pick<EvaluateOptions, 'signal' | 'onProgress' | 'onLogits'> = {},
-): Promise<Evaluation> {
+): Promise<Evaluation & { readonly undecided: number }> {
   const { dataset } = loader;
-  const confusion = new Uint32Array(classes * classes);
+  /** Counts by label · classes + prediction. */
+  const counts = new Map<number, number>();
   let largestLosses: SampleLoss[] = [];
   let lossSum = 0;
   let done = 0;
+  let undecided = 0;
+  const ofClass = new Float64Array(classes);
   const take = async ({ labels, samples, rows }: LoadedLabels, run: ReturnType<Executable['evaluate']>): Promise<void> => {
     const { loss, logits } = await run;
     lossSum += loss * rows;
     onLogits?.(done, logits);
     for (let row = 0; row < rows; row++) {
       const [label, at] = [labels[row], row * classes];
-      const predicted = argmax(logits, at, classes);
-      confusion[label * classes + predicted]++;
-      const lowest = largestLosses.length < LARGEST_LOSSES ? 0 : largestLosses[largestLosses.length - 1].loss;
+      ofClass[label]++;
       const logProbability = logSoftmax(logits, at, classes);
+      if (Number.isNaN(logProbability(label))) {
+        undecided++;
+        continue;
+      }
+      const predicted = argmax(logits, at, classes);
+      const pair = label * classes + predicted;
+      counts.set(pair, (counts.get(pair) ?? 0) + 1);
+      const lowest = largestLosses.length < LARGEST_LOSSES ? 0 : largestLosses[largestLosses.length - 1].loss;
       if (!(-logProbability(label) > lowest)) continue;
       const probabilities = {
         labelProbability: Math.exp(logProbability(label)),
@@ -144,13 +169,20 @@ export async function evaluateWith(
   await pending;
 
   let correct = 0;
-  const perClass = Array.from({ length: classes }, (_, label) => {
-    const row = confusion.subarray(label * classes, (label + 1) * classes);
-    const count = row.reduce((sum, n) => sum + n, 0);
-    correct += row[label];
-    return { name: dataset.classes[label] ?? `class ${label}`, accuracy: count ? row[label] / count : 0, count };
+  const confusion = classes <= MOST_CONFUSION_CLASSES ? new Uint32Array(classes * classes) : null;
+  const confused: { label: number; predicted: number; count: number }[] = [];
+  for (const [pair, count] of [...counts].sort(([a], [b]) => a - b)) {
+    const [label, predicted] = [Math.floor(pair / classes), pair % classes];
+    if (confusion) confusion[pair] = count;
+    if (label === predicted) correct += count;
+    else confused.push({ label, predicted, count });
+  }
+  confused.sort((a, b) => b.count - a.count);
+  const perClass = Array.from(ofClass, (count, label) => {
+    const right = counts.get(label * classes + label) ?? 0;
+    return { name: dataset.classes[label] ?? `class ${label}`, accuracy: count ? right / count : 0, count };
   });
-  return { loss: lossSum / dataset.size, accuracy: correct / dataset.size, perClass, confusion, largestLosses };
+  return { loss: lossSum / dataset.size, accuracy: correct / dataset.size, perClass, confusion, confused, largestLosses, undecided };
 }
 
 type LoadedLabels = Pick<LoadedBatch, 'labels' | 'samples' | 'rows'>;

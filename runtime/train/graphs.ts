@@ -14,18 +14,19 @@ export interface TrainingGraphOptions extends UpdateOptions {
   readonly loss?: LossOptions;
 }
 
+/** The graphs of a model that need no training: for models, too, that cannot be trained, because they have no parameters or leave one out. */
+export function inferenceGraphs(model: TrainableModel): Required<Pick<ModelGraphs, 'evaluate' | 'predict'>> {
+  return { evaluate: forwardOf(model, 'inference', true), predict: forwardOf(model, 'inference', false) };
+}
+
 /** All graphs of a model, for `Device.compile`. Throws as `trainingGraph`, and E_USAGE for a loss that there is not. */
 export function trainingGraphs(
   model: TrainableModel,
   { loss = { name: 'crossEntropy' }, ...options }: TrainingGraphOptions = {},
 ): Required<ModelGraphs> {
-  const build = (mode: 'train' | 'inference', loss: WithLoss): Graph =>
-    'layers' in model ? buildForward(model, mode, { loss }) : model.forward(mode, { loss });
-  const forward = build('train', loss);
-  return {
-    train: trainingGraph(forward, options),
-    calibrate: calibrationGraph(forward),
-    evaluate: build('inference', true),
-    predict: build('inference', false),
-  };
+  const forward = forwardOf(model, 'train', loss);
+  return { train: trainingGraph(forward, options), calibrate: calibrationGraph(forward), ...inferenceGraphs(model) };
 }
+
+const forwardOf = (model: TrainableModel, mode: 'train' | 'inference', loss: WithLoss): Graph =>
+  'layers' in model ? buildForward(model, mode, { loss }) : model.forward(mode, { loss });

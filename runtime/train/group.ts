@@ -9,7 +9,7 @@ import { readSafetensors, writeSafetensors } from '../formats/safetensors.ts';
 import { graphDigest } from '../ir/serialize.ts';
 import type { Checkpoint, CheckpointKind, CheckpointStore } from './checkpoint.ts';
 import type { TrainOptions, TrainRun } from './events.ts';
-import { trainingGraphs } from './graphs.ts';
+import { inferenceGraphs } from './graphs.ts';
 import { completeOptions } from './options.ts';
 import { resumeSettings } from './progress.ts';
 import { train } from './run.ts';
@@ -40,7 +40,7 @@ export async function trainInGroup({ communicator, syncBatchNorm = false, ...opt
   await agree(communicator, {
     ...(await resumeSettings(completeOptions(options), 'ranks')),
     ...describeSettings(GROUP_SETTINGS, { syncBatchNorm }, 'ranks'),
-    model: graphDigest(trainingGraphs(options.model).predict),
+    model: graphDigest(inferenceGraphs(options.model).predict),
     resumed: `${options.resume !== undefined}`,
   });
   // Stopping is a common decision, whichever way it is asked for.

@@ -52,7 +52,7 @@ export function checkDataset(model: TrainableModel, { name, shape, classes, size
       `${name} has ${labels.length} labels for ${size} images`,
       'Give at least one image, and a label for each.',
     );
-  const stray = labels.findIndex((label: number) => label < 0 || label >= classes.length);
+  const stray = labels.findIndex((label: number) => !(Number.isInteger(label) && label >= 0 && label < classes.length));
   const wrong =
     `${shape}` !== `${model.input}`
       ? `has images of ${shape.join(' × ')}, but ${model.arch} takes ${model.input.join(' × ')}`

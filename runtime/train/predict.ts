@@ -1,11 +1,12 @@
 // Classes of images, in inference mode.
 
+import { arrayKind, isBytes } from '../base/array-kind.ts';
 import { HybridError } from '../base/errors.ts';
 import type { Device } from '../device.ts';
 import type { TrainableModel } from '../model/model.ts';
 
-import { logSoftmax, writeWeights } from './evaluate.ts';
-import { trainingGraphs } from './graphs.ts';
+import { logSoftmax, notFinite, writeWeights } from './evaluate.ts';
+import { inferenceGraphs } from './graphs.ts';
 import { TRAIN_SETTINGS } from './settings.ts';
 
 /** Of `predict`. */
@@ -20,22 +21,28 @@ export interface PredictOptions {
   readonly signal?: AbortSignal;
 }
 
-/** Yields the probabilities of the classes, one list an image, in the order of the images. */
+/**
+ * Yields the probabilities of the classes, one list an image, in the order of the images. Throws E_DATA for an image that is not of the model's
+ * size, or no bytes, E_DIVERGED where logits are not finite, E_CHECKPOINT for weights of another model, E_MEMORY.
+ */
 export async function* predict({ device, trained, images, batch = 32, signal }: PredictOptions): AsyncGenerator<Float64Array> {
   TRAIN_SETTINGS.batch.kind.check(batch, 'batch');
   const { model, weights } = trained;
   const imageBytes = model.input[0] * model.input[1] * model.input[2];
-  const executable = await device.compile(trainingGraphs(model), { capacity: batch, seed: 0n, programs: ['predict'] });
+  const executable = await device.compile(inferenceGraphs(model), { capacity: batch, seed: 0n, programs: ['predict'] });
   try {
     await writeWeights(executable, model, weights);
     const filled = new Uint8Array(batch * imageBytes);
     let rows = 0;
+    let seen = 0;
     const run = async (): Promise<Float64Array[]> => {
       const logits = await executable.predict({ rows, images: filled }, { signal });
       const count = rows;
+      const done = seen - count;
       rows = 0;
       return Array.from({ length: count }, (_, row) => {
         const logProbability = logSoftmax(logits, row * model.classes, model.classes);
+        if (Number.isNaN(logProbability(0))) throw notFinite(`image ${done + row + 1}`);
         return Float64Array.from({ length: model.classes }, (_, index) => Math.exp(logProbability(index)));
       });
     };
@@ -47,7 +54,15 @@ export async function* predict({ device, trained, images, batch = 32, signal }: 
           'Bring it to this size.',
         );
       }
+      // Numbers from 0 to 1 would all become 0 or 1 as bytes.
+      if (!isBytes(image))
+        throw new HybridError(
+          'E_DATA',
+          `an image is a ${arrayKind(image)}, and images are bytes`,
+          'Give a Uint8Array with values from 0 to 255.',
+        );
       filled.set(image, rows++ * imageBytes);
+      seen++;
       if (rows === batch) yield* await run();
     }
     if (rows > 0) yield* await run();

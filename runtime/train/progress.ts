@@ -105,8 +105,12 @@ export function checkResume(
       'Use the architecture, image size and number of classes it was made with.',
     );
   }
-  const { seed, batch, settings, history } = readProgress(checkpoint);
+  const { seed, batch, settings, history, epochs: planned } = readProgress(checkpoint);
   const changes = compareSettings(settings ?? { seed, batch: `${batch}` }, run.settings, allowChanged);
+  const { name } = run.options.schedule;
+  // Nothing else goes by their number, so that more of them may be asked for.
+  if (name !== 'constant' && planned !== null && planned !== epochs)
+    changes.push(`\`epochs\` is ${epochs}, but was ${planned}, and the rates of the schedule ${name} follow from it`);
   if (history.length <= epochs) return changes;
   throw new HybridError(
     'E_USAGE',
@@ -122,6 +126,8 @@ export interface RunProgress {
   readonly epoch: number;
   readonly step: number;
   readonly stepsPerEpoch: number;
+  /** That were asked for; null in a checkpoint of version 0.1.0. */
+  readonly epochs: number | null;
   readonly seed: string;
   readonly batch: number;
   /** Rate of the next step where the schedule is constant. */
@@ -235,6 +241,7 @@ export function readProgress({ progress }: Pick<Checkpoint, 'progress'>): RunPro
     epoch: number(progress, 'epoch', 1),
     step: number(progress, 'step', 0),
     stepsPerEpoch: number(progress, 'stepsPerEpoch', 1),
+    epochs: own(progress, 'epochs') === undefined || own(progress, 'epochs') === null ? null : number(progress, 'epochs', 1),
     seed,
     batch: number(progress, 'batch', 1),
     learningRate: number(progress, 'learningRate', 0),

@@ -129,6 +129,7 @@ export class Snapshots {
     const progress = {
       ...position.state(),
       stepsPerEpoch,
+      epochs: options.epochs,
       ...{ seed: `${options.seed}`, batch: options.batch, settings },
       ...statesOf(resumables),
     };

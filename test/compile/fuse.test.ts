@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { expand } from '../../runtime/compile/expand.ts';
 import { FUSION_RULES, fuse } from '../../runtime/compile/fuse.ts';
 import type { ModelGraphs } from '../../runtime/device.ts';
-import { type Graph, GraphBuilder } from '../../runtime/ir/graph.ts';
+import { type Graph, GraphBuilder, type ValueId } from '../../runtime/ir/graph.ts';
 import { printGraph } from '../../runtime/ir/print.ts';
 import { initialize } from '../../runtime/model/init.ts';
 import type { Model } from '../../runtime/model/model.ts';
@@ -124,6 +124,33 @@ describe('fusion', () => {
     for (const gone of ['gelu', 'geluGrad', 'add']) expect(ops).not.toContain(gone);
     expect(graph.nodes.filter(({ op, attrs }) => op === 'bnStats' && attrs.from === 'input')).toEqual([]);
     expect(printGraph(graph)).toContain('epilogue: {activation: gelu, derivative, stats}');
+  });
+
+  it.each<[string, (g: GraphBuilder, conv: (epilogue: object) => readonly ValueId[]) => ValueId]>([
+    ['an activation before a bias', (g, conv) => g.one('bias', { x: conv({ activation: 'gelu' })[0], b: g.state('b', [2], 'parameter') })],
+    [
+      'statistics before an activation',
+      (g, conv) => {
+        const [y, partials] = conv({ stats: true });
+        const { mean } = g.add('bnStats', { x: partials }, { from: 'partials', pixels: 16 });
+        return g.one('bias', { x: g.one('gelu', { x: y }), b: mean });
+      },
+    ],
+  ])('keeps the order of %s where the author of the graph gave the convolution an epilogue', async (_, build) => {
+    const g = new GraphBuilder('own', ops);
+    const x = g.one('rescale', { x: g.input('images', { dtype: 'u8', shape: [4, 4, 3], perSample: true }) }, { scale: 1 / 255 });
+    const w = g.state('w', [1, 1, 3, 2], 'parameter');
+    g.output(
+      'logits',
+      build(g, (epilogue) => g.add('conv', [x, w], { stride: 1, padding: 'valid', epilogue })),
+    );
+    const logits = async (withoutRules: readonly string[]) => {
+      const executable = await openReferenceDevice().compile({ predict: g.finish() }, { capacity: 2, seed: 1n, withoutRules });
+      await executable.write('w', [1, -1, 0.5, 2, -0.7, 0.3]);
+      if (executable.state.some(({ name }) => name === 'b')) await executable.write('b', [0.5, -0.8]);
+      return executable.predict({ rows: 2, images: Uint8Array.from({ length: 96 }, (_, i) => (i * 37) % 256) });
+    };
+    expect(await logits([])).toEqual(await logits(['all']));
   });
 
   it('stores no derivative where nothing is differentiated', () => {

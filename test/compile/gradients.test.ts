@@ -158,6 +158,7 @@ describe('the builder refuses', () => {
     const g = new GraphBuilder('test', ops);
     return { g, x: g.input('x', { dtype: 'f32', shape: IMAGE, perSample: true }) };
   };
+  const bytes = (g: GraphBuilder) => g.input('images', { dtype: 'u8', shape: IMAGE, perSample: true });
   it.each<[string, (g: GraphBuilder, x: ValueId) => unknown, RegExp]>([
     ['attributes that an op does not know', (g, x) => g.one('maxPool', { x }, { sise: 3 }), /maxPool has no attribute sise/],
     ['a value that it does not have', (g) => g.one('relu', { x: 17 }), /relu reads value 17/],
@@ -166,10 +167,44 @@ describe('the builder refuses', () => {
     ['negative sizes', (g, x) => g.one('reshape', { x }, { shape: [-1, 48] }), /attribute shape of reshape is a shape/],
     ['a state without elements', (g) => g.state('w', [0], 'parameter'), /w of graph test has shape \[0\]/],
     ['an output of another graph', (g) => g.output('y', 99), /output y reads value 99/],
-    ['an epsilon of infinity', (g, x) => g.one('batchnorm', { x, gamma: x, beta: x }, { epsilon: Number.POSITIVE_INFINITY }), /epsilon/],
+    ...[Number.POSITIVE_INFINITY, Number.NaN, -1e-3, 0, 1e39, 1e-50].map(
+      (epsilon): [string, (g: GraphBuilder, x: ValueId) => unknown, RegExp] => [
+        `an epsilon of ${epsilon}`,
+        (g, x) => g.one('batchnorm', { x, gamma: g.state('g', [3], 'parameter'), beta: g.state('b', [3], 'parameter') }, { epsilon }),
+        /attribute epsilon of batchnorm is a number above 0/,
+      ],
+    ),
+    ['a scale that is infinite as a float32', (g) => g.one('rescale', { x: bytes(g) }, { scale: 1e39 }), /attribute scale of rescale/],
+    ['another shape for an input', (g) => g.one('reshape', { x: bytes(g) }, { shape: [48] }), /reshape got x u8 \[n, 4, 4, 3\] and takes/],
   ])('%s', (_, make, message) => {
     const { g, x } = builder();
     expectUsage(() => make(g, x), message);
+  });
+});
+
+describe('outputs that are called as those of a batch normalisation', () => {
+  it('are outputs like any other where there are no moving statistics', async () => {
+    await check(
+      classifier((g, x) => {
+        g.output('own/mean', x);
+        return x;
+      }),
+    );
+  });
+
+  it('are refused where only a half is there', () => {
+    const forward = (variance: boolean, statistics: number) =>
+      classifier((g, x) => {
+        const operands = { x, gamma: g.state('bn/vars/0', [3], 'parameter'), beta: g.state('bn/vars/1', [3], 'parameter') };
+        for (let k = 0; k < statistics; k++) g.state(`bn/vars/${2 + k}`, [3], 'statistic');
+        const made = g.add('batchnorm', operands, { epsilon: 1e-3 });
+        g.output('bn/mean', made.mean);
+        if (variance) g.output('bn/variance', made.variance);
+        return made.y;
+      });
+    expectUsage(() => trainingGraph(forward(false, 2)), /but there is no output bn\/variance/);
+    expectUsage(() => trainingGraph(forward(true, 1)), /but not both of bn\/vars\/2 and bn\/vars\/3 are statistics/);
+    expect(trainingGraph(forward(true, 2)).nodes.some(({ op }) => op === 'movingAverage')).toBe(true);
   });
 });
 

@@ -3,14 +3,20 @@
 
 import { getEventListeners } from 'node:events';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { memoryDataset } from '../../runtime/data/memory-dataset.ts';
 import { type CompileOptions, type Device, type Executable, GRADIENTS, type ModelGraphs, STATISTICS } from '../../runtime/device.ts';
 import { type Graph, GraphBuilder } from '../../runtime/ir/graph.ts';
 import { buildModel } from '../../runtime/model/architectures.ts';
+import { graphModel, type ModelBuilder } from '../../runtime/model/graph-model.ts';
 import { initialize } from '../../runtime/model/init.ts';
 import { ops } from '../../runtime/ops/index.ts';
 import { openReferenceDevice } from '../../runtime/reference.ts';
+import { evaluate } from '../../runtime/train/evaluate.ts';
 import { trainingGraphs } from '../../runtime/train/graphs.ts';
+import { predict } from '../../runtime/train/predict.ts';
+import { train } from '../../runtime/train/run.ts';
 import { expectClose } from '../support/close.ts';
+import { hybridError } from '../support/expect-error.ts';
 import { randomBatch } from '../support/models.ts';
 
 const HYPER = { learningRate: 1e-3, weightDecay: 1e-4, bnMomentum: 0.9 };
@@ -301,6 +307,52 @@ export function contract(name: string, { open, isBad = Number.isNaN, immediate =
         expect(await compiled.update(HYPER)).toEqual({ applied: true });
       });
 
+      it('takes no older gradient where one was refused', async () => {
+        const compiled = await fresh();
+        await compiled.gradient(batch);
+        const before = await stateOf(compiled);
+        for (const bad of [
+          { ...batch, labels: new Int32Array(CAPACITY).fill(5) },
+          { ...batch, rows: 0 },
+        ]) {
+          const runs = [compiled.gradient(batch), compiled.gradient(bad), compiled.update(HYPER)];
+          const [, refused, updated] = await Promise.allSettled(runs);
+          expect(refused).toMatchObject({ status: 'rejected', reason: { code: 'E_USAGE' } });
+          expect(updated).toEqual(refused);
+        }
+        expect(await stateOf(compiled)).toEqual(before);
+        await compiled.gradient(batch);
+        expect(await compiled.update(HYPER)).toEqual({ applied: true });
+      });
+
+      it('refuses arrays of another kind, whose bytes it would take for something else', async () => {
+        const compiled = await fresh();
+        const floats = { ...batch, labels: Float32Array.from(batch.labels) as never };
+        await expect(compiled.evaluate(floats)).rejects.toMatchObject({
+          code: 'E_USAGE',
+          message: 'labels of evaluate are a Float32Array, and have to be a Int32Array',
+        });
+        const pixels = { ...batch, images: new Float32Array(batch.images.length) as never };
+        await expect(compiled.predict(pixels)).rejects.toThrow('images of predict are a Float32Array, and have to be a Uint8Array');
+        expect((await compiled.predict({ ...batch, images: Buffer.from(batch.images) })).length).toBe(CAPACITY * 5);
+      });
+
+      it.each<[string, object, string]>([
+        ['a seed that is no bigint', { seed: 5 }, 'seed is 5'],
+        ['a seed of more than 64 bits', { seed: 1n << 64n }, 'seed is 18446744073709551616n'],
+        ['a capacity of 0', { capacity: 0 }, 'capacity is 0'],
+        ['a capacity of 1.5', { capacity: 1.5 }, 'capacity is 1.5'],
+        [
+          'a fusion rule that there is not',
+          { withoutRules: ['residual-into-normalise'] },
+          'withoutRules has no "residual-into-normalise"; did you mean residual-into-normalize?',
+        ],
+        ['a program that there is not', { programs: ['evalute'] }, 'programs has no "evalute"; did you mean evaluate?'],
+      ])('refuses to compile with %s', async (_, options, message) => {
+        const refused = { code: 'E_USAGE', message, remedy: expect.stringMatching(/\.$/) };
+        await expect(device.compile(graphs, { seed: SEED, capacity: CAPACITY, ...options })).rejects.toMatchObject(refused);
+      });
+
       it('refuses graphs that cannot be what they are given as', async () => {
         const compile = (given: ModelGraphs) => device.compile(given, { seed: SEED, capacity: 1 });
         const images = { dtype: 'u8', shape: [4, 4, 3], perSample: true } as const;
@@ -349,6 +401,10 @@ export function contract(name: string, { open, isBad = Number.isNaN, immediate =
             'the state layers/conv2d/vars/0 is parameter f32 [2, 2, 3, 12] in the train graph, but parameter f32 [1, 1, 3, 2] in the predict graph',
           ],
         ];
+        refused.push([
+          { ...graphs, predict: graph((g) => g.output('logits', g.one('rescale', [g.input('images', images)], { scale: 1 }))) },
+          'the input images is u8 [n, 8, 8, 3] in the train graph, but u8 [n, 4, 4, 3] in the predict graph',
+        ]);
         for (const [given, message] of refused) {
           const error = await compile(given).catch((reason) => reason);
           expect(error).toMatchObject({ code: 'E_USAGE', message: expect.stringContaining(message), remedy: expect.stringMatching(/\.$/) });
@@ -380,6 +436,62 @@ export function contract(name: string, { open, isBad = Number.isNaN, immediate =
         await expect(compiled.predict(batch)).rejects.toThrow('the executable is closed');
         await expect(other.compile(graphs, { seed: SEED, capacity: CAPACITY })).rejects.toMatchObject({ code: 'E_USAGE' });
         await other.close();
+      });
+    });
+
+    describe('models that cannot be trained', () => {
+      const dataset = memoryDataset({
+        name: 'noise',
+        shape: [4, 4, 3],
+        classes: ['a', 'b', 'c'],
+        labels: Uint8Array.from({ length: 11 }, (_, i) => i % 3),
+        images: Uint8Array.from({ length: 11 * 48 }, (_, i) => (i * 151) % 256),
+      });
+      const images = Array.from({ length: 11 }, (_, i) => {
+        const image = new Uint8Array(48);
+        void dataset.read([i], image);
+        return image;
+      });
+      const pooled = (g: ModelBuilder, x: number) => g.one('globalAvgPool', { x: g.one('rescale', { x }, { scale: 1 / 255 }) });
+      const without = graphModel({ name: 'without', input: [4, 4, 3], classes: 3, build: pooled });
+      const unused = graphModel({
+        name: 'unused',
+        input: [4, 4, 3],
+        classes: 3,
+        build(g, x) {
+          g.label = 'forgotten';
+          g.variable('bias', [3]);
+          return pooled(g, x);
+        },
+      });
+
+      it.each([
+        ['no parameters', without, 'there are no parameters to train'],
+        ['a parameter that nothing reads', unused, 'the loss does not depend on the parameter forgotten/vars/0'],
+      ])('with %s are evaluated and asked for predictions', async (_, model, message) => {
+        const weights = initialize(model, 1n);
+        const means = images.map((image) => [0, 1, 2].map((c) => image.reduce((sum, v, i) => sum + (i % 3 === c ? v : 0), 0) / 16 / 255));
+        const options = { device, model, weights, dataset, batch: 4, workers: 0 };
+        const { accuracy, loss } = await evaluate(options);
+        const answers = means.map((logits) => logits.indexOf(Math.max(...logits)));
+        expect(accuracy).toBe(answers.filter((answer, i) => answer === i % 3).length / 11);
+        const probabilities: Float64Array[] = [];
+        for await (const one of predict({ device, trained: { model, weights }, images, batch: 4 })) probabilities.push(one);
+        let expected = 0;
+        for (const [i, logits] of means.entries()) {
+          const sum = logits.reduce((total, z) => total + Math.exp(z), 0);
+          expectClose(
+            probabilities[i],
+            logits.map((z) => Math.exp(z) / sum),
+            { absolute: 1e-6 },
+            `image ${i}`,
+          );
+          expected += Math.log(sum) - logits[i % 3];
+        }
+        expectClose([loss], [expected / 11], { absolute: 1e-6 }, 'loss');
+        await hybridError('E_USAGE', train({ device, model, train: dataset, epochs: 1, workers: 0 }).result).then((error) =>
+          expect(error.message).toBe(message),
+        );
       });
     });
 

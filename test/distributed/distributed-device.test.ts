@@ -168,6 +168,42 @@ describe('with batch normalisation of each rank', () => {
       expectClose(await executable.read(name), expected.statistic, { absolute: 1e-6, relative: 1e-5 }, name);
   });
 
+  it('statistics are weighed by the rows of the step, whatever came between gradient and update', async () => {
+    // Of five rows the ranks have three and two; of one, all or none.
+    const [step, other] = [randomBatch(model, 5), randomBatch(model, 1, 7)];
+    const updated = async (between: boolean) => {
+      const group = await ranks(2, 5);
+      await Promise.all(
+        group.map(async ({ executable }) => {
+          await executable.gradient(step);
+          if (between) await executable.evaluate(other);
+          await executable.update(HYPER);
+        }),
+      );
+      return stateOf(group[0].executable);
+    };
+    expect(await updated(true)).toEqual(await updated(false));
+  });
+
+  it('takes no older gradient for an update behind one that was aborted or refused', async () => {
+    const group = await ranks(2, 5);
+    const good = randomBatch(model, 5);
+    await Promise.all(group.map(({ executable }) => executable.gradient(good)));
+    const before = await Promise.all(group.map(({ executable }) => stateOf(executable)));
+    const signal = AbortSignal.abort(new Error('enough'));
+    for (const call of [
+      (executable: Executable) => executable.gradient(good, { signal }),
+      (executable: Executable) => executable.gradient({ ...good, rows: 6 }),
+    ]) {
+      const outcomes = group.map(async ({ executable }) => Promise.allSettled([call(executable), executable.update(HYPER)]));
+      for (const [refused, update] of await Promise.all(outcomes)) {
+        expect(refused.status).toBe('rejected');
+        expect(update).toEqual(refused);
+      }
+    }
+    expect(await Promise.all(group.map(({ executable }) => stateOf(executable)))).toEqual(before);
+  });
+
   it('all ranks have the same bits, and have them again', async () => {
     const digests: string[] = [];
     for (let run = 0; run < 2; run++) {

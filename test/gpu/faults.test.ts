@@ -3,7 +3,7 @@
 import { spawnSync } from 'node:child_process';
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { openTrustedGpu } from '../../gpu/host/auto.ts';
 import { acquireInstance, USAGE } from '../../gpu/host/binding.ts';
 import { openWebGpuDevice } from '../../gpu/host/device.ts';
@@ -137,13 +137,23 @@ describe('a lost device', () => {
 });
 
 it('a GPU that never answers ends in the time limit, and closing does not wait for it', async () => {
-  const faults: Faults = { silent: true };
-  const { device, executable } = await compile(faults, 300);
-  const begin = performance.now();
-  const error = await hybridError('E_DEVICE', executable.gradient(batch));
-  expect(error.message).toBe('the GPU has not answered for 0.3 s (waiting for results)');
-  expect(performance.now() - begin).toBeLessThan(5000);
-  await device.close();
+  const LIMIT = 300_000; // by a clock of the test's own: no machine is too busy to compile within it
+  const { device, executable } = await compile({ silent: true }, LIMIT);
+  vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout', 'performance'] });
+  try {
+    let isOver = false;
+    const failed = hybridError('E_DEVICE', executable.gradient(batch)).finally(() => {
+      isOver = true;
+    });
+    await vi.advanceTimersByTimeAsync(LIMIT - 1);
+    expect(isOver).toBe(false);
+    // What was answered meanwhile counts from then on.
+    await vi.advanceTimersByTimeAsync(LIMIT + 1);
+    expect((await failed).message).toMatch(/^the GPU has not answered for 300 s \(waiting for (gradient|results)\)$/);
+    await device.close();
+  } finally {
+    vi.useRealTimers();
+  }
 });
 
 describe('what a machine lacks', () => {

@@ -3,7 +3,8 @@
 import { describe, expect, it } from 'vitest';
 import type { ValueId } from '../../runtime/ir/graph.ts';
 import { buildModel } from '../../runtime/model/architectures.ts';
-import { graphModel, type ModelBuilder } from '../../runtime/model/graph-model.ts';
+import { type GraphModelOptions, graphModel, type ModelBuilder } from '../../runtime/model/graph-model.ts';
+import { initialize } from '../../runtime/model/init.ts';
 import { openReferenceDevice } from '../../runtime/reference.ts';
 import { evaluate } from '../../runtime/train/evaluate.ts';
 import { predict } from '../../runtime/train/predict.ts';
@@ -92,10 +93,54 @@ describe('a model written with the graph builder', () => {
     }
     expect(all).toEqual([]);
     await hybridError('E_USAGE', predict({ device, trained: { model: written, weights }, images, batch: 0 }).next());
+    // Pixels from 0 to 1 would all be 0 as bytes, and a wrong answer look like a right one.
+    const floats = images.map((image) => Float32Array.from(image, (value) => value / 255)) as unknown as Uint8Array[];
+    const asked = predict({ device, trained: { model: written, weights }, images: floats }).next();
+    expect((await hybridError('E_DATA', asked)).message).toBe('an image is a Float32Array, and images are bytes');
+    const clamped = images.map((image) => Uint8ClampedArray.from(image)) as unknown as Uint8Array[];
+    expect((await predict({ device, trained: { model: written, weights }, images: clamped }).next()).done).toBe(false);
+  });
+
+  it('weights that are not finite give no answer: the first class was told', async () => {
+    const device = openReferenceDevice();
+    const dataset = shapesDataset(12);
+    const weights = new Map(await train(smallOptions({ model: written, epochs: 1 })).weights);
+    const head = [...weights.keys()].findLast((name) => name.startsWith('head/')) as string;
+    weights.set(head, Float32Array.of(0, Number.NaN, 0, 0));
+    const error = await hybridError('E_DIVERGED', evaluate({ device, model: written, weights, dataset, batch: 5 }));
+    expect(error.message).toBe('the logits of 12 of 12 images of 12 squares are not finite');
+    const image = new Uint8Array(8 * 8 * 3);
+    const asked = predict({ device, trained: { model: written, weights }, images: [image] }).next();
+    expect((await hybridError('E_DIVERGED', asked)).message).toBe('the logits of image 1 are not finite');
   });
 });
 
 describe('what cannot be a model is refused', () => {
+  it.each<[string, object, string]>([
+    ['0 classes', { classes: 0 }, 'odd has 0 classes'],
+    ['1 class', { classes: 1 }, 'odd has 1 classes'],
+    ['1.5 classes', { classes: 1.5 }, 'odd has 1.5 classes'],
+    ['no classes at all', { classes: undefined }, 'odd has undefined classes'],
+    ['an image of two sizes', { input: [4, 4] }, 'odd has images of [4,4]'],
+    ['an image without rows', { input: [0, 4, 1] }, 'odd has images of [0,4,1]'],
+    ['an image that is a number', { input: 4 }, 'odd has images of number'],
+    ['a build that returns nothing', { build: () => {} }, 'build of odd returned undefined, and no value of its graph'],
+    ['a build that returns null', { build: () => null }, 'build of odd returned null, and no value of its graph'],
+    ['a build that is asynchronous', { build: async () => 0 }, 'build of odd returned a promise, and no value of its graph'],
+    ['a build that returns all results', { build: () => [0] }, 'build of odd returned object, and no value of its graph'],
+    ['a value that there is not', { build: () => 99 }, 'graph odd train reads value 99, which graph odd train does not have'],
+  ])('%s', async (_, change, message) => {
+    const options = { name: 'odd', input: [4, 4, 1], classes: 4, build: () => 0, ...change } as unknown as GraphModelOptions;
+    expect((await hybridError('E_USAGE', (async () => graphModel(options))())).message).toBe(message);
+  });
+
+  it('a seed that is no bigint, for its initial weights', async () => {
+    const error = await hybridError('E_USAGE', (async () => initialize(written, 5 as never))());
+    expect(error.message).toBe('seed is 5');
+    const run = train(smallOptions({ model: written, seed: 5 as never }));
+    expect((await hybridError('E_USAGE', run.result)).message).toBe('seed is 5');
+  });
+
   const floats = (g: ModelBuilder, images: ValueId) => g.one('rescale', [images], { scale: 1 });
   const refused = (build: Parameters<typeof tiny>[0]) => hybridError('E_USAGE', (async () => tiny(build))());
 
@@ -136,6 +181,10 @@ it('a dataset of other images, or of more classes, is refused with both sizes', 
   const stray = { ...shapesDataset(9), labels: Uint8Array.from([0, 1, 2, 3, 4, 0, 0, 0, 0]) };
   expect((await hybridError('E_DATA', train(smallOptions({ train: stray })).result)).message).toBe(
     '9 squares has label 4 at image 4, but only 4 classes',
+  );
+  const halves = { ...shapesDataset(9), labels: Float32Array.from([0, 1, 2, 3, 1.5, 0, 0, 0, 0]) as never };
+  expect((await hybridError('E_DATA', train(smallOptions({ train: halves })).result)).message).toBe(
+    '9 squares has label 1.5 at image 4, but only 4 classes',
   );
   const two = buildModel('convmixer', { input: [8, 8, 3], classes: 2, dim: 4, depth: 1 });
   const asked = { device: openReferenceDevice(), model: two, weights: new Map(), dataset: shapesDataset(9), batch: 4 };

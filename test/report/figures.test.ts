@@ -149,11 +149,34 @@ describe('from a trained-looking model', () => {
     expect(misclassified.caption).toMatch(/the 2 most certain of \d+ wrong answers/);
   });
 
+  test('test images of fewer classes than the model knows: rows and names are those of the model', async () => {
+    const test = { ...noise(12, model.input, 2), labels: Uint8Array.from({ length: 12 }, (_, i) => i % 2) };
+    const [confusion, misclassified] = await draw(['confusion', 'misclassified'], sourcesFor(model, { test }));
+    const counts = [...confusion.body.matchAll(/taken for [^:]*: (\d+) of (\d+)/g)].map(([, count, of]) => [Number(count), Number(of)]);
+    expect(counts).toHaveLength(model.classes ** 2);
+    expect(counts.reduce((sum, [count]) => sum + count, 0)).toBe(12);
+    expect(counts.map(([, of]) => of)).toEqual(Array.from(counts, (_, i) => (i < 2 * model.classes ? 6 : 0)));
+    const { confusion: matrix } = await examine({
+      ...{ device: openReferenceDevice(), model, weights: initialize(model, 1n), dataset: test, batch: 8, keep: 1 },
+    });
+    expect(counts.map(([count]) => count)).toEqual([...(matrix ?? [])]);
+    expect(misclassified.body).not.toContain('undefined');
+  });
+
+  test('a matrix of more than a thousand classes is left out, with the reason', async () => {
+    const skipped: string[] = [];
+    const many = { ...model, classes: 1001 };
+    for await (const figure of drawFigures(['confusion'], sourcesFor(model, { model: many }))) {
+      if (isSkipped(figure)) skipped.push(figure.reason);
+    }
+    expect(skipped).toEqual(['a matrix of 1,001 classes is too large to be looked at: eval lists the most confused']);
+  });
+
   test('mistakes are those of all batches, each once, with its own label, whether or not anybody listens to the progress', async () => {
     const dataset = noise(43, model.input, model.classes);
     const looked = { device: openReferenceDevice(), model, weights: initialize(model, 1n), dataset, batch: 8, keep: 100 };
     const { confusion, wrong, mistakes } = await examine(looked);
-    const right = Array.from({ length: model.classes }, (_, i) => confusion[i * model.classes + i]).reduce((a, b) => a + b, 0);
+    const right = Array.from({ length: model.classes }, (_, i) => confusion?.[i * model.classes + i] ?? 0).reduce((a, b) => a + b, 0);
     expect(wrong).toBe(43 - right);
     expect(new Set(mistakes.map(({ index }) => index)).size).toBe(wrong);
     for (const { index, label, probabilities } of mistakes) {

@@ -37,11 +37,18 @@ export function sendFile(request: IncomingMessage, response: ServerResponse, byt
 
 export const rangeStart = (request: IncomingMessage): number => Number(/^bytes=(\d+)-$/.exec(request.headers.range ?? '')?.[1] ?? 0);
 
-/** Sends the head of a full answer and the first `count` bytes, and then cuts the connection. */
-export function breakOff(response: ServerResponse, bytes: Uint8Array, count: number): void {
+/**
+ * Sends the head of a full answer and the first `count` bytes, and cuts the connection once the client has them: a reset may overtake what it
+ * has not taken yet. `arrived.bytes`, which the client counts up, begins at 0.
+ */
+export function breakOff(response: ServerResponse, bytes: Uint8Array, count: number, arrived: { bytes: number }): void {
+  arrived.bytes = 0;
   response.writeHead(200, { 'content-length': bytes.length });
-  // Cut only after the client has had time to take the bytes: a reset may overtake them.
-  response.write(bytes.subarray(0, count), () => setTimeout(() => response.destroy(), 50));
+  response.write(bytes.subarray(0, count));
+  const look = setInterval(() => {
+    if (arrived.bytes >= count) response.destroy();
+  }, 5);
+  response.on('close', () => clearInterval(look));
 }
 
 /** An address on loopback where nobody listens. */

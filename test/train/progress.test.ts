@@ -10,7 +10,7 @@ const rateOf = (learningRate: number) => new LearningRate({ learningRate, schedu
 
 const base = (): RunProgress => ({
   ...new Position().state(),
-  ...{ stepsPerEpoch: 5, seed: '0', batch: 8, settings: { lr: '0.25' }, learningRate: 0, rateFactor: 1 },
+  ...{ stepsPerEpoch: 5, epochs: 2, seed: '0', batch: 8, settings: { lr: '0.25' }, learningRate: 0, rateFactor: 1 },
   callbacks: { best: null, earlyStopping: null, plateau: null },
 });
 const checkpoint = (resumables: readonly Resumable[], more: object = {}) => ({ progress: { ...base(), ...statesOf(resumables), ...more } });

@@ -167,6 +167,22 @@ describe('what changed meanwhile', () => {
     await hybridError('E_USAGE', runPart(smallOptions({ epochs: 1, store, resume })));
   });
 
+  it('and where a schedule goes by their number, it is told: every rate is another from here on', async () => {
+    const schedule = { name: 'one-cycle' } as const;
+    const { store, resume } = await stopped({ schedule });
+    const warnings = async (changes: Partial<TrainOptions>) => {
+      const { events } = await runPart(smallOptions({ schedule, store, resume, ...changes }), 1);
+      return ofType(events, 'message').flatMap(({ level, text }) => (level === 'warning' ? [text] : []));
+    };
+    const told =
+      '`epochs` is 4, but was 2, and the rates of the schedule one-cycle follow from it: from here on this is another run than before.';
+    expect(await warnings({ epochs: 4 })).toContain(told);
+    expect(await warnings({})).not.toContainEqual(expect.stringContaining('another run'));
+    // A checkpoint of version 0.1.0 does not say how many there were.
+    const { epochs: _, ...progress } = resume?.progress as Record<string, unknown>;
+    expect(await warnings({ epochs: 4, resume: { ...(resume as Checkpoint), progress } })).not.toContain(told);
+  });
+
   it('is nothing where all was done: the test is measured again', async () => {
     const store = new MemoryStore();
     const { result } = await runPart(smallOptions({ store }));
