@@ -3,6 +3,7 @@
 import { arrayKind } from '../base/array-kind.ts';
 import { HybridError } from '../base/errors.ts';
 import { bits64, integer, refuseUnknown } from '../base/kinds.ts';
+import { own } from '../base/own.ts';
 import type { Batch, CompileOptions, Hyperparameters, KernelTime, ModelGraphs } from '../device.ts';
 import { costOf, type Op } from '../ir/define-op.ts';
 import { elementCount, type Graph, type Phase, type ValueId } from '../ir/graph.ts';
@@ -31,7 +32,8 @@ const GRAPH_NAMES = ['train', 'calibrate', 'evaluate', 'predict'] as const satis
  * The graphs that are asked for, expanded and fused. Throws E_USAGE for graphs that do not fit their programs or one another, and for options
  * that are none.
  */
-export function compileGraphs(graphs: ModelGraphs, options: CompileOptions): CompiledGraphs {
+export function compileGraphs(graphs: ModelGraphs, given: CompileOptions): CompiledGraphs {
+  const options = own(given);
   checkOptions(options);
   const { withoutRules, programs } = options;
   const wanted: { -readonly [K in keyof ModelGraphs]: Graph } = {};
