@@ -115,6 +115,13 @@ async function fromFile(path: string, files: Files, modelFor?: ModelFor): Promis
   if (begins(HDF5_MAGIC)) {
     const { readHdf5File } = await import('../runtime/formats/hdf5.ts');
     const { tensors, texts } = await readHdf5File(bytes, path);
+    const older = [...tensors.keys()].find((name) => OLDER_FORM.test(name));
+    if (older !== undefined)
+      throw new HybridError(
+        'E_CHECKPOINT',
+        `${path} is Keras' older form of a file (it has ${older}), which is not read`,
+        'Save it from Keras as .keras, or its weights as .weights.h5.',
+      );
     const card = texts.find((text) => text.startsWith('{"producer":"hybrid"'));
     const called = optimizerAmong(texts);
     // Files of this program from before it wrote the name know one optimizer only.
@@ -186,6 +193,9 @@ function optimizerAmong(texts: readonly string[]): string | undefined {
   const names = texts.filter((text) => OPTIMIZERS.test(text));
   return names.find((name) => !isAdamW(name)) ?? names[0];
 }
+
+/** Names in files of `model.save('x.h5')` and of `save_weights` before Keras 3. */
+const OLDER_FORM = /^model_weights\/|\/[a-z_]+:0$/;
 
 /** Keras 2 has the layers of a functional model elsewhere. */
 const KERAS_2_LAYERS = /^_layer_checkpoint_dependencies\//;

@@ -1,18 +1,21 @@
 // Files of weights alone: which network they are of, and whose the state of the optimizer is. The numbers of variables are those that
 // Keras 3.15 writes for each optimizer.
 
-import { writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { readWeights } from '../../app/saved-weights.ts';
 import { readHdf5File, writeHdf5 } from '../../runtime/formats/hdf5.ts';
+import { readNpz } from '../../runtime/formats/npz.ts';
 import type { FileTensor } from '../../runtime/formats/safetensors.ts';
-import { writeKerasWeights } from '../../runtime/interop/keras.ts';
+import { writeKeras, writeKerasWeights } from '../../runtime/interop/keras.ts';
 import { measure } from '../../runtime/interop/measures.ts';
 import { numberedClasses, optimizerVariables } from '../../runtime/interop/trained-model.ts';
 import { ARCHITECTURES, buildModel } from '../../runtime/model/architectures.ts';
 import { initialize } from '../../runtime/model/init.ts';
 import { hybridError } from '../support/expect-error.ts';
+import { pythonWith, runPython } from '../support/python.ts';
 import { tempFolder } from '../support/temp-folder.ts';
 
 const model = buildModel('convmixer', { input: [28, 28, 1], classes: 3, dim: 8, depth: 1, kernel: 3, patch: 4 });
@@ -86,6 +89,69 @@ describe('the state of the optimizer', () => {
       readWeights(path, undefined, () => ({ model: swapped })),
     );
   });
+});
+
+/** Whose state is taken over from a `.keras` file, and from one of weights alone: the others are told. */
+const TAKEN = { keras: ['adam', 'adamw', 'sgd', 'sgd-momentum'], h5: ['adam', 'adamw'] };
+
+const python = pythonWith('files of every optimizer of Keras', 'keras', 'numpy', 'h5py');
+
+describe.skipIf(!python)('as Keras itself writes it', { timeout: 900_000 }, () => {
+  const folder = mkdtempSync(join(tmpdir(), 'hybrid-keras-'));
+  afterAll(() => rmSync(folder, { recursive: true, force: true }));
+  const start = buildModel('convmixer', { input: [8, 8, 3], classes: 3, dim: 4, depth: 1, kernel: 3, patch: 2 });
+  let names: string[] = [];
+  beforeAll(async () => {
+    writeFileSync(
+      join(folder, 'start.keras'),
+      await writeKeras({ model: start, weights: initialize(start, 1n), classes: ['a', 'b', 'c'] }),
+    );
+    names = (await runPython(python as string, 'keras_optimizers.py', folder)) as string[];
+  }, 900_000);
+
+  it('is taken over of Adam and AdamW, and of nobody else; the weights are read whatever it was', async () => {
+    expect(names).toHaveLength(17);
+    for (const name of names) {
+      const saved = readNpz(readFileSync(join(folder, `${name}.npz`)), { source: name, code: 'E_DATA' });
+      for (const format of ['keras', 'h5'] as const) {
+        const path = join(folder, `${name}.${format === 'h5' ? 'weights.h5' : format}`);
+        const { trained } = await readWeights(path, undefined, () => ({ model: start }));
+        const all = start.variables.flatMap((variable) => [...(trained?.weights.get(variable.name) ?? [])]);
+        expect([path, all]).toEqual([path, [...(saved.get('weights')?.data ?? [])]]);
+        const isTaken = TAKEN[format].includes(name);
+        expect([path, trained?.optimizer !== undefined]).toEqual([path, isTaken]);
+        if (isTaken) {
+          const state = Array.from(
+            { length: trained?.optimizer?.size ?? 0 },
+            (_, i) => trained?.optimizer?.get(`optimizer/vars/${i}`) ?? [],
+          );
+          expect([path, state.flatMap((data) => [...data])]).toEqual([path, [...(saved.get('state')?.data ?? [])]]);
+        } else if (name !== 'sgd') {
+          expect([path, trained?.notices?.join()]).toEqual([path, expect.stringContaining('The state of the optimizer is left out: ')]);
+        }
+      }
+    }
+  });
+
+  it('the older form of a whole model is refused by its name', async () => {
+    const error = await hybridError(
+      'E_CHECKPOINT',
+      readWeights(join(folder, 'older.h5'), undefined, () => ({ model: start })),
+    );
+    expect(error.message).toMatch(/is Keras' older form of a file/);
+  });
+});
+
+it("Keras' older forms of a file are refused by their name, with what to save instead", async () => {
+  for (const name of ['model_weights/conv2d/conv2d/kernel', 'conv2d/conv2d/kernel:0']) {
+    const path = put(await writeHdf5(new Map([[name, { shape: [1], data: Float32Array.of(1) }]])));
+    const error = await hybridError(
+      'E_CHECKPOINT',
+      readWeights(path, undefined, () => ({ model })),
+    );
+    expect(error.message).toBe(`${path} is Keras' older form of a file (it has ${name}), which is not read`);
+    expect(error.remedy).toContain('.keras');
+  }
 });
 
 it('Keras 2 has the layers at another place', async () => {

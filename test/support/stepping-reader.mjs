@@ -1,9 +1,7 @@
 // A reader module in step with a device: `state` (shared) counts the rows that reads have begun and ended with, and the steps that the device has
 // begun. A read of a batch behind the first one ends only when the device has begun the step before.
 
-export const ROWS_BEGUN = 0;
-export const ROWS_READ = 1;
-export const STEPS_BEGUN = 2;
+const [ROWS_BEGUN, ROWS_READ, STEPS_BEGUN] = [0, 1, 2];
 
 export const openReader = ({ state, batch }) => {
   const words = new Int32Array(state);

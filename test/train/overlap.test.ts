@@ -11,14 +11,15 @@ import { buildModel } from '../../runtime/model/architectures.ts';
 import type { TrainEvent } from '../../runtime/train/events.ts';
 import { train } from '../../runtime/train/run.ts';
 import { cli } from '../support/cli.ts';
-import { ROWS_BEGUN, ROWS_READ, STEPS_BEGUN } from '../support/stepping-reader.mjs';
 import { tempFolder } from '../support/temp-folder.ts';
 
 const SHAPE = [8, 8, 3] as const;
 const STEPS = 10;
 const BATCH = 16;
 
-/** What device and source have done, as the source's module counts it too. */
+/** Words of what device and source have done, as test/support/stepping-reader.mjs has them. */
+const [ROWS_BEGUN, ROWS_READ, STEPS_BEGUN] = [0, 1, 2];
+/** What they have done. */
 const counters = () => new Int32Array(new SharedArrayBuffer(12));
 
 /** Resolves when a word is at least `value`. Looked at from timers: the one that changes it may be another thread, or this one. */
