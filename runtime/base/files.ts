@@ -3,9 +3,10 @@
 // write is below them: `writeAtomically` for whole files, `writeAll` for streams; they throw E_DISK.
 
 import { randomBytes } from 'node:crypto';
-import { createReadStream } from 'node:fs';
+import { createReadStream, fsync as fsyncWithCallback } from 'node:fs';
 import * as fs from 'node:fs/promises';
 import { dirname } from 'node:path';
+import { promisify } from 'node:util';
 import { HybridError } from './errors.ts';
 import { remedyOfRestriction } from './restrictions.ts';
 
@@ -117,10 +118,15 @@ export const nodeFiles: Files = {
   },
 };
 
-/** Under `--permission` Node has no fsync: what is written is whole all the same, but a loss of power may cost it. */
+const fsync = promisify(fsyncWithCallback);
+
+/**
+ * By number, because a handle under Yarn's Plug'n'Play has no sync of its own ("Method not implemented"). Under `--permission` Node has no
+ * fsync: what is written is whole all the same, but a loss of power may cost it.
+ */
 async function sync(handle: fs.FileHandle): Promise<void> {
   try {
-    await handle.sync();
+    await fsync(handle.fd);
   } catch (error) {
     if (systemCode(error) !== 'ERR_ACCESS_DENIED') throw error;
   }
@@ -209,6 +215,9 @@ const REASONS: Readonly<Record<string, string>> = {
 const REMEDIES: Readonly<Record<string, string>> = {
   ENOSPC: 'Free some space there or choose another folder.',
   EDQUOT: 'Free some space there or choose another folder.',
+  EROFS: 'Choose a folder that can be written to.',
+  EACCES: 'Make the folder writable or choose another one.',
+  EPERM: 'Make the folder writable or choose another one.',
   ENOENT: 'Make the folder first, or choose another one.',
   ENOTDIR: 'Choose another place.',
   EEXIST: 'Choose another name.',
@@ -220,7 +229,7 @@ export function diskError(path: string, cause: unknown, needed?: number): Hybrid
   const code = systemCode(cause);
   const reason = Object.hasOwn(REASONS, code) ? `${REASONS[code]} (${code})` : cause instanceof Error ? cause.message : String(cause);
   const size = needed === undefined ? '' : `; ${needed.toLocaleString('en-US')} bytes are needed`;
-  const own = Object.hasOwn(REMEDIES, code) ? REMEDIES[code] : 'Make the folder writable or choose another one.';
+  const own = Object.hasOwn(REMEDIES, code) ? REMEDIES[code] : 'Choose another folder.';
   const remedy = remedyOfRestriction(cause) ?? own;
   return new HybridError('E_DISK', `cannot write ${path}: ${reason}${size}`, remedy, { cause });
 }

@@ -94,12 +94,22 @@ function engine(name) {
   return child.stdout.trim();
 }
 const trained = (said) => assert(said.trim().endsWith('completed'), said);
+/** What the command line is asked: a run folder is written, with fsync, from wherever the installer put the package. */
+const TRAIN = 'train --data synthetic --limit 64 --epochs 1 --batch 16 --arch convmixer --dim 8 --depth 1 --device wasm --name r'.split(
+  ' ',
+);
+function recorded(path) {
+  for (const file of ['runs/r/metrics.jsonl', 'runs/r/checkpoints/best', 'runs/r/checkpoints/last', 'runs/r/report.html'])
+    assert(existsSync(join(path, file)), `there is no ${file}`);
+}
 
 check('npm install', () => {
   const path = project('npm');
   run(path, 'npm', ['install', '--no-audit', '--no-fund', tarball]);
   trained(run(path, process.execPath, ['program.mjs']));
   assert(/^\d+\.\d+\.\d+\n$/.test(run(path, join(path, 'node_modules/.bin/hybrid'), ['--version'])), 'no version');
+  run(path, join(path, 'node_modules/.bin/hybrid'), TRAIN);
+  recorded(path);
 });
 
 check('npm install --omit=optional', () => {
@@ -129,6 +139,8 @@ for (const [linker, start] of [
     const env = { YARN_NPM_REGISTRY_SERVER: run(path, 'npm', ['config', 'get', 'registry']).trim() };
     run(path, process.execPath, [yarn, 'add', `${NAME}@${tarball}`], { env });
     trained(run(path, process.execPath, start.length > 0 ? [yarn, 'node', 'program.mjs'] : ['program.mjs'], { env }));
+    run(path, process.execPath, [yarn, 'hybrid', ...TRAIN], { env });
+    recorded(path);
   });
 }
 
