@@ -107,6 +107,8 @@ function averagesTogether(editor: GraphEditor, node: Node): void {
   if (node.op !== 'movingAverage') return;
   const all = editor.consumers(arg(node, 'ok')).filter(({ op }) => op === 'movingAverage');
   const updates = all.flatMap((each) => each.updates);
+  // Those of a layer that is called twice move one after the other.
+  if (new Set(updates).size < updates.length) return;
   const whole = editor.statistics.every((id) => updates.includes(id));
   if (all.length < 2 && !whole) return;
   const batch = all.flatMap(({ args }) => [args.mean as ValueId, args.variance as ValueId]);

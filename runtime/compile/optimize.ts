@@ -9,6 +9,8 @@ import { type Optimizer, optimizerOf, slotVariable } from '../optim/index.ts';
 
 /** Suffixes of graph outputs `<path>/mean` and `<path>/variance`, and the statistics `<path>/vars/2` and `/3` they move. */
 const BATCH_MEAN = '/mean';
+/** What the path of a layer has behind it in the outputs of its second call and later ones: each moves the statistics once, in order. */
+const LATER_CALL = /~\d+$/;
 
 /** `runs`: the groups of the parameters, in the order of the gradients. Learning rate and weight decay are arguments of each run. */
 export function addUpdate(
@@ -51,15 +53,16 @@ function addMovingAverages(g: GraphBuilder, ok: ValueId): void {
   const statistics = new Map(g.values.flatMap(({ name, id, state }) => (state === 'statistic' ? [[name, id] as const] : [])));
   for (const [name, mean] of Object.entries(g.outputs)) {
     if (!name.endsWith(BATCH_MEAN)) continue;
-    const path = name.slice(0, -BATCH_MEAN.length);
+    const call = name.slice(0, -BATCH_MEAN.length);
+    const path = statistics.has(`${call}/vars/2`) ? call : call.replace(LATER_CALL, '');
     const updates = [statistics.get(`${path}/vars/2`), statistics.get(`${path}/vars/3`)];
     // An output of its author's own, which has that name as it might have any.
     if (updates[0] === undefined && updates[1] === undefined) continue;
-    const variance = Object.hasOwn(g.outputs, `${path}/variance`) ? g.outputs[`${path}/variance`] : undefined;
+    const variance = Object.hasOwn(g.outputs, `${call}/variance`) ? g.outputs[`${call}/variance`] : undefined;
     if (updates[0] === undefined || updates[1] === undefined || variance === undefined)
       throw new HybridError(
         'E_USAGE',
-        `the output ${name} of graph ${g.name} moves ${path}/vars/2, but ${variance === undefined ? `there is no output ${path}/variance` : `not both of ${path}/vars/2 and ${path}/vars/3 are statistics`}`,
+        `the output ${name} of graph ${g.name} moves ${path}/vars/2, but ${variance === undefined ? `there is no output ${call}/variance` : `not both of ${path}/vars/2 and ${path}/vars/3 are statistics`}`,
         'Name both results of batchnorm, and declare both moving statistics.',
       );
     g.label = path;

@@ -2,6 +2,7 @@
 // Keras' configuration both ways, comparison and the functions of layers.ts follow from it.
 
 import { HybridError, nearest } from '../base/errors.ts';
+import { own } from '../base/own.ts';
 import type { ValueId } from '../ir/graph.ts';
 import type { Initializer } from './initializers.ts';
 import { type AnyKind, type ConfigOf, type Schema, snakeCase } from './kinds.ts';
@@ -65,7 +66,7 @@ type Refuse = (what: string, remedy: string) => never;
 
 /** The settings of a layer from the options that a program gives. Throws E_USAGE. */
 export function configOf(definition: AnyLayer, options: object, refuse: Refuse): Config {
-  const given = options as Config;
+  const given = own(options) as Config;
   const schema = definition.config as Schema;
   const names = Object.keys(schema).filter((name) => schema[name].part !== 'fixed');
   for (const name of Object.keys(given)) {
@@ -91,7 +92,8 @@ export const makesProbabilities = (definition: AnyLayer, { activation }: Config)
 const COMMON_KEYS = new Set(['name', 'trainable', 'dtype', 'batch_input_shape', 'input_dtype', 'sparse', 'ragged', 'optional', 'seed']);
 
 /** The settings of a layer from a configuration of Keras'. */
-export function readConfig(definition: AnyLayer, given: Config, refuse: Refuse): Config {
+export function readConfig(definition: AnyLayer, said: Config, refuse: Refuse): Config {
+  const given = own(said);
   const schema = definition.config as Schema;
   const keys = new Map(Object.entries(schema).flatMap(([name, kind]) => keysOf(name, kind).map((key) => [key, name] as const)));
   for (const [key, value] of Object.entries(given)) {

@@ -40,8 +40,8 @@ export const BatchNormalization = defineLayer({
 const lastAxis = (given: unknown): boolean => [-1, 3].includes(Array.isArray(given) && given.length === 1 ? given[0] : given);
 
 /**
- * Over rows and pixels. In training with the statistics of the batch, which become the outputs `<path>/mean` and `<path>/variance`: by these
- * names the update finds what the moving statistics move towards. In inference the moving statistics are folded into scale and shift.
+ * Over rows and pixels. In training with the statistics of the batch, which become the outputs `<path>/mean` and `<path>/variance`, of the k-th
+ * call of a layer `<path>~k/mean` and so on: by these names the update finds what the moving statistics move towards, call by call as in Keras. In inference the moving statistics are folded into scale and shift.
  */
 function normalized(
   g: LayerBuilder,
@@ -55,7 +55,10 @@ function normalized(
     return g.one('normalize', [x, scale, shift]);
   }
   const [y, mean, variance] = g.add('batchnorm', [x, gamma, beta], { epsilon });
-  g.output(`${path}/mean`, mean);
-  g.output(`${path}/variance`, variance);
+  const { outputs } = g;
+  let call = path;
+  for (let k = 2; Object.hasOwn(outputs, `${call}/mean`); k++) call = `${path}~${k}`;
+  g.output(`${call}/mean`, mean);
+  g.output(`${call}/variance`, variance);
   return y;
 }

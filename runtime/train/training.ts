@@ -1,5 +1,6 @@
 // The nouns of one run, put together: what the loop and its epochs act on.
 
+import { HybridError } from '../base/errors.ts';
 import { batchesPerEpoch } from '../data/loader.ts';
 import { cardOf } from '../interop/trained-model.ts';
 import { graphDigest, serializeGraph } from '../ir/serialize.ts';
@@ -36,6 +37,7 @@ export interface Training {
 export async function openTraining(options: LoopOptions, emit: (event: TrainEvent) => void): Promise<Training> {
   const { model, train, validation, test, epochs, resume, stallSeconds } = options;
   for (const set of [train, validation, test]) if (set) checkDataset(model, set);
+  checkRecalibration(options);
   const stepsPerEpoch = batchesPerEpoch(train.size, options.batch);
   const graphs = trainingGraphs(model, { optimizer: options.optimizer, loss: { name: 'crossEntropy', smoothing: options.labelSmoothing } });
   const graph = { text: serializeGraph(graphs.predict), digest: graphDigest(graphs.predict) };
@@ -67,4 +69,19 @@ export async function openTraining(options: LoopOptions, emit: (event: TrainEven
     watchdog.stop();
     throw error;
   }
+}
+
+/** The plain mean over batches, of which a layer that is called twice has two each, is none of moving averages. */
+function checkRecalibration({ model, recalibrateBn }: LoopOptions): void {
+  if (recalibrateBn === 0 || !('layers' in model)) return;
+  const twice = model.layers.find(({ type, repeats }) => type === 'BatchNormalization' && repeats !== undefined);
+  if (!twice) return;
+  throw new HybridError(
+    'E_USAGE',
+    `${twice.name} is called twice, and its statistics cannot be measured anew`,
+    'Leave `recalibrateBn` out.',
+    {
+      field: 'recalibrateBn',
+    },
+  );
 }

@@ -76,6 +76,20 @@ describe.each(machines)('$build', ({ build, machine }) => {
     });
   }
 
+  test.each(OPS)('%s with as many zeros on one side as both have: other windows, and none of Winograd’s', (op) => {
+    for (const padding of [
+      { top: 2, bottom: 0, left: 1, right: 1 },
+      { top: 1, bottom: 1, left: 0, right: 2 },
+    ]) {
+      const size = SIZES[5];
+      const node = { ...operands(op, size), attrs: { ...operands(op, size).attrs, padding } };
+      const calls = machine.prepare(node, conv[op] as Lowering).calls.map(({ kernel }) => kernel);
+      expect(calls[0]).not.toMatch(/^winograd/);
+      const [expected] = runReference(op, node.inputs, node.attrs, { rows: size.rows });
+      expectClose(run(node)[0], expected.data, { absolute: tolerance(size) * rootMeanSquare(expected.data) });
+    }
+  });
+
   test.each(OPS)('%s has errors of the size of those of the plain sum', (op) => {
     const node = operands(op, { rows: 8, x: [8, 8, 64], co: 64 });
     const [{ data }] = runReference(op, node.inputs, node.attrs, { rows: 8 });

@@ -6,9 +6,11 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { memoryDataset } from '../../runtime/data/memory-dataset.ts';
 import { type CompileOptions, type Device, type Executable, GRADIENTS, type ModelGraphs, STATISTICS } from '../../runtime/device.ts';
 import { type Graph, GraphBuilder } from '../../runtime/ir/graph.ts';
+import { input, layers as layerFunctions } from '../../runtime/layers/functional.ts';
 import { buildModel } from '../../runtime/model/architectures.ts';
 import { graphModel, type ModelBuilder } from '../../runtime/model/graph-model.ts';
 import { initialize } from '../../runtime/model/init.ts';
+import { functionalModel } from '../../runtime/model/layered-model.ts';
 import { ops } from '../../runtime/ops/index.ts';
 import { openReferenceDevice } from '../../runtime/reference.ts';
 import { evaluate } from '../../runtime/train/evaluate.ts';
@@ -18,7 +20,9 @@ import { train } from '../../runtime/train/run.ts';
 import { expectClose } from '../support/close.ts';
 import { hybridError } from '../support/expect-error.ts';
 import { randomBatch } from '../support/models.ts';
+import { shapesDataset } from '../support/shapes-dataset.ts';
 
+const { batchNormalization, globalAveragePooling2d, rescaling } = layerFunctions;
 const HYPER = { learningRate: 1e-3, weightDecay: 1e-4, bnMomentum: 0.9 };
 const SEED = 42n;
 const CAPACITY = 5;
@@ -437,6 +441,37 @@ export function contract(name: string, { open, isBad = Number.isNaN, immediate =
         await expect(other.compile(graphs, { seed: SEED, capacity: CAPACITY })).rejects.toMatchObject({ code: 'E_USAGE' });
         await other.close();
       });
+    });
+
+    it('moves the statistics of a batch normalisation that is called twice call by call, as Keras does', async () => {
+      const x = input([4, 4, 3]);
+      const twice = batchNormalization();
+      const normalized = twice(twice(rescaling(x, { scale: 1 / 255 })));
+      const shared = functionalModel({ name: 'shared', input: x, output: globalAveragePooling2d(normalized) });
+      const compiled = await device.compile(trainingGraphs(shared), { seed: SEED, capacity: 3 });
+      executables.push(compiled);
+      for (const [name, data] of initialize(shared, SEED)) await compiled.write(name, data);
+      const { images, ...rest } = randomBatch(shared, 3);
+      await compiled.gradient({ images, ...rest });
+      await compiled.update({ learningRate: 0, weightDecay: 0, bnMomentum: 0.5 });
+      const moved = { mean: [] as number[], variance: [] as number[] };
+      for (let c = 0; c < 3; c++) {
+        const values = Array.from(images, (value) => value / 255).filter((_, i) => i % 3 === c);
+        const mean = values.reduce((sum, value) => sum + value, 0) / values.length;
+        const variance = values.reduce((sum, value) => sum + (value - mean) ** 2, 0) / values.length;
+        // What comes out of the first call has the mean 0; moving statistics begin with 0 and 1.
+        moved.mean.push((0.5 * mean) / 2);
+        moved.variance.push((0.5 + 0.5 * variance) / 2 + variance / (variance + 1e-3) / 2);
+      }
+      const tolerance = { absolute: 1e-5, relative: 1e-5 };
+      expectClose(await compiled.read('layers/batch_normalization/vars/2'), moved.mean, tolerance, 'mean');
+      expectClose(await compiled.read('layers/batch_normalization/vars/3'), moved.variance, tolerance, 'variance');
+      const options = { device, model: shared, train: shapesDataset(8, { side: 4 }), epochs: 1, recalibrateBn: 1, workers: 0 };
+      const error = await hybridError(
+        'E_USAGE',
+        train({ ...options, train: { ...options.train, classes: ['a', 'b', 'c', 'd'].slice(0, 3), labels: new Uint8Array(8) } }).result,
+      );
+      expect(error.message).toBe('batch_normalization is called twice, and its statistics cannot be measured anew');
     });
 
     describe('models that cannot be trained', () => {

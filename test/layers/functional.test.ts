@@ -150,6 +150,27 @@ describe('refusals name the layer, the value and the limit', () => {
     for (const part of parts) expect(`${error.message} ${error.remedy}`).toContain(part);
   });
 
+  test.each([Number.POSITIVE_INFINITY, Number.NaN, -1e-3, 0, 1e39, 1e-50])('an epsilon of %s, at once', async (epsilon) => {
+    const error = await hybridError(
+      'E_USAGE',
+      attempt(() => batchNormalization(x, { epsilon })),
+    );
+    expect(error.message).toMatch(/^batch_normalization \(BatchNormalization\) has epsilon /);
+  });
+
+  test('what somebody has written to Object.prototype is no setting', () => {
+    Object.defineProperty(Object.prototype, 'activation', { value: 'relu', configurable: true, writable: true });
+    Object.defineProperty(Object.prototype, 'name', { value: 'everything', configurable: true, writable: true });
+    try {
+      const { layer } = dense(flatten(x), { units: 2 }).call;
+      expect(layer.config.activation).toBe('linear');
+      expect([layer.name, input([2, 2, 1]).call.layer.name]).toEqual([undefined, undefined]);
+    } finally {
+      Reflect.deleteProperty(Object.prototype, 'activation');
+      Reflect.deleteProperty(Object.prototype, 'name');
+    }
+  });
+
   test('a shared layer whose second input has another size', async () => {
     const shared = dense({ units: 3 });
     shared(flatten(input([2, 2, 1])));
