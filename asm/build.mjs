@@ -14,8 +14,8 @@ const target = process.argv[2] ? resolve(process.argv[2]) : here('../dist/asm');
 const out = `${target}/kernels/`;
 await mkdir(out, { recursive: true });
 
-const { source: abi, kernels: declared, STATIC_DATA } = await generate();
-await writeFile(here('lib/abi.gen.ts'), abi);
+const { files: written, kernels: declared, STATIC_DATA } = await generate();
+for (const [file, text] of Object.entries(written)) await writeFile(here(`lib/${file}`), text);
 
 /** Kernel files with inner loops that have a wide form. */
 const WIDE = ['conv.ts', 'depthwise.ts', 'winograd.ts'];

@@ -33,7 +33,7 @@ export const WINOGRAD_BLOCK_COLUMNS = 64;
 /** Bytes between the matrices of two points, beyond their elements. */
 export const WINOGRAD_GAP = 64;
 
-/** Activations of an epilogue. */
+/** Activations of an epilogue that kernels write by hand, by their codes (asm/abi/elementwise.ts). */
 export const ACTIVATION_NONE = 0;
 export const ACTIVATION_GELU = 1;
 export const ACTIVATION_RELU = 2;

@@ -1,5 +1,5 @@
-// Writes what kernels know of the ABI, asm/lib/abi.gen.ts, from the tables that the host uses: asm/abi/constants.ts,
-// asm/abi/kernels.ts and runtime/ir/scalars.ts.
+// What the build writes for kernels: asm/lib/abi.gen.ts, what they know of the ABI, from the tables that the host uses (asm/abi/constants.ts,
+// asm/abi/kernels.ts and runtime/ir/step.ts), and the kernels that are made of formulas (asm/abi/elementwise.ts).
 
 import { readFile } from 'node:fs/promises';
 import ts from 'typescript';
@@ -21,8 +21,9 @@ async function asModule(url) {
 const TYPES = { ptr: 'usize', 'ptr?': 'usize', i32: 'i32', flag: 'i32', f32: 'f32', f64: 'f64' };
 const capitalised = (name) => name[0].toUpperCase() + name.slice(1);
 
-/** The text of the file, the names of the kernels that there have to be, and where their static data begins. */
+/** The files of asm/lib by name, the names of the kernels that there have to be, and where their static data begins. */
 export async function generate() {
+  const { activationsSource, elementwiseSource } = await load('elementwise.ts');
   const { KERNELS, STRUCTS } = await load('kernels.ts');
   const constants = await load('constants.ts');
   const parts = [
@@ -32,7 +33,12 @@ export async function generate() {
     ...Object.entries(STRUCTS).map(([name, fields]) => classOf(capitalised(name), fields, STRUCTS)),
     ...Object.entries(KERNELS).map(([name, fields]) => classOf(`${capitalised(name)}Args`, fields, STRUCTS)),
   ];
-  return { source: `${parts.join('\n')}\n`, kernels: Object.keys(KERNELS), STATIC_DATA: constants.STATIC_DATA };
+  const files = {
+    'abi.gen.ts': `${parts.join('\n')}\n`,
+    'activations.gen.ts': activationsSource(),
+    'elementwise.gen.ts': elementwiseSource(),
+  };
+  return { files, kernels: Object.keys(KERNELS), STATIC_DATA: constants.STATIC_DATA };
 }
 
 /** `rows()`, `learningRate()`: the words of the step block. */
@@ -48,6 +54,10 @@ function stepGetters({ STEP_HEAD, SCALARS }) {
   ];
 }
 
+/** The words of a structure that is a field, and of those in it. */
+const flatten = (field, kind, structs) =>
+  kind in TYPES ? [[field, kind]] : Object.entries(structs[kind]).flatMap(([word, type]) => flatten(`${field}_${word}`, type, structs));
+
 /** A class over an argument block. The fields of structures stand in line, which a getter gives as their class; a list follows behind. */
 function classOf(name, fields, structs) {
   const lines = [];
@@ -60,9 +70,9 @@ function classOf(name, fields, structs) {
     } else if (kind in TYPES) {
       lines.push(`${field}: ${TYPES[kind]};`);
     } else {
-      const words = Object.entries(structs[kind]);
-      for (const [word, type] of words) lines.push(`${field}_${word}: ${TYPES[type]};`);
-      const offset = `offsetof<${name}>("${field}_${words[0][0]}")`;
+      const words = flatten(field, kind, structs);
+      for (const [word, type] of words) lines.push(`${word}: ${TYPES[type]};`);
+      const offset = `offsetof<${name}>("${words[0][0]}")`;
       lines.push(
         `get ${field}(): ${capitalised(kind)} {\n    return changetype<${capitalised(kind)}>(changetype<usize>(this) + ${offset});\n  }`,
       );

@@ -6,6 +6,7 @@
 // of statistics.
 
 import { type ConstantsOf, type OptimizerName, ofEach, type SlotOf } from '../../runtime/optim/index.ts';
+import { ACTIVATION_KERNELS } from './elementwise.ts';
 
 /**
  * What a field is: an address (`ptr?`: or 0, the tensor is absent), a number, a flag (an i32 that is 0 or 1), the fields of a structure, or, as the
@@ -23,12 +24,14 @@ export const STRUCTS = {
   /** A group of parameters: how many elements of the flat ranges it has, and its factors of learning rate and weight decay. */
   parameterGroup: { elements: 'i32', rate: 'f32', decay: 'f32' },
 
+  /** An activation by its code (asm/abi/elementwise.ts), and its parameters. */
+  activation: { code: 'i32', first: 'f32', second: 'f32', third: 'f32' },
+
   /** asm/lib/epilogue.ts */
   epilogue: {
     bias: 'ptr?',
-    /** One of ACTIVATION_… */
-    activation: 'i32',
-    /** Like the result: gelu'(u). */
+    activation: 'activation',
+    /** Like the result: the slope of the activation at u. */
     derivative: 'ptr?',
     /** Per statistics tile: the mean of each channel, then Σ(y − mean)². */
     partials: 'ptr?',
@@ -131,7 +134,7 @@ export const STRUCTS = {
 
   /** A grid of Winograd's tiles over images [height, width, channels]. */
   tiledImage: { data: 'ptr', height: 'i32', width: 'i32', channels: 'i32' },
-} as const satisfies Record<string, Readonly<Record<string, ScalarKind>>>;
+} as const satisfies Record<string, Readonly<Record<string, ScalarKind | 'activation'>>>;
 export type StructName = keyof typeof STRUCTS;
 
 const TABLE = {
@@ -164,14 +167,10 @@ const TABLE = {
   // asm/kernels/elementwise.ts
   rescale: { x: 'ptr', y: 'ptr', elements: 'i32', scale: 'f32' },
   add: { a: 'ptr', b: 'ptr', y: 'ptr', elements: 'i32' },
-  gelu: { x: 'ptr', y: 'ptr', elements: 'i32' },
-  geluGrad: { dy: 'ptr', x: 'ptr', dx: 'ptr', elements: 'i32' },
   multiply: { a: 'ptr', b: 'ptr', y: 'ptr', elements: 'i32' },
   multiplyChannels: { x: 'ptr', factors: 'ptr', y: 'ptr', pixels: 'i32', channels: 'i32' },
   /** Of tensors without rows. */
   addParameters: { a: 'ptr', b: 'ptr', y: 'ptr', elements: 'i32' },
-  relu: { x: 'ptr', y: 'ptr', elements: 'i32' },
-  reluGrad: { dy: 'ptr', y: 'ptr', dx: 'ptr', elements: 'i32' },
   dropout: { x: 'ptr', samples: 'ptr', y: 'ptr', elements: 'i32', purpose: 'i32', threshold: 'i32', scale: 'f32' },
   bias: { x: 'ptr', b: 'ptr', y: 'ptr', pixels: 'i32', channels: 'i32' },
   sumTiles: { dy: 'ptr', sums: 'ptr', pixels: 'i32', channels: 'i32', samples: 'i32' },
@@ -345,7 +344,7 @@ const UPDATES = ofEach(({ slots, constants }) => ({
   groups: ['parameterGroup'],
 })) as unknown as { readonly [N in OptimizerName]: UpdateFields<N> };
 
-export const KERNELS = { ...TABLE, ...UPDATES };
+export const KERNELS = { ...TABLE, ...ACTIVATION_KERNELS, ...UPDATES };
 export type KernelName = keyof typeof KERNELS;
 
 /** Values for fields, as a lowering gives them. */

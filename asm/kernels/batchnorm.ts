@@ -162,7 +162,7 @@ export function normalize(args: NormalizeArgs): void {
   // A task is a tile of statistics where there are any.
   const perTask = epilogue.partials ? epilogue.rowsPerTile : pixelsPerChunk(channels);
   const tasks = (pixels + perTask - 1) / perTask;
-  if (epilogue.activation == ACTIVATION_NONE && epilogue.partials == 0) {
+  if (epilogue.activation.code == ACTIVATION_NONE && epilogue.partials == 0) {
     for (let task = nextTask(); task < tasks; task = nextTask()) {
       normalizePixels(args, task * perTask, min((task + 1) * perTask, pixels), 0, width);
     }

@@ -117,7 +117,7 @@ export function conv(args: ConvArgs): void {
   const total = rows() * image.outHeight * image.outWidth;
   const columnTasks = ceilDiv(columns, call.taskColumns);
   const tasks = ceilDiv(total, call.taskRows) * columnTasks;
-  const plain = !epilogue.bias && !epilogue.activation && !epilogue.partials;
+  const plain = !epilogue.bias && !epilogue.activation.code && !epilogue.partials;
   zeroFloats(ZEROS, DEPTH);
   placeTileSums(TILE_SUMS, TASK_COLUMNS);
   for (let task = nextTask(); task < tasks; task = nextTask()) {

@@ -72,7 +72,7 @@ function convolve(
   const at = (<usize>channel) << 2;
   const image = x + <usize>(sample * g.height * g.width) * stride + at;
   const width = g.outWidth;
-  const plain = !epilogue.bias && !epilogue.activation && !epilogue.partials;
+  const plain = !epilogue.bias && !epilogue.activation.code && !epilogue.partials;
   const bias = epilogue.bias ? epilogue.bias + at : 0;
   /** Rows that are summed in f32. */
   const sumRows = max(1, SUM_PIXELS / width);

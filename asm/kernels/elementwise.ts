@@ -1,5 +1,5 @@
-// Elementwise ops: rescale, bias, GELU, ReLU, add, dropout, their gradients, and the sums over tiles that bias gradients and
-// batch normalisation end in. All of it is bound by memory: one pass over each tensor, in its order.
+// Elementwise ops: rescale, bias, add, dropout, their gradients, and the sums over tiles that bias gradients and batch normalisation
+// end in; and, by the build, activations and what else is a formula (asm/abi/elementwise.ts). All of it is bound by memory: one pass over each tensor, in its order.
 //
 // A result may lie where its input lies: every element is read before it is written, by the same task.
 
@@ -10,13 +10,9 @@ import {
   BiasArgs,
   DropoutArgs,
   epoch,
-  GeluArgs,
-  GeluGradArgs,
   MergeSumsArgs,
   MultiplyArgs,
   nextTask,
-  ReluArgs,
-  ReluGradArgs,
   RescaleArgs,
   rows,
   seedHigh,
@@ -25,9 +21,10 @@ import {
 } from '../lib/abi';
 import { CHUNK, chunkEnd, chunks, pixelsPerChunk } from '../lib/chunks';
 import { sumColumns } from '../lib/columns';
-import { expHalfSquare, geluDerivative, gelu as geluOf, normalCdf } from '../lib/gelu';
 import { philox4x32 } from '../lib/philox';
 import { loadLanes, storeLanes } from '../lib/simd';
+
+export * from '../lib/elementwise.gen';
 
 /** y = x·scale; x is bytes. */
 export function rescale(args: RescaleArgs): void {
@@ -64,48 +61,7 @@ export function add(args: AddArgs): void {
   }
 }
 
-// @ts-ignore: decorator
-@inline
-function activated(x: v128): v128 {
-  return geluOf(x, normalCdf(x, expHalfSquare(x)));
-}
-
-// @ts-ignore: decorator
-@inline
-function slope(x: v128): v128 {
-  const e = expHalfSquare(x);
-  return geluDerivative(x, e, normalCdf(x, e));
-}
-
-export function gelu(args: GeluArgs): void {
-  const x = args.x;
-  const y = args.y;
-  const elements = rows() * args.elements;
-  const tasks = chunks(elements);
-  for (let task = nextTask(); task < tasks; task = nextTask()) {
-    let i = (<usize>(task * CHUNK)) << 2;
-    const end = (<usize>chunkEnd(task * CHUNK, elements)) << 2;
-    for (; i + 16 <= end; i += 16) v128.store(y + i, activated(v128.load(x + i)));
-    for (; i < end; i += 4) v128.store_lane<f32>(y + i, activated(v128.load32_splat(x + i)), 0);
-  }
-}
-
-/** dx = dy·gelu'(x). */
-export function geluGrad(args: GeluGradArgs): void {
-  const dy = args.dy;
-  const x = args.x;
-  const dx = args.dx;
-  const elements = rows() * args.elements;
-  const tasks = chunks(elements);
-  for (let task = nextTask(); task < tasks; task = nextTask()) {
-    let i = (<usize>(task * CHUNK)) << 2;
-    const end = (<usize>chunkEnd(task * CHUNK, elements)) << 2;
-    for (; i + 16 <= end; i += 16) v128.store(dx + i, f32x4.mul(v128.load(dy + i), slope(v128.load(x + i))));
-    for (; i < end; i += 4) v128.store_lane<f32>(dx + i, f32x4.mul(v128.load32_splat(dy + i), slope(v128.load32_splat(x + i))), 0);
-  }
-}
-
-/** y = a·b: the gradient of GELU where the forward pass kept its derivative. */
+/** y = a·b: also the gradient of an activation whose slope the forward pass kept. */
 export function multiply(args: MultiplyArgs): void {
   const a = args.a;
   const b = args.b;
@@ -117,37 +73,6 @@ export function multiply(args: MultiplyArgs): void {
     const end = (<usize>chunkEnd(task * CHUNK, elements)) << 2;
     for (; i + 16 <= end; i += 16) v128.store(y + i, f32x4.mul(v128.load(a + i), v128.load(b + i)));
     for (; i < end; i += 4) store<f32>(y + i, load<f32>(a + i) * load<f32>(b + i));
-  }
-}
-
-/** NaN stays NaN, so that the finite check sees it. */
-export function relu(args: ReluArgs): void {
-  const x = args.x;
-  const y = args.y;
-  const elements = rows() * args.elements;
-  const zero = f32x4.splat(0);
-  const tasks = chunks(elements);
-  for (let task = nextTask(); task < tasks; task = nextTask()) {
-    let i = (<usize>(task * CHUNK)) << 2;
-    const end = (<usize>chunkEnd(task * CHUNK, elements)) << 2;
-    for (; i + 16 <= end; i += 16) v128.store(y + i, f32x4.max(v128.load(x + i), zero));
-    for (; i < end; i += 4) store<f32>(y + i, max<f32>(load<f32>(x + i), 0));
-  }
-}
-
-/** dx = dy where y > 0, else 0. */
-export function reluGrad(args: ReluGradArgs): void {
-  const dy = args.dy;
-  const y = args.y;
-  const dx = args.dx;
-  const elements = rows() * args.elements;
-  const zero = f32x4.splat(0);
-  const tasks = chunks(elements);
-  for (let task = nextTask(); task < tasks; task = nextTask()) {
-    let i = (<usize>(task * CHUNK)) << 2;
-    const end = (<usize>chunkEnd(task * CHUNK, elements)) << 2;
-    for (; i + 16 <= end; i += 16) v128.store(dx + i, v128.and(v128.load(dy + i), f32x4.gt(v128.load(y + i), zero)));
-    for (; i < end; i += 4) store<f32>(dx + i, load<f32>(y + i) > 0 ? load<f32>(dy + i) : 0);
   }
 }
 

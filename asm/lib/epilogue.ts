@@ -1,7 +1,8 @@
 // What conv and depthwise do to a block of results before it leaves the cache: bias, activation and its derivative, and
 // the sums from which batch normalisation gets its statistics.
 
-import { ACTIVATION_GELU, ACTIVATION_RELU, madd } from './abi';
+import { ACTIVATION_GELU, ACTIVATION_NONE, ACTIVATION_RELU, Activation, madd } from './abi';
+import { activateRows } from './activations.gen';
 import { expHalfSquare, gelu, geluDerivative, normalCdf } from './gelu';
 import { copyFloats, loadLanes, storeLanes } from './simd';
 import { TileSums } from './totals';
@@ -19,7 +20,7 @@ export function finishTile(
   rows: i32,
   columns: i32,
   bias: usize,
-  activation: i32,
+  activation: Activation,
   tile: TileSums,
   at: usize,
   first: bool,
@@ -41,6 +42,32 @@ export function finishTile(
  * whole vectors) unless `sums` is 0. All addresses are those of the block's first column.
  */
 export function finish(
+  source: usize,
+  sourceStride: usize,
+  y: usize,
+  derivative: usize,
+  stride: usize,
+  rows: i32,
+  columns: i32,
+  bias: usize,
+  activation: Activation,
+  centre: usize,
+  sums: usize,
+  squares: usize,
+): void {
+  const code = activation.code;
+  if (code > ACTIVATION_RELU) {
+    // The block stays in the cache: what the loop below does at once takes three turns.
+    finishPart(source, sourceStride, y, 0, stride, rows, columns, bias, ACTIVATION_NONE, 0, 0, 0);
+    activateRows(activation, y, derivative, stride, rows, columns);
+    if (sums) finishPart(y, stride, y, 0, stride, rows, columns, 0, ACTIVATION_NONE, centre, sums, squares);
+  } else {
+    finishPart(source, sourceStride, y, derivative, stride, rows, columns, bias, code, centre, sums, squares);
+  }
+}
+
+/** `finish` with one of the activations that are written here. */
+function finishPart(
   source: usize,
   sourceStride: usize,
   y: usize,

@@ -126,3 +126,18 @@ export function gelu(x: v128, cdf: v128): v128 {
 export function geluDerivative(x: v128, e: v128, cdf: v128): v128 {
   return madd(f32x4.mul(clamp(x), all(Constant.density)), e, cdf);
 }
+
+/** The value alone. */
+// @ts-ignore: decorator
+@inline
+export function geluOf(x: v128): v128 {
+  return gelu(x, normalCdf(x, expHalfSquare(x)));
+}
+
+/** The derivative alone. */
+// @ts-ignore: decorator
+@inline
+export function geluSlopeOf(x: v128): v128 {
+  const e = expHalfSquare(x);
+  return geluDerivative(x, e, normalCdf(x, e));
+}

@@ -1,6 +1,7 @@
 // Elementwise ops to calls of asm/kernels/elementwise.ts.
 
-import { elementCount, type TensorSpec, type ValueId } from '../../runtime/ir/graph.ts';
+import { elementCount, type Node, type TensorSpec, type ValueId } from '../../runtime/ir/graph.ts';
+import { ACTIVATION_NAMES, ACTIVATIONS, type Activation, parametersOf } from '../../runtime/ops/activations.ts';
 import { channelsOf, pixelsOf, samplesPerTile } from '../../runtime/ops/check.ts';
 import { dropoutScale, dropoutThreshold } from '../../runtime/ops/elementwise.ts';
 import { type Call, call, type Lowering, type LoweringContext } from './lowering.ts';
@@ -8,10 +9,29 @@ import { type Call, call, type Lowering, type LoweringContext } from './lowering
 export const channels = (spec: TensorSpec): number => channelsOf(spec.shape);
 export const pixels = (spec: TensorSpec): number => pixelsOf(spec.shape);
 
-/** A kernel from one tensor to another, element by element. */
-const unary =
-  (kernel: 'gelu' | 'relu'): Lowering =>
-  ({ inputs: [x], outputs: [y] }, { address, spec }) => [call(kernel, { x: address(x), y: address(y), elements: elementCount(spec(y)) })];
+/** An activation and its gradient. */
+function activationLowerings(name: Activation): Record<string, Lowering> {
+  return {
+    [name]({ inputs: [x], outputs: [y], attrs }, { address, spec }) {
+      return [call(name, { x: address(x), y: address(y), elements: elementCount(spec(y)), ...given(name, attrs) })];
+    },
+    [`${name}Grad`](node, context) {
+      if (node.attrs.from === 'derivative') return binary('multiply')(node, context);
+      const { address, spec } = context;
+      const [[dy, at], [dx]] = [node.inputs, node.outputs];
+      const operands = { dy: address(dy), at: address(at), dx: address(dx), elements: elementCount(spec(dx)) };
+      return [call(`${name}Grad`, { ...operands, ...given(name, node.attrs) })];
+    },
+  };
+}
+
+/** Values of the parameters by name. */
+const given = (name: Activation, attrs: Node['attrs']): Record<string, number> =>
+  Object.fromEntries(Object.keys(ACTIVATIONS[name].parameters).map((field, i) => [field, parametersOf(name, attrs)[i]]));
+
+const activations = Object.assign({}, ...ACTIVATION_NAMES.map(activationLowerings)) as {
+  readonly [K in Activation | `${Activation}Grad`]: Lowering;
+};
 
 /** A kernel from two tensors to a third, element by element. */
 const binary =
@@ -58,18 +78,7 @@ export const elementwise = {
     const size = { pixels: pixels(spec(x)), channels: channels(spec(x)) };
     return [call('multiplyChannels', { x: address(x), factors: address(factors), y: address(node.outputs[0]), ...size })];
   },
-  gelu: unary('gelu'),
-  geluGrad(node, context) {
-    if (node.attrs.from === 'derivative') return binary('multiply')(node, context);
-    const { address, spec } = context;
-    const [dy, x] = node.inputs;
-    const [dx] = node.outputs;
-    return [call('geluGrad', { dy: address(dy), x: address(x), dx: address(dx), elements: elementCount(spec(dx)) })];
-  },
-  relu: unary('relu'),
-  reluGrad({ inputs: [dy, y], outputs: [dx] }, { address, spec }) {
-    return [call('reluGrad', { dy: address(dy), y: address(y), dx: address(dx), elements: elementCount(spec(dx)) })];
-  },
+  ...activations,
   dropout(node, { address, spec }) {
     const [x, samples] = node.inputs;
     const rate = node.attrs.rate as number;

@@ -1,13 +1,17 @@
 // The fields of an epilogue, shared by conv, depthwise and normalize: what asm/lib/epilogue.ts does.
 
 import type { Node, ValueId } from '../../runtime/ir/graph.ts';
+import { type Activation, parametersOf } from '../../runtime/ops/activations.ts';
 import { samplesPerTile } from '../../runtime/ops/check.ts';
 import type { Epilogue } from '../../runtime/ops/epilogue.ts';
-import { ACTIVATION_GELU, ACTIVATION_NONE, ACTIVATION_RELU } from '../abi/constants.ts';
+import { activationCode } from '../abi/elementwise.ts';
 import type { StructValues } from '../abi/kernels.ts';
 import type { LoweringContext } from './lowering.ts';
 
-const ACTIVATION = { none: ACTIVATION_NONE, gelu: ACTIVATION_GELU, relu: ACTIVATION_RELU };
+function lowerActivation(name?: Activation, given?: Epilogue['parameters']): StructValues<'activation'> {
+  const [first = 0, second = 0, third = 0] = name ? parametersOf(name, given) : [];
+  return { code: activationCode(name), first, second, third };
+}
 
 export interface LoweredEpilogue {
   readonly fields: StructValues<'epilogue'>;
@@ -17,7 +21,7 @@ export interface LoweredEpilogue {
 
 /** Of a kernel that only stores its result. */
 export const NO_EPILOGUE: LoweredEpilogue = {
-  fields: { bias: undefined, activation: ACTIVATION_NONE, derivative: undefined, partials: undefined, rowsPerTile: 0 },
+  fields: { bias: undefined, activation: lowerActivation(), derivative: undefined, partials: undefined, rowsPerTile: 0 },
   rowsPerTile: 0,
 };
 
@@ -29,7 +33,7 @@ export function lowerEpilogue(node: Node, context: LoweringContext, pixels: numb
   return {
     fields: {
       bias: at(node.args.bias as ValueId | undefined),
-      activation: ACTIVATION[epilogue.activation ?? 'none'],
+      activation: lowerActivation(epilogue.activation, epilogue.parameters),
       derivative: at(node.results.derivative),
       partials: at(node.results.partials),
       rowsPerTile,

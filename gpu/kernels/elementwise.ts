@@ -1,8 +1,11 @@
 // Kernels that work element by element, and the sum of tiles' sums.
 
-import { geluFunctions } from './gelu.ts';
+import type { Node } from '../../runtime/ir/graph.ts';
+import { ACTIVATIONS, type Activation } from '../../runtime/ops/activations.ts';
+import { named, times } from '../../runtime/ops/expression.ts';
+import { activationWgsl, gradientWgsl } from './expression.ts';
 import { PHILOX } from './philox.ts';
-import { each, f32, flatIndex, floats, isNaNText, type KernelText, type Lanes } from './wgsl.ts';
+import { each, f32, flatIndex, floats, type KernelText, type Lanes } from './wgsl.ts';
 
 const WORKGROUP = 64;
 
@@ -25,29 +28,25 @@ if (at >= step.rows * ${perSample}u) { return; }
 ${body}`,
 });
 
-/** y from x by an expression of `v`, for the ops with one input. */
-export const unary = (perSample: number, expression: string, declarations?: string): KernelText =>
-  map({ perSample, declarations, body: `let v = x(at);\nset_y(at, ${expression});` });
-
-export const binary = (perSample: number, expression: string, declarations?: string): KernelText =>
-  map({ perSample, declarations, body: `let v = a(at);\nlet w = b(at);\nset_y(at, ${expression});` });
-
-export const gelu = (perSample: number, lanes: Lanes): KernelText => unary(perSample, 'gelu(v).value', geluFunctions(lanes));
-
-export const geluGrad = (perSample: number, lanes: Lanes): KernelText => binary(perSample, 'v * gelu(w).derivative', geluFunctions(lanes));
-
-/** max(v, 0) as an expression, but a NaN stays one, so that the loss shows it. */
-export const reluOf = (v: string, lanes: Lanes): string =>
-  `select(${v}, ${floats(lanes)}(), (${v} < ${floats(lanes)}()) & !${isNaNText(v, lanes)})`;
-
-export const relu = (perSample: number, lanes: Lanes): KernelText => unary(perSample, reluOf('v', lanes));
-
-export const reluGrad = (perSample: number, lanes: Lanes): KernelText =>
-  binary(perSample, `select(${floats(lanes)}(), v, w > ${floats(lanes)}())`);
+const binary = (perSample: number, expression: string): KernelText =>
+  map({ perSample, body: `let v = a(at);\nlet w = b(at);\nset_y(at, ${expression});` });
 
 export const addition = (perSample: number): KernelText => binary(perSample, 'v + w');
 
 export const multiplication = (perSample: number): KernelText => binary(perSample, 'v * w');
+
+/** y = activation(x) */
+export function activation(name: Activation, parameters: Node['attrs'], perSample: number, lanes: Lanes): KernelText {
+  const { declarations, statements, texts } = activationWgsl(name, parameters, { x: 'v' }, lanes);
+  return map({ perSample, declarations, body: `let v = x(at);\n${statements}\nset_y(at, ${texts[0]});` });
+}
+
+/** y = a·slope, which b tells: x or y of the activation. */
+export function activationGradient(name: Activation, parameters: Node['attrs'], perSample: number, lanes: Lanes): KernelText {
+  const { slope, slopeOf } = ACTIVATIONS[name];
+  const { declarations, statements, texts } = gradientWgsl(name, times(named('a'), slope), parameters, { a: 'v', [slopeOf]: 'w' }, lanes);
+  return map({ perSample, declarations, body: `let v = a(at);\nlet w = b(at);\n${statements}\nset_y(at, ${texts[0]});` });
+}
 
 /** `channels`: accesses of a pixel. */
 export const bias = (perSample: number, channels: number): KernelText =>

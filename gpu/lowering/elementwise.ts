@@ -1,6 +1,7 @@
 // Elementwise ops to kernels of gpu/kernels/elementwise.ts.
 
 import { elementCount, type Node, type ValueId } from '../../runtime/ir/graph.ts';
+import { ACTIVATION_NAMES, type Activation } from '../../runtime/ops/activations.ts';
 import { channelsOf } from '../../runtime/ops/check.ts';
 import { dropoutScale, dropoutThreshold } from '../../runtime/ops/elementwise.ts';
 import * as kernels from '../kernels/elementwise.ts';
@@ -27,6 +28,18 @@ const flat =
     operands.write('y', node.outputs[0], lanes);
     return operands.dispatch(text(node, elements / lanes, lanes), mapGroups(elements / lanes));
   };
+
+const activations = Object.fromEntries(
+  ACTIVATION_NAMES.flatMap((name) => [
+    [name, flat(['x'], ({ attrs }, perSample, lanes) => kernels.activation(name, attrs, perSample, lanes))],
+    [
+      `${name}Grad`,
+      flat(['a', 'b'], ({ attrs }, perSample, lanes) =>
+        attrs.from === 'derivative' ? kernels.multiplication(perSample) : kernels.activationGradient(name, attrs, perSample, lanes),
+      ),
+    ],
+  ]),
+) as { readonly [K in Activation | `${Activation}Grad`]: ReturnType<typeof flat> };
 
 /** Sum of dy over rows and pixels. */
 export function sumOverPixels(kernel: string, dy: ValueId, out: ValueId, context: LoweringContext): Dispatch[] {
@@ -64,12 +77,7 @@ export const elementwise = {
     const operands = new KernelOperands('mul', context).read('a', a, lanes).vectors({ b }, lanes).write('y', node.results.y, lanes);
     return operands.dispatch(kernels.channelProduct(perSample, channels / lanes), mapGroups(perSample));
   },
-  gelu: flat(['x'], (_, perSample, lanes) => kernels.gelu(perSample, lanes)),
-  geluGrad: flat(['a', 'b'], ({ attrs }, perSample, lanes) =>
-    attrs.from === 'derivative' ? kernels.multiplication(perSample) : kernels.geluGrad(perSample, lanes),
-  ),
-  relu: flat(['x'], (_, perSample, lanes) => kernels.relu(perSample, lanes)),
-  reluGrad: flat(['a', 'b'], (_, perSample, lanes) => kernels.reluGrad(perSample, lanes)),
+  ...activations,
   dropout(node, context) {
     const { x, samples } = node.args;
     const elements = elementCount(context.spec(x));

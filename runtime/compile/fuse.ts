@@ -123,8 +123,10 @@ export const FUSION_RULES: readonly FusionRule[] = [
           editor.replace([reader], [change(reader, { args: { ...reader.args, x: stored.derivative }, attrs })]);
         }
       }
+      const parameters = activation.attrs as Epilogue['parameters'];
       const attrs = withEpilogue(node, {
         activation: activation.op as Epilogue['activation'],
+        ...(Object.keys(activation.attrs).length ? { parameters } : {}),
         ...(backward.length ? { derivative: true } : {}),
       });
       editor.replace([node, activation], [change(node, { results: { ...withFirst(node, first(activation)), ...stored }, attrs })]);

@@ -1,26 +1,34 @@
-// Activation functions by Keras' names: what each adds to a graph. Layers with a setting `activation`, and those that are one, read this table.
+// Activation functions by Keras' names: what each adds to a graph. Layers with a setting `activation`, and those that are one, read this table,
+// which follows from that of the ops (runtime/ops/activations.ts).
 
 import type { GraphBuilder, ValueId } from '../ir/graph.ts';
+import { ACTIVATION_NAMES, type Activation, ACTIVATIONS as FORMULAS, type KerasName } from '../ops/activations.ts';
 import type { Kind } from './kinds.ts';
 
-export const ACTIVATIONS = {
-  linear: (_g, x) => x,
-  relu: (g, x) => g.one('relu', [x]),
-  gelu: (g, x) => g.one('gelu', [x]),
-  // Of the last layer only, where the loss does it: a model computes logits.
-  softmax: (_g, x) => x,
-} as const satisfies Record<string, (g: GraphBuilder, x: ValueId) => ValueId>;
-
 /** An activation function. */
-export type ActivationName = keyof typeof ACTIVATIONS;
+export type ActivationName = 'linear' | 'softmax' | KerasName;
 
-const NAMES = Object.keys(ACTIVATIONS) as ActivationName[];
+/** The op of each, by all of its names. */
+const OPS = new Map(ACTIVATION_NAMES.flatMap((op) => FORMULAS[op].keras.map((name) => [name, op] as const)));
+
+const NAMES = ['linear', ...ACTIVATION_NAMES.flatMap((op) => FORMULAS[op].keras.slice(0, 1)), 'softmax'] as ActivationName[];
+
+/** The op of an activation; undefined: it computes nothing. (`softmax` is of the last layer only, where the loss does it: a model computes logits.) */
+export const activationOp = (name: ActivationName): Activation | undefined => OPS.get(name);
+
+export const ACTIVATIONS = Object.fromEntries(
+  NAMES.map((name) => {
+    const op = activationOp(name);
+    return [name, (g: GraphBuilder, x: ValueId) => (op ? g.one(op, [x]) : x)];
+  }),
+) as Readonly<Record<ActivationName, (g: GraphBuilder, x: ValueId) => ValueId>>;
 
 /** Its name; in a file also a function of Keras' as an object with that name. */
 export const activation: Kind<ActivationName, ActivationName, false> = {
   expected: NAMES.join(', '),
   read: (given) => {
     const name = typeof given === 'object' && given !== null ? (given as { config?: unknown }).config : given;
-    return NAMES.find((known) => known === name);
+    const op = OPS.get(name as string);
+    return op ? (FORMULAS[op].keras[0] as ActivationName) : NAMES.find((known) => known === name);
   },
 };

@@ -4,7 +4,7 @@ import { ACTIVATIONS, activation } from './activations.ts';
 import { finish } from './convolution.ts';
 import { defineLayer } from './define-layer.ts';
 import { initializer } from './initializers.ts';
-import { fixed, flag, number, optional, rate, sampleShape, targetShape, training, whole } from './kinds.ts';
+import { fixed, flag, type Kind, number, optional, rate, sampleShape, targetShape, training, whole } from './kinds.ts';
 import { sizeOf } from './layer.ts';
 
 export const InputLayer = defineLayer({
@@ -57,15 +57,40 @@ export const Activation = defineLayer({
   build: ({ g, config, x }) => ACTIVATIONS[config.activation](g, x),
 });
 
-/** Without a maximum, a slope or a threshold. */
+const notNegative = number('a number from 0 on', (value) => value >= 0);
+
 export const ReLU = defineLayer({
   type: 'ReLU',
   config: {
-    maxValue: { ...fixed(null), read: (given: unknown) => (given === null ? null : undefined) },
-    negativeSlope: fixed(0),
-    threshold: fixed(0),
+    maxValue: optional({ ...notNegative, reduced: (value) => value } as Kind<number | null, number | null, false>, null),
+    negativeSlope: optional(notNegative, 0),
+    threshold: optional(notNegative, 0),
   },
-  build: ({ g, x }) => ACTIVATIONS.relu(g, x),
+  build({ g, config, x }) {
+    const { maxValue, negativeSlope: slope, threshold } = config;
+    const limit = maxValue === null ? {} : { limit: maxValue };
+    // The gradient of most is told by their result: x need not be kept.
+    if (threshold > 0 || maxValue === 0 || (slope > 0 && maxValue !== null)) return g.one('rectifier', [x], { slope, threshold, ...limit });
+    if (slope > 0) return g.one('leakyRelu', [x], { slope });
+    return maxValue === null ? g.one('relu', [x]) : g.one('clippedRelu', [x], limit);
+  },
+});
+
+export const LeakyReLU = defineLayer({
+  type: 'LeakyReLU',
+  config: { negativeSlope: optional({ ...notNegative, key: 'negative_slope', earlierKeys: ['alpha'] }, 0.3) },
+  build: ({ g, config, x }) => g.one('leakyRelu', [x], { slope: config.negativeSlope }),
+});
+
+export const ELU = defineLayer({
+  type: 'ELU',
+  config: {
+    alpha: optional(
+      number('a number above 0', (value) => value > 0),
+      1,
+    ),
+  },
+  build: ({ g, config, x }) => g.one('elu', [x], { alpha: config.alpha }),
 });
 
 /** Of the last layer; see `ACTIVATIONS.softmax`. */

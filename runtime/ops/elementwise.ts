@@ -3,12 +3,11 @@
 
 import { philox4x32, philoxKey } from '../base/philox.ts';
 import { defineOp } from '../ir/define-op.ts';
-import { attr, need, operand } from '../ir/signature.ts';
+import { type Attribute, attr, need, operand, type Schema } from '../ir/signature.ts';
 import { elementCount } from '../ir/tensor.ts';
-import { geluDerivative, gelu as geluOf } from './activations.ts';
+import { ACTIVATION_NAMES, ACTIVATIONS, type Activation, type ActivationFormulas, activationFunctions } from './activations.ts';
 import { activation, channelsOf, isActivation, isParameter, isVector, kinds, parameter, perElement, sameSpec } from './check.ts';
-
-export { gelu, geluDerivative } from './activations.ts';
+import { costOfExpression } from './expression.ts';
 
 const { features } = kinds;
 
@@ -53,62 +52,89 @@ const biasGrad = defineOp({
   traits: { is: 'biasGrad' },
 });
 
-const gelu = defineOp({
-  doc: 'y = x·Φ(x), in the exact form',
-  inputs: { x: features },
-  outputs: { y: features },
-  infer: ({ x }) => ({ y: x }),
-  gradient: (g, { args: { x }, d: { y } }) => ({ x: () => g.one('geluGrad', { dy: y, x }, { from: 'input' }) }),
-  reference({ inputs: { x }, outputs: { y } }) {
-    for (let i = 0; i < y.data.length; i++) y.data[i] = geluOf(x.data[i]);
-  },
-  flops: perElement(20),
-  traits: { is: 'activation', inPlace: 'x' },
-});
+/** Kinds of the parameters of an activation, as attributes of its ops. */
+const attributesOf = ({ parameters }: ActivationFormulas): Schema =>
+  Object.fromEntries(Object.entries(parameters).map(([name, { usual, kind }]) => [name, attr.otherwise(usual, kind)]));
 
-const geluGrad = defineOp({
-  doc: "dx = dy·gelu'(x); from: derivative: x is gelu'(x) itself, that the forward pass stored, and dx = dy·x",
-  inputs: { dy: features, x: features },
-  outputs: { dx: features },
-  attrs: { from: attr.choice('input', 'derivative') },
-  infer({ dy, x }) {
-    need(sameSpec(dy, x), 'dy, x of one shape');
-    return { dx: dy };
-  },
-  reference({ inputs: { dy, x }, outputs: { dx } }, { from }) {
-    const stored = from === 'derivative';
-    for (let i = 0; i < dx.data.length; i++) dx.data[i] = dy.data[i] * (stored ? x.data[i] : geluDerivative(x.data[i]));
-  },
-  flops: (specs, attrs, rows) => perElement(attrs.from === 'derivative' ? 1 : 25)(specs, attrs, rows),
-  traits: { is: 'activationGrad', inPlace: 'dy' },
-});
+function activationOp(name: Activation) {
+  const formulas = ACTIVATIONS[name];
+  return defineOp({
+    doc: formulas.doc,
+    inputs: { x: features },
+    outputs: { y: features },
+    attrs: attributesOf(formulas),
+    infer: ({ x }) => ({ y: x }),
+    gradient: (g, { args: { x }, results: { y }, attrs, d }) => ({
+      x: () => {
+        if (formulas.slopeOf === 'y') return g.one(`${name}Grad`, { dy: d.y, y }, attrs);
+        return g.one(`${name}Grad`, { dy: d.y, x }, { from: 'input', ...attrs });
+      },
+    }),
+    reference({ inputs: { x }, outputs: { y } }, attrs) {
+      const of = activationFunctions(name, attrs);
+      for (let i = 0; i < y.data.length; i++) y.data[i] = of.y(x.data[i]);
+    },
+    flops: perElement(costOfExpression(formulas.y)),
+    traits: { is: 'activation', inPlace: 'x' },
+  });
+}
 
-const relu = defineOp({
-  doc: 'y = max(x, 0)',
-  inputs: { x: features },
-  outputs: { y: features },
-  infer: ({ x }) => ({ y: x }),
-  // y > 0 exactly where x > 0, so that x need not be kept.
-  gradient: (g, { results, d: { y: dy } }) => ({ x: () => g.one('reluGrad', { dy, y: results.y }) }),
-  reference({ inputs: { x }, outputs: { y } }) {
-    for (let i = 0; i < y.data.length; i++) y.data[i] = Math.max(x.data[i], 0);
-  },
-  traits: { is: 'activation', inPlace: 'x' },
-});
+/** Of an activation whose slope is a function of x. */
+function gradientFromX(name: Activation) {
+  const formulas = ACTIVATIONS[name];
+  return defineOp({
+    doc: `dx of \`${name}\`, dy·slope(x); from: derivative: x is the slope itself, that the forward pass stored, and dx = dy·x`,
+    inputs: { dy: features, x: features },
+    outputs: { dx: features },
+    attrs: { from: attr.choice('input', 'derivative'), ...attributesOf(formulas) } as { from: Attribute<'input' | 'derivative'> } & Schema,
+    infer({ dy, x }) {
+      need(sameSpec(dy, x), 'dy, x of one shape');
+      return { dx: dy };
+    },
+    reference({ inputs: { dy, x }, outputs: { dx } }, { from, ...parameters }) {
+      const { slope } = activationFunctions(name, parameters);
+      const stored = from === 'derivative';
+      for (let i = 0; i < dx.data.length; i++) dx.data[i] = dy.data[i] * (stored ? x.data[i] : slope(x.data[i]));
+    },
+    flops: (specs, attrs, rows) => perElement(attrs.from === 'derivative' ? 1 : costOfExpression(formulas.slope))(specs, attrs, rows),
+    traits: { is: 'activationGrad', inPlace: 'dy' },
+  });
+}
 
-const reluGrad = defineOp({
-  doc: 'dx = dy where y > 0, else 0',
-  inputs: { dy: features, y: features },
-  outputs: { dx: features },
-  infer({ dy, y }) {
-    need(sameSpec(dy, y), 'dy, y of one shape');
-    return { dx: dy };
-  },
-  reference({ inputs: { dy, y }, outputs: { dx } }) {
-    for (let i = 0; i < dx.data.length; i++) dx.data[i] = y.data[i] > 0 ? dy.data[i] : 0;
-  },
-  traits: { inPlace: 'dy' },
-});
+/** Of an activation whose slope is a function of y, so that x need not be kept. */
+function gradientFromY(name: Activation) {
+  const formulas = ACTIVATIONS[name];
+  return defineOp({
+    doc: `dx of \`${name}\`, dy·slope, which y tells`,
+    inputs: { dy: features, y: features },
+    outputs: { dx: features },
+    attrs: attributesOf(formulas),
+    infer({ dy, y }) {
+      need(sameSpec(dy, y), 'dy, y of one shape');
+      return { dx: dy };
+    },
+    reference({ inputs: { dy, y }, outputs: { dx } }, attrs) {
+      const { slope } = activationFunctions(name, attrs);
+      for (let i = 0; i < dx.data.length; i++) {
+        const factor = slope(y.data[i]);
+        dx.data[i] = factor === 0 ? 0 : dy.data[i] * factor;
+      }
+    },
+    flops: perElement(costOfExpression(formulas.slope)),
+    traits: { inPlace: 'dy' },
+  });
+}
+
+type ActivationOp = ReturnType<typeof activationOp>;
+type ActivationGradientOp = ReturnType<typeof gradientFromX> | ReturnType<typeof gradientFromY>;
+
+/** Two ops of each activation: `silu`, `siluGrad`. */
+const activations = Object.fromEntries(
+  ACTIVATION_NAMES.flatMap((name): [string, ActivationOp | ActivationGradientOp][] => [
+    [name, activationOp(name)],
+    [`${name}Grad`, ACTIVATIONS[name].slopeOf === 'x' ? gradientFromX(name) : gradientFromY(name)],
+  ]),
+) as { readonly [K in Activation]: ActivationOp } & { readonly [K in `${Activation}Grad`]: ActivationGradientOp };
 
 const add = defineOp({
   doc: 'y = a + b',
@@ -191,7 +217,7 @@ const dropout = defineOp({
   traits: { inPlace: 'x' },
 });
 
-export const elementwise = { rescale, bias, biasGrad, gelu, geluGrad, relu, reluGrad, add, addParameters, mul, dropout };
+export const elementwise = { rescale, bias, biasGrad, ...activations, add, addParameters, mul, dropout };
 
 const floats = operand('f32 [n, …]', ({ dtype, perSample }) => dtype === 'f32' && perSample);
 

@@ -5,14 +5,21 @@
 import type { ReferenceTensor } from '../ir/op.ts';
 import { type AttrsOf, attr, need, optional } from '../ir/signature.ts';
 import type { TensorSpec } from '../ir/tensor.ts';
-import { ACTIVATIONS } from './activations.ts';
+import { ACTIVATION_NAMES, ACTIVATIONS, activationFunctions } from './activations.ts';
 import { activation, channelsOf, isVector, kinds, moments, pixelsOf, refuse, samplesPerTile } from './check.ts';
 
 /** u = result + bias, if the node has that operand; y = activation(u). */
 const record = attr.record({
   /** y = activation(u); without one, y = u. */
-  activation: attr.optional(attr.choice('gelu', 'relu')),
-  /** A further result `derivative`, of the shape of y: gelu'(u). Only with `gelu`: relu's gradient needs y alone. */
+  activation: attr.optional(attr.choice(...ACTIVATION_NAMES)),
+  /** Those of the activation, where they are not the usual ones. */
+  parameters: attr.optional(
+    attr.custom<Readonly<Record<string, number>>>(
+      'numbers by name',
+      (value) => typeof value === 'object' && value !== null && Object.values(value).every(Number.isFinite),
+    ),
+  ),
+  /** A further result `derivative`, of the shape of y: the slope of the activation at u. Only where y does not tell it. */
   derivative: attr.optional(attr.flag),
   /** A further result `partials`, per sample [2, C]: entry t holds mean and Σ(y − mean)² of tile t (see `samplesPerTile`). */
   stats: attr.optional(attr.flag),
@@ -28,11 +35,20 @@ export const epilogueResults = { y: kinds.features, derivative: optional(kinds.f
 
 /** Types of all results of an op whose plain result is `y`. */
 export function epilogueSpecs(y: TensorSpec, epilogue: Epilogue = {}, bias?: TensorSpec) {
-  need(!epilogue.derivative || epilogue.activation === 'gelu', 'an epilogue with a derivative only where the activation is gelu');
+  const { activation: applied, parameters = {}, derivative } = epilogue;
+  need(
+    !derivative || (applied && ACTIVATIONS[applied].slopeOf === 'x'),
+    'an epilogue with a derivative only where the activation is one whose slope y does not tell',
+  );
+  const known = applied ? Object.keys(ACTIVATIONS[applied].parameters) : [];
+  need(
+    Object.keys(parameters).every((name) => known.includes(name)),
+    `an epilogue with the parameters of its activation (${known.join(', ') || 'none'})`,
+  );
   need(!bias || isVector(bias, channelsOf(y.shape)), `a bias [${channelsOf(y.shape)}]`);
   return {
     y,
-    derivative: epilogue.derivative ? y : undefined,
+    derivative: derivative ? y : undefined,
     partials: epilogue.stats ? activation([2, channelsOf(y.shape)]) : undefined,
   };
 }
@@ -63,9 +79,9 @@ export function applyEpilogue(
   const channels = channelsOf(shape);
   if (bias) for (let i = 0; i < y.length; i += channels) for (let c = 0; c < channels; c++) y[i + c] += bias.data[c];
   if (epilogue.activation) {
-    const { value, derivative } = ACTIVATIONS[epilogue.activation];
-    if (outputs.derivative) for (let i = 0; i < y.length; i++) outputs.derivative.data[i] = derivative(y[i]);
-    for (let i = 0; i < y.length; i++) y[i] = value(y[i]);
+    const of = activationFunctions(epilogue.activation, epilogue.parameters);
+    if (outputs.derivative) for (let i = 0; i < y.length; i++) outputs.derivative.data[i] = of.slope(y[i]);
+    for (let i = 0; i < y.length; i++) y[i] = of.y(y[i]);
   }
   if (outputs.partials) {
     const partials = outputs.partials.data;

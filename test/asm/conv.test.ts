@@ -3,9 +3,10 @@
 
 import { describe, expect, test } from 'vitest';
 import { conv } from '../../asm/lowering/conv.ts';
-import { type OpCase, opCases } from '../support/cases.ts';
+import { opCases } from '../support/cases.ts';
 import { expectClose } from '../support/close.ts';
 import { KernelMachine, type KernelRun } from '../support/kernels.ts';
+import type { OpCase } from '../support/op-case.ts';
 import { runReference } from '../support/reference.ts';
 import { fixed, integers, samples, type TestTensor, uniform } from '../support/tensors.ts';
 import { tensorsOf } from '../support/test-node.ts';

@@ -1,11 +1,14 @@
 // Every kernel of the webgpu device against the reference loops, at sizes that hurt, on a software adapter.
 
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { ACTIVATION_NAMES } from '../../runtime/ops/activations.ts';
 import type { KernelOpName } from '../../runtime/ops/index.ts';
-import { DEPTHWISE_GRADIENTS, depthwiseGradCase, type OpCase, opCases } from '../support/cases.ts';
+import { DEPTHWISE_GRADIENTS, depthwiseGradCase } from '../ops/depthwise.cases.ts';
+import { opCases } from '../support/cases.ts';
 import { checkDispatches } from '../support/check-dispatches.ts';
 import { DispatchRunner, type RunOptions } from '../support/dispatch-runner.ts';
 import { errorOfStatistics, FAR_MEANS } from '../support/far-means.ts';
+import type { OpCase } from '../support/op-case.ts';
 import { runReference } from '../support/reference.ts';
 import { hasSwiftShader } from '../support/swiftshader.ts';
 import { fixed, samples, type TestTensor, uniform } from '../support/tensors.ts';
@@ -88,8 +91,13 @@ describe.runIf(hasSwiftShader)('kernels on SwiftShader', () => {
     const x = samples(1, [2, 2, 5], (i) => (i < 20 && i % 5 === 1 ? Number.NaN : i));
     const pooled = await runner.run('maxPool', { name: '', rows: 1, inputs: [x], attrs: {} });
     expect([...pooled.outputs[0]]).toEqual([15, Number.NaN, 17, 18, 19]);
-    const activated = await runner.run('relu', { name: '', rows: 1, inputs: [x], attrs: {} });
-    expect(activated.outputs[0][6]).toBeNaN();
+    for (const op of ACTIVATION_NAMES) {
+      const large = samples(1, [5], [Number.NaN, -1e30, 1e30, Number.NEGATIVE_INFINITY, Number.NaN]);
+      const { outputs } = await runner.run(op, { name: '', rows: 1, inputs: [large], attrs: {} });
+      const [first, low, high, , last] = outputs[0];
+      expect([first, last], op).toEqual([Number.NaN, Number.NaN]);
+      expect([low, high].some(Number.isNaN), `${op} of ±1e30`).toBe(false);
+    }
     for (const bad of [Number.NaN, Number.POSITIVE_INFINITY]) {
       const logits = samples(2, [3], [1, 2, 3, 4, bad, 6]);
       const inputs = [logits, samples(2, [], [0, 0], 'i32')];

@@ -2,11 +2,11 @@
 
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { KernelOpName } from '../../runtime/ops/index.ts';
-import type { OpCase } from '../support/cases.ts';
 import { checkDispatches } from '../support/check-dispatches.ts';
 import { expectClose } from '../support/close.ts';
 import { DispatchRunner } from '../support/dispatch-runner.ts';
 import { errorOfSums, hasVariance, longSums, SUM_TOLERANCE, VARIANCE_TOLERANCE } from '../support/long-sums.ts';
+import type { OpCase } from '../support/op-case.ts';
 import { runReference } from '../support/reference.ts';
 import { hasSwiftShader } from '../support/swiftshader.ts';
 import { fixed, samples, type TestTensor, uniform } from '../support/tensors.ts';

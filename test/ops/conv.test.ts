@@ -4,14 +4,15 @@ import { describe, expect, test } from 'vitest';
 import { costOf } from '../../runtime/ir/define-op.ts';
 import { convGeometry } from '../../runtime/ops/conv.ts';
 import { ops } from '../../runtime/ops/index.ts';
-import { attrsOf, CONVOLUTIONS, EPILOGUES } from '../support/cases.ts';
 import { expectClose } from '../support/close.ts';
 import { checkGradient } from '../support/gradient-check.ts';
+import { attrsOf, EPILOGUES } from '../support/op-case.ts';
 import { referenceData, runReference } from '../support/reference.ts';
 import { expectRefused } from '../support/refuse.ts';
 import { fixed, integers, samples, uniform } from '../support/tensors.ts';
 import { testNode } from '../support/test-node.ts';
 import { unfusedEpilogue } from '../support/unfused.ts';
+import { CONVOLUTIONS } from './conv.cases.ts';
 
 const VALID = { stride: 1, padding: 'valid' } as const;
 
@@ -150,7 +151,7 @@ describe('refuses', () => {
   test('an operand that it does not know', () => expectRefused('conv', { x, w, b: w }, VALID, 'conv has no operand b'));
   test('a bias of another length', () => expectRefused('conv', [x, w, fixed([4], uniform(3))], VALID, 'f32 [4]', 'a bias [5]'));
   test('a derivative without gelu', () =>
-    expectRefused('conv', [x, w], { ...VALID, epilogue: { activation: 'relu', derivative: true } }, 'activation is gelu'));
+    expectRefused('conv', [x, w], { ...VALID, epilogue: { activation: 'relu', derivative: true } }, 'whose slope y does not tell'));
   test('a dy of another size', () => {
     const dy = samples(2, [4, 4, 5], uniform(3));
     expectRefused('convGradInput', [dy, w], { ...VALID, inputShape: [4, 4, 3] }, 'convGradInput got', '[4,4,3]');

@@ -4,14 +4,15 @@ import { describe, expect, test } from 'vitest';
 import { costOf } from '../../runtime/ir/define-op.ts';
 import { depthwiseWindow } from '../../runtime/ops/depthwise-windows.ts';
 import { ops } from '../../runtime/ops/index.ts';
-import { attrsOf, DEPTHWISE_WINDOWS, EPILOGUES } from '../support/cases.ts';
 import { expectClose } from '../support/close.ts';
 import { checkGradient } from '../support/gradient-check.ts';
+import { attrsOf, EPILOGUES } from '../support/op-case.ts';
 import { referenceData, runReference } from '../support/reference.ts';
 import { expectRefused } from '../support/refuse.ts';
 import { fixed, samples, uniform } from '../support/tensors.ts';
 import { testNode } from '../support/test-node.ts';
 import { unfusedEpilogue } from '../support/unfused.ts';
+import { DEPTHWISE_WINDOWS } from './depthwise-windows.cases.ts';
 
 describe('by hand', () => {
   test('stride 2, same: of 4 columns the window of 3 pads one at the end, of 3 columns one at each', () => {

@@ -4,14 +4,15 @@ import { describe, expect, test } from 'vitest';
 import { costOf } from '../../runtime/ir/define-op.ts';
 import { depthwiseGeometry } from '../../runtime/ops/depthwise.ts';
 import { ops } from '../../runtime/ops/index.ts';
-import { attrsOf, DEPTHWISE_GRADIENTS, DEPTHWISES, depthwiseGradCase, EPILOGUES } from '../support/cases.ts';
 import { expectClose } from '../support/close.ts';
 import { checkGradient } from '../support/gradient-check.ts';
+import { attrsOf, EPILOGUES } from '../support/op-case.ts';
 import { referenceData, runReference } from '../support/reference.ts';
 import { expectRefused } from '../support/refuse.ts';
 import { fixed, samples, type TestTensor, uniform } from '../support/tensors.ts';
 import { testNode } from '../support/test-node.ts';
 import { unfusedEpilogue } from '../support/unfused.ts';
+import { DEPTHWISE_GRADIENTS, DEPTHWISES, depthwiseGradCase } from './depthwise.cases.ts';
 
 describe('by hand', () => {
   test('3×3: a cross-correlation with zeros around', () => {

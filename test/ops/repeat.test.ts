@@ -1,11 +1,11 @@
 // repeat, repeatGrad.
 
 import { expect, test } from 'vitest';
-import { REPETITIONS } from '../support/cases.ts';
 import { checkGradient } from '../support/gradient-check.ts';
 import { referenceData } from '../support/reference.ts';
 import { expectRefused } from '../support/refuse.ts';
 import { samples, uniform } from '../support/tensors.ts';
+import { REPETITIONS } from './repeat.cases.ts';
 
 test('copies lie beside each other', () => {
   const x = samples(1, [2, 1, 2], [1, 2, 3, 4]);

@@ -1,13 +1,19 @@
 // The table of ops as a whole: every op can run, every op states a cost, and what is said of operands holds.
 
 import { describe, expect, test } from 'vitest';
+import { lowerings } from '../../asm/lowering/index.ts';
 import { costOf, runReferenceOf } from '../../runtime/ir/define-op.ts';
 import { elementCount } from '../../runtime/ir/graph.ts';
+import { ACTIVATION_NAMES } from '../../runtime/ops/activations.ts';
 import { opTable } from '../../runtime/ops/index.ts';
-import { allCases } from '../support/cases.ts';
+import { allCases, opCases } from '../support/cases.ts';
 import { runReference, STEP } from '../support/reference.ts';
 import { copy, type TestTensor } from '../support/tensors.ts';
 import { tensorsOf, testNode } from '../support/test-node.ts';
+
+test('every op with kernels has cases', () => {
+  expect(Object.keys(lowerings).filter((op) => !(op in opCases))).toEqual([]);
+});
 
 describe('every case', () => {
   test.each(allCases().map((one) => [`${one.op} ${one.case.name}`, one] as const))('%s', (_name, { op, case: one }) => {
@@ -51,7 +57,7 @@ describe('in place', () => {
 
   test('is claimed by the ops that work element by element', () => {
     expect([...new Set(inPlace.map(({ op }) => op))].sort()).toEqual(
-      ['add', 'bias', 'bnGradApply', 'dropout', 'gelu', 'geluGrad', 'mul', 'normalize', 'relu', 'reluGrad'].sort(),
+      ['add', 'bias', 'bnGradApply', 'dropout', 'mul', 'normalize', ...ACTIVATION_NAMES.flatMap((name) => [name, `${name}Grad`])].sort(),
     );
   });
 

@@ -11,7 +11,7 @@ import { groupParameters, type ParameterGroup } from '../../runtime/optim/groups
 import { describeOptimizer, type OptimizerOptions, optimizerNames, optimizerOf, parseOptimizer } from '../../runtime/optim/index.ts';
 import { openReferenceDevice } from '../../runtime/reference.ts';
 import { trainingGraphs } from '../../runtime/train/graphs.ts';
-import { otherConstants } from '../support/cases.ts';
+import { otherConstants } from '../ops/optimizer.cases.ts';
 import { expectClose } from '../support/close.ts';
 import { hybridError } from '../support/expect-error.ts';
 import { randomBatch } from '../support/models.ts';

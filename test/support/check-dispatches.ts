@@ -2,31 +2,13 @@
 
 import { mapNamed, type Named } from '../../runtime/ir/signature.ts';
 import type { KernelOpName } from '../../runtime/ops/index.ts';
-import type { OpCase } from './cases.ts';
+import { tolerancesOf } from './cases.ts';
 import { expectClose, type Tolerance } from './close.ts';
 import { type DispatchRunner, isHalf, type RunOptions } from './dispatch-runner.ts';
 import { fromHalf, toHalf } from './half.ts';
+import type { OpCase } from './op-case.ts';
 import { runReference } from './reference.ts';
 import { copy, type TestTensor } from './tensors.ts';
-
-/** One rounding, or none: nothing else happens to an element. */
-const EXACT: Tolerance = { relative: 1.2e-7 };
-const TOLERANCES: Partial<Record<KernelOpName, Tolerance>> = {
-  rescale: EXACT,
-  add: EXACT,
-  bias: EXACT,
-  relu: EXACT,
-  reluGrad: EXACT,
-  dropout: EXACT,
-  maxPool: EXACT,
-  frame: EXACT,
-  globalAvgPoolGrad: EXACT,
-  finiteCheck: EXACT,
-  countStep: EXACT,
-  softmaxCrossEntropyGrad: { absolute: 1e-9, relative: 3e-6 },
-};
-/** What rounding does to sums of up to some hundred products of numbers of about 1, in f32 throughout. */
-const ROUNDING: Tolerance = { absolute: 1e-5, relative: 5e-6 };
 
 /** What storing a result as f16 does to it besides: rounding, to nearest or towards zero, and the steps between the smallest numbers. */
 const HALF: Required<Tolerance> = { absolute: 2 ** -24, relative: 2 ** -10 };
@@ -46,7 +28,7 @@ export async function checkDispatches(runner: DispatchRunner, op: KernelOpName, 
     // Entries of partials beyond the tiles are nobody's.
     const partials = i > 0 && spec.perSample && spec.shape.length === 2 && spec.shape[0] === 2;
     const found = partials ? actual.outputs[i].map((value, at) => (data[at] === 0 ? 0 : value)) : actual.outputs[i];
-    const { absolute = 0, relative = 0 } = TOLERANCES[op] ?? ROUNDING;
+    const { absolute = 0, relative = 0 } = tolerancesOf(op).gpu;
     const stored = options.halves && isHalf(spec) ? HALF : { absolute: 0, relative: 0 };
     expectClose(found, data, { absolute: absolute + stored.absolute, relative: relative + stored.relative }, `${name}: output ${i}`);
   }

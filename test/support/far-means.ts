@@ -3,8 +3,8 @@
 
 import { moments } from '../../runtime/ops/check.ts';
 import type { KernelOpName } from '../../runtime/ops/index.ts';
-import type { OpCase } from './cases.ts';
 import { farthest } from './close.ts';
+import type { OpCase } from './op-case.ts';
 import { fixed, samples, type TestTensor, uniform } from './tensors.ts';
 
 /** Standard deviations from zero to the mean, about. */

@@ -8,7 +8,7 @@ import { loweringOf } from '../../asm/lowering/index.ts';
 import type { Lowering } from '../../asm/lowering/lowering.ts';
 import { BYTES_PER_ELEMENT, byteLength, type DType, type TensorSpec } from '../../runtime/ir/graph.ts';
 import type { KernelOpName } from '../../runtime/ops/index.ts';
-import type { OpCase } from './cases.ts';
+import type { OpCase } from './op-case.ts';
 import { STEP } from './reference.ts';
 import { testNode } from './test-node.ts';
 

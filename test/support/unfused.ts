@@ -1,18 +1,19 @@
 // What an epilogue stands for, written with the ops that fusion found.
 
+import type { Activation } from '../../runtime/ops/activations.ts';
 import { activation } from '../../runtime/ops/check.ts';
-import type { Epilogue } from './cases.ts';
+import type { Epilogue } from './op-case.ts';
 import { runReference } from './reference.ts';
 import { type TestTensor, zeros } from './tensors.ts';
 
 /** All outputs of a node with this epilogue whose plain result is `plain`. */
 export function unfusedEpilogue(plain: TestTensor, bias: TestTensor, epilogue: Epilogue): TestTensor[] {
   const [u] = epilogue.bias ? runReference('bias', [plain, bias]) : [plain];
-  const [y] = epilogue.activation ? runReference(epilogue.activation, [u]) : [u];
+  const [y] = epilogue.activation ? runReference(epilogue.activation, [u], epilogue.parameters) : [u];
   const outputs = [y];
   if (epilogue.derivative) {
     const ones = { ...u, data: new Float64Array(u.data.length).fill(1) };
-    outputs.push(runReference('geluGrad', [ones, u], { from: 'input' })[0]);
+    outputs.push(runReference(`${epilogue.activation as Activation}Grad`, [ones, u], { from: 'input', ...epilogue.parameters })[0]);
   }
   if (epilogue.stats) outputs.push(tileSums(y));
   return outputs;

@@ -1,7 +1,7 @@
 // ONNX's form of the layers of layers/core.ts.
 
 import type { Place } from '../../layers/layer.ts';
-import { activate } from './activations.ts';
+import { activate, activateOp } from './activations.ts';
 import type { Emitter, OnnxRules } from './emitter.ts';
 
 export const core = {
@@ -35,7 +35,15 @@ export const core = {
       return activate(e, config.activation, e.node('Gemm', name, inputs), name);
     },
   },
-  ReLU: { emit: (e, { name }, [x]) => activate(e, 'relu', x, name) },
+  ReLU: {
+    emit(e, { name, config }, [x]) {
+      const { maxValue, negativeSlope: slope, threshold } = config;
+      if (maxValue === null && slope === 0 && threshold === 0) return activate(e, 'relu', x, name);
+      return activateOp(e, 'rectifier', { slope, threshold, ...(maxValue !== null && { limit: maxValue }) }, x, name);
+    },
+  },
+  LeakyReLU: { emit: (e, { name, config }, [x]) => activateOp(e, 'leakyRelu', { slope: config.negativeSlope }, x, name) },
+  ELU: { emit: (e, { name, config }, [x]) => activateOp(e, 'elu', { alpha: config.alpha }, x, name) },
   // Of the last layer: an ONNX file gives logits.
   Softmax: { emit: (_e, _layer, [x]) => x },
   Reshape: {
