@@ -2,7 +2,7 @@
 
 import { homedir } from 'node:os';
 import { join, resolve } from 'node:path';
-import { DATA_NAMES, type DataProgress, type OpenDataOptions } from '../runtime/entries/data.ts';
+import { DATA_NAMES, type DataProgress, duplicateConcerns, type OpenDataOptions } from '../runtime/entries/data.ts';
 import { userCacheDir } from '../runtime/entries/internal.ts';
 import { type DataSource, type Dataset, openData } from '../runtime/index.ts';
 import type { CliIo } from './io.ts';
@@ -25,11 +25,35 @@ export function assumedData({ data }: Settings): DataSource | null {
   return { train: assumed('training', 50_000), test: assumed('test', 10_000) };
 }
 
+const CLASSES_SHOWN = 12;
+
 const megabytes = (bytes: number): string => (bytes / 1e6).toFixed(1);
 
 function progressText({ stage, done, total }: DataProgress): string {
   const amount = stage === 'decode' ? `${count(done)} of ${count(total)} images` : `${megabytes(done)} of ${megabytes(total)} MB`;
   return `${stage}  ${amount}  ${Math.floor((100 * done) / total)}%`;
+}
+
+/** Names of the classes, a bounded number of them. */
+export function classesText(classes: readonly string[]): string {
+  const shown = classes
+    .slice(0, CLASSES_SHOWN)
+    .map((name) => (/^[\p{L}\p{N}_.-]+( [\p{L}\p{N}_.-]+)*$/u.test(name) ? name : JSON.stringify(name)));
+  return `${count(classes.length)} classes: ${shown.join(', ')}${classes.length > shown.length ? ', …' : ''}`;
+}
+
+/** Sets of more bytes are not searched for pictures that are in two parts when a run starts; \`data info\` and \`data verify\` search them all. */
+const MOST_SEARCHED = 2 ** 30;
+
+/** Tells, before a run, what people should know of its images. */
+export async function tellConcerns(
+  parts: DataSource,
+  { io, progress }: { readonly io: CliIo; readonly progress: Progress },
+): Promise<void> {
+  const sets = [parts.train, parts.validation, parts.test].flatMap((dataset) => dataset ?? []);
+  const bytes = sets.reduce((sum, { size, shape }) => sum + size * shape[0] * shape[1] * shape[2], 0);
+  if (bytes > MOST_SEARCHED) return;
+  for (const concern of await duplicateConcerns(parts, { signal: io.signal })) progress.warn(concern);
 }
 
 /** @param talk Whether anything but warnings is told. */

@@ -47,7 +47,7 @@ const OWN = {
     ...{ name: 'data', group: 'Data', kind: text('auto|cifar10|cifar100|synthetic|PATH', 'auto, cifar10, cifar100, synthetic or a path') },
     example: 'cifar10',
     usual: 'auto',
-    help: 'a name, a folder (CIFAR in binary form; class folders of images), an .npz or packed file; auto: CIFAR-10 from ./data, the cache, the network, else synthetic',
+    help: "a name, a folder (of class folders, images and a table of labels, CIFAR, MNIST, Parquet files, WebDataset shards), an .npz, .parquet, .tar, packed file or CIFAR's .tar.gz, or a pattern such as train-*.tar; auto: CIFAR-10 from ./data, the cache, Keras' folder, the network, else synthetic",
   },
   recipe: {
     ...{ name: 'recipe', group: 'Training', kind: choice('script', 'fast') },
@@ -124,6 +124,9 @@ export const KEYS = Object.keys(OPTIONS) as Key[];
 
 /** What measures the architecture `convmixer`. */
 export const MEASURES = ['dim', 'depth', 'kernel', 'patch'] as const satisfies readonly Key[];
+
+/** Of a run's configuration: how its data is read, for the commands that read it again. */
+export const SOURCE_KEYS = ['max-bad', 'max-megapixels', 'image-array', 'labels', 'label-column', 'follow-links'] as const;
 
 /** `weightDecay` → `weight-decay`: its flag without dashes and its key in files. */
 export const spelling = (key: Key): string => kebabCase(key);

@@ -9,7 +9,17 @@ import { addFlags, KEYS, MEASURES } from './options.ts';
 import { version } from './version.ts';
 
 /** Options that say which images a set is made of, how a model is measured, and which model it is where its file does not say. */
-const OPENED = ['dataUrl', 'imageSize', 'imageArray', 'labels', 'labelColumn', 'followLinks', 'maxBad', 'dataMemory'] as const;
+const OPENED = [
+  'dataUrl',
+  'imageSize',
+  'imageArray',
+  'labels',
+  'labelColumn',
+  'followLinks',
+  'maxBad',
+  'maxMegapixels',
+  'dataMemory',
+] as const;
 const MODEL = ['arch', ...MEASURES, 'dropout'] as const;
 /** What a trained model says of its evaluation. */
 const EVALUATED = [...MODEL, 'data', 'imageSize', 'batch'] as const;
@@ -68,7 +78,7 @@ export function describeProgram(io: CliIo, setStatus: (status: number) => void):
     .action(async (set: string | undefined, _, command: Command) =>
       setStatus(await (await import('./commands/data.ts')).downloadCommand(set, command, io)),
     );
-  addFlags(data.command('verify').description('check every label, image and file of a set'), ['dataUrl'])
+  addFlags(data.command('verify').description('check every label, image and file of a set'), OPENED)
     .argument('[DATA]', 'what --data of train takes (default: cifar10)')
     .optionsGroup('Output:')
     .option('--json', 'the result as JSON')
@@ -110,11 +120,14 @@ export function describeProgram(io: CliIo, setStatus: (status: number) => void):
   const classNames = ['--class-names <NAMES|FILE>', 'names of the classes: separated by commas, or a text file with one a line'] as const;
   addFlags(
     program.command('predict').description('the most probable classes of pictures'),
-    ['device', 'precision', 'threads', 'revectorize', ...MODEL, 'imageSize'],
+    ['device', 'precision', 'threads', 'revectorize', 'maxMegapixels', ...MODEL, 'imageSize'],
     [...MODEL, 'imageSize'],
   )
     .argument('<MODEL>', 'run folder or its name, a file as for eval, or convmixer-2stage-cifar10, which comes with hybrid')
-    .argument('<IMAGES...>', 'PNG, JPEG or WebP files of any size, folders of them, or - for one on standard input')
+    .argument(
+      '<IMAGES...>',
+      'image files of any size (PNG, JPEG, WebP, GIF, TIFF, AVIF, BMP), folders of them, or - for one on standard input',
+    )
     .optionsGroup('Output:')
     .option('-k, --top-k <N>', 'classes an image', '3')
     .option('--format <table|json|csv>', 'of the result (default: table)')

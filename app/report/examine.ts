@@ -48,7 +48,13 @@ export async function examine({ keep, limit, dataset: whole, ...options }: Exami
   });
   const mistakes: Mistake[] = [];
   for (const { index, probabilities } of found) {
-    mistakes.push({ index: samples[index], label: dataset.labels[index], probabilities, image: await imageOf(dataset, index) });
+    mistakes.push({
+      index: samples[index],
+      file: dataset.fileOf?.(index),
+      label: dataset.labels[index],
+      probabilities,
+      image: await imageOf(dataset, index),
+    });
   }
   const count = dataset.size.toLocaleString('en-US');
   const subject =

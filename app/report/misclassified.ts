@@ -6,6 +6,8 @@ import { escaped, type Figure, fitted, px } from './svg.ts';
 export interface Mistake {
   /** Index in the dataset. */
   readonly index: number;
+  /** What people call it, where the dataset says. */
+  readonly file?: string;
   readonly label: number;
   /** Of each class; they sum to 1. */
   readonly probabilities: Float64Array;
@@ -30,11 +32,11 @@ const BARS = 3;
 
 export async function misclassifiedFigure({ mistakes, shape, classes, caption }: MisclassifiedOptions): Promise<Figure> {
   const body: string[] = [];
-  for (const [i, { index, label, probabilities, image }] of mistakes.entries()) {
+  for (const [i, { index, file, label, probabilities, image }] of mistakes.entries()) {
     const [x, y] = [(i % COLUMNS) * CARD.width, Math.floor(i / COLUMNS) * CARD.height];
     const picture = resized(imageBitmap(image, shape), PICTURE);
     body.push(
-      `<image x="${x}" y="${y}" width="${picture.width}" height="${picture.height}" href="${await dataUri(picture)}"><title>image ${index}</title></image>`,
+      `<image x="${x}" y="${y}" width="${picture.width}" height="${picture.height}" href="${await dataUri(picture)}"><title>${file === undefined ? `image ${index}` : escaped(file)}</title></image>`,
     );
     const right = x + PICTURE + 10;
     body.push(`<text class="small muted" x="${right}" y="${y + 10}">is ${escaped(fitted(classes[label], BAR - 14, 10))}</text>`);

@@ -2,16 +2,22 @@
 
 import os from 'node:os';
 import { describeMachine } from '../../runtime/base/machine.ts';
+import type { SkippedImage } from '../../runtime/data/dataset.ts';
 import type { Device } from '../../runtime/device.ts';
 
-/** Machine, versions and device, why `auto` took it, and its tier with the reason for it. */
+/** Machine, versions and device, why `auto` took it, its tier with the reason for it, and the images that were left out. */
 export function describeEnvironment(
   device: Pick<Device, 'name' | 'description' | 'arithmetic' | 'threads'>,
   choice?: string,
   precision?: string,
+  skipped: readonly SkippedImage[] = [],
 ): Record<string, unknown> {
   const { name, description, arithmetic, threads } = device;
-  return { time: new Date().toISOString(), ...describeMachine(), device: { name, description, arithmetic, threads, choice, precision } };
+  return {
+    ...{ time: new Date().toISOString(), ...describeMachine() },
+    device: { name, description, arithmetic, threads, choice, precision },
+    ...(skipped.length > 0 && { skipped }),
+  };
 }
 
 /** An error with all that leads to it, the last events of the run before it, and the state of the process. */

@@ -1,6 +1,7 @@
 // Everything that a run folder keeps of a run beside its checkpoints: metrics, environment, report, figures, and the crash where it comes to one.
 
 import type { Files } from '../../runtime/base/files.ts';
+import type { SkippedImage } from '../../runtime/data/dataset.ts';
 import type { Device } from '../../runtime/device.ts';
 import type { Checkpoint } from '../../runtime/train/checkpoint.ts';
 import type { TrainEvent, TrainResult, TrainRun } from '../../runtime/train/events.ts';
@@ -22,6 +23,8 @@ export interface RecordRunOptions {
   /** For environment.json: why this device was taken, and which tier of numbers, and why. */
   readonly choice?: string;
   readonly precision?: string;
+  /** For environment.json: images that were left out because they cannot be decoded. */
+  readonly skipped?: readonly SkippedImage[];
   /** What the figures at the end are drawn from: model, images and settings, as `train` was given them. Absent: no figures. */
   readonly figures?: Omit<FigureSources, 'weights' | 'record' | 'device'>;
   /** Whether TensorBoard's event file is written as well. */
@@ -59,7 +62,7 @@ export async function recordRun(
   folder: RunFolder,
   options: RecordRunOptions,
 ): Promise<RecordedRun> {
-  const { device, resume, config = folder.config, choice, precision, figures, tensorboard = false, files, signal } = options;
+  const { device, resume, config = folder.config, choice, precision, skipped, figures, tensorboard = false, files, signal } = options;
   const { onEvent, onResult, onProblem = () => {}, onStatus = () => {} } = options;
   let run: TrainRun | undefined;
   let report: RunReport | undefined;
@@ -73,7 +76,7 @@ export async function recordRun(
       if (event.type === 'start') {
         // Not before the checkpoint was accepted: a run that cannot go on leaves everything as it was.
         if (resume) await folder.begin(jointOf(resume), config);
-        await folder.addEnvironment(describeEnvironment(device, choice, precision));
+        await folder.addEnvironment(describeEnvironment(device, choice, precision, skipped));
         hasBegun = true;
         report = await RunReport.open({ folder, tensorboard, files, signal, onProblem, onStatus });
       }

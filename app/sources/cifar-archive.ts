@@ -8,7 +8,7 @@ import { HybridError, isAbortError } from '../../runtime/base/errors.ts';
 import { type FileStat, type Files, systemCode } from '../../runtime/base/files.ts';
 import type { DataSource } from '../../runtime/data/dataset.ts';
 import type { Fail } from '../../runtime/formats/zip.ts';
-import { findCifar, type ReadableFiles, readCifar } from './cifar.ts';
+import { findCifar, labelKindOf, type ReadableFiles, readCifar } from './cifar.ts';
 import { findPythonCifar, readPythonCifar } from './cifar-python.ts';
 import { ByteReader, isZero, readTarHeader, TAR_BLOCK, TAR_FILE, TAR_FOLDER } from './tar.ts';
 
@@ -20,12 +20,16 @@ const MAX_ENTRIES = 100;
 export const isTarGz = (path: string): boolean => /\.(tar\.gz|tgz)$/i.test(path);
 
 /** Reads the set of an archive into memory. Throws E_DATA where it holds neither form of CIFAR, or is damaged; an AbortError. */
-export async function readCifarArchive(files: Files, path: string, signal?: AbortSignal): Promise<DataSource> {
+export async function readCifarArchive(
+  files: Files,
+  path: string,
+  { signal, labelColumn }: { readonly signal?: AbortSignal; readonly labelColumn?: string } = {},
+): Promise<DataSource> {
   const contents = new ArchiveFiles(await unpack(files, path, signal));
   const binary = await findCifar(contents, '.');
-  if (binary) return readCifar(contents, binary.folder);
+  if (binary) return readCifar(contents, binary.folder, { kind: labelKindOf(binary.set, labelColumn) });
   const python = await findPythonCifar(contents, '.');
-  if (python) return readPythonCifar(contents, python);
+  if (python) return readPythonCifar(contents, python, labelKindOf(python.set, labelColumn));
   throw archiveError(path, 'holds neither the binary nor the Python version of CIFAR-10 or CIFAR-100');
 }
 

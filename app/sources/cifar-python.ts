@@ -8,7 +8,7 @@ import type { DataSource, Dataset } from '../../runtime/data/dataset.ts';
 import { memoryDataset } from '../../runtime/data/memory-dataset.ts';
 import { bytesOf, readPickle, textOf } from '../../runtime/formats/pickle.ts';
 import { NUMPY_CONSTRUCTORS, NumpyArray, PYTHON_CONSTRUCTORS } from '../../runtime/formats/pickle-numpy.ts';
-import { CIFAR10, CIFAR100, type CifarSet, describingErrors, type ReadableFiles } from './cifar.ts';
+import { CIFAR10, CIFAR100, type CifarSet, describingErrors, type LabelKind, type ReadableFiles } from './cifar.ts';
 
 interface PythonForm {
   readonly set: CifarSet;
@@ -17,8 +17,14 @@ interface PythonForm {
   readonly trainFiles: readonly string[];
   readonly testFile: string;
   readonly metaFile: string;
+  readonly labels: { readonly [kind in LabelKind]?: LabelKeys };
+}
+
+/** Keys of the dictionaries, and the number of classes. */
+interface LabelKeys {
   readonly labelsKey: string;
   readonly namesKey: string;
+  readonly classes: number;
 }
 
 const FORMS: readonly PythonForm[] = [
@@ -28,8 +34,7 @@ const FORMS: readonly PythonForm[] = [
     trainFiles: [1, 2, 3, 4, 5].map((i) => `data_batch_${i}`),
     testFile: 'test_batch',
     metaFile: 'batches.meta',
-    labelsKey: 'labels',
-    namesKey: 'label_names',
+    labels: { fine: { labelsKey: 'labels', namesKey: 'label_names', classes: 10 } },
   },
   {
     set: CIFAR100,
@@ -37,8 +42,10 @@ const FORMS: readonly PythonForm[] = [
     trainFiles: ['train'],
     testFile: 'test',
     metaFile: 'meta',
-    labelsKey: 'fine_labels',
-    namesKey: 'fine_label_names',
+    labels: {
+      fine: { labelsKey: 'fine_labels', namesKey: 'fine_label_names', classes: 100 },
+      coarse: { labelsKey: 'coarse_labels', namesKey: 'coarse_label_names', classes: 20 },
+    },
   },
 ];
 
@@ -75,10 +82,15 @@ export async function findPythonCifar(
 }
 
 /** Reads the batches of a folder into memory. Throws E_DATA that names the file and what is wrong with it. */
-export async function readPythonCifar(files: ReadableFiles, { set, folder, batches }: PythonCifarFolder): Promise<DataSource> {
+export async function readPythonCifar(
+  files: ReadableFiles,
+  { set, folder, batches }: PythonCifarFolder,
+  kind: LabelKind = 'fine',
+): Promise<DataSource> {
   const form = FORMS.find((one) => one.set === set) as PythonForm;
-  const load = async (name: string): Promise<Batch> => readBatch(form, join(folder, name), await contents(files, join(folder, name)));
-  const classes = readNames(form, join(folder, form.metaFile), await contents(files, join(folder, form.metaFile)));
+  const keys = form.labels[kind] ?? (form.labels.fine as LabelKeys);
+  const load = async (name: string): Promise<Batch> => readBatch(keys, join(folder, name), await contents(files, join(folder, name)));
+  const classes = readNames(keys, join(folder, form.metaFile), await contents(files, join(folder, form.metaFile)));
   const part = async (title: string, names: readonly string[]): Promise<Dataset | null> => {
     const loaded: Batch[] = [];
     for (const name of names) if (batches.includes(name)) loaded.push(await load(name));
@@ -108,7 +120,7 @@ interface Batch {
   readonly labels: readonly number[];
 }
 
-function readBatch({ set, labelsKey }: PythonForm, path: string, bytes: Uint8Array): Batch {
+function readBatch({ classes, labelsKey }: LabelKeys, path: string, bytes: Uint8Array): Batch {
   const entries = readDictionary(path, bytes);
   const array = entries.get('data');
   const { shape = [], data } = (array instanceof NumpyArray && array.array) || {};
@@ -117,18 +129,18 @@ function readBatch({ set, labelsKey }: PythonForm, path: string, bytes: Uint8Arr
   const labels = entries.get(labelsKey);
   if (!Array.isArray(labels)) throw batchError(path, `has no list ${JSON.stringify(labelsKey)}`);
   if (labels.length !== shape[0]) throw batchError(path, `has ${shape[0]} images and ${labels.length} labels`);
-  const wrong = labels.findIndex((label) => !Number.isInteger(label) || label < 0 || label >= set.classes);
+  const wrong = labels.findIndex((label) => !Number.isInteger(label) || label < 0 || label >= classes);
   if (wrong >= 0) {
-    throw batchError(path, `has the label ${shortly(labels[wrong])} at image ${wrong}; labels go from 0 to ${set.classes - 1}`);
+    throw batchError(path, `has the label ${shortly(labels[wrong])} at image ${wrong}; labels go from 0 to ${classes - 1}`);
   }
   return { images: data as Uint8Array, labels };
 }
 
-function readNames({ set, namesKey }: PythonForm, path: string, bytes: Uint8Array): string[] {
+function readNames({ classes, namesKey }: LabelKeys, path: string, bytes: Uint8Array): string[] {
   const list = readDictionary(path, bytes).get(namesKey);
   const names = Array.isArray(list) ? list.map(text) : [];
-  if (names.length === set.classes && names.every((name) => name !== undefined && name !== '')) return names as string[];
-  throw batchError(path, `has no list ${JSON.stringify(namesKey)} of ${set.classes} names`);
+  if (names.length === classes && names.every((name) => name !== undefined && name !== '')) return names as string[];
+  throw batchError(path, `has no list ${JSON.stringify(namesKey)} of ${classes} names`);
 }
 
 /** The dictionary of a file by the text of its keys, which are `str` or, saved again by Python 3, bytes. */

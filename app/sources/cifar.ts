@@ -25,8 +25,24 @@ export interface CifarSet {
   readonly classes: number;
   /** What they are called where there is no such file. */
   readonly names?: readonly string[];
-  /** Before each image; the last one is the class. (CIFAR-100 has one of 20 coarse classes before it.) */
+  /** Before each image; the last one is the class. */
   readonly labelBytes: 1 | 2;
+  /** The classes of the byte before it, where there is one: CIFAR-100 has 20 that its 100 belong to. */
+  readonly coarse?: { readonly classes: number; readonly namesFile: string };
+}
+
+/** Which of its labels a set is read with. */
+export type LabelKind = 'fine' | 'coarse';
+
+/** What `labelColumn` means for a set of CIFAR: `coarse` (or `coarse_label`) of CIFAR-100, else the usual ones. Throws E_USAGE for what it has not. */
+export function labelKindOf({ title, coarse }: CifarSet, wanted: string | undefined): LabelKind {
+  if (wanted === undefined || /^fine([_-]?labels?)?$/i.test(wanted)) return 'fine';
+  if (coarse && /^coarse([_-]?labels?)?$/i.test(wanted)) return 'coarse';
+  throw new HybridError(
+    'E_USAGE',
+    `${title} has no labels ${JSON.stringify(wanted)}`,
+    coarse ? 'Choose fine or coarse.' : 'Leave `labelColumn` out: it has one kind of labels.',
+  );
 }
 
 export const CIFAR10: CifarSet = {
@@ -48,6 +64,7 @@ export const CIFAR100: CifarSet = {
   namesFile: 'fine_label_names.txt',
   classes: 100,
   labelBytes: 2,
+  coarse: { classes: 20, namesFile: 'coarse_label_names.txt' },
 };
 
 const SETS = [CIFAR10, CIFAR100];
@@ -76,6 +93,8 @@ export async function findCifar(files: ReadableFiles, path: string, sets: readon
 export interface CifarOptions {
   /** Images of more bytes than this in all stay on the disk; no limit by default. */
   readonly memoryBudget?: number;
+  /** `fine` by default. */
+  readonly kind?: LabelKind;
 }
 
 /**
@@ -87,17 +106,18 @@ export interface CifarOptions {
 export async function readCifar(
   files: ReadableFiles,
   path: string,
-  { memoryBudget = Number.POSITIVE_INFINITY }: CifarOptions = {},
+  { memoryBudget = Number.POSITIVE_INFINITY, kind = 'fine' }: CifarOptions = {},
 ): Promise<DataSource> {
   const found = await describingErrors(path, () => findCifar(files, path));
   if (found === null) throw await nothingFound(files, path);
   const { set, folder } = found;
-  const classes = await readClasses(files, set, join(folder, set.namesFile));
+  const labels = labelsOf(set, kind);
+  const classes = await readClasses(files, labels, join(folder, labels.namesFile));
   const trainFiles = await sizes(files, set, folder, set.trainFiles);
   const testFiles = await sizes(files, set, folder, [set.testFile]);
   const bytes = [...trainFiles, ...testFiles].reduce((sum, { size }) => sum + size, 0);
   const read = async (name: string, records: readonly RecordsFile[]): Promise<Dataset | null> =>
-    records.length === 0 ? null : await readPart(files, { set, name, classes, records, hold: bytes <= memoryBudget });
+    records.length === 0 ? null : await readPart(files, { set, labels, name, classes, records, hold: bytes <= memoryBudget });
   const train = await read(`${set.title} training set`, trainFiles);
   // Found a moment ago: only somebody who removes the files can make it null.
   if (train === null) throw await nothingFound(files, path);
@@ -125,8 +145,22 @@ async function sizes(files: ReadableFiles, set: CifarSet, folder: string, names:
   return found;
 }
 
+/** Of a record: the classes of its label, their names, and the byte that says it. */
+interface Labels {
+  readonly classes: number;
+  readonly namesFile: string;
+  readonly names?: readonly string[];
+  readonly byte: number;
+}
+
+function labelsOf({ classes, namesFile, names, labelBytes, coarse }: CifarSet, kind: LabelKind): Labels {
+  if (kind === 'coarse' && coarse) return { ...coarse, byte: labelBytes - 2 };
+  return { classes, namesFile, names, byte: labelBytes - 1 };
+}
+
 interface Part {
   readonly set: CifarSet;
+  readonly labels: Labels;
   readonly name: string;
   readonly classes: readonly string[];
   readonly records: readonly RecordsFile[];
@@ -135,7 +169,7 @@ interface Part {
 }
 
 /** The records of the files, one file after the other. All labels are read and checked in any case. */
-async function readPart(files: ReadableFiles, { set, name, classes, records, hold }: Part): Promise<Dataset> {
+async function readPart(files: ReadableFiles, { set, labels: kind, name, classes, records, hold }: Part): Promise<Dataset> {
   const stride = recordBytes(set);
   const samples = records.reduce((sum, { size }) => sum + size / stride, 0);
   const labels = new Uint8Array(samples);
@@ -143,7 +177,8 @@ async function readPart(files: ReadableFiles, { set, name, classes, records, hol
   const images = hold ? new Uint8Array(new SharedArrayBuffer(samples * stride)) : null;
   let sample = 0;
   const take = (path: string, bytes: Uint8Array): void => {
-    for (let at = 0; at < bytes.length; at += stride, sample++) labels[sample] = checkedLabel(set, path, bytes, at);
+    for (let at = 0; at < bytes.length; at += stride, sample++)
+      labels[sample] = checkedLabel(kind, path, bytes, { at, record: at / stride });
   };
   if (images) {
     const places = records.map(({ size }, i) => {
@@ -187,22 +222,24 @@ function checkSize(set: CifarSet, path: string, size: number): void {
   throw dataError(`${path} is cut short: it ends at byte ${size}, after ${over} of the ${bytes} bytes of record ${record}`);
 }
 
-function checkedLabel(set: CifarSet, path: string, bytes: Uint8Array, record: number): number {
-  const at = record + set.labelBytes - 1;
-  const label = bytes[at];
-  if (label < set.classes) return label;
-  throw dataError(
-    `${path} has the label ${label} in record ${record / recordBytes(set)}, byte ${at}; labels go from 0 to ${set.classes - 1}`,
-  );
+function checkedLabel(
+  { classes, byte }: Labels,
+  path: string,
+  bytes: Uint8Array,
+  { at, record }: { readonly at: number; readonly record: number },
+): number {
+  const label = bytes[at + byte];
+  if (label < classes) return label;
+  throw dataError(`${path} has the label ${label} in record ${record}, byte ${at + byte}; labels go from 0 to ${classes - 1}`);
 }
 
-async function readClasses(files: ReadableFiles, set: CifarSet, path: string): Promise<readonly string[]> {
+async function readClasses(files: ReadableFiles, labels: Labels, path: string): Promise<readonly string[]> {
   return describingErrors(path, async () => {
     const stat = await files.stat(path);
-    if (stat?.kind !== 'file') return set.names ?? Array.from({ length: set.classes }, (_, i) => `class ${i}`);
+    if (stat?.kind !== 'file') return labels.names ?? Array.from({ length: labels.classes }, (_, i) => `class ${i}`);
     const names = new TextDecoder().decode(await files.readFile(path)).split('\n');
     const classes = names.map((name) => name.trim()).filter((name) => name !== '');
-    if (classes.length !== set.classes) throw dataError(`${path} names ${classes.length} classes instead of ${set.classes}`);
+    if (classes.length !== labels.classes) throw dataError(`${path} names ${classes.length} classes instead of ${labels.classes}`);
     return classes;
   });
 }

@@ -1,15 +1,20 @@
-// Decodes the images of a folder. The module runs in each worker of the pool; one file that cannot be decoded does not end the pass:
-// it is marked, and whoever asked for the pass decides what that means.
+// Decodes images of files, each a file of its own or a piece of one. The module runs in each worker of the pool; one that cannot be decoded does
+// not end the pass: it is marked, and whoever asked for the pass decides what that means.
 
+import { open } from 'node:fs/promises';
 import { join } from 'node:path';
 import { HybridError } from '../../runtime/base/errors.ts';
+import { systemCode } from '../../runtime/base/files.ts';
 import type { ImageReader } from '../../runtime/data/dataset.ts';
+import { decodeInto } from './decode-into.ts';
 import { decodeImage } from './image-file.ts';
 
 export interface FolderImages {
   readonly folder: string;
-  /** Of the images, relative to the folder. */
+  /** Of the files, relative to the folder. */
   readonly paths: readonly string[];
+  /** Where they hold several images: in which of them each is, and where. Absent: image i is file i. */
+  readonly places?: { readonly file: Int32Array; readonly offset: Float64Array; readonly size: Int32Array };
   /** [height, width, channels] */
   readonly shape: readonly [number, number, number];
   readonly maxPixels?: number;
@@ -17,29 +22,44 @@ export interface FolderImages {
   readonly bad: Uint8Array;
 }
 
-// sharp decodes in threads of its own, of which Node has four by default.
-const AT_ONCE = 4;
-
 /** Called by the pool in each worker. */
 export function openReader(data: unknown): ImageReader {
-  const { folder, paths, shape, maxPixels, bad } = data as FolderImages;
-  const imageBytes = shape[0] * shape[1] * shape[2];
+  const { folder, paths, places, shape, maxPixels, bad } = data as FolderImages;
+  if (!places) {
+    const decode = (path: string): Promise<Uint8Array> => decodeImage(join(folder, path), { shape, maxPixels });
+    return { read: (indices, out) => decodeInto({ images: paths, indices, out, bad, shape, decode }) };
+  }
   return {
     async read(indices, out) {
-      const decodeOne = async (i: number): Promise<void> => {
-        const target = out.subarray(i * imageBytes, (i + 1) * imageBytes);
-        try {
-          target.set(await decodeImage(join(folder, paths[indices[i]]), { shape, maxPixels }));
-        } catch (error) {
-          // A library that is missing is not the fault of the file.
-          if (!(error instanceof HybridError && error.code === 'E_DATA')) throw error;
-          bad[indices[i]] = 1;
-          target.fill(0);
+      const handles = new Map<number, Awaited<ReturnType<typeof open>>>();
+      try {
+        for (const i of indices) {
+          const number = places.file[i];
+          const path = join(folder, paths[number]);
+          if (!handles.has(number)) handles.set(number, await describing(path, () => open(path)));
         }
-      };
-      for (let i = 0; i < indices.length; i += AT_ONCE) {
-        await Promise.all(Array.from({ length: Math.min(AT_ONCE, indices.length - i) }, (_, k) => decodeOne(i + k)));
+        const decode = async (i: number): Promise<Uint8Array> => {
+          const bytes = new Uint8Array(places.size[i]);
+          const path = join(folder, paths[places.file[i]]);
+          const file = handles.get(places.file[i]) as Awaited<ReturnType<typeof open>>;
+          const { bytesRead } = await describing(path, () => file.read(bytes, 0, bytes.length, places.offset[i]));
+          return decodeImage(bytes.subarray(0, bytesRead), { shape, maxPixels });
+        };
+        const all = { length: places.file.length };
+        await decodeInto({ images: all, indices, out, bad, shape, decode: (_, i) => decode(i) });
+      } finally {
+        for (const handle of handles.values()) await handle.close();
       }
     },
   };
+}
+
+async function describing<T>(path: string, operation: () => Promise<T>): Promise<T> {
+  try {
+    return await operation();
+  } catch (error) {
+    throw new HybridError('E_DATA', `cannot read ${path}: ${systemCode(error) || error}`, 'Check that the file is still there.', {
+      cause: error,
+    });
+  }
 }

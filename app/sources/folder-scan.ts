@@ -5,16 +5,19 @@
 //   FOLDER/images/1.jpg …, labels.csv       classes from a table beside the images (label-file.ts)
 //   FOLDER/val/images/1.jpg …, val_annotations.txt    as in Tiny ImageNet
 //   FOLDER/images/…, annotations/trainval.txt         as in Oxford's Pets
+//   FOLDER/jpg/image_00001.jpg …, imagelabels.mat, setid.mat    as in Oxford's Flowers
 //
 // Folders come from anywhere, so nothing outside of the folder is ever read: links that lead out of it are refused.
 
 import type { Dirent } from 'node:fs';
-import { open, readdir, realpath } from 'node:fs/promises';
+import { open, readdir, readFile, realpath, stat } from 'node:fs/promises';
 import { basename, extname, join, relative, sep } from 'node:path';
 import { abortError, HybridError } from '../../runtime/base/errors.ts';
 import { systemCode } from '../../runtime/base/files.ts';
 import { PURPOSE, philox4x32, philoxKey } from '../../runtime/base/philox.ts';
 import { PARTS, type PartName } from '../../runtime/data/dataset.ts';
+import { type MatMatrix, readMat } from '../../runtime/formats/mat.ts';
+import type { ListedImage } from './decoded-images.ts';
 import { isHidden } from './hidden.ts';
 import { FORMAT_BYTES, formatOf, isImageName, READ_FORMATS } from './image-formats.ts';
 import { ImageIndex, type LabelledFile, readLabelTable } from './label-file.ts';
@@ -23,6 +26,7 @@ import { partOfName } from './part-names.ts';
 export interface FolderListing {
   /** Class names: of folders sorted by code unit, which no locale changes; of a table, by their value where all are whole numbers. */
   readonly classes: readonly string[];
+  /** Paths are relative to the folder, with slashes. */
   readonly parts: ReadonlyMap<PartName, readonly ListedImage[]>;
   /** Files in the class folders that are no images by name and contents. */
   readonly others: number;
@@ -33,12 +37,6 @@ export interface FolderListing {
 export interface ScanNotice {
   readonly level: 'info' | 'warning';
   readonly text: string;
-}
-
-export interface ListedImage {
-  /** Relative to the folder, with slashes. */
-  readonly path: string;
-  readonly label: number;
 }
 
 export interface ScanOptions {
@@ -74,8 +72,8 @@ export async function scanFolder(folder: string, options: ScanOptions = {}): Pro
   const divided = await dividedBases(scan, base, top);
   if (divided) return fromFolders(scan, divided, await unusedFolders(scan, base, top, divided));
 
-  const pets = await petsTables(scan, base, top);
-  if (pets) return fromRows(scan, pets);
+  const known = (await petsTables(scan, base, top)) ?? (await flowersLists(scan, base, top));
+  if (known) return fromRows(scan, known);
   // Folders that are called like parts or like images say nothing of classes: a table must.
   const plain = top.every((name) => partOfName(name) !== undefined || IMAGE_FOLDERS.test(name));
   if (plain) {
@@ -307,6 +305,45 @@ async function petsTables(scan: Scan, base: string, top: readonly string[]): Pro
     if (!(await scan.has(folder, name))) continue;
     const table = await readLabelTable({ path: scan.path(join(folder, name)), images, labelColumn: '2' });
     for (const row of table.rows) rows.push({ ...row, part, label: row.file.replace(/_\d+$/, '') });
+  }
+  return rows;
+}
+
+/** Lists of Oxford's Flowers, by their numbers from 1. */
+const FLOWERS = { labels: 'imagelabels.mat', parts: 'setid.mat' };
+const FLOWERS_PARTS = { trnid: 'train', valid: 'validation', tstid: 'test' } as const;
+const MAX_MAT_BYTES = 2 ** 24;
+
+/** Oxford's Flowers: the class of every image in one list, the numbers of each part's images in three others. */
+async function flowersLists(scan: Scan, base: string, top: readonly string[]): Promise<LabelledFile[] | null> {
+  if (!top.includes('jpg') || !(await scan.has(base, FLOWERS.labels))) return null;
+  const read = async (name: string): Promise<Map<string, MatMatrix>> => {
+    const path = scan.path(join(base, name));
+    const { size } = await stat(path);
+    if (size > MAX_MAT_BYTES) throw folderError(path, `has ${size.toLocaleString('en-US')} bytes, more than such a list can have`);
+    return readMat(await readFile(path), path);
+  };
+  const labelsPath = scan.path(join(base, FLOWERS.labels));
+  const labels = (await read(FLOWERS.labels)).get('labels')?.data;
+  if (!labels) throw folderError(labelsPath, 'has no matrix "labels"', 'Fetch the file again.');
+  const images = new ImageIndex(await scan.images(join(base, 'jpg')));
+  const sets = (await scan.has(base, FLOWERS.parts)) ? await read(FLOWERS.parts) : undefined;
+  const rows: LabelledFile[] = [];
+  for (const [name, part] of Object.entries(FLOWERS_PARTS)) {
+    const numbers = sets ? sets.get(name)?.data : name === 'trnid' ? labels.map((_, i) => i + 1) : undefined;
+    if (!numbers) {
+      if (!sets) continue;
+      throw folderError(scan.path(join(base, FLOWERS.parts)), `has no matrix ${quote(name)}`, 'Fetch the file again.');
+    }
+    for (const number of numbers) {
+      const file = `image_${`${number}`.padStart(5, '0')}.jpg`;
+      const path = images.find(file);
+      const label = labels[number - 1];
+      if (!Number.isInteger(label))
+        throw folderError(labelsPath, `has no class for image ${number} of ${labels.length}`, 'Fetch the file again.');
+      if (!path) throw folderError(scan.path(join(base, 'jpg')), `has no ${file}, which its lists name`, 'Fetch the images again.');
+      rows.push({ file, path, part, label: `${label}` });
+    }
   }
   return rows;
 }

@@ -16,7 +16,7 @@ export interface DecodeOptions {
   readonly shape: readonly [number, number, number];
   /** Images of more pixels than this are refused before they are decoded; 2²⁶ (67 million) by default. */
   readonly maxPixels?: number;
-  /** Larger files are refused; 2²⁸ bytes (256 MiB) by default. */
+  /** Larger files are refused; 2²⁸ bytes (256 MiB) by default, and more where more pixels are allowed: four for each. */
   readonly maxBytes?: number;
   /** What messages call an image that is given as bytes; `the image` by default. */
   readonly name?: string;
@@ -35,7 +35,7 @@ const MAX_SECONDS = 30;
  * Throws E_DATA where it is no such image, damaged, cut short or above a limit; E_ENVIRONMENT where sharp is not installed.
  */
 export async function decodeImage(source: string | Uint8Array, options: DecodeOptions): Promise<Uint8Array> {
-  const { shape, maxPixels = MAX_PIXELS, maxBytes = MAX_BYTES } = options;
+  const { shape, maxPixels = MAX_PIXELS, maxBytes = Math.max(MAX_BYTES, 4 * (options.maxPixels ?? 0)) } = options;
   const name = typeof source === 'string' ? source : (options.name ?? 'the image');
   const bytes = typeof source === 'string' ? await readLimited(source, maxBytes) : source;
   const format = formatOf(bytes.subarray(0, FORMAT_BYTES));
@@ -53,7 +53,7 @@ export async function decodeImage(source: string | Uint8Array, options: DecodeOp
     throw new HybridError(
       'E_DATA',
       `${name} has ${width} × ${height} pixels, more than the ${maxPixels.toLocaleString('en-US')} allowed`,
-      'Make it smaller, or raise the limit of pixels.',
+      'Make it smaller, or raise the limit with `maxPixels`.',
     );
   };
   const sharp = await loadSharp();

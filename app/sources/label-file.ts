@@ -42,7 +42,7 @@ const MAX_BYTES = 2 ** 27;
 const PROBE = 64;
 const MAX_LABEL_LENGTH = 200;
 
-const LABEL_NAMES =
+export const LABEL_NAMES =
   /^(labels?|class(es)?|class_?(name|id|label)|category|categories|target|species|breed|y|ground_?truth|level|diagnosis|dx)$/i;
 const PART_NAMES = /^(split|set|subset|part|partition|usage|phase|data_?set)$/i;
 

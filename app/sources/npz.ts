@@ -8,6 +8,7 @@ import { type Files, systemCode } from '../../runtime/base/files.ts';
 import { type DataSource, type Dataset, PARTS, type PartName, partTitle, sourceOf } from '../../runtime/data/dataset.ts';
 import { memoryDataset } from '../../runtime/data/memory-dataset.ts';
 import { type NpyArray, type NpzMembers, openNpzMembers } from '../../runtime/formats/npz.ts';
+import { classesOf, type LabelValue } from './label-values.ts';
 import { recordDataset } from './record-dataset.ts';
 
 /** What images and labels are called, in lower case; the first pair that is there counts. Those of a whole set are for training. */
@@ -38,8 +39,6 @@ const UNNAMED: Readonly<Record<PartName, readonly [string, string] | undefined>>
 };
 /** Arrays of text that name the classes. */
 const CLASS_NAMES = ['class_names', 'classes', 'label_names', 'labels_names', 'categories', 'target_names', 'names'];
-/** Beyond this a slip is likelier than a classifier. */
-const MOST_CLASSES = 65_536;
 /** What division by 255 and back leaves, in float32 and in float16. */
 const TOLERANCE = { f4: 1e-3, f2: 0.2 };
 /** Files cannot be read into memory in one piece beyond this. */
@@ -78,7 +77,10 @@ export async function openNpz(options: NpzOptions): Promise<DataSource> {
     if (other.join() !== shape.join())
       throw npzError(path, `has images of ${shape.join(' × ')} in ${raw[0].names[0]}, but of ${other.join(' × ')} in ${names[0]}`);
   }
-  const { classes, labelsOf } = classesOf(path, members, raw, onNotice);
+  const namesArray = members.names.find((name) => CLASS_NAMES.includes(name.toLowerCase()));
+  const names = namesArray === undefined ? undefined : members.strings(namesArray);
+  const values = raw.map((part) => part.values);
+  const { classes, labelsOf } = classesOf({ path, values, names, onNotice });
   const parts = raw.map((part) => ({ ...part, labels: labelsOf(part.values) }));
 
   const total = parts.reduce((sum, { images }) => sum + images.length, 0);
@@ -182,7 +184,7 @@ function channelsLast(bytes: Uint8Array, [count, channels, pixels]: readonly [nu
 }
 
 /** One value an image, as the file has it: a whole number, or text. */
-function readLabels(path: string, name: string, members: NpzMembers, count: number): readonly (number | string)[] {
+function readLabels(path: string, name: string, members: NpzMembers, count: number): readonly LabelValue[] {
   const texts = members.strings(name);
   if (texts) {
     if (texts.length !== count) throw npzError(path, `has ${texts.length} labels in ${name} for ${count} images`);
@@ -211,39 +213,6 @@ function readLabels(path: string, name: string, members: NpzMembers, count: numb
     if (label < 0) throw npzError(path, `has no class for image ${i} in ${name}`);
     return label;
   });
-}
-
-interface Classes {
-  readonly classes: readonly string[];
-  labelsOf(values: readonly (number | string)[]): Int32Array;
-}
-
-/** The classes of all parts, and the labels that their values become. */
-function classesOf(
-  path: string,
-  members: NpzMembers,
-  parts: readonly { readonly values: readonly (number | string)[] }[],
-  onNotice: NonNullable<NpzOptions['onNotice']>,
-): Classes {
-  const distinct = new Set(parts.flatMap(({ values }) => [...new Set(values)]));
-  if (distinct.size < 2) throw npzError(path, 'has labels of one class only; a classifier needs two');
-  if (distinct.size > MOST_CLASSES)
-    throw npzError(path, `has ${distinct.size.toLocaleString('en-US')} classes, more than ${MOST_CLASSES.toLocaleString('en-US')}`);
-  const sorted = [...distinct].sort((a, b) => (typeof a === 'number' && typeof b === 'number' ? a - b : String(a) < String(b) ? -1 : 1));
-  const namesArray = members.names.find((name) => CLASS_NAMES.includes(name.toLowerCase()));
-  const names = namesArray === undefined ? undefined : members.strings(namesArray);
-  const label = new Map(sorted.map((value, i) => [value, i]));
-  const labelsOf = (values: readonly (number | string)[]): Int32Array => Int32Array.from(values, (value) => label.get(value) as number);
-  const numbers = sorted.every((value) => typeof value === 'number');
-  if (!numbers) return { classes: sorted.map(String), labelsOf };
-  const [least, most] = [sorted[0] as number, sorted.at(-1) as number];
-  // Names say how many classes there are, also where some have no image here.
-  if (names && least >= 0 && most < names.length)
-    return { classes: names, labelsOf: (values) => Int32Array.from(values as readonly number[]) };
-  if (least === 0 && most === sorted.length - 1) return { classes: sorted.map((value) => `class ${value}`), labelsOf };
-  const shown = sorted.length > 8 ? `${sorted.slice(0, 8).join(', ')}, …` : sorted.join(', ');
-  onNotice('info', `${path}: the ${sorted.length} labels (${shown}) are not 0 to ${sorted.length - 1}; they are numbered in their order`);
-  return { classes: names?.length === sorted.length ? names : sorted.map((value) => `class ${value}`), labelsOf };
 }
 
 /** The values as bytes; the same memory where they are. */

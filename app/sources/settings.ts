@@ -48,7 +48,7 @@ export const DATA_SETTINGS = {
       },
     },
   }),
-  /** Name of the array of images in a file of arrays. */
+  /** Name of the array or column of images in a file of several. */
   images: setting({
     kind: optional(text('NAME', 'the name of an array')),
     usual: undefined,
@@ -59,7 +59,7 @@ export const DATA_SETTINGS = {
       kind: text('NAME', 'the name of an array'),
       example: 'pictures',
       otherwise: 'one of the usual names',
-      help: 'array of the images in an .npz file; --labels then names that of the classes',
+      help: 'array of the images in an .npz file (--labels then names that of the classes), or their column in Parquet files',
     },
   }),
   /** Path of a table with the classes of a folder's images, or name of the array of labels in a file of arrays. */
@@ -76,7 +76,7 @@ export const DATA_SETTINGS = {
       help: 'table (CSV or TSV) of image files and their classes; for an .npz file, the array of labels',
     },
   }),
-  /** Its column of classes. */
+  /** Its column of classes, that of Parquet files, the entry of WebDataset's `.json`, or which labels of CIFAR-100. */
   labelColumn: setting({
     kind: optional(text('NAME', 'the name of a column')),
     usual: undefined,
@@ -87,7 +87,7 @@ export const DATA_SETTINGS = {
       kind: text('NAME', 'the name of a column'),
       example: 'species',
       otherwise: 'the one that can be no other',
-      help: 'column of the classes in the table of labels; its number, from 1, where there is no header',
+      help: 'column of the classes in the table of labels (its number, from 1, where there is no header) or in Parquet files; of CIFAR-100, coarse',
     },
   }),
   /** Whether links that lead out of a folder, or to folders, are followed. */
@@ -115,6 +115,21 @@ export const DATA_SETTINGS = {
       example: '10',
       otherwise: 'one in a hundred, at most 10',
       help: 'image files of a folder that may be left out because they cannot be decoded',
+    },
+  }),
+  /** Images of files that have more pixels are refused before they are decoded. */
+  maxPixels: setting({
+    kind: optional(from0),
+    usual: undefined,
+    keeps: 'nothing',
+    flag: {
+      name: 'max-megapixels',
+      group: 'Data',
+      kind: integer(1, 100_000),
+      example: '200',
+      otherwise: '67',
+      help: 'millions of pixels that one image file may have; larger ones count as files that cannot be decoded',
+      read: (millions) => millions * 1e6,
     },
   }),
   /** Images of more bytes than this in all stay on the disk and are read by the workers. */

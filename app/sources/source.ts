@@ -1,24 +1,29 @@
 // Where the data comes from: turns what a person says (`--data`) into datasets.
 
 import { randomBytes } from 'node:crypto';
+import { open } from 'node:fs/promises';
 import { homedir, totalmem } from 'node:os';
 import { isAbsolute, join } from 'node:path';
 import { HybridError, nearest } from '../../runtime/base/errors.ts';
-import { type Files, nodeFiles } from '../../runtime/base/files.ts';
+import { type Files, nodeFiles, systemCode } from '../../runtime/base/files.ts';
 import { own } from '../../runtime/base/own.ts';
 import type { DataSource } from '../../runtime/data/dataset.ts';
 import { syntheticSource } from '../../runtime/data/synthetic.ts';
 import { type ArchiveContents, unpackArchive } from './archive.ts';
-import { CIFAR10, CIFAR100, type CifarSet, findCifar, nothingFound, readCifar } from './cifar.ts';
+import { CIFAR10, CIFAR100, type CifarSet, findCifar, labelKindOf, nothingFound, readCifar } from './cifar.ts';
 import { isTarGz, readCifarArchive } from './cifar-archive.ts';
 import { findPythonCifar, type PythonCifarFolder, readPythonCifar } from './cifar-python.ts';
+import { type DecodeSetOptions, IMAGES_FOLDER } from './decoded-images.ts';
 import { download, OFFICIAL_ARCHIVES, type RemoteFile } from './download.ts';
 import { isHidden } from './hidden.ts';
 import { findIdx, type IdxFolder, readIdx } from './idx.ts';
-import { IMAGES_FOLDER, openImageFolder } from './image-folder.ts';
-import { isImageName } from './image-formats.ts';
+import { openImageFolder } from './image-folder.ts';
+import { FORMAT_BYTES, formatOf, isImageName } from './image-formats.ts';
 import { openNpz } from './npz.ts';
 import { openPacked } from './packed.ts';
+import { isParquet, openParquetSet } from './parquet.ts';
+import { findShards, matchShards, oneShard, type Shards } from './shards.ts';
+import { isTar, openWebDataset } from './webdataset.ts';
 
 /** How far fetching or decoding a set is. */
 export interface DataProgress {
@@ -49,11 +54,13 @@ export interface OpenDataOptions {
   readonly imageSize?: readonly [number, number];
   /** How many files of a folder may be left out because they cannot be decoded; one in a hundred and ten at most by default. */
   readonly maxBad?: number;
-  /** Name of the array of images in an `.npz` file; one of the usual names by default. */
+  /** Images of files that have more pixels are refused before they are decoded; 2²⁶ (67 million) by default. */
+  readonly maxPixels?: number;
+  /** Name of the array of images in an `.npz` file, or of the column in Parquet files; one of the usual names by default. */
   readonly images?: string;
   /** Path of a table with the labels of a folder's images (by default one beside them, where that is clear), or the array of labels in an `.npz` file. */
   readonly labels?: string;
-  /** Its column of classes; by default the one that can be no other. */
+  /** The column of classes, of a table or of Parquet files, or the entry of WebDataset's `.json`; by default the one that can be no other. Of CIFAR-100: `coarse`. */
   readonly labelColumn?: string;
   /** Whether links that lead out of a folder, or to folders, are followed; false by default. */
   readonly followLinks?: boolean;
@@ -81,6 +88,7 @@ export type DataPlace =
   | { readonly kind: 'cifar'; readonly set: CifarSet; readonly path: string }
   | { readonly kind: 'cifar-python'; readonly found: PythonCifarFolder; readonly path: string }
   | { readonly kind: 'idx'; readonly found: IdxFolder; readonly path: string }
+  | { readonly kind: 'parquet' | 'webdataset'; readonly shards: Shards; readonly path: string }
   | { readonly kind: 'folder' | 'npz' | 'packed' | 'cifar-archive'; readonly path: string }
   | { readonly kind: 'synthetic' };
 
@@ -106,11 +114,11 @@ export async function openData(spec: string, given: OpenDataOptions = {}): Promi
     case 'synthetic':
       return syntheticSource();
     case 'cifar':
-      return mixed(readCifar(files, place.path, { memoryBudget }));
+      return mixed(readCifar(files, place.path, { memoryBudget, kind: labelKindOf(place.set, options.labelColumn) }));
     case 'cifar-python':
-      return mixed(readPythonCifar(files, place.found));
+      return mixed(readPythonCifar(files, place.found, labelKindOf(place.found.set, options.labelColumn)));
     case 'cifar-archive':
-      return mixed(readCifarArchive(files, place.path, signal));
+      return mixed(readCifarArchive(files, place.path, { signal, labelColumn: options.labelColumn }));
     case 'idx':
       return readIdx(files, place.found);
     case 'npz':
@@ -120,24 +128,22 @@ export async function openData(spec: string, given: OpenDataOptions = {}): Promi
       });
     case 'packed':
       return openPacked(place.path, { memoryBudget, signal });
+    case 'parquet':
+    case 'webdataset':
     case 'folder': {
       const cacheDir = options.cacheDir ?? ownCacheDir();
       await removeAbandoned(files, cacheDir);
-      const opened = openImageFolder({
-        files,
-        folder: place.path,
+      const { images, labels, labelColumn, followLinks, maxBad, maxPixels } = options;
+      const decoding: DecodeSetOptions = {
+        ...{ files, maxBad, maxPixels, memoryBudget, cacheDir, signal },
         shape: [...(options.imageSize ?? DEFAULT_SIZE), 3],
-        maxBad: options.maxBad,
-        labels: options.labels,
-        labelColumn: options.labelColumn,
-        followLinks: options.followLinks,
-        memoryBudget,
-        cacheDir,
-        signal,
         onDecoded: (done, total) => onProgress?.({ stage: 'decode', done, total }),
         onNotice: (level, text) => onNotice?.({ level, text }),
-      });
-      return mixed(opened); // folder-scan.ts deals the classes evenly
+      };
+      if (place.kind === 'parquet') return openParquetSet({ ...decoding, shards: place.shards, images, labelColumn });
+      if (place.kind === 'webdataset') return openWebDataset({ ...decoding, shards: place.shards, labelColumn });
+      // folder-scan.ts deals the classes evenly.
+      return mixed(openImageFolder({ ...decoding, folder: place.path, labels, labelColumn, followLinks }));
     }
   }
 }
@@ -176,8 +182,14 @@ async function locatePath(files: Files, path: string): Promise<DataPlace> {
   if (stat?.kind === 'file' && /\.npz$/i.test(path)) return { kind: 'npz', path };
   if (stat?.kind === 'file' && /\.safetensors$/i.test(path)) return { kind: 'packed', path };
   if (stat?.kind === 'file' && isTarGz(path)) return { kind: 'cifar-archive', path };
-  const known = stat?.kind === 'folder' ? ((await placeOfCifar(files, path)) ?? (await placeOfIdx(files, path))) : null;
+  if (stat?.kind === 'file' && isParquet(path)) return { kind: 'parquet', shards: oneShard(path), path };
+  if (stat?.kind === 'file' && isTar(path)) return { kind: 'webdataset', shards: oneShard(path), path };
+  if (stat?.kind === 'file') throw await unknownFile(path);
+  const known =
+    stat?.kind === 'folder' ? ((await placeOfCifar(files, path)) ?? (await placeOfIdx(files, path)) ?? (await placeOfShards(path))) : null;
   if (known) return known;
+  const matched = stat ? null : await matchShards(path);
+  if (matched) return placed(matched);
   // Without the files of a known set a folder can only be one of images, in class folders or with a table beside them.
   if (stat?.kind === 'folder' && (await mayHoldImages(files, path))) return { kind: 'folder', path };
   throw await nothingFound(files, path);
@@ -194,6 +206,49 @@ async function placeOfCifar(files: Files, path: string, sets?: readonly CifarSet
 async function placeOfIdx(files: Files, path: string): Promise<DataPlace | null> {
   const found = await findIdx(files, path);
   return found && { kind: 'idx', found, path: found.folder };
+}
+
+/** Parquet files or WebDataset's shards in a folder. */
+async function placeOfShards(path: string): Promise<DataPlace | null> {
+  const shards = (await findShards(path, isParquet)) ?? (await findShards(path, isTar));
+  return shards && placed(shards);
+}
+
+function placed(shards: Shards): DataPlace {
+  const names = [...shards.parts.values()].flat();
+  const { path } = shards;
+  if (names.every(isParquet)) return { kind: 'parquet', shards, path };
+  if (names.every(isTar)) return { kind: 'webdataset', shards, path };
+  throw new HybridError('E_DATA', `${path} means files that are neither all .parquet nor all .tar`, 'Correct the pattern.');
+}
+
+/** What a file is that is read as no set. */
+async function unknownFile(path: string): Promise<HybridError> {
+  const file = await open(path).catch((error: unknown) => error as Error);
+  if (file instanceof Error)
+    return new HybridError('E_DATA', `${path} cannot be read: ${systemCode(file) || file.message}`, 'Check that you may read it.');
+  const { buffer } = await file.read(Buffer.alloc(FORMAT_BYTES), 0, FORMAT_BYTES, 0).finally(() => file.close());
+  const start = buffer.toString('latin1');
+  const image = formatOf(buffer);
+  const [what, remedy] = image
+    ? [`is one ${image.name} image`, 'Give a folder of images, one folder for each class.']
+    : start.startsWith('PK')
+      ? ['is a ZIP archive', 'Unpack it, and give the folder.']
+      : /\.(csv|tsv|txt)$/i.test(path)
+        ? ['is a table', 'Give the folder of images, and the table with `labels`.']
+        : start.startsWith('\x89HDF')
+          ? ['is an HDF5 file, which is not read', 'Save its arrays with numpy.savez(path, x_train=…, y_train=…).']
+          : start.startsWith('\x93NUMPY')
+            ? ['is one array', 'Save images and labels together with numpy.savez(path, x_train=…, y_train=…).']
+            : start.startsWith('ARROW1') || /\.arrow$/i.test(path)
+              ? ['is an Arrow file, which is not read', 'Save the set with to_parquet, or name the .parquet file that it was made from.']
+              : /\.(tfrecords?|record|beton|mdb|lmdb|pkl|pickle|pt|mat)$/i.test(path)
+                ? ['is of a form that is not read', 'Save its arrays with numpy.savez, or write the images as files.']
+                : [
+                    'is no set of images that is read',
+                    'Give a folder, or an .npz, .parquet, .tar, .tar.gz (CIFAR) or packed .safetensors file.',
+                  ];
+  return new HybridError('E_DATA', `${path} ${what}`, remedy);
 }
 
 const DEFAULT_SIZE = [32, 32] as const;

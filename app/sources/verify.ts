@@ -25,6 +25,8 @@ export interface Verification {
   readonly files: readonly VerifiedFile[];
   readonly images: { readonly [part in PartName]: number };
   readonly classes: number;
+  /** In the order of the labels. */
+  readonly classNames: readonly string[];
   /** Files of a folder that cannot be decoded, with the reason. */
   readonly bad: readonly { readonly path: string; readonly reason: string }[];
 }
@@ -48,9 +50,17 @@ const AT_ONCE = 4;
 export async function verifyData(spec: string, options: OpenDataOptions = {}): Promise<Verification> {
   const place = await locateData(spec, options);
   if (place.kind === 'folder') return verifyFolder(place.path, options);
-  const source = await openData(spec, { ...options, memoryBudget: 0 });
+  // What cannot be decoded is listed, all of it.
+  const source = await openData(spec, { ...options, memoryBudget: 0, maxBad: Number.MAX_SAFE_INTEGER, onNotice: undefined });
   const images = Object.fromEntries(PARTS.map((part) => [part, source[part]?.size ?? 0])) as Verification['images'];
-  return { kind: place.kind, files: await hashed(place, options), images, classes: source.train.classes.length, bad: [] };
+  return {
+    kind: place.kind,
+    files: await hashed(place, options),
+    images,
+    classes: source.train.classes.length,
+    classNames: source.train.classes,
+    bad: source.skipped ?? [],
+  };
 }
 
 async function hashed(place: DataPlace, { files = nodeFiles, signal }: OpenDataOptions): Promise<VerifiedFile[]> {
@@ -58,7 +68,7 @@ async function hashed(place: DataPlace, { files = nodeFiles, signal }: OpenDataO
   const names = filesOf(place);
   const result: VerifiedFile[] = [];
   for (const name of names) {
-    const path = join(place.path, name);
+    const path = 'shards' in place ? name : join(place.path, name);
     if ((await files.stat(path)) === null) continue;
     const hash = createHash('sha256');
     let bytes = 0;
@@ -77,15 +87,17 @@ async function hashed(place: DataPlace, { files = nodeFiles, signal }: OpenDataO
 function filesOf(place: DataPlace): readonly string[] {
   if (place.kind === 'cifar') return [...place.set.trainFiles, place.set.testFile];
   if (place.kind === 'cifar-python') return place.found.batches;
+  if ('shards' in place) return [...place.shards.parts.values()].flat();
   if (place.kind === 'idx') return place.found.parts.flatMap(({ images, labels }) => [images, labels]);
   return [''];
 }
 
 async function verifyFolder(
   folder: string,
-  { signal, labels, labelColumn, followLinks, onProgress }: OpenDataOptions,
+  { signal, labels, labelColumn, followLinks, maxPixels, onProgress, onNotice }: OpenDataOptions,
 ): Promise<Verification> {
-  const { parts, classes } = await scanFolder(folder, { signal, labels, labelColumn, followLinks });
+  const { parts, classes, notices } = await scanFolder(folder, { signal, labels, labelColumn, followLinks });
+  for (const notice of notices) onNotice?.(notice);
   await loadSharp();
   const paths = [...parts.values()].flat().map(({ path }) => path);
   const reasons = new Map<string, string>();
@@ -94,7 +106,7 @@ async function verifyFolder(
     await Promise.all(
       paths.slice(start, start + AT_ONCE).map(async (path) => {
         try {
-          await decodeImage(join(folder, path), { shape: [1, 1, 3] });
+          await decodeImage(join(folder, path), { shape: [1, 1, 3], maxPixels });
         } catch (error) {
           if (!(error instanceof HybridError && error.code === 'E_DATA')) throw error;
           reasons.set(path, error.message);
@@ -105,5 +117,5 @@ async function verifyFolder(
   }
   const bad = paths.flatMap((path) => (reasons.has(path) ? [{ path, reason: reasons.get(path) as string }] : []));
   const images = Object.fromEntries(PARTS.map((part) => [part, parts.get(part)?.length ?? 0])) as Verification['images'];
-  return { kind: 'folder', files: [], images, classes: classes.length, bad };
+  return { kind: 'folder', files: [], images, classes: classes.length, classNames: classes, bad };
 }

@@ -3,9 +3,11 @@
 import { resolve } from 'node:path';
 import type { Command } from 'commander';
 import {
+  classConcerns,
   convertData,
   type DatasetDescription as Description,
   describeDataset,
+  duplicateConcerns,
   locateData,
   previewPicture,
   type DataVerification as Verification,
@@ -14,7 +16,7 @@ import {
 import { nearest, nodeFiles, writeAtomically } from '../../runtime/entries/internal.ts';
 import { formatBytes } from '../../runtime/entries/tools.ts';
 import { augmentOptions, type DataSource, HybridError } from '../../runtime/index.ts';
-import { dataOptions, dataSpec, openSettingsData } from '../data.ts';
+import { classesText, dataOptions, dataSpec, openSettingsData } from '../data.ts';
 import { type CliIo, shown } from '../io.ts';
 import type { Settings } from '../options.ts';
 import { count, Progress } from '../progress.ts';
@@ -66,7 +68,7 @@ export async function verifyCommand(data: string | undefined, command: Command, 
 
 const totalImages = ({ images: { train, validation, test } }: Verification): number => train + validation + test;
 
-function verificationText({ kind, files, images, classes, bad }: Verification, io: CliIo): string {
+function verificationText({ kind, files, images, classes, classNames, bad }: Verification, io: CliIo): string {
   const lines = files.map(
     ({ path, bytes, sha256, official }) => `${shown(path, io)}  ${count(bytes)} bytes  sha256 ${sha256}${official ? '  official' : ''}`,
   );
@@ -74,6 +76,7 @@ function verificationText({ kind, files, images, classes, bad }: Verification, i
   return [
     ...bad.map(({ reason }) => reason),
     ...lines,
+    classesText(classNames),
     `${kind}: ${count(images.train)} training, ${count(images.validation)} validation, ${count(images.test)} test images of ${classes} classes` +
       `${kind === 'cifar' ? own : ''}; ${bad.length === 0 ? 'nothing is wrong with them' : `${count(bad.length)} ${bad.length === 1 ? 'is' : 'are'} bad`}`,
     '',
@@ -88,6 +91,7 @@ export async function infoCommand(data: string | undefined, command: Command, io
   try {
     const source = await openSettingsData(settings, io, progress, !json);
     const described = new Map<string, Description>();
+    const concerns = [...classConcerns(source.train), ...(await duplicateConcerns(source, { signal: io.signal }))];
     for (const [part, dataset] of partsOfSource(source)) {
       const onProgress = (done: number, total: number) => {
         if (!json) progress.status(`${dataset.name}  ${count(done)} of ${count(total)} images`);
@@ -95,7 +99,9 @@ export async function infoCommand(data: string | undefined, command: Command, io
       described.set(part, await describeDataset(dataset, { signal: io.signal, onProgress }));
     }
     progress.clear();
-    io.stdout.write(json ? `${JSON.stringify(Object.fromEntries(described))}\n` : infoText([...described.values()]));
+    io.stdout.write(
+      json ? `${JSON.stringify({ ...Object.fromEntries(described), concerns })}\n` : infoText([...described.values()], concerns),
+    );
     return 0;
   } finally {
     progress.clear();
@@ -106,7 +112,7 @@ const partsOfSource = ({ train, validation, test }: DataSource) =>
   Object.entries({ train, validation, test }).flatMap(([part, dataset]) => (dataset ? [[part, dataset] as const] : []));
 
 /** One column of counts for each part. */
-function infoText(parts: readonly Description[]): string {
+function infoText(parts: readonly Description[], concerns: readonly string[]): string {
   const sides = ({ shape, size }: Description): string =>
     `${count(size, 'image')} of ${shape.join(' × ')}, ${formatBytes(size * shape[0] * shape[1] * shape[2])}`;
   const decimals = (values: readonly number[]): string => values.map((value) => value.toFixed(4)).join(' ');
@@ -118,6 +124,7 @@ function infoText(parts: readonly Description[]): string {
     ...classes.map(
       ({ name }, label) => `  ${name.padEnd(width)}${parts.map((part) => count(part.classes[label].count).padStart(9)).join('')}`,
     ),
+    ...concerns,
     '',
   ].join('\n');
 }

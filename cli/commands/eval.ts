@@ -7,7 +7,7 @@ import { buildModel, type Evaluation, evaluate, HybridError, openDevice, partsOf
 import { openSettingsData } from '../data.ts';
 import { type CliIo, shown } from '../io.ts';
 import { MODEL_FLAGS } from '../model.ts';
-import { givenFlags } from '../options.ts';
+import { givenFlags, SOURCE_KEYS } from '../options.ts';
 import { count, Progress, percent } from '../progress.ts';
 import { findModel } from '../run-names.ts';
 import { deviceSettings, modelOptions, resolveSettings } from '../settings.ts';
@@ -16,7 +16,7 @@ import { deviceSettings, modelOptions, resolveSettings } from '../settings.ts';
  * What of the training run's configuration holds for its evaluation. Not its limit: all test images count. And nothing that a file
  * from elsewhere could use to make this program reach into the network.
  */
-const KEPT = new Set(['arch', 'dim', 'depth', 'kernel', 'patch', 'dropout', 'data', 'image-size', 'max-bad', 'batch']);
+const KEPT = new Set(['arch', 'dim', 'depth', 'kernel', 'patch', 'dropout', 'data', 'image-size', ...SOURCE_KEYS, 'batch']);
 
 export async function evalCommand(path: string, command: Command, io: CliIo): Promise<number> {
   const json = command.opts().json === true;
@@ -125,8 +125,8 @@ function asText(
     ...largestLosses
       .slice(0, SHOWN)
       .map(
-        ({ sample, label, predicted, predictedProbability, loss }) =>
-          `  image ${sample}: ${names[label]}${predicted === label ? '' : ` taken for ${names[predicted]}`} with ${percent(predictedProbability)}, loss ${loss.toFixed(2)}`,
+        ({ sample, file, label, predicted, predictedProbability, loss }) =>
+          `  ${file ?? `image ${sample}`}: ${names[label]}${predicted === label ? '' : ` taken for ${names[predicted]}`} with ${percent(predictedProbability)}, loss ${loss.toFixed(2)}`,
       ),
     '',
     `accuracy ${percent(accuracy)}, loss ${loss.toFixed(4)} (${about.data}, ${count(about.images, 'image')})`,

@@ -2,14 +2,14 @@
 
 import { join, resolve } from 'node:path';
 import type { Command } from 'commander';
-import { decodeImage, IMAGE_ENDINGS } from '../../runtime/entries/data.ts';
+import { type DecodeOptions, decodeImage, IMAGE_ENDINGS } from '../../runtime/entries/data.ts';
 import { isHidden, isImageName, nodeFiles, READ_FORMATS } from '../../runtime/entries/internal.ts';
 import { HybridError, openDevice, predict } from '../../runtime/index.ts';
 import type { CliIo } from '../io.ts';
 import { openModel, tellNotices } from '../model.ts';
 import { givenFlags } from '../options.ts';
 import { count, Progress } from '../progress.ts';
-import { deviceSettings, quote, resolveSettings } from '../settings.ts';
+import { deviceSettings, quote, resolveSettings, sourceSettings } from '../settings.ts';
 
 interface Flags {
   readonly topK: string;
@@ -39,9 +39,10 @@ export async function predictCommand(given: string, pictures: readonly string[],
   if (!format)
     throw new HybridError('E_USAGE', `there is no format ${quote(String(flags.format))}`, `Choose one of ${FORMATS.join(', ')}.`);
   const settings = resolveSettings(
-    new Map([...givenFlags(command)].filter(([key]) => ['device', 'precision', 'threads', 'revectorize'].includes(key))),
+    new Map([...givenFlags(command)].filter(([key]) => ['device', 'precision', 'threads', 'revectorize', 'maxMegapixels'].includes(key))),
   );
 
+  const { maxPixels } = sourceSettings(settings);
   const { trained } = await openModel(given, command, io);
   tellNotices(trained, io);
   const paths = (await Promise.all(pictures.map((picture) => listImages(picture, io)))).flat();
@@ -67,7 +68,7 @@ export async function predictCommand(given: string, pictures: readonly string[],
   async function* images(): AsyncGenerator<Uint8Array> {
     for (let first = 0; first < paths.length; first += batch) {
       const part = paths.slice(first, first + batch);
-      const outcomes = await Promise.allSettled(part.map((path) => decode(path, trained.model.input, io)));
+      const outcomes = await Promise.allSettled(part.map((path) => decode(path, { shape: trained.model.input, maxPixels }, io)));
       for (const [i, outcome] of outcomes.entries()) {
         if (outcome.status === 'fulfilled') {
           decoded.push(part[i]);
@@ -105,8 +106,8 @@ export async function predictCommand(given: string, pictures: readonly string[],
   );
 }
 
-async function decode(path: string, shape: readonly [number, number, number], io: CliIo): Promise<Uint8Array> {
-  if (path !== STDIN) return decodeImage(resolve(io.cwd, path), { shape });
+async function decode(path: string, options: DecodeOptions, io: CliIo): Promise<Uint8Array> {
+  if (path !== STDIN) return decodeImage(resolve(io.cwd, path), options);
   const chunks: Uint8Array[] = [];
   let bytes = 0;
   for await (const chunk of io.stdin ?? []) {
@@ -114,7 +115,7 @@ async function decode(path: string, shape: readonly [number, number, number], io
     if (bytes > MAX_BYTES) throw new HybridError('E_DATA', `standard input has more than ${count(MAX_BYTES)} bytes`, 'Give one image.');
     chunks.push(chunk);
   }
-  return decodeImage(Buffer.concat(chunks), { shape, name: 'standard input' });
+  return decodeImage(Buffer.concat(chunks), { ...options, name: 'standard input' });
 }
 
 /** A file as it is; of a folder all files that are called like images, in the order of their names. */

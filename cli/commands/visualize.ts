@@ -20,7 +20,7 @@ import { augmentOptions, buildModel, HybridError, openDevice, partsOf, readWeigh
 import { openSettingsData } from '../data.ts';
 import { type CliIo, shown } from '../io.ts';
 import { MODEL_FLAGS } from '../model.ts';
-import { givenFlags } from '../options.ts';
+import { givenFlags, SOURCE_KEYS } from '../options.ts';
 import { count, Progress } from '../progress.ts';
 import { findRun } from '../run-names.ts';
 import { deviceSettings, modelOptions, quote, resolveSettings } from '../settings.ts';
@@ -38,7 +38,7 @@ interface Flags {
 
 /** What of the training run's configuration its figures need. Nothing that makes this program reach into the network. */
 const KEPT = new Set([
-  ...['arch', 'dim', 'depth', 'kernel', 'patch', 'dropout', 'data', 'image-size', 'max-bad', 'batch'],
+  ...['arch', 'dim', 'depth', 'kernel', 'patch', 'dropout', 'data', 'image-size', ...SOURCE_KEYS, 'batch'],
   ...['val-fraction', 'split', 'augment', 'shuffle', 'seed'],
 ]);
 

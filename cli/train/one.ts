@@ -2,13 +2,23 @@
 
 import { dirname, resolve } from 'node:path';
 import type { Command } from 'commander';
-import { splitOf } from '../../runtime/entries/data.ts';
+import { classConcerns, splitOf } from '../../runtime/entries/data.ts';
 import { type Communicator, trainInGroup } from '../../runtime/entries/distributed.ts';
 import { nodeFiles, shareCheckpoint } from '../../runtime/entries/internal.ts';
 import { checkRunName, recordRun } from '../../runtime/entries/runs.ts';
 import { ChromeTrace } from '../../runtime/entries/tools.ts';
-import { buildModel, HybridError, type Model, openDevice, partsOf, RunFolder, type TrainResult, train } from '../../runtime/index.ts';
-import { assumedData, openSettingsData } from '../data.ts';
+import {
+  buildModel,
+  type DataSource,
+  HybridError,
+  type Model,
+  openDevice,
+  partsOf,
+  RunFolder,
+  type TrainResult,
+  train,
+} from '../../runtime/index.ts';
+import { assumedData, classesText, openSettingsData, tellConcerns } from '../data.ts';
 import { type CliIo, shown, stoppedStatus } from '../io.ts';
 import { tellNotices } from '../model.ts';
 import { givenFlags, type Key, type Settings } from '../options.ts';
@@ -53,6 +63,12 @@ export async function trainOne(
   const data = given.data === 'auto' && source.train.name.startsWith('synthetic') ? 'synthetic' : given.data;
   const settings = { ...given, data, split: splitOf(source, given.split) };
   const parts = partsOf(source, settings);
+  if (talk) {
+    progress.line(classesText(source.train.classes));
+    for (const concern of classConcerns(source.train)) progress.line(concern);
+  }
+  // A search of pictures that nobody made would find nothing.
+  if (group.rank === 0 && !flags.dryRun && data !== 'synthetic') await tellConcerns(parts, { io, progress });
   if (settings.limit !== undefined && talk) {
     const sizes = [parts.train.size, parts.validation?.size ?? 0, parts.test?.size ?? 0].map((size) => count(size));
     const which = settings.split === 'first' ? 'the first ' : '';
@@ -104,7 +120,7 @@ export async function trainOne(
     };
     return flags.dryRun
       ? await dryRun(options, flags, io)
-      : await run({ options, settings, flags, io, progress, earlier, group, choice, precision, note: one?.note });
+      : await run({ options, settings, flags, io, progress, earlier, group, choice, precision, skipped: source.skipped, note: one?.note });
   } finally {
     progress.clear();
     await device.close();
@@ -137,10 +153,12 @@ interface Run {
   readonly choice?: string;
   /** The tier, and why. */
   readonly precision?: string;
+  /** Images that were left out. */
+  readonly skipped?: DataSource['skipped'];
   readonly note?: OneOfSeveral['note'];
 }
 
-async function run({ options, settings, flags, io, progress, earlier, group, choice, precision, note }: Run): Promise<number> {
+async function run({ options, settings, flags, io, progress, earlier, group, choice, precision, skipped, note }: Run): Promise<number> {
   if (group.rank > 0) return follow(options, settings, io, group);
   const config = toConfig({ ...settings, ...measures(options.model) });
   const folder =
@@ -153,7 +171,7 @@ async function run({ options, settings, flags, io, progress, earlier, group, cho
       : train({ ...options, store: folder });
   try {
     const { result, saved, isKept } = await recordRun(start(), folder, {
-      ...{ device: options.device, resume: options.resume, config, choice, precision },
+      ...{ device: options.device, resume: options.resume, config, choice, precision, skipped },
       figures: flags.figures ? options : undefined,
       tensorboard: flags.tensorboard,
       ...{ files: io.files, signal: io.signal },

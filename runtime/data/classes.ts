@@ -57,7 +57,18 @@ export function relabelled(dataset: Dataset, classes: readonly string[], matched
   const { name, size, shape, images } = dataset;
   const labels = Int32Array.from(dataset.labels, (label) => matched[label]);
   const read: Dataset['read'] = (indices, out) => dataset.read(indices, out);
-  return { name, size, shape, classes, labels, read, images, ...('samples' in dataset && { samples: (dataset as Subset).samples }) };
+  const fileOf: Dataset['fileOf'] = (index) => dataset.fileOf?.(index);
+  return {
+    name,
+    size,
+    shape,
+    classes,
+    labels,
+    read,
+    images,
+    fileOf,
+    ...('samples' in dataset && { samples: (dataset as Subset).samples }),
+  };
 }
 
 const MOST = 8;

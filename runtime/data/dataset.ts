@@ -20,6 +20,8 @@ export interface Dataset {
   read(indices: ArrayLike<number>, out: Uint8Array): void | Promise<void>;
   /** Where workers find the images. Absent: `read` is asked. */
   readonly images?: ImageSource;
+  /** What people call the image at `index`, such as the path of its file: mistakes are told by it. Absent: by their number. */
+  fileOf?(index: number): string | undefined;
 }
 
 /** What lies in shared memory. (`Uint8Array<SharedArrayBuffer>` cannot be read by TypeScript before 5.7.) */
@@ -77,6 +79,15 @@ export interface DataSource {
   readonly test: Dataset | null;
   /** Whether the order of the images has nothing to do with their classes, so that the first ones are a fair part. False by default. */
   readonly mixed?: boolean;
+  /** Images that were left out because they cannot be decoded. */
+  readonly skipped?: readonly SkippedImage[];
+}
+
+/** An image that was left out, and why. */
+export interface SkippedImage {
+  /** What people call it, such as its path in the folder. */
+  readonly path: string;
+  readonly reason: string;
 }
 
 /** A part of a dataset: the samples at `indices`, in that order. `samples[i]` keeps the index in the whole set: it keys the random draws. */

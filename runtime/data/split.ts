@@ -195,6 +195,10 @@ class Range implements Subset {
     this.name = this.size === whole.size ? whole.name : `${whole.name}, images ${from} to ${to - 1} of ${whole.size}`;
   }
 
+  fileOf(index: number): string | undefined {
+    return this.whole.fileOf?.(this.from + index);
+  }
+
   read(indices: ArrayLike<number>, out: Uint8Array): void | Promise<void> {
     if (this.#wholeIndices.length < indices.length) this.#wholeIndices = new Int32Array(indices.length);
     const wholeIndices = this.#wholeIndices.subarray(0, indices.length);
@@ -226,6 +230,10 @@ class Picked implements Subset {
     this.samples = positions.map((position) => samples[position]);
     this.images = imagesAt(whole.images, positions);
     this.name = `${whole.name}, ${this.size} of ${whole.size} images, of every class its share`;
+  }
+
+  fileOf(index: number): string | undefined {
+    return this.#whole.fileOf?.(this.#positions[index]);
   }
 
   read(indices: ArrayLike<number>, out: Uint8Array): void | Promise<void> {

@@ -1,6 +1,7 @@
 // `@hybrid-train/hybrid/data`: sets of images, and the pipeline that makes batches of them.
 
 export type { CifarSet } from '../../app/sources/cifar.ts';
+export { type ConcernedParts, classConcerns, duplicateConcerns } from '../../app/sources/concerns.ts';
 export { type ConvertOptions, convertData } from '../../app/sources/convert.ts';
 export { type Description as DatasetDescription, describeDataset, type ReadAllOptions } from '../../app/sources/describe.ts';
 export { type DecodeOptions, decodeImage } from '../../app/sources/image-file.ts';

@@ -29,6 +29,8 @@ export interface Evaluation extends Metrics {
 export interface SampleLoss {
   /** Index in the whole set. */
   readonly sample: number;
+  /** What people call it, where the dataset says. */
+  readonly file?: string;
   readonly label: number;
   readonly predicted: number;
   /** Probabilities of these two classes. */
@@ -135,7 +137,8 @@ export async function evaluateWith(
   const take = async ({ labels, samples, rows }: LoadedLabels, run: ReturnType<Executable['evaluate']>): Promise<void> => {
     const { loss, logits } = await run;
     lossSum += loss * rows;
-    onLogits?.(done, logits);
+    const first = done;
+    onLogits?.(first, logits);
     for (let row = 0; row < rows; row++) {
       const [label, at] = [labels[row], row * classes];
       ofClass[label]++;
@@ -153,7 +156,15 @@ export async function evaluateWith(
         labelProbability: Math.exp(logProbability(label)),
         predictedProbability: Math.exp(logProbability(predicted)),
       };
-      largestLosses.push({ sample: samples[row], label, predicted, ...probabilities, loss: -logProbability(label) });
+      const file = dataset.fileOf?.(first + row);
+      largestLosses.push({
+        sample: samples[row],
+        ...(file !== undefined && { file }),
+        label,
+        predicted,
+        ...probabilities,
+        loss: -logProbability(label),
+      });
       largestLosses = largestLosses.sort((a, b) => b.loss - a.loss || a.sample - b.sample).slice(0, LARGEST_LOSSES);
     }
     done += rows; // not among the arguments: they are left out where there is no listener

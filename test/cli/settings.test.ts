@@ -195,6 +195,7 @@ const REACHES = {
   imageArray: ['source', 'x', 'x', 'images'],
   labels: ['source', 'a.csv', 'a.csv', 'labels'],
   labelColumn: ['source', 'x', 'x', 'labelColumn'],
+  maxMegapixels: ['source', '200', 200_000_000, 'maxPixels'],
   followLinks: ['source', 'true', true, 'followLinks'],
   maxBad: ['source', '3', 3, 'maxBad'],
   dataMemory: ['source', '2', 2 ** 21, 'memoryBudget'],

@@ -169,7 +169,7 @@ describe('decodeImage', () => {
       [Buffer.from('GIF89a'), 'cannot be decoded', /./],
       [Buffer.from('BM'), 'is no PNG', /./],
       [bmp(8, 8, gradient(8, 8)).subarray(0, 60), 'cannot be decoded', /./],
-      [bmpClaiming(1_000_000, 1_000_000), 'more than the 67,108,864 allowed', /limit of pixels/],
+      [bmpClaiming(1_000_000, 1_000_000), 'more than the 67,108,864 allowed', /limit with `maxPixels`/],
     ] as const) {
       const error = await hybridError('E_DATA', decodeImage(bytes, { shape: SHAPE, name: 'a.png' }));
       expect(error.message).toContain(words);

@@ -22,6 +22,17 @@ export function imageFile(format: 'png' | 'jpeg' | 'webp', height: number, width
       : image.jpeg({ quality: 95 }).toBuffer();
 }
 
+/** A small file of one colour; a JPEG has it to a digit or two. */
+export function solid(
+  format: 'png' | 'jpeg',
+  colour: readonly [number, number, number],
+  { height = 8, width = 8 }: { readonly height?: number; readonly width?: number } = {},
+): Promise<Buffer> {
+  const [r, g, b] = colour;
+  const image = sharp({ create: { height, width, channels: 3, background: { r, g, b } } });
+  return format === 'png' ? image.png().toBuffer() : image.jpeg({ quality: 100, chromaSubsampling: '4:4:4' }).toBuffer();
+}
+
 /** A PNG whose header claims this size and whose data are a few bytes. */
 export function pngClaiming(height: number, width: number): Buffer {
   const header = Buffer.alloc(13);
