@@ -139,16 +139,22 @@ async function dividedBases(scan: Scan, base: string, top: readonly string[]): P
     }
     bases.set(part, inside);
   }
-  return bases.has('train') ? bases : null;
+  if (bases.has('train')) return bases;
+  // Class folders with test beside them, which holds the same classes: it can be nothing else than a part.
+  const classes = top.filter((name) => partOfName(name) === undefined);
+  const same = async (inside: string): Promise<boolean> => (await scan.folders(inside)).every((name) => classes.includes(name));
+  for (const inside of bases.values()) if (!(await same(inside)) || (await scan.has(inside, ANNOTATIONS))) return null;
+  return bases.size > 0 ? new Map([['train', base], ...bases]) : null;
 }
 
 /** What is said of folders beside the parts that are not read. */
 async function unusedFolders(scan: Scan, base: string, top: readonly string[], bases: Bases): Promise<ScanNotice[]> {
   const used = [...bases.values()];
+  if (used.includes(base)) return []; // the folders beside the parts are the classes
   const unused = top.map((name) => join(base, name)).filter((path) => !used.some((one) => one === path || one.startsWith(`${path}${sep}`)));
   const notices: ScanNotice[] = [];
   for (const path of unused) {
-    const flat = partOfName(basename(path)) !== undefined && (await scan.folders(path)).length === 0;
+    const flat = partOfName(basename(path)) !== undefined;
     const why = flat ? 'its images are in no class folders' : 'it is no part for training, validation or test';
     notices.push({ level: 'warning', text: `${scan.path('')}: the folder ${quote(slashes(path))} is not used: ${why}` });
   }
@@ -160,7 +166,9 @@ const ANNOTATIONS = 'val_annotations.txt';
 
 async function fromFolders(scan: Scan, bases: Bases, notices: readonly ScanNotice[]): Promise<FolderListing> {
   const trainBase = bases.get('train') as string;
-  const classes = await scan.folders(trainBase);
+  // Beside class folders the other parts may lie.
+  const others = [...bases.values()].map((path) => relative(trainBase, path).split(sep)[0]);
+  const classes = (await scan.folders(trainBase)).filter((name) => !others.includes(name));
   if (classes.length === 0) throw folderError(scan.path(trainBase), 'holds no class folders');
   checkClasses(scan.path(trainBase), classes);
   const labels = new Map(classes.map((name, label) => [name.normalize('NFC'), label]));
@@ -175,7 +183,7 @@ async function fromFolders(scan: Scan, bases: Bases, notices: readonly ScanNotic
       continue;
     }
     const files = new Map<number, string[]>();
-    for (const name of await scan.folders(base)) {
+    for (const name of part === 'train' ? classes : await scan.folders(base)) {
       const label = labels.get(name.normalize('NFC'));
       if (label === undefined) {
         throw folderError(scan.path(base), `has a class ${quote(name)} that is not among the training images`);

@@ -48,12 +48,14 @@ export async function evalCommand(path: string, command: Command, io: CliIo): Pr
       'Name the data it was trained on with --data.',
     );
   }
-  if (!source.test)
+  const held = source.test ?? source.validation;
+  if (!held)
     throw new HybridError('E_DATA', 'the data has no test images', 'Add some: test_batch.bin, a folder test, or x_test and y_test.');
+  if (!source.test && !json) progress.line('the data has no test images: measured on its validation images');
   const known = { name: `the model in ${shown(saved.source, io)}`, classes };
-  const matched = relabelled(source.test, classes, matchClasses(known, source.test));
-  if (!json && hasNames(source.test.classes) && !hasNames(classes))
-    progress.warn(`${known.name} has no names of classes: class ${0} is taken for ${source.test.classes[0]}, and so on`);
+  const matched = relabelled(held, classes, matchClasses(known, held));
+  if (!json && hasNames(held.classes) && !hasNames(classes))
+    progress.warn(`${known.name} has no names of classes: class ${0} is taken for ${held.classes[0]}, and so on`);
   const { train: dataset } = partsOf({ train: matched, test: null, mixed: source.mixed }, { valFraction: 0, limit: settings.limit });
   const device = await openDevice(settings.device, {
     ...deviceSettings(settings),

@@ -15,11 +15,12 @@ export {
   locateData,
   type OpenDataOptions,
 } from '../../app/sources/source.ts';
+export type { Shards } from '../../app/sources/shards.ts';
 export { type Verification as DataVerification, type VerifiedFile, verifyData } from '../../app/sources/verify.ts';
 export type { EraseOptions, ImageShape, MixOptions } from '../data/augment/augmentation.ts';
 export { AUGMENT_NAMES } from '../data/augment/names.ts';
 export { hasNames, matchClasses, type NamedClasses, relabelled } from '../data/classes.ts';
-export type { ImageReader, ImageSource, ModuleImages, OpenReader, Shared, SharedImages, Subset } from '../data/dataset.ts';
+export type { ImageReader, ImageSource, ModuleImages, OpenReader, Shared, SharedImages, SkippedImage, Subset } from '../data/dataset.ts';
 export type { Epoch, EpochOptions, LoadedBatch } from '../data/epoch.ts';
 export type { FeedOptions } from '../data/feed.ts';
 export { type Normalization, normalization } from '../data/kernels.ts';

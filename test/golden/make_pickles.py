@@ -74,6 +74,11 @@ for name, labels, names, files in [
     for file, (first, count) in files.items():
         with open(os.path.join(at(name), file), 'wb') as out:
             batch = {'batch_label': file, labels: [(first + i) % names for i in range(count)], 'data': pixels(first, count), 'filenames': ['x.png'] * count}
+            if names == 100:
+                batch['coarse_labels'] = [(first + i) % 4 for i in range(count)]
             Python2(out, 2).dump(batch)
     with open(os.path.join(at(name), 'meta' if names == 100 else 'batches.meta'), 'wb') as out:
-        Python2(out, 2).dump({labels.replace('labels', 'label_names'): [f'name {i}' for i in range(names)]})
+        known = {labels.replace('labels', 'label_names'): [f'name {i}' for i in range(names)]}
+        if names == 100:
+            known['coarse_label_names'] = [f'coarse {i}' for i in range(20)]
+        Python2(out, 2).dump(known)
