@@ -222,6 +222,7 @@ describe('hybrid data', () => {
       [
         `data/data_batch_1.bin  76,825 bytes  sha256 ${hash}`,
         expect.stringContaining('data/test_batch.bin  33,803 bytes'),
+        '10 classes: airplane, automobile, bird, cat, deer, dog, frog, horse, ship, truck',
         'cifar: 25 training, 0 validation, 11 test images of 10 classes, files of their own making; nothing is wrong with them',
         '',
       ],
