@@ -3,6 +3,7 @@
 
 import { createHash } from 'node:crypto';
 import type { Dataset } from '../../runtime/data/dataset.ts';
+import { samplesOf } from '../../runtime/data/split.ts';
 import { type ReadAllOptions, readAll } from './describe.ts';
 
 /** The parts of a set, split or as they come. */
@@ -83,4 +84,4 @@ export async function duplicateConcerns({ train, validation, test }: ConcernedPa
   });
 }
 
-const nameOf = (dataset: Dataset, index: number): string => dataset.fileOf?.(index) ?? `image ${index}`;
+const nameOf = (dataset: Dataset, index: number): string => dataset.fileOf?.(index) ?? `image ${samplesOf(dataset)[index]}`;

@@ -68,7 +68,7 @@ export async function trainOne(
     for (const concern of classConcerns(source.train)) progress.line(concern);
   }
   // A search of pictures that nobody made would find nothing.
-  if (group.rank === 0 && !flags.dryRun && data !== 'synthetic') await tellConcerns(parts, { io, progress });
+  if (talk && group.rank === 0 && !flags.dryRun && data !== 'synthetic') await tellConcerns(parts, { io, progress });
   if (settings.limit !== undefined && talk) {
     const sizes = [parts.train.size, parts.validation?.size ?? 0, parts.test?.size ?? 0].map((size) => count(size));
     const which = settings.split === 'first' ? 'the first ' : '';

@@ -7,6 +7,7 @@ export { type Description as DatasetDescription, describeDataset, type ReadAllOp
 export { type DecodeOptions, decodeImage } from '../../app/sources/image-file.ts';
 export { IMAGE_ENDINGS } from '../../app/sources/image-formats.ts';
 export { type Picture, type PreviewOptions, previewPicture } from '../../app/sources/preview.ts';
+export type { Shards } from '../../app/sources/shards.ts';
 export {
   DATA_NAMES,
   type DataNotice,
@@ -15,7 +16,6 @@ export {
   locateData,
   type OpenDataOptions,
 } from '../../app/sources/source.ts';
-export type { Shards } from '../../app/sources/shards.ts';
 export { type Verification as DataVerification, type VerifiedFile, verifyData } from '../../app/sources/verify.ts';
 export type { EraseOptions, ImageShape, MixOptions } from '../data/augment/augmentation.ts';
 export { AUGMENT_NAMES } from '../data/augment/names.ts';
