@@ -54,10 +54,10 @@ export function classConcerns({ classes, labels, size }: Dataset): string[] {
 export async function duplicateConcerns({ train, validation, test }: ConcernedParts, options: ReadAllOptions = {}): Promise<string[]> {
   const seen = new Map<string, { readonly part: string; readonly dataset: Dataset; readonly index: number }>();
   const shared = new Map<string, { count: number; examples: string[] }>();
-  const add = (key: string, example: string): void => {
+  const add = (key: string, example: () => string): void => {
     const found = shared.get(key) ?? { count: 0, examples: [] };
     found.count++;
-    if (found.examples.length < 3) found.examples.push(example);
+    if (found.examples.length < 3) found.examples.push(example());
     shared.set(key, found);
   };
   for (const [part, dataset] of Object.entries({ training: train, validation, test })) {
@@ -72,9 +72,15 @@ export async function duplicateConcerns({ train, validation, test }: ConcernedPa
         const before = seen.get(hash);
         if (!before) seen.set(hash, { part, dataset, index });
         else if (before.part !== part)
-          add(`${part} images are ${before.part} images as well`, `${nameOf(dataset, index)} is ${nameOf(before.dataset, before.index)}`);
+          add(
+            `${part} images are ${before.part} images as well`,
+            () => `${nameOf(dataset, index)} is ${nameOf(before.dataset, before.index)}`,
+          );
         else if (before.dataset.labels[before.index] !== dataset.labels[index])
-          add(`${part} images are of another class elsewhere`, `${nameOf(dataset, index)} and ${nameOf(before.dataset, before.index)}`);
+          add(
+            `${part} images are of another class elsewhere`,
+            () => `${nameOf(dataset, index)} and ${nameOf(before.dataset, before.index)}`,
+          );
       }
     }
   }
