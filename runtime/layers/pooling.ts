@@ -2,7 +2,7 @@
 
 import type { GraphBuilder, ValueId } from '../ir/graph.ts';
 import { fits } from './convolution.ts';
-import { defineLayer } from './define-layer.ts';
+import { defineLayer, type Site } from './define-layer.ts';
 import { choice, fixed, flag, optional, type Pair, pair } from './kinds.ts';
 import type { Shape } from './layer.ts';
 
@@ -13,20 +13,29 @@ const window = {
   dataFormat: fixed('channels_last'),
 };
 
+/** Pooling over windows: what pads the image belongs to none. */
+function pooled(op: 'avgPool' | 'maxPool', site: Site<{ poolSize: Pair; strides: Pair; padding: 'valid' | 'same' }>): ValueId {
+  const { g, config, x } = site;
+  const { poolSize, strides, padding } = config;
+  fits(site, poolSize, padding);
+  // Side by side where nothing else is said.
+  const stride = `${strides}` === `${poolSize}` ? undefined : plain(strides);
+  return g.one(op, [x], { size: plain(poolSize), stride, padding });
+}
+
+/** One number where both are equal: graphs of before have that form. */
+const plain = ([height, width]: Pair): number | Pair => (height === width ? height : [height, width]);
+
 export const MaxPooling2D = defineLayer({
   type: 'MaxPooling2D',
   config: window,
-  build(site) {
-    const { g, config, x } = site;
-    const { poolSize, strides, padding } = config;
-    fits(site, poolSize, padding);
-    if (`${[poolSize, strides, padding]}` !== '2,2,2,2,valid')
-      site.refuse(
-        `has windows of ${poolSize.join('×')}, strides ${strides.join('×')}, padding ${padding}`,
-        'Only 2×2 with strides 2×2, padding valid is built.',
-      );
-    return g.one('maxPool', [x]);
-  },
+  build: (site) => pooled('maxPool', site),
+});
+
+export const AveragePooling2D = defineLayer({
+  type: 'AveragePooling2D',
+  config: window,
+  build: (site) => pooled('avgPool', site),
 });
 
 const whole = { dataFormat: fixed('channels_last'), keepdims: optional(flag, false) };
@@ -35,6 +44,18 @@ export const GlobalAveragePooling2D = defineLayer({
   type: 'GlobalAveragePooling2D',
   config: whole,
   build: ({ g, config, x, shape }) => keeping(g, g.one('globalAvgPool', [x]), config.keepdims, shape),
+});
+
+export const GlobalMaxPooling2D = defineLayer({
+  type: 'GlobalMaxPooling2D',
+  config: whole,
+  build(site) {
+    const { g, config, x, shape } = site;
+    fits(site, [1, 1], 'valid');
+    const [height, width, channels] = shape;
+    const y = g.one('maxPool', [x], { size: plain([height, width]) });
+    return config.keepdims ? y : g.one('reshape', [y], { shape: [channels] });
+  },
 });
 
 /** Of one pixel, where the axes of the image are kept. */

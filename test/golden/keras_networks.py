@@ -96,7 +96,22 @@ def shared():
     return keras.Model(images, L.Add()([a, b]))
 
 
-NETWORKS = {f.__name__.replace("_", "-"): f for f in (sequential, branched, nested, shapes, framed, shared)}
+def pooled():
+    """Pooling over windows of all kinds, and activations of many."""
+    images = keras.Input((13, 11, 3))
+    x = L.Conv2D(6, 3, padding="same", activation="silu")(L.Rescaling(1 / 255)(images))
+    x = L.AveragePooling2D(3, 2, padding="same")(x)
+    x = L.LeakyReLU(0.1)(L.Conv2D(5, 3, activation="mish")(x))
+    a = L.MaxPooling2D((3, 2), (1, 2), padding="same")(L.ELU(0.7)(L.BatchNormalization()(L.Conv2D(4, 1, activation="hard_swish")(x))))
+    b = L.AveragePooling2D((1, 2))(L.ReLU(6.0, negative_slope=0.25, threshold=0.1)(L.DepthwiseConv2D(3, padding="same", activation="selu")(x)))
+    c = L.GlobalMaxPooling2D(keepdims=True)(L.Conv2D(4, 1, activation="relu6")(x))
+    parts = [L.GlobalMaxPooling2D()(a), L.GlobalAveragePooling2D()(L.Activation("softplus")(b)), L.Flatten()(c)]
+    x = L.Dense(9, activation="tanh")(L.Concatenate()(parts))
+    x = L.Dense(8, activation="sigmoid")(L.Dense(8, activation="softsign")(x))
+    return keras.Model(images, L.Dense(4)(L.Dense(7, activation="hard_sigmoid")(L.Dense(6, activation="exponential")(x))))
+
+
+NETWORKS = {f.__name__.replace("_", "-"): f for f in (sequential, branched, nested, shapes, framed, shared, pooled)}
 GOLDEN = list(NETWORKS)
 
 

@@ -2,6 +2,7 @@
 
 import type { Layer } from '../../layers/index.ts';
 import type { Pair } from '../../layers/kinds.ts';
+import { placeWindow } from '../../ops/window.ts';
 import { channelsFirst } from '../layouts.ts';
 import { activate } from './activations.ts';
 import type { Emitter, OnnxRules } from './emitter.ts';
@@ -77,16 +78,12 @@ function convolve(
 
 /** Rows and columns of zeros around the image: top, left, bottom, right. */
 export function padsOf(
-  shape: readonly number[],
+  [height, width]: readonly number[],
   kernel: Pair,
-  strides: Pair,
+  stride: Pair,
   padding: 'valid' | 'same',
-  dilation: Pair = [1, 1],
+  dilation?: Pair,
 ): number[] {
-  const total = ([0, 1] as const).map((axis) =>
-    padding === 'valid'
-      ? 0
-      : Math.max((Math.ceil(shape[axis] / strides[axis]) - 1) * strides[axis] + (kernel[axis] - 1) * dilation[axis] + 1 - shape[axis], 0),
-  );
-  return [...total.map((n) => n >> 1), ...total.map((n) => n - (n >> 1))];
+  const { top, left, bottom, right } = placeWindow([height, width], kernel, { stride, padding, dilation }).pads;
+  return [top, left, bottom, right];
 }

@@ -1,14 +1,17 @@
 // ONNX's form of the layers of layers/pooling.ts.
 
+import type { Layer } from '../../layers/index.ts';
 import { padsOf } from './convolution.ts';
 import type { OnnxRules } from './emitter.ts';
 
 export const pooling = {
-  MaxPooling2D: {
-    emit(e, { name, config, inputShape }, [x]) {
-      const { poolSize, strides, padding } = config;
-      const pads = padsOf(inputShape, poolSize, strides, padding);
-      return e.node('MaxPool', name, [x], { kernel_shape: [...poolSize], strides: [...strides], ...(padding === 'same' && { pads }) });
+  MaxPooling2D: { emit: (e, layer, [x]) => e.node('MaxPool', layer.name, [x], windowOf(layer)) },
+  // Pixels that pad the image are not counted, as by ONNX where nothing is said.
+  AveragePooling2D: { affine: 'passes', emit: (e, layer, [x]) => e.node('AveragePool', layer.name, [x], windowOf(layer)) },
+  GlobalMaxPooling2D: {
+    emit(e, { name, config }, [x]) {
+      const pooled = e.node('GlobalMaxPool', `${name}/pool`, [x]);
+      return config.keepdims ? pooled : e.node('Flatten', name, [pooled], { axis: 1 });
     },
   },
   GlobalAveragePooling2D: {
@@ -19,3 +22,9 @@ export const pooling = {
     },
   },
 } satisfies Partial<OnnxRules>;
+
+function windowOf({ config, inputShape }: Layer<'MaxPooling2D' | 'AveragePooling2D'>) {
+  const { poolSize, strides, padding } = config;
+  const pads = padsOf(inputShape, poolSize, strides, padding);
+  return { kernel_shape: [...poolSize], strides: [...strides], ...(padding === 'same' && { pads }) };
+}
