@@ -16,6 +16,8 @@ export const PRESET_SETTINGS = [
   'bnMomentum',
   'recalibrateBn',
   'shuffle',
+  'freeze',
+  'labelSmoothing',
 ] as const satisfies readonly (keyof TrainSettings)[];
 
 /** What a recipe decides of a run. */
@@ -33,6 +35,8 @@ const patient: Preset = {
   bnMomentum: 0.99,
   recalibrateBn: 0,
   shuffle: true,
+  freeze: 'none',
+  labelSmoothing: 0,
 };
 
 /** The script's run_experiment_3: less patience, a lower floor. Its results are therefore not like for like with the others. */
@@ -59,6 +63,8 @@ const fast: Preset = {
   bnMomentum: 0.97,
   recalibrateBn: 0,
   shuffle: true,
+  freeze: 'none',
+  labelSmoothing: 0,
 };
 
 /**
@@ -77,13 +83,62 @@ const SCRIPT = {
   convmixer: patient,
 } as const satisfies Record<ArchitectureName, Preset>;
 
-/** `script`: as the original script trains each model; `fast`: one cycle of ten epochs, 24 for conv-pooling. */
-export const RECIPES = ['script', 'fast'] as const;
+/** Steps that a run of few images has, as nearly as whole epochs allow: its length must not depend on how many images there are. */
+const SMALL_STEPS = 600;
+const TUNE_STEPS = 250;
+/** Images a step where there are few: more steps an epoch, and statistics of a batch that are noisy, which holds back learning by heart. */
+const SMALL_BATCH = 32;
+const MOST_EPOCHS = 200;
+
+/** Epochs that come to so many steps. */
+const epochsOf = (steps: number, images: number, batch: number): number =>
+  Math.max(3, Math.min(MOST_EPOCHS, Math.round(steps / Math.max(1, Math.ceil(images / batch)))));
+
+/** For some hundred images: one cycle over many epochs of small batches. */
+function small(images: number): Preset {
+  return {
+    ...fast,
+    epochs: epochsOf(SMALL_STEPS, images, SMALL_BATCH),
+    batch: SMALL_BATCH,
+    learningRate: 2e-3,
+    weightDecay: 1e-2,
+    bnMomentum: 0.9,
+    labelSmoothing: 0.1,
+  };
+}
+
+/** From weights of other classes: the head alone for an epoch, then everything, the first layers least. */
+function tune(images: number): Preset {
+  return { ...small(images), epochs: 1 + epochsOf(TUNE_STEPS, images, SMALL_BATCH), freeze: 1 };
+}
+
+/**
+ * `script`: as the original script trains each model; `fast`: one cycle of ten epochs, 24 for conv-pooling; `small`: for some hundred images; `tune`:
+ * from weights that were trained on other classes.
+ */
+export const RECIPES = ['script', 'fast', 'small', 'tune'] as const;
 /** A set of presets. */
 export type Recipe = (typeof RECIPES)[number];
 
-/** The settings that a recipe has for an architecture. */
-export function presetFor(arch: ArchitectureName, recipe: Recipe = 'script'): Preset {
-  if (recipe === 'script') return SCRIPT[arch];
-  return arch === 'conv-pooling' ? fastPlain : fast;
+/** Sets of at most so many training images are small. */
+export const SMALL_SET = 5000;
+
+/** The settings that a recipe has for an architecture and a number of training images, which `small` and `tune` go by. */
+export function presetFor(arch: ArchitectureName, recipe: Recipe = 'script', images = SMALL_SET): Preset {
+  switch (recipe) {
+    case 'script':
+      return SCRIPT[arch];
+    case 'fast':
+      return arch === 'conv-pooling' ? fastPlain : fast;
+    case 'small':
+      return small(images);
+    case 'tune':
+      return tune(images);
+  }
 }
+
+/** Augmentation that a recipe has in place of the usual one, as `augmentOptions` reads it: photographs come in any size and light. */
+export const RECIPE_AUGMENT: { readonly [name in Recipe]?: string } = {
+  small: 'colour,flip,resize',
+  tune: 'colour,flip,resize',
+};

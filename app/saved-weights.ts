@@ -2,16 +2,18 @@
 
 import { HybridError } from '../runtime/base/errors.ts';
 import { type Files, nodeFiles } from '../runtime/base/files.ts';
-import { matchClasses, type NamedClasses } from '../runtime/data/classes.ts';
 import { readNpz } from '../runtime/formats/npz.ts';
 import { readSafetensors } from '../runtime/formats/safetensors.ts';
+import { isLegacyTorch, readTorch, torchPickle } from '../runtime/formats/torch-file.ts';
 import { readZip } from '../runtime/formats/zip.ts';
+import type { TimmOptions } from '../runtime/interop/timm.ts';
 import {
   adopt,
   isAdamW,
   modelOf,
   NPZ_CARD,
   numberedClasses,
+  optimizerVariables,
   readCard,
   type SavedTensor,
   type TrainedModel,
@@ -47,18 +49,24 @@ export type ModelFor = (
 
 const HDF5_MAGIC = [0x89, 0x48, 0x44, 0x46, 0x0d, 0x0a, 0x1a, 0x0a];
 const ZIP_MAGIC = [0x50, 0x4b, 0x03, 0x04];
-const REMEDY = 'Name a run folder, or a file of weights: .safetensors, .keras, .weights.h5 or .npz.';
+const REMEDY = 'Name a run folder, or a file of weights: .safetensors, .keras, .weights.h5, .npz, .pth or .pt.';
 
 /**
  * Reads the best checkpoint of a run folder, the last one of a run that never got to a best, or a file: safetensors, a `.keras` archive,
- * `.weights.h5` or `.npz`, told apart by their contents. Throws E_CHECKPOINT.
+ * `.weights.h5`, `.npz`, or what PyTorch saves, told apart by their contents. Nothing in a file is executed. Throws E_CHECKPOINT.
+ * @param told What files of PyTorch's networks do not say of these.
  */
-export async function readWeights(path: string, files: Files = nodeFiles, modelFor?: ModelFor): Promise<SavedWeights> {
+export async function readWeights(
+  path: string,
+  files: Files = nodeFiles,
+  modelFor?: ModelFor,
+  told: TimmOptions = {},
+): Promise<SavedWeights> {
   const stat = await files.stat(path).catch((cause: Error) => {
     throw new HybridError('E_CHECKPOINT', `cannot read ${path}: ${cause.message}`, REMEDY, { cause });
   });
   if (!stat) throw new HybridError('E_CHECKPOINT', `there is no ${path}`, REMEDY);
-  return stat.kind === 'folder' ? fromRun(path, files) : fromFile(path, files, modelFor);
+  return stat.kind === 'folder' ? fromRun(path, files) : fromFile(path, files, modelFor, told);
 }
 
 async function fromRun(path: string, files: Files): Promise<SavedWeights> {
@@ -78,16 +86,26 @@ async function fromRun(path: string, files: Files): Promise<SavedWeights> {
 }
 
 function trainedInRun(checkpoint: Checkpoint, config: RunConfig, source: string): TrainedModel | undefined {
-  const { model = modelOfGraph(checkpoint.graph.text, config), classes, license } = readCard(JSON.stringify(checkpoint.card ?? null));
+  const {
+    model = modelOfGraph(checkpoint.graph.text, config),
+    classes,
+    license,
+    preprocessing,
+  } = readCard(JSON.stringify(checkpoint.card ?? null));
   if (!model || graphDigest(inferenceGraphs(model).predict) !== checkpoint.graph.digest) return undefined;
   const learningRate = checkpoint.optimizer.get('optimizer/vars/1')?.data[0];
   const weightDecay = config['weight-decay'];
   const bnMomentum = config['bn-momentum'];
   const optimizer = typeof config.optimizer === 'string' ? parseOptimizer(config.optimizer) : undefined;
+  // Of a run that freezes layers it is that of some parameters only.
+  const kept = [...checkpoint.optimizer.keys()].filter((name) => name.startsWith('optimizer/vars/'));
+  const isWhole = kept.length === optimizerVariables(model, optimizer).length;
+  const state = isWhole ? checkpoint.optimizer : [];
   return {
-    ...adopt(model, new Map([...checkpoint.weights, ...checkpoint.optimizer]), source, optimizer ?? 'adamw'),
+    ...adopt(model, new Map([...checkpoint.weights, ...state]), source, optimizer ?? 'adamw'),
     classes: classes ?? numberedClasses(model),
     license,
+    preprocessing,
     optimizerSettings:
       learningRate === undefined ? undefined : { optimizer, learningRate, weightDecay: typeof weightDecay === 'number' ? weightDecay : 0 },
     bnMomentum: typeof bnMomentum === 'number' ? bnMomentum : undefined,
@@ -106,7 +124,7 @@ function modelOfGraph(text: string, { arch, dim, depth, kernel, patch, dropout }
   }
 }
 
-async function fromFile(path: string, files: Files, modelFor?: ModelFor): Promise<SavedWeights> {
+async function fromFile(path: string, files: Files, modelFor: ModelFor | undefined, told: TimmOptions): Promise<SavedWeights> {
   const bytes = await files.readFile(path).catch((cause: Error) => {
     throw new HybridError('E_CHECKPOINT', `cannot read ${path}: ${cause.message}`, REMEDY, { cause });
   });
@@ -135,6 +153,7 @@ async function fromFile(path: string, files: Files, modelFor?: ModelFor): Promis
       const trained = await readKeras(bytes, path);
       return { source: path, weights: trained.weights, trained };
     }
+    if (torchPickle(members) !== undefined) return fromTorchFile(bytes, path, modelFor, told);
     const card = members.get(NPZ_CARD);
     const metadata = new Map(card ? [['hybrid', Buffer.from(card).toString()]] : []);
     if (![...members.keys()].some((name) => name.endsWith('.npy'))) refuseArchive(path, 'it has neither config.json nor arrays');
@@ -143,15 +162,48 @@ async function fromFile(path: string, files: Files, modelFor?: ModelFor): Promis
   // Contents that nothing else marks as ONNX.
   if (/\.onnx$/i.test(path))
     throw new HybridError('E_CHECKPOINT', `${path} is an ONNX file: such files are written, but cannot be read back`, REMEDY);
+  if (isLegacyTorch(bytes)) return fromTorchFile(bytes, path, modelFor, told);
+  if (bytes[0] === PICKLE)
+    throw new HybridError(
+      'E_CHECKPOINT',
+      `${path} is a pickle, but not one of PyTorch's tables of tensors`,
+      "Save the weights alone, torch.save(model.state_dict(), 'weights.pth'), or as safetensors.",
+    );
   const { tensors, metadata } = readSafetensors(bytes, path);
+  const foreign = await readForeign(tensors, path, told);
+  if (foreign) return foreign;
   return fromTensors(path, tensors, metadata, modelFor);
+}
+
+/** With which every pickle of a protocol since Python 2.3 begins; no header of safetensors is that long. */
+const PICKLE = 0x80;
+
+async function fromTorchFile(bytes: Uint8Array, path: string, modelFor: ModelFor | undefined, told: TimmOptions): Promise<SavedWeights> {
+  const { tensors } = readTorch(bytes, path);
+  const foreign = await readForeign(tensors, path, told);
+  if (foreign) return foreign;
+  if ([...tensors.keys()].some((name) => name.startsWith('layers/'))) return fromTensors(path, tensors, new Map(), modelFor);
+  const names = [...tensors.keys()];
+  throw new HybridError(
+    'E_CHECKPOINT',
+    `${path} holds ${names.length} tensors of a network that is not known here: ${names.slice(0, 3).join(', ')}${names.length > 3 ? ', …' : ''}`,
+    "Known are timm's ConvMixers.",
+  );
+}
+
+/** Weights of networks that others have written, told by the names of their tensors. */
+async function readForeign(tensors: ReadonlyMap<string, SavedTensor>, path: string, told: TimmOptions): Promise<SavedWeights | undefined> {
+  const { isTimmConvmixer, readTimmConvmixer } = await import('../runtime/interop/timm.ts');
+  if (!isTimmConvmixer(tensors)) return undefined;
+  const trained = readTimmConvmixer(tensors, path, told);
+  return { source: path, weights: trained.weights, trained };
 }
 
 function refuseArchive(path: string, what: string): never {
   throw new HybridError(
     'E_CHECKPOINT',
-    `${path} is not a .keras or .npz file: ${what}`,
-    "If it was copied or downloaded, fetch it again. Pickles, such as PyTorch's .pt, are never read: save weights as safetensors.",
+    `${path} is not a .keras, .npz or PyTorch file: ${what}`,
+    'If it was copied or downloaded, fetch it again.',
   );
 }
 
@@ -179,6 +231,7 @@ function fromTensors(
       ...adopted,
       classes: card.classes?.length === adopted.model.classes ? card.classes : numberedClasses(adopted.model),
       license: card.license,
+      preprocessing: card.preprocessing,
       notices: [...(found?.notices ?? []), ...(adopted.notices ?? [])],
     },
   };
@@ -210,24 +263,6 @@ function configOf(text = ''): RunConfig | undefined {
   } catch {
     return undefined;
   }
-}
-
-/**
- * The weights for a model whose classes come in the order of `data`: what the last dense layer knows of a class stands where its name does. Throws
- * E_DATA where the classes are others.
- */
-export function weightsFor({ source, weights, trained }: SavedWeights, model: Model, data: NamedClasses): SavedWeights['weights'] {
-  if (!trained) return weights;
-  const matched = matchClasses({ name: `the model in ${source}`, classes: trained.classes }, data);
-  const head = model.layers.findLast(({ type }) => type === 'Dense');
-  if (!head || matched.every((from, to) => from === to)) return weights;
-  const { classes } = model;
-  return new Map(
-    [...weights].map(([name, values]) => {
-      if (!head.variables.some((variable) => variable.name === name)) return [name, values];
-      return [name, values.map((_, i) => values[i - (i % classes) + matched[i % classes]])];
-    }),
-  );
 }
 
 /** Refuses weights that were trained in another graph. Their names and shapes cannot tell: two of the architectures have the same ones. */

@@ -19,6 +19,14 @@ export const EXAMPLES: Readonly<Record<string, readonly Example[]>> = {
     { line: 'hybrid train --epochs 3 --limit 2000 --bn-momentum 0.9' },
     { line: 'hybrid train --arch convmixer --dim 64 --depth 4 --schedule one-cycle --epochs 10' },
     { line: 'hybrid train --data photos --image-size 64', says: 'a folder of class folders' },
+    {
+      line: 'hybrid train --data photos --init convmixer-2stage-cifar10',
+      says: 'begun with weights of other classes: the head first, then everything',
+    },
+    {
+      line: 'hybrid train --data photos --init convmixer_1024_20_ks9_p14.pth --freeze backbone',
+      says: "a model of PyTorch's timm, of which the head alone is trained",
+    },
     { line: 'hybrid train --model net.keras --data photos', says: 'a network that Keras saved, with its weights' },
     { line: 'hybrid train -c runs/first/config.json --seed 1 --name second' },
     { line: 'hybrid train --resume', says: 'the newest run, from where it stopped' },

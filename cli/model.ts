@@ -5,17 +5,23 @@ import type { Command } from 'commander';
 import { measure, nodeFiles, type SavedWeights } from '../runtime/entries/internal.ts';
 import { ARCHITECTURES, buildModel, HybridError, type Model, readWeights, type TrainedModel } from '../runtime/index.ts';
 import type { CliIo } from './io.ts';
-import { givenFlags } from './options.ts';
+import { givenFlags, type Key, MEASURES } from './options.ts';
 import { count, Progress } from './progress.ts';
 import { findModel } from './run-names.ts';
 import { CIFAR10, modelOptions, quote, resolveSettings, settingsOf, sourceSettings } from './settings.ts';
 
 /** Of the commands that take a model: the architecture of a file that does not name it. */
-export const MODEL_FLAGS = ['arch', 'dim', 'depth', 'kernel', 'patch', 'dropout'] as const;
-const MEASURES = new Set<string>(MODEL_FLAGS);
+export const MODEL_FLAGS = ['arch', ...MEASURES, 'dropout'] as const;
+const OF_MODEL = new Set<string>(MODEL_FLAGS);
 
 /** Lines of a file of class names are at most this many bytes together. */
 const MAX_LABEL_BYTES = 1 << 20;
+
+/** What flags say of a network that its file does not. */
+function toldOf(flags: ReadonlyMap<Key, string>) {
+  const settings = resolveSettings(new Map([...flags].filter(([key]) => key === 'activation' || key === 'imageSize')));
+  return { activation: settings.activation, imageSize: flags.has('imageSize') ? sourceSettings(settings).imageSize : undefined };
+}
 
 export interface OpenedModel {
   readonly saved: SavedWeights;
@@ -26,25 +32,30 @@ export async function openModel(given: string, command: Command, io: CliIo): Pro
   const { classNames, license, out } = command.opts<{ classNames?: string; license?: string; out?: string }>();
   const flags = givenFlags(command);
   const path = await findModel(given, out ?? 'runs', io);
-  const named = new Map([...flags].filter(([key]) => MEASURES.has(key)));
-  const saved = await readWeights(path, io.files, (shapes) => {
-    if (!flags.has('arch'))
-      throw new HybridError('E_USAGE', `${given} does not say which architecture its weights are for`, 'Name it with --arch.');
-    const settings = resolveSettings(new Map([...flags].filter(([key]) => MEASURES.has(key) || key === 'imageSize')));
-    const { input, ...measures } = modelOptions(settings, { ...CIFAR10, shape: [...sourceSettings(settings).imageSize, 3] });
-    const measured = measure(settings.arch, shapes, flags.has('imageSize') ? { ...measures, input } : measures);
-    if (!measured) {
-      throw new HybridError(
-        'E_CHECKPOINT',
-        `${given} has no weights of convolutions and dense layers under Keras' names, such as layers/dense/vars/1`,
-        'Name a run folder, or a file of weights: .safetensors, .keras, .weights.h5 or .npz.',
-      );
-    }
-    const { options, knowsSize } = measured;
-    const size = options.input.slice(0, 2).join('×');
-    const notice = `${given} does not say for which image size it was trained: ${size} is assumed. Give --image-size otherwise.`;
-    return { model: buildModel(settings.arch, options), notices: knowsSize ? [] : [notice] };
-  });
+  const named = new Map([...flags].filter(([key]) => OF_MODEL.has(key)));
+  const saved = await readWeights(
+    path,
+    io.files,
+    (shapes) => {
+      if (!flags.has('arch'))
+        throw new HybridError('E_USAGE', `${given} does not say which architecture its weights are for`, 'Name it with --arch.');
+      const settings = resolveSettings(new Map([...flags].filter(([key]) => OF_MODEL.has(key) || key === 'imageSize')));
+      const { input, ...measures } = modelOptions(settings, { ...CIFAR10, shape: [...sourceSettings(settings).imageSize, 3] });
+      const measured = measure(settings.arch, shapes, flags.has('imageSize') ? { ...measures, input } : measures);
+      if (!measured) {
+        throw new HybridError(
+          'E_CHECKPOINT',
+          `${given} has no weights of convolutions and dense layers under Keras' names, such as layers/dense/vars/1`,
+          'Name a run folder, or a file of weights: .safetensors, .keras, .weights.h5 or .npz.',
+        );
+      }
+      const { options, knowsSize } = measured;
+      const size = options.input.slice(0, 2).join('×');
+      const notice = `${given} does not say for which image size it was trained: ${size} is assumed. Give --image-size otherwise.`;
+      return { model: buildModel(settings.arch, options), notices: knowsSize ? [] : [notice] };
+    },
+    toldOf(flags),
+  );
   const { trained } = saved;
   if (!trained)
     throw new HybridError('E_CHECKPOINT', `${given} does not hold a model that this version knows`, 'Train it again, or name another one.');

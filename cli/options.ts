@@ -41,7 +41,7 @@ const OWN = {
     ...{ name: 'init', group: 'Model', kind: text('MODEL', 'a run folder, a file of weights, or a model that comes with hybrid') },
     example: 'model.safetensors',
     otherwise: "Keras' initialisers",
-    help: 'initial weights: a run, a file as for eval, or a model that comes with hybrid; none: begin anew, where --model has weights',
+    help: 'weights to begin with, and without --arch the network that they are of: a run, a file as for eval, or a model that comes with hybrid; what does not fit the data begins anew. none: begin anew, where --model has weights',
   },
   data: {
     ...{ name: 'data', group: 'Data', kind: text('auto|cifar10|cifar100|synthetic|PATH', 'auto, cifar10, cifar100, synthetic or a path') },
@@ -50,10 +50,10 @@ const OWN = {
     help: "a name, a folder (of class folders, images and a table of labels, CIFAR, MNIST, Parquet files, WebDataset shards), an .npz, .parquet, .tar, packed file or CIFAR's .tar.gz, or a pattern such as train-*.tar; auto: CIFAR-10 from ./data, the cache, Keras' folder, the network, else synthetic",
   },
   recipe: {
-    ...{ name: 'recipe', group: 'Training', kind: choice('script', 'fast') },
+    ...{ name: 'recipe', group: 'Training', kind: choice('script', 'fast', 'small', 'tune') },
     example: 'fast',
-    usual: 'script',
-    help: 'defaults of the options below; script: those of the original script for the architecture; fast: one cycle of ten epochs, 24 for conv-pooling',
+    otherwise: 'tune with --init of other classes, small for a folder of at most 5,000 images, else script',
+    help: 'defaults of the options below; script: those of the original script for the architecture; fast: one cycle of ten epochs, 24 for conv-pooling; small: for some hundred images; tune: the head first, then everything',
   },
   device: {
     ...{ name: 'device', group: 'Machine', kind: choice('auto', 'wasm', 'webgpu', 'reference') },
@@ -96,7 +96,7 @@ export interface Settings
   readonly model?: string;
   readonly init?: string;
   readonly data: string;
-  readonly recipe: 'script' | 'fast';
+  readonly recipe: 'script' | 'fast' | 'small' | 'tune';
   readonly device: 'auto' | 'wasm' | 'webgpu' | 'reference';
   readonly out: string;
   readonly name?: string;
@@ -123,7 +123,7 @@ export const OPTIONS = Object.fromEntries(
 export const KEYS = Object.keys(OPTIONS) as Key[];
 
 /** What measures the architecture `convmixer`. */
-export const MEASURES = ['dim', 'depth', 'kernel', 'patch'] as const satisfies readonly Key[];
+export const MEASURES = ['dim', 'depth', 'kernel', 'patch', 'activation', 'epsilon'] as const satisfies readonly Key[];
 
 /** Of a run's configuration: how its data is read, for the commands that read it again. */
 export const SOURCE_KEYS = ['max-bad', 'max-megapixels', 'image-array', 'labels', 'label-column', 'follow-links'] as const;

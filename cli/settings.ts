@@ -2,8 +2,9 @@
 // Precedence: flag, then configuration file, then the recipe's preset for the architecture, then the default here.
 
 import type { Command } from 'commander';
+import type { Preprocessing } from '../runtime/entries/data.ts';
 import { architectureName, nearest } from '../runtime/entries/internal.ts';
-import { presetFor } from '../runtime/entries/runs.ts';
+import { presetFor, RECIPE_AUGMENT, type Recipe } from '../runtime/entries/runs.ts';
 import { type Dataset, HybridError, type ModelOptions, type TrainSettings } from '../runtime/index.ts';
 import {
   DATA_SETTINGS,
@@ -25,8 +26,22 @@ export interface FileValues {
   readonly values: ReadonlyMap<unknown, unknown>;
 }
 
+/** What is known when the configuration is resolved, besides what was given. */
+export interface Known {
+  /** Settings that the model that is begun with has, where nobody gives others. */
+  readonly ofModel?: Partial<Settings>;
+  /** The recipe where nobody names one; `script` by default. */
+  readonly recipe?: Recipe;
+  /** Of training. */
+  readonly images?: number;
+}
+
 /** The complete configuration. Throws E_USAGE with a line for everything that is wrong. */
-export function resolveSettings(flags: ReadonlyMap<Key, string>, file?: FileValues): Settings {
+export function resolveSettings(
+  flags: ReadonlyMap<Key, string>,
+  file?: FileValues,
+  { ofModel, recipe: usual = 'script', images }: Known = {},
+): Settings {
   const problems: string[] = [];
   const remedies: string[] = [];
   const given: Record<string, unknown> = {};
@@ -73,8 +88,10 @@ export function resolveSettings(flags: ReadonlyMap<Key, string>, file?: FileValu
   for (const [key, value] of flags) accept(key, value, `--${spelling(key)}`);
   if (problems.length > 0) throw new HybridError('E_USAGE', problems.join('\n'), [...new Set(remedies)].join('\n'));
 
-  const { arch, recipe } = { ...USUAL, ...given } as Settings;
-  return { ...USUAL, ...plainFrom(TRAIN_SETTINGS, presetFor(architectureName(arch), recipe)), ...given } as Settings;
+  const { arch, recipe } = { ...USUAL, recipe: usual, ...ofModel, ...given } as Settings;
+  const preset = plainFrom(TRAIN_SETTINGS, presetFor(architectureName(arch), recipe, images));
+  const augment = RECIPE_AUGMENT[recipe];
+  return { ...USUAL, ...preset, ...(augment !== undefined && { augment }), ...ofModel, ...given, recipe } as Settings;
 }
 
 /** What the library finds wrong with a value that only it understands. */
@@ -122,6 +139,18 @@ export const trainSettings = (settings: Settings): TrainSettings =>
 
 /** The part of the source of images. */
 export const sourceSettings = (settings: Settings): ValuesOf<typeof DATA_SETTINGS> => valuesFrom(DATA_SETTINGS, own(settings));
+
+/** How pictures become images; undefined: in the usual way. */
+export function preprocessingOf(settings: Settings): Preprocessing | undefined {
+  const { crop, interpolation } = sourceSettings(settings);
+  return crop === 1 && interpolation === 'lanczos' ? undefined : { crop, interpolation };
+}
+
+/** The settings of a source of images that a model has besides its size. */
+export const preprocessingSettings = ({ crop, interpolation }: Preprocessing = {}): Partial<Settings> => ({
+  ...(crop !== undefined && { crop }),
+  ...(interpolation !== undefined && { interpolation }),
+});
 
 /** The part of the device. */
 export const deviceSettings = (settings: Settings): ValuesOf<typeof DEVICE_SETTINGS> => valuesFrom(DEVICE_SETTINGS, own(settings));

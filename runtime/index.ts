@@ -15,9 +15,10 @@ export type { Device } from './device.ts';
 export { type DeviceName, type DeviceOptions, openDevice } from './devices.ts';
 // Names of the root entry before there were others: for one version.
 export * from './entries/deprecated.ts';
+export { type AdaptedModel, type AdaptOptions, adaptModel } from './interop/adapt.ts';
 export { exportModel } from './interop/export.ts';
 export type { TrainedModel } from './interop/trained-model.ts';
-export { ARCHITECTURES, type ArchitectureName, buildModel, type ModelOptions } from './model/architectures.ts';
+export { ARCHITECTURES, type ArchitectureName, buildModel, type MixerActivation, type ModelOptions } from './model/architectures.ts';
 export type { Model, TrainableModel } from './model/model.ts';
 export { formatSummary, summarize } from './model/summary.ts';
 export type { Checkpoint, CheckpointStore } from './train/checkpoint.ts';

@@ -19,6 +19,7 @@ import {
 } from '../../runtime/data/dataset.ts';
 import { memoryDataset } from '../../runtime/data/memory-dataset.ts';
 import { DataPipeline } from '../../runtime/data/pipeline.ts';
+import type { Interpolation } from '../../runtime/data/preprocessing.ts';
 import { loadSharp } from './image-file.ts';
 import { openPacked, type PackedSource, writePacked } from './packed.ts';
 
@@ -58,6 +59,9 @@ export interface DecodeSetOptions {
   readonly maxBad?: number;
   /** Of one image, before it is decoded. */
   readonly maxPixels?: number;
+  /** As `decodeImage` takes them. */
+  readonly crop?: number;
+  readonly interpolation?: Interpolation;
   /** Packed files are kept in its folder `images`, which may be deleted at any time. */
   readonly cacheDir: string;
   /** Images of more bytes than this in all stay on the disk. */
@@ -151,8 +155,10 @@ function named<T extends ListedImage>(source: DataSource, { parts }: EncodedSet<
 }
 
 /** What the pixels follow from. */
-async function keyOf<T extends ListedImage>(set: EncodedSet<T>, { shape, maxPixels }: DecodeSetOptions): Promise<string> {
-  const hash = createHash('sha256').update(JSON.stringify([DECODER, shape, maxPixels, set.classes]));
+async function keyOf<T extends ListedImage>(set: EncodedSet<T>, options: DecodeSetOptions): Promise<string> {
+  const { shape, maxPixels, crop = 1, interpolation = 'lanczos' } = options;
+  const way = crop === 1 && interpolation === 'lanczos' ? [] : [crop, interpolation];
+  const hash = createHash('sha256').update(JSON.stringify([DECODER, shape, maxPixels, set.classes, ...way]));
   for await (const text of set.identity()) hash.update(text);
   return hash.digest('hex');
 }

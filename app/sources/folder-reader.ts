@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { HybridError } from '../../runtime/base/errors.ts';
 import { systemCode } from '../../runtime/base/files.ts';
 import type { ImageReader } from '../../runtime/data/dataset.ts';
+import type { Interpolation } from '../../runtime/data/preprocessing.ts';
 import { decodeInto } from './decode-into.ts';
 import { decodeImage } from './image-file.ts';
 
@@ -18,15 +19,17 @@ export interface FolderImages {
   /** [height, width, channels] */
   readonly shape: readonly [number, number, number];
   readonly maxPixels?: number;
+  readonly crop?: number;
+  readonly interpolation?: Interpolation;
   /** Shared, one byte an image: set to 1 where it cannot be decoded; its pixels are zeros then. */
   readonly bad: Uint8Array;
 }
 
 /** Called by the pool in each worker. */
 export function openReader(data: unknown): ImageReader {
-  const { folder, paths, places, shape, maxPixels, bad } = data as FolderImages;
+  const { folder, paths, places, shape, maxPixels, crop, interpolation, bad } = data as FolderImages;
   if (!places) {
-    const decode = (path: string): Promise<Uint8Array> => decodeImage(join(folder, path), { shape, maxPixels });
+    const decode = (path: string): Promise<Uint8Array> => decodeImage(join(folder, path), { shape, maxPixels, crop, interpolation });
     return { read: (indices, out) => decodeInto({ images: paths, indices, out, bad, shape, decode }) };
   }
   return {
@@ -43,7 +46,7 @@ export function openReader(data: unknown): ImageReader {
           const path = join(folder, paths[places.file[i]]);
           const file = handles.get(places.file[i]) as Awaited<ReturnType<typeof open>>;
           const { bytesRead } = await describing(path, () => file.read(bytes, 0, bytes.length, places.offset[i]));
-          return decodeImage(bytes.subarray(0, bytesRead), { shape, maxPixels });
+          return decodeImage(bytes.subarray(0, bytesRead), { shape, maxPixels, crop, interpolation });
         };
         const all = { length: places.file.length };
         await decodeInto({ images: all, indices, out, bad, shape, decode: (_, i) => decode(i) });

@@ -7,6 +7,7 @@ import type { Sharp } from 'sharp';
 import { HybridError } from '../../runtime/base/errors.ts';
 import { systemCode } from '../../runtime/base/files.ts';
 import { remedyOfRestriction } from '../../runtime/base/restrictions.ts';
+import type { Interpolation } from '../../runtime/data/preprocessing.ts';
 import { enlarge, MARGIN } from './enlarge.ts';
 import { FORMAT_BYTES, formatOf, READ_FORMATS } from './image-formats.ts';
 
@@ -20,7 +21,13 @@ export interface DecodeOptions {
   readonly maxBytes?: number;
   /** What messages call an image that is given as bytes; `the image` by default. */
   readonly name?: string;
+  /** Share of what covers the shape that is kept, its middle; 1 by default. */
+  readonly crop?: number;
+  /** How pixels are weighed where the image is made smaller; `lanczos` by default. */
+  readonly interpolation?: Interpolation;
 }
+
+const KERNELS = { lanczos: 'lanczos3', cubic: 'cubic', linear: 'linear', nearest: 'nearest' } as const;
 
 const MAX_PIXELS = 2 ** 26;
 const MAX_BYTES = 2 ** 28;
@@ -29,13 +36,13 @@ const MAX_SECONDS = 30;
 
 /**
  * Decodes an image, given as the path of a file or as the bytes of one, to height · width · channels bytes, row by row (NHWC without
- * N). It is turned upright as its EXIF data say, scaled until it covers the shape and cut to its middle. Transparent pixels are laid on
+ * N). It is turned upright as its EXIF data say, scaled until it covers the shape (or, with `crop`, more than that) and cut to its middle. Transparent pixels are laid on
  * white; of an animation the first picture counts; colours are brought to sRGB. Grey is luma by ITU-R BT.601, as in Pillow's `convert("L")`.
  *
  * Throws E_DATA where it is no such image, damaged, cut short or above a limit; E_ENVIRONMENT where sharp is not installed.
  */
 export async function decodeImage(source: string | Uint8Array, options: DecodeOptions): Promise<Uint8Array> {
-  const { shape, maxPixels = MAX_PIXELS, maxBytes = Math.max(MAX_BYTES, 4 * (options.maxPixels ?? 0)) } = options;
+  const { maxPixels = MAX_PIXELS, maxBytes = Math.max(MAX_BYTES, 4 * (options.maxPixels ?? 0)) } = options;
   const name = typeof source === 'string' ? source : (options.name ?? 'the image');
   const bytes = typeof source === 'string' ? await readLimited(source, maxBytes) : source;
   const format = formatOf(bytes.subarray(0, FORMAT_BYTES));
@@ -60,13 +67,13 @@ export async function decodeImage(source: string | Uint8Array, options: DecodeOp
   try {
     if (format.decoder === 'bmp') {
       const { width, height, data } = await decodeBmp(bytes, checkSize);
-      return await pixels(sharp(data, { raw: { width, height, channels: 3 }, limitInputPixels: maxPixels }), { width, height }, shape);
+      return await pixels(sharp(data, { raw: { width, height, channels: 3 }, limitInputPixels: maxPixels }), { width, height }, options);
     }
     // Reads the header only. The limit is our own, so that the message has the numbers; the same limit below guards a second reading.
     const header = await sharp(bytes, { limitInputPixels: false }).metadata();
     checkSize(header);
     const upright = header.autoOrient;
-    return await pixels(sharp(bytes, { limitInputPixels: maxPixels, failOn: 'error', sequentialRead: true }), upright, shape);
+    return await pixels(sharp(bytes, { limitInputPixels: maxPixels, failOn: 'error', sequentialRead: true }), upright, options);
   } catch (error) {
     if (error instanceof HybridError) throw error;
     throw imageError(name, `cannot be decoded: ${firstLine(error)}`, error);
@@ -78,13 +85,14 @@ interface Size {
   readonly height: number;
 }
 
-async function pixels(image: Sharp, upright: Size, [height, width, channels]: DecodeOptions['shape']): Promise<Uint8Array> {
-  const scale = Math.max(width / upright.width, height / upright.height);
+async function pixels(image: Sharp, upright: Size, { shape, crop = 1, interpolation = 'lanczos' }: DecodeOptions): Promise<Uint8Array> {
+  const [height, width, channels] = shape;
+  const scale = Math.max(width / upright.width, height / upright.height) / crop;
   const seen = image.timeout({ seconds: MAX_SECONDS }).autoOrient().flatten({ background: '#ffffff' });
   let colours: Uint8Array;
   if (scale <= 1) {
     const covering = cover(upright, { width, height }, scale);
-    colours = await raw(seen.resize({ ...covering, fit: 'fill' }).extract(middle(covering, { width, height })), { width, height });
+    colours = await raw(seen.resize({ ...covering, fit: 'fill', kernel: KERNELS[interpolation] }).extract(middle(covering, { width, height })), { width, height });
   } else {
     // What is far from the result is not looked at: a strip may be long.
     const around = (of: number, length: number) => Math.min(of, evenAbove(of, length / scale + 2 * MARGIN + 2));

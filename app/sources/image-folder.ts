@@ -26,7 +26,7 @@ const AT_A_TIME = 2_000;
 
 /** Opens the folder. Throws E_DATA (undecodable files beyond `maxBad`, links that lead out …), E_ENVIRONMENT without sharp, E_DISK, or an AbortError. */
 export async function openImageFolder(options: FolderOptions): Promise<DataSource> {
-  const { folder, shape, maxPixels, signal, onNotice } = options;
+  const { folder, shape, maxPixels, crop, interpolation, signal, onNotice } = options;
   const { classes, parts, others, notices } = await scanFolder(folder, options);
   for (const { level, text } of notices) onNotice?.(level, text);
   if (others > 0)
@@ -37,14 +37,14 @@ export async function openImageFolder(options: FolderOptions): Promise<DataSourc
     remedy: 'Replace the files of this class, or remove its folder.',
     decoder: {
       open(images: readonly ListedImage[], bad: Uint8Array) {
-        const data: FolderImages = { folder, paths: images.map(({ path }) => path), shape, maxPixels, bad };
+        const data: FolderImages = { folder, paths: images.map(({ path }) => path), shape, maxPixels, crop, interpolation, bad };
         return {
           read: (indices: ArrayLike<number>, out: Uint8Array) => openReader(data).read(Int32Array.from(indices), out),
           images: { kind: 'module' as const, module: READER, data, first: 0 },
         };
       },
       reason: ({ path }: ListedImage) =>
-        decodeImage(join(folder, path), { shape, maxPixels }).then(
+        decodeImage(join(folder, path), { shape, maxPixels, crop, interpolation }).then(
           () => `${path} could not be decoded a moment ago`,
           (error: Error) => error.message,
         ),

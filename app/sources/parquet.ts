@@ -40,7 +40,7 @@ interface OpenFile {
 
 /** Opens the set. Throws as `openDecoded` does, and E_DATA where columns are missing, unclear or not what they must be. */
 export async function openParquetSet(options: ParquetSetOptions): Promise<DataSource> {
-  const { shards, shape, maxPixels, onNotice } = options;
+  const { shards, shape, maxPixels, crop, interpolation, onNotice } = options;
   const read = new Map<PartName, { readonly rows: Omit<Row, 'label'>[]; readonly values: LabelValue[] }>();
   let names: readonly string[] | undefined;
   for (const part of PARTS) {
@@ -95,12 +95,12 @@ export async function openParquetSet(options: ParquetSetOptions): Promise<DataSo
       remedy: 'Replace the images of this class, or remove its rows.',
       decoder: {
         open: (images, bad) => {
-          const decode = async (image: Row): Promise<Uint8Array> => decodeImage(await bytesOf(image), { shape, maxPixels });
+          const decode = async (image: Row): Promise<Uint8Array> => decodeImage(await bytesOf(image), { shape, maxPixels, crop, interpolation });
           return { read: (indices, out) => decodeInto({ images, indices, out, bad, shape, decode }) };
         },
         reason: async (image) => {
           try {
-            await decodeImage(await bytesOf(image), { shape, maxPixels, name: image.path });
+            await decodeImage(await bytesOf(image), { shape, maxPixels, crop, interpolation, name: image.path });
             return `${image.path} could not be decoded a moment ago`;
           } catch (error) {
             return (error as Error).message;

@@ -8,6 +8,7 @@ import { HybridError, nearest } from '../../runtime/base/errors.ts';
 import { type Files, nodeFiles, systemCode } from '../../runtime/base/files.ts';
 import { own } from '../../runtime/base/own.ts';
 import type { DataSource } from '../../runtime/data/dataset.ts';
+import type { Interpolation } from '../../runtime/data/preprocessing.ts';
 import { syntheticSource } from '../../runtime/data/synthetic.ts';
 import { type ArchiveContents, unpackArchive } from './archive.ts';
 import { CIFAR10, CIFAR100, type CifarSet, findCifar, labelKindOf, nothingFound, readCifar } from './cifar.ts';
@@ -52,6 +53,10 @@ export interface OpenDataOptions {
   readonly kerasDir?: string;
   /** [height, width] that the images of a folder are brought to; [32, 32] by default. Other sets come as they are. */
   readonly imageSize?: readonly [number, number];
+  /** Share of what covers the size that is kept of an image that is decoded, its middle; 1 by default. */
+  readonly crop?: number;
+  /** How pixels are weighed where such images are made smaller; `lanczos` by default. */
+  readonly interpolation?: Interpolation;
   /** How many files of a folder may be left out because they cannot be decoded; one in a hundred and ten at most by default. */
   readonly maxBad?: number;
   /** Images of files that have more pixels are refused before they are decoded; 2²⁶ (67 million) by default. */
@@ -133,9 +138,9 @@ export async function openData(spec: string, given: OpenDataOptions = {}): Promi
     case 'folder': {
       const cacheDir = options.cacheDir ?? ownCacheDir();
       await removeAbandoned(files, cacheDir);
-      const { images, labels, labelColumn, followLinks, maxBad, maxPixels } = options;
+      const { images, labels, labelColumn, followLinks, maxBad, maxPixels, crop, interpolation } = options;
       const decoding: DecodeSetOptions = {
-        ...{ files, maxBad, maxPixels, memoryBudget, cacheDir, signal },
+        ...{ files, maxBad, maxPixels, crop, interpolation, memoryBudget, cacheDir, signal },
         shape: [...(options.imageSize ?? DEFAULT_SIZE), 3],
         onDecoded: (done, total) => onProgress?.({ stage: 'decode', done, total }),
         onNotice: (level, text) => onNotice?.({ level, text }),

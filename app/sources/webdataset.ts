@@ -42,7 +42,7 @@ const NAMES_FILES = ['classnames.txt', 'classes.txt', 'class_names.txt', 'labels
 
 /** Opens the set. Throws as `openDecoded` does, and E_DATA that names the shard and the sample that is not what it must be. */
 export async function openWebDataset(options: WebDatasetOptions): Promise<DataSource> {
-  const { shards, shape, maxPixels, signal, onNotice } = options;
+  const { shards, shape, maxPixels, crop, interpolation, signal, onNotice } = options;
   const read = new Map<PartName, { readonly members: Omit<Member, 'label'>[]; readonly values: LabelValue[] }>();
   const identities = new Map<string, string>();
   let others = 0;
@@ -87,7 +87,7 @@ export async function openWebDataset(options: WebDatasetOptions): Promise<DataSo
           const files = [...new Set(images.map(({ shard }) => shard))];
           const numbers = new Map(files.map((file, i) => [file, i]));
           const data: FolderImages = {
-            ...{ folder: '', paths: files, shape, maxPixels, bad },
+            ...{ folder: '', paths: files, shape, maxPixels, crop, interpolation, bad },
             places: {
               file: Int32Array.from(images, ({ shard }) => numbers.get(shard) as number),
               offset: Float64Array.from(images, ({ offset }) => offset),
@@ -101,7 +101,7 @@ export async function openWebDataset(options: WebDatasetOptions): Promise<DataSo
         },
         async reason({ path, shard, offset, size }) {
           try {
-            await decodeImage(await readPlace(shard, offset, size), { shape, maxPixels, name: path });
+            await decodeImage(await readPlace(shard, offset, size), { shape, maxPixels, crop, interpolation, name: path });
             return `${path} could not be decoded a moment ago`;
           } catch (error) {
             return (error as Error).message;

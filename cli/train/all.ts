@@ -4,7 +4,7 @@ import type { Command } from 'commander';
 import type { Communicator } from '../../runtime/entries/distributed.ts';
 import { ARCHITECTURES, HybridError, type TrainResult } from '../../runtime/index.ts';
 import type { CliIo } from '../io.ts';
-import type { Key } from '../options.ts';
+import { type Key, MEASURES } from '../options.ts';
 import { Progress } from '../progress.ts';
 import type { FileValues } from '../settings.ts';
 import type { Flags, Options } from './flags.ts';
@@ -22,7 +22,7 @@ export async function trainAll(
   io: CliIo,
   group: Communicator,
 ): Promise<number> {
-  for (const name of ['resume', 'model', 'init', 'dim', 'depth', 'kernel', 'patch', 'trace', 'dryRun']) {
+  for (const name of ['resume', 'model', 'init', ...MEASURES, 'trace', 'dryRun']) {
     const spelled = name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
     if (command.getOptionValueSource(name) !== 'cli' && !file?.values.has(spelled)) continue;
     throw new HybridError('E_USAGE', `--arch all and --${spelled} exclude each other`, 'Name one architecture with --arch.');

@@ -1,13 +1,21 @@
 // What is trained, where it is no architecture, and the weights that it begins with.
 
 import type { Command } from 'commander';
-import { checkGraph, weightsFor } from '../../runtime/entries/internal.ts';
-import { type Dataset, HybridError, type Model, readWeights, type TrainedModel } from '../../runtime/index.ts';
+import { architectureName, checkGraph, fitWeights, modelLike, type SavedWeights } from '../../runtime/entries/internal.ts';
+import {
+  type AdaptedModel,
+  adaptModel,
+  type Dataset,
+  HybridError,
+  type Model,
+  readWeights,
+  type TrainedModel,
+} from '../../runtime/index.ts';
 import type { CliIo } from '../io.ts';
 import { openModel } from '../model.ts';
-import { MEASURES, type Settings } from '../options.ts';
+import { type Key, MEASURES, type Settings } from '../options.ts';
 import { findModel } from '../run-names.ts';
-import type { FileValues } from '../settings.ts';
+import { type FileValues, preprocessingSettings } from '../settings.ts';
 import type { Earlier } from './earlier.ts';
 
 /** The network that --model names, or that an earlier run has; undefined: an architecture is trained. */
@@ -19,7 +27,7 @@ export async function networkOf(
   io: CliIo,
 ): Promise<(Pick<TrainedModel, 'model' | 'notices'> & Partial<Pick<TrainedModel, 'weights'>>) | undefined> {
   if (model === undefined) {
-    if (init === 'none')
+    if (init === 'none' && !earlier)
       throw new HybridError('E_USAGE', '--init none is for --model, whose file has weights', 'Leave it out: an architecture begins anew.');
     return undefined;
   }
@@ -40,18 +48,64 @@ export function fitting(model: Model, { shape, classes, name }: Dataset): Model 
   throw new HybridError(
     'E_USAGE',
     `${model.arch} takes ${model.input.join('×')} images of ${model.classes} classes; those of ${name} are ${shape.join('×')} of ${classes.length} classes`,
-    'Name other data with --data, or give folders of images their size with --image-size.',
+    'Name the network with --init in place of --model: it is adapted to the data then, with a new last layer.',
   );
 }
 
-export async function initialWeights(
-  given: string,
-  out: string,
-  model: Model,
-  data: Dataset,
+/** What a run begins with, and what that decides where nobody says otherwise. */
+export interface Beginning {
+  readonly saved: SavedWeights;
+  /** Whether the network is that of the weights: no architecture was named. */
+  readonly isNetwork: boolean;
+  readonly ofModel: Partial<Settings>;
+}
+
+/** The weights that `init` names. */
+export async function beginning(
+  { init, out, activation }: Settings,
+  named: (key: Key) => boolean,
   io: CliIo,
-): Promise<ReadonlyMap<string, Float32Array>> {
-  const saved = await readWeights(await findModel(given, out, io), io.files);
-  checkGraph(saved, model);
-  return weightsFor(saved, model, data);
+): Promise<Beginning | undefined> {
+  if (init === undefined || init === 'none') return undefined;
+  const saved = await readWeights(await findModel(init, out, io), io.files, undefined, { activation });
+  const { trained } = saved;
+  if (!trained) {
+    if (named('arch')) return { saved, isNetwork: false, ofModel: {} };
+    throw new HybridError('E_USAGE', `${init} does not say which architecture its weights are for`, 'Name it with --arch.');
+  }
+  const { arch, width, network, dropout, dim, depth, kernel, patch, epsilon, ...rest } = trained.model.config;
+  const images = { imageSize: trained.model.input.slice(0, 2).join('x'), ...preprocessingSettings(trained.preprocessing) };
+  // The activation of a file that does not tell is no other network.
+  const sizes = MEASURES.filter((key) => key !== 'activation');
+  if (['arch' as const, 'model' as const, ...sizes].some(named)) return { saved, isNetwork: false, ofModel: images };
+  // What no settings describe is in the checkpoint, as with --model.
+  const other = network !== undefined || width !== undefined;
+  const measures = Object.entries({ dim, depth, kernel, patch, activation: rest.activation, epsilon, dropout }).filter(
+    ([, value]) => value !== undefined,
+  );
+  return {
+    saved,
+    isNetwork: true,
+    ofModel: { ...images, ...(other ? { model: init } : { arch: architectureName(arch), ...Object.fromEntries(measures) }) },
+  };
+}
+
+/** The model for the data, and the weights that fit it. `model`: the one that was named, where one was. */
+export function adapted(
+  { saved, isNetwork }: Beginning,
+  model: Model | undefined,
+  { shape, classes }: Dataset,
+  seed: bigint,
+): AdaptedModel {
+  const { trained, source, weights, shapes } = saved;
+  if (isNetwork && trained) return adaptModel(trained, { classes, input: shape, seed });
+  if (!model) throw new HybridError('E_USAGE', `${source} does not say which architecture its weights are for`, 'Name it with --arch.');
+  if (trained && trained.model.arch !== model.arch) {
+    // Names and shapes cannot tell: two of the architectures have the same ones.
+    checkGraph({ ...saved, graph: undefined, trained: { ...trained, model: modelLike(trained.model, model.input, model.classes) } }, model);
+  } else if (!trained) checkGraph(saved, model);
+  return fitWeights({ name: trained?.model.arch ?? source, weights, shapes, model: trained?.model, classes: trained?.classes }, model, {
+    classes,
+    seed,
+  });
 }

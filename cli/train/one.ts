@@ -4,8 +4,8 @@ import { dirname, resolve } from 'node:path';
 import type { Command } from 'commander';
 import { classConcerns, splitOf } from '../../runtime/entries/data.ts';
 import { type Communicator, trainInGroup } from '../../runtime/entries/distributed.ts';
-import { nodeFiles, shareCheckpoint } from '../../runtime/entries/internal.ts';
-import { checkRunName, recordRun } from '../../runtime/entries/runs.ts';
+import { modelLike, nodeFiles, shareCheckpoint } from '../../runtime/entries/internal.ts';
+import { checkRunName, recordRun, SMALL_SET } from '../../runtime/entries/runs.ts';
 import { ChromeTrace } from '../../runtime/entries/tools.ts';
 import {
   buildModel,
@@ -21,14 +21,14 @@ import {
 import { assumedData, classesText, openSettingsData, tellConcerns } from '../data.ts';
 import { type CliIo, shown, stoppedStatus } from '../io.ts';
 import { tellNotices } from '../model.ts';
-import { givenFlags, type Key, type Settings } from '../options.ts';
+import { givenFlags, type Key, type Settings, spelling } from '../options.ts';
 import { count, Progress } from '../progress.ts';
 import { threadsOfRank } from '../ranks.ts';
-import { deviceSettings, type FileValues, modelOptions, resolveSettings, toConfig, trainSettings } from '../settings.ts';
+import { deviceSettings, type FileValues, modelOptions, preprocessingOf, resolveSettings, toConfig, trainSettings } from '../settings.ts';
 import { dryRun } from './dry-run.ts';
 import { checkpointOf, type Earlier, refuseOtherModel } from './earlier.ts';
 import type { Flags, Options } from './flags.ts';
-import { fitting, initialWeights, networkOf } from './network.ts';
+import { adapted, beginning, fitting, networkOf } from './network.ts';
 import { resultText, sayStopped, withWayOn } from './say.ts';
 
 /** What is particular about one of several runs. */
@@ -48,19 +48,26 @@ export async function trainOne(
   group: Communicator,
   one?: OneOfSeveral,
 ): Promise<number> {
-  const given = resolveSettings(new Map([...givenFlags(command), ...(one?.own ?? [])]), earlier?.values ?? file);
+  const flagged = new Map([...givenFlags(command), ...(one?.own ?? [])]);
+  const values = earlier?.values ?? file;
+  const first = resolveSettings(flagged, values);
   const progress = new Progress(io);
   const talk = !flags.quiet && !flags.json;
   // Told before data and device have taken their time.
-  if (given.name !== undefined && !earlier) checkRunName(given.name);
+  if (first.name !== undefined && !earlier) checkRunName(first.name);
   if (flags.trace !== undefined && group.rank === 0) await checkFolderOf(flags.trace, io);
 
-  const network = await networkOf(given, command, file, earlier, io);
+  const network = await networkOf(first, command, file, earlier, io);
   if (network) tellNotices(network, io);
+  const begun = earlier ? undefined : await beginning(first, (key) => flagged.has(key) || values?.values.has(spelling(key)) === true, io);
+  if (begun?.saved.trained) tellNotices(begun.saved.trained, io);
+  const { ofModel } = begun ?? {};
+  const given = resolveSettings(flagged, values, { ofModel });
 
   const source = (flags.dryRun && assumedData(given)) || (await openSettingsData(given, io, progress, talk));
   // What `auto` came to, so that the configuration of the run says what it really used.
   const data = given.data === 'auto' && source.train.name.startsWith('synthetic') ? 'synthetic' : given.data;
+<<<<<<< HEAD
   const settings = { ...given, data, split: splitOf(source, given.split) };
   const parts = partsOf(source, settings);
   if (talk) {
@@ -69,6 +76,23 @@ export async function trainOne(
   }
   // A search of pictures that nobody made would find nothing.
   if (talk && group.rank === 0 && !flags.dryRun && data !== 'synthetic') await tellConcerns(parts, { io, progress });
+=======
+  const split = splitOf(source, given.split);
+  const parts = partsOf(source, { ...given, split });
+  const named = network
+    ? begun
+      ? modelLike(network.model, parts.train.shape, parts.train.classes.length)
+      : fitting(network.model, parts.train)
+    : begun?.isNetwork
+      ? undefined
+      : buildModel(given.arch, modelOptions(given, parts.train));
+  const start = begun && adapted(begun, named, parts.train, given.seed);
+  const model = start?.model ?? (named as Model);
+  if (start && talk) progress.line(start.summary);
+  const images = parts.train.size;
+  const recipe = start?.newHead ? 'tune' : source.photos && images <= SMALL_SET && !earlier ? 'small' : undefined;
+  const settings = { ...resolveSettings(flagged, values, { ofModel, recipe, images }), data, split };
+>>>>>>> 72cda89 (Fine-tuning: --init takes what fits and begins a head anew, --freeze, stages; timm's ConvMixers and PyTorch's files; what belongs to weights travels with them)
   if (settings.limit !== undefined && talk) {
     const sizes = [parts.train.size, parts.validation?.size ?? 0, parts.test?.size ?? 0].map((size) => count(size));
     const which = settings.split === 'first' ? 'the first ' : '';
@@ -77,15 +101,9 @@ export async function trainOne(
       `limited to ${which}${sizes[0]} training, ${sizes[1]} validation and ${sizes[2]} test images${share}: accuracies are rough`,
     );
   }
-  const model = network ? fitting(network.model, parts.train) : buildModel(settings.arch, modelOptions(settings, parts.train));
   if (earlier) refuseOtherModel(earlier.values, toConfig({ ...settings, ...measures(model) }));
   const { init: from } = settings;
-  const init =
-    earlier || from === 'none'
-      ? undefined
-      : from === undefined
-        ? network?.weights
-        : await initialWeights(from, settings.out, model, parts.train, io);
+  const init = earlier || from === 'none' ? undefined : (start?.weights ?? network?.weights);
   let trace: ChromeTrace | undefined;
   let choice: string | undefined;
   let precision: string | undefined;
@@ -113,6 +131,9 @@ export async function trainOne(
       device,
       model,
       init,
+      origin: earlier
+        ? undefined
+        : { license: init && begun?.saved.trained?.license, preprocessing: source.photos ? preprocessingOf(settings) : undefined },
       resume,
       allowChanged,
       trace,
@@ -137,8 +158,8 @@ async function checkFolderOf(file: string, io: CliIo): Promise<void> {
 }
 
 /** Of `convmixer`, with its defaults: the configuration of a run is complete. */
-function measures({ config: { dim, depth, kernel, patch } }: Model) {
-  return { dim, depth, kernel, patch };
+function measures({ config: { dim, depth, kernel, patch, activation, epsilon } }: Model) {
+  return { dim, depth, kernel, patch, activation, epsilon };
 }
 
 interface Run {

@@ -28,5 +28,6 @@ export type { Loader } from '../data/loader.ts';
 export type { MemoryDatasetOptions } from '../data/memory-dataset.ts';
 export { DataPipeline, type PipelineOptions } from '../data/pipeline.ts';
 export type { CrewStats } from '../data/pool.ts';
+export type { Interpolation, Preprocessing } from '../data/preprocessing.ts';
 export { type Parts as DataParts, type PartsOptions, type Selection, type Split, split as splitDataset, splitOf } from '../data/split.ts';
 export { type SyntheticOptions, syntheticSource } from '../data/synthetic.ts';

@@ -3,3 +3,4 @@
 export { type NpyArray, type NpyOptions, readNpy, readNpz, writeNpy, writeNpz } from '../formats/npz.ts';
 export { type FileTensor, readSafetensors, type SafetensorsFile, writeSafetensors } from '../formats/safetensors.ts';
 export { EXPORT_FORMATS, type ExportFormat, type ExportOptions } from '../interop/export.ts';
+export type { TimmOptions } from '../interop/timm.ts';

@@ -29,7 +29,7 @@ export type { Attribute, Operand, Operands, Schema, Signature } from '../ir/sign
 export type { Scalars, StepScalars } from '../ir/step.ts';
 export type { DType, TensorSpec } from '../ir/tensor.ts';
 export { verify as verifyGraph } from '../ir/verify.ts';
-export type { Mode } from '../layers/layer-builder.ts';
+export type { FrozenLayers, Mode } from '../layers/layer-builder.ts';
 export { LOSSES, type LossName, type LossOptions } from '../losses/index.ts';
 export { type GraphModelOptions, graphModel, ModelBuilder } from '../model/graph-model.ts';
 export type { GraphModel } from '../model/model.ts';

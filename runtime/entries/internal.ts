@@ -2,7 +2,7 @@
 
 export { PRETRAINED, type PretrainedName, pretrainedPath } from '../../app/pretrained.ts';
 export { asObject } from '../../app/report/record.ts';
-export { checkGraph, type ModelFor, type SavedWeights, weightsFor } from '../../app/saved-weights.ts';
+export { checkGraph, type ModelFor, type SavedWeights } from '../../app/saved-weights.ts';
 export { isHidden } from '../../app/sources/hidden.ts';
 export { isImageName, READ_FORMATS } from '../../app/sources/image-formats.ts';
 export { userCacheDir } from '../../app/sources/source.ts';
@@ -12,6 +12,7 @@ export { diskError, type FileStat, type Files, nodeFiles, type OpenFile, writeAt
 export { PRECISIONS } from '../contract/compile-options.ts';
 export { ImageKernels, type ImageKernelsOptions, type KernelCall, kernelCalls, loadDataKernels } from '../data/kernels.ts';
 export { DEVICES } from '../devices.ts';
+export { fitWeights, modelLike, type WeightsToFit } from '../interop/adapt.ts';
 export { type Measured, measure } from '../interop/measures.ts';
 export { modelOf, numberedClasses, type OptimizerSettings, optimizerVariables, readCard } from '../interop/trained-model.ts';
 export { architectureName } from '../model/architectures.ts';

@@ -1,7 +1,7 @@
 // `@hybrid-train/hybrid/runs`: run folders, reports and figures, presets.
 
 export { type ImportRunOptions, importRun } from '../../app/import-run.ts';
-export { type Preset, presetFor, RECIPES, type Recipe } from '../../app/presets.ts';
+export { type Preset, presetFor, RECIPE_AUGMENT, RECIPES, type Recipe, SMALL_SET } from '../../app/presets.ts';
 export { EventFile } from '../../app/report/event-file.ts';
 export { FIGURES, type FigureName, type FigureOptions, type FigureSources, type Skipped } from '../../app/report/figure-sources.ts';
 export { drawFigures, isSkipped } from '../../app/report/figures.ts';
@@ -18,5 +18,6 @@ export { checkRunName } from '../../app/run/run-name.ts';
 export type { CheckpointKind } from '../train/checkpoint.ts';
 export type { SampleLoss } from '../train/evaluate.ts';
 export type { EndReason, TrainInputs } from '../train/events.ts';
+export type { Freeze } from '../train/freeze.ts';
 export { SCHEDULES, type ScheduleName, type ScheduleOptions } from '../train/schedule.ts';
 export type { CheckpointInterval, PlateauOptions } from '../train/settings.ts';

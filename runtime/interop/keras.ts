@@ -163,7 +163,7 @@ export async function readKeras(bytes: Uint8Array, source = 'the file'): Promise
   const { model, notices, bnMomentum, optimizerSettings, optimizerName } = read;
   const metadata = members.has(MEMBERS.metadata) ? (parse(member(MEMBERS.metadata), MEMBERS.metadata, fail) as { hybrid?: unknown }) : {};
   const tensors = placed(read, await readHdf5(member(MEMBERS.weights), `${MEMBERS.weights} of ${source}`), fail);
-  const { classes, license } = readCard(JSON.stringify(metadata.hybrid ?? null));
+  const { classes, license, preprocessing } = readCard(JSON.stringify(metadata.hybrid ?? null));
   const adopted = adopt(model, tensors, source, optimizerSettings && (optimizerSettings.optimizer ?? 'adamw'), optimizerName);
   const told = [...notices, ...(adopted.notices ?? [])];
   return {
@@ -172,6 +172,7 @@ export async function readKeras(bytes: Uint8Array, source = 'the file'): Promise
     optimizerSettings,
     classes: classes?.length === model.classes ? classes : numberedClasses(model),
     license,
+    preprocessing,
     ...(told.length > 0 && { notices: told }),
   };
 }

@@ -1,4 +1,4 @@
-// Weights in the layouts of programs that keep channels first: PyTorch, ONNX.
+// Weights in the layouts of programs that keep channels first, PyTorch and ONNX, and back.
 
 import type { Shape } from '../layers/layer.ts';
 
@@ -32,4 +32,21 @@ export function transposed([inputs, outputs]: Shape, data: Float32Array, image: 
     for (let o = 0; o < outputs; o++) result[o * inputs + place] = data[i * outputs + o];
   }
   return { shape: [outputs, inputs], data: result };
+}
+
+/** The other way of `channelsFirst`: to a kernel [height, width, in, out], or [h, w, C, m] of a depthwise one, whose shape is given. */
+export function channelsLast([h, w, inputs, outputs]: Shape, data: Float32Array, depthwise: boolean): Float32Array {
+  const result = new Float32Array(data.length);
+  const pixels = h * w;
+  for (let pixel = 0, to = 0; pixel < pixels; pixel++) {
+    for (let i = 0; i < inputs; i++) {
+      for (let o = 0; o < outputs; o++) result[to++] = data[(depthwise ? i * outputs + o : o * inputs + i) * pixels + pixel];
+    }
+  }
+  return result;
+}
+
+/** The other way of `transposed`, of a dense layer that reads no image: to a kernel [in, out], whose shape is given. */
+export function untransposed([inputs, outputs]: Shape, data: Float32Array): Float32Array {
+  return transposed([outputs, inputs], data, null).data;
 }

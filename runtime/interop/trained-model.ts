@@ -1,6 +1,7 @@
 // What travels between programs: a model with its weights, and what their user must know about them.
 
 import { HybridError } from '../base/errors.ts';
+import { type Preprocessing, readPreprocessing } from '../data/preprocessing.ts';
 import { type Shape, sizeOf } from '../layers/layer.ts';
 import { buildModel } from '../model/architectures.ts';
 import { readNetwork } from '../model/layered-model.ts';
@@ -29,12 +30,19 @@ export interface TrainedModel {
   readonly classes: readonly string[];
   /** Of the weights, such as an SPDX identifier. */
   readonly license?: string;
+  /** Of pictures, before the model sees them; absent: as `decodeImage` does it where nobody says. */
+  readonly preprocessing?: Preprocessing;
   /** What the file of another program says that training here does not do, in sentences. */
   readonly notices?: readonly string[];
 }
 
 /** The card that goes into the metadata of every format: plain JSON. */
-export function cardOf({ model, classes, license }: Pick<TrainedModel, 'classes' | 'license'> & { readonly model: TrainableModel }) {
+export function cardOf({
+  model,
+  classes,
+  license,
+  preprocessing,
+}: Pick<TrainedModel, 'classes' | 'license' | 'preprocessing'> & { readonly model: TrainableModel }) {
   const [height, width, channels] = model.input;
   return {
     producer: 'hybrid',
@@ -43,6 +51,8 @@ export function cardOf({ model, classes, license }: Pick<TrainedModel, 'classes'
     labels: classes,
     input: { height, width, channels, order: 'height, width, channels', range: [0, 255] },
     normalization: 'the model divides by 255 itself: give it pixel values from 0 to 255',
+    /** Absent: the picture is made to cover the size, and its middle is kept. */
+    ...(preprocessing && { preprocessing }),
     output: 'logits, one a class; softmax makes them probabilities',
     license: license ?? 'unspecified',
   };
@@ -58,15 +68,17 @@ export function readCard(text: string | undefined): {
   readonly model?: Model;
   readonly classes?: readonly string[];
   readonly license?: string;
+  readonly preprocessing?: Preprocessing;
 } {
   try {
     const card: unknown = JSON.parse(text ?? '');
     if (typeof card !== 'object' || card === null) return {};
-    const { architecture, labels, license } = card as { architecture?: unknown; labels?: unknown; license?: unknown };
+    const { architecture, labels, license, preprocessing } = card as { readonly [key in keyof ModelCard]?: unknown };
     return {
       model: modelOf(architecture),
       classes: Array.isArray(labels) && labels.every((label) => typeof label === 'string') ? labels : undefined,
       license: typeof license === 'string' && license !== 'unspecified' ? license : undefined,
+      preprocessing: readPreprocessing(preprocessing),
     };
   } catch {
     return {};
@@ -81,7 +93,7 @@ const MOST_LAYERS = 10_000;
 /** The model of a configuration that came from elsewhere; undefined where there is no such model. */
 export function modelOf(config: unknown): Model | undefined {
   if (typeof config !== 'object' || config === null) return undefined;
-  const { arch, input, depth = 0, network, ...numbers } = config as Partial<ModelConfig>;
+  const { arch, input, depth = 0, network, activation: _, ...numbers } = config as Partial<ModelConfig>;
   const sizes = [...Object.values(numbers), ...(Array.isArray(input) ? input : [LARGEST + 1])];
   if (!sizes.every((n) => typeof n === 'number' && n <= LARGEST) || !(depth <= DEEPEST)) return undefined;
   try {

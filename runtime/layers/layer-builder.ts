@@ -9,17 +9,27 @@ import type { Shape } from './layer.ts';
 /** What a forward pass is for. */
 export type Mode = 'train' | 'inference';
 
+/** Paths of layers, such as `layers/conv2d`, whose parameters stay as they are. */
+export type FrozenLayers = ReadonlySet<string>;
+
 export class LayerBuilder extends GraphBuilder {
-  /** In training batch normalisation uses the statistics of the batch, and dropout drops. */
+  /** In training batch normalisation uses the statistics of the batch, unless it is frozen, and dropout drops. */
   readonly mode: Mode;
+  readonly #frozen: FrozenLayers | undefined;
   #images: ValueId | undefined;
   #floats: ValueId | undefined;
   #samples: ValueId | undefined;
   #dropouts = 0;
 
-  constructor(name: string, mode: Mode) {
+  constructor(name: string, mode: Mode, frozen?: FrozenLayers) {
     super(name, ops);
     this.mode = mode;
+    this.#frozen = frozen;
+  }
+
+  /** Whether a layer is one that is trained, in a pass for training. */
+  trains(path: string): boolean {
+    return this.mode === 'train' && !this.#frozen?.has(path);
   }
 
   /** The input `images`, bytes; declared by the first call. */

@@ -41,7 +41,8 @@ const lastAxis = (given: unknown): boolean => [-1, 3].includes(Array.isArray(giv
 
 /**
  * Over rows and pixels. In training with the statistics of the batch, which become the outputs `<path>/mean` and `<path>/variance`, of the k-th
- * call of a layer `<path>~k/mean` and so on: by these names the update finds what the moving statistics move towards, call by call as in Keras. In inference the moving statistics are folded into scale and shift.
+ * call of a layer `<path>~k/mean` and so on: by these names the update finds what the moving statistics move towards, call by call as in Keras. In
+ * inference, and where the layer is frozen, the moving statistics are folded into scale and shift.
  */
 function normalized(
   g: LayerBuilder,
@@ -50,7 +51,7 @@ function normalized(
   path: string,
   epsilon: number,
 ): ValueId {
-  if (g.mode === 'inference') {
+  if (!g.trains(path)) {
     const [scale, shift] = g.add('bnFold', [moving_mean, moving_variance, gamma, beta], { epsilon });
     return g.one('normalize', [x, scale, shift]);
   }

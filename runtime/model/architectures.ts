@@ -26,7 +26,16 @@ export interface ModelOptions {
   readonly kernel?: number;
   /** Size and stride of the patches of `convmixer`; 2 by default. */
   readonly patch?: number;
+  /** Activation of `convmixer`; `gelu` by default. */
+  readonly activation?: MixerActivation;
+  /** Added to variances by the batch normalisation of `convmixer`; 0.001 by default, as in Keras. */
+  readonly epsilon?: number;
 }
+
+/** Activations that `convmixer` may have. */
+const MIXER_ACTIVATIONS = ['gelu', 'relu'] as const;
+/** One of them. */
+export type MixerActivation = (typeof MIXER_ACTIVATIONS)[number];
 
 interface Plan {
   readonly classes: number;
@@ -136,15 +145,29 @@ export function buildModel(arch: string, options: ModelOptions): Model {
 }
 
 const PARAMETRIC_DEFAULTS = { dim: 256, depth: 8, kernel: 5, patch: 2 };
-type Mixer = typeof PARAMETRIC_DEFAULTS;
-const MIXER_KEYS = Object.keys(PARAMETRIC_DEFAULTS) as (keyof Mixer)[];
+type Sizes = typeof PARAMETRIC_DEFAULTS;
+const SIZE_KEYS = Object.keys(PARAMETRIC_DEFAULTS) as (keyof Sizes)[];
+/** What of `convmixer` is free besides; it is in a configuration where it is not the usual one alone. */
+const DETAILS = { activation: 'gelu', epsilon: 1e-3 } as const;
+type Details = { readonly activation: MixerActivation; readonly epsilon: number };
+const MIXER_KEYS = [...SIZE_KEYS, ...(Object.keys(DETAILS) as (keyof Details)[])];
+type Mixer = Sizes & Partial<Details>;
 
 function parametric(shared: ModelConfig, options: ModelOptions): [Architecture, ModelConfig] {
   if (options.width !== undefined) {
     throw new HybridError('E_USAGE', 'convmixer has no width factor', 'Give its number of channels with dim.');
   }
-  const mixer = { ...PARAMETRIC_DEFAULTS };
-  for (const key of MIXER_KEYS) mixer[key] = wholeNumber(key, options[key] ?? mixer[key], 1);
+  const sizes = { ...PARAMETRIC_DEFAULTS };
+  for (const key of SIZE_KEYS) sizes[key] = wholeNumber(key, options[key] ?? sizes[key], 1);
+  const { activation = DETAILS.activation, epsilon = DETAILS.epsilon } = options;
+  if (!MIXER_ACTIVATIONS.includes(activation))
+    throw new HybridError('E_USAGE', `the activation is ${JSON.stringify(activation)}`, `Give one of ${MIXER_ACTIVATIONS.join(', ')}.`);
+  if (!(epsilon > 0 && epsilon < 1)) throw new HybridError('E_USAGE', `epsilon is ${epsilon}`, 'Give a number above 0 and below 1.');
+  const changed = {
+    ...(activation !== DETAILS.activation && { activation }),
+    ...(epsilon !== DETAILS.epsilon && { epsilon }),
+  };
+  const mixer = { ...sizes, ...changed };
   const build = (x: LayerTensor, plan: Plan) => pooledHead(mixerStage(x, mixerBlock, mixer), plan);
   return [
     { reduction: mixer.patch, build },
@@ -177,26 +200,28 @@ function wholeNumber(what: string, value: number, least: number): number {
 
 // Parts of the architectures.
 
-const activationBlock = (x: LayerTensor): LayerTensor => batchNormalization(activation(x, { activation: 'gelu' }));
+const activationBlock = (x: LayerTensor, { activation: name = DETAILS.activation, epsilon }: Partial<Details> = {}): LayerTensor =>
+  batchNormalization(activation(x, { activation: name }), epsilon === undefined ? {} : { epsilon });
 
-type Block = (x: LayerTensor, dim: number, kernel: number) => LayerTensor;
+type Block = (x: LayerTensor, mixer: Mixer) => LayerTensor;
 
 /** Depthwise, GELU, BN, + input; then 1×1, GELU, BN: the block of the ConvMixer paper. */
-const mixerBlock: Block = (x, dim, kernel) => {
-  const mixed = add([activationBlock(depthwiseConv2d(x, { kernelSize: kernel, padding: 'same' })), x]);
-  return activationBlock(conv2d(mixed, { filters: dim, kernelSize: 1 }));
+const mixerBlock: Block = (x, { dim, kernel, ...details }) => {
+  const mixed = add([activationBlock(depthwiseConv2d(x, { kernelSize: kernel, padding: 'same' }), details), x]);
+  return activationBlock(conv2d(mixed, { filters: dim, kernelSize: 1 }), details);
 };
 
 /** Depthwise, 1×1, GELU, BN, + input; then GELU, BN: the residual spans the whole block. */
-const blockResidualBlock: Block = (x, dim, kernel) => {
+const blockResidualBlock: Block = (x, { dim, kernel }) => {
   const mixed = conv2d(depthwiseConv2d(x, { kernelSize: kernel, padding: 'same' }), { filters: dim, kernelSize: 1 });
   return activationBlock(add([activationBlock(mixed), x]));
 };
 
 /** Patch embedding (a convolution whose stride is its kernel), then `depth` blocks of one width. */
-function mixerStage(x: LayerTensor, block: Block, { dim, depth, kernel, patch }: Mixer): LayerTensor {
-  x = activationBlock(conv2d(x, { filters: dim, kernelSize: patch, strides: patch }));
-  for (let i = 0; i < depth; i++) x = block(x, dim, kernel);
+function mixerStage(x: LayerTensor, block: Block, mixer: Mixer): LayerTensor {
+  const { dim, depth, patch } = mixer;
+  x = activationBlock(conv2d(x, { filters: dim, kernelSize: patch, strides: patch }), mixer);
+  for (let i = 0; i < depth; i++) x = block(x, mixer);
   return x;
 }
 

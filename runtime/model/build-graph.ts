@@ -6,7 +6,7 @@ import type { Graph, ValueId } from '../ir/graph.ts';
 import { type AnyLayer, buildLayer } from '../layers/define-layer.ts';
 import { LAYERS, type LayerType } from '../layers/index.ts';
 import type { VariableRole } from '../layers/layer.ts';
-import { LayerBuilder } from '../layers/layer-builder.ts';
+import { type FrozenLayers, LayerBuilder } from '../layers/layer-builder.ts';
 import { addOutputs, type WithLoss } from './graph-parts.ts';
 import type { Model } from './model.ts';
 
@@ -22,16 +22,17 @@ const definitionOf = (type: LayerType): AnyLayer => LAYERS[type];
  * `layers/batch_normalization_1/mean`: the statistics of the batch.
  *
  * In training mode batch normalisation uses the statistics of the batch and dropout is on; in inference mode the moving
- * statistics are folded into scale and shift, and dropout is left out.
+ * statistics are folded into scale and shift, and dropout is left out. Batch normalisation of layers in `frozen` is in
+ * inference mode always, and has no such outputs.
  *
  * With `until`, the index of a layer from 1 on, the graph ends there, and `logits` is what that layer computes, in its shape.
  */
 export function buildForward(
   model: Model,
   mode: 'train' | 'inference',
-  { loss, until = model.layers.length - 1 }: { readonly loss: WithLoss; readonly until?: number },
+  { loss, until = model.layers.length - 1, frozen }: { readonly loss: WithLoss; readonly until?: number; readonly frozen?: FrozenLayers },
 ): Graph {
-  const g = new LayerBuilder(`${model.arch} ${mode}`, mode);
+  const g = new LayerBuilder(`${model.arch} ${mode}`, mode, frozen);
   g.images(model.input);
   const labels = loss ? g.input('labels', { dtype: 'i32', shape: [], perSample: true }) : null;
   if (mode === 'train' && model.layers.some(({ type, config }) => definitionOf(type).draws?.(config))) g.samples();

@@ -7,7 +7,7 @@ import { type AnyLayer, buildLayer, configOf, refusal, type VariableSpec } from 
 import { LAYERS, type LayerOptions, type LayerType } from '../layers/index.ts';
 import { snakeCase } from '../layers/kinds.ts';
 import type { Shape, VariableInfo, VariableRole } from '../layers/layer.ts';
-import { LayerBuilder, type Mode } from '../layers/layer-builder.ts';
+import { type FrozenLayers, LayerBuilder, type Mode } from '../layers/layer-builder.ts';
 import { addOutputs, type WithLoss } from './graph-parts.ts';
 import type { GraphModel } from './model.ts';
 
@@ -93,8 +93,8 @@ const INITIALIZERS = { kernel: 'glorot_uniform', bias: 'zeros', gamma: 'ones', b
  */
 export function graphModel({ name, input, classes, build }: GraphModelOptions): GraphModel {
   checkSizes(name, input, classes);
-  const assemble = (mode: Mode, loss: WithLoss): ModelBuilder => {
-    const g = new ModelBuilder(`${name} ${mode}`, mode);
+  const assemble = (mode: Mode, loss: WithLoss, frozen?: FrozenLayers): ModelBuilder => {
+    const g = new ModelBuilder(`${name} ${mode}`, mode, frozen);
     const images = g.images(input);
     const labels = loss ? g.input('labels', { dtype: 'i32', shape: [], perSample: true }) : null;
     const logits: unknown = build(g, images);
@@ -127,7 +127,7 @@ export function graphModel({ name, input, classes, build }: GraphModelOptions): 
       'Declare the same variables in the same order in both modes.',
     );
   }
-  const forward = (mode: Mode, { loss }: { readonly loss: WithLoss }): Graph => assemble(mode, loss).finish();
+  const forward: GraphModel['forward'] = (mode, { loss, frozen }): Graph => assemble(mode, loss, frozen).finish();
   return { arch: name, input, classes, variables, forward };
 }
 

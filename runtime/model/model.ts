@@ -5,6 +5,7 @@ import type { Graph } from '../ir/graph.ts';
 import type { Config } from '../layers/define-layer.ts';
 import type { Layer } from '../layers/index.ts';
 import type { VariableInfo } from '../layers/layer.ts';
+import type { FrozenLayers } from '../layers/layer-builder.ts';
 import type { WithLoss } from './graph-parts.ts';
 
 /** Plain JSON from which the same model can be made again: `buildModel(config.arch, config)`, or of its layers where it has a `network`. */
@@ -25,6 +26,10 @@ export interface ModelConfig {
   readonly depth?: number;
   readonly kernel?: number;
   readonly patch?: number;
+  /** Where it is not GELU. */
+  readonly activation?: 'gelu' | 'relu';
+  /** Of its batch normalisation, where it is not 0.001. */
+  readonly epsilon?: number;
 }
 
 /** A call of a layer as plain JSON: a class with its settings as in Keras' configuration, or a further call of an earlier layer. */
@@ -53,7 +58,7 @@ export interface Model extends ModelCore {
 /** A model that is a graph. */
 export interface GraphModel extends ModelCore {
   /** Its forward graph, as `buildForward` (build-graph.ts) describes that of a model made of layers. */
-  forward(mode: 'train' | 'inference', options: { readonly loss: WithLoss }): Graph;
+  forward(mode: 'train' | 'inference', options: { readonly loss: WithLoss; readonly frozen?: FrozenLayers }): Graph;
 }
 
 /** What can be trained, evaluated and asked for predictions. */

@@ -1,6 +1,6 @@
 // What `buildModel` can be told beside images and classes.
 
-import { below1, integer, optional } from '../base/kinds.ts';
+import { below1, choice, integer, optional } from '../base/kinds.ts';
 import { type SettingTable, setting } from '../base/setting.ts';
 
 /** Settings of a model, by their names in code. What an architecture decides itself is refused by `buildModel`. */
@@ -45,6 +45,34 @@ export const MODEL_SETTINGS = {
       example: '2',
       otherwise: '2',
       help: 'size and stride of the patches of convmixer',
+    },
+  }),
+  /** Activation of `convmixer`; GELU by default. */
+  activation: setting({
+    kind: optional(choice('gelu', 'relu')),
+    usual: undefined,
+    keeps: 'bits',
+    flag: {
+      name: 'activation',
+      group: 'Model',
+      kind: choice('gelu', 'relu'),
+      example: 'relu',
+      otherwise: 'gelu',
+      help: 'activation of convmixer',
+    },
+  }),
+  /** Added to variances by the batch normalisation of `convmixer`; 0.001 by default. */
+  epsilon: setting({
+    kind: optional(below1),
+    usual: undefined,
+    keeps: 'bits',
+    flag: {
+      name: 'epsilon',
+      group: 'Model',
+      kind: below1,
+      example: '1e-5',
+      otherwise: '0.001',
+      help: 'what batch normalisation of convmixer adds to variances; PyTorch has 1e-5',
     },
   }),
   /** Rate of the dropout before the head; 0.5 by default. With 0 the layer stays in the list and does nothing. */

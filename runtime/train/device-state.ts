@@ -32,13 +32,17 @@ async function readEntries(executable: Executable, isWanted: (entry: StateEntry)
 }
 
 /**
- * Takes over what a checkpoint has, whole; with `newOptimizer` what that one keeps of each parameter begins anew. Throws E_CHECKPOINT where
- * something is missing, not finite, or of another size.
+ * Takes over what a checkpoint has, whole; with `newOptimizer` what that one keeps of each parameter begins anew, with `newParameters` its count
+ * of steps besides. Throws E_CHECKPOINT where something is missing, not finite, or of another size.
  */
-export async function writeState(executable: Executable, checkpoint: Checkpoint, { newOptimizer = false } = {}): Promise<void> {
+export async function writeState(
+  executable: Executable,
+  checkpoint: Checkpoint,
+  { newOptimizer = false, newParameters = false } = {},
+): Promise<void> {
   await Promise.all(
     executable.state.map((entry) => {
-      const isNew = newOptimizer && isSlot(entry.kind);
+      const isNew = isSlot(entry.kind) ? newOptimizer || newParameters : entry.kind === 'counter' && newParameters;
       return executable.write(entry.name, isNew ? new Float32Array(sizeOf(entry)) : savedTensor(checkpoint, entry));
     }),
   );

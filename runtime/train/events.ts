@@ -3,6 +3,7 @@
 import type { Trace } from '../base/trace.ts';
 import type { Dataset } from '../data/dataset.ts';
 import type { Device } from '../device.ts';
+import type { TrainedModel } from '../interop/trained-model.ts';
 import type { TrainableModel } from '../model/model.ts';
 import type { Checkpoint, CheckpointKind, CheckpointStore } from './checkpoint.ts';
 import type { TrainSettings } from './settings.ts';
@@ -20,6 +21,8 @@ export interface TrainInputs {
   readonly test?: Dataset | null;
   /** Initial weights by name instead of the initialisers. */
   readonly init?: ReadonlyMap<string, Float32Array>;
+  /** What checkpoints say of the weights besides: licence, and how pictures become images. Of a resumed run: as before. */
+  readonly origin?: Pick<TrainedModel, 'license' | 'preprocessing'>;
   /** Where checkpoints go; absent: best weights are kept in memory only. */
   readonly store?: CheckpointStore;
   /** The state to go on from, in place of initial weights. The best weights of before come from `store`. */

@@ -3,10 +3,13 @@
 import { calibrationGraph, trainingGraph, type UpdateOptions } from '../compile/compile.ts';
 import type { ModelGraphs } from '../device.ts';
 import type { Graph } from '../ir/graph.ts';
+import type { FrozenLayers } from '../layers/layer-builder.ts';
 import type { LossOptions } from '../losses/index.ts';
 import { buildForward } from '../model/build-graph.ts';
 import type { WithLoss } from '../model/graph-parts.ts';
 import type { TrainableModel } from '../model/model.ts';
+import { groupParameters, type ParameterGroup } from '../optim/groups.ts';
+import { pathOf } from './freeze.ts';
 
 /** How a model is trained. */
 export interface TrainingGraphOptions extends UpdateOptions {
@@ -19,14 +22,29 @@ export function inferenceGraphs(model: TrainableModel): Required<Pick<ModelGraph
   return { evaluate: forwardOf(model, 'inference', true), predict: forwardOf(model, 'inference', false) };
 }
 
-/** All graphs of a model, for `Device.compile`. Throws as `trainingGraph`, and E_USAGE for a loss that there is not. */
+/**
+ * All graphs of a model, for `Device.compile`. Batch normalisation whose parameters are all frozen uses its moving statistics in training too, and
+ * does not move them, as Keras' layers do that are not trainable. Throws as `trainingGraph`, and E_USAGE for a loss that there is not.
+ */
 export function trainingGraphs(
   model: TrainableModel,
   { loss = { name: 'crossEntropy' }, ...options }: TrainingGraphOptions = {},
 ): Required<ModelGraphs> {
-  const forward = forwardOf(model, 'train', loss);
+  const forward = forwardOf(model, 'train', loss, frozenLayers(model, options.groups));
   return { train: trainingGraph(forward, options), calibrate: calibrationGraph(forward), ...inferenceGraphs(model) };
 }
 
-const forwardOf = (model: TrainableModel, mode: 'train' | 'inference', loss: WithLoss): Graph =>
-  'layers' in model ? buildForward(model, mode, { loss }) : model.forward(mode, { loss });
+const forwardOf = (model: TrainableModel, mode: 'train' | 'inference', loss: WithLoss, frozen?: FrozenLayers): Graph =>
+  'layers' in model ? buildForward(model, mode, { loss, frozen }) : model.forward(mode, { loss, frozen });
+
+/** Layers none of whose parameters is trained. */
+function frozenLayers({ variables }: TrainableModel, groups: readonly ParameterGroup[] = []): FrozenLayers | undefined {
+  if (!groups.some(({ frozen }) => frozen)) return undefined;
+  const { trained, frozen } = groupParameters(
+    variables.filter(({ kind }) => kind === 'parameter'),
+    groups,
+  );
+  const paths = new Set(frozen.map(({ name }) => pathOf(name)));
+  for (const { name } of trained) paths.delete(pathOf(name));
+  return paths;
+}

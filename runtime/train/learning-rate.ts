@@ -16,15 +16,22 @@ export interface Rate {
 export class LearningRate {
   readonly #settings: Pick<TrainSettings, 'learningRate' | 'schedule'>;
   readonly #totalSteps: number;
+  readonly #frozenSteps: number;
   readonly #plateau: ReduceLROnPlateau | null;
   /** Of the last completed step. Where the schedule is constant it is that of the next one as well, and plateaus lower it. */
   #base: number;
   /** What rolling back has made of the rate. */
   #factor = 1;
 
-  constructor({ learningRate, schedule, plateau }: Pick<TrainSettings, 'learningRate' | 'schedule' | 'plateau'>, totalSteps: number) {
+  /** `frozenSteps`: those at the beginning that train the head alone, all at the highest rate; a schedule begins behind them. */
+  constructor(
+    { learningRate, schedule, plateau }: Pick<TrainSettings, 'learningRate' | 'schedule' | 'plateau'>,
+    totalSteps: number,
+    frozenSteps = 0,
+  ) {
     this.#settings = { learningRate, schedule };
-    this.#totalSteps = totalSteps;
+    this.#totalSteps = totalSteps - frozenSteps;
+    this.#frozenSteps = frozenSteps;
     this.#base = learningRate;
     // A schedule decides the rate alone: reduction on a plateau would be overwritten at the next step.
     this.#plateau = plateau && schedule.name === 'constant' ? new ReduceLROnPlateau(plateau) : null;
@@ -32,10 +39,14 @@ export class LearningRate {
 
   /** Of a step of the run, from 0. */
   at(step: number): Rate {
-    const { learningRate, schedule } = this.#settings;
-    const base =
-      schedule.name === 'constant' ? this.#base : learningRateAt(schedule, { base: learningRate, step, totalSteps: this.#totalSteps });
+    const { schedule } = this.#settings;
+    const base = schedule.name === 'constant' ? this.#base : this.#scheduled(step - this.#frozenSteps);
     return { base, rate: base * this.#factor };
+  }
+
+  #scheduled(step: number): number {
+    const { learningRate, schedule } = this.#settings;
+    return step < 0 ? learningRate : learningRateAt(schedule, { base: learningRate, step, totalSteps: this.#totalSteps });
   }
 
   /** A step was completed with it. */

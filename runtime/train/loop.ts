@@ -81,9 +81,11 @@ async function runEpochs(run: Training): Promise<EndReason> {
 
 /** One epoch, or the rest of it, and what follows it. */
 async function runEpoch(run: Training, epoch: number): Promise<void> {
-  const { options, session, position, rate, best, stopping, snapshots, reporter, watchdog } = run;
+  const { options, session, stages, position, rate, best, stopping, snapshots, reporter, watchdog } = run;
   const { train, validation, store, epochs } = options;
   const start = performance.now();
+  watchdog.begin('the device', `graphs of epoch ${epoch}`);
+  await stages.enter(session, epoch);
   position.begin(epoch);
   const rowsBefore = position.running.rows;
   const waits = await runSteps(run);

@@ -19,6 +19,7 @@ const INPUTS: { readonly [name in keyof TrainInputs]-?: boolean } = {
   validation: false,
   test: false,
   init: false,
+  origin: false,
   store: false,
   resume: false,
   allowChanged: false,

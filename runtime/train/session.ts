@@ -7,7 +7,8 @@ import type { Loader } from '../data/loader.ts';
 import { DataPipeline } from '../data/pipeline.ts';
 import { imageBytesOf, residentImages } from '../data/resident.ts';
 import type { Executable, ModelGraphs, ResidentImages } from '../device.ts';
-import { evaluationFeed } from './evaluate.ts';
+import { readWeights, weightsOf } from './device-state.ts';
+import { evaluationFeed, writeWeights } from './evaluate.ts';
 import type { LoopOptions } from './options.ts';
 import { TracedExecutable } from './traced-executable.ts';
 
@@ -20,6 +21,8 @@ export interface Session {
   loader(part: 'validation' | 'test'): Loader;
   /** Where the training images are, for people; null: where they always are. */
   readonly notice: string | null;
+  /** Goes on with other graphs of the model, weights as they are. The executable of before is closed. */
+  enter(graphs: ModelGraphs): Promise<void>;
   close(): Promise<void>;
 }
 
@@ -80,11 +83,26 @@ export async function openSession(options: LoopOptions, graphs: ModelGraphs): Pr
       );
     }
   };
+  const traced = (compiled: Executable): Executable => (trace ? new TracedExecutable(compiled, trace) : compiled);
   try {
-    const compiled = await compile();
-    executable = trace ? new TracedExecutable(compiled, trace) : compiled;
+    executable = traced(await compile());
     const { pipeline, batches } = await opening;
-    return { executable, batches, loader: (part) => pipeline.loader(part), notice, close };
+    return {
+      get executable() {
+        return executable as Executable;
+      },
+      ...{ batches, notice, close },
+      loader: (part) => pipeline.loader(part),
+      async enter(others) {
+        const before = executable as Executable;
+        const weights = weightsOf({ weights: await readWeights(before) });
+        // Before the next one takes memory of its own.
+        await before.close();
+        executable = undefined;
+        executable = traced(await device.compile(others, { ...common, resident: images }));
+        await writeWeights(executable, options.model, weights);
+      },
+    };
   } catch (error) {
     await close();
     throw error;

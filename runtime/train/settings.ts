@@ -27,6 +27,7 @@ import {
   optimizerOf,
   parseOptimizer,
 } from '../optim/index.ts';
+import { type Freeze, freezeKind, parseFreeze, readFreeze } from './freeze.ts';
 import { describeSchedule, SCHEDULES, type ScheduleOptions, scheduleKind } from './schedule.ts';
 
 /** Reduction of the learning rate after epochs without a better loss. */
@@ -104,6 +105,31 @@ export const TRAIN_SETTINGS = {
       kind: below1,
       example: '0.1',
       help: 'share of the truth that the training loss gives to all classes alike; validation and test measure without it',
+    },
+  }),
+  /**
+   * What stays as it is: `none`, the default; `backbone`, all but the last layer with weights; a number: the backbone for so many epochs, after which
+   * everything is trained, at rates that grow from the first layer to the last; or names of layers, as `summary` prints them, separated by commas,
+   * with * for any characters. Batch normalisation of what is frozen uses its moving statistics.
+   */
+  freeze: setting({
+    kind: freezeKind,
+    usual: 'none' as Freeze,
+    keeps: 'bits',
+    added: true,
+    describe: String,
+    flag: {
+      name: 'freeze',
+      group: 'Training',
+      kind: form(
+        'none|backbone|N|LAYERS',
+        'none, backbone, a number of epochs, or names of layers separated by commas, with * for any characters',
+        parseFreeze,
+      ),
+      example: '1',
+      help: 'what stays as it is: all but the last layer; that for N epochs, and then nothing, at rates that grow towards the last layer; or layers by their names in the summary, such as "conv2d*,dense"',
+      read: readFreeze,
+      write: String,
     },
   }),
   /** Decoupled weight decay; 0.0001 by default. */

@@ -1,7 +1,6 @@
 // Snapshots of a run: when one is due, what is in it, which one is good to go back to; and the way back.
 
 import { HybridError } from '../base/errors.ts';
-import type { Executable } from '../device.ts';
 import { describeOptimizer, optimizerOf, parseOptimizer } from '../optim/index.ts';
 import type { Checkpoint, CheckpointKind } from './checkpoint.ts';
 import { CheckpointWriter } from './checkpoint-writer.ts';
@@ -9,12 +8,15 @@ import { type DeviceState, notFiniteIn, readState, readWeights, weightsOf, withR
 import type { LearningRate } from './learning-rate.ts';
 import type { BestKeeper } from './monitors.ts';
 import type { LoopOptions } from './options.ts';
-import { type Position, type Resumable, restoreAll, statesOf } from './progress.ts';
+import { type Position, type Resumable, readProgress, restoreAll, statesOf } from './progress.ts';
 import type { Reporter } from './reporter.ts';
+import type { Session } from './session.ts';
+import type { Stages } from './stages.ts';
 
 export interface SnapshotsOptions {
   readonly options: LoopOptions;
-  readonly executable: Executable;
+  readonly session: Session;
+  readonly stages: Stages;
   readonly stepsPerEpoch: number;
   readonly position: Position;
   readonly rate: LearningRate;
@@ -122,7 +124,7 @@ export class Snapshots {
    * A checkpoint after the last completed step, with the state that the device has now, or had when it was asked for: all is copied or
    * asked for before this returns. Rejects with E_DIVERGED where a value is not finite: such a state must not replace a good one.
    */
-  async take(state = readState(this.#run.executable)): Promise<Checkpoint> {
+  async take(state = readState(this.#run.session.executable)): Promise<Checkpoint> {
     const { options, stepsPerEpoch, position, rate, resumables, settings, identity } = this.#run;
     const { base } = rate.last;
     const { epoch, step } = position;
@@ -148,11 +150,16 @@ export class Snapshots {
 
   /** Takes over the state of a checkpoint, whole. Throws E_CHECKPOINT. */
   async restore(checkpoint: Checkpoint): Promise<void> {
-    const { executable, options, stepsPerEpoch, position, resumables } = this.#run;
-    const { settings } = checkpoint.progress as { settings?: { optimizer?: string } | null };
+    const { session, stages, options, stepsPerEpoch, position, resumables } = this.#run;
+    const { settings, epoch, history } = readProgress(checkpoint);
     const keeps = (text = 'adamw') => JSON.stringify([text.split(':')[0], optimizerOf(parseOptimizer(text)).slots]);
-    const newOptimizer = keeps(settings?.optimizer) !== keeps(describeOptimizer(options.optimizer));
-    await writeState(executable, checkpoint, { newOptimizer });
+    const next = history.length + 1;
+    await stages.enter(session, next);
+    await writeState(session.executable, checkpoint, {
+      newOptimizer: keeps(settings?.optimizer) !== keeps(describeOptimizer(options.optimizer)),
+      // Another stage, or a run that had other layers frozen: the parameters that are trained are others.
+      newParameters: !stages.areOne(epoch, next) || (settings?.freeze ?? 'none') !== `${options.freeze}`,
+    });
     position.restore(checkpoint, { batch: options.batch, size: options.train.size, stepsPerEpoch });
     restoreAll(resumables, checkpoint);
     this.#isBehind = false;
@@ -163,7 +170,7 @@ export class Snapshots {
    * the best, what is tested and what the run returns must be one and the same.
    */
   async recoverBest(best: BestKeeper): Promise<void> {
-    const { options, executable, position, reporter } = this.#run;
+    const { options, session, position, reporter } = this.#run;
     const { store } = options;
     let reason = store ? `${store.location} has no best checkpoint` : 'there is no store that has them';
     const saved = await store?.load('best').catch((error: unknown) => {
@@ -176,7 +183,7 @@ export class Snapshots {
     const last = position.history.at(-1);
     const hasWeightsOfLast = last !== undefined && position.epoch === last.epoch;
     const adopt = async () => {
-      best.weights = weightsOf({ weights: await readWeights(executable) });
+      best.weights = weightsOf({ weights: await readWeights(session.executable) });
     };
     if (best.epoch === last?.epoch && hasWeightsOfLast) return adopt();
     const lost = best.epoch;

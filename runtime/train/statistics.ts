@@ -31,9 +31,12 @@ export async function recalibrate(
   }
 }
 
-/** What is to be said of a run that is too short for its momentum; null: it is not. */
-export function shortRunWarning({ bnMomentum, recalibrateBn, epochs, model }: CompleteTrainOptions, stepsPerEpoch: number): string | null {
-  const normalizes = model.variables.some(({ kind }) => kind === 'statistic');
+/** What is to be said of a run that is too short for its momentum; null: it is not. Statistics that were there already mean something from the start. */
+export function shortRunWarning(
+  { bnMomentum, recalibrateBn, epochs, model, init }: CompleteTrainOptions,
+  stepsPerEpoch: number,
+): string | null {
+  const normalizes = init === undefined && model.variables.some(({ kind }) => kind === 'statistic');
   const steps = epochs * stepsPerEpoch;
   const needed = Math.ceil(TIME_CONSTANTS_NEEDED / (1 - bnMomentum));
   if (!normalizes || recalibrateBn > 0 || steps >= needed) return null;

@@ -2,11 +2,10 @@
 
 import { HybridError } from '../base/errors.ts';
 import { batchesPerEpoch } from '../data/loader.ts';
-import { cardOf } from '../interop/trained-model.ts';
+import { cardOf, readCard } from '../interop/trained-model.ts';
 import { graphDigest, serializeGraph } from '../ir/serialize.ts';
 import { Divergence } from './divergence.ts';
 import type { TrainEvent } from './events.ts';
-import { trainingGraphs } from './graphs.ts';
 import { LearningRate } from './learning-rate.ts';
 import { BestKeeper, EarlyStopping } from './monitors.ts';
 import { checkDataset, type LoopOptions } from './options.ts';
@@ -14,12 +13,14 @@ import { checkResume, Position, resumeSettings } from './progress.ts';
 import { Reporter } from './reporter.ts';
 import { openSession, type Session } from './session.ts';
 import { Snapshots } from './snapshots.ts';
+import { Stages } from './stages.ts';
 import { Watchdog } from './watchdog.ts';
 
 export interface Training {
   readonly options: LoopOptions;
   readonly stepsPerEpoch: number;
   readonly session: Session;
+  readonly stages: Stages;
   readonly position: Position;
   readonly rate: LearningRate;
   readonly best: BestKeeper;
@@ -35,11 +36,12 @@ export interface Training {
 
 /** Opens what the run needs. Throws E_USAGE, E_DATA, E_CHECKPOINT, and what `openSession` throws; then nothing stays open. */
 export async function openTraining(options: LoopOptions, emit: (event: TrainEvent) => void): Promise<Training> {
-  const { model, train, validation, test, epochs, resume, stallSeconds } = options;
+  const { model, train, validation, test, epochs, resume, stallSeconds, origin } = options;
   for (const set of [train, validation, test]) if (set) checkDataset(model, set);
   checkRecalibration(options);
   const stepsPerEpoch = batchesPerEpoch(train.size, options.batch);
-  const graphs = trainingGraphs(model, { optimizer: options.optimizer, loss: { name: 'crossEntropy', smoothing: options.labelSmoothing } });
+  const stages = new Stages(options);
+  const { graphs } = stages;
   const graph = { text: serializeGraph(graphs.predict), digest: graphDigest(graphs.predict) };
   const settings = await resumeSettings(options);
   const changes = resume ? checkResume(resume, { graph, settings, options }) : [];
@@ -48,14 +50,15 @@ export async function openTraining(options: LoopOptions, emit: (event: TrainEven
   const watchdog = new Watchdog({ limitMs: stallSeconds * 1000, onStall: (text) => reporter.warn(text) });
   try {
     const position = new Position();
-    const rate = new LearningRate(options, epochs * stepsPerEpoch);
+    const rate = new LearningRate(options, epochs * stepsPerEpoch, stages.frozenEpochs * stepsPerEpoch);
     const best = new BestKeeper(validation ? 'val_loss' : 'loss');
     const stopping = options.earlyStopping && new EarlyStopping(options.earlyStopping);
     const session = await openSession(options, graphs);
+    const { license, preprocessing } = origin ?? readCard(JSON.stringify(resume?.card ?? null));
     const snapshots = new Snapshots({
-      ...{ options, stepsPerEpoch, position, rate, settings, reporter, executable: session.executable },
+      ...{ options, stepsPerEpoch, position, rate, settings, reporter, session, stages },
       resumables: [...rate.resumables, best, ...(stopping ? [stopping] : [])],
-      identity: { graph, card: cardOf({ model, classes: train.classes, license: resume?.card?.license }) },
+      identity: { graph, card: cardOf({ model, classes: train.classes, license, preprocessing }) },
     });
     const divergence = new Divergence(options.onNan, reporter);
     const close = async (): Promise<void> => {
@@ -64,7 +67,22 @@ export async function openTraining(options: LoopOptions, emit: (event: TrainEven
       watchdog.stop();
       await session.close();
     };
-    return { options, stepsPerEpoch, session, position, rate, best, stopping, divergence, snapshots, reporter, watchdog, changes, close };
+    return {
+      options,
+      stepsPerEpoch,
+      session,
+      stages,
+      position,
+      rate,
+      best,
+      stopping,
+      divergence,
+      snapshots,
+      reporter,
+      watchdog,
+      changes,
+      close,
+    };
   } catch (error) {
     watchdog.stop();
     throw error;

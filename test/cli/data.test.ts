@@ -92,12 +92,21 @@ describe('other data than CIFAR-10 from the disk to the test accuracy', () => {
     for (const argv of [
       ['eval', 'runs/one', '--data', 'other'],
       ['visualize', 'runs/one', '--data', 'other', '--figures', 'confusion'],
-      ['train', '--data', 'other', '--init', 'runs/one', ...common],
     ]) {
       const { status, stderr } = await cli(argv, io);
       expect([argv[0], status]).toEqual([argv[0], 4]);
       expect(stderr).toMatch(/has the class "dragonfruit", and the model in .*one \(best\) knows "apple", "banana", "cherry"\nhelp: /);
     }
+    // A run that begins with its weights has a new last layer, its network, and the size of its images.
+    const tuned = await cli(
+      ['train', '--data', 'other', '--init', 'runs/one', '--name', 'two', '--no-figures', '--epochs', '2', '--device', 'wasm'],
+      io,
+    );
+    expect(tuned.stderr).toMatch(/weights of convmixer: those of \d+ of \d+ layers are taken; anew begins dense \(other classes\)/);
+    expect(tuned.status).toBe(0);
+    const { arch, dim, recipe, freeze, 'image-size': size } = JSON.parse(readFileSync(join(cwd, 'runs/two/config.json'), 'utf8'));
+    expect({ arch, dim, recipe, freeze, size }).toEqual({ arch: 'convmixer', dim: 8, recipe: 'tune', freeze: '1', size: '16x16' });
+    expect((await cli(['train', '--resume', 'two', '--epochs', '3', '--no-figures'], io)).status).toBe(0);
   });
 
   test('a set that is sorted by class is split with every class in both parts; a run from before keeps its parts', async () => {

@@ -2,9 +2,8 @@ import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { RunFolder } from '../../app/run/run-folder.ts';
-import { checkGraph, readWeights, weightsFor } from '../../app/saved-weights.ts';
+import { checkGraph, readWeights } from '../../app/saved-weights.ts';
 import { writeSafetensors } from '../../runtime/formats/safetensors.ts';
-import { cardOf } from '../../runtime/interop/trained-model.ts';
 import { graphDigest } from '../../runtime/ir/serialize.ts';
 import { buildModel } from '../../runtime/model/architectures.ts';
 import { initialize } from '../../runtime/model/init.ts';
@@ -53,27 +52,6 @@ test('two architectures of the same names and shapes are told apart by their gra
   expect(() => checkGraph(saved, residual)).toThrow(
     /trained in another graph \([0-9a-f]{12}\) than that of convmixer-256-8-block-residual/,
   );
-});
-
-test('go to the classes of their names, in whatever order the data has these', async () => {
-  const model = narrow('conv-pooling');
-  const classes = Array.from('abcdefghij');
-  const card = JSON.stringify(cardOf({ model, classes }));
-  const saved = await readWeights(fileWith({ format: 'keras', hybrid: card }, model));
-  expect(weightsFor(saved, model, { name: 'same', classes })).toBe(saved.weights);
-  const reversed = weightsFor(saved, model, { name: 'reversed', classes: [...classes].reverse() });
-  const kernel = model.layers.at(-1)?.variables[0].name as string;
-  const [before, after] = [saved.weights, reversed].map((weights) => weights.get(kernel) as Float32Array);
-  expect(after).toHaveLength(before.length);
-  for (const [i, value] of after.entries()) expect(value).toBe(before[i - (i % 10) + 9 - (i % 10)]);
-  for (const [name, values] of reversed)
-    if (!name.startsWith(kernel.replace(/vars.*/, ''))) expect(values).toEqual(saved.weights.get(name));
-  expect(() => weightsFor(saved, model, { name: 'pets', classes: ['cat', 'dog', ...classes.slice(2)] })).toThrow(
-    /pets has the classes "cat", "dog", and the model in .* knows "a", .*… \(10 in all\)/,
-  );
-  // Nobody knows which is which: they are taken by their numbers.
-  const numbers = Array.from({ length: 10 }, (_, i) => `class ${i}`);
-  expect(weightsFor(saved, model, { name: 'digits', classes: numbers })).toBe(saved.weights);
 });
 
 test('of a run are the best, or the last where there is no best yet', async () => {

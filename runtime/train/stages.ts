@@ -1,0 +1,56 @@
+// The stages of a run that freezes layers for some epochs: which graphs an epoch is trained with, and the way from one stage to the next.
+// The optimizer begins anew with a stage, as in Keras after `compile`: it has other parameters.
+
+import type { ModelGraphs } from '../device.ts';
+import { stagesOf } from './freeze.ts';
+import { trainingGraphs } from './graphs.ts';
+import type { LoopOptions } from './options.ts';
+import type { Session } from './session.ts';
+
+export class Stages {
+  readonly #options: LoopOptions;
+  readonly #stages: ReturnType<typeof stagesOf>;
+  #at = 0;
+  #graphs: Required<ModelGraphs>;
+
+  constructor(options: LoopOptions) {
+    this.#options = options;
+    this.#stages = stagesOf(options.model, options.freeze);
+    this.#graphs = this.#graphsOf(0);
+  }
+
+  /** Of the stage at hand; of a new run, and of one to be resumed, the first. */
+  get graphs(): Required<ModelGraphs> {
+    return this.#graphs;
+  }
+
+  /** Epochs that train less than the last ones do. */
+  get frozenEpochs(): number {
+    return this.#stages.length === 1 ? 0 : Math.min(this.#stages[0].end - 1, this.#options.epochs);
+  }
+
+  /** Whether the epochs, from 1 on, are trained alike. */
+  areOne(first: number, second: number): boolean {
+    return this.#indexOf(first) === this.#indexOf(second);
+  }
+
+  /** Has the session ready for an epoch, with its weights as they are and the optimizer's state as it is, or new where another stage begins. */
+  async enter(session: Session, epoch: number): Promise<void> {
+    const stage = this.#indexOf(epoch);
+    if (stage === this.#at) return;
+    const graphs = this.#graphsOf(stage);
+    await session.enter(graphs);
+    this.#at = stage;
+    this.#graphs = graphs;
+  }
+
+  #indexOf(epoch: number): number {
+    return this.#stages.findIndex(({ end }) => Math.min(epoch, this.#options.epochs) < end);
+  }
+
+  #graphsOf(stage: number): Required<ModelGraphs> {
+    const { model, optimizer, labelSmoothing } = this.#options;
+    const { groups } = this.#stages[stage];
+    return trainingGraphs(model, { optimizer, groups, loss: { name: 'crossEntropy', smoothing: labelSmoothing } });
+  }
+}

@@ -1,0 +1,118 @@
+// A trained model for other images: what is taken, what begins anew, and what is said of it.
+
+import { describe, expect, it } from 'vitest';
+import { adaptModel, fitWeights } from '../../runtime/interop/adapt.ts';
+import type { TrainedModel } from '../../runtime/interop/trained-model.ts';
+import { input, layers } from '../../runtime/layers/functional.ts';
+import { buildModel } from '../../runtime/model/architectures.ts';
+import { initialize } from '../../runtime/model/init.ts';
+import { functionalModel } from '../../runtime/model/layered-model.ts';
+import type { Model } from '../../runtime/model/model.ts';
+import { hybridError } from '../support/expect-error.ts';
+
+const convmixer = (changes = {}) =>
+  buildModel('convmixer', { input: [8, 8, 3], classes: 4, dim: 6, depth: 2, kernel: 3, patch: 2, ...changes });
+const CLASSES = ['ant', 'bee', 'cow', 'dog'];
+const trained = (model: Model, classes: readonly string[] = CLASSES): TrainedModel => ({ model, weights: initialize(model, 9n), classes });
+const HEAD = 'layers/dense/vars/0';
+
+describe('a model for other classes', () => {
+  it('has all weights but those of the head, which has a unit for each class', () => {
+    const before = trained(convmixer());
+    const { model, weights, taken, anew, newHead, summary } = adaptModel(before, { classes: ['x', 'y', 'z'], seed: 3n });
+    expect([model.classes, model.arch, model.config.depth]).toEqual([3, 'convmixer', 2]);
+    expect(newHead).toBe(true);
+    expect(anew).toEqual(['dense']);
+    expect(summary).toBe(
+      `weights of convmixer: those of ${taken.length} of ${taken.length + 1} layers are taken; anew begins dense (4 classes before, 3 now)`,
+    );
+    const fresh = initialize(model, 3n);
+    for (const { name } of model.variables)
+      expect(weights.get(name), name).toBe(name.startsWith('layers/dense/') ? weights.get(name) : before.weights.get(name));
+    expect(weights.get(HEAD)).toEqual(fresh.get(HEAD));
+  });
+
+  it('begins a head anew for as many classes of other names, and moves one of the same names', () => {
+    const before = trained(convmixer());
+    expect(adaptModel(before, { classes: ['a', 'b', 'c', 'd'] }).summary).toMatch(/anew begins dense \(other classes\)$/);
+    const { weights, newHead, summary, anew } = adaptModel(before, { classes: ['dog', 'cow', 'bee', 'ant'] });
+    expect([newHead, anew]).toEqual([false, []]);
+    expect(summary).toMatch(/^weights of convmixer: those of all \d+ layers that have any are taken$/);
+    const [was, is] = [before.weights, weights].map((from) => from.get(HEAD) as Float32Array);
+    for (const [i, value] of is.entries()) expect(value).toBe(was[i - (i % 4) + 3 - (i % 4)]);
+    expect(weights.get('layers/conv2d/vars/0')).toBe(before.weights.get('layers/conv2d/vars/0'));
+    // Nobody knows which is which: they are taken by their numbers.
+    const numbers = CLASSES.map((_, i) => `class ${i}`);
+    expect(adaptModel(before, { classes: numbers }).weights.get(HEAD)).toBe(before.weights.get(HEAD));
+  });
+
+  it('takes images of another size; a head that reads pixels begins anew then', () => {
+    const pooled = adaptModel(trained(convmixer()), { classes: CLASSES, input: [12, 10, 3] });
+    expect([pooled.model.input, pooled.newHead]).toEqual([[12, 10, 3], false]);
+    const flat = buildModel('convmixer-2stage-flatten', { input: [8, 8, 3], classes: 4, width: 1 / 64 });
+    expect(adaptModel(trained(flat), { classes: CLASSES, input: [16, 16, 3] }).anew).toEqual(['dense']);
+  });
+
+  it('is made of a network of layers as well, and its last convolution is a head too', () => {
+    const x = input([8, 8, 3]);
+    const convolved = layers.conv2d(layers.rescaling(x, { scale: 1 / 255 }), {
+      filters: 5,
+      kernelSize: 3,
+      activation: 'relu',
+      name: 'body',
+    });
+    const dense = functionalModel({
+      name: 'net',
+      input: x,
+      output: layers.dense(layers.globalAveragePooling2d(convolved), { units: 4, name: 'answer' }),
+    });
+    const { model, anew, summary } = adaptModel(trained(dense), { classes: ['x', 'y'], input: [10, 10, 3] });
+    expect([model.input, model.classes, anew]).toEqual([[10, 10, 3], 2, ['answer']]);
+    expect(summary).toBe('weights of net: those of 1 of 2 layers are taken; anew begins answer (4 classes before, 2 now)');
+    const images = input([8, 8, 3]);
+    const body = layers.conv2d(layers.rescaling(images, { scale: 1 / 255 }), { filters: 5, kernelSize: 3 });
+    const convolutional = functionalModel({
+      name: 'all-conv',
+      input: images,
+      output: layers.globalAveragePooling2d(layers.conv2d(body, { filters: 4, kernelSize: 1 })),
+    });
+    expect(adaptModel(trained(convolutional), { classes: ['x', 'y'] }).anew).toEqual(['conv2d_1']);
+  });
+});
+
+describe('weights for a model that was named', () => {
+  it('fit as far as names and shapes agree', () => {
+    const { taken, anew, summary } = fitWeights(
+      { name: 'other', weights: trained(convmixer()).weights, model: convmixer() },
+      convmixer({ depth: 3 }),
+      {
+        classes: CLASSES,
+      },
+    );
+    expect(anew).toEqual(['depthwise_conv2d_2', 'batch_normalization_5', 'conv2d_3', 'batch_normalization_6']);
+    expect(summary).toContain(`those of ${taken.length} of ${taken.length + 4} layers are taken; anew begin depthwise_conv2d_2,`);
+    expect(summary).toMatch(/conv2d_3 and 1 more$/);
+  });
+
+  it('are refused where none of a kernel does', async () => {
+    const error = await hybridError(
+      'E_CHECKPOINT',
+      (async () =>
+        fitWeights(
+          { name: 'other', weights: trained(convmixer({ dim: 7 })).weights, model: convmixer({ dim: 7 }), classes: CLASSES },
+          convmixer(),
+          {
+            classes: ['x', 'y', 'z', 'q'],
+          },
+        ))(),
+    );
+    expect(error).toMatchObject({ field: 'init' });
+    expect(error.message).toBe('nothing of other fits convmixer: no layer has weights of the same name and shape');
+  });
+
+  it('do not fit by their number of elements alone', () => {
+    const weights = new Map([['layers/conv2d/vars/0', new Float32Array(2 * 2 * 3 * 6)]]);
+    const shapes = new Map([['layers/conv2d/vars/0', [6, 2, 2, 3]]]);
+    expect(() => fitWeights({ name: 'torch', weights, shapes }, convmixer(), { classes: CLASSES })).toThrow(/nothing of torch fits/);
+  });
+});
