@@ -12,6 +12,8 @@ import { version } from './version.ts';
 const OPENED = [
   'dataUrl',
   'imageSize',
+  'crop',
+  'interpolation',
   'imageArray',
   'labels',
   'labelColumn',
@@ -22,7 +24,7 @@ const OPENED = [
 ] as const;
 const MODEL = ['arch', ...MEASURES, 'dropout'] as const;
 /** What a trained model says of its evaluation. */
-const EVALUATED = [...MODEL, 'data', 'imageSize', 'batch'] as const;
+const EVALUATED = [...MODEL, 'data', 'imageSize', 'crop', 'interpolation', 'batch'] as const;
 const TESTED = ['data', ...OPENED, 'limit', 'batch', 'device', 'precision', 'threads', ...MODEL] as const;
 
 const STATUSES = `

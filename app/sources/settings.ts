@@ -1,12 +1,14 @@
 // What `openData` can be told of a set, beside its name or path.
 
-import { form, from0, integer, type Kind, optional, text, toggle } from '../../runtime/base/kinds.ts';
+import { choice, form, from0, integer, type Kind, number, optional, text, toggle } from '../../runtime/base/kinds.ts';
 import { type SettingTable, setting } from '../../runtime/base/setting.ts';
+import { INTERPOLATIONS, LEAST_CROP } from '../../runtime/data/preprocessing.ts';
 
 /** [height, width] in pixels. */
 type ImageSize = readonly [number, number];
 
 const side = integer(1, 4096);
+const share = number('a share from 0.1 to 1', (x) => x >= LEAST_CROP && x <= 1);
 const imageSize: Kind<ImageSize> = {
   expected: 'a list of height and width from 1 to 4096',
   check(value, name) {
@@ -46,6 +48,33 @@ export const DATA_SETTINGS = {
         const [height, width = height] = size.split('x').map(Number);
         return [height, width];
       },
+    },
+  }),
+  /** Share of what covers the size that is kept of an image that is decoded, its middle; 1 by default. */
+  crop: setting({
+    kind: share,
+    usual: 1,
+    keeps: 'bits',
+    flag: {
+      name: 'crop',
+      group: 'Data',
+      kind: share,
+      example: '0.875',
+      usual: 1,
+      help: 'share of an image of a folder that is kept when it is cropped to its middle',
+    },
+  }),
+  /** How pixels are weighed where such images are made smaller; `lanczos` by default. */
+  interpolation: setting({
+    kind: choice(...INTERPOLATIONS),
+    usual: 'lanczos',
+    keeps: 'bits',
+    flag: {
+      name: 'interpolation',
+      group: 'Data',
+      kind: choice(...INTERPOLATIONS),
+      example: 'cubic',
+      help: 'how pixels of images of a folder are weighed when these are made smaller',
     },
   }),
   /** Name of the array or column of images in a file of several. */

@@ -27,6 +27,9 @@ export const STRUCTS = {
   /** An activation by its code (asm/abi/elementwise.ts), and its parameters. */
   activation: { code: 'i32', first: 'f32', second: 'f32', third: 'f32' },
 
+  /** The factor of a class on the losses of its rows. */
+  classWeight: { factor: 'f32' },
+
   /** asm/lib/epilogue.ts */
   epilogue: {
     bias: 'ptr?',
@@ -165,7 +168,7 @@ const TABLE = {
   },
 
   // asm/kernels/elementwise.ts
-  rescale: { x: 'ptr', y: 'ptr', elements: 'i32', scale: 'f32' },
+  rescale: { x: 'ptr', y: 'ptr', elements: 'i32', scale: 'f32', offset: 'f32' },
   add: { a: 'ptr', b: 'ptr', y: 'ptr', elements: 'i32' },
   multiply: { a: 'ptr', b: 'ptr', y: 'ptr', elements: 'i32' },
   multiplyChannels: { x: 'ptr', factors: 'ptr', y: 'ptr', pixels: 'i32', channels: 'i32' },
@@ -315,9 +318,9 @@ const TABLE = {
   },
 
   // asm/kernels/loss.ts
-  lossRows: { logits: 'ptr', labels: 'ptr', losses: 'ptr', hits: 'ptr', classes: 'i32', smoothing: 'f64' },
+  lossRows: { logits: 'ptr', labels: 'ptr', losses: 'ptr', hits: 'ptr', classes: 'i32', smoothing: 'f64', weights: ['classWeight'] },
   lossMerge: { losses: 'ptr', hits: 'ptr', loss: 'ptr', correct: 'ptr' },
-  softmaxCrossEntropyGrad: { logits: 'ptr', labels: 'ptr', dlogits: 'ptr', classes: 'i32', smoothing: 'f64' },
+  softmaxCrossEntropyGrad: { logits: 'ptr', labels: 'ptr', dlogits: 'ptr', classes: 'i32', smoothing: 'f64', weights: ['classWeight'] },
 
   // asm/kernels/optimizer.ts
   finiteChunks: { flags: 'ptr', ranges: ['range'] },

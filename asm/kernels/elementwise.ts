@@ -26,13 +26,15 @@ import { loadLanes, storeLanes } from '../lib/simd';
 
 export * from '../lib/elementwise.gen';
 
-/** y = x·scale; x is bytes. */
+/** y = x·scale + offset; x is bytes. */
 export function rescale(args: RescaleArgs): void {
   const x = args.x;
   const y = args.y;
   const elements = rows() * args.elements;
   const scale = args.scale;
   const scales = f32x4.splat(scale);
+  const offset = args.offset;
+  const offsets = f32x4.splat(offset);
   const tasks = chunks(elements);
   for (let task = nextTask(); task < tasks; task = nextTask()) {
     let i = task * CHUNK;
@@ -40,10 +42,10 @@ export function rescale(args: RescaleArgs): void {
     for (; i + 8 <= end; i += 8) {
       const words = v128.load8x8_u(x + <usize>i);
       const to = y + ((<usize>i) << 2);
-      v128.store(to, f32x4.mul(f32x4.convert_i32x4_u(i32x4.extend_low_i16x8_u(words)), scales));
-      v128.store(to + 16, f32x4.mul(f32x4.convert_i32x4_u(i32x4.extend_high_i16x8_u(words)), scales));
+      v128.store(to, f32x4.add(f32x4.mul(f32x4.convert_i32x4_u(i32x4.extend_low_i16x8_u(words)), scales), offsets));
+      v128.store(to + 16, f32x4.add(f32x4.mul(f32x4.convert_i32x4_u(i32x4.extend_high_i16x8_u(words)), scales), offsets));
     }
-    for (; i < end; i++) store<f32>(y + ((<usize>i) << 2), <f32>load<u8>(x + <usize>i) * scale);
+    for (; i < end; i++) store<f32>(y + ((<usize>i) << 2), <f32>load<u8>(x + <usize>i) * scale + offset);
   }
 }
 

@@ -52,6 +52,7 @@ export function lossRows(args: LossRowsArgs): void {
     const z = <f64>load<f32>(row + ((<usize>label) << 2));
     let loss = Math.log(sumOfExponentials(row, classes, most)) - (z - most);
     if (smoothing != 0) loss += smoothing * (z - mean(row, classes));
+    if (args.weights > 0) loss *= <f64>args.at(label).factor;
     store<f64>(losses + ((<usize>task) << 3), loss);
     let first = 0;
     while (first < classes - 1 && <f64>load<f32>(row + ((<usize>first) << 2)) != most) first++;
@@ -91,10 +92,11 @@ export function softmaxCrossEntropyGrad(args: SoftmaxCrossEntropyGradArgs): void
     const label = load<i32>(labels + ((<usize>task) << 2));
     const most = largest(row, classes);
     const sum = sumOfExponentials(row, classes, most);
+    const weight: f64 = args.weights > 0 ? <f64>args.at(label).factor : 1;
     for (let k = 0; k < classes; k++) {
       const at = (<usize>k) << 2;
       const p = Math.exp(<f64>load<f32>(row + at) - most) / sum;
-      store<f32>(dlogits + offset + at, <f32>((p - (k == label ? own : other)) / count));
+      store<f32>(dlogits + offset + at, <f32>((weight * (p - (k == label ? own : other))) / count));
     }
   }
 }

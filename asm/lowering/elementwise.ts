@@ -65,7 +65,15 @@ export const elementwise = {
   rescale(node, { address, spec }) {
     const [x] = node.inputs;
     const [y] = node.outputs;
-    return [call('rescale', { x: address(x), y: address(y), elements: elementCount(spec(x)), scale: node.attrs.scale as number })];
+    return [
+      call('rescale', {
+        x: address(x),
+        y: address(y),
+        elements: elementCount(spec(x)),
+        scale: node.attrs.scale,
+        offset: node.attrs.offset ?? 0,
+      }),
+    ];
   },
   add: binary('add'),
   addParameters({ inputs: [a, b], outputs: [y] }, { address, spec }) {

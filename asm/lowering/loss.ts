@@ -6,6 +6,9 @@ import { call, type Lowering } from './lowering.ts';
 
 const smoothingOf = ({ attrs }: Node): number => (attrs.smoothing as number | undefined) ?? 0;
 
+const weightsOf = ({ attrs }: Node): { readonly factor: number }[] =>
+  ((attrs.classWeights as readonly number[] | undefined) ?? []).map((factor) => ({ factor }));
+
 export const loss = {
   softmaxCrossEntropy(node, { capacity, spec, address, scratch }) {
     const [logits, labels] = node.inputs;
@@ -20,6 +23,7 @@ export const loss = {
         hits,
         classes: channels(spec(logits)),
         smoothing: smoothingOf(node),
+        weights: weightsOf(node),
       }),
       call('lossMerge', { losses, hits, loss: address(loss), correct: address(correct) }),
     ];
@@ -35,6 +39,7 @@ export const loss = {
         dlogits: address(dlogits),
         classes,
         smoothing: smoothingOf(node),
+        weights: weightsOf(node),
       }),
     ];
   },

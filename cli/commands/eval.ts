@@ -10,13 +10,13 @@ import { MODEL_FLAGS } from '../model.ts';
 import { givenFlags, SOURCE_KEYS } from '../options.ts';
 import { count, Progress, percent } from '../progress.ts';
 import { findModel } from '../run-names.ts';
-import { deviceSettings, modelOptions, resolveSettings } from '../settings.ts';
+import { deviceSettings, modelOptions, preprocessingSettings, resolveSettings } from '../settings.ts';
 
 /**
  * What of the training run's configuration holds for its evaluation. Not its limit: all test images count. And nothing that a file
  * from elsewhere could use to make this program reach into the network.
  */
-const KEPT = new Set(['arch', 'dim', 'depth', 'kernel', 'patch', 'dropout', 'data', 'image-size', ...SOURCE_KEYS, 'batch']);
+const KEPT = new Set([...MODEL_FLAGS, 'data', 'image-size', ...SOURCE_KEYS, 'batch']);
 
 export async function evalCommand(path: string, command: Command, io: CliIo): Promise<number> {
   const json = command.opts().json === true;
@@ -26,7 +26,9 @@ export async function evalCommand(path: string, command: Command, io: CliIo): Pr
   if (!saved.config && !trained && !flags.has('arch')) {
     throw new HybridError('E_USAGE', `${path} does not say which architecture its weights are for`, 'Name it with --arch.');
   }
-  const values = new Map<unknown, unknown>(trained && [['image-size', trained.model.input.slice(0, 2).join('x')]]);
+  const values = new Map<unknown, unknown>(
+    trained && [['image-size', trained.model.input.slice(0, 2).join('x')], ...Object.entries(preprocessingSettings(trained.preprocessing))],
+  );
   for (const [key, value] of Object.entries(saved.config ?? {})) if (KEPT.has(key)) values.set(key, value);
   const settings = resolveSettings(flags, { path: `the configuration of ${path}`, values });
 

@@ -38,7 +38,8 @@ interface Flags {
 
 /** What of the training run's configuration its figures need. Nothing that makes this program reach into the network. */
 const KEPT = new Set([
-  ...['arch', 'dim', 'depth', 'kernel', 'patch', 'dropout', 'data', 'image-size', ...SOURCE_KEYS, 'batch'],
+  ...MODEL_FLAGS,
+  ...['data', 'image-size', ...SOURCE_KEYS, 'batch'],
   ...['val-fraction', 'split', 'augment', 'shuffle', 'seed'],
 ]);
 

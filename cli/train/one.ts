@@ -67,18 +67,14 @@ export async function trainOne(
   const source = (flags.dryRun && assumedData(given)) || (await openSettingsData(given, io, progress, talk));
   // What `auto` came to, so that the configuration of the run says what it really used.
   const data = given.data === 'auto' && source.train.name.startsWith('synthetic') ? 'synthetic' : given.data;
-<<<<<<< HEAD
-  const settings = { ...given, data, split: splitOf(source, given.split) };
-  const parts = partsOf(source, settings);
+  const split = splitOf(source, given.split);
+  const parts = partsOf(source, { ...given, split });
   if (talk) {
     progress.line(classesText(source.train.classes));
     for (const concern of classConcerns(source.train)) progress.line(concern);
   }
   // A search of pictures that nobody made would find nothing.
   if (talk && group.rank === 0 && !flags.dryRun && data !== 'synthetic') await tellConcerns(parts, { io, progress });
-=======
-  const split = splitOf(source, given.split);
-  const parts = partsOf(source, { ...given, split });
   const named = network
     ? begun
       ? modelLike(network.model, parts.train.shape, parts.train.classes.length)
@@ -90,9 +86,8 @@ export async function trainOne(
   const model = start?.model ?? (named as Model);
   if (start && talk) progress.line(start.summary);
   const images = parts.train.size;
-  const recipe = start?.newHead ? 'tune' : source.photos && images <= SMALL_SET && !earlier ? 'small' : undefined;
+  const recipe = start?.newHead ? 'tune' : source.train.fileOf && images <= SMALL_SET && !earlier ? 'small' : undefined;
   const settings = { ...resolveSettings(flagged, values, { ofModel, recipe, images }), data, split };
->>>>>>> 72cda89 (Fine-tuning: --init takes what fits and begins a head anew, --freeze, stages; timm's ConvMixers and PyTorch's files; what belongs to weights travels with them)
   if (settings.limit !== undefined && talk) {
     const sizes = [parts.train.size, parts.validation?.size ?? 0, parts.test?.size ?? 0].map((size) => count(size));
     const which = settings.split === 'first' ? 'the first ' : '';
@@ -133,7 +128,7 @@ export async function trainOne(
       init,
       origin: earlier
         ? undefined
-        : { license: init && begun?.saved.trained?.license, preprocessing: source.photos ? preprocessingOf(settings) : undefined },
+        : { license: init && begun?.saved.trained?.license, preprocessing: source.train.fileOf ? preprocessingOf(settings) : undefined },
       resume,
       allowChanged,
       trace,

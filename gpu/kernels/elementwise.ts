@@ -68,9 +68,9 @@ set_y(at, a(at) + b(at));`,
 export const zero = (perSample: number, lanes: Lanes): KernelText => map({ perSample, body: `set_y(at, ${floats(lanes)}());` });
 
 /** Four bytes of x to one access of y. With one lane, `elements` of a sample need not come in fours. */
-export function rescale(elements: number, scale: number, lanes: Lanes): KernelText {
+export function rescale(elements: number, scale: number, offset: number, lanes: Lanes): KernelText {
   const word = `let word = x(at);
-let v = vec4f(vec4u(word, word >> 8u, word >> 16u, word >> 24u) & vec4u(0xffu)) * ${f32(scale)};`;
+let v = vec4f(vec4u(word, word >> 8u, word >> 16u, word >> 24u) & vec4u(0xffu)) * ${f32(scale)}${offset === 0 ? '' : ` + ${f32(offset)}`};`;
   if (lanes === 4) return map({ perSample: elements / 4, body: `${word}\nset_y(at, v);` });
   return {
     workgroup: [WORKGROUP, 1, 1],

@@ -29,18 +29,24 @@ let own = exp(margin);`;
  * Mean loss and number of right answers. One workgroup: each invocation takes every LOSS_ROWS-th row, then they meet pairwise. Without
  * barriers one invocation takes them all.
  */
-export function softmaxCrossEntropy(classes: number, barriers: boolean, smoothing: number): KernelText {
+export function softmaxCrossEntropy(
+  classes: number,
+  barriers: boolean,
+  smoothing: number,
+  classWeights: readonly number[] | undefined,
+): KernelText {
   const invocations = barriers ? LOSS_ROWS : 1;
   const sum = `var sum = vec2f();
 for (var row = local; row < step.rows; row += ${invocations}u) {
 ${readRow(classes)}
-${smoothing ? smoothed(classes, smoothing) : ''}  sum += vec2f(log(own + others) - margin${smoothing ? ' + extra' : ''}, f32(best == label));
+${smoothing ? smoothed(classes, smoothing) : ''}  sum += vec2f(${classWeights ? 'class_weights[label] * (' : ''}log(own + others) - margin${smoothing ? ' + extra' : ''}${classWeights ? ')' : ''}, f32(best == label));
 }`;
   const store = (result: string): string => `set_loss(0u, ${result}.x / f32(step.rows));\n  set_correct(0u, ${result}.y);`;
-  if (!barriers) return { workgroup: [1, 1, 1], body: `${sum}\n  ${store('sum')}` };
+  const constants = weightsText(classWeights);
+  if (!barriers) return { workgroup: [1, 1, 1], declarations: constants, body: `${sum}\n  ${store('sum')}` };
   return {
     workgroup: [LOSS_ROWS, 1, 1],
-    declarations: `var<workgroup> sums: array<vec2f, ${LOSS_ROWS}>;`,
+    declarations: `var<workgroup> sums: array<vec2f, ${LOSS_ROWS}>;${constants ? `\n${constants}` : ''}`,
     body: `${sum}
 sums[local] = sum;
 for (var half = ${LOSS_ROWS / 2}u; half > 0u; half /= 2u) {
@@ -53,6 +59,10 @@ if (local == 0u) {
   };
 }
 
+/** Factors of the classes, as a table of constants. */
+const weightsText = (classWeights: readonly number[] | undefined): string | undefined =>
+  classWeights && `var<private> class_weights = array<f32, ${classWeights.length}>(${classWeights.map(f32).join(', ')});`;
+
 /** Statements: what smoothing adds to the loss of a row, the difference of its label's logit and the mean of all, times s. */
 const smoothed = (classes: number, smoothing: number): string => `var mean = 0.0;
 for (var k = 0u; k < ${classes}u; k++) { mean += (logits(first + k) - maximum) / ${f32(classes)}; }
@@ -60,15 +70,21 @@ let extra = ${f32(smoothing)} * (margin - mean);
 `;
 
 /** `scale`: expression for a power of two by which the gradient is multiplied. */
-export const softmaxCrossEntropyGrad = (classes: number, scale: string | undefined, smoothing: number): KernelText => ({
+export const softmaxCrossEntropyGrad = (
+  classes: number,
+  scale: string | undefined,
+  smoothing: number,
+  classWeights: readonly number[] | undefined,
+): KernelText => ({
   workgroup: [WORKGROUP, 1, 1],
+  declarations: weightsText(classWeights),
   body: `let row = group.x * ${WORKGROUP}u + local;
 if (row >= step.rows) { return; }
 ${readRow(classes)}
 let unit = 1.0 / ((own + others) * f32(step.rows));
 for (var k = 0u; k < ${classes}u; k++) {
   let d = select(exp(logits(first + k) - maximum), -others, k == label) * unit${smoothing ? ` + ${moved(classes, smoothing)}` : ''};
-  set_dlogits(first + k, d${scale ? ` * ${scale}` : ''});
+  set_dlogits(first + k, d${classWeights ? ' * class_weights[label]' : ''}${scale ? ` * ${scale}` : ''});
 }`,
 });
 

@@ -58,7 +58,7 @@ export const elementwise = {
     const elements = elementCount(context.spec(x));
     const lanes = lanesFor(elements);
     const operands = new KernelOperands('rescale', context).read('x', x).write('y', node.outputs[0], lanes);
-    const text = kernels.rescale(elements, node.attrs.scale, lanes);
+    const text = kernels.rescale(elements, node.attrs.scale, node.attrs.offset ?? 0, lanes);
     return operands.dispatch(text, (rows) => foldedGroups(Math.ceil((rows * elements) / 4), kernels.MAP_INVOCATIONS));
   },
   add: flat(['a', 'b'], (_, perSample) => kernels.addition(perSample)),

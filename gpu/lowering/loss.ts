@@ -17,7 +17,12 @@ export const loss = {
       .write('loss', node.results.loss)
       .write('correct', node.results.correct)
       .dispatch(
-        kernels.softmaxCrossEntropy(channelsOf(context.spec(logits).shape), context.features.barriers === true, node.attrs.smoothing ?? 0),
+        kernels.softmaxCrossEntropy(
+          channelsOf(context.spec(logits).shape),
+          context.features.barriers === true,
+          node.attrs.smoothing ?? 0,
+          node.attrs.classWeights,
+        ),
         () => [1, 1, 1],
       );
   },
@@ -26,7 +31,7 @@ export const loss = {
 } satisfies Partial<Lowerings>;
 
 function lowerGradient(
-  { args: { logits, labels }, results: { dlogits }, attrs: { smoothing = 0 } }: GpuNode<'softmaxCrossEntropyGrad'>,
+  { args: { logits, labels }, results: { dlogits }, attrs: { smoothing = 0, classWeights } }: GpuNode<'softmaxCrossEntropyGrad'>,
   scale: string | undefined,
   context: LoweringContext,
 ): Dispatch[] {
@@ -34,7 +39,7 @@ function lowerGradient(
     .read('logits', logits)
     .read('labels', labels)
     .write('dlogits', dlogits)
-    .dispatch(kernels.softmaxCrossEntropyGrad(channelsOf(context.spec(logits).shape), scale, smoothing), (rows) =>
+    .dispatch(kernels.softmaxCrossEntropyGrad(channelsOf(context.spec(logits).shape), scale, smoothing, classWeights), (rows) =>
       foldedGroups(rows, kernels.GRADIENT_ROWS),
     );
 }

@@ -68,7 +68,8 @@ export const FUSION_RULES: readonly FusionRule[] = [
     name: 'rescale-into-conv',
     pattern: 'conv(rescale(u8)) → conv(u8) {inputScale}, and its weight gradient likewise',
     apply(editor, node) {
-      if (!is(node, 'rescale')) return false;
+      // Zeros around the image would not be those of what was rescaled.
+      if (!is(node, 'rescale') || node.attrs.offset !== undefined) return false;
       const rescaled = first(node);
       const readers = editor.consumers(rescaled);
       const into = (reader: Node) => takesBefore(reader, soleOperand(reader, rescaled) ?? '', 'rescale');

@@ -16,6 +16,7 @@ export { type RecordedRun, type RecordRunOptions, recordRun } from '../../app/ru
 export type { CreateRunOptions, RunConfig } from '../../app/run/run-folder.ts';
 export { checkRunName } from '../../app/run/run-name.ts';
 export type { CheckpointKind } from '../train/checkpoint.ts';
+export type { ClassWeights } from '../train/class-weights.ts';
 export type { SampleLoss } from '../train/evaluate.ts';
 export type { EndReason, TrainInputs } from '../train/events.ts';
 export type { Freeze } from '../train/freeze.ts';

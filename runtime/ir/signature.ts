@@ -70,6 +70,11 @@ export const attr = {
   share: attribute<number>('a number from 0 to below 1', (value) => typeof value === 'number' && value >= 0 && value < 1),
   count: attribute<number>('a whole number above 0', isCount),
   natural: attribute<number>('a whole number from 0 on', (value) => Number.isSafeInteger(value) && (value as number) >= 0),
+  /** Numbers from 0 on. */
+  factors: attribute<readonly number[]>(
+    'finite numbers from 0 on',
+    (value) => Array.isArray(value) && value.length > 0 && value.every((one) => Number.isFinite(one) && one >= 0),
+  ),
   shape: attribute<readonly number[]>('a shape: whole numbers above 0', (value) => Array.isArray(value) && value.every(isCount)),
   /** Rows and columns. */
   pair: attribute<readonly [number, number]>(

@@ -21,8 +21,7 @@ export const Rescaling = defineLayer({
   config: { scale: number(), offset: optional(number(), 0) },
   build(site) {
     const { g, config, x } = site;
-    if (config.offset !== 0) site.refuse(`has offset ${config.offset}`, 'Only rescaling by a factor is built.');
-    return g.one('rescale', [x], { scale: config.scale });
+    return g.one('rescale', [x], config.offset === 0 ? { scale: config.scale } : { scale: config.scale, offset: config.offset });
   },
 });
 

@@ -8,8 +8,8 @@ import { defineLoss } from './loss.ts';
 export const crossEntropy = defineLoss({
   name: 'crossEntropy',
   attrs: { smoothing: constant(below1, 0) },
-  build(g, logits, labels, { smoothing }) {
-    const { loss, correct } = g.add('softmaxCrossEntropy', { logits, labels }, { smoothing });
+  build(g, logits, labels, { smoothing }, classWeights) {
+    const { loss, correct } = g.add('softmaxCrossEntropy', { logits, labels }, { smoothing, ...(classWeights && { classWeights }) });
     return { loss, correct };
   },
   reference(logits, label, { smoothing }) {

@@ -10,18 +10,26 @@ export const LOSSES = { crossEntropy } as const satisfies Record<string, { reado
 /** Name of a loss. */
 export type LossName = keyof typeof LOSSES;
 
-/** A loss with those of its attributes that are not the usual ones. */
-export type LossOptions = { readonly [N in LossName]: { readonly name: N } & Partial<ValuesOf<(typeof LOSSES)[N]['attrs']>> }[LossName];
+/** A loss with those of its attributes that are not the usual ones, and factors of the classes on the losses of their rows. */
+export type LossOptions = {
+  readonly [N in LossName]: { readonly name: N; readonly classWeights?: readonly number[] } & Partial<
+    ValuesOf<(typeof LOSSES)[N]['attrs']>
+  >;
+}[LossName];
 
 /** A loss with all of its attributes. */
 export interface Loss {
   readonly definition: LossDefinition;
   readonly attrs: Constants;
+  readonly classWeights?: readonly number[];
 }
 
 /** The loss that a name or options mean; cross-entropy where there are none. Throws E_USAGE for what there is not, and cannot be. */
 export function lossOf(options: LossName | LossOptions = 'crossEntropy'): Loss {
-  const { name, given } = named(options, Object.keys(LOSSES) as LossName[], 'loss');
+  const {
+    name,
+    given: { classWeights, ...given },
+  } = named(options, Object.keys(LOSSES) as LossName[], 'loss');
   const definition = LOSSES[name] as unknown as LossDefinition;
-  return { definition, attrs: completeConstants(definition.attrs, given, name) };
+  return { definition, attrs: completeConstants(definition.attrs, given, name), classWeights: classWeights as Loss['classWeights'] };
 }

@@ -7,8 +7,17 @@ export interface LossDefinition<T extends ConstantTable = ConstantTable> {
   readonly name: string;
   /** Attributes, with what they are where nobody says: then the graph's text is as if there were none. */
   readonly attrs: T;
-  /** Adds its ops: of logits f32 [n, K] and labels i32 [n] the mean over the rows, and the number of rows that are right. */
-  build(g: GraphBuilder, logits: ValueId, labels: ValueId, attrs: ValuesOf<T>): { readonly loss: ValueId; readonly correct: ValueId };
+  /**
+   * Adds its ops: of logits f32 [n, K] and labels i32 [n] the mean over the rows, each times the factor of its label's class where there are
+   * `classWeights`, and the number of rows that are right.
+   */
+  build(
+    g: GraphBuilder,
+    logits: ValueId,
+    labels: ValueId,
+    attrs: ValuesOf<T>,
+    classWeights?: readonly number[],
+  ): { readonly loss: ValueId; readonly correct: ValueId };
   /** Of one row, in doubles and by the book: what the ops are held to. */
   reference(logits: ArrayLike<number>, label: number, attrs: ValuesOf<T>): number;
 }

@@ -11,8 +11,8 @@ export function addOutputs(g: GraphBuilder, logits: ValueId, labels: ValueId | n
   g.output('logits', logits);
   if (labels === null) return;
   g.label = 'loss';
-  const { definition, attrs } = lossOf(typeof loss === 'object' ? loss : undefined);
-  const made = definition.build(g, logits, labels, attrs);
+  const { definition, attrs, classWeights } = lossOf(typeof loss === 'object' ? loss : undefined);
+  const made = definition.build(g, logits, labels, attrs, classWeights);
   g.output('loss', made.loss);
   g.output('correct', made.correct);
 }

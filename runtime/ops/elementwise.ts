@@ -12,14 +12,14 @@ import { costOfExpression } from './expression.ts';
 const { features } = kinds;
 
 const rescale = defineOp({
-  doc: 'y = f32(x)·f32(scale)',
+  doc: 'y = f32(x)·f32(scale) + f32(offset)',
   inputs: { x: kinds.bytes },
   outputs: { y: features },
-  attrs: { scale: attr.number },
+  attrs: { scale: attr.number, offset: attr.otherwise(0, attr.number) },
   infer: ({ x }) => ({ y: activation(x.shape) }),
   reference({ inputs: { x }, outputs: { y } }, attrs) {
-    const scale = Math.fround(attrs.scale);
-    for (let i = 0; i < y.data.length; i++) y.data[i] = x.data[i] * scale;
+    const [scale, offset] = [Math.fround(attrs.scale), Math.fround(attrs.offset ?? 0)];
+    for (let i = 0; i < y.data.length; i++) y.data[i] = x.data[i] * scale + offset;
   },
   traits: { is: 'rescale' },
 });

@@ -27,6 +27,7 @@ import {
   optimizerOf,
   parseOptimizer,
 } from '../optim/index.ts';
+import { type ClassWeights, classWeightsKind } from './class-weights.ts';
 import { type Freeze, freezeKind, parseFreeze, readFreeze } from './freeze.ts';
 import { describeSchedule, SCHEDULES, type ScheduleOptions, scheduleKind } from './schedule.ts';
 
@@ -105,6 +106,26 @@ export const TRAIN_SETTINGS = {
       kind: below1,
       example: '0.1',
       help: 'share of the truth that the training loss gives to all classes alike; validation and test measure without it',
+    },
+  }),
+  /**
+   * Factors of the classes on the training loss of their images: `none`, the default; `balanced`, so that every class weighs as much as the others,
+   * however many images it has; or a list, one a class. Validation and test measure without them.
+   */
+  classWeights: setting({
+    kind: classWeightsKind,
+    usual: 'none' as ClassWeights,
+    keeps: 'bits',
+    added: true,
+    describe: String,
+    flag: {
+      name: 'class-weights',
+      group: 'Training',
+      kind: choice('none', 'balanced'),
+      example: 'balanced',
+      help: 'factors on the training loss; balanced: every class weighs as much as the others, however many images it has',
+      read: (name): ClassWeights => name,
+      write: (value) => (value === 'balanced' ? 'balanced' : 'none'),
     },
   }),
   /**

@@ -2,6 +2,8 @@
 // The optimizer begins anew with a stage, as in Keras after `compile`: it has other parameters.
 
 import type { ModelGraphs } from '../device.ts';
+import type { LossOptions } from '../losses/index.ts';
+import { factorsOf } from './class-weights.ts';
 import { stagesOf } from './freeze.ts';
 import { trainingGraphs } from './graphs.ts';
 import type { LoopOptions } from './options.ts';
@@ -49,8 +51,9 @@ export class Stages {
   }
 
   #graphsOf(stage: number): Required<ModelGraphs> {
-    const { model, optimizer, labelSmoothing } = this.#options;
+    const { model, train, optimizer, labelSmoothing: smoothing, classWeights } = this.#options;
     const { groups } = this.#stages[stage];
-    return trainingGraphs(model, { optimizer, groups, loss: { name: 'crossEntropy', smoothing: labelSmoothing } });
+    const loss: LossOptions = { name: 'crossEntropy', smoothing, classWeights: factorsOf(classWeights, train) };
+    return trainingGraphs(model, { optimizer, groups, loss });
   }
 }

@@ -213,6 +213,7 @@ const REACHES = {
   batch: ['train', '32', 32, 'batch'],
   lr: ['train', '0.5', 0.5, 'learningRate'],
   labelSmoothing: ['train', '0.125', 0.125, 'labelSmoothing'],
+  classWeights: ['train', 'balanced', 'balanced', 'classWeights'],
   freeze: ['train', '2', 2, 'freeze'],
   optimizer: ['train', 'adamw:beta2=0.95', { name: 'adamw', beta2: 0.95 }, 'optimizer'],
   weightDecay: ['train', '0.25', 0.25, 'weightDecay'],

@@ -5,7 +5,10 @@ import { fixed, integers, samples, uniform } from '../support/tensors.ts';
 
 export const family = {
   rescale: {
-    cases: () => forActivations((rows, shape) => ({ inputs: [samples(rows, shape, integers(1, 256), 'u8')], attrs: { scale: 1 / 255 } })),
+    cases: () =>
+      [{ scale: 1 / 255 }, { scale: 1 / 128, offset: -127 / 128 }].flatMap((attrs) =>
+        forActivations((rows, shape) => ({ inputs: [samples(rows, shape, integers(1, 256), 'u8')], attrs })),
+      ),
     large: () => [{ name: 'chunks', rows: 7, inputs: [samples(7, [32, 33, 3], integers(1, 256), 'u8')], attrs: { scale: 1 / 255 } }],
     tolerance: EXACT,
   },

@@ -14,6 +14,13 @@ export const family = {
       ...[1, 7, 130].map((rows) => ({ name: `${rows} × 10`, rows, inputs: logits(rows, 10), attrs: {} })),
       { name: '5 × 3', rows: 5, inputs: logits(5, 3), attrs: {} },
       { name: '70 × 7, smoothed', rows: 70, inputs: logits(70, 7), attrs: { smoothing: 0.1 } },
+      { name: '67 × 3, weighted', rows: 67, inputs: logits(67, 3), attrs: { classWeights: [0.25, 0, 3] } },
+      {
+        name: '7 × 10, weighted and smoothed',
+        rows: 7,
+        inputs: logits(7, 10),
+        attrs: { smoothing: 0.2, classWeights: Array.from({ length: 10 }, (_, k) => 0.5 + k / 7) },
+      },
       { name: 'ties', rows: 2, inputs: [samples(2, [4], [1, 2, 2, 0, 3, 3, 3, 3]), samples(2, [], [2, 0], 'i32')], attrs: {} },
       { name: 'large logits', rows: 1, inputs: [samples(1, [3], [300, -300, 299]), samples(1, [], [1], 'i32')], attrs: {} },
     ],
@@ -24,6 +31,13 @@ export const family = {
       ...[1, 7, 130].map((rows) => ({ name: `${rows} × 10`, rows, inputs: logits(rows, 10), attrs: {} })),
       { name: '5 × 3', rows: 5, inputs: logits(5, 3), attrs: {} },
       { name: '70 × 7, smoothed', rows: 70, inputs: logits(70, 7), attrs: { smoothing: 0.1 } },
+      { name: '67 × 3, weighted', rows: 67, inputs: logits(67, 3), attrs: { classWeights: [0.25, 0, 3] } },
+      {
+        name: '7 × 10, weighted and smoothed',
+        rows: 7,
+        inputs: logits(7, 10),
+        attrs: { smoothing: 0.2, classWeights: Array.from({ length: 10 }, (_, k) => 0.5 + k / 7) },
+      },
       { name: 'large logits', rows: 1, inputs: [samples(1, [3], [300, -300, 299]), samples(1, [], [1], 'i32')], attrs: {} },
     ],
     // The difference of a probability and one, in doubles; what cancels is the f32 of the logits, equal on both sides.

@@ -2,9 +2,11 @@
 
 import { describe, expect, test } from 'vitest';
 import { HybridError } from '../../runtime/base/errors.ts';
+import { memoryDataset } from '../../runtime/data/memory-dataset.ts';
 import { printGraph } from '../../runtime/ir/print.ts';
 import { LOSSES } from '../../runtime/losses/index.ts';
 import { buildModel } from '../../runtime/model/architectures.ts';
+import { factorsOf } from '../../runtime/train/class-weights.ts';
 import { trainingGraphs } from '../../runtime/train/graphs.ts';
 import { expectClose } from '../support/close.ts';
 import { checkGradient } from '../support/gradient-check.ts';
@@ -110,4 +112,35 @@ describe('refuses', () => {
     expect(() => lossAndCorrect(logits, labels(0, 4))).toThrow('row 1 has label 4, the logits have 4 classes');
     expect(() => lossAndCorrect(logits, labels(-1, 0))).toThrow('row 0 has label -1');
   });
+});
+
+test.each([
+  0, 0.2,
+])('factors of classes (smoothing %d): the loss is the mean of weighted losses, and the gradient is its own', (smoothing) => {
+  const [rows, classes] = [7, 3];
+  const classWeights = [0.5, 0, 2.5];
+  const inputs = [samples(rows, [classes], uniform(1, -3, 3)), samples(rows, [], integers(2, classes), 'i32')];
+  const [{ data: loss }] = runReference('softmaxCrossEntropy', inputs, { smoothing, classWeights });
+  const each = Array.from({ length: rows }, (_, row) => {
+    const label = inputs[1].data[row];
+    const logits = Array.from(inputs[0].data.slice(row * classes, (row + 1) * classes));
+    return classWeights[label] * LOSSES.crossEntropy.reference(logits, label, { smoothing });
+  });
+  expect(loss[0]).toBeCloseTo(
+    each.reduce((sum, one) => sum + one / rows, 0),
+    12,
+  );
+  expect(checkGradient('softmaxCrossEntropy', inputs, { smoothing, classWeights }, { dOutput: [1] })).toEqual(['softmaxCrossEntropyGrad']);
+  expectRefused('softmaxCrossEntropy', inputs, { classWeights: [1, 2] }, 'softmaxCrossEntropy got', 'classWeights of 3 classes');
+});
+
+test('factors that are balanced give every class the same weight, and images a mean of 1; without them graphs are as they were', () => {
+  const labels = Int32Array.from([0, 0, 0, 0, 0, 0, 2, 2]);
+  const set = memoryDataset({ name: 'few', shape: [1, 1, 3], classes: ['a', 'b', 'c'], labels, images: new Uint8Array(24) });
+  expect(factorsOf('balanced', set)).toEqual([8 / 12, 0, 2]);
+  expect(factorsOf('none', set)).toBeUndefined();
+  expect(factorsOf([1, 2, 3], set)).toEqual([1, 2, 3]);
+  expect(() => factorsOf([1, 2], set)).toThrow(/classWeights has 2 factors, and few has 3 classes/);
+  const model = buildModel('convmixer', { input: [8, 8, 3], classes: 3, dim: 4, depth: 1, kernel: 3, patch: 2 });
+  expect(trainingGraphs(model, { loss: { name: 'crossEntropy', classWeights: undefined } })).toEqual(trainingGraphs(model));
 });
