@@ -82,3 +82,12 @@ test('that are not there are E_CHECKPOINT', async () => {
   mkdirSync(join(folder, 'empty'));
   await expect(readWeights(join(folder, 'empty'))).rejects.toMatchObject({ code: 'E_CHECKPOINT' });
 });
+
+test('a pickle that is no table of tensors is refused, whatever it asks for', async () => {
+  const path = join(tempFolder(), 'weights.pt');
+  writeFileSync(path, Buffer.concat([Buffer.from([0x80, 4]), Buffer.from("cos\nsystem\n(S'touch /tmp/never'\ntR.")]));
+  await expect(readWeights(path)).rejects.toMatchObject({
+    code: 'E_CHECKPOINT',
+    message: expect.stringContaining('is a pickle, but not one'),
+  });
+});
