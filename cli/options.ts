@@ -126,7 +126,16 @@ export const KEYS = Object.keys(OPTIONS) as Key[];
 export const MEASURES = ['dim', 'depth', 'kernel', 'patch', 'activation', 'epsilon'] as const satisfies readonly Key[];
 
 /** Of a run's configuration: how its data is read, for the commands that read it again. */
-export const SOURCE_KEYS = ['crop', 'interpolation', 'max-bad', 'max-megapixels', 'image-array', 'labels', 'label-column', 'follow-links'] as const;
+export const SOURCE_KEYS = [
+  'crop',
+  'interpolation',
+  'max-bad',
+  'max-megapixels',
+  'image-array',
+  'labels',
+  'label-column',
+  'follow-links',
+] as const;
 
 /** `weightDecay` → `weight-decay`: its flag without dashes and its key in files. */
 export const spelling = (key: Key): string => kebabCase(key);

@@ -92,7 +92,10 @@ async function pixels(image: Sharp, upright: Size, { shape, crop = 1, interpolat
   let colours: Uint8Array;
   if (scale <= 1) {
     const covering = cover(upright, { width, height }, scale);
-    colours = await raw(seen.resize({ ...covering, fit: 'fill', kernel: KERNELS[interpolation] }).extract(middle(covering, { width, height })), { width, height });
+    colours = await raw(
+      seen.resize({ ...covering, fit: 'fill', kernel: KERNELS[interpolation] }).extract(middle(covering, { width, height })),
+      { width, height },
+    );
   } else {
     // What is far from the result is not looked at: a strip may be long.
     const around = (of: number, length: number) => Math.min(of, evenAbove(of, length / scale + 2 * MARGIN + 2));

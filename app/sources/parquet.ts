@@ -95,7 +95,8 @@ export async function openParquetSet(options: ParquetSetOptions): Promise<DataSo
       remedy: 'Replace the images of this class, or remove its rows.',
       decoder: {
         open: (images, bad) => {
-          const decode = async (image: Row): Promise<Uint8Array> => decodeImage(await bytesOf(image), { shape, maxPixels, crop, interpolation });
+          const decode = async (image: Row): Promise<Uint8Array> =>
+            decodeImage(await bytesOf(image), { shape, maxPixels, crop, interpolation });
           return { read: (indices, out) => decodeInto({ images, indices, out, bad, shape, decode }) };
         },
         reason: async (image) => {

@@ -70,8 +70,8 @@ export const elementwise = {
         x: address(x),
         y: address(y),
         elements: elementCount(spec(x)),
-        scale: node.attrs.scale,
-        offset: node.attrs.offset ?? 0,
+        scale: node.attrs.scale as number,
+        offset: (node.attrs.offset as number | undefined) ?? 0,
       }),
     ];
   },

@@ -68,7 +68,9 @@ export async function predictCommand(given: string, pictures: readonly string[],
   async function* images(): AsyncGenerator<Uint8Array> {
     for (let first = 0; first < paths.length; first += batch) {
       const part = paths.slice(first, first + batch);
-      const outcomes = await Promise.allSettled(part.map((path) => decode(path, { ...trained.preprocessing, shape: trained.model.input, maxPixels }, io)));
+      const outcomes = await Promise.allSettled(
+        part.map((path) => decode(path, { ...trained.preprocessing, shape: trained.model.input, maxPixels }, io)),
+      );
       for (const [i, outcome] of outcomes.entries()) {
         if (outcome.status === 'fulfilled') {
           decoded.push(part[i]);
