@@ -53,9 +53,9 @@ export function classConcerns({ classes, labels, size }: Dataset): string[] {
  */
 export async function duplicateConcerns({ train, validation, test }: ConcernedParts, options: ReadAllOptions = {}): Promise<string[]> {
   const seen = new Map<string, { readonly part: string; readonly dataset: Dataset; readonly index: number }>();
-  const shared = new Map<string, { count: number; examples: string[] }>();
-  const add = (key: string, example: () => string): void => {
-    const found = shared.get(key) ?? { count: 0, examples: [] };
+  const shared = new Map<string, { readonly one: string; count: number; examples: string[] }>();
+  const add = (key: string, one: string, example: () => string): void => {
+    const found = shared.get(key) ?? { one, count: 0, examples: [] };
     found.count++;
     if (found.examples.length < 3) found.examples.push(example());
     shared.set(key, found);
@@ -74,17 +74,20 @@ export async function duplicateConcerns({ train, validation, test }: ConcernedPa
         else if (before.part !== part)
           add(
             `${part} images are ${before.part} images as well`,
+            `${part} image is a ${before.part} image as well`,
             () => `${nameOf(dataset, index)} is ${nameOf(before.dataset, before.index)}`,
           );
         else if (before.dataset.labels[before.index] !== dataset.labels[index])
           add(
             `${part} images are of another class elsewhere`,
+            `${part} image is of another class elsewhere`,
             () => `${nameOf(dataset, index)} and ${nameOf(before.dataset, before.index)}`,
           );
       }
     }
   }
-  return [...shared].map(([what, { count, examples }]) => {
+  return [...shared].map(([several, { one, count, examples }]) => {
+    const what = count === 1 ? one : several;
     const more = count > examples.length ? ', …' : '';
     return `${count.toLocaleString('en-US')} ${what}, pixel for pixel (${examples.join(', ')}${more})`;
   });

@@ -111,8 +111,7 @@ export async function openDecoded<T extends ListedImage>(set: EncodedSet<T>, opt
     throw new HybridError('E_DATA', `${path} was changed while it was written`, 'Start again.');
   } catch (error) {
     // A cache that cannot be written is no reason not to train, as long as the images fit into memory.
-    const fits = pass.bytes <= options.memoryBudget;
-    if (!(error instanceof HybridError && error.code === 'E_DISK' && fits)) throw error;
+    if (!(error instanceof HybridError && error.code === 'E_DISK' && pass.bytes <= options.memoryBudget)) throw error;
     onNotice?.('warning', `the decoded images are not kept for the next time: ${error.message}`);
     const held = await pass.into((parts, images) => hold(set, parts, images, options));
     return named(held, set, await judge(pass.skipped, set, options));

@@ -10,7 +10,7 @@
 // Folders come from anywhere, so nothing outside of the folder is ever read: links that lead out of it are refused.
 
 import type { Dirent } from 'node:fs';
-import { open, readdir, readFile, realpath, stat } from 'node:fs/promises';
+import { readdir, readFile, realpath, stat } from 'node:fs/promises';
 import { basename, extname, join, relative, sep } from 'node:path';
 import { abortError, HybridError } from '../../runtime/base/errors.ts';
 import { systemCode } from '../../runtime/base/files.ts';
@@ -19,7 +19,8 @@ import { PARTS, type PartName } from '../../runtime/data/dataset.ts';
 import { type MatMatrix, readMat } from '../../runtime/formats/mat.ts';
 import type { ListedImage } from './decoded-images.ts';
 import { isHidden } from './hidden.ts';
-import { FORMAT_BYTES, formatOf, isImageName, READ_FORMATS } from './image-formats.ts';
+import { isImageFile } from './image-file.ts';
+import { isImageName, READ_FORMATS } from './image-formats.ts';
 import { ImageIndex, type LabelledFile, readLabelTable } from './label-file.ts';
 import { partOfName } from './part-names.ts';
 
@@ -445,25 +446,8 @@ class Scan {
     for (const entry of await this.#entries(path)) {
       const inside = join(path, entry.name);
       if (await this.#isFolder(path, entry)) await this.#collect(inside, images, new Set([...above, real]));
-      else if (isImageName(entry.name) || (await this.#isImage(inside))) images.push(slashes(inside));
+      else if (isImageName(entry.name) || (await isImageFile(this.path(inside)))) images.push(slashes(inside));
       else this.others++;
-    }
-  }
-
-  /** By the contents: a file without an ending, or with that of something else. */
-  async #isImage(path: string): Promise<boolean> {
-    try {
-      const file = await open(this.path(path));
-      try {
-        if (!(await file.stat()).isFile()) return false;
-        const { buffer, bytesRead } = await file.read(new Uint8Array(FORMAT_BYTES), 0, FORMAT_BYTES, 0);
-        const format = formatOf(buffer.subarray(0, bytesRead));
-        return format !== undefined && typeof format.decoder === 'string';
-      } finally {
-        await file.close();
-      }
-    } catch {
-      return false;
     }
   }
 

@@ -167,6 +167,23 @@ async function decodeBmp(bytes: Uint8Array, checkSize: (size: Size) => void): Pr
   return { width, height, data: colours };
 }
 
+/** Whether a file begins as an image that is read, whatever it is called. False for what cannot be looked at. */
+export async function isImageFile(path: string): Promise<boolean> {
+  try {
+    // Asked before it is opened: opening a pipe waits forever.
+    if (!(await stat(path)).isFile()) return false;
+    const file = await open(path);
+    try {
+      const { buffer, bytesRead } = await file.read(new Uint8Array(FORMAT_BYTES), 0, FORMAT_BYTES, 0);
+      return typeof formatOf(buffer.subarray(0, bytesRead))?.decoder === 'string';
+    } finally {
+      await file.close();
+    }
+  } catch {
+    return false;
+  }
+}
+
 async function readLimited(path: string, maxBytes: number): Promise<Uint8Array> {
   try {
     // Asked before it is opened: opening a pipe waits forever.

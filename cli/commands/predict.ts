@@ -1,9 +1,10 @@
 // hybrid predict MODEL IMAGES…: the most probable classes of pictures. Files, folders with all that is in them, or one picture on standard input.
 
+import { realpath } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import type { Command } from 'commander';
 import { type DecodeOptions, decodeImage, IMAGE_ENDINGS } from '../../runtime/entries/data.ts';
-import { isHidden, isImageName, nodeFiles, READ_FORMATS } from '../../runtime/entries/internal.ts';
+import { isHidden, isImageFile, isImageName, nodeFiles, READ_FORMATS } from '../../runtime/entries/internal.ts';
 import { HybridError, openDevice, predict } from '../../runtime/index.ts';
 import type { CliIo } from '../io.ts';
 import { openModel, tellNotices } from '../model.ts';
@@ -28,7 +29,6 @@ const STDIN = '-';
 const BATCH = 32;
 /** Of standard input: the limit for files as well. */
 const MAX_BYTES = 2 ** 28;
-const MAX_DEPTH = 32;
 
 export async function predictCommand(given: string, pictures: readonly string[], command: Command, io: CliIo): Promise<number> {
   const flags = command.opts<Flags>();
@@ -120,8 +120,8 @@ async function decode(path: string, options: DecodeOptions, io: CliIo): Promise<
   return decodeImage(Buffer.concat(chunks), { ...options, name: 'standard input' });
 }
 
-/** A file as it is; of a folder all files that are called like images, in the order of their names. */
-async function listImages(given: string, io: CliIo, depth = 0): Promise<string[]> {
+/** A file as it is; of a folder all files that are images by name or contents, in the order of their names. Each folder once: links may lead back. */
+async function listImages(given: string, io: CliIo, seen = new Set<string>()): Promise<string[]> {
   if (given === STDIN) return [given];
   const files = io.files ?? nodeFiles;
   const stat = await files.stat(resolve(io.cwd, given)).catch((cause: Error) => {
@@ -130,14 +130,15 @@ async function listImages(given: string, io: CliIo, depth = 0): Promise<string[]
   if (!stat) throw new HybridError('E_DATA', `there is no ${given}`, 'Name a file or folder of images, or - for standard input.');
   if (stat.kind !== 'folder') return [given];
   const found: string[] = [];
-  // A link back to a folder above would go on forever.
-  if (depth === MAX_DEPTH) return found;
+  const real = await realpath(resolve(io.cwd, given));
+  if (seen.has(real)) return found;
+  seen.add(real);
   for (const name of await files.readdir(resolve(io.cwd, given))) {
     if (isHidden(name)) continue;
     const path = join(given, name);
     const kind = (await files.stat(resolve(io.cwd, path)).catch(() => null))?.kind;
-    if (kind === 'folder') for (const inside of await listImages(path, io, depth + 1)) found.push(inside);
-    else if (kind === 'file' && isImageName(name)) found.push(path);
+    if (kind === 'folder') for (const inside of await listImages(path, io, seen)) found.push(inside);
+    else if (kind === 'file' && (isImageName(name) || (await isImageFile(resolve(io.cwd, path))))) found.push(path);
   }
   return found;
 }

@@ -4,6 +4,7 @@ export { PRETRAINED, type PretrainedName, pretrainedPath } from '../../app/pretr
 export { asObject } from '../../app/report/record.ts';
 export { checkGraph, type ModelFor, type SavedWeights } from '../../app/saved-weights.ts';
 export { isHidden } from '../../app/sources/hidden.ts';
+export { isImageFile } from '../../app/sources/image-file.ts';
 export { isImageName, READ_FORMATS } from '../../app/sources/image-formats.ts';
 export { userCacheDir } from '../../app/sources/source.ts';
 export { copyBytes } from '../base/copy-bytes.ts';

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { decode } from 'fast-png';
 import { describe, expect, test } from 'vitest';
@@ -9,7 +9,7 @@ import { AUGMENT_NAMES } from '../../runtime/data/augment/names.ts';
 import { readNpz, writeNpz } from '../../runtime/formats/npz.ts';
 import { records } from '../support/cifar10-records.ts';
 import { cli } from '../support/cli.ts';
-import { imageFile } from '../support/images.ts';
+import { imageFile, solid } from '../support/images.ts';
 import { tempFolder } from '../support/temp-folder.ts';
 
 const TINY = ['--arch', 'convmixer', '--dim', '8', '--depth', '1', '--kernel', '3', '--epochs', '1', '--batch', '8', '--threads', '2'];
@@ -182,6 +182,84 @@ function cifarFolder() {
   writeFileSync(join(cwd, 'data', 'test_batch.bin'), records(11, 3));
   return { cwd, env: { XDG_CACHE_HOME: join(cwd, 'cache') } };
 }
+
+describe('what cannot be read', () => {
+  test('one bad file of a hundred is left out and listed, in the run too; a run goes on with the same images only', async () => {
+    const cwd = tempFolder();
+    const io = { cwd, env: { XDG_CACHE_HOME: join(cwd, 'cache') } };
+    for (let i = 0; i < 120; i++) {
+      mkdirSync(join(cwd, 'pets', `kind ${i % 2}`), { recursive: true });
+      writeFileSync(join(cwd, 'pets', `kind ${i % 2}`, `${i}.png`), await solid('png', [2 * i, 100 * (i % 2), 3]));
+    }
+    const bad = join(cwd, 'pets', 'kind 1', '7.png');
+    const good = readFileSync(bad);
+    writeFileSync(bad, good.subarray(0, 50));
+    const argv = ['train', '--data', 'pets', '--image-size', '8', '--name', 'r', '--no-figures', ...TINY];
+    const { status, stderr } = await cli(argv, io);
+    expect([status, stderr]).toEqual([0, expect.stringContaining('warning: 1 file is left out because it cannot be decoded:\n')]);
+    const [{ skipped }] = JSON.parse(readFileSync(join(cwd, 'runs', 'r', 'environment.json'), 'utf8'));
+    expect(skipped).toEqual([{ path: 'kind 1/7.png', reason: expect.stringContaining('7.png cannot be decoded') }]);
+    const verified = await cli(['data', 'verify', 'pets'], io);
+    expect([verified.status, verified.stdout]).toEqual([4, expect.stringContaining('7.png cannot be decoded')]);
+    // Repaired, it is other data.
+    writeFileSync(bad, good);
+    const resumed = await cli(['train', '--resume', 'r', '--epochs', '2', '--no-figures', '--quiet'], io);
+    expect([resumed.status, resumed.stderr]).toEqual([5, expect.stringMatching(/E_CHECKPOINT.*data is 108 images.*but was 108 images/)]);
+    writeFileSync(bad, good.subarray(0, 50));
+    expect((await cli(['train', '--resume', 'r', '--epochs', '2', '--no-figures', '--quiet'], io)).status).toBe(0);
+  });
+
+  test('pictures of very many pixels are refused, and the limit can be raised', async () => {
+    const cwd = tempFolder();
+    const io = { cwd, env: { XDG_CACHE_HOME: join(cwd, 'cache') } };
+    for (const name of ['a', 'b']) {
+      mkdirSync(join(cwd, 'scans', name), { recursive: true });
+      writeFileSync(join(cwd, 'scans', name, '1.png'), await solid('png', [9, 9, 9], { height: 1100, width: 1000 }));
+    }
+    const info = (...argv: string[]) => cli(['data', 'info', 'scans', '--json', ...argv], io);
+    const { status, stderr } = await info('--max-megapixels', '1');
+    expect([status, stderr]).toEqual([4, expect.stringMatching(/1000 × 1100 pixels, more than the 1,000,000 allowed/)]);
+    expect(JSON.parse((await info('--max-megapixels', '2')).stdout).train.size).toBe(2);
+    expect((await cli(['data', 'verify', 'scans', '--max-megapixels', '1'], io)).status).toBe(4);
+  });
+
+  test.each([
+    ['photos.zip', 'PK\x03\x04zip', /is a ZIP archive\nhelp: Unpack it/],
+    ['labels.csv', 'id,label\n', /is a table\nhelp: Give the folder of images, and the table with --labels/],
+    ['x.npy', '\x93NUMPY', /is one array\nhelp: .*numpy\.savez/],
+    ['x.h5', '\x89HDF\r\n', /is an HDF5 file, which is not read/],
+    ['x.tfrecord', 'abc', /is of a form that is not read/],
+    ['x.arrow', 'ARROW1', /is an Arrow file/],
+    ['one.jpg', '\xff\xd8\xff', /is one JPEG image\nhelp: Give a folder of images/],
+    ['notes', 'hello', /is no set of images that is read/],
+    ['empty.npz', '', /empty\.npz is not a \.npz file that can be read/],
+    ['empty.parquet', '', /is not a Parquet file that can be read: it is too short/],
+    ['empty.tar', '', /it holds no sample|cut short/],
+  ])('%s given as the data is told as what it is', async (name, contents, message) => {
+    const cwd = tempFolder();
+    writeFileSync(join(cwd, name), Buffer.from(contents, 'latin1'));
+    const { status, stderr } = await cli(['data', 'info', name], { cwd });
+    expect([status, stderr]).toEqual([4, expect.stringMatching(message)]);
+  });
+
+  test('predict takes images by their contents, each folder once, wherever links lead', async () => {
+    const cwd = await petsFolder();
+    const io = { cwd, env: { XDG_CACHE_HOME: join(cwd, 'cache') } };
+    expect(
+      (await cli(['train', '--data', 'pets', '--image-size', '8', '--name', 'r', '--no-figures', '--quiet', ...TINY], io)).status,
+    ).toBe(0);
+    const folder = join(cwd, 'new');
+    mkdirSync(join(folder, 'deep'), { recursive: true });
+    writeFileSync(join(folder, 'no-ending'), await solid('png', [1, 2, 3]));
+    writeFileSync(join(folder, 'photo.jfif'), await solid('jpeg', [1, 2, 3]));
+    writeFileSync(join(folder, 'notes'), 'text');
+    writeFileSync(join(folder, '._photo.jpg'), 'x');
+    // Each of them doubles the paths that lead on.
+    for (const name of ['p', 'q']) symlinkSync('..', join(folder, 'deep', name));
+    const { status, stdout } = await cli(['predict', 'r', 'new', '--json'], io);
+    expect([status, JSON.parse(stdout).map(({ image }: { image: string }) => image)]).toEqual([0, ['new/no-ending', 'new/photo.jfif']]);
+  });
+});
 
 describe('hybrid data', () => {
   test('download: what is there is not fetched again', async () => {

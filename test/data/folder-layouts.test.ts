@@ -1,6 +1,6 @@
 // Layouts of folders as people have them, small: what becomes of each, or the sentence that refuses it.
 
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { mkdirSync, symlinkSync, truncateSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { type FolderListing, type ScanOptions, scanFolder } from '../../app/sources/folder-scan.ts';
@@ -202,6 +202,26 @@ describe('tables of labels', () => {
     const error = await hybridError('E_DATA', scan({ ...FLAT, 'train.csv': table }));
     expect(error.message).toMatch(message);
     expect(error.remedy).not.toBe('');
+  });
+
+  it('a table of a gigabyte is refused before it is read', async () => {
+    const folder = folderOf({ ...FLAT, 'train.csv': 'id,label\n' });
+    truncateSync(join(folder, 'train.csv'), 2 ** 30);
+    const error = await hybridError('E_DATA', scanFolder(folder));
+    expect(error.message).toMatch(/train\.csv has 1,073,741,824 bytes, more than the 134,217,728 that are read/);
+  });
+
+  it('links that lead back are told, and links to folders are followed where that is allowed', async () => {
+    const folder = folderOf(pictures('a/1.png', 'b/2.png'));
+    symlinkSync('..', join(folder, 'a', 'up'));
+    expect((await hybridError('E_DATA', scanFolder(folder))).message).toMatch(/leads to a folder|leads out/);
+    expect((await hybridError('E_DATA', scanFolder(folder, { followLinks: true }))).message).toMatch(
+      /leads back to a folder that it lies in/,
+    );
+    const other = folderOf(pictures('3.png'));
+    const linked = folderOf(pictures('a/1.png'));
+    symlinkSync(other, join(linked, 'b'));
+    expect(told(await scanFolder(linked, { followLinks: true }))).toEqual({ train: 'a/1.png=a b/3.png=b' });
   });
 
   it('two tables are a question', async () => {
