@@ -250,8 +250,9 @@ class ChunkReader {
     const unpack =
       name === 'GZIP' ? zlib.gunzipSync : name === 'BROTLI' ? zlib.brotliDecompressSync : name === 'ZSTD' ? unpackZstd() : undefined;
     if (!unpack) {
-      const here = name === 'ZSTD' ? `, which this Node (${process.version}) cannot unpack: 22.15 and later can` : '';
-      return fail(`it is compressed with ${name ?? `the unknown method ${this.#codec}`}${here}; SNAPPY, GZIP, BROTLI and ZSTD are read`);
+      if (name === 'ZSTD')
+        return fail(`it is compressed with ZSTD, which this Node (${process.version}) cannot unpack: 22.15 and later can`);
+      return fail(`it is compressed with ${name ?? `the unknown method ${this.#codec}`}; SNAPPY, GZIP, BROTLI and ZSTD are read`);
     }
     let page: Uint8Array;
     try {
