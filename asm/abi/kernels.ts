@@ -47,14 +47,21 @@ export const STRUCTS = {
     input: 'ptr',
     height: 'i32',
     width: 'i32',
+    /** Those that the matrix sees, which of a group are fewer than a pixel has. */
     channels: 'i32',
+    pixelChannels: 'i32',
     outHeight: 'i32',
     outWidth: 'i32',
     kernelHeight: 'i32',
     kernelWidth: 'i32',
-    stride: 'i32',
+    strideRows: 'i32',
+    strideColumns: 'i32',
+    /** From tap to tap. */
+    dilationRows: 'i32',
+    dilationColumns: 'i32',
     /** The input is seen with `upsampling − 1` zero rows and columns between its own: what a strided convolution's gradient needs. */
-    upsampling: 'i32',
+    upsamplingRows: 'i32',
+    upsamplingColumns: 'i32',
     padTop: 'i32',
     padLeft: 'i32',
     /** The input is bytes, which count as byte·scale. */
@@ -67,8 +74,9 @@ export const STRUCTS = {
     /** B. */
     packed: 'ptr',
     output: 'ptr',
-    /** Columns of B. */
+    /** Columns of B, and of the output, which may have more. */
     columns: 'i32',
+    outputColumns: 'i32',
     /** What a task computes: output pixels (rows of the product) by columns. A block of rows is what is packed at a time. */
     taskRows: 'i32',
     taskColumns: 'i32',
@@ -91,6 +99,9 @@ export const STRUCTS = {
     /** Rows that a weight gradient sums up in one chain. */
     blockRows: 'i32',
   },
+
+  /** x·scale + offset. */
+  coefficients: { scale: 'f32', offset: 'f32' },
 
   /** Windows of a depthwise convolution over an image [height, width, channels], and how the work is cut: asm/kernels/depthwise-windows.ts. */
   depthwiseWindow: {
@@ -156,6 +167,31 @@ const TABLE = {
     ...{ x: 'ptr', y: 'ptr', height: 'i32', width: 'i32', channels: 'i32' },
     ...{ outHeight: 'i32', outWidth: 'i32', outChannels: 'i32', top: 'i32', left: 'i32', first: 'i32' },
   },
+
+  // asm/kernels/layernorm.ts
+  layernorm: { x: 'ptr', gamma: 'ptr', beta: 'ptr', y: 'ptr', pixels: 'i32', channels: 'i32', epsilon: 'f32' },
+  /** `sums`: of each tile of samples, those for gamma and for beta. */
+  layernormGrad: {
+    ...{ dy: 'ptr', x: 'ptr', gamma: 'ptr', dx: 'ptr', sums: 'ptr' },
+    ...{ pixels: 'i32', channels: 'i32', samples: 'i32', epsilon: 'f32' },
+  },
+
+  // asm/kernels/constants.ts
+  affine: { x: 'ptr', y: 'ptr', elements: 'i32', coefficients: ['coefficients'] },
+  fill: { y: 'ptr', elements: 'i32', value: 'f32', perSample: 'flag' },
+
+  // asm/kernels/arrange.ts
+  /** `elements` of a part: its channels. */
+  concat: { y: 'ptr', pixels: 'i32', channels: 'i32', parts: ['range'] },
+  permute: {
+    ...{ x: 'ptr', y: 'ptr', size0: 'i32', size1: 'i32', size2: 'i32', size3: 'i32' },
+    ...{ stride0: 'i32', stride1: 'i32', stride2: 'i32', stride3: 'i32' },
+  },
+
+  // asm/kernels/extremes.ts
+  extreme: { a: 'ptr', b: 'ptr', y: 'ptr', elements: 'i32', minimum: 'flag' },
+  /** `ofB`: the gradient for b. */
+  extremeGrad: { dy: 'ptr', a: 'ptr', b: 'ptr', dx: 'ptr', elements: 'i32', minimum: 'flag', ofB: 'flag' },
 
   // asm/kernels/repeat.ts: the sizes are those of the smaller image.
   repeat: {
@@ -228,17 +264,19 @@ const TABLE = {
   },
   movingAverage: { ok: 'ptr', mean: 'ptr', variance: 'ptr', movingMean: 'ptr', movingVariance: 'ptr', channels: 'i32' },
 
-  // asm/kernels/conv.ts. Weights are [taps, inputs, outputs]: kernel positions, channels of the convolution whose weights these are.
-  convPackWeights: { weights: 'ptr', packed: 'ptr', taps: 'i32', inputs: 'i32', outputs: 'i32' },
-  convPackReversed: { weights: 'ptr', packed: 'ptr', taps: 'i32', inputs: 'i32', outputs: 'i32' },
+  // asm/kernels/conv.ts. Weights are [taps, inputs, outputs]: kernel positions, channels of the convolution whose weights these are. Of a group they
+  // are the first of `stride` outputs.
+  convPackWeights: { weights: 'ptr', packed: 'ptr', taps: 'i32', inputs: 'i32', outputs: 'i32', stride: 'i32' },
+  convPackReversed: { weights: 'ptr', packed: 'ptr', taps: 'i32', inputs: 'i32', outputs: 'i32', stride: 'i32' },
   /** Where partials are asked for, taskRows is a multiple of rowsPerTile: a tile's sums are made by one task, block after block. */
   conv: { product: 'product', x: 'im2col', epilogue: 'epilogue' },
   convGradInputPatches: { product: 'product', dy: 'im2col', size: 'i32', height: 'i32', width: 'i32', channels: 'i32' },
   convZero: { target: 'ptr', elements: 'i32' },
   convGradWeight: {
-    /** dy [rows·pixels, columns]. */
+    /** dy [rows·pixels, columns], of rows of `stride` floats, as those of dw. */
     gradient: 'ptr',
     columns: 'i32',
+    stride: 'i32',
     /** What a task computes: rows by columns of dw [depth, columns]. */
     taskRows: 'i32',
     taskColumns: 'i32',

@@ -65,7 +65,7 @@ export function convPackWeights(call: ConvPackWeightsArgs): void {
     const to = packedPanel(call.packed, start, length, columns, first);
     for (let k = 0; k < length; k += DEAL) {
       const dealt = min(DEAL, length - k);
-      for (let i = 0; i < dealt; i++) setPointer(i, call.weights + ((<usize>((start + k + i) * columns + first)) << 2));
+      for (let i = 0; i < dealt; i++) setPointer(i, call.weights + ((<usize>((start + k + i) * call.stride + first)) << 2));
       dealToB(to + <usize>(k * NR * 4), panelBytes, POINTERS, dealt, n);
     }
   }
@@ -91,8 +91,8 @@ export function convPackReversed(call: ConvPackReversedArgs): void {
         const tap = k / outputs;
         const output = k - tap * outputs;
         const run = min(outputs - output, start + length - k);
-        const from = call.weights + ((<usize>(((call.taps - 1 - tap) * inputs + column) * outputs + output)) << 2);
-        packColumns(to, from, (<usize>outputs) << 2, min(NR, inputs - column), run);
+        const from = call.weights + ((<usize>(((call.taps - 1 - tap) * inputs + column) * call.stride + output)) << 2);
+        packColumns(to, from, (<usize>call.stride) << 2, min(NR, inputs - column), run);
         to += (<usize>(run * NR)) << 2;
         k += run;
       }
@@ -113,7 +113,7 @@ export function conv(args: ConvArgs): void {
   const image = args.x;
   const epilogue = args.epilogue;
   const columns = call.columns;
-  const stride = (<usize>columns) << 2;
+  const stride = (<usize>call.outputColumns) << 2;
   const total = rows() * image.outHeight * image.outWidth;
   const columnTasks = ceilDiv(columns, call.taskColumns);
   const tasks = ceilDiv(total, call.taskRows) * columnTasks;
@@ -129,7 +129,7 @@ export function conv(args: ConvArgs): void {
       const height = min(call.blockRows, end - row);
       const offset = <usize>row * stride + ((<usize>column) << 2);
       product(call, image, row, height, column, width, call.output + offset, stride);
-      if (!plain) finishBlock(epilogue, call.output, row, height, column, width, columns, total);
+      if (!plain) finishBlock(epilogue, call.output, row, height, column, width, call.outputColumns, total);
     }
   }
 }
@@ -266,7 +266,7 @@ export function convGradWeight(call: ConvGradWeightArgs): void {
   const chunks = ceilDiv(total, call.chunkRows);
   const columnTasks = ceilDiv(columns, call.taskColumns);
   const blockTasks = ceilDiv(depth, call.taskRows) * columnTasks;
-  const stride = (<usize>columns) << 2;
+  const stride = (<usize>call.stride) << 2;
   const tasks = call.partials ? blockTasks * chunks : blockTasks;
   for (let task = nextTask(); task < tasks; task = nextTask()) {
     const block = task % blockTasks;
@@ -320,7 +320,7 @@ function gradWeightBlock(
         setPointer(i, im2colRow(image, start + k + i, row, row + height, GATHERED + <usize>(i * 4 * BLOCK_ROWS)));
       }
       dealToA(PACKED + <usize>(k * MR * 4), panelA, POINTERS, dealt, height);
-      for (let i = 0; i < dealt; i++) setPointer(i, call.gradient + ((<usize>((start + k + i) * call.columns + column)) << 2));
+      for (let i = 0; i < dealt; i++) setPointer(i, call.gradient + ((<usize>((start + k + i) * call.stride + column)) << 2));
       dealToB(BLOCK + <usize>(k * NR * 4), panelB, POINTERS, dealt, width);
     }
     multiply(PACKED, BLOCK, length, target, stride, start > first, height, width, EDGE);

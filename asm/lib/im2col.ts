@@ -11,18 +11,21 @@ import { copyFloats, loadBytes, zeroFloats } from './simd';
 export function im2colRow(g: Im2col, row: i32, from: i32, to: i32, buffer: usize): usize {
   const channels = g.channels;
   const kernelWidth = g.kernelWidth;
-  const upsampling = g.upsampling;
+  const upRows = g.upsamplingRows;
+  const upColumns = g.upsamplingColumns;
   const pixels = g.outHeight * g.outWidth;
   // A 1×1 kernel at every pixel: the matrix is the tensor.
   const kernelPixels = g.kernelHeight * kernelWidth;
-  if (kernelPixels == 1 && g.stride == 1 && upsampling == 1 && pixels == g.height * g.width && !g.bytes) {
-    return g.input + ((<usize>(row * channels + from)) << 2);
+  if (kernelPixels == 1 && g.strideRows == 1 && g.strideColumns == 1 && upRows == 1 && upColumns == 1 && pixels == g.height * g.width && !g.bytes) {
+    return g.input + ((<usize>(row * g.pixelChannels + from)) << 2);
   }
   const sample = row / pixels;
   const pixel = row - sample * pixels;
   const outY = pixel / g.outWidth;
-  const top = outY * g.stride - g.padTop;
-  const left = (pixel - outY * g.outWidth) * g.stride - g.padLeft;
+  const top = outY * g.strideRows - g.padTop;
+  const left = (pixel - outY * g.outWidth) * g.strideColumns - g.padLeft;
+  // Whether taps that lie side by side are one run of floats.
+  const runs = g.dilationColumns == 1 && channels == g.pixelChannels;
 
   let at = buffer;
   for (let column = from; column < to; ) {
@@ -30,22 +33,22 @@ export function im2colRow(g: Im2col, row: i32, from: i32, to: i32, buffer: usize
     const channel = column - tap * channels;
     const kernelY = tap / kernelWidth;
     const kernelX = tap - kernelY * kernelWidth;
-    let y = top + kernelY;
-    let x = left + kernelX;
+    let y = top + kernelY * g.dilationRows;
+    let x = left + kernelX * g.dilationColumns;
     let taps = 1;
     let inside = y >= 0 && x >= 0;
-    if (upsampling > 1) {
-      inside = inside && y % upsampling == 0 && x % upsampling == 0;
-      y /= upsampling;
-      x /= upsampling;
-    } else if (x + kernelWidth - kernelX <= g.width) {
+    if (upRows > 1 || upColumns > 1) {
+      inside = inside && y % upRows == 0 && x % upColumns == 0;
+      y /= upRows;
+      x /= upColumns;
+    } else if (runs && x + kernelWidth - kernelX <= g.width) {
       // Kernel columns that lie side by side in the input: one run to the end of the kernel row.
       taps = kernelWidth - kernelX;
     }
     inside = inside && y < g.height && x < g.width;
     const run = min((inside ? taps : 1) * channels - channel, to - column);
     if (inside) {
-      const element = <usize>(((sample * g.height + y) * g.width + x) * channels + channel);
+      const element = <usize>(((sample * g.height + y) * g.width + x) * g.pixelChannels + channel);
       if (g.bytes) {
         scaleBytes(at, g.input + element, run, g.scale);
       } else {

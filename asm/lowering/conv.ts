@@ -58,50 +58,68 @@ const packedBytes = (depth: number, columns: number): number => 4 * depth * ceil
 /** x as the forward pass sees it. */
 const forwardView = (x: number, g: ConvGeometry, inputScale: number | undefined): StructValues<'im2col'> => ({
   input: x,
-  ...{ height: g.h, width: g.w, channels: g.ci },
-  ...{ outHeight: g.oh, outWidth: g.ow, kernelHeight: g.kh, kernelWidth: g.kw, stride: g.stride, upsampling: 1 },
-  ...{ padTop: g.padTop, padLeft: g.padLeft },
+  ...{ height: g.h, width: g.w, channels: g.ci / g.groups, pixelChannels: g.ci },
+  ...{ outHeight: g.oh, outWidth: g.ow, kernelHeight: g.kh, kernelWidth: g.kw },
+  ...{ strideRows: g.stride[0], strideColumns: g.stride[1], dilationRows: g.dilation[0], dilationColumns: g.dilation[1] },
+  ...{ upsamplingRows: 1, upsamplingColumns: 1, padTop: g.padTop, padLeft: g.padLeft },
   ...{ bytes: inputScale !== undefined, scale: inputScale ?? 1 },
 });
 
-/** dy as the gradient for the input sees it. */
-const backwardView = (
-  dy: number,
-  g: ConvGeometry,
-  window: Omit<StructValues<'im2col'>, 'input' | 'height' | 'width' | 'channels' | 'stride' | 'bytes' | 'scale'>,
-): StructValues<'im2col'> => ({ input: dy, height: g.oh, width: g.ow, channels: g.co, stride: 1, bytes: false, scale: 1, ...window });
+/** dy as the gradient for the input sees it: by default as it is, pixel by pixel. */
+const backwardView = (dy: number, g: ConvGeometry, window: Partial<StructValues<'im2col'>> = {}): StructValues<'im2col'> => ({
+  ...{ input: dy, height: g.oh, width: g.ow, channels: g.co / g.groups, pixelChannels: g.co, bytes: false, scale: 1 },
+  ...{ outHeight: g.oh, outWidth: g.ow, kernelHeight: 1, kernelWidth: 1, strideRows: 1, strideColumns: 1 },
+  ...{ dilationRows: 1, dilationColumns: 1, upsamplingRows: 1, upsamplingColumns: 1, padTop: 0, padLeft: 0 },
+  ...window,
+});
+
+/** For each group of channels where its part begins in a pixel of x, in one of the result, and in vectors of the result: offsets in elements. */
+const groupsOf = ({ ci, co, groups }: ConvGeometry): { readonly input: number; readonly output: number }[] =>
+  Array.from({ length: groups }, (_, k) => ({ input: (k * ci) / groups, output: (k * co) / groups }));
+
+/** The epilogue of a group: everything from its first output on. */
+const epilogueFrom = (fields: StructValues<'epilogue'>, output: number): StructValues<'epilogue'> => {
+  const from = (address: number | undefined) => (address ? address + 4 * output : address);
+  return { ...fields, bias: from(fields.bias), derivative: from(fields.derivative), partials: from(fields.partials) };
+};
 
 function lowerConv(node: Node, context: LoweringContext): Call[] {
-  const { stride, padding, inputScale } = node.attrs as unknown as ConvAttrs;
+  const { inputScale, ...window } = node.attrs as unknown as ConvAttrs;
   const [x, w] = node.inputs;
-  const g = convGeometry(context.spec(x).shape, context.spec(w).shape, stride, padding);
-  const depth = g.kh * g.kw * g.ci;
+  const g = convGeometry(context.spec(x).shape, context.spec(w).shape, window);
+  const [inputs, outputs] = [g.ci / g.groups, g.co / g.groups];
+  const depth = g.kh * g.kw * inputs;
   const epilogue = lowerEpilogue(node, context, g.oh * g.ow);
   if (suitsWinograd(g) && inputScale === undefined) {
     return winogradConv(g, context.address(x), context.address(w), context.address(node.outputs[0]), epilogue, context);
   }
-  const packed = context.scratch(packedBytes(depth, g.co));
-  return [
-    call('convPackWeights', { weights: context.address(w), packed, taps: g.kh * g.kw, inputs: g.ci, outputs: g.co }),
+  const packed = context.scratch(packedBytes(depth, outputs));
+  const elementBytes = inputScale === undefined ? 4 : 1;
+  return groupsOf(g).flatMap(({ input, output }) => [
+    call('convPackWeights', { weights: context.address(w) + 4 * output, packed, taps: g.kh * g.kw, inputs, outputs, stride: g.co }),
     call('conv', {
       product: {
         packed,
-        output: context.address(node.outputs[0]),
-        ...cut(context.capacity * g.oh * g.ow, g.co, epilogue.rowsPerTile),
+        output: context.address(node.outputs[0]) + 4 * output,
+        ...cut(context.capacity * g.oh * g.ow, outputs, epilogue.rowsPerTile),
+        outputColumns: g.co,
       },
-      x: forwardView(context.address(x), g, inputScale),
-      epilogue: epilogue.fields,
+      x: forwardView(context.address(x) + elementBytes * input, g, inputScale),
+      epilogue: epilogueFrom(epilogue.fields, output),
     }),
-  ];
+  ]);
 }
 
 function lowerConvGradInput(node: Node, context: LoweringContext): Call[] {
-  const { stride, padding, inputShape } = node.attrs as unknown as ConvGradInputAttrs;
+  const { inputShape, ...window } = node.attrs as unknown as ConvGradInputAttrs;
   const [dy, w] = node.inputs;
-  const g = convGeometry(inputShape, context.spec(w).shape, stride, padding);
+  const g = convGeometry(inputShape, context.spec(w).shape, window);
   const dx = context.address(node.outputs[0]);
   if (suitsWinograd(g)) return winogradGradInput(g, context.address(dy), context.address(w), dx, context);
-  const patches = stride > 1 && g.kh === stride && g.kw === stride && g.padTop === 0 && g.padLeft === 0;
+  const [stride] = g.stride;
+  const patches =
+    stride > 1 &&
+    `${[g.kh, g.kw, g.stride[1], g.padTop, g.padLeft, g.dilation, g.groups]}` === `${[stride, stride, stride, 0, 0, 1, 1, 1]}`;
   if (patches && g.oh * stride <= g.h && g.ow * stride <= g.w) {
     // dy, a row per patch, times the transposed weights: the whole patch is one row of the product.
     const columns = g.kh * g.kw * g.ci;
@@ -109,37 +127,39 @@ function lowerConvGradInput(node: Node, context: LoweringContext): Call[] {
     const covered = g.oh * stride === g.h && g.ow * stride === g.w;
     return [
       ...(covered ? [] : [call('convZero', { target: dx, elements: g.h * g.w * g.ci })]),
-      call('convPackReversed', { weights: context.address(w), packed, taps: 1, inputs: columns, outputs: g.co }),
+      call('convPackReversed', { weights: context.address(w), packed, taps: 1, inputs: columns, outputs: g.co, stride: g.co }),
       call('convGradInputPatches', {
-        product: { packed, output: dx, ...cut(context.capacity * g.oh * g.ow, columns) },
-        dy: backwardView(context.address(dy), g, {
-          ...{ outHeight: g.oh, outWidth: g.ow, kernelHeight: 1, kernelWidth: 1, upsampling: 1, padTop: 0, padLeft: 0 },
-        }),
+        product: { packed, output: dx, ...cut(context.capacity * g.oh * g.ow, columns), outputColumns: columns },
+        dy: backwardView(context.address(dy), g),
         ...{ size: stride, height: g.h, width: g.w, channels: g.ci },
       }),
     ];
   }
   // The convolution, stride 1, of dy (with zeros between its pixels where the stride was more) with the reversed kernel.
-  const packed = context.scratch(packedBytes(g.kh * g.kw * g.co, g.ci));
-  return [
-    call('convPackReversed', { weights: context.address(w), packed, taps: g.kh * g.kw, inputs: g.ci, outputs: g.co }),
+  const [inputs, outputs] = [g.ci / g.groups, g.co / g.groups];
+  const packed = context.scratch(packedBytes(g.kh * g.kw * outputs, inputs));
+  return groupsOf(g).flatMap(({ input, output }) => [
+    call('convPackReversed', { weights: context.address(w) + 4 * output, packed, taps: g.kh * g.kw, inputs, outputs, stride: g.co }),
     call('conv', {
-      product: { packed, output: dx, ...cut(context.capacity * g.h * g.w, g.ci) },
-      x: backwardView(context.address(dy), g, {
-        ...{ outHeight: g.h, outWidth: g.w, kernelHeight: g.kh, kernelWidth: g.kw, upsampling: stride },
-        ...{ padTop: g.kh - 1 - g.padTop, padLeft: g.kw - 1 - g.padLeft },
+      product: { packed, output: dx + 4 * input, ...cut(context.capacity * g.h * g.w, inputs), outputColumns: g.ci },
+      x: backwardView(context.address(dy) + 4 * output, g, {
+        ...{ outHeight: g.h, outWidth: g.w, kernelHeight: g.kh, kernelWidth: g.kw },
+        ...{ dilationRows: g.dilation[0], dilationColumns: g.dilation[1] },
+        ...{ upsamplingRows: g.stride[0], upsamplingColumns: g.stride[1] },
+        ...{ padTop: (g.kh - 1) * g.dilation[0] - g.padTop, padLeft: (g.kw - 1) * g.dilation[1] - g.padLeft },
       }),
       epilogue: NO_EPILOGUE.fields,
     }),
-  ];
+  ]);
 }
 
 function lowerConvGradWeight(node: Node, context: LoweringContext): Call[] {
-  const { stride, padding, weightShape, inputScale } = node.attrs as unknown as ConvGradWeightAttrs;
+  const { weightShape, inputScale, ...window } = node.attrs as unknown as ConvGradWeightAttrs;
   const [x, dy] = node.inputs;
-  const g = convGeometry(context.spec(x).shape, weightShape, stride, padding);
+  const g = convGeometry(context.spec(x).shape, weightShape, window);
   const pixels = g.oh * g.ow;
-  const depth = g.kh * g.kw * g.ci;
+  const columns = g.co / g.groups;
+  const depth = (g.kh * g.kw * g.ci) / g.groups;
   // Whole samples, or parts of one where it has more pixels.
   const chunkRows = pixels > CHUNK_PIXELS ? CHUNK_PIXELS : Math.floor(CHUNK_PIXELS / pixels) * pixels;
   const chunks = Math.ceil((context.capacity * pixels) / chunkRows);
@@ -150,18 +170,22 @@ function lowerConvGradWeight(node: Node, context: LoweringContext): Call[] {
   const bytes = chunks * depth * g.co * 4;
   const partials = chunks > 1 && bytes <= PARTIALS_BYTES ? context.scratch(bytes) : undefined;
   const totals = chunks > 1 && !partials ? context.scratch(depth * g.co * 8) : undefined;
-  const taskColumns = evenly(g.co, GRADIENT_BLOCK.columns, TILE_COLUMNS);
-  const otherTasks = Math.ceil(g.co / taskColumns) * (partials ? chunks : 1);
+  const taskColumns = evenly(columns, GRADIENT_BLOCK.columns, TILE_COLUMNS);
+  const otherTasks = Math.ceil(columns / taskColumns) * (partials ? chunks : 1);
   const rowTasks = Math.ceil(GRADIENT_TASKS / otherTasks);
   const taskRows = evenly(depth, clamp(Math.ceil(depth / rowTasks), 48, GRADIENT_BLOCK.rows), TILE_ROWS);
+  const elementBytes = inputScale === undefined ? 4 : 1;
   return [
-    call('convGradWeight', {
-      gradient: context.address(dy),
-      columns: g.co,
-      ...{ taskRows, taskColumns, chunkRows, partials, totals },
-      weights: dw,
-      x: forwardView(context.address(x), g, inputScale),
-    }),
+    ...groupsOf(g).map(({ input, output }) =>
+      call('convGradWeight', {
+        gradient: context.address(dy) + 4 * output,
+        ...{ columns, stride: g.co, taskRows, taskColumns, chunkRows },
+        partials: partials && partials + 4 * output,
+        totals: totals && totals + 8 * output,
+        weights: dw + 4 * output,
+        x: forwardView(context.address(x) + elementBytes * input, g, inputScale),
+      }),
+    ),
     ...(partials ? [call('convGradWeightReduce', { partials, weights: dw, elements: depth * g.co, pixels, chunkRows })] : []),
   ];
 }

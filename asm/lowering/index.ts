@@ -1,11 +1,15 @@
 // The table of lowerings: every op that has a kernel.
 
+import { arranging } from './arrange.ts';
 import { batchnorm } from './batchnorm.ts';
+import { constants } from './constants.ts';
 import { conv } from './conv.ts';
 import { depthwise } from './depthwise.ts';
 import { depthwiseWindows } from './depthwise-windows.ts';
 import { elementwise } from './elementwise.ts';
+import { extremes } from './extremes.ts';
 import { framing } from './frame.ts';
+import { layernorm } from './layernorm.ts';
 import { loss } from './loss.ts';
 import type { Lowering, Lowerings } from './lowering.ts';
 import { optimizer } from './optimizer.ts';
@@ -21,6 +25,10 @@ export const lowerings = {
   ...pool,
   ...framing,
   ...repeat,
+  ...layernorm,
+  ...arranging,
+  ...constants,
+  ...extremes,
   ...loss,
   ...optimizer,
 } satisfies Lowerings;

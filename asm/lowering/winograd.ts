@@ -54,7 +54,7 @@ const matricesBytes = (elements: number): number => POINTS * (elements * 4 + WIN
 export const suitsWinograd = (g: ConvGeometry): boolean =>
   g.kh === 3 &&
   g.kw === 3 &&
-  g.stride === 1 &&
+  `${[g.stride, g.dilation, g.groups]}` === '1,1,1,1,1' &&
   g.oh === g.h &&
   g.ow === g.w &&
   // Explicit pads may be 2 on one side and 0 on the other: as large an output, of other windows.

@@ -1,6 +1,7 @@
 // Convolutions and their gradients as matrix products (gemm.ts): what A and B are, and what becomes of C.
 
 import type { ConvGeometry } from '../../runtime/ops/conv.ts';
+import type { Pair } from '../../runtime/ops/window.ts';
 import { map } from './elementwise.ts';
 import { type Epilogue, epilogueDeclarations, finish } from './epilogue.ts';
 import {
@@ -23,8 +24,8 @@ import {
 import { each, f32, type KernelText, type Lanes, lanesFor, range } from './wgsl.ts';
 
 /**
- * An image as the rows of a matrix, one for each of oh×ow positions of a window of kh×kw: row m, column (tap, channel). With a
- * dilation of more than one, as many minus one zeros stand between the pixels of the image.
+ * An image as the rows of a matrix, one for each of oh×ow positions of a window of kh×kw: row m, column (tap, channel). Taps are `dilation` apart;
+ * with an upsampling of more than one, as many minus one zeros stand between the pixels of the image.
  */
 export interface Windows {
   readonly h: number;
@@ -34,28 +35,45 @@ export interface Windows {
   readonly ow: number;
   readonly kh: number;
   readonly kw: number;
-  readonly stride: number;
-  readonly dilation: number;
+  readonly stride: Pair;
+  readonly dilation: Pair;
+  readonly upsampling: Pair;
   readonly padTop: number;
   readonly padLeft: number;
+  /** The channels that are seen are a part of a pixel's. */
+  readonly slice?: Slice;
   /** Elements are bytes and are multiplied by it. */
   readonly inputScale?: number;
 }
 
-/** What the forward pass reads of x. */
-export const forwardWindows = (g: ConvGeometry, inputScale?: number): Windows => ({
-  ...{ h: g.h, w: g.w, c: g.ci, oh: g.oh, ow: g.ow, kh: g.kh, kw: g.kw, stride: g.stride },
-  ...{ dilation: 1, padTop: g.padTop, padLeft: g.padLeft, inputScale },
+/** Columns that are a part of rows in memory: those from `first` on of `of`. */
+export interface Slice {
+  readonly first: number;
+  readonly of: number;
+}
+
+/** The k-th of `groups` equal parts of `of` columns; undefined where there is but one. */
+export const sliceOf = (of: number, groups: number, k: number): Slice | undefined =>
+  groups === 1 ? undefined : { first: (k * of) / groups, of };
+
+/** What the forward pass reads of x, for the k-th group of channels. */
+export const forwardWindows = (g: ConvGeometry, inputScale?: number, k = 0): Windows => ({
+  ...{ h: g.h, w: g.w, c: g.ci / g.groups, oh: g.oh, ow: g.ow, kh: g.kh, kw: g.kw, stride: g.stride, dilation: g.dilation },
+  ...{ upsampling: [1, 1], padTop: g.padTop, padLeft: g.padLeft, slice: sliceOf(g.ci, g.groups, k), inputScale },
 });
 
 /** What the gradient of x reads of dy: the convolution, stride 1, of dy (zeros between its pixels where the stride was more) with the reversed kernel. */
-export const reversedWindows = (g: ConvGeometry): Windows => ({
-  ...{ h: g.oh, w: g.ow, c: g.co, oh: g.h, ow: g.w, kh: g.kh, kw: g.kw, stride: 1 },
-  ...{ dilation: g.stride, padTop: g.kh - 1 - g.padTop, padLeft: g.kw - 1 - g.padLeft },
+export const reversedWindows = (g: ConvGeometry, k = 0): Windows => ({
+  ...{ h: g.oh, w: g.ow, c: g.co / g.groups, oh: g.h, ow: g.w, kh: g.kh, kw: g.kw, stride: [1, 1], dilation: g.dilation },
+  ...{ upsampling: g.stride, padTop: (g.kh - 1) * g.dilation[0] - g.padTop, padLeft: (g.kw - 1) * g.dilation[1] - g.padLeft },
+  slice: sliceOf(g.co, g.groups, k),
 });
 
-const isPointwise = ({ kh, kw, stride, dilation, padTop, padLeft, h, w, oh, ow }: Windows): boolean =>
-  kh === 1 && kw === 1 && stride === 1 && dilation === 1 && padTop === 0 && padLeft === 0 && h === oh && w === ow;
+const isPointwise = ({ kh, kw, stride, upsampling, padTop, padLeft, h, w, oh, ow }: Windows): boolean =>
+  `${[kh, kw, stride, upsampling, padTop, padLeft]}` === '1,1,1,1,1,1,0,0' && h === oh && w === ow;
+
+/** Channels of a pixel in memory, and the first that is seen. */
+const pixelOf = ({ c, slice = { first: 0, of: c } }: Windows): Slice => slice;
 
 /** Lanes of the accesses to the image. */
 export const windowLanes = ({ c, inputScale }: Windows, tile: Tile): Lanes => (tile.panels && inputScale === undefined ? lanesFor(c) : 1);
@@ -74,8 +92,12 @@ function fetch({ inputScale }: Windows, lanes: Lanes, at: string): string {
 const BYTES = 'fn byteAt(i: u32) -> f32 { return f32((x(i >> 2u) >> ((i & 3u) * 8u)) & 0xffu); }';
 
 /** Whether a window may reach beyond the image, or between its pixels. */
-const mayMiss = ({ h, w, oh, ow, kh, kw, stride, dilation, padTop, padLeft }: Windows): boolean =>
-  dilation > 1 || padTop > 0 || padLeft > 0 || (oh - 1) * stride + kh > h || (ow - 1) * stride + kw > w;
+const mayMiss = ({ h, w, oh, ow, kh, kw, stride, dilation, upsampling, padTop, padLeft }: Windows): boolean =>
+  Math.max(...upsampling) > 1 ||
+  padTop > 0 ||
+  padLeft > 0 ||
+  (oh - 1) * stride[0] + (kh - 1) * dilation[0] + 1 > h ||
+  (ow - 1) * stride[1] + (kw - 1) * dilation[1] + 1 > w;
 
 /**
  * The image in two functions of an index and one of what they give: `positionOf` for rows of the matrix, `tapOf` for its columns, and
@@ -83,7 +105,9 @@ const mayMiss = ({ h, w, oh, ow, kh, kw, stride, dilation, padTop, padLeft }: Wi
  * adapter takes long to compile them.
  */
 function imageFunctions(windows: Windows, lanes: Lanes): string {
-  const { h, w, c, oh, ow, kw, stride, dilation: d, padTop, padLeft, inputScale } = windows;
+  const { h, w, c, oh, ow, kw, stride, dilation, upsampling: up, padTop, padLeft, inputScale } = windows;
+  const { first, of } = pixelOf(windows);
+  const plusFirst = first === 0 ? '' : ` + ${first}u`;
   const T = lanes === 4 ? 'vec4f' : 'f32';
   const bytes = inputScale === undefined ? '' : BYTES;
   const position = `min(m, step.rows * ${oh * ow}u - 1u)`;
@@ -92,13 +116,13 @@ function imageFunctions(windows: Windows, lanes: Lanes): string {
     return `${bytes}
 alias Position = u32;
 alias Tap = u32;
-fn positionOf(m: u32) -> Position { return ${position} * ${c}u; }
+fn positionOf(m: u32) -> Position { return ${position} * ${of}u${plusFirst}; }
 fn tapOf(k: u32) -> Tap { return ${tap}; }
 fn elementAt(p: Position, t: Tap) -> ${T} { return ${fetch(windows, lanes, 'p + t')}; }`;
   }
-  const whole = d === 1 ? '' : ` & (py % ${d} == 0) & (px % ${d} == 0)`;
-  const at = `(p.sample + u32(py / ${d} * ${w} + px / ${d})) * ${c}u + t.channel`;
-  const inside = `(py >= 0) & (px >= 0) & (py < ${(h - 1) * d + 1}) & (px < ${(w - 1) * d + 1})${whole}`;
+  const whole = `${up}` === '1,1' ? '' : ` & (py % ${up[0]} == 0) & (px % ${up[1]} == 0)`;
+  const at = `(p.sample + u32(py / ${up[0]} * ${w} + px / ${up[1]})) * ${of}u${plusFirst} + t.channel`;
+  const inside = `(py >= 0) & (px >= 0) & (py < ${(h - 1) * up[0] + 1}) & (px < ${(w - 1) * up[1] + 1})${whole}`;
   const element = mayMiss(windows)
     ? `let inside = ${inside};\n  let at = select(0u, ${at}, inside);\n  return select(${T}(), ${fetch(windows, lanes, 'at')}, inside);`
     : `let at = ${at};\n  return ${fetch(windows, lanes, 'at')};`;
@@ -108,12 +132,12 @@ struct Tap { channel: u32, y: i32, x: i32 }
 fn positionOf(m: u32) -> Position {
   let position = ${position};
   let pixel = position % ${oh * ow}u;
-  return Position(position / ${oh * ow}u * ${h * w}u, i32(pixel / ${ow}u) * ${stride} - ${padTop}, i32(pixel % ${ow}u) * ${stride} - ${padLeft});
+  return Position(position / ${oh * ow}u * ${h * w}u, i32(pixel / ${ow}u) * ${stride[0]} - ${padTop}, i32(pixel % ${ow}u) * ${stride[1]} - ${padLeft});
 }
 fn tapOf(k: u32) -> Tap {
   let column = ${tap};
   let tap = column / ${c}u;
-  return Tap(column % ${c}u, i32(tap / ${kw}u), i32(tap % ${kw}u));
+  return Tap(column % ${c}u, i32(tap / ${kw}u)${times(dilation[0])}, i32(tap % ${kw}u)${times(dilation[1])});
 }
 fn elementAt(p: Position, t: Tap) -> ${T} {
   let py = p.y + t.y;
@@ -121,6 +145,8 @@ fn elementAt(p: Position, t: Tap) -> ${T} {
   ${element}
 }`;
 }
+
+const times = (factor: number): string => (factor === 1 ? '' : ` * ${factor}`);
 
 /** A of rows that are positions of the window, for gemm.ts. */
 function positionRows(windows: Windows, tile: Tile): string {
@@ -153,22 +179,29 @@ ${tile.panels ? 'fn loadA(row: Row, k: u32) -> vec4f { return elementA(row, deep
 }
 
 /** loadB of a matrix [depth, columns] in memory as `name`. `end`: below which depths there are; none is checked where it is empty. */
-function plainColumns(name: string, columns: number, tile: Tile, end: string): string {
+function plainColumns(name: string, columns: number, tile: Tile, end: string, { first, of }: Slice = { first: 0, of: columns }): string {
+  const plusFirst = (n: number): string => (n === 0 ? '' : ` + ${n}u`);
   const guard = end ? `if (k >= ${end}) { return vec4f(); }` : '';
-  if (!tile.panels) return `fn loadB(k: u32, n: u32) -> f32 { return ${name}(k * ${columns}u + min(n, ${columns - 1}u)); }`;
+  if (!tile.panels) return `fn loadB(k: u32, n: u32) -> f32 { return ${name}(k * ${of}u${plusFirst(first)} + min(n, ${columns - 1}u)); }`;
   if (columns % 4 === 0) {
-    return `fn loadB(k: u32, n: u32) -> vec4f { ${guard} return ${name}(k * ${columns / 4}u + min(n, ${columns - 4}u) / 4u); }`;
+    return `fn loadB(k: u32, n: u32) -> vec4f { ${guard} return ${name}(k * ${of / 4}u${plusFirst(first / 4)} + min(n, ${columns - 4}u) / 4u); }`;
   }
-  return `fn loadB(k: u32, n: u32) -> vec4f { ${guard} let at = k * ${columns}u; return ${four((i) => `${name}(at + min(n + ${i}u, ${columns - 1}u))`)}; }`;
+  return `fn loadB(k: u32, n: u32) -> vec4f { ${guard} let at = k * ${of}u${plusFirst(first)}; return ${four((i) => `${name}(at + min(n + ${i}u, ${columns - 1}u))`)}; }`;
 }
 
 /** loadB of the weights [taps, columns, channels] with reversed taps, transposed: the depth is (tap, channel). */
-function transposedColumns(taps: number, columns: number, channels: number, bk: number): string {
+function transposedColumns(
+  taps: number,
+  columns: number,
+  channels: number,
+  bk: number,
+  { first, of }: Slice = { first: 0, of: channels },
+): string {
   const depth = taps * channels;
   const guard = depth % bk === 0 ? '' : `if (k >= ${depth}u) { return vec4f(); }`;
-  const tap = taps === 1 ? '' : `(${taps - 1}u - k / ${channels}u) * ${columns * channels}u + `;
+  const tap = `${first === 0 ? '' : `${first}u + `}${taps === 1 ? '' : `(${taps - 1}u - k / ${channels}u) * ${columns * of}u + `}`;
   const channel = taps === 1 ? 'k' : `k % ${channels}u`;
-  return `fn loadB(k: u32, n: u32) -> vec4f { ${guard} let at = ${tap}${channel}; return ${four((i) => `w(at + min(n + ${i}u, ${columns - 1}u) * ${channels}u)`)}; }`;
+  return `fn loadB(k: u32, n: u32) -> vec4f { ${guard} let at = ${tap}${channel}; return ${four((i) => `w(at + min(n + ${i}u, ${columns - 1}u) * ${of}u)`)}; }`;
 }
 
 interface RowsOfC {
@@ -230,30 +263,45 @@ export interface ConvOptions {
   readonly gradientSums?: boolean;
   /** Weights are [taps, columns, channels] and their taps reversed: the gradient of x. */
   readonly transposed?: boolean;
+  /** The columns are a part of those of outputs and bias, and of the weights: of their columns, or of their channels where they are transposed. */
+  readonly slice?: Slice;
+  readonly weightSlice?: Slice;
 }
 
 /** y = epilogue(windows of x · w). Accesses: x by `windowLanes`; w, bias and outputs by `cellLanes`, w one by one if transposed. */
-export function conv({ windows, columns, tile, epilogue, rowsPerTile, gradientSums = false, transposed = false }: ConvOptions): KernelText {
+export function conv({
+  windows,
+  columns,
+  tile,
+  epilogue,
+  rowsPerTile,
+  gradientSums = false,
+  transposed = false,
+  slice = { first: 0, of: columns },
+  weightSlice,
+}: ConvOptions): KernelText {
   const lanes = cellLanes(tile, columns);
   const depth = depthOf(windows);
   const a = positionRows(windows, tile);
   const b = transposed
-    ? transposedColumns(windows.kh * windows.kw, columns, windows.c, tile.bk)
-    : plainColumns('w', columns, tile, depth % tile.bk === 0 ? '' : `${depth}u`);
+    ? transposedColumns(windows.kh * windows.kw, columns, windows.c, tile.bk, weightSlice)
+    : plainColumns('w', columns, tile, depth % tile.bk === 0 ? '' : `${depth}u`, weightSlice);
+  /** A column of outputs and bias. */
+  const own = (n: string): string => (slice.first === 0 ? n : `${n} + ${slice.first}u`);
   const product: Product = { tile, a: 'depth', b: transposed ? 'depth' : 'columns' };
   const kind: ColumnKind | undefined = gradientSums ? 'sums' : epilogue.stats ? 'moments' : undefined;
   const blocks = Math.ceil(rowsPerTile / tile.bm);
   const setSums = gradientSums ? 'set_sums' : 'set_partials';
   const row = (i: number): string =>
     overCells(tile, columns, lanes, (cell) => {
-      const at = accessAt(cell, `m * ${columns}u + n`);
+      const at = accessAt(cell, `m * ${slice.of}u + ${own('n')}`);
       const second = gradientSums ? `(activation(${at}) - mean(${accessAt(cell, 'n')}))` : 'y';
-      const biased = epilogue.bias ? `${cell.value(i)} + bias(${accessAt(cell, 'n')})` : cell.value(i);
+      const biased = epilogue.bias ? `${cell.value(i)} + bias(${accessAt(cell, own('n'))})` : cell.value(i);
       return `${finish(epilogue, lanes, biased, at)} ${kind ? addToColumn(cell, kind, i, second) : ''}`;
     });
   const rows = overRows(tile, 'end', (i) => `${row(i)} ${kind ? countRow(kind) : ''}`);
   const storeSums = (n: string, sum: string, squares: string, width: Lanes): string => {
-    const at = (row: string, lane = 0): string => accessAt({ lanes }, `(${row}) * ${columns}u + ${n} + ${lane}u`);
+    const at = (row: string, lane = 0): string => accessAt({ lanes }, `(${row}) * ${slice.of}u + ${own(n)} + ${lane}u`);
     if (lanes === width)
       return `if (${n} < ${columns}u) { ${setSums}(${at('2u * t')}, ${sum}); ${setSums}(${at('2u * t + 1u')}, ${squares}); }`;
     return each(
@@ -308,7 +356,8 @@ export function denseChunks({ depth, columns, tile, chunkDepth }: DenseChunksOpt
 
 /** A dense layer's inputs as windows of images of one pixel. */
 export const denseWindows = (c: number): Windows => ({
-  ...{ h: 1, w: 1, c, oh: 1, ow: 1, kh: 1, kw: 1, stride: 1, dilation: 1, padTop: 0, padLeft: 0 },
+  ...{ h: 1, w: 1, c, oh: 1, ow: 1, kh: 1, kw: 1, padTop: 0, padLeft: 0 },
+  ...{ stride: [1, 1], dilation: [1, 1], upsampling: [1, 1] },
 });
 
 /** y = epilogue(the sum of `denseChunks`, in order). `columns` counts accesses. */
@@ -325,14 +374,19 @@ ${finish(epilogue, lanes, epilogue.bias ? `sum + bias(at % ${columns}u)` : 'sum'
 export const groupRows = (tile: Tile): number => (tile.panels ? tile.bm : 8 * tile.bm);
 
 /** [taps, columns, channels] to [taps, channels, columns] with the taps reversed: weights for the gradient of x. */
-export function transposeWeights(taps: number, columns: number, channels: number): KernelText {
+export function transposeWeights(
+  taps: number,
+  columns: number,
+  channels: number,
+  { first, of }: Slice = { first: 0, of: channels },
+): KernelText {
   return {
     workgroup: [64, 1, 1],
     body: `let at = (group.y * groups.x + group.x) * 64u + local;
 if (at >= ${taps * columns * channels}u) { return; }
 let tap = at / ${columns * channels}u;
 let channel = at / ${columns}u % ${channels}u;
-set_transposed(at, w(((${taps - 1}u - tap) * ${columns}u + at % ${columns}u) * ${channels}u + channel));`,
+set_transposed(at, w(((${taps - 1}u - tap) * ${columns}u + at % ${columns}u) * ${of}u + channel${first === 0 ? '' : ` + ${first}u`}));`,
   };
 }
 
@@ -353,7 +407,7 @@ export function convGradInputPatches(g: ConvGeometry, tile: Tile): KernelText {
     tile,
     'end',
     (i) => `let place = m % ${g.oh * g.ow}u;
-let corner = ((m / ${g.oh * g.ow}u * ${g.h}u + place / ${g.ow}u * ${g.stride}u) * ${g.w}u + place % ${g.ow}u * ${g.stride}u) * ${g.ci}u;
+let corner = ((m / ${g.oh * g.ow}u * ${g.h}u + place / ${g.ow}u * ${g.stride[0]}u) * ${g.w}u + place % ${g.ow}u * ${g.stride[1]}u) * ${g.ci}u;
 ${overCells(tile, columns, lanes, (cell) => {
   const at = `corner + (n / ${g.kw * g.ci}u * ${g.w}u + n / ${g.ci}u % ${g.kw}u) * ${g.ci}u + n % ${g.ci}u`;
   return `set_dx(${accessAt(cell, at)}, ${cell.value(i)});`;
@@ -372,6 +426,8 @@ export interface ConvGradWeightOptions {
   readonly tile: Tile;
   /** Rows of dy that are summed in one go. */
   readonly chunkRows: number;
+  /** The columns are a part of those of dy and of the sums. */
+  readonly slice?: Slice;
   /** Workgroups in x are those of the columns, and of so many parts of the rows of C: there may be more rows than workgroups in y. */
   readonly folds: number;
 }
@@ -380,7 +436,14 @@ export interface ConvGradWeightOptions {
  * The gradient of the weights, windows of xᵀ · dy, in chunks of rows of dy: `sums` [chunks][taps·channels][columns]. Workgroups:
  * columns in x (`folds` times), rows in y, chunks in z. Accesses: x by `windowLanes`; dy and sums by `cellLanes`.
  */
-export function convGradWeight({ windows, columns, tile, chunkRows, folds }: ConvGradWeightOptions): KernelText {
+export function convGradWeight({
+  windows,
+  columns,
+  tile,
+  chunkRows,
+  folds,
+  slice = { first: 0, of: columns },
+}: ConvGradWeightOptions): KernelText {
   const lanes = cellLanes(tile, columns);
   const depth = depthOf(windows);
   const pixels = windows.oh * windows.ow;
@@ -388,13 +451,13 @@ export function convGradWeight({ windows, columns, tile, chunkRows, folds }: Con
   const product: Product = { tile, a: 'rows', b: 'columns' };
   const store = overRows(tile, `${depth}u`, (i) =>
     overCells(tile, columns, lanes, (cell) => {
-      const at = accessAt(cell, `(group.z * ${depth}u + m) * ${columns}u + n`);
+      const at = accessAt(cell, `(group.z * ${depth}u + m) * ${slice.of}u + n${slice.first === 0 ? '' : ` + ${slice.first}u`}`);
       return `set_sums(${at}, ${cell.value(i)});`;
     }),
   );
   return {
     ...frame(tile),
-    declarations: [panels(tile, false), 'var<private> chunkEnd: u32;', a, plainColumns('dy', columns, tile, 'chunkEnd')].join('\n'),
+    declarations: [panels(tile, false), 'var<private> chunkEnd: u32;', a, plainColumns('dy', columns, tile, 'chunkEnd', slice)].join('\n'),
     body: `${places(tile)}
 ${
   folds === 1

@@ -8,7 +8,7 @@ import * as kernels from '../kernels/conv.ts';
 import { zero } from '../kernels/elementwise.ts';
 import { invocations, matrixTile, type Tile, workgroupBytes } from '../kernels/gemm.ts';
 import type { MatrixTile } from '../kernels/matrices.ts';
-import { foldedGroups, lanesFor } from '../kernels/wgsl.ts';
+import { foldedGroups, lanesFor, range } from '../kernels/wgsl.ts';
 import type { GpuNode } from '../ops/index.ts';
 import { foldResults, mergeGradient } from './batchnorm.ts';
 import { mapGroups } from './elementwise.ts';
@@ -67,10 +67,10 @@ interface Cut {
  * the bound, not memory. It decides bits, so that neither rows nor capacity have a say in it. Dense layers stay in f32: they are
  * few and small, and the last to decide.
  */
-function matricesFor({ kh, kw, ci, co, h, w }: ConvGeometry, { precision, features }: LoweringContext): Cut['matrices'] {
+function matricesFor({ kh, kw, ci, co, h, w, groups }: ConvGeometry, { precision, features }: LoweringContext): Cut['matrices'] {
   const unit = features.subgroupMatrix;
   if (precision === 'f32' || !unit || !features.barriers || (h === 1 && w === 1)) return undefined;
-  const [inputs, outputs, least] = [kh * kw * ci, co, 2 * Math.max(unit.n, unit.k)];
+  const [inputs, outputs, least] = [(kh * kw * ci) / groups, co / groups, 2 * Math.max(unit.n, unit.k)];
   const pays = inputs >= least && outputs >= least && inputs * outputs >= 16 * unit.n * unit.k;
   return pays ? { unit, passes: precision === 'f16' ? 1 : 3 } : undefined;
 }
@@ -109,32 +109,37 @@ const rowGroups =
   };
 
 function lowerConv(node: GpuNode<'conv'>, context: LoweringContext): Dispatch[] {
-  const { stride, padding, inputScale } = node.attrs;
+  const { epilogue: _, inputScale, ...window } = node.attrs;
   const { x, w, bias } = node.args;
-  const g = convGeometry(context.spec(x).shape, context.spec(w).shape, stride, padding);
+  const g = convGeometry(context.spec(x).shape, context.spec(w).shape, window);
   const epilogue = epilogueOf(node);
-  const windows = kernels.forwardWindows(g, inputScale);
   const pixels = g.oh * g.ow;
   const rowsPerTile = samplesPerTile(pixels) * pixels;
   const sums = epilogue.stats === true;
-  const depth = g.kh * g.kw * g.ci;
+  const columns = g.co / g.groups;
+  const depth = (g.kh * g.kw * g.ci) / g.groups;
   const tile = tileFor(
     {
-      ...{ rows: context.capacity * pixels, columns: g.co, depth, rowsPerTile: sums ? rowsPerTile : undefined },
+      ...{ rows: context.capacity * pixels, columns, depth, rowsPerTile: sums ? rowsPerTile : undefined },
       matrices: matricesFor(g, context),
     },
     context,
   );
-  const lanes = kernels.cellLanes(tile, g.co);
-  if (g.h === 1 && g.w === 1 && depth >= DEEP && !sums && inputScale === undefined) return lowerDeepDense(node, tile, depth, g.co, context);
-  const operands = new KernelOperands(named('conv', tile), context)
-    .read('x', x, kernels.windowLanes(windows, tile))
-    .read('w', w, lanes)
-    .read('bias', bias, lanes);
-  return epilogueOperands(node, operands, lanes).dispatch(
-    kernels.conv({ windows, columns: g.co, tile, epilogue, rowsPerTile }),
-    rowGroups(g.co, tile, pixels, sums ? rowsPerTile : kernels.groupRows(tile)),
-  );
+  const lanes = kernels.cellLanes(tile, columns);
+  if (g.groups === 1 && g.h === 1 && g.w === 1 && depth >= DEEP && !sums && inputScale === undefined)
+    return lowerDeepDense(node, tile, depth, g.co, context);
+  return range(g.groups).flatMap((k) => {
+    const windows = kernels.forwardWindows(g, inputScale, k);
+    const slice = kernels.sliceOf(g.co, g.groups, k);
+    const operands = new KernelOperands(named('conv', tile), context)
+      .read('x', x, kernels.windowLanes(windows, tile))
+      .read('w', w, lanes)
+      .read('bias', bias, lanes);
+    return epilogueOperands(node, operands, lanes).dispatch(
+      kernels.conv({ windows, columns, tile, epilogue, rowsPerTile, slice, weightSlice: slice }),
+      rowGroups(columns, tile, pixels, sums ? rowsPerTile : kernels.groupRows(tile)),
+    );
+  });
 }
 
 /** Few rows and columns, much depth: chunks of the depth side by side. */
@@ -164,26 +169,23 @@ function lowerDeepDense(node: GpuNode<'conv'>, tile: Tile, depth: number, column
 }
 
 /** Windows that do not overlap, from the corner on: each pixel of x belongs to one at most. */
-const arePatches = (g: ConvGeometry): boolean =>
-  g.stride > 1 &&
-  g.kh === g.stride &&
-  g.kw === g.stride &&
-  g.padTop === 0 &&
-  g.padLeft === 0 &&
-  g.oh * g.stride <= g.h &&
-  g.ow * g.stride <= g.w;
+const arePatches = ({ h, w, kh, kw, oh, ow, stride, dilation, padTop, padLeft, groups }: ConvGeometry): boolean =>
+  stride[0] > 1 &&
+  `${[kh, kw, stride[1], padTop, padLeft, dilation, groups]}` === `${[stride[0], stride[0], stride[0], 0, 0, 1, 1, 1]}` &&
+  oh * kh <= h &&
+  ow * kw <= w;
 
 function lowerConvGradInput(
   { args: { dy, w }, results: { dx }, attrs }: GpuNode<'convGradInput'> | GpuNode<'convGradInputStats'>,
   merged: MergedFold | undefined,
   context: LoweringContext,
 ): Dispatch[] {
-  const { stride, padding, inputShape } = attrs;
-  const g = convGeometry(inputShape, context.spec(w).shape, stride, padding);
+  const { stride, padding, dilation, groups, inputShape } = attrs;
+  const g = convGeometry(inputShape, context.spec(w).shape, { stride, padding, dilation, groups });
   if (arePatches(g)) {
     const columns = g.kh * g.kw * g.ci;
     const tile = tileFor({ rows: context.capacity * g.oh * g.ow, columns, depth: g.co, matrices: matricesFor(g, context) }, context);
-    const covered = g.oh * stride === g.h && g.ow * stride === g.w;
+    const covered = g.oh * g.kh === g.h && g.ow * g.kw === g.w;
     const lanes = lanesFor(g.ci);
     const perSample = elementCount(context.spec(dx)) / lanes;
     const { dispatches, operands } = weightsOfGradient('convGradInputPatches', w, 1, columns, g.co, tile, context);
@@ -197,25 +199,38 @@ function lowerConvGradInput(
     ];
   }
   const pixels = g.h * g.w;
+  const columns = g.ci / g.groups;
+  const channels = g.co / g.groups;
   const tile = tileFor(
     {
       rows: context.capacity * pixels,
-      columns: g.ci,
-      depth: g.kh * g.kw * g.co,
+      columns,
+      depth: g.kh * g.kw * channels,
       rowsPerTile: merged ? samplesPerTile(pixels) * pixels : undefined,
       matrices: matricesFor(g, context),
     },
     context,
   );
-  const { dispatches, operands } = weightsOfGradient('convGradInput', w, g.kh * g.kw, g.ci, g.co, tile, context);
-  const windows = kernels.reversedWindows(g);
-  const lanes = kernels.cellLanes(tile, g.ci);
+  const lanes = kernels.cellLanes(tile, columns);
   const samples = samplesPerTile(pixels);
-  operands.read('x', dy, tile.panels ? lanesFor(g.co) : 1).write('y', dx, lanes);
-  const options = { windows, columns: g.ci, tile, epilogue: {}, rowsPerTile: samples * pixels, transposed: tile.panels };
+  const parts = range(g.groups).map((k) => {
+    const weightSlice = kernels.sliceOf(g.co, g.groups, k);
+    const { dispatches, operands } = weightsOfGradient('convGradInput', w, g.kh * g.kw, columns, channels, tile, context, weightSlice);
+    operands.read('x', dy, tile.panels ? lanesFor(channels) : 1).write('y', dx, lanes);
+    const options = {
+      ...{ windows: kernels.reversedWindows(g, k), columns, tile, epilogue: {}, rowsPerTile: samples * pixels, transposed: tile.panels },
+      ...{ slice: kernels.sliceOf(g.ci, g.groups, k), weightSlice: tile.panels ? weightSlice : undefined },
+    };
+    return { dispatches, operands, options };
+  });
   if (!merged) {
-    return [...dispatches, ...operands.dispatch(kernels.conv(options), rowGroups(g.ci, tile, pixels, kernels.groupRows(tile)))];
+    return parts.flatMap(({ dispatches, operands, options }) => [
+      ...dispatches,
+      ...operands.dispatch(kernels.conv(options), rowGroups(columns, tile, pixels, kernels.groupRows(tile))),
+    ]);
   }
+  // Merged are convolutions of one group (merge.ts).
+  const [{ dispatches, operands, options }] = parts;
   const sums = context.scratch(ceilTo(Math.ceil(context.capacity / samples) * 2 * g.ci * 4, 16));
   operands.read('activation', merged.x, lanes).vectors({ mean: merged.mean }, lanes).raw('sums', sums, 'read_write', lanes);
   return [
@@ -234,6 +249,7 @@ function weightsOfGradient(
   channels: number,
   tile: Tile,
   context: LoweringContext,
+  slice?: kernels.Slice,
 ) {
   const operands = new KernelOperands(named(kernel, tile), context);
   if (tile.panels) return { dispatches: [], operands: operands.read('w', w) };
@@ -243,7 +259,7 @@ function weightsOfGradient(
   const dispatches = new KernelOperands('transposeWeights', context)
     .read('w', w)
     .raw('transposed', transposed, 'read_write')
-    .dispatch(kernels.transposeWeights(taps, columns, channels), () => groups);
+    .dispatch(kernels.transposeWeights(taps, columns, channels, slice), () => groups);
   return { dispatches, operands: operands.raw('w', transposed, 'read') };
 }
 
@@ -251,8 +267,8 @@ function weightsOfGradient(
  * Rows of dy in a chunk of a weight gradient: whole samples of about so many pixels, more where its many weights would make many sums; or parts of
  * a sample that has more pixels, so that no sum is long, but whose sums are no larger than x and dy.
  */
-function chunkRowsFor({ kh, kw, ci, co, oh, ow }: ConvGeometry): number {
-  const weights = kh * kw * ci * co;
+function chunkRowsFor({ kh, kw, ci, co, oh, ow, groups }: ConvGeometry): number {
+  const weights = (kh * kw * ci * co) / groups;
   const most = weights > 1 << 18 ? 4096 : 1024;
   const pixels = oh * ow;
   return pixels > most ? Math.min(pixels, Math.max(most, Math.ceil(weights / (ci + co)))) : Math.floor(most / pixels) * pixels;
@@ -261,30 +277,36 @@ function chunkRowsFor({ kh, kw, ci, co, oh, ow }: ConvGeometry): number {
 const MOST_WORKGROUPS = 65_535;
 
 function lowerConvGradWeight({ args: { x, dy }, results: { dw }, attrs }: GpuNode<'convGradWeight'>, context: LoweringContext): Dispatch[] {
-  const { stride, padding, weightShape, inputScale } = attrs;
-  const g = convGeometry(context.spec(x).shape, weightShape, stride, padding);
+  const { weightShape, inputScale, ...window } = attrs;
+  const g = convGeometry(context.spec(x).shape, weightShape, window);
   const pixels = g.oh * g.ow;
-  const depth = g.kh * g.kw * g.ci;
+  const columns = g.co / g.groups;
+  const depth = (g.kh * g.kw * g.ci) / g.groups;
   const chunkRows = chunkRowsFor(g);
   const chunks = Math.ceil((context.capacity * pixels) / chunkRows);
-  const windows = kernels.forwardWindows(g, inputScale);
-  const tile = tileFor({ rows: depth, columns: g.co, depth: chunkRows, parts: chunks, matrices: matricesFor(g, context) }, context);
-  const lanes = kernels.cellLanes(tile, g.co);
-  const operands = new KernelOperands(named('convGradWeight', tile), context)
-    .read('x', x, kernels.windowLanes(windows, tile))
-    .read('dy', dy, lanes);
+  const tile = tileFor({ rows: depth, columns, depth: chunkRows, parts: chunks, matrices: matricesFor(g, context) }, context);
+  const lanes = kernels.cellLanes(tile, columns);
   const rowGroups = Math.ceil(depth / tile.bm);
   const folds = Math.ceil(rowGroups / MOST_WORKGROUPS);
-  const text = kernels.convGradWeight({ windows, columns: g.co, tile, chunkRows, folds });
+  const parts = range(g.groups).map((k) => {
+    const windows = kernels.forwardWindows(g, inputScale, k);
+    const operands = new KernelOperands(named('convGradWeight', tile), context)
+      .read('x', x, kernels.windowLanes(windows, tile))
+      .read('dy', dy, lanes);
+    return {
+      operands,
+      text: kernels.convGradWeight({ windows, columns, tile, chunkRows, folds, slice: kernels.sliceOf(g.co, g.groups, k) }),
+    };
+  });
   const groups: Dispatch['workgroups'] = (rows) => [
-    Math.ceil(g.co / tile.bn) * folds,
+    Math.ceil(columns / tile.bn) * folds,
     Math.ceil(rowGroups / folds),
     Math.ceil((rows * pixels) / chunkRows),
   ];
-  if (chunks === 1) return operands.write('sums', dw, lanes).dispatch(text, groups);
+  if (chunks === 1) return parts.flatMap(({ operands, text }) => operands.write('sums', dw, lanes).dispatch(text, groups));
   const sums = context.scratch(ceilTo(chunks * depth * g.co * 4, 16));
   return [
-    ...operands.raw('sums', sums, 'read_write', lanes).dispatch(text, groups),
+    ...parts.flatMap(({ operands, text }) => operands.raw('sums', sums, 'read_write', lanes).dispatch(text, groups)),
     ...mergeTiles(sums, [dw], chunkRows, lanesFor(g.co), context, pixels),
   ];
 }

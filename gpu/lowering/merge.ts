@@ -50,7 +50,7 @@ function gradientFoldIntoStatistics(editor: GraphEditor, node: Node): void {
 
 /** bnGradStatsFold(convGradInput(…), x, …) → convGradInputStats(…, x, …); so for depthwiseGrad, if x is what it reads anyway */
 function statisticsIntoGradient(editor: GraphEditor, node: Node): void {
-  const isConv = node.op === 'convGradInput' && node.attrs.stride === 1;
+  const isConv = node.op === 'convGradInput' && node.attrs.stride === 1 && node.attrs.groups === undefined;
   if (!isConv && node.op !== 'depthwiseGrad') return;
   const { dx } = resultsOf(node);
   const stats = editor.consumers(dx).find(({ op, args }) => op === 'bnGradStatsFold' && args.dy === dx);

@@ -84,7 +84,7 @@ export function inputGradients(
   const rule = op.gradient?.(g, { args: node.args, results: node.results, attrs: node.attrs, label: node.label, d });
   const through = Object.keys(d).filter((name) => name !== Object.keys(op.outputs)[0] && !op.traits?.differentiable?.includes(name));
   return Object.entries(node.args).flatMap(([name, values]) =>
-    [values].flat().map((id) => {
+    [values].flat().map((id, k) => {
       if (!isWanted(id as ValueId)) return null;
       const gradient = rule?.[name];
       if (!gradient || through.length) {
@@ -95,7 +95,7 @@ export function inputGradients(
           'Put no trained parameter in front of it, or use ops that have a gradient: docs/ops.md says which have.',
         );
       }
-      return gradient();
+      return gradient(k);
     }),
   );
 }

@@ -7,7 +7,7 @@ import { ops } from '../ops/index.ts';
 import { type GroupRun, oneGroup } from '../optim/groups.ts';
 import { type Optimizer, optimizerOf, slotVariable } from '../optim/index.ts';
 
-/** Suffixes of graph outputs `<path>/mean` and `<path>/variance`, and the statistics `<path>/vars/2` and `/3` they move. */
+/** Suffixes of graph outputs `<path>/mean` and `<path>/variance`, and the two statistics `<path>/vars/…` that they move: the last of a layer. */
 const BATCH_MEAN = '/mean';
 /** What the path of a layer has behind it in the outputs of its second call and later ones: each moves the statistics once, in order. */
 const LATER_CALL = /~\d+$/;
@@ -50,22 +50,23 @@ export function addCalibration(graph: Graph): Graph {
 }
 
 function addMovingAverages(g: GraphBuilder, ok: ValueId): void {
-  const statistics = new Map(g.values.flatMap(({ name, id, state }) => (state === 'statistic' ? [[name, id] as const] : [])));
+  const statistics = g.values.filter(({ state }) => state === 'statistic');
   for (const [name, mean] of Object.entries(g.outputs)) {
     if (!name.endsWith(BATCH_MEAN)) continue;
     const call = name.slice(0, -BATCH_MEAN.length);
-    const path = statistics.has(`${call}/vars/2`) ? call : call.replace(LATER_CALL, '');
-    const updates = [statistics.get(`${path}/vars/2`), statistics.get(`${path}/vars/3`)];
+    const of = (layer: string) => statistics.filter((one) => one.name.startsWith(`${layer}/vars/`)).map(({ id }) => id);
+    const path = of(call).length > 0 ? call : call.replace(LATER_CALL, '');
+    const updates = of(path);
     // An output of its author's own, which has that name as it might have any.
-    if (updates[0] === undefined && updates[1] === undefined) continue;
+    if (updates.length === 0) continue;
     const variance = Object.hasOwn(g.outputs, `${call}/variance`) ? g.outputs[`${call}/variance`] : undefined;
-    if (updates[0] === undefined || updates[1] === undefined || variance === undefined)
+    if (updates.length !== 2 || variance === undefined)
       throw new HybridError(
         'E_USAGE',
-        `the output ${name} of graph ${g.name} moves ${path}/vars/2, but ${variance === undefined ? `there is no output ${call}/variance` : `not both of ${path}/vars/2 and ${path}/vars/3 are statistics`}`,
+        `the output ${name} of graph ${g.name} moves the statistics ${path}/vars/…, but ${variance === undefined ? `there is no output ${call}/variance` : `there are ${updates.length} of them, not two`}`,
         'Name both results of batchnorm, and declare both moving statistics.',
       );
     g.label = path;
-    g.add('movingAverage', { ok, mean, variance }, {}, { updates: updates as ValueId[] });
+    g.add('movingAverage', { ok, mean, variance }, {}, { updates });
   }
 }

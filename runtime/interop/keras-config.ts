@@ -178,7 +178,7 @@ class Reader {
       const type = String(class_name);
       const own = typeof name === 'string' ? name : typeof settings.name === 'string' ? settings.name : `layer ${index}`;
       const isOperation = typeof module === 'string' && module.startsWith('keras.src.ops');
-      if (isOperation) refuse(this.#source, `${own} is the operation ${type} on tensors`, 'Write it as a layer.');
+      if (isOperation) return this.#operation(type, settings, own, inbound_nodes);
       const snake = snakeCase(type);
       const earlier = counts.get(snake) ?? 0;
       counts.set(snake, earlier + 1);
@@ -189,6 +189,17 @@ class Reader {
       const calls = (Array.isArray(inbound_nodes) ? inbound_nodes : []).map((call) => this.#reads(call, own, String(class_name)));
       return { name: own, part, calls };
     });
+  }
+
+  /** An operation on tensors, such as `x + 3.0`, is the layer that computes the same. It has no weights, and no number among the layers. */
+  #operation(type: string, settings: Config, name: string, nodes: unknown): Entry {
+    const calls = (Array.isArray(nodes) ? nodes : []).map((call) => ({ reads: references(call), constants: constantsOf(call) }));
+    const layer = calls.every((call) => `${call.reads.length} ${call.constants}` === `${calls[0].reads.length} ${calls[0].constants}`)
+      ? layerOfOperation(type, settings, calls[0]?.reads.length ?? 0, calls[0]?.constants ?? [])
+      : undefined;
+    if (!layer) return refuse(this.#source, `${name} is the operation ${type} on tensors`, 'Write it as a layer.');
+    const part = this.#layer(layer.type, layer.config, name, `operations/${name}`);
+    return { name, part, calls: calls.map(({ reads }) => reads) };
   }
 
   #layer(type: string, settings: Config, name: string, path: string): Part {
@@ -237,6 +248,68 @@ function references(value: unknown, depth = 0): string[] {
   const { class_name, config } = value as Config;
   if (class_name === '__keras_tensor__') return references((config as Config | undefined)?.keras_history, depth + 1);
   return Object.values(value).flatMap((part) => references(part, depth + 1));
+}
+
+/** The numbers among the arguments of a call, and where a tensor comes after one. */
+function constantsOf(call: unknown): (number | 'tensor')[] {
+  const { args, kwargs } = (call ?? {}) as Config;
+  const values = [args, Object.values((kwargs ?? {}) as Config)].flat(2).filter((value) => value !== null && typeof value !== 'boolean');
+  return values.map((value) => (typeof value === 'number' ? value : 'tensor'));
+}
+
+interface OperationLayer {
+  readonly type: string;
+  readonly config: Config;
+}
+
+/** Of operations on tensors of equal standing: the layer. */
+const MERGING: Readonly<Record<string, string>> = {
+  Add: 'Add',
+  Subtract: 'Subtract',
+  Multiply: 'Multiply',
+  Maximum: 'Maximum',
+  Minimum: 'Minimum',
+};
+/** Of activation functions called as operations: Keras' name. */
+const FUNCTIONS: Readonly<Record<string, string>> = {
+  Relu: 'relu',
+  Relu6: 'relu6',
+  Sigmoid: 'sigmoid',
+  Silu: 'silu',
+  Tanh: 'tanh',
+  Softplus: 'softplus',
+  HardSigmoid: 'hard_sigmoid',
+  HardSilu: 'hard_silu',
+  Elu: 'elu',
+  Selu: 'selu',
+};
+
+/** The layer that computes what an operation of Keras 3 computes of `tensors` tensors and these arguments; undefined: there is none. */
+function layerOfOperation(
+  type: string,
+  settings: Config,
+  tensors: number,
+  args: readonly (number | 'tensor')[],
+): OperationLayer | undefined {
+  if (tensors === 2 && args.length === 2 && MERGING[type]) return { type: MERGING[type], config: {} };
+  if (tensors !== 1) return undefined;
+  const rescaling = (scale: number, offset = 0): OperationLayer | undefined =>
+    Number.isFinite(scale) && Number.isFinite(offset) ? { type: 'Rescaling', config: { scale, offset } } : undefined;
+  const [first, second] = args;
+  if (args.length === 2 && (typeof first === 'number' || typeof second === 'number')) {
+    const value = (typeof first === 'number' ? first : second) as number;
+    const isFirst = typeof first === 'number';
+    if (type === 'Add') return rescaling(1, value);
+    if (type === 'Multiply') return rescaling(value);
+    if (type === 'Subtract') return isFirst ? rescaling(-1, value) : rescaling(1, -value);
+    if ((type === 'TrueDivide' || type === 'Divide') && !isFirst) return rescaling(1 / value);
+  }
+  if (args.length !== 1) return undefined;
+  if (type === 'Negative') return rescaling(-1);
+  if (FUNCTIONS[type]) return { type: 'Activation', config: { activation: FUNCTIONS[type] } };
+  if (type === 'Mean' && `${[settings.axis].flat()}` === '1,2')
+    return { type: 'GlobalAveragePooling2D', config: { keepdims: settings.keepdims === true } };
+  return undefined;
 }
 
 const nameOf = (key: string): string => key.split('\n')[0];

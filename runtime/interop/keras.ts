@@ -96,10 +96,10 @@ function layerConfig(layer: Layer, { model, bnMomentum }: TrainedModel) {
     type === 'BatchNormalization' ? { ...layer.config, ...(bnMomentum !== undefined && { momentum: bnMomentum }) } : layer.config,
   );
   return {
-    module: 'keras.layers',
+    module: definition.module ?? 'keras.layers',
     class_name: type,
     config: { name, trainable: true, dtype: 'float32', ...settings },
-    registered_name: null,
+    registered_name: definition.module ? type : null,
     name,
     inbound_nodes:
       definition.reads === 'nothing'

@@ -3,6 +3,7 @@
 // flattens them, one at the end.
 
 import { writeOnnx } from '../formats/onnx.ts';
+import { arranging } from './onnx/arranging.ts';
 import { convolution } from './onnx/convolution.ts';
 import { core } from './onnx/core.ts';
 import { Emitter, type OnnxRules } from './onnx/emitter.ts';
@@ -46,4 +47,4 @@ export function toOnnx(trained: TrainedModel, { foldBatchNorm = false, version =
   });
 }
 
-const RULES: OnnxRules = { ...core, ...convolution, ...pooling, ...normalization, ...merging, ...framing };
+const RULES: OnnxRules = { ...core, ...convolution, ...pooling, ...normalization, ...merging, ...framing, ...arranging };

@@ -16,6 +16,9 @@ const NAMES = {
   beta: 'bias',
   moving_mean: 'running_mean',
   moving_variance: 'running_var',
+  mean: 'mean',
+  variance: 'variance',
+  count: 'count',
 } as const;
 
 export function torchTensors({ model, weights }: TrainedModel): Map<string, { shape: readonly number[]; data: Float32Array }> {

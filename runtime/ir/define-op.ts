@@ -77,14 +77,14 @@ export interface OpDefinition<I extends Operands, O extends Operands, S extends 
   readonly attrs?: S;
   infer(specs: Of<I, TensorSpec>, attrs: AttrsOf<S>): { readonly [K in keyof O]?: TensorSpec };
   /**
-   * The gradient rule: for each operand that has one a function that adds its nodes to `g` and returns the gradient; called for those that somebody
-   * wants, in the order of the operands. `null`: none flows. Absent, for an operand or for the op: where a gradient would pass, the graph is
+   * The gradient rule: for each operand that has one a function that adds its nodes to `g` and returns the gradient, of a list that of its k-th
+   * tensor; called for those that somebody wants, in the order of the operands. `null`: none flows. Absent, for an operand or for the op: where a gradient would pass, the graph is
    * refused.
    */
   gradient?(
     g: GraphBuilder,
     site: GradientSite<Of<I, ValueId>, Of<O, ValueId>, AttrsOf<S>>,
-  ): { readonly [K in keyof I]?: () => ValueId | null };
+  ): { readonly [K in keyof I]?: (k: number) => ValueId | null };
   /** Plain loops in doubles: slow, obvious, the oracle for every device. */
   reference(run: ReferenceRun<Of<I, ReferenceTensor>, Of<O, ReferenceTensor>, Of<U, ReferenceTensor>>, attrs: AttrsOf<S>): void;
   /** Operations of one run with that many rows. By default one for each element of the largest operand. */
@@ -116,7 +116,7 @@ export interface Op extends Signature {
   gradient?(
     g: GraphBuilder,
     site: GradientSite<Named<ValueId>, Named<ValueId>, Node['attrs']>,
-  ): Readonly<Record<string, (() => ValueId | null) | undefined>>;
+  ): Readonly<Record<string, ((k: number) => ValueId | null) | undefined>>;
   /** Plain loops in doubles. */
   reference(run: ReferenceRun<Named<ReferenceTensor>, Named<ReferenceTensor>, Named<ReferenceTensor>>, attrs: Node['attrs']): void;
   /** Operations of one run with that many rows. */

@@ -27,14 +27,16 @@ export const Conv2D = defineLayer({
   }),
   build(site) {
     const { g, config, x, vars } = site;
-    const { kernelSize, strides, padding, dilationRate, groups } = config;
-    fits(site, kernelSize, padding);
-    const stride = square(site, 'strides', strides);
-    if (`${dilationRate}` !== '1,1')
-      site.refuse(`has dilationRate ${dilationRate.join('×')}`, 'Only convolutions without dilation are built.');
-    if (groups !== 1)
-      site.refuse(`has ${groups} groups`, 'Only convolutions of one group are built; DepthwiseConv2D has as many as channels.');
-    return finish(site, g.one('conv', [x, vars.kernel], { stride, padding }));
+    const { kernelSize, strides, padding, dilationRate, groups, filters } = config;
+    fits(site, spanOf(kernelSize, dilationRate), padding);
+    if (filters % groups !== 0)
+      site.refuse(`has ${filters} filters in ${groups} groups`, 'Give a number of filters that the groups divide.');
+    const attrs = { stride: shortest(strides), padding, dilation: shortest(dilationRate) };
+    const channels = site.shape[2];
+    if (groups === 1 || groups !== channels) return finish(site, g.one('conv', [x, vars.kernel], { ...attrs, groups }));
+    // A group for each channel: depthwise, with as many kernels a channel as there are filters for it.
+    const repeated = filters === channels ? x : g.one('repeat', { x }, { times: [1, 1, filters / channels] });
+    return finish(site, g.one('depthwiseWindows', { x: repeated, w: vars.kernel }, attrs));
   },
   // A window of one pixel never reaches over the edge.
   reduced: (config) => (`${config.kernelSize}` === '1,1' ? { ...config, padding: 'valid' } : config),
@@ -135,11 +137,6 @@ export function fits({ shape, refuse }: Site<unknown>, [height, width]: Pair, pa
       `has a window of ${height}×${width}, which does not fit into its input of ${h}×${w} pixels`,
       'Use larger images, or an architecture that reduces them less.',
     );
-}
-
-function square({ refuse }: Site<unknown>, name: string, [height, width]: Pair): number {
-  if (height !== width) refuse(`has ${name} ${height}×${width}`, `Only equal ${name} for height and width are built.`);
-  return height;
 }
 
 /** Bias and activation, where there are any. */

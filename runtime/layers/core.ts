@@ -4,7 +4,7 @@ import { ACTIVATIONS, activation } from './activations.ts';
 import { finish } from './convolution.ts';
 import { defineLayer } from './define-layer.ts';
 import { initializer } from './initializers.ts';
-import { fixed, flag, type Kind, number, optional, rate, sampleShape, targetShape, training, whole } from './kinds.ts';
+import { fixed, flag, type Kind, noiseShape, number, numbers, optional, orNone, rate, sampleShape, targetShape, training, whole } from './kinds.ts';
 import { sizeOf } from './layer.ts';
 
 export const InputLayer = defineLayer({
@@ -14,14 +14,23 @@ export const InputLayer = defineLayer({
   build: ({ g, config }) => g.images(config.shape),
 });
 
-/** Of the bytes of the images. */
+/** Of the bytes of the images, or of what other layers compute; with one number or one for each channel. */
 export const Rescaling = defineLayer({
   type: 'Rescaling',
   reads: 'bytes',
-  config: { scale: number(), offset: optional(number(), 0) },
+  config: { scale: numbers, offset: optional(numbers, 0) },
   build(site) {
     const { g, config, x } = site;
-    return g.one('rescale', [x], config.offset === 0 ? { scale: config.scale } : { scale: config.scale, offset: config.offset });
+    const { scale, offset } = config;
+    for (const [name, values] of Object.entries({ scale, offset }))
+      if (Array.isArray(values) && ![1, site.shape[site.shape.length - 1]].includes(values.length))
+        site.refuse(
+          `has a ${name} of ${values.length} numbers for ${site.shape[site.shape.length - 1]} channels`,
+          'Give one for each channel.',
+        );
+    if (g.spec(x).dtype === 'u8' && typeof scale === 'number' && typeof offset === 'number')
+      return g.one('rescale', [x], offset === 0 ? { scale } : { scale, offset });
+    return g.one('affine', { x: g.floats(x) }, { scale, offset });
   },
 });
 
@@ -41,12 +50,11 @@ export const Dense = defineLayer({
   build(site) {
     const { g, x, vars, shape } = site;
     // Over the last axis: a 1×1 convolution of the others as pixels.
-    const image = shape.length === 2 ? [shape[0], 1, shape[1]] : shape;
-    if (image.length !== 1 && image.length !== 3)
-      site.refuse(`reads [features], [n, features] or an image, but was given [${shape.join(', ')}]`, 'Put Flatten before it.');
-    const pixels = shape.length === 2 ? g.one('reshape', [x], { shape: image }) : x;
+    const features = shape[shape.length - 1];
+    const image = shape.length === 1 || shape.length === 3 ? shape : [sizeOf(shape) / features, 1, features];
+    const pixels = image === shape ? x : g.one('reshape', [x], { shape: image });
     const y = finish(site, g.one('conv', [pixels, vars.kernel], { stride: 1, padding: 'valid' }));
-    return shape.length === 2 ? g.one('reshape', [y], { shape: [shape[0], site.config.units] }) : y;
+    return image === shape ? y : g.one('reshape', [y], { shape: [...shape.slice(0, -1), site.config.units] });
   },
 });
 
@@ -123,9 +131,25 @@ export const Flatten = defineLayer({
   build: ({ g, x, shape }) => g.one('reshape', [x], { shape: [sizeOf(shape)] }),
 });
 
+/** Where `noiseShape` has a 1, elements along that axis are kept or dropped together; its first number is that of the samples. */
 export const Dropout = defineLayer({
   type: 'Dropout',
-  config: { rate: training(rate) },
+  config: { rate: training(rate), noiseShape: training(orNone(noiseShape)) },
   draws: ({ rate }) => rate > 0,
-  build: ({ g, config, x }) => g.dropout(x, config.rate),
+  build(site) {
+    const { g, config, x, shape } = site;
+    const { rate, noiseShape } = config;
+    const shared = noiseShape?.slice(1).map((n, axis) => n ?? shape[axis]);
+    if (shared && (shared.length !== shape.length || shared.length > 3 || !shared.every((n, axis) => n === 1 || n === shape[axis])))
+      site.refuse(`has noiseShape [${noiseShape}] for [${shape.join(', ')}]`, 'Give null, then 1 or the size of each axis.');
+    return g.dropout(x, rate, shared);
+  },
+});
+
+/** Drops whole channels. */
+export const SpatialDropout2D = defineLayer({
+  type: 'SpatialDropout2D',
+  config: { rate: training(rate), dataFormat: fixed('channels_last') },
+  draws: ({ rate }) => rate > 0,
+  build: ({ g, config, x, shape }) => g.dropout(x, config.rate, [1, 1, shape[2]]),
 });

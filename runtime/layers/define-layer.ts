@@ -35,6 +35,8 @@ export interface Site<C> {
 export interface LayerDefinition<T extends string = string, S extends Schema = Schema> {
   /** Keras' name of the class. */
   readonly type: T;
+  /** Where Keras has it, if not in keras.layers. */
+  readonly module?: string;
   readonly config: S;
   /** One tensor where nothing is said. `list`: two or more in one list. `bytes`: the image as it is. */
   readonly reads?: 'nothing' | 'bytes' | 'list';

@@ -1,5 +1,6 @@
 // All layers by Keras' names of their classes: what a module here exports under the name of a class is a layer.
 
+import * as arranging from './arranging.ts';
 import * as convolution from './convolution.ts';
 import * as core from './core.ts';
 import type { AnyLayer, LayerDefinition } from './define-layer.ts';
@@ -10,7 +11,7 @@ import * as merging from './merging.ts';
 import * as normalization from './normalization.ts';
 import * as pooling from './pooling.ts';
 
-const MODULES = { ...core, ...convolution, ...normalization, ...pooling, ...merging, ...framing };
+const MODULES = { ...core, ...convolution, ...normalization, ...pooling, ...merging, ...framing, ...arranging };
 type Modules = typeof MODULES;
 
 /** Classes of layers. */

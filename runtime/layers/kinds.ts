@@ -78,6 +78,27 @@ export const number = (expected = 'a number', fits: (value: number) => boolean =
   reduced: Math.fround,
 });
 
+/** A number, or one for each channel. */
+export const numbers: Kind<number | readonly number[], number | readonly number[], false> = {
+  expected: 'a number, or a list of one for each channel',
+  read: (given) => {
+    const list = [given].flat(9) as unknown[];
+    if (list.length === 0 || !list.every((value) => typeof value === 'number' && Number.isFinite(value))) return undefined;
+    return Array.isArray(given) ? (list as number[]) : (given as number);
+  },
+  reduced: (value) => (typeof value === 'number' ? Math.fround(value) : value.map(Math.fround)),
+};
+
+/** A setting that may say nothing. */
+export const orNone = <V, I>(kind: Kind<V, I, false>): Kind<V | null, I | null, true> => ({
+  ...(kind as Kind<V | null, I | null, false>),
+  fallback: () => null,
+  read: (given) => (given === null ? null : kind.read(given)),
+  reduced: (value) => (value === null || !kind.reduced ? value : kind.reduced(value)),
+  write: (value) => (value === null || !kind.write ? value : kind.write(value)),
+  '~optional': true,
+});
+
 export const rate: Kind<number, number, false> = number('a number from 0 to below 1', (value) => value >= 0 && value < 1);
 
 export const flag: Kind<boolean, boolean, false> = {
@@ -121,6 +142,20 @@ export const targetShape: Kind<readonly number[], readonly number[], false> = {
     Array.isArray(given) && given.length > 0 && given.every((n) => n === -1 || isWhole(n, 1)) && given.filter((n) => n === -1).length <= 1
       ? given
       : undefined,
+};
+
+/** Which elements have one fate, axis by axis, the samples first; null stands for the size that there is. */
+export const noiseShape: Kind<readonly (number | null)[], readonly (number | null)[], false> = {
+  expected: 'a list: null, then for each axis 1, null or its size',
+  read: (given) =>
+    Array.isArray(given) && given.length > 1 && given[0] === null && given.every((n) => n === null || isWhole(n, 1)) ? given : undefined,
+};
+
+/** Axes in another order, counted from 1 as Keras does. */
+export const dims: Kind<readonly number[], readonly number[], false> = {
+  expected: 'the numbers from 1 on, one for each axis, in some order',
+  read: (given) =>
+    Array.isArray(given) && `${[...given].sort((a, b) => a - b)}` === `${given.map((_, axis) => axis + 1)}` ? given : undefined,
 };
 
 /** Rows above and below, columns to the left and to the right. */

@@ -51,10 +51,28 @@ export class LayerBuilder extends GraphBuilder {
     return this.#floats;
   }
 
-  /** In training, zeros with probability `rate` in [0, 1), and the rest scaled up; nothing in inference. */
-  dropout(x: ValueId, rate: number): ValueId {
+  /**
+   * In training, zeros with probability `rate` in [0, 1), and the rest scaled up; nothing in inference. Elements along an axis of `shared` that is 1
+   * have one fate.
+   */
+  dropout(x: ValueId, rate: number, shared?: Shape): ValueId {
     const purpose = PURPOSE.dropout + this.#dropouts++;
     if (this.mode === 'inference' || rate === 0) return x;
-    return this.one('dropout', [x, this.samples()], { rate, purpose });
+    const { shape } = this.spec(x);
+    if (!shared || `${shared}` === `${shape}`) return this.one('dropout', [x, this.samples()], { rate, purpose });
+    const ones = this.one('fill', {}, { shape: shared, value: 1 });
+    const mask = this.one('dropout', [ones, this.samples()], { rate, purpose });
+    return this.one('mul', { a: x, b: this.repeated(mask, shape) });
+  }
+
+  /** x, whose axes are those of `shape` or 1, in that shape. Up to three axes. */
+  repeated(x: ValueId, shape: Shape): ValueId {
+    const own = this.spec(x).shape;
+    if (`${own}` === `${shape}`) return x;
+    const front = Array.from({ length: 3 - shape.length }, () => 1);
+    const image = own.length === 3 ? x : this.one('reshape', { x }, { shape: [...front, ...own] });
+    const times = [...front, ...shape.map((n, axis) => n / own[axis])];
+    const y = this.one('repeat', { x: image }, { times });
+    return shape.length === 3 ? y : this.one('reshape', { x: y }, { shape });
   }
 }

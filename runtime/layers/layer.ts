@@ -15,7 +15,10 @@ export type VariableRole =
   | 'gamma'
   | 'beta'
   | 'moving_mean'
-  | 'moving_variance';
+  | 'moving_variance'
+  | 'mean'
+  | 'variance'
+  | 'count';
 
 /** A tensor of weights: a parameter, or a moving statistic. */
 export interface VariableInfo {

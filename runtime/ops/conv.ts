@@ -6,16 +6,23 @@ import { type AttrsOf, attr, need, optional } from '../ir/signature.ts';
 import type { TensorSpec } from '../ir/tensor.ts';
 import { activation, kinds, parameter, refuse, sameShape } from './check.ts';
 import { applyEpilogue, epilogueAttr, epilogueResults, epilogueSpecs, needPlain } from './epilogue.ts';
-import { type Padding, placeWindow, windowAttr } from './window.ts';
+import { type Pair, placeWindow, type WindowAttrs, windowAttr } from './window.ts';
 
-export type { Padding } from './window.ts';
-
-const windowAttrs = { stride: attr.count, padding: windowAttr.padding };
+const windowAttrs = {
+  stride: windowAttr.size,
+  padding: windowAttr.padding,
+  dilation: attr.otherwise(1, windowAttr.size),
+  /** The channels of x and of the result fall into as many groups; those of one are convolved with each other alone. */
+  groups: attr.otherwise(1, attr.count),
+};
 
 /** x is u8 and stands for x·f32(inputScale): a `rescale` that was fused in. */
 const scaleAttr = { inputScale: attr.optional(attr.number) };
 
-/** All sizes of a convolution: input h×w×ci, kernel kh×kw, output oh×ow×co, and the rows and columns of zeros before the image. */
+/**
+ * All sizes of a convolution: input h×w×ci, kernel kh×kw, output oh×ow×co, rows and columns from window to window and from tap to tap, the rows and
+ * columns of zeros before the image, and the groups of channels: weights have ci / groups inputs.
+ */
 export interface ConvGeometry {
   readonly h: number;
   readonly w: number;
@@ -25,36 +32,47 @@ export interface ConvGeometry {
   readonly co: number;
   readonly oh: number;
   readonly ow: number;
-  readonly stride: number;
+  readonly stride: Pair;
+  readonly dilation: Pair;
   readonly padTop: number;
   readonly padLeft: number;
+  readonly groups: number;
 }
 
 /**
- * Sizes of the convolution of x (shape without rows: [h, w, ci] or [ci]) with w ([kh, kw, ci, co] or [ci, co]). Throws
+ * Sizes of the convolution of x (shape without rows: [h, w, ci] or [ci]) with w ([kh, kw, ci / groups, co] or [ci, co]). Throws
  * E_USAGE where the shapes do not belong together or nothing would come out.
  */
-export function convGeometry(xShape: readonly number[], wShape: readonly number[], stride: number, padding: Padding): ConvGeometry {
+export function convGeometry(
+  xShape: readonly number[],
+  wShape: readonly number[],
+  { stride, padding, dilation, groups = 1 }: WindowAttrs,
+): ConvGeometry {
+  const [inputs, co] = wShape.slice(-2);
+  const ci = inputs * groups;
   const fits =
-    (xShape.length === 3 || xShape.length === 1) &&
-    (wShape.length === 4 || wShape.length === 2) &&
-    xShape[xShape.length - 1] === wShape[wShape.length - 2];
+    (xShape.length === 3 || xShape.length === 1) && (wShape.length === 4 || wShape.length === 2) && xShape[xShape.length - 1] === ci;
   if (!fits)
     refuse(
-      `a convolution got x [${xShape}], w [${wShape}]; it takes x [h, w, ci] or [ci], w [kh, kw, ci, co] or [ci, co] with the same ci`,
+      `a convolution got x [${xShape}], w [${wShape}]${groups > 1 ? `, ${groups} groups` : ''}; it takes x [h, w, ci] or [ci], w [kh, kw, ci, co] or [ci, co] with the same ci${groups > 1 ? ' for each group' : ''}`,
     );
+  if (co % groups !== 0) refuse(`a convolution has ${co} outputs, which ${groups} groups do not divide`);
   const [h, w] = xShape.length === 3 ? xShape : [1, 1];
   const [kh, kw] = wShape.length === 4 ? wShape : [1, 1];
-  const [ci, co] = wShape.slice(-2);
-  const { out, pads } = placeWindow([h, w], [kh, kw], { stride, padding }, `x [${xShape}] of a convolution`);
-  return { h, w, ci, kh, kw, co, oh: out[0], ow: out[1], stride, padTop: pads.top, padLeft: pads.left };
+  const window = placeWindow([h, w], [kh, kw], { stride, padding, dilation }, `x [${xShape}] of a convolution`);
+  const { out, pads } = window;
+  return {
+    ...{ h, w, ci, kh, kw, co, oh: out[0], ow: out[1], groups },
+    ...{ stride: window.stride, dilation: window.dilation, padTop: pads.top, padLeft: pads.left },
+  };
 }
 
 /** Shape of the result without rows: an image where x is one. */
 const outputShape = (xShape: readonly number[], { oh, ow, co }: ConvGeometry): number[] => (xShape.length === 3 ? [oh, ow, co] : [co]);
 
 /** Two operations a multiply-add, taps on the padding counted, as is usual. */
-const convFlops = ({ oh, ow, kh, kw, ci, co }: ConvGeometry, rows: number): number => 2 * rows * oh * ow * kh * kw * ci * co;
+const convFlops = ({ oh, ow, kh, kw, ci, co, groups }: ConvGeometry, rows: number): number =>
+  (2 * rows * oh * ow * kh * kw * ci * co) / groups;
 
 const convInputType = (inputScale: number | undefined): TensorSpec['dtype'] => (inputScale === undefined ? 'f32' : 'u8');
 
@@ -72,17 +90,18 @@ function convInput(x: ReferenceTensor, inputScale: number | undefined): Float64A
  * the input pixel's channels, the output pixel's channels and the tap's [ci, co] matrix. All three ops are this loop.
  */
 function forEachTap(geometry: ConvGeometry, rows: number, visit: (x: number, y: number, w: number) => void): void {
-  const { h, w, ci, kh, kw, co, oh, ow, stride, padTop, padLeft } = geometry;
+  const { h, w, ci, kh, kw, co, oh, ow, stride, dilation, padTop, padLeft, groups } = geometry;
+  const matrix = (ci / groups) * co;
   for (let n = 0; n < rows; n++) {
     for (let oy = 0; oy < oh; oy++) {
       for (let ox = 0; ox < ow; ox++) {
         for (let ky = 0; ky < kh; ky++) {
-          const iy = oy * stride + ky - padTop;
+          const iy = oy * stride[0] + ky * dilation[0] - padTop;
           if (iy < 0 || iy >= h) continue;
           for (let kx = 0; kx < kw; kx++) {
-            const ix = ox * stride + kx - padLeft;
+            const ix = ox * stride[1] + kx * dilation[1] - padLeft;
             if (ix < 0 || ix >= w) continue;
-            visit(((n * h + iy) * w + ix) * ci, ((n * oh + oy) * ow + ox) * co, (ky * kw + kx) * ci * co);
+            visit(((n * h + iy) * w + ix) * ci, ((n * oh + oy) * ow + ox) * co, (ky * kw + kx) * matrix);
           }
         }
       }
@@ -170,39 +189,57 @@ function addFourOuterProducts(
   }
 }
 
+/** Calls `visit` for each product of a pixel's channels with those of a result that are in one group, with the offsets of x, y and w. */
+function forEachProduct(
+  { ci, co, groups }: ConvGeometry,
+  [xAt, yAt, wAt]: readonly [number, number, number],
+  visit: (x: number, y: number, w: number) => void,
+): void {
+  const [inputs, outputs] = [ci / groups, co / groups];
+  for (let o = 0; o < co; o++) {
+    const first = xAt + Math.floor(o / outputs) * inputs;
+    for (let i = 0; i < inputs; i++) visit(first + i, yAt + o, wAt + i * co + o);
+  }
+}
+
 const xOrBytes = { text: '[n, h, w, ci] or [n, ci], f32, or u8 with inputScale', fits: (spec: TensorSpec) => spec.perSample };
 
 const conv = defineOp({
   doc:
-    'the convolution of x with w [kh, kw, ci, co]; a dense layer is that of a 1×1 image, x [n, ci], w [ci, co]. bias, activation, derivative and ' +
-    'partials are its epilogue. With inputScale x is u8 and multiplied by it',
+    'the convolution of x with w [kh, kw, ci / groups, co]; a dense layer is that of a 1×1 image, x [n, ci], w [ci, co]. bias, activation, derivative ' +
+    'and partials are its epilogue. With inputScale x is u8 and multiplied by it',
   inputs: { x: xOrBytes, w: kinds.parameter, bias: optional(kinds.vector) },
   outputs: epilogueResults,
   attrs: { ...windowAttrs, ...epilogueAttr, ...scaleAttr },
-  infer({ x, w, bias }, { stride, padding, inputScale, epilogue }) {
+  infer({ x, w, bias }, { inputScale, epilogue, ...window }) {
     need(isConvInput(x, inputScale), `x ${convInputType(inputScale)} [n, h, w, ci] or [n, ci]`);
-    const geometry = convGeometry(x.shape, w.shape, stride, padding);
+    const geometry = convGeometry(x.shape, w.shape, window);
     return epilogueSpecs(activation(outputShape(x.shape, geometry)), epilogue, bias);
   },
   gradient(g, site) {
-    needPlain('conv', site, ['x', 'w', 'stride', 'padding']);
+    needPlain('conv', site, ['x', 'w', ...Object.keys(windowAttrs)]);
     const { x, w } = site.args;
-    const { stride, padding } = site.attrs;
+    const { epilogue: _, inputScale: _scale, ...window } = site.attrs;
     const dy = site.d.y;
     return {
-      x: () => g.one('convGradInput', { dy, w }, { stride, padding, inputShape: g.spec(x).shape }),
-      w: () => g.one('convGradWeight', { x, dy }, { stride, padding, weightShape: g.spec(w).shape }),
+      x: () => g.one('convGradInput', { dy, w }, { ...window, inputShape: g.spec(x).shape }),
+      w: () => g.one('convGradWeight', { x, dy }, { ...window, weightShape: g.spec(w).shape }),
     };
   },
-  reference({ step, inputs: { x, w, bias }, outputs }, { stride, padding, inputScale, epilogue }) {
-    const geometry = convGeometry(x.shape.slice(1), w.shape, stride, padding);
-    const { ci, co } = geometry;
+  reference({ step, inputs: { x, w, bias }, outputs }, { inputScale, epilogue, ...window }) {
+    const geometry = convGeometry(x.shape.slice(1), w.shape, window);
+    const { ci, co, groups } = geometry;
     const values = convInput(x, inputScale);
     const [weights, y] = [w.data as Float64Array, outputs.y.data as Float64Array];
-    forEachTap(geometry, step.rows, (xAt, yAt, wAt) => multiply(values, xAt, weights, wAt, y, yAt, ci, co));
+    forEachTap(geometry, step.rows, (xAt, yAt, wAt) => {
+      if (groups === 1) return multiply(values, xAt, weights, wAt, y, yAt, ci, co);
+      forEachProduct(geometry, [xAt, yAt, wAt], (i, o, k) => {
+        y[o] += values[i] * weights[k];
+      });
+    });
     applyEpilogue(outputs, epilogue, bias);
   },
-  flops: ({ x, w }, { stride, padding }, rows) => convFlops(convGeometry(x.shape, w.shape, stride, padding), rows),
+  flops: ({ x, w }, { epilogue: _, inputScale: _scale, ...window }, rows) => convFlops(convGeometry(x.shape, w.shape, window), rows),
   traits: { epilogue: ['bias', 'activation', 'statistics'], prologue: { x: { rescale: { inputScale: 'scale' } } } },
 });
 
@@ -211,18 +248,23 @@ const convGradInput = defineOp({
   inputs: { dy: kinds.features, w: kinds.parameter },
   outputs: { dx: kinds.features },
   attrs: { ...windowAttrs, inputShape: attr.shape },
-  infer({ dy, w }, { stride, padding, inputShape }) {
-    const geometry = convGeometry(inputShape, w.shape, stride, padding);
+  infer({ dy, w }, { inputShape, ...window }) {
+    const geometry = convGeometry(inputShape, w.shape, window);
     need(sameShape(dy.shape, outputShape(inputShape, geometry)), `dy [n, oh, ow, co] or [n, co] of a convolution of x [${inputShape}]`);
     return { dx: activation(inputShape) };
   },
-  reference({ step, inputs: { dy, w }, outputs: { dx } }, { stride, padding, inputShape }) {
-    const geometry = convGeometry(inputShape, w.shape, stride, padding);
-    const { ci, co } = geometry;
+  reference({ step, inputs: { dy, w }, outputs: { dx } }, { inputShape, ...window }) {
+    const geometry = convGeometry(inputShape, w.shape, window);
+    const { ci, co, groups } = geometry;
     const [to, weights, from] = [dx.data, w.data, dy.data] as Float64Array[];
-    forEachTap(geometry, step.rows, (xAt, yAt, wAt) => multiplyTransposed(to, xAt, weights, wAt, from, yAt, ci, co));
+    forEachTap(geometry, step.rows, (xAt, yAt, wAt) => {
+      if (groups === 1) return multiplyTransposed(to, xAt, weights, wAt, from, yAt, ci, co);
+      forEachProduct(geometry, [xAt, yAt, wAt], (i, o, k) => {
+        to[i] += from[o] * weights[k];
+      });
+    });
   },
-  flops: ({ w }, { stride, padding, inputShape }, rows) => convFlops(convGeometry(inputShape, w.shape, stride, padding), rows),
+  flops: ({ w }, { inputShape, ...window }, rows) => convFlops(convGeometry(inputShape, w.shape, window), rows),
 });
 
 const convGradWeight = defineOp({
@@ -230,17 +272,25 @@ const convGradWeight = defineOp({
   inputs: { x: xOrBytes, dy: kinds.features },
   outputs: { dw: kinds.parameter },
   attrs: { ...windowAttrs, weightShape: attr.shape, ...scaleAttr },
-  infer({ x, dy }, { stride, padding, weightShape, inputScale }) {
+  infer({ x, dy }, { weightShape, inputScale, ...window }) {
     need(isConvInput(x, inputScale), `x ${convInputType(inputScale)} [n, h, w, ci] or [n, ci]`);
-    const geometry = convGeometry(x.shape, weightShape, stride, padding);
+    const geometry = convGeometry(x.shape, weightShape, window);
     need(sameShape(dy.shape, outputShape(x.shape, geometry)), `dy [n, oh, ow, co] or [n, co] of a convolution with w [${weightShape}]`);
     return { dw: parameter(weightShape) };
   },
-  reference({ step, inputs, outputs }, { stride, padding, weightShape, inputScale }) {
-    const geometry = convGeometry(inputs.x.shape.slice(1), weightShape, stride, padding);
-    const { ci, co } = geometry;
+  reference({ step, inputs, outputs }, { weightShape, inputScale, ...window }) {
+    const geometry = convGeometry(inputs.x.shape.slice(1), weightShape, window);
+    const { ci, co, groups } = geometry;
     const x = convInput(inputs.x, inputScale);
     const [dy, dw] = [inputs.dy.data, outputs.dw.data] as Float64Array[];
+    if (groups > 1) {
+      forEachTap(geometry, step.rows, (xAt, yAt, wAt) =>
+        forEachProduct(geometry, [xAt, yAt, wAt], (i, o, k) => {
+          dw[k] += x[i] * dy[o];
+        }),
+      );
+      return;
+    }
     // Four pixels of a tap at a time: going through the large dw for every pixel would take most of the time.
     const pending = Array.from({ length: geometry.kh * geometry.kw }, () => ({ x: [0, 0, 0, 0], y: [0, 0, 0, 0], count: 0 }));
     forEachTap(geometry, step.rows, (xAt, yAt, wAt) => {
@@ -255,7 +305,7 @@ const convGradWeight = defineOp({
       for (let k = 0; k < pixels.count; k++) addOuterProduct(x, pixels.x[k], dy, pixels.y[k], dw, tap * ci * co, ci, co);
     }
   },
-  flops: ({ x }, { stride, padding, weightShape }, rows) => convFlops(convGeometry(x.shape, weightShape, stride, padding), rows),
+  flops: ({ x }, { weightShape, inputScale: _, ...window }, rows) => convFlops(convGeometry(x.shape, weightShape, window), rows),
   traits: { prologue: { x: { rescale: { inputScale: 'scale' } } } },
 });
 

@@ -2,12 +2,16 @@
 // A file of this folder is a family; its ops are one object.
 
 import type { NodeOf, Op } from '../ir/define-op.ts';
+import { arranging } from './arrange.ts';
 import { batchNormalization, composites } from './batchnorm.ts';
+import { constants } from './constants.ts';
 import { convolution } from './conv.ts';
 import { depthwiseConvolution } from './depthwise.ts';
 import { depthwiseOverWindows } from './depthwise-windows.ts';
 import { elementwise, views } from './elementwise.ts';
+import { extremes } from './extremes.ts';
 import { framing } from './frame.ts';
+import { layerNormalization } from './layernorm.ts';
 import { losses } from './loss.ts';
 import { updates } from './optimizer.ts';
 import { pooling } from './pool.ts';
@@ -22,6 +26,10 @@ const kernelOps = {
   ...pooling,
   ...framing,
   ...repetition,
+  ...layerNormalization,
+  ...arranging,
+  ...constants,
+  ...extremes,
   ...batchNormalization,
   ...losses,
   ...updates,

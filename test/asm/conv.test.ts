@@ -18,7 +18,9 @@ interface Size {
   readonly rows: number;
   readonly x: readonly number[];
   readonly w: readonly number[];
-  readonly stride?: number;
+  readonly stride?: number | readonly [number, number];
+  readonly dilation?: number;
+  readonly groups?: number;
   readonly padding?: 'valid' | 'same';
 }
 
@@ -33,11 +35,14 @@ const SIZES: readonly Size[] = [
   { rows: 2, x: [8, 7, 6], w: [3, 3, 6, 8], stride: 3, padding: 'same' }, // patches that begin outside of it
   { rows: 2, x: [9, 9, 4], w: [2, 2, 4, 5], stride: 4 }, // pixels that no patch covers
   { rows: 2, x: [9, 9, 4], w: [2, 3, 4, 5], stride: 2 },
+  { rows: 2, x: [9, 8, 5], w: [2, 3, 5, 9], stride: [1, 2], dilation: 2, padding: 'same' },
+  { rows: 3, x: [7, 6, 24], w: [3, 3, 8, 30], groups: 3, padding: 'same' },
+  { rows: 2, x: [8, 9, 8], w: [3, 3, 2, 12], groups: 4, stride: 2, dilation: 2, padding: 'same' },
   { rows: 1, x: [40, 40, 3], w: [5, 5, 3, 9], padding: 'same' }, // a statistics tile of many blocks
   { rows: 2, x: [1300], w: [1300, 1100] }, // rows and columns of several tasks
 ];
 
-const attrsOf = ({ stride = 1, padding = 'valid' }: Size) => ({ stride, padding });
+const attrsOf = ({ stride = 1, padding = 'valid', dilation = 1, groups = 1 }: Size) => ({ stride, padding, dilation, groups });
 
 function operands(op: ConvOp, size: Size): KernelRun {
   const x = samples(size.rows, size.x, uniform(1));

@@ -138,7 +138,7 @@ describe.each(machines)('$build', ({ build, machine }) => {
 
 test('is chosen by shapes', () => {
   const suits = (x: readonly number[], w: readonly number[], stride = 1, padding: 'same' | 'valid' = 'same') =>
-    suitsWinograd(convGeometry(x, w, stride, padding));
+    suitsWinograd(convGeometry(x, w, { stride, padding }));
   expect(suits([32, 32, 64], [3, 3, 64, 64])).toBe(true);
   expect(suits([3, 3, 16], [3, 3, 16, 16])).toBe(true);
   expect(suits([2, 2, 64], [3, 3, 64, 64])).toBe(false);

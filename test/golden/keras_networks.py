@@ -111,16 +111,73 @@ def pooled():
     return keras.Model(images, L.Dense(4)(L.Dense(7, activation="hard_sigmoid")(L.Dense(6, activation="exponential")(x))))
 
 
-NETWORKS = {f.__name__.replace("_", "-"): f for f in (sequential, branched, nested, shapes, framed, shared, pooled)}
+def windows():
+    """Convolutions of any windows: not square, dilated, in groups, depthwise with strides and with several kernels a channel."""
+    images = keras.Input((11, 9, 3))
+    x = L.Rescaling(1 / 127.5, offset=-1)(images)
+    x = L.Conv2D(6, (3, 2), strides=(2, 1), padding="same")(x)
+    x = L.DepthwiseConv2D(3, strides=2, padding="same", use_bias=False)(x)
+    y = L.Conv2D(8, 3, dilation_rate=2, padding="same", groups=2)(x)
+    z = L.DepthwiseConv2D((2, 3), depth_multiplier=2, padding="same", activation="relu")(x)
+    z = L.SeparableConv2D(8, 3, dilation_rate=2, padding="same", depth_multiplier=2)(z)
+    x = L.Conv2D(12, 3, padding="same", groups=8 // 2)(L.Add()([y, z]))
+    x = L.Conv2D(24, 3, padding="valid", groups=12)(x)
+    return keras.Model(images, L.Dense(4)(L.GlobalAveragePooling2D()(x)))
+
+
+def excited():
+    """What networks of now have besides: squeeze and excitation, operations on tensors, normalisation without scale or centre, of layers too."""
+    images = keras.Input((8, 6, 3))
+    x = L.Normalization()(L.Rescaling([1 / 255, 1 / 200, 1 / 100], offset=[0.1, 0.2, 0.3])(images))
+    x = L.BatchNormalization(scale=False)(L.Conv2D(8, 3, padding="same")(x))
+    x = L.BatchNormalization(center=False, epsilon=0.01)(L.Activation("relu")(x))
+    y = L.Reshape((1, 1, 8))(L.GlobalAveragePooling2D()(x))
+    y = L.Conv2D(8, 1)(L.Conv2D(2, 1, activation="relu")(y))
+    x = L.Multiply()([x, L.ReLU()(y + 3.0) * (1.0 / 6.0)])
+    x = L.LayerNormalization(epsilon=1e-6)(x)
+    a, b = L.UpSampling2D(2)(x), L.Permute((1, 2, 3))(L.UpSampling2D((2, 2))(x * 0.5))
+    x = L.Concatenate()([L.Average()([a, b]), L.Maximum()([a, b]), L.Minimum()([a, -b]), L.Subtract()([a, b])])
+    x = L.Concatenate(axis=1)([x, L.Dropout(0.0, noise_shape=(None, 1, 1, 1))(x)])
+    x = L.Permute((2, 1))(L.Reshape((24 * 16, 16))(L.MaxPooling2D()(L.Concatenate(axis=2)([x, 2.0 - x]))))
+    x = L.Flatten()(L.Dense(3)(L.LayerNormalization(scale=False)(x)))
+    return keras.Model(images, L.Dense(4)(x))
+
+
+NETWORKS = {f.__name__.replace("_", "-"): f for f in (sequential, branched, nested, shapes, framed, shared, pooled, windows, excited)}
 GOLDEN = list(NETWORKS)
 
+# Of keras.applications, with the size of the images.
+APPLICATIONS = {
+    "MobileNet": 32,
+    "MobileNetV2": 32,
+    "ResNet50": 32,
+    "ResNet50V2": 32,
+    "VGG16": 32,
+    "EfficientNetB0": 32,
+    "MobileNetV3Small": 32,
+    "DenseNet121": 32,
+    "Xception": 71,
+    "InceptionV3": 75,
+    "NASNetMobile": 32,
+    "ConvNeXtTiny": 32,
+}
 
-def compiled(model):
+
+def application(name: str):
+    size = APPLICATIONS[name]
+    model = getattr(keras.applications, name)(weights=None, classes=10, input_shape=(size, size, 3))
+    for layer in model._flatten_layers():
+        if isinstance(layer, (L.Dropout, L.SpatialDropout2D)):
+            layer.rate = 0.0
+    return model
+
+
+def compiled(model, rate=1e-3):
     softmax = getattr(model.layers[-1], "activation", None) is keras.activations.softmax or isinstance(model.layers[-1], L.Softmax)
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=not softmax)
     if not model.compiled:
-        model.compile(optimizer=keras.optimizers.AdamW(learning_rate=1e-3, weight_decay=1e-4), loss=loss, metrics=["acc"])
-    model.run_eagerly = True  # small graphs are quicker without compiling them
+        model.compile(optimizer=keras.optimizers.AdamW(learning_rate=rate, weight_decay=1e-4), loss=loss, metrics=["acc"])
+    model.run_eagerly = model.count_params() < 10**5  # small graphs are quicker without compiling them
     return model, softmax
 
 
@@ -139,20 +196,28 @@ def run(model, images, labels):
 def make(folder: Path, name: str):
     keras.utils.set_random_seed(7)
     random = np.random.default_rng(11)
-    model = NETWORKS[name]()
+    large = name in APPLICATIONS
+    model = application(name) if large else NETWORKS[name]()
+    rows = 16 if large else ROWS
     for variable in model.variables:
         value = np.asarray(variable)
         kind = variable.path.rsplit("/", 1)[-1]
-        if kind in ("moving_variance", "gamma"):
+        if "layer_scale" in variable.path:
+            variable.assign(random.uniform(0.1, 0.5, value.shape).astype("float32"))
+        elif kind in ("moving_variance", "gamma", "variance"):
             variable.assign(random.uniform(0.5, 1.5, value.shape).astype("float32"))
-        elif kind in ("bias", "beta", "moving_mean"):
+        elif kind in ("bias", "beta", "moving_mean", "mean"):
             variable.assign(random.normal(0, 0.1, value.shape).astype("float32"))
-    images = random.integers(0, 256, (ROWS, *model.input_shape[1:])).astype("uint8")
-    labels = random.integers(0, model.output_shape[-1], ROWS).astype("int32")
-    model, softmax = compiled(model)
+    for layer in model._flatten_layers():
+        if isinstance(layer, L.Normalization) and layer.input_mean is None:
+            layer.finalize_state()  # computes with what its weights say
+    images = random.integers(0, 256, (rows, *model.input_shape[1:])).astype("uint8")
+    labels = random.integers(0, model.output_shape[-1], rows).astype("int32")
+    rate = 1e-5 if large else 1e-3
+    model, softmax = compiled(model, rate)
     model.save(folder / f"{name}.keras")
     logits, losses = run(model, images, labels)
-    np.savez(folder / f"{name}.npz", images=images, labels=labels, logits=logits, losses=np.float32(losses), softmax=np.int32([softmax]))
+    np.savez(folder / f"{name}.npz", images=images, labels=labels, logits=logits, losses=np.float32(losses), softmax=np.int32([softmax]), rate=np.float32([rate]))
 
 
 def check(path: Path):
@@ -169,8 +234,8 @@ def check(path: Path):
 
 command, folder, *names = sys.argv[1:]
 if command == "make":
-    for name in names or NETWORKS:
+    for name in (APPLICATIONS if names == ["applications"] else names) or NETWORKS:
         make(Path(folder), name)
-    print(json.dumps({"keras": keras.__version__, "names": names or list(NETWORKS)}))
+    print(json.dumps({"keras": keras.__version__, "names": list(APPLICATIONS) if names == ["applications"] else names or list(NETWORKS)}))
 else:
     print(json.dumps({path.name.removesuffix(".back.keras"): check(path) for path in sorted(Path(folder).glob("*.back.keras"))}))

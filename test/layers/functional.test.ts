@@ -125,7 +125,7 @@ describe('refusals name the layer, the value and the limit', () => {
       ['activation (Activation) has activation "gleu"', 'gelu'],
     ],
     ['a window that does not fit', () => conv2d(x, { filters: 2, kernelSize: 7 }), ['7×7', '6×6']],
-    ['shapes that differ', () => add([x, conv2d(x, { filters: 2, kernelSize: 1 })]), ['add (Add)', '[n, 6, 6, 3]']],
+    ['shapes that differ', () => add([x, conv2d(x, { filters: 2, kernelSize: 1 })]), ['add (Add)', '[6, 6, 3] and [6, 6, 2]']],
     ['one tensor for two', () => add([x]), ['add (Add) reads two tensors or more, but was given 1']],
     ['an image where there is none', () => conv2d(flatten(x), { filters: 2, kernelSize: 1 }), ['conv2d (Conv2D) reads an image', '[108]']],
     ['no tensor', () => flatten(5 as never), ['flatten (Flatten) was given something else']],

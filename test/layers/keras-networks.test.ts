@@ -19,7 +19,7 @@ beforeAll(async () => {
   return () => device.close();
 });
 
-describe.each(['sequential', 'branched', 'nested', 'shapes', 'framed', 'shared', 'pooled'])('%s', (name) => {
+describe.each(['sequential', 'branched', 'nested', 'shapes', 'framed', 'shared', 'pooled', 'windows', 'excited'])('%s', (name) => {
   let network: KerasNetwork;
   beforeAll(async () => {
     network = await openKerasNetwork(FOLDER, name);

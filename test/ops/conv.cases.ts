@@ -1,7 +1,7 @@
 // Cases of convolutions.
 
 import type { Attrs } from '../../runtime/ir/graph.ts';
-import { type OpFamily, withEpilogues, x } from '../support/op-case.ts';
+import { attrsOf, EVERYTHING, type OpFamily, withEpilogues, x } from '../support/op-case.ts';
 import { runReference } from '../support/reference.ts';
 import { fixed, integers, samples, type TestTensor, uniform } from '../support/tensors.ts';
 
@@ -9,10 +9,15 @@ interface ConvSize {
   readonly rows: number;
   readonly xShape: readonly number[];
   readonly wShape: readonly number[];
-  readonly stride?: number;
+  readonly stride?: number | readonly [number, number];
   readonly padding?: 'valid' | 'same';
+  readonly dilation?: number | readonly [number, number];
+  readonly groups?: number;
   readonly inputScale?: number;
 }
+
+/** Groups that fill vectors, with strides. */
+const GROUPS: ConvSize = { rows: 2, xShape: [6, 7, 32], wShape: [3, 3, 16, 40], groups: 2, stride: 2, padding: 'same' };
 
 export const CONVOLUTIONS: readonly ConvSize[] = [
   { rows: 1, xShape: [1, 1, 1], wShape: [1, 1, 1, 1] },
@@ -29,18 +34,27 @@ export const CONVOLUTIONS: readonly ConvSize[] = [
   { rows: 2, xShape: [6, 7, 5], wShape: [3, 3, 5, 6], stride: 2, padding: 'same' },
   { rows: 1, xShape: [2, 3, 4], wShape: [5, 5, 4, 3], padding: 'same' },
   { rows: 5, xShape: [3, 3, 2], wShape: [3, 3, 2, 65] },
+  { rows: 2, xShape: [7, 9, 5], wShape: [3, 2, 5, 6], stride: [2, 3], padding: 'same' },
+  { rows: 2, xShape: [9, 11, 4], wShape: [2, 3, 4, 5], stride: [1, 2], dilation: [3, 2] },
+  { rows: 3, xShape: [5, 6, 6], wShape: [3, 3, 2, 9], groups: 3, padding: 'same' },
+  GROUPS,
+  { rows: 3, xShape: [6, 6, 4], wShape: [3, 3, 2, 6], groups: 2, inputScale: 1 / 255 },
 ];
 
 /** x of a convolution, as bytes where it has an input scale. */
 const convX = ({ rows, xShape, inputScale }: ConvSize): TestTensor =>
   inputScale === undefined ? x(rows, xShape) : samples(rows, xShape, integers(2, 256), 'u8');
 
-const convAttrs = ({ stride = 1, padding = 'valid' }: ConvSize): { stride: number; padding: string } => ({ stride, padding });
+const convAttrs = ({ stride = 1, padding = 'valid', dilation, groups }: ConvSize): Attrs => ({
+  ...{ stride, padding },
+  ...(dilation && { dilation }),
+  ...(groups && { groups }),
+});
 
 const scaleAttr = ({ inputScale }: ConvSize): Attrs => (inputScale === undefined ? {} : { inputScale });
 
-const convName = ({ rows, xShape, wShape, stride = 1, padding = 'valid', inputScale }: ConvSize): string =>
-  `${rows} × [${xShape}] by [${wShape}] stride ${stride} ${padding}${inputScale === undefined ? '' : ' of bytes'}`;
+const convName = ({ rows, xShape, wShape, stride = 1, padding = 'valid', dilation = 1, groups = 1, inputScale }: ConvSize): string =>
+  `${rows} × [${xShape}] by [${wShape}] stride ${stride} ${padding} dilation ${dilation} groups ${groups}${inputScale === undefined ? '' : ' of bytes'}`;
 
 /** Gradient-shaped tensor for what a convolution of this size gives. */
 function convDy(size: ConvSize): TestTensor {
@@ -64,12 +78,21 @@ export const family = {
           ...scaleAttr(size),
         }),
       ),
+      {
+        name: `${convName(GROUPS)} with all of an epilogue`,
+        rows: GROUPS.rows,
+        inputs: [convX(GROUPS), fixed(GROUPS.wShape, uniform(3)), fixed([40], uniform(4))],
+        attrs: { ...convAttrs(GROUPS), epilogue: attrsOf(EVERYTHING) },
+      },
     ],
     maker: ({ g, draw, parameter }, x) => {
       const [k, co] = [1 + 2 * draw(2), 2 + draw(20)];
       const attrs = { stride: 1 + draw(2), padding: draw(3) ? 'same' : 'valid' };
       const [h, w, ci] = g.spec(x).shape;
-      return g.one('conv', { x, w: parameter(k, k, ci, co) }, h < k || w < k ? { ...attrs, padding: 'same' } : attrs);
+      if (draw(2)) return g.one('conv', { x, w: parameter(k, k, ci, co) }, h < k || w < k ? { ...attrs, padding: 'same' } : attrs);
+      const groups = [4, 3, 2, 1].find((n) => ci % n === 0) as number;
+      const others = { stride: [1 + draw(2), 1 + draw(3)], padding: 'same', dilation: 1 + draw(2), groups };
+      return g.one('conv', { x, w: parameter(k, 1 + draw(3), ci / groups, groups * (1 + draw(5))) }, others);
     },
   },
   convGradInput: {

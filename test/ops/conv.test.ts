@@ -31,7 +31,7 @@ describe('geometry', () => {
     // Dense.
     [[10], [10, 4], 1, 'valid', { h: 1, w: 1, kh: 1, kw: 1, ci: 10, co: 4, oh: 1, ow: 1 }],
   ] as const)('of x [%s] and w [%s], stride %d, %s', (xShape, wShape, stride, padding, expected) => {
-    expect(convGeometry(xShape, wShape, stride, padding)).toMatchObject(expected);
+    expect(convGeometry(xShape, wShape, { stride, padding })).toMatchObject(expected);
   });
 });
 
@@ -77,9 +77,39 @@ test('a dense layer is a 1×1 convolution of a 1×1 image', () => {
 
 test.each(
   CONVOLUTIONS.filter(({ inputScale, wShape }) => inputScale === undefined && wShape.reduce((a, b) => a * b) < 1000),
-)('gradients of %o', ({ rows, xShape, wShape, stride = 1, padding = 'valid' }) => {
+)('gradients of %o', ({ rows, xShape, wShape, stride = 1, padding = 'valid', dilation = 1, groups = 1 }) => {
   const inputs = [samples(rows, xShape, uniform(1)), fixed(wShape, uniform(2))];
-  expect(checkGradient('conv', inputs, { stride, padding })).toEqual(['convGradInput', 'convGradWeight']);
+  expect(checkGradient('conv', inputs, { stride, padding, dilation, groups })).toEqual(['convGradInput', 'convGradWeight']);
+});
+
+test('groups are convolutions of parts of the channels beside each other', () => {
+  const x = samples(2, [5, 4, 4], uniform(1));
+  const w = fixed([3, 3, 2, 6], uniform(2));
+  const y = referenceData('conv', [x, w], { ...VALID, groups: 2 });
+  for (const k of [0, 1]) {
+    const xOne = samples(2, [5, 4, 2], (i) => x.data[Math.floor(i / 2) * 4 + 2 * k + (i % 2)]);
+    const wOne = fixed([3, 3, 2, 3], (i) => w.data[Math.floor(i / 3) * 6 + 3 * k + (i % 3)]);
+    const one = referenceData('conv', [xOne, wOne], VALID);
+    expectClose(
+      one.map((_, i) => y[Math.floor(i / 3) * 6 + 3 * k + (i % 3)]),
+      one,
+      { absolute: 1e-14 },
+      `group ${k}`,
+    );
+  }
+});
+
+test('dilation: as a kernel with zeros between its taps', () => {
+  const x = samples(2, [7, 6, 3], uniform(1));
+  const w = fixed([2, 3, 3, 4], uniform(2));
+  const spread = fixed([3, 5, 3, 4], (i) => {
+    const [row, column] = [Math.floor(i / 60), Math.floor(i / 12) % 5];
+    return row % 2 || column % 2 ? 0 : w.data[((row / 2) * 3 + column / 2) * 12 + (i % 12)];
+  });
+  for (const padding of ['same', 'valid'])
+    expect(referenceData('conv', [x, w], { stride: 1, padding, dilation: 2 })).toEqual(
+      referenceData('conv', [x, spread], { stride: 1, padding }),
+    );
 });
 
 test('gradients that nobody wants add no nodes', () => {
@@ -139,6 +169,10 @@ describe('refuses', () => {
   const w = fixed([2, 2, 3, 5], uniform(2));
 
   test('channels that differ', () => expectRefused('conv', [x, fixed([2, 2, 4, 5], uniform(2))], VALID, '[4,4,3]', '[2,2,4,5]'));
+  test('groups that do not divide', () => {
+    expectRefused('conv', [x, w], { ...VALID, groups: 3 }, '[4,4,3]', '3 groups');
+    expectRefused('conv', [x, fixed([2, 2, 1, 5], uniform(2))], { ...VALID, groups: 3 }, '5 outputs, which 3 groups do not divide');
+  });
   test('a kernel larger than a valid image', () =>
     expectRefused('conv', [x, fixed([5, 2, 3, 5], uniform(2))], VALID, 'no room for a window'));
   test('a fraction of a stride', () => expectRefused('conv', [x, w], { stride: 1.5, padding: 'valid' }, 'attribute stride', 'not 1.5'));

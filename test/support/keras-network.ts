@@ -18,6 +18,8 @@ export interface KerasNetwork {
   readonly logits: Float64Array;
   readonly softmax: boolean;
   readonly losses: readonly number[];
+  /** Of the three steps. */
+  readonly learningRate: number;
 }
 
 export async function openKerasNetwork(folder: string, name: string): Promise<KerasNetwork> {
@@ -33,12 +35,13 @@ export async function openKerasNetwork(folder: string, name: string): Promise<Ke
     logits: Float64Array.from(of('logits')),
     softmax: of('softmax')[0] === 1,
     losses: of('losses'),
+    learningRate: arrays.has('rate') ? of('rate')[0] : 1e-3,
   };
 }
 
 /** Logits and losses of three steps on a device; rates as in keras_networks.py. */
 export async function runNetwork(device: Device, network: KerasNetwork) {
-  const { trained, images, labels, rows } = network;
+  const { trained, images, labels, rows, learningRate } = network;
   const { model, weights } = trained;
   const executable = await device.compile(trainingGraphs(model), { capacity: rows, seed: 1n });
   try {
@@ -49,7 +52,7 @@ export async function runNetwork(device: Device, network: KerasNetwork) {
     const losses: number[] = [];
     for (let step = 0; step < 3; step++) {
       losses.push((await executable.gradient(batch)).loss);
-      await executable.update({ learningRate: 1e-3, weightDecay: 1e-4, bnMomentum: trained.bnMomentum ?? 0.99 });
+      await executable.update({ learningRate, weightDecay: 1e-4, bnMomentum: trained.bnMomentum ?? 0.99 });
     }
     return { logits: logitsOf(network, logits), losses };
   } finally {

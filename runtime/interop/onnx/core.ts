@@ -1,17 +1,20 @@
 // ONNX's form of the layers of layers/core.ts.
 
-import type { Place } from '../../layers/layer.ts';
 import { activate, activateOp } from './activations.ts';
-import type { Emitter, OnnxRules } from './emitter.ts';
+import { channelsFirst, channelsLast, type OnnxRules } from './emitter.ts';
 
 export const core = {
   InputLayer: { emit: () => 'images' },
   Rescaling: {
     bytes: true,
-    emit(e, { name, config }, [x]) {
-      const floats = e.node('Cast', `${name}/cast`, [x], { to: 1 });
-      const scaled = e.node('Mul', name, [floats, e.scalar(`${name}/scale`, config.scale)]);
-      return e.node('Transpose', `${name}/channels_first`, [scaled], { perm: [0, 3, 1, 2] });
+    emit(e, { name, config, inputs, inputShape }, [x]) {
+      const { scale, offset } = config;
+      // Of the images as they are, or of what another layer computed.
+      const images = inputs[0] === 0;
+      const floats = images ? e.node('Cast', `${name}/cast`, [x], { to: 1 }) : x;
+      const scaled = e.node('Mul', name, [floats, e.byChannel(`${name}/scale`, scale, inputShape, images)]);
+      const y = offset === 0 ? scaled : e.node('Add', `${name}/add`, [scaled, e.byChannel(`${name}/offset`, offset, inputShape, images)]);
+      return images ? e.node('Transpose', `${name}/channels_first`, [y], { perm: [0, 3, 1, 2] }) : y;
     },
   },
   Dense: {
@@ -59,12 +62,5 @@ export const core = {
     emit: (e, layer, [x]) => e.node('Flatten', layer.name, [channelsLast(e, layer, x)], { axis: 1 }),
   },
   Dropout: { affine: 'passes', emit: (_e, _layer, [x]) => x },
+  SpatialDropout2D: { affine: 'passes', emit: (_e, _layer, [x]) => x },
 } satisfies Partial<OnnxRules>;
-
-/** What a layer reads, with channels last where it is an image. */
-const channelsLast = (e: Emitter, { name, inputShape }: Pick<Place, 'name' | 'inputShape'>, x: string): string =>
-  inputShape.length === 3 ? e.node('Transpose', `${name}/channels_last`, [x], { perm: [0, 2, 3, 1] }) : x;
-
-/** What a layer made with channels last, as later layers expect it. */
-const channelsFirst = (e: Emitter, { name, outputShape }: Pick<Place, 'name' | 'outputShape'>, y: string): string =>
-  outputShape.length === 3 ? e.node('Transpose', `${name}/channels_first`, [y], { perm: [0, 3, 1, 2] }) : y;

@@ -3,7 +3,7 @@
 
 import type { OnnxNode, OnnxTensor } from '../../formats/onnx.ts';
 import type { Layer, LayerType } from '../../layers/index.ts';
-import type { VariableRole } from '../../layers/layer.ts';
+import type { Place, VariableRole } from '../../layers/layer.ts';
 import type { Model } from '../../model/model.ts';
 import type { TrainedModel } from '../trained-model.ts';
 
@@ -21,6 +21,14 @@ export interface OnnxRule<L extends Layer = Layer> {
 }
 
 export type OnnxRules = { readonly [T in LayerType]: OnnxRule<Layer<T>> };
+
+/** What a layer reads, with channels last where it is an image. */
+export const channelsLast = (e: Emitter, { name, inputShape }: Pick<Place, 'name' | 'inputShape'>, x: string): string =>
+  inputShape.length === 3 ? e.node('Transpose', `${name}/channels_last`, [x], { perm: [0, 2, 3, 1] }) : x;
+
+/** What a layer made with channels last, as later layers expect it. */
+export const channelsFirst = (e: Emitter, { name, outputShape }: Pick<Place, 'name' | 'outputShape'>, y: string): string =>
+  outputShape.length === 3 ? e.node('Transpose', `${name}/channels_first`, [y], { perm: [0, 3, 1, 2] }) : y;
 
 /** y = x·scale + shift, by channel. */
 interface Affine {
@@ -131,6 +139,13 @@ export class Emitter {
 
   scalar(name: string, value: number): string {
     return this.constant(name, [], Float32Array.of(value));
+  }
+
+  /** A number, or a list of them by channel as what an image of that shape broadcasts with; `last`: whose channels come last. */
+  byChannel(name: string, values: number | ArrayLike<number>, inputShape: readonly number[], last = false): string {
+    if (typeof values === 'number') return this.scalar(name, values);
+    const data = Float32Array.from(values);
+    return this.constant(name, inputShape.length === 3 && !last ? [data.length, 1, 1] : [data.length], data);
   }
 
   /** The images as floats, channels first, for layers that do not read bytes. */

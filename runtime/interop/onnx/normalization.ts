@@ -1,6 +1,6 @@
 // ONNX's form of the layers of layers/normalization.ts.
 
-import type { OnnxRules } from './emitter.ts';
+import { channelsFirst, channelsLast, type OnnxRules } from './emitter.ts';
 
 export const normalization = {
   BatchNormalization: {
@@ -8,7 +8,9 @@ export const normalization = {
       const { name, config, inputShape } = layer;
       const channels = inputShape[inputShape.length - 1];
       const of = (role: 'gamma' | 'beta' | 'moving_mean' | 'moving_variance') => e.weight(layer, role) as Float32Array;
-      const [gamma, beta, mean, variance] = [of('gamma'), of('beta'), of('moving_mean'), of('moving_variance')];
+      const [mean, variance] = [of('moving_mean'), of('moving_variance')];
+      const gamma = of('gamma') ?? new Float32Array(channels).fill(1);
+      const beta = of('beta') ?? new Float32Array(channels);
       if (!e.fold) {
         const inputs = Object.entries({ gamma, beta, mean, variance }).map(([what, data]) =>
           e.constant(`${name}/${what}`, [channels], data),
@@ -23,4 +25,35 @@ export const normalization = {
       return e.node('Add', name, [e.node('Mul', `${name}/mul`, [x, constant('scale', scale)]), constant('shift', shift)]);
     },
   },
+  LayerNormalization: {
+    emit(e, layer, [x]) {
+      const { name, config, inputShape } = layer;
+      const channels = inputShape[inputShape.length - 1];
+      const gamma = e.weight(layer, 'gamma') ?? new Float32Array(channels).fill(1);
+      const beta = e.weight(layer, 'beta') ?? new Float32Array(channels);
+      const operands = [
+        channelsLast(e, layer, x),
+        e.constant(`${name}/gamma`, [channels], gamma),
+        e.constant(`${name}/beta`, [channels], beta),
+      ];
+      return channelsFirst(e, layer, e.node('LayerNormalization', name, operands, { axis: -1, epsilon: { float: config.epsilon } }));
+    },
+  },
+  Normalization: {
+    emit(e, layer, [x]) {
+      const { name, config, inputShape } = layer;
+      const means = config.mean === null ? (e.weight(layer, 'mean') as Float32Array) : [config.mean].flat();
+      const variances =
+        config.mean === null ? (e.weight(layer, 'variance') as Float32Array) : [config.variance as number | number[]].flat();
+      const scale = Array.from(variances, (variance) => 1 / Math.max(Math.sqrt(variance), 1e-7));
+      const offset = Array.from(means, (mean, c) => -mean * scale[c]);
+      const scaled = e.node('Mul', `${name}/mul`, [x, e.byChannel(`${name}/scale`, scale, inputShape)]);
+      return e.node('Add', name, [scaled, e.byChannel(`${name}/offset`, offset, inputShape)]);
+    },
+  },
+  LayerScale: {
+    emit: (e, layer, [x]) =>
+      e.node('Mul', layer.name, [x, e.byChannel(`${layer.name}/gamma`, e.weight(layer, 'gamma') as Float32Array, layer.inputShape)]),
+  },
+  StochasticDepth: { affine: 'passes', emit: (_e, _layer, [x]) => x },
 } satisfies Partial<OnnxRules>;
