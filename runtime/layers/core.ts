@@ -4,7 +4,21 @@ import { ACTIVATIONS, activation } from './activations.ts';
 import { finish } from './convolution.ts';
 import { defineLayer } from './define-layer.ts';
 import { initializer } from './initializers.ts';
-import { fixed, flag, type Kind, noiseShape, number, numbers, optional, orNone, rate, sampleShape, targetShape, training, whole } from './kinds.ts';
+import {
+  fixed,
+  flag,
+  type Kind,
+  noiseShape,
+  number,
+  numbers,
+  optional,
+  orNone,
+  rate,
+  sampleShape,
+  targetShape,
+  training,
+  whole,
+} from './kinds.ts';
 import { sizeOf } from './layer.ts';
 
 export const InputLayer = defineLayer({

@@ -57,7 +57,16 @@ describe('in place', () => {
 
   test('is claimed by the ops that work element by element', () => {
     expect([...new Set(inPlace.map(({ op }) => op))].sort()).toEqual(
-      ['add', 'bias', 'bnGradApply', 'dropout', 'mul', 'normalize', ...ACTIVATION_NAMES.flatMap((name) => [name, `${name}Grad`])].sort(),
+      [
+        'add',
+        'affine',
+        'bias',
+        'bnGradApply',
+        'dropout',
+        'mul',
+        'normalize',
+        ...ACTIVATION_NAMES.flatMap((name) => [name, `${name}Grad`]),
+      ].sort(),
     );
   });
 
