@@ -8,7 +8,7 @@ import type { Kind } from './kinds.ts';
 function broadcast({ g, inputs, refuse }: Site<unknown>): ValueId[] {
   const shapes = inputs.map((id) => g.spec(id).shape);
   const [first] = shapes;
-  const target = first.map((_, axis) => Math.max(...shapes.map((shape) => shape[axis])));
+  const target = first.map((_, axis) => shapes.reduce((most, shape) => Math.max(most, shape[axis]), 1));
   const fits = shapes.every((shape) => shape.length === first.length && shape.every((n, axis) => n === 1 || n === target[axis]));
   if (!fits || (first.length > 3 && !shapes.every((shape) => `${shape}` === `${first}`)))
     refuse(
