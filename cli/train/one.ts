@@ -69,12 +69,6 @@ export async function trainOne(
   const data = given.data === 'auto' && source.train.name.startsWith('synthetic') ? 'synthetic' : given.data;
   const split = splitOf(source, given.split);
   const parts = partsOf(source, { ...given, split });
-  if (talk) {
-    progress.line(classesText(source.train.classes));
-    for (const concern of classConcerns(source.train)) progress.line(concern);
-  }
-  // A search of pictures that nobody made would find nothing.
-  if (talk && group.rank === 0 && !flags.dryRun && data !== 'synthetic') await tellConcerns(parts, { io, progress });
   const named = network
     ? begun
       ? modelLike(network.model, parts.train.shape, parts.train.classes.length)
@@ -84,6 +78,12 @@ export async function trainOne(
       : buildModel(given.arch, modelOptions(given, parts.train));
   const start = begun && adapted(begun, named, parts.train, given.seed);
   const model = start?.model ?? (named as Model);
+  if (talk) {
+    progress.line(classesText(source.train.classes));
+    for (const concern of classConcerns(source.train)) progress.line(concern);
+  }
+  // A search of pictures that nobody made would find nothing.
+  if (talk && group.rank === 0 && !flags.dryRun && data !== 'synthetic') await tellConcerns(parts, { io, progress });
   if (start && talk) progress.line(start.summary);
   const images = parts.train.size;
   const recipe = start?.newHead ? 'tune' : source.train.fileOf && images <= SMALL_SET && !earlier ? 'small' : undefined;
