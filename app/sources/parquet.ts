@@ -24,6 +24,9 @@ export interface ParquetSetOptions extends DecodeSetOptions {
   readonly labelColumn?: string;
 }
 
+/** Values that tell whether a column is of images. */
+const PROBED = 64;
+
 /** An image by its file, and its row in a group of rows. */
 interface Row extends ListedImage {
   readonly file: OpenFile;
@@ -206,8 +209,9 @@ async function chooseImages(path: string, parquet: ParquetFile, wanted: string |
   if (group < 0) throw parquetError(path, 'has no rows');
   const images: ParquetColumn[] = [];
   for (const column of bytes) {
-    const first = (await parquet.read(column, group)).find((value) => value !== null);
-    if (first instanceof Uint8Array && formatOf(first.subarray(0, FORMAT_BYTES))) images.push(column);
+    // Not the first one alone: it may be the one that is damaged.
+    const probed = (await parquet.read(column, group)).filter((value) => value instanceof Uint8Array).slice(0, PROBED);
+    if (probed.some((value) => formatOf(value.subarray(0, FORMAT_BYTES)))) images.push(column);
   }
   if (images.length === 1) return images[0];
   const names = images.map(({ path: [name] }) => JSON.stringify(name)).join(', ');
