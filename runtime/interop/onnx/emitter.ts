@@ -67,7 +67,10 @@ export class Emitter {
       const name = layer.repeats === undefined ? layer.name : `${layer.name}~${layer.index}`;
       this.#values.push(rule.emit(this, { ...layer, name } as Layer, inputs));
     }
-    this.node('Identity', 'logits', [this.#values[this.#values.length - 1]], {}, 'logits');
+    // A layer may be called that, and no two nodes may.
+    let name = 'logits';
+    while (this.nodes.some((node) => node.name === name)) name += '~';
+    this.node('Identity', name, [this.#values[this.#values.length - 1]], {}, 'logits');
   }
 
   /** The value of a tensor of the layer. */
