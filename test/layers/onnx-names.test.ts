@@ -17,7 +17,7 @@ test('a layer that is called as the output: MobileNetV3 of Keras has one', () =>
   const weights = new Map([...initialize(model, 1n)].map(([name, values]) => [name, Float32Array.from(values)]));
   const emitter = new Emitter(
     { model, weights, classes: numberedClasses(model) },
-    { ...core, ...convolution, ...pooling } as OnnxRules,
+    { ...core, ...convolution, ...pooling } as unknown as OnnxRules,
     false,
   );
   emitter.run();
