@@ -1,7 +1,7 @@
 // A trained model for other images: its layers for their size and classes, with the weights that fit, and the rest begun anew.
 
 import { HybridError } from '../base/errors.ts';
-import { hasNames } from '../data/classes.ts';
+import { matchClasses } from '../data/classes.ts';
 import type { Layer } from '../layers/index.ts';
 import { type Shape, sizeOf } from '../layers/layer.ts';
 import { buildModel } from '../model/architectures.ts';
@@ -86,12 +86,13 @@ export function fitWeights(
     return [name, values && names.has(name) ? values : (initial.get(name) as Float32Array)];
   });
   // What the head knows of a class stands where its name does.
-  const moved = order?.some((from, to) => from !== to)
-    ? fitted.map(([name, values]): [string, Float32Array] => [
-        name,
-        taken.includes(head) && head.variables.some((variable) => variable.name === name) ? inOrder(values, order) : values,
-      ])
-    : fitted;
+  const moved =
+    order && Array.from(order).some((from, to) => from !== to)
+      ? fitted.map(([name, values]): [string, Float32Array] => [
+          name,
+          taken.includes(head) && head.variables.some((variable) => variable.name === name) ? inOrder(values, order) : values,
+        ])
+      : fitted;
   const anew = layers.filter((layer) => !taken.includes(layer));
   return {
     model,
@@ -103,16 +104,20 @@ export function fitWeights(
   };
 }
 
-/** For each class the one of that name before; undefined where they are others. Names that nobody has given tell nothing. */
-function orderOf(before: readonly string[], now: readonly string[]): number[] | undefined {
-  if (before.length > 0 && before.length !== now.length) return undefined;
-  if (before.length === 0 || !hasNames(before) || !hasNames(now)) return now.map((_, label) => label);
-  const order = now.map((name) => before.indexOf(name));
-  return order.includes(-1) ? undefined : order;
+/** For each class the one of that name before, as in `matchClasses`; undefined where they are others, or cannot be told apart. */
+function orderOf(before: readonly string[], now: readonly string[]): ArrayLike<number> | undefined {
+  if (before.length === 0) return now.map((_, label) => label);
+  if (before.length !== now.length) return undefined;
+  try {
+    return matchClasses({ name: 'the model', classes: before }, { name: 'the data', classes: now });
+  } catch (error) {
+    if (error instanceof HybridError && error.code === 'E_DATA') return undefined;
+    throw error;
+  }
 }
 
 /** The last axis is that of the classes. */
-function inOrder(values: Float32Array, order: readonly number[]): Float32Array {
+function inOrder(values: Float32Array, order: ArrayLike<number>): Float32Array {
   const classes = order.length;
   return values.map((_, i) => values[i - (i % classes) + order[i % classes]]);
 }

@@ -33,7 +33,7 @@ async function readEntries(executable: Executable, isWanted: (entry: StateEntry)
 
 /**
  * Takes over what a checkpoint has, whole; with `newOptimizer` what that one keeps of each parameter begins anew, with `newParameters` its count
- * of steps besides. Throws E_CHECKPOINT where something is missing, not finite, or of another size.
+ * of steps and the scale of the loss besides. Throws E_CHECKPOINT where something is missing, not finite, or of another size.
  */
 export async function writeState(
   executable: Executable,
@@ -42,7 +42,8 @@ export async function writeState(
 ): Promise<void> {
   await Promise.all(
     executable.state.map((entry) => {
-      const isNew = isSlot(entry.kind) ? newOptimizer || newParameters : entry.kind === 'counter' && newParameters;
+      const isOfSteps = entry.kind === 'counter' || entry.kind === 'scale';
+      const isNew = isSlot(entry.kind) ? newOptimizer || newParameters : isOfSteps && newParameters;
       return executable.write(entry.name, isNew ? new Float32Array(sizeOf(entry)) : savedTensor(checkpoint, entry));
     }),
   );

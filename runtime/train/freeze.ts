@@ -16,7 +16,7 @@ export type Freeze = 'none' | 'backbone' | number | (string & {});
 /** Words that are no patterns. */
 const WORDS: readonly string[] = ['none', 'backbone'];
 const EXPECTED = 'none, backbone, a number of epochs, or names of layers separated by commas, with * for any characters';
-const PATTERNS = /^[\w~*-]+(,[\w~*-]+)*$/;
+const PATTERNS = /^[\w~*./-]+(,[\w~*./-]+)*$/;
 
 /** As people write it; undefined where it is nothing of the kind. */
 export function parseFreeze(text: string): string | undefined {

@@ -85,7 +85,9 @@ async function runEpoch(run: Training, epoch: number): Promise<void> {
   const { train, validation, store, epochs } = options;
   const start = performance.now();
   watchdog.begin('the device', `graphs of epoch ${epoch}`);
+  const { notice } = session;
   await stages.enter(session, epoch);
+  if (session.notice !== notice) reporter.say(session.notice);
   position.begin(epoch);
   const rowsBefore = position.running.rows;
   const waits = await runSteps(run);

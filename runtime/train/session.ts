@@ -58,9 +58,9 @@ export async function openSession(options: LoopOptions, graphs: ModelGraphs): Pr
   let { images, notice } = await placeImages(options);
   let opening = openData(options, capacity, images);
   opening.catch(() => {}); // thrown below, when the device is there
-  const compile = async (): Promise<Executable> => {
+  const compile = async (others: ModelGraphs): Promise<Executable> => {
     try {
-      return await device.compile(graphs, { ...common, resident: images });
+      return await device.compile(others, { ...common, resident: images });
     } catch (error) {
       const isTooMuch = images && dataOnDevice !== 'on' && error instanceof HybridError && error.code === 'E_MEMORY';
       if (!isTooMuch) throw error;
@@ -69,7 +69,7 @@ export async function openSession(options: LoopOptions, graphs: ModelGraphs): Pr
       images = undefined;
       opening = openData(options, capacity);
       opening.catch(() => {});
-      return device.compile(graphs, common);
+      return device.compile(others, common);
     }
   };
   let executable: Executable | undefined;
@@ -85,21 +85,28 @@ export async function openSession(options: LoopOptions, graphs: ModelGraphs): Pr
   };
   const traced = (compiled: Executable): Executable => (trace ? new TracedExecutable(compiled, trace) : compiled);
   try {
-    executable = traced(await compile());
-    const { pipeline, batches } = await opening;
+    executable = traced(await compile(graphs));
+    let data = await opening;
     return {
       get executable() {
         return executable as Executable;
       },
-      ...{ batches, notice, close },
-      loader: (part) => pipeline.loader(part),
+      get batches() {
+        return data.batches;
+      },
+      get notice() {
+        return notice;
+      },
+      close,
+      loader: (part) => data.pipeline.loader(part),
       async enter(others) {
         const before = executable as Executable;
         const weights = weightsOf({ weights: await readWeights(before) });
         // Before the next one takes memory of its own.
         await before.close();
         executable = undefined;
-        executable = traced(await device.compile(others, { ...common, resident: images }));
+        executable = traced(await compile(others));
+        data = await opening;
         await writeWeights(executable, options.model, weights);
       },
     };

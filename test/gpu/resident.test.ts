@@ -20,6 +20,7 @@ import type { ResidentImages } from '../../runtime/device.ts';
 import { buildModel } from '../../runtime/model/architectures.ts';
 import { openReferenceDevice } from '../../runtime/reference.ts';
 import { trainingGraphs } from '../../runtime/train/graphs.ts';
+import { train } from '../../runtime/train/run.ts';
 import { hybridError } from '../support/expect-error.ts';
 import { type Faults, faultyGpu } from '../support/faulty-gpu.ts';
 import { digestOf, MemoryStore, ofType, runPart, smallOptions } from '../support/runs.ts';
@@ -234,6 +235,29 @@ describe('on the null backend', () => {
     expect(await said({})).toMatch(/^Training images come from the host, batch by batch: .*the GPU does not give \d+ MiB of memory/);
     const error = await hybridError('E_USAGE', runPart(smallOptions({ device, model, train: large, augment, dataOnDevice: 'on' })));
     expect(error.message).toBe('the training images cannot lie on the device: only crop and flip can be done on the device');
+    await device.close();
+    instance.release();
+  });
+
+  it('a stage of training that leaves no memory for them goes on with images from the host', async () => {
+    const instance = await acquireInstance({ backend: 'null' });
+    const faults: Faults = {};
+    const device = await openWebGpuDevice({ gpu: faultyGpu(instance.gpu, faults).gpu });
+    const run = train(
+      smallOptions({
+        ...{ device, model, train: dataset(600, [8, 8, 3]), validation: null, test: null },
+        ...{ epochs: 2, batch: 128, freeze: 1, onNan: 'skip' },
+      }),
+    );
+    const said: string[] = [];
+    for await (const event of run) {
+      // Before the second stage is compiled.
+      if (event.type === 'step' && event.epoch === 1) faults.memoryBytes = 100_000;
+      if (event.type === 'message') said.push(event.text);
+    }
+    expect(await run.result).toMatchObject({ reason: 'completed', epochs: 2 });
+    expect(said[0]).toContain('lie on the device');
+    expect(said.filter((text) => /^Training images come from the host, batch by batch: .*does not give/.test(text))).toHaveLength(1);
     await device.close();
     instance.release();
   });

@@ -35,6 +35,11 @@ describe('a model for other classes', () => {
   it('begins a head anew for as many classes of other names, and moves one of the same names', () => {
     const before = trained(convmixer());
     expect(adaptModel(before, { classes: ['a', 'b', 'c', 'd'] }).summary).toMatch(/anew begins dense \(other classes\)$/);
+    // ImageNet has two cranes: in the same order each is itself, in another nobody can tell which is which.
+    const cranes = trained(convmixer(), ['crane', 'dog', 'crane', 'cow']);
+    const kept = adaptModel(cranes, { classes: cranes.classes ?? [] });
+    expect([kept.newHead, kept.weights.get(HEAD)]).toEqual([false, cranes.weights.get(HEAD)]);
+    expect(adaptModel(cranes, { classes: ['dog', 'crane', 'cow', 'crane'] }).newHead).toBe(true);
     const { weights, newHead, summary, anew } = adaptModel(before, { classes: ['dog', 'cow', 'bee', 'ant'] });
     expect([newHead, anew]).toEqual([false, []]);
     expect(summary).toMatch(/^weights of convmixer: those of all \d+ layers that have any are taken$/);
