@@ -16,6 +16,8 @@ export interface Traits {
   readonly view?: true;
   /** Operand that the first result may overwrite, element by element, if nobody reads it later. */
   readonly inPlace?: string;
+  /** Its multiply-adds are what people count as the operations of a network: see `Place.flops`. */
+  readonly counts?: true;
   /** What it is where a neighbour takes it in. */
   readonly is?: Part;
   /** What it can do to its first result before storing it. */

@@ -48,9 +48,6 @@ export interface LayerCall {
   readonly flops: number;
 }
 
-/** Ops whose operations count; see `Place.flops`. */
-const COUNTED = new Set(['conv', 'depthwise']);
-
 /** Calls a layer. Throws E_USAGE where it cannot read these tensors. */
 export function callLayer(layer: LayerInstance, given: LayerTensor | readonly LayerTensor[]): LayerTensor {
   const { definition, config } = layer;
@@ -92,7 +89,7 @@ export function callLayer(layer: LayerInstance, given: LayerTensor | readonly La
   invariant(result.perSample, `${name} makes ${formatShape(result)}`);
 
   const flops = g.nodes.reduce(
-    (total, node) => total + (COUNTED.has(node.op) ? costOf(opTable[node.op], node, (id) => g.spec(id), 1).flops : 0),
+    (total, node) => total + (opTable[node.op].traits?.counts ? costOf(opTable[node.op], node, (id) => g.spec(id), 1).flops : 0),
     0,
   );
   const call: LayerCall = {

@@ -80,7 +80,7 @@ const depthwiseWindows = defineOp({
     applyEpilogue(outputs, epilogue, bias);
   },
   flops: ({ x, w }, { epilogue: _, ...attrs }, rows) => flopsOf(x.shape, w.shape, attrs, rows),
-  traits: { epilogue: ['bias', 'activation', 'statistics'] },
+  traits: { counts: true, epilogue: ['bias', 'activation', 'statistics'] },
 });
 
 const depthwiseWindowsGradInput = defineOp({

@@ -98,7 +98,7 @@ const depthwise = defineOp({
     applyEpilogue(outputs, epilogue, bias);
   },
   flops: ({ x, w }, _, rows) => flops(depthwiseGeometry(x.shape, w.shape), rows),
-  traits: { epilogue: ['bias', 'activation', 'statistics'], prologue: { x: normalized } },
+  traits: { counts: true, epilogue: ['bias', 'activation', 'statistics'], prologue: { x: normalized } },
 });
 
 const depthwiseGradInput = defineOp({

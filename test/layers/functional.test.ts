@@ -81,6 +81,15 @@ describe('a model of branches and a shared layer', () => {
     expect(formatSummary(summarize(model))).toMatch(/both \(Conv2D\).*conv2d\[0\]\[0\], depthwise_conv2d\[0\]\[0\]/);
   });
 
+  test('counts the operations of every kind of convolution', () => {
+    const x = input([8, 8, 4]);
+    const of = (output: LayerTensor) =>
+      summarize(functionalModel({ name: 'one', input: x, output: layers.globalAveragePooling2d(output) })).flops;
+    expect(of(depthwiseConv2d(x, { kernelSize: 3, padding: 'same' }))).toBe(2 * 9 * 8 * 8 * 4);
+    expect(of(depthwiseConv2d(x, { kernelSize: 3, padding: 'same', strides: 2 }))).toBe(2 * 9 * 4 * 4 * 4);
+    expect(of(conv2d(x, { filters: 6, kernelSize: 3, groups: 2 }))).toBe(2 * 9 * 2 * 6 * 6 * 6);
+  });
+
   test('is the same again from its configuration as JSON', () => {
     const again = modelOf(JSON.parse(JSON.stringify(model.config)));
     expect(again).toEqual(model);

@@ -8,8 +8,9 @@ import { initialize } from '../../runtime/model/init.ts';
 import type { TrainableModel } from '../../runtime/model/model.ts';
 import { openReferenceDevice } from '../../runtime/reference.ts';
 import type { Checkpoint } from '../../runtime/train/checkpoint.ts';
+import { writeState } from '../../runtime/train/device-state.ts';
 import type { TrainOptions } from '../../runtime/train/events.ts';
-import { type Freeze, pathOf, readFreeze, stagesOf } from '../../runtime/train/freeze.ts';
+import { type Freeze, parseFreeze, pathOf, readFreeze, stagesOf } from '../../runtime/train/freeze.ts';
 import { trainingGraphs } from '../../runtime/train/graphs.ts';
 import { readProgress } from '../../runtime/train/progress.ts';
 import { train } from '../../runtime/train/run.ts';
@@ -70,6 +71,8 @@ describe('what is frozen', () => {
 
   it('is read as people write it', () => {
     expect([readFreeze('backbone'), readFreeze('3'), readFreeze('conv2d*')]).toEqual(['backbone', 3, 'conv2d*']);
+    // Layers of a graph model are named by paths.
+    expect([parseFreeze('body/block.1/*'), parseFreeze('body block')]).toEqual(['body/block.1/*', undefined]);
   });
 
   it('is so in a model that is a graph', () => {
@@ -232,6 +235,28 @@ describe('a run', () => {
     expect((await lastOf(store)).optimizer.get('optimizer/vars/0')?.data[0]).toBe(STEPS);
   });
 
+  it('has a scale of the loss that begins anew with a stage', async () => {
+    const entries = [
+      { name: 'optimizer/loss_scale', shape: [2], kind: 'scale' },
+      { name: 'layers/dense/vars/0', shape: [1], kind: 'parameter' },
+    ] as const;
+    const written = new Map<string, Float32Array>();
+    const executable = {
+      state: entries,
+      write: async (name: string, data: Float32Array) => void written.set(name, data),
+    } as unknown as Executable;
+    const tensor = (...values: number[]) => ({ shape: [values.length], data: Float32Array.from(values) });
+    const checkpoint = {
+      weights: new Map([['layers/dense/vars/0', tensor(5)]]),
+      optimizer: new Map([['optimizer/loss_scale', tensor(1024, 7)]]),
+    } as unknown as Checkpoint;
+    for (const newParameters of [false, true]) {
+      await writeState(executable, checkpoint, { newParameters });
+      expect([...(written.get('optimizer/loss_scale') ?? [])]).toEqual(newParameters ? [0, 0] : [1024, 7]);
+      expect([...(written.get('layers/dense/vars/0') ?? [])]).toEqual([5]);
+    }
+  });
+
   it('that had other layers frozen is gone on with where that is allowed, with a new state of the optimizer', async () => {
     const store = new MemoryStore();
     await runPart(smallOptions({ freeze: 'backbone', store }), 4);
@@ -242,6 +267,8 @@ describe('a run', () => {
     expect(result.reason).toBe('completed');
     const last = await lastOf(store);
     expect(readProgress(last).history).toHaveLength(2);
-    expect(last.optimizer.get('optimizer/vars/0')?.data[0]).toBe(2 * STEPS - 4);
+    // A run that is stopped may end a step that was under way.
+    const { epoch, step } = readProgress(resume);
+    expect(last.optimizer.get('optimizer/vars/0')?.data[0]).toBe(2 * STEPS - (epoch - 1) * STEPS - step);
   });
 });
