@@ -87,7 +87,7 @@ test('a batch that does not fit in memory is refused with the largest that does'
   const argv = ['train', '--device', 'wasm', '--dry-run', '--batch'];
   const { status, stderr } = await start([...argv, '40000'], cwd).ended;
   expect(status).toBe(9);
-  expect(stderr).toMatch(/^error\[E_MEMORY\]: a batch of 40,?000 .*\nhelp: .*--batch \d+ .*\n$/);
+  expect(stderr).toMatch(/^error\[E_MEMORY\]: a batch of 40,?000 .*\nhelp: .*--batch \d+ .*\n$/m);
 });
 
 /** Where the tests themselves run under nohup, their children ignore it too; elsewhere than on Linux nothing is handled. */
