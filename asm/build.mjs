@@ -64,5 +64,11 @@ async function checkKernels() {
   if (extra.length > 0) throw new Error(`asm/kernels exports ${extra.join(', ')}, which asm/abi/kernels.ts does not have`);
 }
 
+const kernels = (await readdir(here('data'))).filter((file) => file.endsWith('.ts') && !file.endsWith('.gen.ts') && file !== 'abi.ts');
+const exported = kernels.map((file) => file.slice(0, -3)).map((name) => `export { ${name} } from "./${name}";\n`);
+await writeFile(
+  here('data/index.gen.ts'),
+  `// Written by asm/build.mjs: all data kernels, one module. What a kernel is: abi.ts.\n\n${exported.join('')}`,
+);
 // Each data worker has a memory of its own, not a shared one.
-await compile('data/index.ts', `${target}/data.wasm`, '-O3', ['--enable', 'simd,bulk-memory'], reader(false));
+await compile('data/index.gen.ts', `${target}/data.wasm`, '-O3', ['--enable', 'simd,bulk-memory'], reader(false));

@@ -6,7 +6,7 @@ export { readWeights } from '../app/saved-weights.ts';
 export { openData } from '../app/sources/source.ts';
 export { type ErrorCode, HybridError, isAbortError } from './base/errors.ts';
 export type { Precision } from './contract/compile-options.ts';
-export type { AugmentOptions } from './data/augment/augmentation.ts';
+export type { AugmentOptions } from './data/augment/augmentations.ts';
 export { augmentOptions } from './data/augment/names.ts';
 export type { DataSource, Dataset } from './data/dataset.ts';
 export { memoryDataset } from './data/memory-dataset.ts';

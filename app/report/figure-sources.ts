@@ -1,6 +1,6 @@
 // What figures there are, and what each is drawn from: a description that the reports, their drawing and the public API share.
 
-import type { AugmentOptions } from '../../runtime/data/augment/augmentation.ts';
+import type { AugmentOptions } from '../../runtime/data/augment/augmentations.ts';
 import type { Dataset } from '../../runtime/data/dataset.ts';
 import type { Device } from '../../runtime/device.ts';
 import type { Model } from '../../runtime/model/model.ts';

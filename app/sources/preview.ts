@@ -2,7 +2,7 @@
 // by epoch, by the very kernels that training uses.
 
 import { HybridError } from '../../runtime/base/errors.ts';
-import type { AugmentOptions } from '../../runtime/data/augment/augmentation.ts';
+import type { AugmentOptions } from '../../runtime/data/augment/augmentations.ts';
 import type { Dataset } from '../../runtime/data/dataset.ts';
 import { DataPipeline } from '../../runtime/data/pipeline.ts';
 import { firstSamples } from '../../runtime/data/split.ts';

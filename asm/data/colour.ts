@@ -62,7 +62,7 @@ function apart(value: i32, centre: i32, factor: i32): i32 {
 
 // @ts-ignore: decorator
 @inline
-function grey(r: i32, g: i32, b: i32): i32 {
+export function grey(r: i32, g: i32, b: i32): i32 {
   return (77 * r + 150 * g + 29 * b + 128) >> 8;
 }
 

@@ -1,9 +1,8 @@
 // What a pipeline is fed with: the options of a set, checked, and what workers and loader are told of it.
 
 import { HybridError, invariant } from '../base/errors.ts';
-import type { AugmentOptions, MixOptions } from './augment/augmentation.ts';
-import { needsMean } from './augment/augmentations.ts';
-import { mixProblem } from './augment/mix.ts';
+import { type AugmentOptions, checkAugment, needsMean } from './augment/augmentations.ts';
+import { type MixOptions, mix } from './augment/mix.ts';
 import type { Dataset, Subset } from './dataset.ts';
 import { kernelCalls, normalization } from './kernels.ts';
 import { meanColour } from './mean-colour.ts';
@@ -46,6 +45,7 @@ export async function setUp(feed: FeedOptions, workers: number): Promise<FeedSet
   // Nobody reads images that a device has.
   // Where they are is looked up when a batch is made up: workers need no list of them.
   const source = feed.resident || !dataset.images ? undefined : { ...dataset.images, places: undefined };
+  checkAugment(augment, shape);
   const mixing = mixingOf(augment);
   if (mixing && normalize)
     throw new HybridError('E_USAGE', 'mixed images have no float32 form', 'Leave mixup and cutmix out, or normalize.');
@@ -70,12 +70,9 @@ export async function setUp(feed: FeedOptions, workers: number): Promise<FeedSet
   return { ...shared, buffer: allocate(ring) };
 }
 
-/** Undefined where nothing is mixed. Throws E_USAGE for options that are not possible. */
-export function mixingOf(augment: AugmentOptions | undefined): MixOptions | undefined {
-  const problem = augment?.mix && mixProblem(augment.mix);
-  if (problem) throw new HybridError('E_USAGE', `the augmentation asks for ${problem}`, 'Change the options of the augmentation.');
-  return augment?.mix && augment.mix.probability > 0 ? augment.mix : undefined;
-}
+/** Undefined where nothing is mixed. */
+export const mixingOf = (augment: AugmentOptions | undefined): MixOptions | undefined =>
+  augment && mix.active(augment) ? augment.mix : undefined;
 
 function allocate(ring: RingOptions): SharedArrayBuffer {
   try {

@@ -5,7 +5,8 @@ import { invariant } from '../base/errors.ts';
 import { philoxKey } from '../base/philox.ts';
 import { missingPart, requireWebAssembly } from '../base/restrictions.ts';
 import { host } from '../hosts/index.ts';
-import type { AugmentOptions, ImageSet, ImageShape } from './augment/augmentation.ts';
+import type { ImageSet, ImageShape } from './augment/augmentation.ts';
+import type { AugmentOptions } from './augment/augmentations.ts';
 import { activeAugmentations } from './augment/augmentations.ts';
 
 /** A kernel and its own arguments: what is sent to workers. */

@@ -1,7 +1,7 @@
 // A training set for a device that holds its images and makes batches of them itself: crop and flip, as the kernels of asm/data do.
 
 import type { ResidentImages } from '../device.ts';
-import type { AugmentOptions } from './augment/augmentation.ts';
+import type { AugmentOptions } from './augment/augmentations.ts';
 import { activeAugmentations } from './augment/augmentations.ts';
 import { crop } from './augment/crop.ts';
 import type { Dataset, SharedImages } from './dataset.ts';
@@ -16,7 +16,7 @@ export const imageBytesOf = ({ size, shape: [h, w, c] }: Dataset): number => siz
  */
 export async function residentImages(dataset: Dataset, augment: AugmentOptions, seed: bigint): Promise<ResidentImages | string> {
   const { size, shape, images } = dataset;
-  const others = activeAugmentations(augment, shape).filter((augmentation) => augmentation !== crop);
+  const others = activeAugmentations(augment, shape).filter(({ kernel }) => kernel !== crop.kernel);
   if (others.length > 0 || augment.mix) return 'only crop and flip can be done on the device';
   if (images?.kind !== 'shared') return 'they are not in memory';
   const { layout } = images;

@@ -1,7 +1,7 @@
 // Whether the data kernels of this thread do what they are for: an image through all of them, against the plain loops.
 
 import { invariant } from '../base/errors.ts';
-import type { AugmentOptions } from './augment/augmentation.ts';
+import type { AugmentOptions } from './augment/augmentations.ts';
 import { augmentReference } from './augment/augmentations.ts';
 import { ImageKernels, type KernelModule, kernelCalls } from './kernels.ts';
 

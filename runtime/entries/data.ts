@@ -17,8 +17,14 @@ export {
   type OpenDataOptions,
 } from '../../app/sources/source.ts';
 export { type Verification as DataVerification, type VerifiedFile, verifyData } from '../../app/sources/verify.ts';
-export type { EraseOptions, ImageShape, MixOptions } from '../data/augment/augmentation.ts';
+export type { AugmentName, ImageShape } from '../data/augment/augmentation.ts';
+export type { ColourOptions } from '../data/augment/colour.ts';
+export type { CropOptions } from '../data/augment/crop.ts';
+export type { EraseOptions, ErasingOptions } from '../data/augment/erase.ts';
+export type { MixingOptions, MixOptions } from '../data/augment/mix.ts';
 export { AUGMENT_NAMES } from '../data/augment/names.ts';
+export type { PolicyOptions } from '../data/augment/policy.ts';
+export type { WarpOptions } from '../data/augment/warp.ts';
 export { hasNames, matchClasses, type NamedClasses, relabelled } from '../data/classes.ts';
 export type { ImageReader, ImageSource, ModuleImages, OpenReader, Shared, SharedImages, SkippedImage, Subset } from '../data/dataset.ts';
 export type { Epoch, EpochOptions, LoadedBatch } from '../data/epoch.ts';

@@ -17,8 +17,8 @@ import {
   words,
 } from '../base/kinds.ts';
 import { type SettingTable, setting, spellingOf, type ValuesOf } from '../base/setting.ts';
-import type { AugmentOptions } from '../data/augment/augmentation.ts';
-import { augmentOptions } from '../data/augment/names.ts';
+import type { AugmentOptions } from '../data/augment/augmentations.ts';
+import { AUGMENT_NAMES, augmentOptions } from '../data/augment/names.ts';
 import {
   describeOptimizer,
   type OptimizerName,
@@ -219,7 +219,7 @@ export const TRAIN_SETTINGS = {
       kind: form('AUGMENTATIONS', 'names of augmentations separated by commas, or none', parseAugment),
       example: 'crop,flip',
       usual: 'crop,flip',
-      help: 'random changes of training images, separated by commas: crop, crop-reflect, flip, alternating-flip, resize, rotate, zoom, colour, randaugment, erase, cutout, mixup, cutmix, each also as NAME=VALUE; none',
+      help: `random changes of training images, separated by commas: ${Object.keys(AUGMENT_NAMES).join(', ')}, each also as NAME=VALUE; none`,
       read: augmentOptions,
     },
   }),

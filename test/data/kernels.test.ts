@@ -3,10 +3,18 @@
 import fc from 'fast-check';
 import { beforeAll, describe, expect, test } from 'vitest';
 import { PURPOSE } from '../../runtime/base/philox.ts';
-import type { AugmentOptions, ImageShape } from '../../runtime/data/augment/augmentation.ts';
-import { AUGMENTATIONS, activeAugmentations, augmentReference, drawsOf } from '../../runtime/data/augment/augmentations.ts';
+import type { ImageShape } from '../../runtime/data/augment/augmentation.ts';
+import type { AugmentOptions } from '../../runtime/data/augment/augmentations.ts';
+import {
+  AUGMENTATIONS,
+  activeAugmentations,
+  augmentationCaption,
+  augmentReference,
+  drawsOf,
+} from '../../runtime/data/augment/augmentations.ts';
 import { jitter } from '../../runtime/data/augment/colour.ts';
 import { cropImage } from '../../runtime/data/augment/crop.ts';
+import { AUGMENT_NAMES, augmentOptions } from '../../runtime/data/augment/names.ts';
 import { policy } from '../../runtime/data/augment/policy.ts';
 import { cosine, sine } from '../../runtime/data/augment/warp.ts';
 import { ImageKernels, kernelCalls, loadDataKernels, normalization } from '../../runtime/data/kernels.ts';
@@ -53,7 +61,6 @@ describe('crop', () => {
     const options = { crop: 4, flip: true, padding };
     // As many samples as it takes to draw every case.
     const seen = new Set<string>();
-    const crop = AUGMENTATIONS.find(({ kernel }) => kernel === 'crop');
     const samples: number[] = [];
     for (let sample = 0; seen.size < 162 && sample < 20_000; sample++) {
       const [w0, w1, w2] = drawsOf(5n, 3, sample)(PURPOSE.augment, 0);
@@ -61,7 +68,6 @@ describe('crop', () => {
       if (!seen.has(key)) samples.push(sample);
       seen.add(key);
     }
-    expect(crop).toBeDefined();
     expect(samples).toHaveLength(162);
     expectSame(both([32, 32, 3], options, samples));
   });
@@ -103,6 +109,43 @@ describe('crop', () => {
   test('reflection does not repeat the edge', () => {
     const out = cropImage(Uint8Array.of(1, 2, 3, 4), [1, 4, 1], { dx: -2, dy: 0, flip: false }, null);
     expect([...out]).toEqual([3, 2, 1, 2]);
+  });
+});
+
+describe('every augmentation', () => {
+  const SHAPES: readonly ImageShape[] = [
+    [32, 32, 3],
+    [7, 9, 3],
+    [5, 4, 1],
+    [6, 5, 2],
+    [3, 17, 4],
+    [1, 1, 3],
+  ];
+
+  test.each(Object.keys(AUGMENT_NAMES))('%s, by its name, on images of many shapes', (name) => {
+    // The usual value, and one by which every image is changed.
+    for (const list of [name, `${name}=1`]) {
+      for (const shape of SHAPES) {
+        let augment: AugmentOptions;
+        try {
+          augment = augmentOptions(list);
+          activeAugmentations(augment, shape);
+        } catch {
+          continue; // a value that is not possible for this name or shape: told so elsewhere
+        }
+        expectSame(both(shape, augment, range(60)));
+      }
+    }
+  });
+
+  test('has a purpose of its own, and a caption where it is asked for', () => {
+    const purposes = AUGMENTATIONS.map(({ purpose }) => purpose);
+    expect(new Set(purposes).size).toBe(AUGMENTATIONS.length);
+    const others = Object.entries(PURPOSE).filter(([name]) => !['augment', 'warp', 'colour', 'policy', 'erase', 'mix'].includes(name));
+    for (const [name, number] of others) expect(purposes, name).not.toContain(number);
+    // From 16 on words belong to dropout.
+    for (const purpose of purposes) expect(purpose).toBeLessThan(16);
+    for (const name of Object.keys(AUGMENT_NAMES)) expect(augmentationCaption(augmentOptions(name)), name).not.toBe('');
   });
 });
 

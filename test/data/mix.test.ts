@@ -1,7 +1,9 @@
 import { describe, expect, test } from 'vitest';
-import type { AugmentOptions, MixOptions } from '../../runtime/data/augment/augmentation.ts';
+import type { AugmentOptions } from '../../runtime/data/augment/augmentations.ts';
 import { augmentReference, drawsOf } from '../../runtime/data/augment/augmentations.ts';
-import { type Mix, mixImage, mixOf } from '../../runtime/data/augment/mix.ts';
+import type { EraseOptions } from '../../runtime/data/augment/erase.ts';
+import { type Mix, type MixOptions, mixImage, mixOf } from '../../runtime/data/augment/mix.ts';
+import { augmentOptions } from '../../runtime/data/augment/names.ts';
 import type { Dataset } from '../../runtime/data/dataset.ts';
 import { memoryDataset } from '../../runtime/data/memory-dataset.ts';
 import { DataPipeline } from '../../runtime/data/pipeline.ts';
@@ -62,6 +64,15 @@ function plainEpoch(dataset: Dataset, augment: AugmentOptions & { readonly mix: 
   }
   return { images, labels };
 }
+
+test('all augmentations at once give the same bytes for any number of workers', { timeout: 60_000 }, async () => {
+  const names = 'crop-reflect=2,flip,resize,rotate,zoom,colour,randaugment,erase=0.5,mixup=0.5';
+  const { erase, ...augment } = augmentOptions(names);
+  // The mean colour is not what this is about.
+  const all = { ...augment, erase: { ...(erase as EraseOptions), fill: 'zero' } } as const;
+  const expected = plainEpoch(noiseSet(40), all as AugmentOptions & { readonly mix: MixOptions });
+  for (const workers of [0, 1, 3]) expect(await epochOf(noiseSet(40), all, { workers, chunk: 1 + workers })).toEqual(expected);
+});
 
 describe.each(['mixup', 'cutmix'] as const)('%s', (kind) => {
   const augment = { crop: 2, flip: true, mix: { kind, probability: 0.7 } } as const;

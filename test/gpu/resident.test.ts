@@ -7,7 +7,7 @@ import { Gpu, STORAGE } from '../../gpu/host/gpu.ts';
 import { Pipelines } from '../../gpu/host/pipelines.ts';
 import { partsOf, ResidentSet } from '../../gpu/host/resident.ts';
 import { packStep, STEP_BYTES } from '../../gpu/lowering/step.ts';
-import type { AugmentOptions } from '../../runtime/data/augment/augmentation.ts';
+import type { AugmentOptions } from '../../runtime/data/augment/augmentations.ts';
 import { augmentReference, drawsOf } from '../../runtime/data/augment/augmentations.ts';
 import { cropOf } from '../../runtime/data/augment/crop.ts';
 import type { Dataset } from '../../runtime/data/dataset.ts';

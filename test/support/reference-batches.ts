@@ -1,6 +1,6 @@
 // The batches of an epoch made the plain way, one image after the other: what every pipeline must deliver.
 
-import type { AugmentOptions } from '../../runtime/data/augment/augmentation.ts';
+import type { AugmentOptions } from '../../runtime/data/augment/augmentations.ts';
 import { augmentReference } from '../../runtime/data/augment/augmentations.ts';
 import type { Dataset, Subset } from '../../runtime/data/dataset.ts';
 import { epochOrder } from '../../runtime/data/sampler.ts';

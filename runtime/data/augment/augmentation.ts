@@ -1,48 +1,5 @@
-// What an augmentation is: a kernel of asm/data, which does the work, and here its options, its arguments and the same thing in
-// plain loops, to which the kernel is held byte for byte. The table of all is augmentations.ts.
-
-/** What is done to training images, anew in each epoch. Draws follow from seed, epoch and sample alone. */
-export interface AugmentOptions {
-  /** Pixels of padding on each side, from which an image of the original size is cut; 0: off. */
-  readonly crop: number;
-  /** Whether half of the images are mirrored left to right: anew in each epoch, or (`alternate`) each image in every other epoch. */
-  readonly flip: boolean | 'alternate';
-  /** What the padding is: black (the default), the image's mirror image (its edge not repeated), or the mean colour of the dataset. */
-  readonly padding?: 'zero' | 'reflect' | 'mean';
-  /** Random erasing; off by default. */
-  readonly erase?: EraseOptions;
-  /** Pixels by which images are made larger before a window of their own size is cut from them; 0 by default. */
-  readonly grow?: number;
-  /** Largest rotation to either side, as a share of a turn up to 0.5; 0 by default. */
-  readonly rotate?: number;
-  /** Largest zoom, in and out, as a share of the size; 0 by default. */
-  readonly zoom?: number;
-  /** Largest changes of brightness, contrast and saturation, 0 to 1; off by default. */
-  readonly colour?: { readonly brightness: number; readonly contrast: number; readonly saturation: number };
-  /** Some operations at random for each image, all of one magnitude (0 to 1); off by default. */
-  readonly policy?: { readonly operations: number; readonly magnitude: number };
-  /** Mixing with another image of the set, after all else; off by default. */
-  readonly mix?: MixOptions;
-}
-
-/** Images that are mixed with another one of the set; their labels become those of the larger share. */
-export interface MixOptions {
-  readonly kind: 'mixup' | 'cutmix';
-  /** Share of the images, 0 to 1. */
-  readonly probability: number;
-}
-
-/** One rectangle of some images is painted over. */
-export interface EraseOptions {
-  /** Share of the images, 0 to 1. */
-  readonly probability: number;
-  /** Least and largest share of the image's area, 0 to 1. */
-  readonly area: readonly [number, number];
-  /** Largest ratio of the longer side to the shorter, from 1. */
-  readonly ratio: number;
-  /** Black (the default) or the mean colour of the dataset. */
-  readonly fill?: 'zero' | 'mean';
-}
+// What an augmentation is: a kernel of asm/data, which does the work, and one definition with its options, their names, its arguments and the same
+// thing in plain loops, to which the kernel is held byte for byte. The table of all is augmentations.ts.
 
 /** [height, width, channels] */
 export type ImageShape = readonly [number, number, number];
@@ -57,22 +14,45 @@ export interface ImageSet {
 /** The four random words of block `block` for the present image and seed, and the present epoch or another. The array is used again by the next call. */
 export type Draw = (purpose: number, block: number, epoch?: number) => Uint32Array;
 
-export interface Augmentation {
-  /** Export of asm/data/index.ts. */
+/** A name by which people ask for it (`rotate=0.1`), with the value that it has where none is given and a line of help. */
+export interface AugmentName<O> {
+  readonly value: number;
+  readonly help: string;
+  options(value: number): Partial<O>;
+}
+
+/** What every augmentation says of itself; `O` are its options. */
+interface AugmentationBase<O extends object> {
+  readonly names: Readonly<Record<string, AugmentName<O>>>;
+  /** Third word of the counter of its draws: a number that nothing else has (runtime/base/philox.ts). */
+  readonly purpose: number;
+  /** Whether the options ask for it. */
+  active(options: O): boolean;
+  /** What it does to images, for a caption; where the options ask for it. */
+  caption(options: O): string;
+  /** What is wrong with the options, for people; undefined: nothing. */
+  problem?(options: O, shape: ImageShape): string | undefined;
+}
+
+/** Of one image after the other. */
+export interface Augmentation<O extends object = object> extends AugmentationBase<O> {
+  /** Its kernel: `asm/data/<kernel>.ts` exports it. */
   readonly kernel: string;
   /** Whether the kernel changes images where they are. */
   readonly inPlace: boolean;
-  /** Whether the options ask for it. */
-  active(options: AugmentOptions): boolean;
-  /** What it does to images, for a caption; where the options ask for it. */
-  caption(options: AugmentOptions): string;
-  /** What is wrong with the options, for people; undefined: nothing. */
-  problem?(options: AugmentOptions, shape: ImageShape): string | undefined;
   /** The kernel's own arguments. */
-  args(options: AugmentOptions, set: ImageSet): number[];
+  args(options: O, set: ImageSet): number[];
   /** The augmented image, in plain loops; `image` stays as it is. */
-  reference(image: Uint8Array, draw: Draw, options: AugmentOptions, set: ImageSet, epoch: number): Uint8Array;
+  reference(image: Uint8Array, draw: Draw, options: O, set: ImageSet, epoch: number): Uint8Array;
 }
+
+/** Of an image and another one of the set, after all else. */
+export interface PairAugmentation<O extends object = object> extends AugmentationBase<O> {
+  readonly pairs: true;
+}
+
+/** A definition with the types of its options. */
+export const defineAugmentation = <O extends object>(definition: Augmentation<O>): Augmentation<O> => definition;
 
 /** A share as people read it. */
 export const percent = (share: number): string => `${Number((100 * share).toFixed(1))} %`;

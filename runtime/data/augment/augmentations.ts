@@ -1,35 +1,46 @@
-// All augmentations, in the order in which they are applied. To add one: a kernel in asm/data (its `abi.ts` says how), an entry
-// here, and a purpose of its own for its random words (runtime/base/philox.ts). Tests hold every kernel of this table to its
-// plain loops.
+// All augmentations, in the order in which they are applied, and the options of all. To add one: its definition in a file here and its place in
+// this one, and a kernel in asm/data (abi.ts there says how). Names, help, checks, captions and tests follow; tests hold every kernel to its plain loops.
 
 import { HybridError } from '../../base/errors.ts';
 import { philox4x32, philoxKey } from '../../base/philox.ts';
-import type { Augmentation, AugmentOptions, Draw, ImageSet, ImageShape } from './augmentation.ts';
-import { colour } from './colour.ts';
-import { crop } from './crop.ts';
-import { erase } from './erase.ts';
-import { mixCaption } from './mix.ts';
-import { policy } from './policy.ts';
-import { warp } from './warp.ts';
+import type { Augmentation, Draw, ImageSet, ImageShape, PairAugmentation } from './augmentation.ts';
+import { type ColourOptions, colour } from './colour.ts';
+import { type CropOptions, crop } from './crop.ts';
+import { type ErasingOptions, erase } from './erase.ts';
+import { type MixingOptions, mix } from './mix.ts';
+import { type PolicyOptions, policy } from './policy.ts';
+import { type WarpOptions, warp } from './warp.ts';
 
-export const AUGMENTATIONS: readonly Augmentation[] = [warp, crop, policy, colour, erase];
+/** What is done to training images, anew in each epoch. Draws follow from seed, epoch and sample alone. */
+export interface AugmentOptions extends WarpOptions, CropOptions, PolicyOptions, ColourOptions, ErasingOptions, MixingOptions {}
 
-/** Those that the options ask for. Throws E_USAGE where they are not possible for images of this shape. */
-export function activeAugmentations(options: AugmentOptions | undefined, shape: ImageShape): readonly Augmentation[] {
-  if (!options) return [];
+type Definition = Augmentation<AugmentOptions> | PairAugmentation<AugmentOptions>;
+
+export const AUGMENTATIONS: readonly Definition[] = [warp, crop, policy, colour, erase, mix];
+
+const asked = (options: AugmentOptions | undefined): readonly Definition[] =>
+  options ? AUGMENTATIONS.filter((augmentation) => augmentation.active(options)) : [];
+
+/** Throws E_USAGE where the options are not possible for images of this shape. */
+export function checkAugment(options: AugmentOptions | undefined, shape: ImageShape): void {
+  if (!options) return;
   for (const augmentation of AUGMENTATIONS) {
     const problem = augmentation.problem?.(options, shape);
     if (problem) throw new HybridError('E_USAGE', `the augmentation asks for ${problem}`, 'Change the options of the augmentation.');
   }
-  return AUGMENTATIONS.filter((augmentation) => augmentation.active(options));
+}
+
+/** Those of one image that the options ask for. Throws E_USAGE where they are not possible for images of this shape. */
+export function activeAugmentations(options: AugmentOptions | undefined, shape: ImageShape): readonly Augmentation<AugmentOptions>[] {
+  checkAugment(options, shape);
+  return asked(options).flatMap((augmentation) => ('pairs' in augmentation ? [] : [augmentation]));
 }
 
 /** All that is done to images, in the order in which it is, for a caption; empty where nothing is. */
 export const augmentationCaption = (options: AugmentOptions): string =>
-  [
-    ...AUGMENTATIONS.filter((augmentation) => augmentation.active(options)).map((augmentation) => augmentation.caption(options)),
-    ...(options.mix && options.mix.probability > 0 ? [mixCaption(options.mix)] : []),
-  ].join(', ');
+  asked(options)
+    .map((augmentation) => augmentation.caption(options))
+    .join(', ');
 
 /** Whether the options need the mean colour of the dataset. */
 export const needsMean = (options: AugmentOptions | undefined): boolean => options?.padding === 'mean' || options?.erase?.fill === 'mean';

@@ -1,8 +1,14 @@
 // Brightness, contrast and saturation. Kernel: asm/data/colour.ts.
 
 import { PURPOSE } from '../../base/philox.ts';
-import { type Augmentation, type ImageShape, percent } from './augmentation.ts';
+import { defineAugmentation, type ImageShape, percent } from './augmentation.ts';
 import { both } from './warp.ts';
+
+/** Changes of colour. */
+export interface ColourOptions {
+  /** Largest changes of brightness, contrast and saturation, 0 to 1; off by default. */
+  readonly colour?: { readonly brightness: number; readonly contrast: number; readonly saturation: number };
+}
 
 /** Factors are whole numbers of 64ths, at most 2: then everything fits into 16 bits. */
 const SAME = 64;
@@ -12,7 +18,7 @@ export const factorOf = (change: number): number => SAME + Math.floor(change * 6
 const clamp = (value: number): number => Math.max(0, Math.min(255, value));
 /** A value as far from the centre as the factor says. */
 const apart = (value: number, centre: number, factor: number): number => clamp(centre + (((value - centre) * factor + 32) >> 6));
-const grey = (r: number, g: number, b: number): number => (77 * r + 150 * g + 29 * b + 128) >> 8;
+export const grey = (r: number, g: number, b: number): number => (77 * r + 150 * g + 29 * b + 128) >> 8;
 
 /**
  * The image with its brightness multiplied, then its contrast (the distance from its mean grey), then its saturation (the distance of each
@@ -43,8 +49,16 @@ export function jitter(
  * Words of the Philox block at counter (sample, epoch, purpose 7, 0): the factor of the brightness is 1 + strength · (2·w0/2³² − 1) rounded to
  * 64ths, that of the contrast the same from w1, of the saturation from w2. (torchvision's ColorJitter does them in random order.)
  */
-export const colour: Augmentation = {
+export const colour = defineAugmentation<ColourOptions>({
   kernel: 'colour',
+  names: {
+    colour: {
+      value: 0.4,
+      help: 'brightness, contrast, saturation by up to 0.4',
+      options: (strength) => ({ colour: { brightness: strength, contrast: strength, saturation: strength } }),
+    },
+  },
+  purpose: PURPOSE.colour,
   inPlace: true,
   active: ({ colour: strengths }) =>
     strengths !== undefined && Math.max(strengths.brightness, strengths.contrast, strengths.saturation) > 0,
@@ -71,4 +85,4 @@ export const colour: Augmentation = {
       saturation: factorOf(saturation * both(words[2])),
     });
   },
-};
+});

@@ -1,7 +1,17 @@
 // Random crops and flips of images. Kernel: asm/data/crop.ts.
 
 import { PURPOSE } from '../../base/philox.ts';
-import { type Augmentation, type AugmentOptions, below, type Draw, type ImageShape } from './augmentation.ts';
+import { below, type Draw, defineAugmentation, type ImageShape } from './augmentation.ts';
+
+/** Crops and flips. */
+export interface CropOptions {
+  /** Pixels of padding on each side, from which an image of the original size is cut; 0: off. */
+  readonly crop: number;
+  /** Whether half of the images are mirrored left to right: anew in each epoch, or (`alternate`) each image in every other epoch. */
+  readonly flip: boolean | 'alternate';
+  /** What the padding is: black (the default), the image's mirror image (its edge not repeated), or the mean colour of the dataset. */
+  readonly padding?: 'zero' | 'reflect' | 'mean';
+}
 
 /** Pixel (y, x) of the result is pixel (y + dy, x + dx) of the image, padding outside; mirrored after that. */
 export interface Crop {
@@ -15,7 +25,7 @@ export interface Crop {
  * flip is the top bit of w2. A word keeps its meaning when the other option is off: turning flips on does not move the crops.
  * The alternating flip is the top bit of w2 of epoch 0 in even epochs, and its opposite in odd ones.
  */
-export function cropOf(draw: Draw, epoch: number, { crop, flip }: AugmentOptions): Crop {
+export function cropOf(draw: Draw, epoch: number, { crop, flip }: CropOptions): Crop {
   const [w0, w1, w2] = draw(PURPOSE.augment, 0);
   const alternate = flip === 'alternate';
   const bit = (alternate ? draw(PURPOSE.augment, 0, 0)[2] : w2) >>> 31;
@@ -45,8 +55,15 @@ export function cropImage(
   return out;
 }
 
-export const crop: Augmentation = {
+export const crop = defineAugmentation<CropOptions>({
   kernel: 'crop',
+  names: {
+    crop: { value: 4, help: 'shifts by up to 4 pixels, black outside', options: (crop) => ({ crop }) },
+    'crop-reflect': { value: 4, help: 'the same, mirrored outside', options: (crop) => ({ crop, padding: 'reflect' }) },
+    flip: { value: 0.5, help: 'half of the images mirrored left to right', options: () => ({ flip: true }) },
+    'alternating-flip': { value: 0.5, help: 'each image mirrored in every other epoch', options: () => ({ flip: 'alternate' }) },
+  },
+  purpose: PURPOSE.augment,
   inPlace: false,
   active: (options) => options.crop > 0 || options.flip !== false,
   caption: ({ crop, flip, padding }) =>
@@ -71,4 +88,4 @@ export const crop: Augmentation = {
     const colour = options.padding === 'mean' ? mean : mean.map(() => 0);
     return cropImage(image, shape, drawn, options.padding === 'reflect' ? null : colour);
   },
-};
+});

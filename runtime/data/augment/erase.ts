@@ -1,7 +1,25 @@
 // Random erasing (Zhong et al., 2017) with one colour. Kernel: asm/data/erase.ts.
 
 import { PURPOSE } from '../../base/philox.ts';
-import { type Augmentation, below, percent } from './augmentation.ts';
+import { below, defineAugmentation, percent } from './augmentation.ts';
+
+/** One rectangle of some images is painted over. */
+export interface EraseOptions {
+  /** Share of the images, 0 to 1. */
+  readonly probability: number;
+  /** Least and largest share of the image's area, 0 to 1. */
+  readonly area: readonly [number, number];
+  /** Largest ratio of the longer side to the shorter, from 1. */
+  readonly ratio: number;
+  /** Black (the default) or the mean colour of the dataset. */
+  readonly fill?: 'zero' | 'mean';
+}
+
+/** Random erasing. */
+export interface ErasingOptions {
+  /** Random erasing; off by default. */
+  readonly erase?: EraseOptions;
+}
 
 const share = (x: number): boolean => x >= 0 && x <= 1;
 
@@ -12,8 +30,21 @@ const share = (x: number): boolean => x >= 0 && x <= 1;
  * image. Block 1: the top is ⌊w0 · (height − high + 1) / 2³²⌋, the left edge the same from w1. Only + − × ÷ and square roots are
  * used: the same on every engine.
  */
-export const erase: Augmentation = {
+export const erase = defineAugmentation<ErasingOptions>({
   kernel: 'erase',
+  names: {
+    erase: {
+      value: 0.25,
+      help: 'a rectangle painted over in 0.25 of the images',
+      options: (probability) => ({ erase: { probability, area: [0.02, 0.33], ratio: 3.3, fill: 'mean' } }),
+    },
+    cutout: {
+      value: 0.5,
+      help: 'a square of 0.5 of the side painted over in every image',
+      options: (side) => ({ erase: { probability: 1, area: [side * side, side * side], ratio: 1, fill: 'mean' } }),
+    },
+  },
+  purpose: PURPOSE.erase,
   inPlace: true,
   active: ({ erase }) => erase !== undefined && erase.probability > 0,
   caption: ({ erase }) => `a rectangle of ${percent(erase?.probability ?? 0)} of the images painted over`,
@@ -51,4 +82,4 @@ export const erase: Augmentation = {
     }
     return out;
   },
-};
+});

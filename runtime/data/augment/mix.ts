@@ -4,7 +4,20 @@
 // its probability: the gradient is the same in expectation, and labels stay whole numbers for every device. (Training accuracy counts the drawn label.)
 
 import { PURPOSE } from '../../base/philox.ts';
-import { below, type Draw, type ImageShape, type MixOptions, percent } from './augmentation.ts';
+import { below, type Draw, type ImageShape, type PairAugmentation, percent } from './augmentation.ts';
+
+/** Images that are mixed with another one of the set; their labels become those of the larger share. */
+export interface MixOptions {
+  readonly kind: 'mixup' | 'cutmix';
+  /** Share of the images, 0 to 1. */
+  readonly probability: number;
+}
+
+/** Mixing. */
+export interface MixingOptions {
+  /** Mixing with another image of the set, after all else; off by default. */
+  readonly mix?: MixOptions;
+}
 
 /** What is drawn for one image. */
 export interface Mix {
@@ -18,13 +31,27 @@ export interface Mix {
   readonly rectangle: { readonly top: number; readonly left: number; readonly height: number; readonly width: number } | null;
 }
 
-/** What it does to images, for a caption. */
-export const mixCaption = ({ kind, probability }: MixOptions): string =>
-  `${probability < 1 ? `${percent(probability)} of them ` : ''}${kind === 'mixup' ? 'blended with another image' : 'with a rectangle of another image'}`;
-
-export function mixProblem({ probability }: MixOptions): string | undefined {
-  return probability >= 0 && probability <= 1 ? undefined : `a probability of mixing of ${probability}; it must be from 0 to 1`;
-}
+export const mix: PairAugmentation<MixingOptions> = {
+  pairs: true,
+  names: {
+    mixup: { value: 1, help: 'every image blended with another one', options: (probability) => ({ mix: { kind: 'mixup', probability } }) },
+    cutmix: {
+      value: 1,
+      help: 'a rectangle of every image from another one',
+      options: (probability) => ({ mix: { kind: 'cutmix', probability } }),
+    },
+  },
+  purpose: PURPOSE.mix,
+  active: ({ mix }) => mix !== undefined && mix.probability > 0,
+  caption({ mix }) {
+    const { kind, probability } = mix as MixOptions;
+    return `${probability < 1 ? `${percent(probability)} of them ` : ''}${kind === 'mixup' ? 'blended with another image' : 'with a rectangle of another image'}`;
+  },
+  problem: ({ mix }) =>
+    !mix || (mix.probability >= 0 && mix.probability <= 1)
+      ? undefined
+      : `a probability of mixing of ${mix.probability}; it must be from 0 to 1`,
+};
 
 /**
  * Words of the Philox block at counter (sample, epoch, purpose 9, 0): mix if w0 / 2³² is below the probability; the other image is at

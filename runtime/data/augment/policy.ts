@@ -2,9 +2,15 @@
 // Kernel: asm/data/policy.ts.
 
 import { PURPOSE } from '../../base/philox.ts';
-import { type Augmentation, below, type ImageShape, percent } from './augmentation.ts';
+import { below, defineAugmentation, type ImageShape, percent } from './augmentation.ts';
 import { factorOf, jitter } from './colour.ts';
 import { type Affine, cosine, MOST_PIXELS, resample, sine } from './warp.ts';
+
+/** A random policy. */
+export interface PolicyOptions {
+  /** Some operations at random for each image, all of one magnitude (0 to 1); off by default. */
+  readonly policy?: { readonly operations: number; readonly magnitude: number };
+}
 
 /** By the number that is drawn. */
 const OPERATIONS = [
@@ -104,8 +110,16 @@ function byChannel(image: Uint8Array, channels: number, make: (values: Uint8Arra
  * w1. The geometric ones are joined to one map and done first, the others follow as they were drawn. At magnitude 1: shears by 0.3,
  * moves by 0.3 of the side, rotation by 30°, factors of brightness, contrast and saturation 1 ± 0.9, four bits left, all values inverted.
  */
-export const policy: Augmentation = {
+export const policy = defineAugmentation<PolicyOptions>({
   kernel: 'policy',
+  names: {
+    randaugment: {
+      value: 0.5,
+      help: 'two of thirteen operations, magnitude 0.5',
+      options: (magnitude) => ({ policy: { operations: 2, magnitude } }),
+    },
+  },
+  purpose: PURPOSE.policy,
   inPlace: false,
   active: ({ policy: options }) => options !== undefined && options.operations > 0,
   caption: ({ policy: options }) =>
@@ -133,4 +147,4 @@ export const policy: Augmentation = {
     const moved = maps.length > 0 ? resample(image, shape, maps.reduce(join, IDENTITY)) : image.slice();
     return drawn.reduce((now, { operation, by }) => changed(now, operation, by, magnitude, shape), moved);
   },
-};
+});

@@ -1,7 +1,17 @@
 // Geometric changes between pixels: larger before it is cut, turned, zoomed. Kernel: asm/data/warp.ts.
 
 import { PURPOSE } from '../../base/philox.ts';
-import { type Augmentation, below, type ImageShape, percent } from './augmentation.ts';
+import { below, defineAugmentation, type ImageShape, percent } from './augmentation.ts';
+
+/** Resizing, rotation and zoom. */
+export interface WarpOptions {
+  /** Pixels by which images are made larger before a window of their own size is cut from them; 0 by default. */
+  readonly grow?: number;
+  /** Largest rotation to either side, as a share of a turn up to 0.5; 0 by default. */
+  readonly rotate?: number;
+  /** Largest zoom, in and out, as a share of the size; 0 by default. */
+  readonly zoom?: number;
+}
 
 /** A map from the result to the image, around their middles: place = m·(x, y) + t, in pixels. */
 export interface Affine {
@@ -80,8 +90,14 @@ export const MOST_PIXELS = 4096;
  * (above 0 the image becomes smaller), and of the larger image the window begins at ⌊w2 · (grow + 1) / 2³²⌋, ⌊w3 · (grow + 1) / 2³²⌋.
  * Keras' layers RandomRotation and RandomZoom draw from the same ranges and fill in the same way, but blend anew in each layer.
  */
-export const warp: Augmentation = {
+export const warp = defineAugmentation<WarpOptions>({
   kernel: 'warp',
+  names: {
+    resize: { value: 2, help: '2 pixels larger, then a window of the own size', options: (grow) => ({ grow }) },
+    rotate: { value: 0.06, help: 'by up to 0.06 of a turn', options: (rotate) => ({ rotate }) },
+    zoom: { value: 0.06, help: 'in and out by up to 0.06', options: (zoom) => ({ zoom }) },
+  },
+  purpose: PURPOSE.warp,
   inPlace: false,
   active: ({ grow = 0, rotate = 0, zoom = 0 }) => grow > 0 || rotate > 0 || zoom > 0,
   caption: ({ grow = 0, rotate = 0, zoom = 0 }) =>
@@ -117,4 +133,4 @@ export const warp: Augmentation = {
       ty: sy * (below(words[3], grow + 1) - grow / 2),
     });
   },
-};
+});
