@@ -149,6 +149,27 @@ describe('every augmentation', () => {
   });
 });
 
+describe('grayscale', () => {
+  test('some images lose their colours, the others stay as they are', () => {
+    const { actual, expected } = both([8, 8, 3], { crop: 0, flip: false, grayscale: 0.3 }, range(500));
+    expectSame({ actual, expected });
+    const grey = (image: Uint8Array) => image.every((byte, i) => byte === image[i - (i % 3)]);
+    const changed = actual.filter((image, sample) => Buffer.compare(image, noise(192, sample)) !== 0);
+    expect(changed.every(grey)).toBe(true);
+    // Standard deviation √(n·p·(1 − p)) = 10.
+    expect(Math.abs(changed.length - 150)).toBeLessThan(50);
+    // Rec. 601, as colour's saturation has it: red, green, blue.
+    const image = Uint8Array.of(255, 0, 0, 0, 255, 0, 0, 0, 255);
+    const set = { shape: [1, 3, 3] as const, mean: [0, 0, 0] };
+    const options = { crop: 0, flip: false, grayscale: 1 };
+    expect([...augmentReference(image, options, set, { seed: 1n, epoch: 1, sample: 0 })]).toEqual([77, 77, 77, 149, 149, 149, 29, 29, 29]);
+  });
+
+  test('a share that is none is refused', () => {
+    expect(() => activeAugmentations(augmentOptions('grayscale=1.5'), [4, 4, 3])).toThrow(/a share of grey images of 1.5/);
+  });
+});
+
 describe('erase', () => {
   const erase = { probability: 0.7, area: [0.02, 0.4], ratio: 3.3, fill: 'mean' } as const;
 

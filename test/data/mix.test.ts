@@ -66,7 +66,7 @@ function plainEpoch(dataset: Dataset, augment: AugmentOptions & { readonly mix: 
 }
 
 test('all augmentations at once give the same bytes for any number of workers', { timeout: 60_000 }, async () => {
-  const names = 'crop-reflect=2,flip,resize,rotate,zoom,colour,randaugment,erase=0.5,mixup=0.5';
+  const names = 'crop-reflect=2,flip,resize,rotate,zoom,colour,randaugment,grayscale=0.5,erase=0.5,mixup=0.5';
   const { erase, ...augment } = augmentOptions(names);
   // The mean colour is not what this is about.
   const all = { ...augment, erase: { ...(erase as EraseOptions), fill: 'zero' } } as const;

@@ -7,16 +7,20 @@ import type { Augmentation, Draw, ImageSet, ImageShape, PairAugmentation } from 
 import { type ColourOptions, colour } from './colour.ts';
 import { type CropOptions, crop } from './crop.ts';
 import { type ErasingOptions, erase } from './erase.ts';
+import { grayscale } from './grayscale.ts';
 import { type MixingOptions, mix } from './mix.ts';
 import { type PolicyOptions, policy } from './policy.ts';
 import { type WarpOptions, warp } from './warp.ts';
 
 /** What is done to training images, anew in each epoch. Draws follow from seed, epoch and sample alone. */
-export interface AugmentOptions extends WarpOptions, CropOptions, PolicyOptions, ColourOptions, ErasingOptions, MixingOptions {}
+export interface AugmentOptions extends WarpOptions, CropOptions, PolicyOptions, ColourOptions, ErasingOptions, MixingOptions {
+  /** Share of the images that become grey, 0 to 1; 0 by default. */
+  readonly grayscale?: number;
+}
 
 type Definition = Augmentation<AugmentOptions> | PairAugmentation<AugmentOptions>;
 
-export const AUGMENTATIONS: readonly Definition[] = [warp, crop, policy, colour, erase, mix];
+export const AUGMENTATIONS: readonly Definition[] = [warp, crop, policy, colour, grayscale, erase, mix];
 
 const asked = (options: AugmentOptions | undefined): readonly Definition[] =>
   options ? AUGMENTATIONS.filter((augmentation) => augmentation.active(options)) : [];
