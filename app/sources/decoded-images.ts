@@ -32,6 +32,9 @@ export interface ListedImage {
 
 type Listed<T> = ReadonlyMap<PartName, readonly T[]>;
 
+/** All images: the number of an image is its place in this list. (Their paths need not differ: an archive may have two of a name.) */
+const listOf = <T>(parts: Listed<T>): T[] => PARTS.flatMap((part) => parts.get(part) ?? []);
+
 /** A set as it lies on the disk. */
 export interface EncodedSet<T extends ListedImage = ListedImage> {
   /** For messages, and for the names of its parts. */
@@ -114,7 +117,7 @@ export async function openDecoded<T extends ListedImage>(set: EncodedSet<T>, opt
     if (!(error instanceof HybridError && error.code === 'E_DISK' && pass.bytes <= options.memoryBudget)) throw error;
     onNotice?.('warning', `the decoded images are not kept for the next time: ${error.message}`);
     const held = await pass.into((parts, images) => hold(set, parts, images, options));
-    return named(held, set, await judge(pass.skipped, set, options));
+    return named(held, set, pass.skipped, options);
   }
 }
 
@@ -134,20 +137,25 @@ async function openCached<T extends ListedImage>(
     options.onNotice?.('warning', `${error.message}; the images are decoded again`);
     return null;
   }
-  const found: unknown = JSON.parse(packed.metadata.get('skipped') ?? '[]');
-  const skipped = Array.isArray(found) ? found.map(String) : [];
-  return named(packed, set, await judge(skipped, set, options));
+  const skipped: unknown = JSON.parse(packed.metadata.get('skipped') ?? '[]');
+  const total = listOf(set.parts).length;
+  if (!Array.isArray(skipped) || !skipped.every((number) => Number.isInteger(number) && number >= 0 && number < total)) return null;
+  return named(packed, set, skipped, options);
 }
 
-/** The set with what its images are called. */
-function named<T extends ListedImage>(source: DataSource, { parts }: EncodedSet<T>, skipped: readonly SkippedImage[]): DataSource {
-  const left = new Set(skipped.map(({ path }) => path));
+/** The set with what its images are called, and those that are left out. */
+async function named<T extends ListedImage>(
+  source: DataSource,
+  set: EncodedSet<T>,
+  numbers: readonly number[],
+  options: DecodeSetOptions,
+): Promise<DataSource> {
+  const skipped = await judge(numbers, set, options);
+  const parts = without(set.parts, numbers);
   const withNames = (part: PartName): Dataset | null => {
     const dataset = source[part];
-    if (!dataset) return null;
-    const all = parts.get(part) ?? [];
-    const kept = left.size === 0 ? all : all.filter(({ path }) => !left.has(path));
-    return { ...dataset, fileOf: (index) => kept[index]?.path };
+    const kept = parts.get(part) ?? [];
+    return dataset ? { ...dataset, fileOf: (index) => kept[index]?.path } : null;
   };
   const { mixed } = source;
   return { train: withNames('train') as Dataset, validation: withNames('validation'), test: withNames('test'), mixed, skipped };
@@ -171,8 +179,8 @@ class SkippedFiles extends Error {}
 
 /** Decodes the images of a set. Only a pass without an undecodable one is complete: sizes must be known before the first image. */
 class DecodePass<T extends ListedImage> {
-  /** Images found undecodable so far. */
-  readonly skipped: string[] = [];
+  /** Numbers of the images found undecodable so far. */
+  readonly skipped: number[] = [];
   readonly #set: EncodedSet<T>;
   readonly #options: DecodeSetOptions;
 
@@ -184,7 +192,7 @@ class DecodePass<T extends ListedImage> {
   /** Of all images. */
   get bytes(): number {
     const [height, width, channels] = this.#options.shape;
-    return this.#images(this.#kept()).length * height * width * channels;
+    return listOf(this.#kept()).length * height * width * channels;
   }
 
   /** Calls `take` with what can be decoded, again without the images that turned out not to. */
@@ -192,27 +200,22 @@ class DecodePass<T extends ListedImage> {
     for (;;) {
       const parts = this.#kept();
       try {
-        return await take(parts, () => this.#decode(this.#images(parts)));
+        return await take(parts, () => this.#decode(listOf(parts)));
       } catch (error) {
         if (!(error instanceof SkippedFiles)) throw error;
       }
     }
   }
 
-  #images(parts: Listed<T>): T[] {
-    return [...parts.values()].flat();
-  }
-
   #kept(): Listed<T> {
-    const skipped = new Set(this.skipped);
-    const parts = new Map([...this.#set.parts].map(([part, images]) => [part, images.filter(({ path }) => !skipped.has(path))]));
+    const parts = without(this.#set.parts, this.skipped);
     const present = new Set(parts.get('train')?.map(({ label }) => label));
-    const before = skipped.size === 0 ? present : new Set(this.#set.parts.get('train')?.map(({ label }) => label));
+    const before = this.skipped.length === 0 ? present : new Set(this.#set.parts.get('train')?.map(({ label }) => label));
     const empty = this.#set.classes.find((_, label) => before.has(label) && !present.has(label));
     if (empty !== undefined) {
       throw new HybridError('E_DATA', `${this.#set.name}: no image of the class ${JSON.stringify(empty)} can be decoded`, this.#set.remedy);
     }
-    return new Map(PARTS.flatMap((part) => (parts.get(part)?.length ? [[part, parts.get(part) as T[]]] : [])));
+    return new Map(PARTS.flatMap((part) => (parts.get(part)?.length ? [[part, parts.get(part) as readonly T[]]] : [])));
   }
 
   async *#decode(images: readonly T[]): AsyncGenerator<Uint8Array, void, undefined> {
@@ -222,6 +225,7 @@ class DecodePass<T extends ListedImage> {
     const about = { name: this.#set.name, size: images.length, shape, classes: [], labels: new Uint8Array(images.length) };
     const dataset: Dataset = { ...about, read, ...(byWorkers && { images: byWorkers }) };
     const before = this.skipped.length;
+    const numbers = numbersBut(listOf(this.#set.parts).length, this.skipped);
     // A few images are decoded sooner than workers are ready.
     const workers = images.length < LEAST_FOR_WORKERS ? 0 : Math.min(MOST_WORKERS, availableParallelism());
     const options = { workers, crew: { taskLimitMs: TASK_LIMIT_MS } };
@@ -229,7 +233,7 @@ class DecodePass<T extends ListedImage> {
     try {
       let first = 0;
       for await (const batch of pipeline.loader('decode').epoch(0, { signal })) {
-        for (let i = first; i < first + batch.rows; i++) if (bad[i] === 1) this.skipped.push(images[i].path);
+        for (let i = first; i < first + batch.rows; i++) if (bad[i] === 1) this.skipped.push(numbers[i]);
         if (this.skipped.length > allowedOf(this.#set, this.#options)) await judge(this.skipped, this.#set, this.#options);
         first += batch.rows;
         onDecoded?.(first, images.length);
@@ -240,6 +244,27 @@ class DecodePass<T extends ListedImage> {
     }
     if (this.skipped.length > before) throw new SkippedFiles();
   }
+}
+
+/** The numbers of all images but those. */
+function numbersBut(total: number, numbers: readonly number[]): number[] {
+  const left = new Set(numbers);
+  return Array.from({ length: total }, (_, i) => i).filter((i) => !left.has(i));
+}
+
+/** The parts without the images of those numbers. */
+function without<T>(parts: Listed<T>, numbers: readonly number[]): Listed<T> {
+  if (numbers.length === 0) return parts;
+  const left = new Set(numbers);
+  let first = 0;
+  return new Map(
+    PARTS.flatMap((part) => {
+      const images = parts.get(part) ?? [];
+      const before = first;
+      first += images.length;
+      return parts.has(part) ? [[part, images.filter((_, i) => !left.has(before + i))] as const] : [];
+    }),
+  );
 }
 
 /** How many images may be left out: as the caller says, or one in a hundred and ten at most. */
@@ -253,18 +278,19 @@ const MOST_REASONS = 100;
 
 /** Those that are left out, with the reasons. A warning where they are no more than allowed, else an error; both name the first of them. */
 async function judge<T extends ListedImage>(
-  paths: readonly string[],
+  numbers: readonly number[],
   set: EncodedSet<T>,
   options: DecodeSetOptions,
 ): Promise<SkippedImage[]> {
-  if (paths.length === 0) return [];
+  if (numbers.length === 0) return [];
   const allowed = allowedOf(set, options);
-  const told = new Set(paths.slice(0, paths.length > allowed ? 5 : MOST_REASONS));
-  const reasons = new Map<string, string>();
-  for (const part of set.parts.values()) {
-    for (const image of part) if (told.has(image.path)) reasons.set(image.path, await set.decoder.reason(image));
+  const images = listOf(set.parts);
+  const told = numbers.length > allowed ? 5 : MOST_REASONS;
+  const skipped: SkippedImage[] = [];
+  for (const [i, number] of numbers.entries()) {
+    const { path } = images[number];
+    skipped.push({ path, reason: i < told ? await set.decoder.reason(images[number]) : `${path} cannot be decoded` });
   }
-  const skipped = paths.map((path) => ({ path, reason: reasons.get(path) ?? `${path} cannot be decoded` }));
   const shown = skipped.slice(0, 5).map(({ reason }) => reason);
   const more = skipped.length > shown.length ? [`… and ${skipped.length - shown.length} more`] : [];
   if (skipped.length > allowed) {

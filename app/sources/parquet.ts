@@ -2,7 +2,6 @@
 // one of classes, numbers or names. Several files make a part; parts are told by the names of files and folders.
 
 import { open, stat } from 'node:fs/promises';
-import { basename } from 'node:path';
 import { HybridError, nearest } from '../../runtime/base/errors.ts';
 import { systemCode } from '../../runtime/base/files.ts';
 import { type DataSource, PARTS, type PartName } from '../../runtime/data/dataset.ts';
@@ -13,7 +12,7 @@ import { decodeImage } from './image-file.ts';
 import { FORMAT_BYTES, formatOf } from './image-formats.ts';
 import { LABEL_NAMES } from './label-file.ts';
 import { classesOf, type LabelValue } from './label-values.ts';
-import type { Shards } from './shards.ts';
+import { type Shards, shardNames } from './shards.ts';
 
 export const isParquet = (name: string): boolean => /\.parquet$/i.test(name);
 
@@ -45,13 +44,18 @@ interface OpenFile {
 export async function openParquetSet(options: ParquetSetOptions): Promise<DataSource> {
   const { shards, shape, maxPixels, crop, interpolation, onNotice } = options;
   const read = new Map<PartName, { readonly rows: Omit<Row, 'label'>[]; readonly values: LabelValue[] }>();
-  let names: readonly string[] | undefined;
+  const called = shardNames(shards);
+  let first: Described | undefined;
+  let named: Described | undefined;
   for (const part of PARTS) {
     const rows: Omit<Row, 'label'>[] = [];
     const values: LabelValue[] = [];
     for (const path of shards.parts.get(part) ?? []) {
-      const { file, labels, classNames } = await describe(path, options);
-      names ??= classNames;
+      const described = await describe(path, options, first);
+      first ??= described;
+      const { file, labels } = described;
+      if (described.classNames) named ??= described;
+      const renumber = renumbering(described, named);
       let at = 0;
       for (const [group, count] of file.parquet.groups.entries()) {
         const column = await file.parquet.read(labels, group);
@@ -59,8 +63,8 @@ export async function openParquetSet(options: ParquetSetOptions): Promise<DataSo
           const value = labelOf(column[row]);
           // -1 stands for a class that is kept secret: Hugging Face's tests have it.
           if (value === undefined) throw parquetError(path, `has no class in row ${at} (column ${labels.path.join('.')})`);
-          rows.push({ path: `${basename(path)}, row ${at}`, file, group, row });
-          values.push(value);
+          rows.push({ path: `${called.get(path)}, row ${at}`, file, group, row });
+          values.push(renumber(value));
         }
       }
     }
@@ -70,6 +74,18 @@ export async function openParquetSet(options: ParquetSetOptions): Promise<DataSo
       continue;
     }
     read.set(part, { rows, values });
+  }
+  const names = named?.classNames;
+  // Where classes have names, -1 is none of them.
+  for (const [part, { rows, values }] of names ? read : []) {
+    const known = values.flatMap((value, i) => (value === -1 ? [] : [i]));
+    if (known.length === values.length) continue;
+    onNotice?.(
+      'warning',
+      `${shards.path}: ${values.length - known.length} of ${values.length} ${part} images have no class (-1): left out`,
+    );
+    if (known.length > 0) read.set(part, { rows: known.map((i) => rows[i]), values: known.map((i) => values[i]) });
+    else read.delete(part);
   }
   if (!read.has('train')) throw parquetError(shards.path, 'has no rows of training images');
   const { classes, labelsOf } = classesOf({ path: shards.path, values: [...read.values()].map(({ values }) => values), names, onNotice });
@@ -142,7 +158,31 @@ interface Described {
   readonly classNames?: readonly string[];
 }
 
-async function describe(path: string, { images, labelColumn }: ParquetSetOptions): Promise<Described> {
+/** Numbers of the classes of a file as those of another one: by the names, where both have the same in another order. Throws where they differ. */
+function renumbering({ file, classNames }: Described, named: Described | undefined): (value: LabelValue) => LabelValue {
+  const wanted = named?.classNames;
+  if (!wanted || !classNames || JSON.stringify(wanted) === JSON.stringify(classNames)) return (value) => value;
+  const numbers = classNames.map((name) => wanted.indexOf(name));
+  if (new Set(numbers).size !== wanted.length || numbers.length !== wanted.length || numbers.includes(-1)) {
+    const odd = classNames.find((name) => !wanted.includes(name)) ?? wanted.find((name) => !classNames.includes(name));
+    throw new HybridError(
+      'E_DATA',
+      `${file.path} and ${named?.file.path} have other names of classes: ${classNames.length} and ${wanted.length}, and ${JSON.stringify(odd)} is in one of them only`,
+      'Give files of one set.',
+    );
+  }
+  return (value) => {
+    if (typeof value !== 'number' || value === -1) return value;
+    return numbers[value] ?? fail(file.path, value, classNames.length);
+  };
+}
+
+function fail(path: string, value: number, names: number): never {
+  throw parquetError(path, `has the class ${value}, and names for ${names} only`);
+}
+
+/** With the columns of the first file of the set, where it is not the first itself. */
+async function describe(path: string, { images, labelColumn }: ParquetSetOptions, first?: Described): Promise<Described> {
   const found = await stat(path).catch((error: unknown) => {
     throw parquetError(path, systemCode(error) === 'ENOENT' ? 'does not exist' : `cannot be read: ${systemCode(error) || error}`);
   });
@@ -167,8 +207,17 @@ async function describe(path: string, { images, labelColumn }: ParquetSetOptions
   };
   const parquet = await openParquet({ source: path, size, readAt });
   const features = featuresOf(parquet.metadata.get('huggingface'));
-  const imageColumn = await chooseImages(path, parquet, images);
-  const labels = chooseLabels(path, parquet, imageColumn, features, labelColumn);
+  const like = (column: ParquetColumn): ParquetColumn => {
+    const own = parquet.columns.find((one) => one.path.join('\0') === column.path.join('\0'));
+    if (own && own.type === column.type && own.text === column.text && own.repeated === column.repeated) return own;
+    throw new HybridError(
+      'E_DATA',
+      `${path} and ${first?.file.path} have other columns: ${JSON.stringify(column.path.join('.'))} is in the second as ${typeName(column)}, and in the first ${own ? `as ${typeName(own)}` : 'not at all'}`,
+      'Give files of one set.',
+    );
+  };
+  const imageColumn = first ? like(first.file.images) : await chooseImages(path, parquet, images, features);
+  const labels = first ? like(first.labels) : chooseLabels(path, parquet, imageColumn, features, labelColumn);
   const file: OpenFile = { path, identity: `${size} ${mtimeMs}`, parquet, images: imageColumn };
   return { file, labels, classNames: features.get(labels.path[0])?.names };
 }
@@ -194,8 +243,13 @@ function featuresOf(text: string | undefined): Map<string, Feature> {
   }
 }
 
-/** Those of bytes, alone or in a structure with their path. */
-async function chooseImages(path: string, parquet: ParquetFile, wanted: string | undefined): Promise<ParquetColumn> {
+/** Those of bytes, alone or in a structure with their path. Values are looked at only where the description does not say which it is. */
+async function chooseImages(
+  path: string,
+  parquet: ParquetFile,
+  wanted: string | undefined,
+  features: ReadonlyMap<string, Feature>,
+): Promise<ParquetColumn> {
   const bytes = parquet.columns.filter(
     ({ path: names, type, text, repeated }) =>
       !repeated && !text && type === 'BYTE_ARRAY' && (names.length === 1 || (names.length === 2 && names[1] === 'bytes')),
@@ -205,13 +259,15 @@ async function chooseImages(path: string, parquet: ParquetFile, wanted: string |
     if (column) return column;
     throw missingColumn(path, parquet, wanted, 'of images');
   }
+  const told = bytes.filter(({ path: [name] }) => features.get(name)?.type === 'Image');
+  if (told.length === 1) return told[0];
   const group = parquet.groups.findIndex((rows) => rows > 0);
   if (group < 0) throw parquetError(path, 'has no rows');
   const images: ParquetColumn[] = [];
-  for (const column of bytes) {
+  for (const column of told.length > 0 ? told : bytes) {
     // Not the first one alone: it may be the one that is damaged.
-    const probed = (await parquet.read(column, group)).filter((value) => value instanceof Uint8Array).slice(0, PROBED);
-    if (probed.some((value) => formatOf(value.subarray(0, FORMAT_BYTES)))) images.push(column);
+    const values = await parquet.peek(column, group, PROBED);
+    if (values.some((value) => value instanceof Uint8Array && formatOf(value.subarray(0, FORMAT_BYTES)))) images.push(column);
   }
   if (images.length === 1) return images[0];
   const names = images.map(({ path: [name] }) => JSON.stringify(name)).join(', ');
@@ -264,8 +320,10 @@ function labelOf(value: ParquetValue | undefined): LabelValue | undefined {
 const columnsOf = ({ columns }: ParquetFile): string =>
   columns
     .slice(0, 10)
-    .map(({ path, type, text }) => `${JSON.stringify(path.join('.'))} (${text ? 'text' : type})`)
+    .map((column) => `${JSON.stringify(column.path.join('.'))} (${typeName(column)})`)
     .join(', ');
+
+const typeName = ({ type, text }: ParquetColumn): string => (text ? 'text' : type);
 
 function missingColumn(path: string, parquet: ParquetFile, wanted: string, what: string): HybridError {
   const meant = nearest(wanted, new Set(parquet.columns.map((column) => column.path[0])));

@@ -1,7 +1,7 @@
 // Sets that come in pieces: files of one kind, in a folder or those in it, or by a pattern. Which part a piece is of is told by its name.
 
 import { readdir } from 'node:fs/promises';
-import { basename, dirname, join } from 'node:path';
+import { basename, dirname, join, sep } from 'node:path';
 import { HybridError } from '../../runtime/base/errors.ts';
 import { systemCode } from '../../runtime/base/files.ts';
 import { PARTS, type PartName } from '../../runtime/data/dataset.ts';
@@ -34,7 +34,9 @@ export async function findShards(folder: string, isShard: (name: string) => bool
     for (const { name } of shards) found.push(join(inside, name));
     if (found.length > MOST_FILES) throw shardError(folder, `has more than ${MOST_FILES.toLocaleString('en-US')} files of a set in pieces`);
     const folders = entries.filter((entry) => entry.isDirectory());
-    if (depth === MAX_DEPTH || folders.length > MOST_FOLDERS) return true;
+    if (depth === MAX_DEPTH) return true;
+    // So many are classes, and the first of them has images.
+    if (folders.length > MOST_FOLDERS) return !(await hasImages(join(folder, inside, folders[0].name), depth + 1));
     for (const { name } of folders) if (!(await walk(join(inside, name), depth + 1))) return false;
     return true;
   };
@@ -51,6 +53,13 @@ export async function findShards(folder: string, isShard: (name: string) => bool
     throw shardError(folder, `holds several sets: ${names.slice(0, 6).join(', ')}`, 'Name the folder of one of them.');
   }
   return byPart(folder, found.sort(), folder);
+}
+
+async function hasImages(folder: string, depth: number): Promise<boolean> {
+  const entries = (await readdir(folder, { withFileTypes: true }).catch(() => [])).filter(({ name }) => !isHidden(name));
+  if (entries.some((entry) => !entry.isDirectory() && isImageName(entry.name))) return true;
+  const inner = entries.find((entry) => entry.isDirectory());
+  return inner !== undefined && depth < MAX_DEPTH && hasImages(join(folder, inner.name), depth + 1);
 }
 
 /** The files that a pattern means, `train-{0000..0146}.tar` or `train-*.tar`; null where it is no pattern. Throws E_DATA where one is missing, or all are. */
@@ -106,6 +115,15 @@ function matcher(pattern: string): (name: string) => boolean {
   };
 }
 
+/** What to call each file in messages: its path below the folder that all of them are in. Two of them are never called alike. */
+export function shardNames({ parts }: Shards): Map<string, string> {
+  const paths = [...parts.values()].flat();
+  const [first, ...others] = paths.map(namesIn);
+  let common = 0;
+  while (common < first.length - 1 && others.every((names) => names.length > common + 1 && names[common] === first[common])) common++;
+  return new Map(paths.map((path) => [path, namesIn(path).slice(common).join('/')]));
+}
+
 /** One file is for training, whatever it is called. */
 export const oneShard = (path: string): Shards => ({ path, parts: new Map([['train', [path]]]) });
 
@@ -128,13 +146,17 @@ function byPart(path: string, files: readonly string[], folder = ''): Shards {
   return { path, parts: new Map(PARTS.flatMap((part) => (parts.has(part) ? [[part, parts.get(part) as string[]]] : []))) };
 }
 
+const namesIn = (path: string): string[] => path.split(sep === '/' ? sep : /[\\/]/);
+
 const parentsOf = (path: string): string[] => path.split(/[\\/]/).slice(0, -1);
 
-/** By the last part of a path that means one: `data/train-00000-of-00002.parquet`, `test/0000.parquet`; for training where none does. */
+/**
+ * By the last part of a path that means one: `data/train-00000-of-00002.parquet`, `cifar10.test.tar`, `test/0000.parquet`; for training where
+ * none does.
+ */
 export function partOfShard(path: string): PartName {
   const name = path.split(/[\\/]/).at(-1) as string;
-  const stem = name.slice(0, name.includes('.') ? name.indexOf('.') : undefined);
-  for (const word of [...stem.split(/[-_]+/), ...parentsOf(path).reverse()]) {
+  for (const word of [...name.split(/[-_.]+/), ...parentsOf(path).reverse()]) {
     const part = partOfName(word);
     if (part !== undefined) return part;
   }

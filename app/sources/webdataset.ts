@@ -14,7 +14,7 @@ import { decodeImage } from './image-file.ts';
 import { isImageName } from './image-formats.ts';
 import { LABEL_NAMES } from './label-file.ts';
 import { classesOf, type LabelValue } from './label-values.ts';
-import type { Shards } from './shards.ts';
+import { type Shards, shardNames } from './shards.ts';
 import { readTarIndex } from './tar-index.ts';
 import { decodeText } from './text-file.ts';
 
@@ -45,12 +45,13 @@ export async function openWebDataset(options: WebDatasetOptions): Promise<DataSo
   const { shards, shape, maxPixels, crop, interpolation, signal, onNotice } = options;
   const read = new Map<PartName, { readonly members: Omit<Member, 'label'>[]; readonly values: LabelValue[] }>();
   const identities = new Map<string, string>();
+  const called = shardNames(shards);
   let others = 0;
   for (const part of PARTS) {
     const members: Omit<Member, 'label'>[] = [];
     const values: LabelValue[] = [];
     for (const shard of shards.parts.get(part) ?? []) {
-      const { samples, identity, passed } = await readShard(shard, options.labelColumn, signal);
+      const { samples, identity, passed } = await readShard(shard, called.get(shard) as string, options.labelColumn, signal);
       identities.set(shard, identity);
       others += passed;
       for (const { value, ...member } of samples) {
@@ -126,6 +127,7 @@ interface Sample extends Omit<Member, 'label'> {
 /** The samples of a shard: files that follow each other and are called alike up to the first dot of the name. */
 async function readShard(
   shard: string,
+  called: string,
   wanted: string | undefined,
   signal: AbortSignal | undefined,
 ): Promise<{ readonly samples: readonly Sample[]; readonly identity: string; readonly passed: number }> {
@@ -160,7 +162,7 @@ async function readShard(
     let value: LabelValue | undefined;
     const close = (): void => {
       if (image && value !== undefined)
-        samples.push({ path: `${basename(shard)}: ${image.name}`, shard, offset: image.offset, size: image.size, value });
+        samples.push({ path: `${called}: ${image.name}`, shard, offset: image.offset, size: image.size, value });
       else if (image) fail(`its sample ${quoted(key)} has an image and no class (.cls or .json) beside it`);
       else if (value !== undefined) passed++;
       image = undefined;

@@ -32,6 +32,8 @@ export interface ParquetFile {
   readonly metadata: ReadonlyMap<string, string>;
   /** The values of a column in a group, one a row. */
   read(column: ParquetColumn, group: number): Promise<ParquetValue[]>;
+  /** The first values of a column in a group, about so many but fewer where they are large, without reading all of it. */
+  peek(column: ParquetColumn, group: number, most: number): Promise<ParquetValue[]>;
 }
 
 export interface ParquetOptions {
@@ -63,6 +65,9 @@ const MAX_FOOTER_BYTES = 2 ** 28;
 const MAX_CHUNK_BYTES = 2 ** 30;
 const GZIP_RATIO = 1032;
 const MAX_ROWS = 2 ** 26;
+/** Of a column whose first values are looked at: a page has one or two million by default, and a dictionary of as many before it. */
+const PEEK_BYTES = 2 ** 23;
+const MOST_CATEGORIES = 2 ** 16;
 
 interface Chunk {
   readonly codec: number;
@@ -95,18 +100,24 @@ export async function openParquet({ source, size, readAt }: ParquetOptions): Pro
   // An image and its class take more.
   if (total > Math.min(size, MAX_ROWS)) fail(`it claims ${total} rows in ${size} bytes`);
   const metadata = new Map(footer.structs(5).flatMap((pair) => [[pair.text(1) ?? '', pair.text(2) ?? ''] as const]));
+  const values = async (column: ParquetColumn, index: number, peeked?: number): Promise<ParquetValue[]> => {
+    const at = leaves.indexOf(column as Leaf);
+    const group = rows[index];
+    const chunk = group.chunks[at];
+    const leaf = leaves[at];
+    if (leaf.repeated) fail(`its column ${leaf.path.join('.')} holds lists`);
+    const bytes = await readAt(chunk.start, peeked === undefined ? chunk.bytes : Math.min(chunk.bytes, PEEK_BYTES));
+    return new ChunkReader(leaf, chunk.codec, group.rows, fail).read(bytes, peeked);
+  };
   return {
     columns: leaves,
     groups: rows.map((group) => group.rows),
     metadata,
-    async read(column, index) {
-      const at = leaves.indexOf(column as Leaf);
-      const group = rows[index];
-      const chunk = group.chunks[at];
-      const leaf = leaves[at];
-      if (leaf.repeated) fail(`its column ${leaf.path.join('.')} holds lists`);
-      const bytes = await readAt(chunk.start, chunk.bytes);
-      return new ChunkReader(leaf, chunk.codec, group.rows, fail).read(bytes);
+    read: (column, group) => values(column, group),
+    async peek(column, group, most) {
+      // Where its first page has more bytes, or is damaged, the whole column says.
+      const first = await values(column, group, most).catch(() => []);
+      return first.length > 0 ? first : values(column, group);
     },
   };
 }
@@ -171,16 +182,18 @@ class ChunkReader {
     this.#fail = (what, cause) => fail(`its column ${leaf.path.join('.')}: ${what}`, cause);
   }
 
-  read(bytes: Uint8Array): ParquetValue[] {
+  /** With `peeked` the pages up to so many values, or up to the first that is not all there. */
+  read(bytes: Uint8Array, peeked?: number): ParquetValue[] {
     const fail = this.#fail;
     const values: ParquetValue[] = [];
     let dictionary: ParquetValue[] | undefined;
-    for (let at = 0; values.length < this.#rows; ) {
+    for (let at = 0; values.length < Math.min(this.#rows, peeked ?? this.#rows); ) {
       if (at >= bytes.length) fail(`it ends after ${values.length} of ${this.#rows} rows`);
       const { value, end } = readThrift(bytes.subarray(at), fail);
       const header = new ThriftFields(value, fail);
       const [size, packed] = [header.count(2), header.count(3)];
       at += end;
+      if (peeked !== undefined && values.length > 0 && packed > bytes.length - at) break;
       if (packed > bytes.length - at) fail(`a page claims ${packed} bytes of the ${bytes.length - at} that are left`);
       const page = bytes.subarray(at, at + packed);
       at += packed;
@@ -215,9 +228,11 @@ class ChunkReader {
     return count <= this.#rows - before ? count : this.#fail(`a page claims ${count} of the ${this.#rows - before} rows that are left`);
   }
 
-  /** Entries of a dictionary: each takes bytes. */
+  /** Entries of a dictionary. Each takes bytes; there are no more than rows, but that categories are all written, also those without a row. */
   #most(count: number, { length }: Uint8Array): number {
-    return count <= 8 * length ? count : this.#fail(`${length} bytes cannot hold the ${count} values that they claim`);
+    if (count > 8 * length) this.#fail(`${length} bytes cannot hold the ${count} values that they claim`);
+    if (count > Math.max(this.#rows, MOST_CATEGORIES)) this.#fail(`a dictionary of ${count} values is for ${this.#rows} rows`);
+    return count;
   }
 
   #add(values: ParquetValue[], count: number, levels: Int32Array | undefined, decode: (present: number) => ParquetValue[]): void {

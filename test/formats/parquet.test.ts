@@ -5,6 +5,7 @@ import { HybridError } from '../../runtime/base/errors.ts';
 import { openParquet, type ParquetValue } from '../../runtime/formats/parquet.ts';
 import { unpackSnappy } from '../../runtime/formats/snappy.ts';
 import { hybridError } from '../support/expect-error.ts';
+import { parquetFile } from '../support/parquet.ts';
 
 const golden = (name: string): Uint8Array => readFileSync(fileURLToPath(new URL(`../golden/parquet/${name}.parquet`, import.meta.url)));
 
@@ -98,6 +99,14 @@ describe('Parquet', () => {
     const bytes = Uint8Array.from(golden('none'));
     bytes.set(size, bytes.length - 8);
     expect((await hybridError('E_DATA', columnsOf(bytes))).message).toMatch(message);
+  });
+
+  it('a dictionary of very many empty values for one row is refused before there is room for them', async () => {
+    const column = (entries: number) =>
+      parquetFile({ columns: [{ path: ['a'], values: ['x'], dictionary: { bytes: Buffer.alloc(4 * entries), entries } }] });
+    // Categories without a row are honest.
+    expect((await columnsOf(column(1000))).a.map(text)).toEqual(['x']);
+    expect((await hybridError('E_DATA', columnsOf(column(100_000)))).message).toMatch(/a dictionary of 100000 values is for 1 rows/);
   });
 
   it('is told apart from other files', async () => {
