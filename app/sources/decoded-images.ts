@@ -69,6 +69,8 @@ export interface DecodeSetOptions {
   readonly cacheDir: string;
   /** Images of more bytes than this in all stay on the disk. */
   readonly memoryBudget: number;
+  /** Whether every image is decoded again, whatever the cache has. */
+  readonly anew?: boolean;
   readonly signal?: AbortSignal;
   readonly onDecoded?: (images: number, total: number) => void;
   readonly onNotice?: (level: 'info' | 'warning', text: string) => void;
@@ -94,7 +96,7 @@ export async function openDecoded<T extends ListedImage>(set: EncodedSet<T>, opt
   const { files, cacheDir, shape, onNotice } = options;
   const key = await keyOf(set, options);
   const path = join(cacheDir, IMAGES_FOLDER, `${key.slice(0, 32)}.safetensors`);
-  const cached = (await files.stat(path).catch(() => null)) && (await openCached(path, key, set, options));
+  const cached = !options.anew && (await files.stat(path).catch(() => null)) && (await openCached(path, key, set, options));
   if (cached) return cached;
 
   await loadSharp(); // says what is missing before any worker misses it

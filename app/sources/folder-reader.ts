@@ -8,14 +8,14 @@ import { systemCode } from '../../runtime/base/files.ts';
 import type { ImageReader } from '../../runtime/data/dataset.ts';
 import type { Interpolation } from '../../runtime/data/preprocessing.ts';
 import { decodeInto } from './decode-into.ts';
-import { decodeImage } from './image-file.ts';
+import { checkBytes, decodeImage, maxBytesOf } from './image-file.ts';
 
 export interface FolderImages {
   readonly folder: string;
   /** Of the files, relative to the folder. */
   readonly paths: readonly string[];
   /** Where they hold several images: in which of them each is, and where. Absent: image i is file i. */
-  readonly places?: { readonly file: Int32Array; readonly offset: Float64Array; readonly size: Int32Array };
+  readonly places?: { readonly file: Int32Array; readonly offset: Float64Array; readonly size: Float64Array };
   /** [height, width, channels] */
   readonly shape: readonly [number, number, number];
   readonly maxPixels?: number;
@@ -42,8 +42,9 @@ export function openReader(data: unknown): ImageReader {
           if (!handles.has(number)) handles.set(number, await describing(path, () => open(path)));
         }
         const decode = async (i: number): Promise<Uint8Array> => {
-          const bytes = new Uint8Array(places.size[i]);
           const path = join(folder, paths[places.file[i]]);
+          checkBytes(path, places.size[i], maxBytesOf({ maxPixels }));
+          const bytes = new Uint8Array(places.size[i]);
           const file = handles.get(places.file[i]) as Awaited<ReturnType<typeof open>>;
           const { bytesRead } = await describing(path, () => file.read(bytes, 0, bytes.length, places.offset[i]));
           return decodeImage(bytes.subarray(0, bytesRead), { shape, maxPixels, crop, interpolation });

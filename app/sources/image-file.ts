@@ -42,8 +42,9 @@ const MAX_SECONDS = 30;
  * Throws E_DATA where it is no such image, damaged, cut short or above a limit; E_ENVIRONMENT where sharp is not installed.
  */
 export async function decodeImage(source: string | Uint8Array, options: DecodeOptions): Promise<Uint8Array> {
-  const { maxPixels = MAX_PIXELS, maxBytes = Math.max(MAX_BYTES, 4 * (options.maxPixels ?? 0)) } = options;
+  const { maxPixels = MAX_PIXELS, maxBytes = maxBytesOf(options) } = options;
   const name = typeof source === 'string' ? source : (options.name ?? 'the image');
+  if (typeof source !== 'string') checkBytes(name, source.length, maxBytes);
   const bytes = typeof source === 'string' ? await readLimited(source, maxBytes) : source;
   const format = formatOf(bytes.subarray(0, FORMAT_BYTES));
   if (!format) throw imageError(name, `is no ${READ_FORMATS} image`);
@@ -78,6 +79,15 @@ export async function decodeImage(source: string | Uint8Array, options: DecodeOp
     if (error instanceof HybridError) throw error;
     throw imageError(name, `cannot be decoded: ${firstLine(error)}`, error);
   }
+}
+
+/** The limit on the bytes of one image. */
+export const maxBytesOf = ({ maxPixels = 0 }: Pick<DecodeOptions, 'maxPixels'>): number => Math.max(MAX_BYTES, 4 * maxPixels);
+
+/** Asked before there is room for them. Throws E_DATA beyond the limit. */
+export function checkBytes(name: string, size: number, maxBytes: number): void {
+  if (size > maxBytes)
+    throw imageError(name, `has ${size.toLocaleString('en-US')} bytes, more than the ${maxBytes.toLocaleString('en-US')} allowed`);
 }
 
 interface Size {
@@ -192,8 +202,7 @@ async function readLimited(path: string, maxBytes: number): Promise<Uint8Array> 
     try {
       const { size } = await file.stat();
       if (size === 0) throw imageError(path, 'is empty');
-      if (size > maxBytes)
-        throw imageError(path, `has ${size.toLocaleString('en-US')} bytes, more than the ${maxBytes.toLocaleString('en-US')} allowed`);
+      checkBytes(path, size, maxBytes);
       return await file.readFile();
     } finally {
       await file.close();

@@ -71,6 +71,8 @@ export interface OpenDataOptions {
   readonly followLinks?: boolean;
   /** Images of more bytes than this in all stay on the disk and are read by the workers; `defaultMemoryBudget` by default. */
   readonly memoryBudget?: number;
+  /** Whether images of files are decoded again that are in the cache already; false by default. */
+  readonly decodeAnew?: boolean;
   readonly signal?: AbortSignal;
   readonly onProgress?: (progress: DataProgress) => void;
   readonly onNotice?: (notice: DataNotice) => void;
@@ -140,7 +142,7 @@ export async function openData(spec: string, given: OpenDataOptions = {}): Promi
       await removeAbandoned(files, cacheDir);
       const { images, labels, labelColumn, followLinks, maxBad, maxPixels, crop, interpolation } = options;
       const decoding: DecodeSetOptions = {
-        ...{ files, maxBad, maxPixels, crop, interpolation, memoryBudget, cacheDir, signal },
+        ...{ files, maxBad, maxPixels, crop, interpolation, memoryBudget, cacheDir, anew: options.decodeAnew, signal },
         shape: [...(options.imageSize ?? DEFAULT_SIZE), 3],
         onDecoded: (done, total) => onProgress?.({ stage: 'decode', done, total }),
         onNotice: (level, text) => onNotice?.({ level, text }),

@@ -50,8 +50,14 @@ const AT_ONCE = 4;
 export async function verifyData(spec: string, options: OpenDataOptions = {}): Promise<Verification> {
   const place = await locateData(spec, options);
   if (place.kind === 'folder') return verifyFolder(place.path, options);
-  // What cannot be decoded is listed, all of it.
-  const source = await openData(spec, { ...options, memoryBudget: 0, maxBad: Number.MAX_SAFE_INTEGER, onNotice: undefined });
+  // What cannot be decoded is listed, all of it. Past the cache: damage to a file may have left its size and time as they were.
+  const source = await openData(spec, {
+    ...options,
+    memoryBudget: 0,
+    maxBad: Number.MAX_SAFE_INTEGER,
+    decodeAnew: true,
+    onNotice: undefined,
+  });
   const images = Object.fromEntries(PARTS.map((part) => [part, source[part]?.size ?? 0])) as Verification['images'];
   return {
     kind: place.kind,

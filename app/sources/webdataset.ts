@@ -10,10 +10,11 @@ import { type DataSource, PARTS, type PartName } from '../../runtime/data/datase
 import type { Fail } from '../../runtime/formats/zip.ts';
 import { type DecodeSetOptions, type ListedImage, openDecoded } from './decoded-images.ts';
 import { type FolderImages, openReader } from './folder-reader.ts';
-import { decodeImage } from './image-file.ts';
+import { checkBytes, decodeImage, maxBytesOf } from './image-file.ts';
 import { isImageName } from './image-formats.ts';
 import { LABEL_NAMES } from './label-file.ts';
 import { classesOf, type LabelValue } from './label-values.ts';
+import { partOfName } from './part-names.ts';
 import { type Shards, shardNames } from './shards.ts';
 import { readTarIndex } from './tar-index.ts';
 import { decodeText } from './text-file.ts';
@@ -67,9 +68,10 @@ export async function openWebDataset(options: WebDatasetOptions): Promise<DataSo
       'info',
       `${shards.path}: ${others === 1 ? '1 file that is' : `${others} files that are`} neither images nor classes passed over`,
     );
-  const first = shards.parts.get('train')?.[0] as string;
-  const names = await classNames(dirname(first));
+  const beside = await classNames(dirname(shards.parts.get('train')?.[0] as string));
+  const names = beside?.names;
   const { classes, labelsOf } = classesOf({ path: shards.path, values: [...read.values()].map(({ values }) => values), names, onNotice });
+  if (beside) onNotice?.(...aboutNames(beside, classes, new Set([...read.values()].flatMap(({ values }) => values)).size));
   const parts = new Map<PartName, Member[]>();
   for (const [part, { members, values }] of read) {
     const labels = labelsOf(values);
@@ -92,7 +94,7 @@ export async function openWebDataset(options: WebDatasetOptions): Promise<DataSo
             places: {
               file: Int32Array.from(images, ({ shard }) => numbers.get(shard) as number),
               offset: Float64Array.from(images, ({ offset }) => offset),
-              size: Int32Array.from(images, ({ size }) => size),
+              size: Float64Array.from(images, ({ size }) => size),
             },
           };
           return {
@@ -102,6 +104,7 @@ export async function openWebDataset(options: WebDatasetOptions): Promise<DataSo
         },
         async reason({ path, shard, offset, size }) {
           try {
+            checkBytes(path, size, maxBytesOf({ maxPixels }));
             await decodeImage(await readPlace(shard, offset, size), { shape, maxPixels, crop, interpolation, name: path });
             return `${path} could not be decoded a moment ago`;
           } catch (error) {
@@ -238,20 +241,37 @@ function jsonClass(text: string, name: string, wanted: string | undefined, fail:
   return undefined;
 }
 
-/** From a file beside the shards, or one folder above. */
-async function classNames(folder: string): Promise<string[] | undefined> {
-  for (const place of [folder, join(folder, '..')]) {
+interface NamesFile {
+  readonly path: string;
+  readonly names: readonly string[];
+}
+
+/** From a file beside the shards, or one folder above where theirs is of a part. */
+async function classNames(folder: string): Promise<NamesFile | undefined> {
+  for (const place of partOfName(basename(folder)) === undefined ? [folder] : [folder, join(folder, '..')]) {
     for (const name of NAMES_FILES) {
-      const bytes = await readFile(join(place, name)).catch(() => undefined);
-      const text = bytes && bytes.length < MAX_JSON_BYTES ? decodeText(bytes)?.text : undefined;
-      if (text === undefined) continue;
-      return text
-        .split(/\r?\n/)
-        .map((line) => line.trim())
-        .filter((line) => line !== '');
+      const path = join(place, name);
+      // Asked before it is opened: it may be a pipe, or a huge file.
+      const found = await stat(path).catch(() => undefined);
+      if (!found?.isFile() || found.size > MAX_JSON_BYTES) continue;
+      const text = decodeText(await readFile(path).catch(() => new Uint8Array(0)))?.text.trim();
+      if (!text) continue;
+      const names = text.split(/\r?\n/).map((line) => line.trim());
+      return { path, names: names.filter((line) => line !== '') };
     }
   }
   return undefined;
+}
+
+/** What is told of such a file: nobody named it. */
+function aboutNames({ path, names }: NamesFile, classes: readonly string[], present: number): ['info' | 'warning', string] {
+  if (classes !== names) return ['warning', `${path} has ${names.length} names, which do not fit the ${present} classes: it is not used`];
+  if (names.length >= 2 * present)
+    return [
+      'warning',
+      `${path} names ${names.length} classes, and only ${present} have images; if it is no list of the classes, move it away`,
+    ];
+  return ['info', `the names of the classes are those in ${path}`];
 }
 
 async function readPlace(path: string, offset: number, size: number): Promise<Uint8Array> {

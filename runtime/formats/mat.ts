@@ -94,6 +94,7 @@ function matrixIn(bytes: Uint8Array, little: boolean, fail: Fail): { readonly na
     parts.push(element);
     if (parts.length === 4) break;
     // Of cells and structures no more than the class is looked at.
+    if (parts.length === 1 && element.data.length !== 8) fail('a matrix has no class');
     if (parts.length === 1 && !isNumeric(numbers(element, little, fail)[0] & 0xff)) return undefined;
   }
   if (parts.length < 4) return fail('a matrix is cut short');
@@ -109,6 +110,7 @@ function matrixIn(bytes: Uint8Array, little: boolean, fail: Fail): { readonly na
 function numbers({ type, data }: Element, little: boolean, fail: Fail): Float64Array {
   const [bytes, read] = TYPES[type] ?? fail(`a part is of the unknown type ${type}`);
   if (data.length % bytes !== 0) fail('a part ends within a number');
+  if ((data.length / bytes) * 8 > MAX_BYTES) fail(`a part has ${data.length / bytes} numbers, more than ${MAX_BYTES / 8}`);
   const view = new DataView(data.buffer, data.byteOffset, data.byteLength);
   return Float64Array.from({ length: data.length / bytes }, (_, i) => read(view, i * bytes, little));
 }

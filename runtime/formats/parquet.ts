@@ -60,7 +60,8 @@ const ENCODINGS = [
 ];
 /** What a file begins and ends with. */
 const MAGIC = 0x31524150; // PAR1
-const MAX_FOOTER_BYTES = 2 ** 28;
+/** Of a description of a file or a page; a number in it takes eight times its bytes. */
+const MAX_HEADER_BYTES = 2 ** 24;
 /** Of one column in one group, unpacked: it is held as a whole. */
 const MAX_CHUNK_BYTES = 2 ** 30;
 const GZIP_RATIO = 1032;
@@ -68,6 +69,14 @@ const MAX_ROWS = 2 ** 26;
 /** Of a column whose first values are looked at: a page has one or two million by default, and a dictionary of as many before it. */
 const PEEK_BYTES = 2 ** 23;
 const MOST_CATEGORIES = 2 ** 16;
+
+const WRITE_AGAIN = 'Write it again with pandas, pyarrow or datasets; if it was copied or downloaded, fetch it again.';
+const SMALLER_GROUPS = 'Write it again in smaller groups of rows: row_group_size=1000 (pyarrow, pandas), batch_size=1000 (datasets).';
+const FEWER_GROUPS = 'Write it again as several files, or in groups of more rows: row_group_size=1000.';
+const OTHER_COMPRESSION = "Write it again with compression='snappy' (pandas, pyarrow)";
+
+/** Also with a remedy of its own. */
+type ParquetFail = (what: string, cause?: unknown, remedy?: string) => never;
 
 interface Chunk {
   readonly codec: number;
@@ -83,8 +92,7 @@ interface Leaf extends ParquetColumn {
 
 /** Reads the footer. @throws HybridError E_DATA for anything but a complete file; also from `read`, where a column is not what it claims. */
 export async function openParquet({ source, size, readAt }: ParquetOptions): Promise<ParquetFile> {
-  const fail: Fail = (what, cause) => {
-    const remedy = 'Write it again with pandas, pyarrow or datasets; if it was copied or downloaded, fetch it again.';
+  const fail: ParquetFail = (what, cause, remedy = WRITE_AGAIN) => {
     throw new HybridError('E_DATA', `${source} is not a Parquet file that can be read: ${what}`, remedy, { cause });
   };
   if (size < 12) fail('it is too short');
@@ -92,7 +100,9 @@ export async function openParquet({ source, size, readAt }: ParquetOptions): Pro
   if (viewOf(await readAt(0, 4)).getUint32(0, true) !== MAGIC || tail.getUint32(4, true) !== MAGIC)
     fail('it does not begin and end as such files do, or is cut short');
   const footerBytes = tail.getUint32(0, true);
-  if (footerBytes > size - 12 || footerBytes > MAX_FOOTER_BYTES) fail(`its description claims ${footerBytes} bytes`);
+  if (footerBytes > size - 12) fail(`its description claims ${footerBytes} bytes`);
+  if (footerBytes > MAX_HEADER_BYTES)
+    fail(`its description has ${footerBytes} bytes, more than ${MAX_HEADER_BYTES}`, undefined, FEWER_GROUPS);
   const footer = new ThriftFields(readThrift(await readAt(size - 8 - footerBytes, footerBytes), fail).value, fail);
   const leaves = leavesOf(footer.structs(2), fail);
   const rows = footer.structs(4).map((group) => ({ rows: group.count(3), chunks: chunksOf(group, leaves, size, fail) }));
@@ -149,7 +159,7 @@ function leavesOf(schema: readonly ThriftFields[], fail: Fail): Leaf[] {
   return leaves;
 }
 
-function chunksOf(group: ThriftFields, leaves: readonly Leaf[], size: number, fail: Fail): Chunk[] {
+function chunksOf(group: ThriftFields, leaves: readonly Leaf[], size: number, fail: ParquetFail): Chunk[] {
   const columns = group.structs(1);
   if (columns.length !== leaves.length) fail(`a group of rows has ${columns.length} columns instead of ${leaves.length}`);
   return columns.map((column, i) => {
@@ -162,7 +172,8 @@ function chunksOf(group: ThriftFields, leaves: readonly Leaf[], size: number, fa
     const start = dictionary !== undefined && dictionary > 0 && dictionary < data ? dictionary : data;
     if (!Number.isSafeInteger(start) || start < 4 || start + bytes > size)
       fail(`a column claims ${bytes} bytes at byte ${start} of ${size}`);
-    if (bytes > MAX_CHUNK_BYTES) fail(`a column of a group of rows has ${bytes} bytes, more than ${MAX_CHUNK_BYTES}`);
+    if (bytes > MAX_CHUNK_BYTES)
+      fail(`a column of a group of rows has ${bytes} bytes, more than ${MAX_CHUNK_BYTES}`, undefined, SMALLER_GROUPS);
     return { codec: about.number(4) ?? -1, start, bytes };
   });
 }
@@ -172,14 +183,14 @@ class ChunkReader {
   readonly #leaf: Leaf;
   readonly #codec: number;
   readonly #rows: number;
-  readonly #fail: Fail;
+  readonly #fail: ParquetFail;
   #unpacked = 0;
 
-  constructor(leaf: Leaf, codec: number, rows: number, fail: Fail) {
+  constructor(leaf: Leaf, codec: number, rows: number, fail: ParquetFail) {
     this.#leaf = leaf;
     this.#codec = codec;
     this.#rows = rows;
-    this.#fail = (what, cause) => fail(`its column ${leaf.path.join('.')}: ${what}`, cause);
+    this.#fail = (what, cause, remedy) => fail(`its column ${leaf.path.join('.')}: ${what}`, cause, remedy);
   }
 
   /** With `peeked` the pages up to so many values, or up to the first that is not all there. */
@@ -189,7 +200,7 @@ class ChunkReader {
     let dictionary: ParquetValue[] | undefined;
     for (let at = 0; values.length < Math.min(this.#rows, peeked ?? this.#rows); ) {
       if (at >= bytes.length) fail(`it ends after ${values.length} of ${this.#rows} rows`);
-      const { value, end } = readThrift(bytes.subarray(at), fail);
+      const { value, end } = readThrift(bytes.subarray(at, at + MAX_HEADER_BYTES), fail);
       const header = new ThriftFields(value, fail);
       const [size, packed] = [header.count(2), header.count(3)];
       at += end;
@@ -256,7 +267,7 @@ class ChunkReader {
   #unpack(packed: Uint8Array, size: number): Uint8Array {
     const fail = this.#fail;
     this.#unpacked += size;
-    if (this.#unpacked > MAX_CHUNK_BYTES) fail(`it unpacks to more than ${MAX_CHUNK_BYTES} bytes`);
+    if (this.#unpacked > MAX_CHUNK_BYTES) fail(`it unpacks to more than ${MAX_CHUNK_BYTES} bytes`, undefined, SMALLER_GROUPS);
     const name = CODECS[this.#codec];
     if (name === 'none') return packed.length === size ? packed : fail(`a page has ${packed.length} bytes instead of ${size}`);
     if (size === 0) return new Uint8Array(0);
@@ -266,8 +277,16 @@ class ChunkReader {
       name === 'GZIP' ? zlib.gunzipSync : name === 'BROTLI' ? zlib.brotliDecompressSync : name === 'ZSTD' ? unpackZstd() : undefined;
     if (!unpack) {
       if (name === 'ZSTD')
-        return fail(`it is compressed with ZSTD, which this Node (${process.version}) cannot unpack: 22.15 and later can`);
-      return fail(`it is compressed with ${name ?? `the unknown method ${this.#codec}`}; SNAPPY, GZIP, BROTLI and ZSTD are read`);
+        return fail(
+          `it is compressed with ZSTD, which this Node (${process.version}) cannot unpack: 22.15 and later can`,
+          undefined,
+          `${OTHER_COMPRESSION}, or use a newer Node.`,
+        );
+      return fail(
+        `it is compressed with ${name ?? `the unknown method ${this.#codec}`}; SNAPPY, GZIP, BROTLI and ZSTD are read`,
+        undefined,
+        `${OTHER_COMPRESSION}.`,
+      );
     }
     let page: Uint8Array;
     try {
@@ -308,7 +327,7 @@ class ChunkReader {
         const length = shared.values[i];
         if (!(length >= 0 && length <= before.length)) this.#fail('a value begins with more of the one before than that has');
         this.#unpacked += length;
-        if (this.#unpacked > MAX_CHUNK_BYTES) this.#fail(`it unpacks to more than ${MAX_CHUNK_BYTES} bytes`);
+        if (this.#unpacked > MAX_CHUNK_BYTES) this.#fail(`it unpacks to more than ${MAX_CHUNK_BYTES} bytes`, undefined, SMALLER_GROUPS);
         before = length === 0 ? piece : Uint8Array.from([...before.subarray(0, length), ...piece]);
         return before;
       });

@@ -8,11 +8,14 @@ export type ThriftStruct = ReadonlyMap<number, ThriftValue>;
 
 /** Parquet's own structures are half as deep. */
 const MAX_DEPTH = 24;
+/** Structures, lists and pieces of bytes: each takes a hundred bytes or two, and as little as one in the file. A group of five columns has about ninety. */
+const MAX_OBJECTS = 2 ** 19;
 
 /** Reads one structure from the beginning of `bytes`. Calls `fail` where it is none, or does not end. */
 export function readThrift(bytes: Uint8Array, fail: Fail): { readonly value: ThriftStruct; readonly end: number } {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   let at = 0;
+  let objects = 0;
   const byte = (): number => (at < bytes.length ? bytes[at++] : fail('a header ends too early'));
   const unsigned = (): bigint => {
     let value = 0n;
@@ -42,6 +45,7 @@ export function readThrift(bytes: Uint8Array, fail: Fail): { readonly value: Thr
       at += 8;
       return view.getFloat64(at - 8, true);
     }
+    if (type >= 8 && ++objects > MAX_OBJECTS) fail(`a header has more than ${MAX_OBJECTS} parts`);
     if (type === 8) {
       const size = length();
       at += size;

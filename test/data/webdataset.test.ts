@@ -1,7 +1,8 @@
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, statSync, truncateSync, utimesSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { type DataNotice, openData } from '../../app/sources/source.ts';
+import { verifyData } from '../../app/sources/verify.ts';
 import type { DataSource, Dataset } from '../../runtime/data/dataset.ts';
 import { hybridError } from '../support/expect-error.ts';
 import { solid } from '../support/images.ts';
@@ -90,6 +91,48 @@ describe('WebDataset', () => {
     expect((await hybridError('E_DATA', opened(join(two, 'a.tar')))).message).toMatch(/an image and no class/);
     const named = folderOf({ 'train/0.tar': tar(samples(0, 6)), 'classnames.txt': 'ant\nbee\r\ncow\n' });
     expect((await opened(named)).source.train.classes).toEqual(['ant', 'bee', 'cow']);
+  });
+
+  it('a file of names that nobody named is told, and doubted where it has many more names than there are classes', async () => {
+    const text = async (files: Record<string, string>, path = 'in'): Promise<string> => {
+      const folder = folderOf({ 'in/0.tar': tar(samples(0, 6)), ...files });
+      return (await opened(join(folder, path))).notices.map((notice) => `${notice.level} ${notice.text}`).join('\n');
+    };
+    const thousand = Array.from({ length: 1000 }, (_, i) => `line ${i}`).join('\n');
+    expect(await text({ 'in/labels.txt': 'a\nb\nc' })).toMatch(/info the names of the classes are those in .*labels\.txt/);
+    expect(await text({ 'in/labels.txt': thousand })).toMatch(/warning .*labels\.txt names 1000 classes, and only 3 have images/);
+    expect(await text({ 'in/labels.txt': 'a\nb' })).toMatch(/warning .*labels\.txt has 2 names, which do not fit the 3 classes/);
+    // Above the set there is nothing of the set.
+    expect(await text({ 'labels.txt': 'a\nb\nc' })).not.toMatch(/labels\.txt/);
+  });
+
+  it('a member of 300 MB, and one of 3 GB, is no image and is not read', async () => {
+    for (const size of [3e8, 3e9]) {
+      const folder = folderOf({ 'a.tar': tar(samples(0, 6), Buffer.alloc(0)) });
+      const path = join(folder, 'a.tar');
+      const first = statSync(path).size;
+      const header = tarEntry({ name: '0009.png', size });
+      writeFileSync(path, header, { flag: 'a' });
+      truncateSync(path, first + 512 + Math.ceil(size / 512) * 512);
+      writeFileSync(path, Buffer.concat([tarEntry({ name: '0009.cls', data: '1' }), END]), { flag: 'a' });
+      const { source } = await opened(path, { maxBad: 1 });
+      expect(source.skipped?.[0].reason).toMatch(
+        new RegExp(`0009\\.png has ${size.toLocaleString('en-US')} bytes, more than the 268,435,456`),
+      );
+    }
+  });
+
+  it('verifying decodes past the cache: damage that left size and time as they were is found', async () => {
+    const folder = folderOf({ 'a.tar': tar(samples(0, 6)) });
+    const path = join(folder, 'a.tar');
+    utimesSync(path, 1_700_000_000, 1_700_000_000);
+    const options = { cacheDir: tempFolder() };
+    expect((await verifyData(path, options)).bad).toEqual([]);
+    const bytes = readFileSync(path);
+    bytes.fill(0, 512 + 8, 512 + IMAGES[0].length);
+    writeFileSync(path, bytes);
+    utimesSync(path, 1_700_000_000, 1_700_000_000);
+    expect((await verifyData(path, options)).bad.map((one) => one.path)).toEqual(['a.tar: 0000.png']);
   });
 
   it("long names, Python's properties and folders are understood; other files are told and passed over", async () => {

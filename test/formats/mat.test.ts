@@ -52,5 +52,12 @@ it('a bomb, another version and another file are refused', () => {
   tag.writeUInt32LE(packed.length, 4);
   expect(refused(Buffer.concat([head, tag, packed]))).toMatch(/cannot be unpacked/);
   expect(refused(Buffer.concat([Buffer.from('\x89HDF\r\n\x1a\n', 'latin1'), Buffer.alloc(200)]))).toMatch(/7\.3 \(HDF5\)/);
+  // An element of 16 MB where the class should be, which was made numbers of 128 MB first.
+  const huge = Buffer.alloc(16 + 2 ** 24);
+  huge.writeUInt32LE(14, 0);
+  huge.writeUInt32LE(8 + 2 ** 24, 4);
+  huge.writeUInt32LE(1, 8);
+  huge.writeUInt32LE(2 ** 24, 12);
+  expect(refused(Buffer.concat([head, huge]))).toMatch(/has no class/);
   expect(refused(Buffer.from('<html></html>'))).toMatch(/does not begin/);
 });

@@ -5,7 +5,7 @@ import { HybridError } from '../../runtime/base/errors.ts';
 import { openParquet, type ParquetValue } from '../../runtime/formats/parquet.ts';
 import { unpackSnappy } from '../../runtime/formats/snappy.ts';
 import { hybridError } from '../support/expect-error.ts';
-import { parquetFile } from '../support/parquet.ts';
+import { parquetFile, thrift } from '../support/parquet.ts';
 
 const golden = (name: string): Uint8Array => readFileSync(fileURLToPath(new URL(`../golden/parquet/${name}.parquet`, import.meta.url)));
 
@@ -107,6 +107,34 @@ describe('Parquet', () => {
     // Categories without a row are honest.
     expect((await columnsOf(column(1000))).a.map(text)).toEqual(['x']);
     expect((await hybridError('E_DATA', columnsOf(column(100_000)))).message).toMatch(/a dictionary of 100000 values is for 1 rows/);
+  });
+
+  it('a description of empty structures without end, or of too many bytes, is refused', async () => {
+    const structures = thrift({ 1: 1 });
+    const list = Buffer.concat([structures.subarray(0, -1), Buffer.from([0x49, 0xfc, 0x80, 0x80, 0x40]), Buffer.alloc(2 ** 20 + 1)]);
+    const bytes = (footer: Uint8Array): Buffer => {
+      const size = Buffer.alloc(4);
+      size.writeUInt32LE(footer.length);
+      return Buffer.concat([Buffer.from('PAR1'), footer, size, Buffer.from('PAR1')]);
+    };
+    expect((await hybridError('E_DATA', columnsOf(bytes(list)))).message).toMatch(/more than 524288 parts/);
+    expect((await hybridError('E_DATA', columnsOf(bytes(Buffer.alloc(2 ** 24 + 1))))).message).toMatch(/description has 16777217 bytes/);
+  });
+
+  it('what writing again in the same way would not mend has a remedy of its own', async () => {
+    const column = { path: ['a'], values: [1] };
+    const large = parquetFile({ columns: [{ ...column, claimedBytes: 2 ** 30 + 1 }] });
+    const opening = openParquet({
+      source: 'x.parquet',
+      size: 2 ** 31,
+      readAt: async (offset, length) => {
+        const at = offset < large.length ? offset : offset - 2 ** 31 + large.length;
+        return Uint8Array.from(large.subarray(at, at + length));
+      },
+    });
+    expect((await hybridError('E_DATA', opening)).remedy).toMatch(/row_group_size=1000/);
+    const lz4 = await hybridError('E_DATA', columnsOf(parquetFile({ columns: [{ ...column, codec: 7 }] })));
+    expect(lz4.remedy).toMatch(/compression='snappy'/);
   });
 
   it('is told apart from other files', async () => {
