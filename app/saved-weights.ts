@@ -187,15 +187,17 @@ async function fromTorchFile(bytes: Uint8Array, path: string, modelFor: ModelFor
   throw new HybridError(
     'E_CHECKPOINT',
     `${path} holds ${names.length} tensors of a network that is not known here: ${names.slice(0, 3).join(', ')}${names.length > 3 ? ', …' : ''}`,
-    "Known are timm's ConvMixers.",
+    "Known are timm's ConvMixers and EfficientNet-Lite0.",
   );
 }
 
 /** Weights of networks that others have written, told by the names of their tensors. */
 async function readForeign(tensors: ReadonlyMap<string, SavedTensor>, path: string, told: TimmOptions): Promise<SavedWeights | undefined> {
   const { isTimmConvmixer, readTimmConvmixer } = await import('../runtime/interop/timm.ts');
-  if (!isTimmConvmixer(tensors)) return undefined;
-  const trained = readTimmConvmixer(tensors, path, told);
+  const { isEfficientNetLite, readEfficientNetLite } = await import('../runtime/interop/efficientnet.ts');
+  const read = isTimmConvmixer(tensors) ? readTimmConvmixer : isEfficientNetLite(tensors) ? readEfficientNetLite : undefined;
+  if (!read) return undefined;
+  const trained = read(tensors, path, told);
   return { source: path, weights: trained.weights, trained };
 }
 

@@ -29,7 +29,7 @@ import { dryRun } from './dry-run.ts';
 import { checkpointOf, type Earlier, refuseOtherModel } from './earlier.ts';
 import type { Flags, Options } from './flags.ts';
 import { adapted, beginning, fitting, networkOf } from './network.ts';
-import { resultText, sayStopped, withWayOn } from './say.ts';
+import { resultText, sayStopped, verdict, withWayOn } from './say.ts';
 
 /** What is particular about one of several runs. */
 export interface OneOfSeveral {
@@ -201,6 +201,8 @@ async function run({ options, settings, flags, io, progress, earlier, group, cho
         if (result.reason === 'aborted') return;
         note?.(result, options, folder.location);
         if (!flags.json) io.stdout.write(resultText(result, options, folder, io));
+        const said = talk ? verdict(result, options) : null;
+        if (said !== null) progress.line(said);
       },
       onProblem: (text) => progress.warn(text),
       onStatus(text) {
