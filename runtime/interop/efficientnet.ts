@@ -60,7 +60,7 @@ export function efficientNetModules(): string[] {
   for (const [count, , , factor] of GROUPS) {
     for (let i = 0; i < count; i++, block++) {
       const parts = ['_depthwise_conv', '_bn1', '_project_conv', '_bn2'];
-      modules.push(...(factor === 1 ? parts : ['_expand_conv', '_bn0', ...parts]).map((part) => `_blocks.${block}.${part}`));
+      for (const part of factor === 1 ? parts : ['_expand_conv', '_bn0', ...parts]) modules.push(`_blocks.${block}.${part}`);
     }
   }
   return [...modules, '_conv_head', '_bn1', '_fc'];
