@@ -36,6 +36,7 @@ export const EXAMPLES: Readonly<Record<string, readonly Example[]>> = {
   ],
   eval: [
     { line: 'hybrid eval first' },
+    { line: 'hybrid eval first --data photos --csv predictions.csv', says: 'every image with its answer' },
     { line: 'hybrid eval runs/first/checkpoints/last/model.safetensors --data photos' },
     { line: 'hybrid eval script.weights.h5 --arch convmixer-256-8 --json' },
   ],

@@ -149,6 +149,10 @@ export function describeProgram(io: CliIo, setStatus: (status: number) => void):
       'run folder or its name (its best checkpoint counts), a file (.safetensors, .keras, .weights.h5, .npz), or a model that comes with hybrid: convmixer-2stage-cifar10',
     )
     .optionsGroup('Output:')
+    .option(
+      '--csv <FILE>',
+      'a table of every image: its file, its class, the answer and the probabilities of both; replaced if it is there',
+    )
     .option('--json', 'the result as JSON')
     .action(async (path: string, _, command: Command) =>
       setStatus(await (await import('./commands/eval.ts')).evalCommand(path, command, io)),

@@ -1,6 +1,13 @@
 // The public API: devices, models, data and runs, in about 40 names; what else there is has entries of its own (runtime/entries/). Nothing here
 // runs at import; devices are loaded when they are opened. test/entries.json holds the names of each entry.
 
+export {
+  type Classification,
+  type Classifier,
+  type ClassifierInput,
+  type ClassifierOptions,
+  openClassifier,
+} from '../app/classifier.ts';
 export { RunFolder } from '../app/run/run-folder.ts';
 export { readWeights } from '../app/saved-weights.ts';
 export { openData } from '../app/sources/source.ts';

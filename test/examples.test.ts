@@ -5,6 +5,7 @@ import { once } from 'node:events';
 import { readdirSync, readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { expect, test } from 'vitest';
+import { imageFile } from './support/images.ts';
 import { hasSwiftShader, swiftShaderChild } from './support/swiftshader.ts';
 
 const folder = fileURLToPath(new URL('../examples/', import.meta.url));
@@ -89,6 +90,27 @@ test('a server that trains tells its progress, and stops when its client leaves'
     const events = [...whole.matchAll(/^event: (\w+)\ndata: (.*)\n\n/gm)].map(([, name, data]) => ({ name, data: JSON.parse(data) }));
     expect(events.filter(({ name }) => name === 'epoch').map(({ data }) => data.epoch)).toEqual([1, 2]);
     expect(events.at(-1)).toMatchObject({ name: 'end', data: { reason: 'completed', epochs: 2 } });
+    child.kill('SIGTERM');
+    expect(await exitOf(child)).toBe(0);
+    expect(told.stderr).toBe('');
+  } finally {
+    child.kill('SIGKILL');
+  }
+});
+
+test('a server tells what pictures show, together, and refuses what is no picture', async () => {
+  const { child, told } = start('classify-server', { env: { PORT: '0' } });
+  try {
+    let found: RegExpExecArray | null;
+    while (!(found = /port: (\d+)/.exec(told.stdout))) await once(child.stdout, 'data');
+    const address = `http://127.0.0.1:${found[1]}/`;
+    const picture = await imageFile('jpeg', 40, 50);
+    const answers = await Promise.all(
+      Array.from({ length: 8 }, async () => (await fetch(address, { method: 'POST', body: picture as BodyInit })).json()),
+    );
+    for (const answer of answers) expect(answer).toEqual(answers[0]);
+    expect(answers[0]).toEqual({ label: expect.any(String), probability: expect.any(Number), unsure: expect.any(Boolean) });
+    expect((await fetch(address, { method: 'POST', body: 'no picture' })).status).toBe(400);
     child.kill('SIGTERM');
     expect(await exitOf(child)).toBe(0);
     expect(told.stderr).toBe('');

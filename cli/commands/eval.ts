@@ -1,9 +1,11 @@
 // hybrid eval MODEL: loss and accuracy of a trained model on the test images, and where it goes wrong.
 
+import { resolve } from 'node:path';
 import type { Command } from 'commander';
 import { hasNames, matchClasses, relabelled } from '../../runtime/entries/data.ts';
-import { checkGraph, measure } from '../../runtime/entries/internal.ts';
-import { buildModel, type Evaluation, evaluate, HybridError, openDevice, partsOf, readWeights } from '../../runtime/index.ts';
+import { checkGraph, measure, nodeFiles, writeAtomically } from '../../runtime/entries/internal.ts';
+import { buildModel, type Dataset, type Evaluation, evaluate, HybridError, openDevice, partsOf, readWeights } from '../../runtime/index.ts';
+import { csv } from '../csv.ts';
 import { openSettingsData } from '../data.ts';
 import { type CliIo, shown } from '../io.ts';
 import { MODEL_FLAGS } from '../model.ts';
@@ -63,6 +65,8 @@ export async function evalCommand(path: string, command: Command, io: CliIo): Pr
     ...deviceSettings(settings),
     v8Flags: true,
   });
+  const { csv: table } = command.opts<{ csv?: string }>();
+  const rows: string[] | undefined = table === undefined ? undefined : [];
   try {
     io.signal?.throwIfAborted();
     const evaluation = await evaluate({
@@ -73,11 +77,18 @@ export async function evalCommand(path: string, command: Command, io: CliIo): Pr
       batch: settings.batch,
       workers: settings.workers,
       signal: io.signal,
+      onLogits(first, logits) {
+        if (rows) for (const row of predictionRows(dataset, first, logits, model.classes)) rows.push(row);
+      },
       onProgress(done, total) {
         if (!json) progress.status(`${count(done)} of ${count(total)} images  ${Math.floor((100 * done) / total)}%`);
       },
     });
     progress.clear();
+    if (table !== undefined) {
+      const text = `image,label,predicted,label_probability,predicted_probability\n${rows?.join('') ?? ''}`;
+      await writeAtomically(io.files ?? nodeFiles, resolve(io.cwd, table), [Buffer.from(text)]);
+    }
     const about = { arch: model.arch, weights: saved.source, data: dataset.name, images: dataset.size };
     const names = evaluation.perClass.map(({ name }) => name);
     io.stdout.write(
@@ -90,6 +101,22 @@ export async function evalCommand(path: string, command: Command, io: CliIo): Pr
     progress.clear();
     await device.close();
   }
+}
+
+/** Lines of a table, of the images from `first` on. */
+function predictionRows(dataset: Dataset, first: number, logits: Float32Array, classes: number): string[] {
+  return Array.from({ length: logits.length / classes }, (_, row) => {
+    const at = row * classes;
+    const slice = logits.subarray(at, at + classes);
+    const predicted = slice.indexOf(slice.reduce((a, b) => Math.max(a, b)));
+    const largest = slice[predicted];
+    const sum = slice.reduce((total, z) => total + Math.exp(z - largest), 0);
+    const label = dataset.labels[first + row];
+    const probability = (index: number) => (Math.exp(slice[index] - largest) / sum).toFixed(6);
+    const name = dataset.fileOf?.(first + row) ?? `${first + row}`;
+    const fields = [csv(name), csv(dataset.classes[label]), csv(dataset.classes[predicted]), probability(label), probability(predicted)];
+    return `${fields.join(',')}\n`;
+  });
 }
 
 function asJson({ loss, accuracy, perClass, confusion, confused, largestLosses }: Evaluation, names: readonly string[]) {

@@ -6,6 +6,7 @@ import type { Command } from 'commander';
 import { type DecodeOptions, decodeImage, IMAGE_ENDINGS } from '../../runtime/entries/data.ts';
 import { isHidden, isImageFile, isImageName, nodeFiles, READ_FORMATS } from '../../runtime/entries/internal.ts';
 import { HybridError, openDevice, predict } from '../../runtime/index.ts';
+import { csv } from '../csv.ts';
 import type { CliIo } from '../io.ts';
 import { openModel, tellNotices } from '../model.ts';
 import { givenFlags } from '../options.ts';
@@ -150,6 +151,3 @@ function rows({ image, top }: Prediction, format: 'table' | 'csv'): string {
     return top.map(({ label, probability }, i) => `${csv(image)},${i + 1},${csv(label)},${probability.toFixed(6)}\n`).join('');
   return `${image}  ${top.map(({ label, probability }) => `${label} ${(100 * probability).toFixed(1)} %`).join('  ')}\n`;
 }
-
-/** A field as RFC 4180 has it. */
-const csv = (text: string): string => (/[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text);

@@ -83,6 +83,15 @@ describe('other data than CIFAR-10 from the disk to the test accuracy', () => {
     const all = await evaluated('fruit');
     const accuracies = ({ perClass }: typeof all) => Object.fromEntries(perClass.map(({ name, accuracy }: typeof all) => [name, accuracy]));
     expect(all.accuracy).toBeGreaterThan(0.6);
+    expect((await cli(['eval', 'runs/one', '--data', 'fruit', '--csv', 'all.csv', '--json'], io)).status).toBe(0);
+    const [head, ...lines] = readFileSync(join(cwd, 'all.csv'), 'utf8')
+      .trimEnd()
+      .split('\n')
+      .map((line) => line.split(','));
+    expect(head).toEqual(['image', 'label', 'predicted', 'label_probability', 'predicted_probability']);
+    expect(lines).toHaveLength(9);
+    expect(lines.filter(([, label, predicted]) => label === predicted).length / 9).toBeCloseTo(all.accuracy);
+    for (const [file, label] of lines) expect(file).toMatch(new RegExp(`^test/${label}/.*\\.`));
     const some = await evaluated('fewer');
     expect(some.confusion[1]).toEqual([0, 0, 0]);
     for (const name of ['apple', 'cherry']) expect(accuracies(some)[name]).toBe(accuracies(all)[name]);

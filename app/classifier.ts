@@ -1,0 +1,215 @@
+// A model to keep: pictures in, classes out, for servers. What waits is computed together, the queue is bounded, and nothing blocks the event loop:
+// decoding and computing go on in threads.
+
+import { abortError, HybridError } from '../runtime/base/errors.ts';
+import { from0, integer, record } from '../runtime/base/kinds.ts';
+import type { Device, Executable } from '../runtime/device.ts';
+import { openDevice } from '../runtime/devices.ts';
+import type { TrainedModel } from '../runtime/interop/trained-model.ts';
+import { argmax, logSoftmax, writeWeights } from '../runtime/train/evaluate.ts';
+import { inferenceGraphs } from '../runtime/train/graphs.ts';
+import { readWeights } from './saved-weights.ts';
+import { decodeImage } from './sources/image-file.ts';
+
+/** Of `openClassifier`. */
+export interface ClassifierOptions {
+  /** It may run other things at the same time, and stays open; a `wasm` device of its own by default. */
+  readonly device?: Device;
+  /** Pictures that are computed together at most; 32 by default. */
+  readonly batch?: number;
+  /** Pictures that may wait, those that are being decoded included; 1,024 by default. More are refused at once. */
+  readonly queue?: number;
+  /** A probability below which an answer is unsure, from 0 to 1; 0 by default. */
+  readonly unsure?: number;
+}
+
+/** What a picture shows. */
+export interface Classification {
+  readonly label: string;
+  /** Of the class. */
+  readonly index: number;
+  readonly probability: number;
+  /** Whether the probability is below the threshold. */
+  readonly unsure: boolean;
+  /** Of all classes, in their order. */
+  readonly probabilities: Float64Array;
+}
+
+/** A picture: the bytes of an image file, or pixels as the model takes them, height · width · channels bytes. */
+export type ClassifierInput = Uint8Array | { readonly pixels: Uint8Array };
+
+/** A model that waits for pictures. */
+export interface Classifier extends AsyncDisposable {
+  /** Names of the classes, in their order. */
+  readonly classes: readonly string[];
+  /** [height, width, channels] of the images that the model takes. */
+  readonly input: readonly [number, number, number];
+  /** Pictures that wait or are decoded or computed. */
+  readonly waiting: number;
+  /**
+   * What a picture shows. Rejects with E_DATA for what is no image, E_USAGE where too many wait or it was closed, and with an AbortError where the
+   * signal is aborted before the picture is computed.
+   */
+  classify(image: ClassifierInput, options?: { readonly signal?: AbortSignal }): Promise<Classification>;
+  /** Takes no more pictures, answers those that are there, and closes what it has opened. */
+  close(): Promise<void>;
+}
+
+/** A picture that was decoded. */
+interface Ready {
+  readonly pixels: Uint8Array;
+  readonly signal?: AbortSignal;
+  readonly resolve: (classification: Classification) => void;
+  readonly reject: (error: unknown) => void;
+}
+
+const OPTIONS = record<Omit<ClassifierOptions, 'device'>>({ batch: integer(1), queue: integer(1), unsure: from0 }, [
+  'batch',
+  'queue',
+  'unsure',
+]);
+
+/**
+ * Opens a model for classification: of a run folder, a file of weights, or a `TrainedModel`. Throws E_CHECKPOINT where there is none, E_USAGE for
+ * impossible options, E_ENVIRONMENT, E_MEMORY.
+ */
+export async function openClassifier(source: string | TrainedModel, { device, ...options }: ClassifierOptions = {}): Promise<Classifier> {
+  OPTIONS.check(options, 'openClassifier');
+  const trained = typeof source === 'string' ? (await readWeights(source)).trained : source;
+  if (!trained) throw new HybridError('E_CHECKPOINT', `${source} does not say which model it is`, 'Name a run, or a file that has a card.');
+  const own = device ? undefined : await openDevice('wasm');
+  try {
+    const { batch = 32 } = options;
+    const executable = await (device ?? (own as Device)).compile(inferenceGraphs(trained.model), {
+      capacity: batch,
+      seed: 0n,
+      programs: ['predict'],
+    });
+    await writeWeights(executable, trained.model, trained.weights);
+    return new OpenClassifier(trained, executable, own, { batch, queue: options.queue ?? 1024, unsure: options.unsure ?? 0 });
+  } catch (error) {
+    await own?.close();
+    throw error;
+  }
+}
+
+class OpenClassifier implements Classifier {
+  readonly classes: readonly string[];
+  readonly input: readonly [number, number, number];
+  readonly #trained: TrainedModel;
+  readonly #executable: Executable;
+  readonly #device: Device | undefined;
+  readonly #limits: Required<Omit<ClassifierOptions, 'device'>>;
+  readonly #images: Uint8Array;
+  readonly #ready: Ready[] = [];
+  #waiting = 0;
+  #computing: Promise<void> | undefined;
+  #closing: Promise<void> | undefined;
+  #idle: (() => void) | undefined;
+
+  constructor(
+    trained: TrainedModel,
+    executable: Executable,
+    device: Device | undefined,
+    limits: Required<Omit<ClassifierOptions, 'device'>>,
+  ) {
+    this.classes = trained.classes;
+    this.input = trained.model.input;
+    this.#trained = trained;
+    this.#executable = executable;
+    this.#device = device;
+    this.#limits = limits;
+    this.#images = new Uint8Array(limits.batch * this.#imageBytes);
+  }
+
+  get waiting(): number {
+    return this.#waiting;
+  }
+
+  get #imageBytes(): number {
+    return this.input[0] * this.input[1] * this.input[2];
+  }
+
+  async classify(image: ClassifierInput, { signal }: { readonly signal?: AbortSignal } = {}): Promise<Classification> {
+    if (this.#closing) throw new HybridError('E_USAGE', 'the classifier is closed', 'Open another one.');
+    if (signal?.aborted) throw abortError(signal);
+    const { queue } = this.#limits;
+    if (this.#waiting >= queue)
+      throw new HybridError('E_USAGE', `${queue} pictures wait already`, 'Try again later, or give a larger `queue`.', { field: 'queue' });
+    this.#waiting++;
+    try {
+      const pixels = await this.#pixels(image);
+      if (signal?.aborted) throw abortError(signal);
+      return await new Promise<Classification>((resolve, reject) => {
+        this.#ready.push({ pixels, signal, resolve, reject });
+        this.#computing ??= this.#compute();
+      });
+    } finally {
+      this.#waiting--;
+      if (this.#waiting === 0) this.#idle?.();
+    }
+  }
+
+  async #pixels(image: ClassifierInput): Promise<Uint8Array> {
+    if (image instanceof Uint8Array) return decodeImage(image, { ...this.#trained.preprocessing, shape: this.input });
+    const { pixels } = image;
+    if (pixels.length === this.#imageBytes) return pixels;
+    throw new HybridError(
+      'E_DATA',
+      `a picture has ${pixels.length} bytes of pixels; the model takes ${this.input.join(' × ')}`,
+      'Bring it to this size, or give the bytes of an image file.',
+    );
+  }
+
+  /** Computes all that waits, batch by batch. */
+  async #compute(): Promise<void> {
+    // What comes in the same turn of the event loop is of the first batch.
+    await new Promise(setImmediate);
+    const { batch, unsure } = this.#limits;
+    const { classes } = this.#trained.model;
+    while (this.#ready.length > 0) {
+      const taken: Ready[] = [];
+      for (const one of this.#ready.splice(0, batch)) {
+        if (one.signal?.aborted) one.reject(abortError(one.signal));
+        else taken.push(one);
+      }
+      if (taken.length === 0) continue;
+      for (const [row, { pixels }] of taken.entries()) this.#images.set(pixels, row * this.#imageBytes);
+      try {
+        const logits = await this.#executable.predict({ rows: taken.length, images: this.#images });
+        for (const [row, { resolve }] of taken.entries()) {
+          const logProbability = logSoftmax(logits, row * classes, classes);
+          const probabilities = Float64Array.from({ length: classes }, (_, index) => Math.exp(logProbability(index)));
+          const index = argmax(logits, row * classes, classes);
+          const probability = probabilities[index];
+          resolve({ label: this.classes[index], index, probability, unsure: probability < unsure, probabilities });
+        }
+      } catch (error) {
+        for (const { reject } of taken) reject(error);
+      }
+    }
+    this.#computing = undefined;
+  }
+
+  close(): Promise<void> {
+    this.#closing ??= this.#close();
+    return this.#closing;
+  }
+
+  async #close(): Promise<void> {
+    if (this.#waiting > 0)
+      await new Promise<void>((resolve) => {
+        this.#idle = resolve;
+      });
+    await this.#computing;
+    try {
+      await this.#executable.close();
+    } finally {
+      await this.#device?.close();
+    }
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+}
