@@ -1,13 +1,7 @@
 // The public API: devices, models, data and runs, in about 40 names; what else there is has entries of its own (runtime/entries/). Nothing here
 // runs at import; devices are loaded when they are opened. test/entries.json holds the names of each entry.
 
-export {
-  type Classification,
-  type Classifier,
-  type ClassifierInput,
-  type ClassifierOptions,
-  openClassifier,
-} from '../app/classifier.ts';
+export { type Classifier, openClassifier } from '../app/classifier.ts';
 export { RunFolder } from '../app/run/run-folder.ts';
 export { readWeights } from '../app/saved-weights.ts';
 export { openData } from '../app/sources/source.ts';
@@ -22,10 +16,10 @@ export type { Device } from './device.ts';
 export { type DeviceName, type DeviceOptions, openDevice } from './devices.ts';
 // Names of the root entry before there were others: for one version.
 export * from './entries/deprecated.ts';
-export { type AdaptedModel, type AdaptOptions, adaptModel } from './interop/adapt.ts';
+export { adaptModel } from './interop/adapt.ts';
 export { exportModel } from './interop/export.ts';
 export type { TrainedModel } from './interop/trained-model.ts';
-export { ARCHITECTURES, type ArchitectureName, buildModel, type MixerActivation, type ModelOptions } from './model/architectures.ts';
+export { ARCHITECTURES, type ArchitectureName, buildModel, type ModelOptions } from './model/architectures.ts';
 export type { Model, TrainableModel } from './model/model.ts';
 export { formatSummary, summarize } from './model/summary.ts';
 export type { Checkpoint, CheckpointStore } from './train/checkpoint.ts';

@@ -1,5 +1,6 @@
 // `@hybrid-train/hybrid/runs`: run folders, reports and figures, presets.
 
+export type { Classification, ClassifierInput, ClassifierOptions } from '../../app/classifier.ts';
 export { type ImportRunOptions, importRun } from '../../app/import-run.ts';
 export { type Preset, presetFor, RECIPE_AUGMENT, RECIPES, type Recipe, SMALL_SET } from '../../app/presets.ts';
 export { EventFile } from '../../app/report/event-file.ts';
@@ -15,6 +16,8 @@ export { describeEnvironment } from '../../app/run/environment.ts';
 export { type RecordedRun, type RecordRunOptions, recordRun } from '../../app/run/record-run.ts';
 export type { CreateRunOptions, RunConfig } from '../../app/run/run-folder.ts';
 export { checkRunName } from '../../app/run/run-name.ts';
+export type { AdaptedModel, AdaptOptions } from '../interop/adapt.ts';
+export type { MixerActivation } from '../model/architectures.ts';
 export type { CheckpointKind } from '../train/checkpoint.ts';
 export type { ClassWeights } from '../train/class-weights.ts';
 export type { SampleLoss } from '../train/evaluate.ts';
