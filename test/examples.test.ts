@@ -104,9 +104,9 @@ test('a server tells what pictures show, together, and refuses what is no pictur
     let found: RegExpExecArray | null;
     while (!(found = /port: (\d+)/.exec(told.stdout))) await once(child.stdout, 'data');
     const address = `http://127.0.0.1:${found[1]}/`;
-    const picture = await imageFile('jpeg', 40, 50);
+    const picture = new Uint8Array(await imageFile('jpeg', 40, 50));
     const answers = await Promise.all(
-      Array.from({ length: 8 }, async () => (await fetch(address, { method: 'POST', body: picture as BodyInit })).json()),
+      Array.from({ length: 8 }, async () => (await fetch(address, { method: 'POST', body: picture })).json()),
     );
     for (const answer of answers) expect(answer).toEqual(answers[0]);
     expect(answers[0]).toEqual({ label: expect.any(String), probability: expect.any(Number), unsure: expect.any(Boolean) });
