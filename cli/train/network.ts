@@ -2,15 +2,8 @@
 
 import type { Command } from 'commander';
 import { architectureName, checkGraph, fitWeights, modelLike, type SavedWeights } from '../../runtime/entries/internal.ts';
-import {
-  type AdaptedModel,
-  adaptModel,
-  type Dataset,
-  HybridError,
-  type Model,
-  readWeights,
-  type TrainedModel,
-} from '../../runtime/index.ts';
+import type { AdaptedModel } from '../../runtime/entries/runs.ts';
+import { adaptModel, type Dataset, HybridError, type Model, readWeights, type TrainedModel } from '../../runtime/index.ts';
 import type { CliIo } from '../io.ts';
 import { openModel } from '../model.ts';
 import { type Key, MEASURES, type Settings } from '../options.ts';
