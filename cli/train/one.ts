@@ -86,8 +86,14 @@ export async function trainOne(
   if (talk && group.rank === 0 && !flags.dryRun && data !== 'synthetic') await tellConcerns(parts, { io, progress });
   if (start && talk) progress.line(start.summary);
   const images = parts.train.size;
-  const recipe = start?.newHead ? 'tune' : source.train.fileOf && images <= SMALL_SET && !earlier ? 'small' : undefined;
+  // By the size of the set, not by --limit: a trial is to have the recipe that the run will have.
+  const isSmall = source.train.fileOf !== undefined && source.train.size <= SMALL_SET && !earlier;
+  const recipe = start?.newHead ? 'tune' : isSmall ? 'small' : undefined;
   const settings = { ...resolveSettings(flagged, values, { ofModel, recipe, images }), data, split };
+  if (talk && recipe === settings.recipe && !flagged.has('recipe')) {
+    const why = recipe === 'tune' ? 'a trained network with a new last layer' : `a set of ${count(source.train.size)} pictures`;
+    progress.line(`recipe ${recipe}, for ${why} (--recipe names another)`);
+  }
   if (settings.limit !== undefined && talk) {
     const sizes = [parts.train.size, parts.validation?.size ?? 0, parts.test?.size ?? 0].map((size) => count(size));
     const which = settings.split === 'first' ? 'the first ' : '';

@@ -18,6 +18,7 @@ export type Draw = (purpose: number, block: number, epoch?: number) => Uint32Arr
 export interface AugmentName<O> {
   readonly value: number;
   readonly help: string;
+  /** The options that the name with this value stands for. */
   options(value: number): Partial<O>;
 }
 
