@@ -1,5 +1,5 @@
 // Formulas of ops that work element by element, as data: from one formula come the reference loops (in doubles, here), the wasm kernels
-// (asm/abi/elementwise.mjs), those of the webgpu device (gpu/kernels/expression.ts) and ONNX nodes (interop/onnx/activations.ts).
+// (asm/abi/elementwise.ts), those of the webgpu device (gpu/kernels/expression.ts) and ONNX nodes (interop/onnx/activations.ts).
 
 import { erf } from './erf.ts';
 
@@ -123,12 +123,12 @@ export interface Language {
 
 /**
  * Formulas in a language: statements for what stands in them more than once, and a text for each formula. Parts that are equal are one:
- * what two formulas share is computed once.
+ * what two formulas share is computed once. Names begin with `prefix`, which no kernel around them may use for its own.
  */
 export function printExpressions(
   expressions: readonly Expression[],
   language: Language,
-  prefix = 'part',
+  prefix = 'common',
 ): { readonly statements: readonly string[]; readonly texts: readonly string[] } {
   const counts = new Map<string, number>();
   const keys = new Map<Expression, string>();

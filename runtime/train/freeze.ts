@@ -30,9 +30,14 @@ export const freezeKind: Kind<Freeze> = {
   expected: EXPECTED,
   check(value, name) {
     if (typeof value === 'number' ? Number.isInteger(value) && value >= 0 : typeof value === 'string' && PATTERNS.test(value)) return;
-    throw new HybridError('E_USAGE', `${name} is ${typeof value === 'string' ? JSON.stringify(value) : value}`, `Give ${EXPECTED}.`, {
-      field: name,
-    });
+    throw new HybridError(
+      'E_USAGE',
+      `${name} is ${typeof value === 'string' ? JSON.stringify(value) : String(value)}`,
+      `Give ${EXPECTED}.`,
+      {
+        field: name,
+      },
+    );
   },
 };
 

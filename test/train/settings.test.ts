@@ -98,6 +98,8 @@ test('what decides bits is kept as the words that checkpoints have had all along
     lr: '0.02',
     optimizer: 'adamw',
     'label-smoothing': '0',
+    'class-weights': 'none',
+    freeze: 'none',
     'weight-decay': '0.0001',
     patience: '3',
     plateau: 'none',
