@@ -5,9 +5,9 @@
 
 import { execFile } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join, posix } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import { promisify } from 'node:util';
 import { deflateSync } from 'node:zlib';
@@ -76,22 +76,28 @@ await check('the self-test of the wasm device', async () => {
 async function support(name) {
   const { default: ts } = await import('typescript');
   const seen = new Set();
+  /** A file below test/, with those that it imports, in the same folders as there. */
   const write = (one) => {
     if (seen.has(one)) return;
     seen.add(one);
-    const source = readFileSync(path(`test/support/${one}.ts`), 'utf8');
+    const source = readFileSync(path(`test/${one}.ts`), 'utf8');
     const options = { target: ts.ScriptTarget.ES2022, module: ts.ModuleKind.ESNext };
     const code = ts
       .transpileModule(source, { compilerOptions: options })
       .outputText.replace(/'\.\.\/\.\.\/([^']+)\.ts'/g, (_, file) => JSON.stringify(pathToFileURL(path(`dist/${file}.js`)).href))
-      .replace(/'\.\/([^']+)\.ts'/g, (_, file) => {
-        write(file);
-        return `'./${file}.mjs'`;
-      });
-    writeFileSync(join(folder, `${one}.mjs`), code);
+      .replace(/'(\.\.?\/[^']+)\.ts'/g, (_, file) => {
+        write(posix.join(posix.dirname(one), file));
+        return `'${file}.mjs'`;
+      })
+      .replaceAll("'.cases.ts'", "'.cases.mjs'");
+    const to = join(folder, 'test', `${one}.mjs`);
+    mkdirSync(dirname(to), { recursive: true });
+    writeFileSync(to, code);
   };
-  write(name);
-  return import(pathToFileURL(join(folder, `${name}.mjs`)).href);
+  // Those of the ops are found by their names.
+  for (const file of readdirSync(path('test/ops'))) if (file.endsWith('.cases.ts')) write(`ops/${file.slice(0, -'.ts'.length)}`);
+  write(`support/${name}`);
+  return import(pathToFileURL(join(folder, 'test/support', `${name}.mjs`)).href);
 }
 
 for (const build of ['plain', 'fma', 'wide']) {
