@@ -18,7 +18,7 @@ export async function networkOf(
   file: FileValues | undefined,
   earlier: Earlier | null,
   io: CliIo,
-): Promise<(Pick<TrainedModel, 'model' | 'notices'> & Partial<Pick<TrainedModel, 'weights'>>) | undefined> {
+): Promise<(Pick<TrainedModel, 'model' | 'notices' | 'license' | 'preprocessing'> & Partial<Pick<TrainedModel, 'weights'>>) | undefined> {
   if (model === undefined) {
     if (init === 'none' && !earlier)
       throw new HybridError('E_USAGE', '--init none is for --model, whose file has weights', 'Leave it out: an architecture begins anew.');

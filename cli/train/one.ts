@@ -24,7 +24,16 @@ import { tellNotices } from '../model.ts';
 import { givenFlags, type Key, type Settings, spelling } from '../options.ts';
 import { count, Progress } from '../progress.ts';
 import { threadsOfRank } from '../ranks.ts';
-import { deviceSettings, type FileValues, modelOptions, preprocessingOf, resolveSettings, toConfig, trainSettings } from '../settings.ts';
+import {
+  deviceSettings,
+  type FileValues,
+  modelOptions,
+  preprocessingOf,
+  preprocessingSettings,
+  resolveSettings,
+  toConfig,
+  trainSettings,
+} from '../settings.ts';
 import { dryRun } from './dry-run.ts';
 import { checkpointOf, type Earlier, refuseOtherModel } from './earlier.ts';
 import type { Flags, Options } from './flags.ts';
@@ -61,7 +70,8 @@ export async function trainOne(
   if (network) tellNotices(network, io);
   const begun = earlier ? undefined : await beginning(first, (key) => flagged.has(key) || values?.values.has(spelling(key)) === true, io);
   if (begun?.saved.trained) tellNotices(begun.saved.trained, io);
-  const { ofModel } = begun ?? {};
+  // How pictures are prepared for weights belongs to them, whichever option names the file.
+  const ofModel = begun?.ofModel ?? preprocessingSettings(network?.preprocessing);
   const given = resolveSettings(flagged, values, { ofModel });
 
   const source = (flags.dryRun && assumedData(given)) || (await openSettingsData(given, io, progress, talk));
@@ -134,7 +144,10 @@ export async function trainOne(
       init,
       origin: earlier
         ? undefined
-        : { license: init && begun?.saved.trained?.license, preprocessing: source.train.fileOf ? preprocessingOf(settings) : undefined },
+        : {
+            license: init && (begun?.saved.trained ?? network)?.license,
+            preprocessing: source.train.fileOf ? preprocessingOf(settings) : undefined,
+          },
       resume,
       allowChanged,
       trace,
