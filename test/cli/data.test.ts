@@ -48,6 +48,18 @@ describe('other data than CIFAR-10 from the disk to the test accuracy', () => {
     expect(again.stdout.split('\n').slice(0, 2)).toEqual(stdout.split('\n').slice(0, 2));
   });
 
+  test('a file of weights brings its preparation of pictures along, whichever option names it', async () => {
+    const cwd = await petsFolder();
+    const io = { cwd, env: { XDG_CACHE_HOME: join(cwd, 'cache') } };
+    const file = new URL('../golden/timm/relu.pth', import.meta.url).pathname;
+    for (const option of ['--model', '--init']) {
+      const argv = ['--data', 'pets', '--image-size', '224', '--epochs', '1', '--batch', '8', '--no-figures', '--quiet'];
+      expect(await cli(['train', option, file, '--name', option.slice(2), ...argv], io)).toMatchObject({ status: 0 });
+      const config = JSON.parse(readFileSync(join(cwd, 'runs', option.slice(2), 'config.json'), 'utf8'));
+      expect(config, option).toMatchObject({ crop: 0.96, interpolation: 'cubic' });
+    }
+  });
+
   test('classes of other data are matched by their names, or refused', async () => {
     const cwd = tempFolder();
     const io = { cwd, env: { XDG_CACHE_HOME: join(cwd, 'cache') } };
