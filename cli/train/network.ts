@@ -11,6 +11,10 @@ import { findModel } from '../run-names.ts';
 import { type FileValues, preprocessingSettings } from '../settings.ts';
 import type { Earlier } from './earlier.ts';
 
+/** A network, and unless its run goes on from a checkpoint, the weights that came with it. */
+export type NamedNetwork = Pick<TrainedModel, 'model' | 'notices' | 'license' | 'preprocessing'> &
+  Partial<Pick<TrainedModel, 'weights' | 'classes'>>;
+
 /** The network that --model names, or that an earlier run has; undefined: an architecture is trained. */
 export async function networkOf(
   { model, init }: Settings,
@@ -18,7 +22,7 @@ export async function networkOf(
   file: FileValues | undefined,
   earlier: Earlier | null,
   io: CliIo,
-): Promise<(Pick<TrainedModel, 'model' | 'notices' | 'license' | 'preprocessing'> & Partial<Pick<TrainedModel, 'weights'>>) | undefined> {
+): Promise<NamedNetwork | undefined> {
   if (model === undefined) {
     if (init === 'none' && !earlier)
       throw new HybridError('E_USAGE', '--init none is for --model, whose file has weights', 'Leave it out: an architecture begins anew.');
@@ -42,6 +46,18 @@ export function fitting(model: Model, { shape, classes, name }: Dataset): Model 
     'E_USAGE',
     `${model.arch} takes ${model.input.join('×')} images of ${model.classes} classes; those of ${name} are ${shape.join('×')} of ${classes.length} classes`,
     'Name the network with --init in place of --model: it is adapted to the data then, with a new last layer.',
+  );
+}
+
+/** The weights that came with a network, its classes in the order of the data's. Throws E_USAGE where they are others. */
+export function weightsFor({ model, weights, classes }: NamedNetwork, data: Dataset): AdaptedModel['weights'] | undefined {
+  if (!weights) return undefined;
+  const fitted = fitWeights({ name: model.arch, model, weights, classes }, model, { classes: data.classes });
+  if (!fitted.newHead) return fitted.weights;
+  throw new HybridError(
+    'E_USAGE',
+    `the weights of ${model.arch} are of other classes than those of ${data.name}`,
+    'Name the file with --init in place of --model, which gives it a new last layer, or begin anew with --init none.',
   );
 }
 

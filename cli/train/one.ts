@@ -37,7 +37,7 @@ import {
 import { dryRun } from './dry-run.ts';
 import { checkpointOf, type Earlier, refuseOtherModel } from './earlier.ts';
 import type { Flags, Options } from './flags.ts';
-import { adapted, beginning, fitting, networkOf } from './network.ts';
+import { adapted, beginning, fitting, networkOf, weightsFor } from './network.ts';
 import { resultText, sayStopped, verdict, withWayOn } from './say.ts';
 
 /** What is particular about one of several runs. */
@@ -114,7 +114,7 @@ export async function trainOne(
   }
   if (earlier) refuseOtherModel(earlier.values, toConfig({ ...settings, ...measures(model) }));
   const { init: from } = settings;
-  const init = earlier || from === 'none' ? undefined : (start?.weights ?? network?.weights);
+  const init = earlier || from === 'none' ? undefined : (start?.weights ?? (network && weightsFor(network, parts.train)));
   let trace: ChromeTrace | undefined;
   let choice: string | undefined;
   let precision: string | undefined;

@@ -4,9 +4,13 @@ import { join } from 'node:path';
 import { decode } from 'fast-png';
 import { describe, expect, test } from 'vitest';
 import { readCifar } from '../../app/sources/cifar.ts';
+import { weightsFor } from '../../cli/train/network.ts';
 import { nodeFiles } from '../../runtime/base/files.ts';
 import { AUGMENT_NAMES } from '../../runtime/data/augment/names.ts';
+import { syntheticSource } from '../../runtime/data/synthetic.ts';
 import { readNpz, writeNpz } from '../../runtime/formats/npz.ts';
+import { buildModel } from '../../runtime/model/architectures.ts';
+import { initialize } from '../../runtime/model/init.ts';
 import { records } from '../support/cifar10-records.ts';
 import { cli } from '../support/cli.ts';
 import { imageFile, solid } from '../support/images.ts';
@@ -128,6 +132,25 @@ describe('other data than CIFAR-10 from the disk to the test accuracy', () => {
     const { arch, dim, recipe, freeze, 'image-size': size } = JSON.parse(readFileSync(join(cwd, 'runs/two/config.json'), 'utf8'));
     expect({ arch, dim, recipe, freeze, size }).toEqual({ arch: 'convmixer', dim: 8, recipe: 'tune', freeze: '1', size: '16x16' });
     expect((await cli(['train', '--resume', 'two', '--epochs', '3', '--no-figures'], io)).status).toBe(0);
+    // With --model its weights are taken whole, so classes that it does not know are refused; without its weights they may be any.
+    expect((await cli(['export', 'runs/one', '--format', 'keras', '-o', 'one.keras'], io)).status).toBe(0);
+    const named = ['train', '--model', 'one.keras', '--data', 'other', '--image-size', '16', '--no-figures', '--epochs', '1'];
+    const refused = await cli(named, io);
+    expect(refused.status).toBe(2);
+    expect(refused.stderr).toMatch(/the weights of convmixer are of other classes than those of .*other training set\nhelp: Name the file with --init /);
+    expect((await cli([...named, '--init', 'none'], io)).status).toBe(0);
+  });
+
+  test('classes of a network that comes in another order are moved to that of the data', () => {
+    const model = buildModel('convmixer', { input: [8, 8, 3], classes: 3, dim: 4, depth: 1, kernel: 3, patch: 2 });
+    const weights = initialize(model, 5n);
+    const { train } = syntheticSource({ train: 3, test: 0 });
+    const data = { ...train, classes: ['c', 'a', 'b'] };
+    const head = (from?: ReadonlyMap<string, Float32Array>) => [...(from?.get('layers/dense/vars/0') ?? [])];
+    const moved = head(weightsFor({ model, weights, classes: ['a', 'b', 'c'] }, data));
+    // Rows of 4 channels, a column for each class.
+    expect(moved).toEqual(head(weights).map((_, i, all) => all[i - (i % 3) + [2, 0, 1][i % 3]]));
+    expect(weightsFor({ model }, data)).toBeUndefined();
   });
 
   test('a set that is sorted by class is split with every class in both parts; a run from before keeps its parts', async () => {
