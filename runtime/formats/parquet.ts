@@ -6,6 +6,7 @@ import * as zlib from 'node:zlib';
 import { HybridError } from '../base/errors.ts';
 import { unpackSnappy } from './snappy.ts';
 import { readThrift, ThriftFields } from './thrift.ts';
+import { Varints } from './varints.ts';
 import type { Fail } from './zip.ts';
 
 /** A column of values. */
@@ -376,21 +377,13 @@ class ChunkReader {
   /** Runs of one value, and groups of eight packed values. */
   #hybrid(bytes: Uint8Array, width: number, count: number): Int32Array {
     const out = new Int32Array(count);
-    let at = 0;
-    const byte = (): number => (at < bytes.length ? bytes[at++] : this.#fail('a run of values ends too early'));
+    const from = new Varints(bytes, 'a run of values', this.#fail);
     for (let done = 0; done < count; ) {
-      let head = 0;
-      for (let shift = 0; ; shift += 7) {
-        const next = byte();
-        head += (next & 0x7f) * 2 ** shift;
-        if (next < 0x80) break;
-        if (shift >= 28) this.#fail('a run of values has an impossible length');
-      }
+      const head = Number(from.unsigned());
       const runs = Math.floor(head / 2);
       if (runs === 0) this.#fail('a run has no values');
       if (head % 2 === 0) {
-        let value = 0;
-        for (let i = 0; i < Math.ceil(width / 8); i++) value += byte() * 2 ** (8 * i);
+        const value = from.fixed(Math.ceil(width / 8));
         const end = Math.min(count, done + runs);
         out.fill(value, done, end);
         done = end;
@@ -399,7 +392,7 @@ class ChunkReader {
       let [bits, held] = [0, 0];
       for (const end = Math.min(count, done + 8 * runs), mask = 2 ** width; done < end; done++) {
         while (held < width) {
-          bits += (at < bytes.length ? bytes[at++] : this.#fail('a run of values ends too early')) * 2 ** held;
+          bits += from.byte() * 2 ** held;
           held += 8;
         }
         out[done] = bits % mask;
@@ -412,40 +405,26 @@ class ChunkReader {
 
   /** Differences of whole numbers in blocks of packed values. */
   #deltas(bytes: Uint8Array, count: number): { readonly values: number[]; readonly end: number } {
-    let at = 0;
-    const byte = (): number => (at < bytes.length ? bytes[at++] : this.#fail('a block of values ends too early'));
-    const unsigned = (): bigint => {
-      let value = 0n;
-      for (let shift = 0n; shift < 70n; shift += 7n) {
-        const next = byte();
-        value |= BigInt(next & 0x7f) << shift;
-        if (next < 0x80) return value;
-      }
-      return this.#fail('a block of values has an impossible number');
-    };
-    const signed = (): bigint => {
-      const value = unsigned();
-      return (value >> 1n) ^ -(value & 1n);
-    };
-    const [block, minis, total] = [Number(unsigned()), Number(unsigned()), Number(unsigned())];
+    const from = new Varints(bytes, 'a block of values', this.#fail);
+    const [block, minis, total] = [Number(from.unsigned()), Number(from.unsigned()), Number(from.unsigned())];
     const each = block / minis;
     if (total !== count || !(block > 0 && block <= 2 ** 16) || !(minis > 0 && each % 8 === 0 && each > 0))
       this.#fail('a block of values is impossible');
-    let last = signed();
+    let last = from.signed();
     const wrap = (value: bigint): bigint => BigInt.asIntN(this.#leaf.type === 'INT32' ? 32 : 64, value);
     const values: number[] = [Number(last)];
     while (values.length < count) {
-      const least = signed();
-      const widths = Array.from({ length: minis }, byte);
+      const least = from.signed();
+      const widths = Array.from({ length: minis }, () => from.byte());
       for (const width of widths) {
         if (values.length >= count) break;
         if (width > 64) this.#fail(`values of ${width} bits are impossible`);
-        const end = at + (each * width) / 8;
+        const end = from.at + (each * width) / 8;
         if (end > bytes.length) this.#fail('a block of values ends too early');
         let [bits, held] = [0n, 0n];
         for (let i = 0; i < each && values.length < count; i++) {
           while (held < BigInt(width)) {
-            bits |= BigInt(bytes[at++]) << held;
+            bits |= BigInt(from.byte()) << held;
             held += 8n;
           }
           last = wrap(last + least + (bits & ((1n << BigInt(width)) - 1n)));
@@ -453,10 +432,10 @@ class ChunkReader {
           held -= BigInt(width);
           values.push(Number(last));
         }
-        at = end;
+        from.at = end;
       }
     }
-    return { values, end: at };
+    return { values, end: from.at };
   }
 }
 

@@ -1,5 +1,6 @@
 // Thrift's compact protocol, as far as Parquet's headers need it. A structure becomes a map of its fields by their numbers.
 
+import { Varints } from './varints.ts';
 import type { Fail } from './zip.ts';
 
 /** A value of a field. */
@@ -14,49 +15,36 @@ const MAX_OBJECTS = 2 ** 19;
 /** Reads one structure from the beginning of `bytes`. Calls `fail` where it is none, or does not end. */
 export function readThrift(bytes: Uint8Array, fail: Fail): { readonly value: ThriftStruct; readonly end: number } {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-  let at = 0;
+  const from = new Varints(bytes, 'a header', fail);
   let objects = 0;
-  const byte = (): number => (at < bytes.length ? bytes[at++] : fail('a header ends too early'));
-  const unsigned = (): bigint => {
-    let value = 0n;
-    for (let shift = 0n; shift < 70n; shift += 7n) {
-      const next = byte();
-      value |= BigInt(next & 0x7f) << shift;
-      if (next < 0x80) return value;
-    }
-    return fail('a header has an impossible number');
-  };
   /** Beyond 2^53 the last digits are lost: such sizes are refused wherever they are used. */
-  const signed = (): number => {
-    const value = unsigned();
-    return Number((value >> 1n) ^ -(value & 1n));
-  };
+  const signed = (): number => Number(from.signed());
   const length = (): number => {
-    const value = Number(unsigned());
-    return value <= bytes.length - at ? value : fail('a header claims more bytes than there are');
+    const value = Number(from.unsigned());
+    return value <= bytes.length - from.at ? value : fail('a header claims more bytes than there are');
   };
   const element = (type: number, depth: number): ThriftValue => {
     if (depth > MAX_DEPTH) fail('a header is too deep');
     if (type === 1 || type === 2) return type === 1;
-    if (type === 3) return (byte() << 24) >> 24;
+    if (type === 3) return (from.byte() << 24) >> 24;
     if (type >= 4 && type <= 6) return signed();
     if (type === 7) {
-      if (at + 8 > bytes.length) fail('a header ends too early');
-      at += 8;
-      return view.getFloat64(at - 8, true);
+      if (from.at + 8 > bytes.length) fail('a header ends too early');
+      from.at += 8;
+      return view.getFloat64(from.at - 8, true);
     }
     if (type >= 8 && ++objects > MAX_OBJECTS) fail(`a header has more than ${MAX_OBJECTS} parts`);
     if (type === 8) {
       const size = length();
-      at += size;
-      return bytes.subarray(at - size, at);
+      from.at += size;
+      return bytes.subarray(from.at - size, from.at);
     }
     if (type === 9 || type === 10) {
-      const head = byte();
+      const head = from.byte();
       // Every element takes a byte or more.
       const size = head >> 4 === 15 ? length() : head >> 4;
       const of = head & 15;
-      return Array.from({ length: size }, () => (of === 1 || of === 2 ? byte() === 1 : element(of, depth + 1)));
+      return Array.from({ length: size }, () => (of === 1 || of === 2 ? from.byte() === 1 : element(of, depth + 1)));
     }
     if (type === 12) return struct(depth + 1);
     return fail(`a header has a field of the unknown type ${type}`);
@@ -64,14 +52,14 @@ export function readThrift(bytes: Uint8Array, fail: Fail): { readonly value: Thr
   const struct = (depth: number): ThriftStruct => {
     const fields = new Map<number, ThriftValue>();
     for (let id = 0; ; ) {
-      const head = byte();
+      const head = from.byte();
       if (head === 0) return fields;
       id = head >> 4 ? id + (head >> 4) : signed();
       fields.set(id, element(head & 15, depth));
     }
   };
   const value = struct(0);
-  return { value, end: at };
+  return { value, end: from.at };
 }
 
 /** Fields by kind; undefined where there is none, `fail` where it is of another kind. */

@@ -160,7 +160,7 @@ describe('Snappy', () => {
     ['a piece from before the beginning', [4, 0, 97, (2 << 2) | 2, 9, 0], 4, /repeats what is not there/],
     ['a literal beyond the end', [9, 8 << 2, 97], 9, /longer than what is left/],
     ['an end in the middle', [2, 0, 97], 2, /give 1 bytes/],
-    ['no end', [0x80], 2, /end too early/],
+    ['no end', [0x80], 2, /compressed page ends too early/],
   ])('%s is refused', (_, bytes, size, message) => {
     expect(() => unpackSnappy(Uint8Array.from(bytes), size, fail)).toThrow(message);
   });
