@@ -137,7 +137,9 @@ describe('other data than CIFAR-10 from the disk to the test accuracy', () => {
     const named = ['train', '--model', 'one.keras', '--data', 'other', '--image-size', '16', '--no-figures', '--epochs', '1'];
     const refused = await cli(named, io);
     expect(refused.status).toBe(2);
-    expect(refused.stderr).toMatch(/the weights of convmixer are of other classes than those of .*other training set\nhelp: Name the file with --init /);
+    expect(refused.stderr).toMatch(
+      /the weights of convmixer are of other classes than those of .*other training set\nhelp: Name the file with --init /,
+    );
     expect((await cli([...named, '--init', 'none'], io)).status).toBe(0);
   });
 
