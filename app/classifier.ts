@@ -1,13 +1,15 @@
 // A model to keep: pictures in, classes out, for servers. What waits is computed together, the queue is bounded, and nothing blocks the event loop:
 // decoding and computing go on in threads.
 
+import { arrayKind, isBytes } from '../runtime/base/array-kind.ts';
 import { abortError, HybridError } from '../runtime/base/errors.ts';
-import { from0, integer, record } from '../runtime/base/kinds.ts';
+import { integer, number, record } from '../runtime/base/kinds.ts';
 import type { Device, Executable } from '../runtime/device.ts';
 import { openDevice } from '../runtime/devices.ts';
 import type { TrainedModel } from '../runtime/interop/trained-model.ts';
-import { argmax, logSoftmax, writeWeights } from '../runtime/train/evaluate.ts';
+import { argmax, probabilitiesOf, writeWeights } from '../runtime/train/evaluate.ts';
 import { inferenceGraphs } from '../runtime/train/graphs.ts';
+import { checkImage } from '../runtime/train/predict.ts';
 import { readWeights } from './saved-weights.ts';
 import { decodeImage } from './sources/image-file.ts';
 
@@ -47,8 +49,8 @@ export interface Classifier extends AsyncDisposable {
   /** Pictures that wait or are decoded or computed. */
   readonly waiting: number;
   /**
-   * What a picture shows. Rejects with E_DATA for what is no image, E_USAGE where too many wait or it was closed, and with an AbortError where the
-   * signal is aborted before the picture is computed.
+   * What a picture shows. Rejects with E_DATA for what is no image, E_USAGE where too many wait or it was closed, E_DIVERGED where its logits are
+   * not finite, and with an AbortError where the signal is aborted before the picture is computed. The picture is copied.
    */
   classify(image: ClassifierInput, options?: { readonly signal?: AbortSignal }): Promise<Classification>;
   /** Takes no more pictures, answers those that are there, and closes what it has opened. */
@@ -63,11 +65,10 @@ interface Ready {
   readonly reject: (error: unknown) => void;
 }
 
-const OPTIONS = record<Omit<ClassifierOptions, 'device'>>({ batch: integer(1), queue: integer(1), unsure: from0 }, [
-  'batch',
-  'queue',
-  'unsure',
-]);
+const OPTIONS = record<Omit<ClassifierOptions, 'device'>>(
+  { batch: integer(1), queue: integer(1), unsure: number('a number from 0 to 1', (x) => x >= 0 && x <= 1) },
+  ['batch', 'queue', 'unsure'],
+);
 
 /**
  * Opens a model for classification: of a run folder, a file of weights, or a `TrainedModel`. Throws E_CHECKPOINT where there is none, E_USAGE for
@@ -78,9 +79,10 @@ export async function openClassifier(source: string | TrainedModel, { device, ..
   const trained = typeof source === 'string' ? (await readWeights(source)).trained : source;
   if (!trained) throw new HybridError('E_CHECKPOINT', `${source} does not say which model it is`, 'Name a run, or a file that has a card.');
   const own = device ? undefined : await openDevice('wasm');
+  let executable: Executable | undefined;
   try {
     const { batch = 32 } = options;
-    const executable = await (device ?? (own as Device)).compile(inferenceGraphs(trained.model), {
+    executable = await (device ?? (own as Device)).compile(inferenceGraphs(trained.model), {
       capacity: batch,
       seed: 0n,
       programs: ['predict'],
@@ -88,6 +90,7 @@ export async function openClassifier(source: string | TrainedModel, { device, ..
     await writeWeights(executable, trained.model, trained.weights);
     return new OpenClassifier(trained, executable, own, { batch, queue: options.queue ?? 1024, unsure: options.unsure ?? 0 });
   } catch (error) {
+    await executable?.close();
     await own?.close();
     throw error;
   }
@@ -151,14 +154,13 @@ class OpenClassifier implements Classifier {
   }
 
   async #pixels(image: ClassifierInput): Promise<Uint8Array> {
-    if (image instanceof Uint8Array) return decodeImage(image, { ...this.#trained.preprocessing, shape: this.input });
-    const { pixels } = image;
-    if (pixels.length === this.#imageBytes) return pixels;
-    throw new HybridError(
-      'E_DATA',
-      `a picture has ${pixels.length} bytes of pixels; the model takes ${this.input.join(' × ')}`,
-      'Bring it to this size, or give the bytes of an image file.',
-    );
+    // A copy of either: the caller may use the memory for the next picture before this one is computed.
+    if (isBytes(image)) return decodeImage(Uint8Array.from(image as Uint8Array), { ...this.#trained.preprocessing, shape: this.input });
+    const { pixels } = Object(image) as { readonly pixels?: Uint8Array };
+    if (pixels === undefined)
+      throw new HybridError('E_USAGE', `a picture is a ${arrayKind(image)}`, 'Give the bytes of an image file, or { pixels }.');
+    checkImage(pixels, this.#trained.model);
+    return Uint8Array.from(pixels);
   }
 
   /** Computes all that waits, batch by batch. */
@@ -178,8 +180,7 @@ class OpenClassifier implements Classifier {
       try {
         const logits = await this.#executable.predict({ rows: taken.length, images: this.#images });
         for (const [row, { resolve }] of taken.entries()) {
-          const logProbability = logSoftmax(logits, row * classes, classes);
-          const probabilities = Float64Array.from({ length: classes }, (_, index) => Math.exp(logProbability(index)));
+          const probabilities = probabilitiesOf(logits, row, classes, 'a picture');
           const index = argmax(logits, row * classes, classes);
           const probability = probabilities[index];
           resolve({ label: this.classes[index], index, probability, unsure: probability < unsure, probabilities });

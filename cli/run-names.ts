@@ -1,7 +1,8 @@
 // Runs and models by the names that people give them.
 
 import { isAbsolute, join, resolve } from 'node:path';
-import { nearest, nodeFiles, PRETRAINED, pretrainedPath } from '../runtime/entries/internal.ts';
+import { nearest, nodeFiles } from '../runtime/entries/internal.ts';
+import { PRETRAINED, pretrainedPath } from '../runtime/entries/runs.ts';
 import { HybridError } from '../runtime/index.ts';
 import { type CliIo, shown } from './io.ts';
 

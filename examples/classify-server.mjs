@@ -7,7 +7,7 @@
 import { once } from 'node:events';
 import { createServer } from 'node:http';
 import { openClassifier } from '@hybrid-train/hybrid';
-import { pretrainedPath } from '@hybrid-train/hybrid/~internal';
+import { pretrainedPath } from '@hybrid-train/hybrid/runs';
 
 const MOST_BYTES = 20e6;
 const classifier = await openClassifier(process.argv[2] ?? pretrainedPath('convmixer-2stage-cifar10'), { unsure: 0.5, queue: 256 });

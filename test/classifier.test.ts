@@ -80,6 +80,26 @@ describe('a classifier', () => {
     expect((await classifier.classify(file)).index).toBe((await first).index);
   });
 
+  it('takes pictures as they were, and bytes alone', async () => {
+    await using classifier = await openClassifier(trained, { device });
+    const [pixels] = await Promise.all([decodeImage((await pictures())[3], { shape: model.input })]);
+    const expected = await classifier.classify({ pixels });
+    const reused = Uint8Array.from(pixels);
+    const answer = classifier.classify({ pixels: reused });
+    reused.fill(0);
+    expect((await answer).probabilities).toEqual(expected.probabilities);
+    const floats = Float32Array.from(pixels, (value) => value / 255) as unknown as Uint8Array;
+    expect((await hybridError('E_DATA', classifier.classify({ pixels: floats }))).message).toContain('is a Float32Array');
+    for (const given of ['photo.jpg', undefined, 5])
+      expect((await hybridError('E_USAGE', classifier.classify(given as unknown as Uint8Array))).message).toMatch(/^a picture is a /);
+  });
+
+  it('answers nothing with weights that are no numbers', async () => {
+    const weights = new Map(trained.weights).set('layers/dense/vars/1', new Float32Array(3).fill(Number.NaN));
+    await using classifier = await openClassifier({ ...trained, weights }, { device });
+    await hybridError('E_DIVERGED', classifier.classify({ pixels: new Uint8Array(16 * 12 * 3) }));
+  });
+
   it('leaves out who has gone, and answers the others', async () => {
     await using classifier = await openClassifier(trained, { device });
     const leaving = new AbortController();
@@ -104,6 +124,7 @@ describe('a classifier', () => {
   it('is opened with options that are possible', async () => {
     expect((await hybridError('E_USAGE', openClassifier(trained, { device, batch: 0 }))).message).toMatch(/batch/);
     expect((await hybridError('E_USAGE', openClassifier(trained, { device, quee: 3 } as object))).message).toContain('did you mean queue?');
+    expect((await hybridError('E_USAGE', openClassifier(trained, { device, unsure: 50 }))).message).toMatch(/unsure is 50/);
     await hybridError('E_CHECKPOINT', openClassifier('/nowhere'));
   });
 });

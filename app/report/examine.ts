@@ -2,7 +2,7 @@
 
 import type { Dataset } from '../../runtime/data/dataset.ts';
 import { samplesOf, someSamples } from '../../runtime/data/split.ts';
-import { argmax, type EvaluateOptions, evaluate } from '../../runtime/train/evaluate.ts';
+import { argmax, type EvaluateOptions, evaluate, probabilitiesOf } from '../../runtime/train/evaluate.ts';
 import { imageOf } from './bitmap.ts';
 import type { Mistake } from './misclassified.ts';
 
@@ -39,7 +39,7 @@ export async function examine({ keep, limit, dataset: whole, ...options }: Exami
         const prediction = argmax(logits, row * classes, classes);
         if (prediction === dataset.labels[first + row]) continue;
         wrong++;
-        const probabilities = softmax(logits.subarray(row * classes, (row + 1) * classes));
+        const probabilities = probabilitiesOf(logits, row, classes, `image ${first + row + 1}`);
         found.push({ index: first + row, certainty: probabilities[prediction], probabilities });
       }
       // Equal ones keep their order, and what cannot come among the first is let go.
@@ -62,11 +62,4 @@ export async function examine({ keep, limit, dataset: whole, ...options }: Exami
       ? `${count} of ${whole.size.toLocaleString('en-US')} test images, of every class its share`
       : `All ${count} test images`;
   return { subject, confusion, classes: perClass.map(({ name }) => name), wrong, mistakes };
-}
-
-export function softmax(logits: ArrayLike<number>): Float64Array {
-  const most = logits[argmax(logits, 0, logits.length)];
-  const powers = Float64Array.from(logits, (logit) => Math.exp(logit - most));
-  const sum = powers.reduce((whole, power) => whole + power, 0);
-  return powers.map((power) => power / sum);
 }

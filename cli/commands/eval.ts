@@ -3,7 +3,7 @@
 import { resolve } from 'node:path';
 import type { Command } from 'commander';
 import { hasNames, matchClasses, relabelled } from '../../runtime/entries/data.ts';
-import { checkGraph, measure, nodeFiles, writeAtomically } from '../../runtime/entries/internal.ts';
+import { argmax, checkGraph, measure, nodeFiles, probabilitiesOf, writeAtomically } from '../../runtime/entries/internal.ts';
 import { buildModel, type Dataset, type Evaluation, evaluate, HybridError, openDevice, partsOf, readWeights } from '../../runtime/index.ts';
 import { csv } from '../csv.ts';
 import { openSettingsData } from '../data.ts';
@@ -59,7 +59,7 @@ export async function evalCommand(path: string, command: Command, io: CliIo): Pr
   const known = { name: `the model in ${shown(saved.source, io)}`, classes };
   const matched = relabelled(held, classes, matchClasses(known, held));
   if (!json && hasNames(held.classes) && !hasNames(classes))
-    progress.warn(`${known.name} has no names of classes: class ${0} is taken for ${held.classes[0]}, and so on`);
+    progress.warn(`${known.name} has no names of classes: class 0 is taken for ${held.classes[0]}, and so on`);
   const { train: dataset } = partsOf({ train: matched, test: null, mixed: source.mixed }, { valFraction: 0, limit: settings.limit });
   const device = await openDevice(settings.device, {
     ...deviceSettings(settings),
@@ -106,13 +106,10 @@ export async function evalCommand(path: string, command: Command, io: CliIo): Pr
 /** Lines of a table, of the images from `first` on. */
 function predictionRows(dataset: Dataset, first: number, logits: Float32Array, classes: number): string[] {
   return Array.from({ length: logits.length / classes }, (_, row) => {
-    const at = row * classes;
-    const slice = logits.subarray(at, at + classes);
-    const predicted = slice.indexOf(slice.reduce((a, b) => Math.max(a, b)));
-    const largest = slice[predicted];
-    const sum = slice.reduce((total, z) => total + Math.exp(z - largest), 0);
+    const probabilities = probabilitiesOf(logits, row, classes, `image ${first + row + 1}`);
+    const predicted = argmax(logits, row * classes, classes);
     const label = dataset.labels[first + row];
-    const probability = (index: number) => (Math.exp(slice[index] - largest) / sum).toFixed(6);
+    const probability = (index: number) => probabilities[index].toFixed(6);
     const name = dataset.fileOf?.(first + row) ?? `${first + row}`;
     const fields = [csv(name), csv(dataset.classes[label]), csv(dataset.classes[predicted]), probability(label), probability(predicted)];
     return `${fields.join(',')}\n`;

@@ -2,8 +2,8 @@
 
 import { AUGMENT_NAMES } from '../../runtime/entries/data.ts';
 import { FUSION_RULES, OPTIMIZERS } from '../../runtime/entries/graph.ts';
-import { PRETRAINED, RESUME_SETTINGS } from '../../runtime/entries/internal.ts';
-import { FIGURES } from '../../runtime/entries/runs.ts';
+import { RESUME_SETTINGS } from '../../runtime/entries/internal.ts';
+import { FIGURES, PRETRAINED } from '../../runtime/entries/runs.ts';
 import { ARCHITECTURES } from '../../runtime/index.ts';
 
 export interface Values {

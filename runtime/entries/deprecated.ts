@@ -262,8 +262,6 @@ export type {
   /** @deprecated No part of the API any more. */
   OptimizerSettings,
   /** @deprecated No part of the API any more. */
-  PretrainedName,
-  /** @deprecated No part of the API any more. */
   RunProgress,
   /** @deprecated No part of the API any more. */
   SavedWeights,
@@ -305,10 +303,6 @@ export {
   optimizerVariables,
   /** @deprecated No part of the API any more. */
   PRECISIONS,
-  /** @deprecated No part of the API any more. */
-  PRETRAINED,
-  /** @deprecated No part of the API any more. */
-  pretrainedPath,
   /** @deprecated No part of the API any more. */
   RESUME_SETTINGS,
   /** @deprecated No part of the API any more. */
@@ -366,6 +360,8 @@ export type {
   /** @deprecated Import it from `@hybrid-train/hybrid/runs`. */
   Preset,
   /** @deprecated Import it from `@hybrid-train/hybrid/runs`. */
+  PretrainedName,
+  /** @deprecated Import it from `@hybrid-train/hybrid/runs`. */
   Recipe,
   /** @deprecated Import it from `@hybrid-train/hybrid/runs`. */
   ReportOptions,
@@ -404,7 +400,11 @@ export {
   /** @deprecated Import it from `@hybrid-train/hybrid/runs`. */
   LiveReport,
   /** @deprecated Import it from `@hybrid-train/hybrid/runs`. */
+  PRETRAINED,
+  /** @deprecated Import it from `@hybrid-train/hybrid/runs`. */
   presetFor,
+  /** @deprecated Import it from `@hybrid-train/hybrid/runs`. */
+  pretrainedPath,
   /** @deprecated Import it from `@hybrid-train/hybrid/runs`. */
   RECIPES,
   /** @deprecated Import it from `@hybrid-train/hybrid/runs`. */

@@ -1,6 +1,5 @@
 // `@hybrid-train/hybrid/~internal`: what the command line and the benchmarks need besides. No promise: it changes without notice.
 
-export { PRETRAINED, type PretrainedName, pretrainedPath } from '../../app/pretrained.ts';
 export { asObject } from '../../app/report/record.ts';
 export { checkGraph, type ModelFor, type SavedWeights } from '../../app/saved-weights.ts';
 export { isHidden } from '../../app/sources/hidden.ts';
@@ -17,6 +16,7 @@ export { fitWeights, modelLike, type WeightsToFit } from '../interop/adapt.ts';
 export { type Measured, measure } from '../interop/measures.ts';
 export { modelOf, numberedClasses, type OptimizerSettings, optimizerVariables, readCard } from '../interop/trained-model.ts';
 export { architectureName } from '../model/architectures.ts';
+export { argmax, probabilitiesOf } from '../train/evaluate.ts';
 export type { CompleteTrainOptions } from '../train/events.ts';
 export { shareCheckpoint } from '../train/group.ts';
 export { completeProgress, RESUME_SETTINGS, type RunProgress, readProgress, type SteadyOptions } from '../train/progress.ts';

@@ -3,6 +3,7 @@
 export type { Classification, ClassifierInput, ClassifierOptions } from '../../app/classifier.ts';
 export { type ImportRunOptions, importRun } from '../../app/import-run.ts';
 export { type Preset, presetFor, RECIPE_AUGMENT, RECIPES, type Recipe, SMALL_SET } from '../../app/presets.ts';
+export { PRETRAINED, type PretrainedName, pretrainedPath } from '../../app/pretrained.ts';
 export { EventFile } from '../../app/report/event-file.ts';
 export { FIGURES, type FigureName, type FigureOptions, type FigureSources, type Skipped } from '../../app/report/figure-sources.ts';
 export { drawFigures, isSkipped } from '../../app/report/figures.ts';

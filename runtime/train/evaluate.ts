@@ -206,6 +206,13 @@ export function logSoftmax(logits: ArrayLike<number>, start: number, count: numb
   return (index) => logits[start + index] - largest - Math.log(sum);
 }
 
+/** Probabilities of the classes that the logits of row `row` stand for. Throws E_DIVERGED, about `what`, where they are not finite. */
+export function probabilitiesOf(logits: ArrayLike<number>, row: number, classes: number, what: string): Float64Array {
+  const logProbability = logSoftmax(logits, row * classes, classes);
+  if (Number.isNaN(logProbability(0))) throw notFinite(what);
+  return Float64Array.from({ length: classes }, (_, index) => Math.exp(logProbability(index)));
+}
+
 /** Index of the largest of `count` values from `start` on; ties go to the lowest. */
 export function argmax(values: ArrayLike<number>, start: number, count: number): number {
   let best = 0;

@@ -5,7 +5,7 @@ import { HybridError } from '../base/errors.ts';
 import type { Device } from '../device.ts';
 import type { TrainableModel } from '../model/model.ts';
 
-import { logSoftmax, notFinite, writeWeights } from './evaluate.ts';
+import { probabilitiesOf, writeWeights } from './evaluate.ts';
 import { inferenceGraphs } from './graphs.ts';
 import { TRAIN_SETTINGS } from './settings.ts';
 
@@ -40,27 +40,10 @@ export async function* predict({ device, trained, images, batch = 32, signal }: 
       const count = rows;
       const done = seen - count;
       rows = 0;
-      return Array.from({ length: count }, (_, row) => {
-        const logProbability = logSoftmax(logits, row * model.classes, model.classes);
-        if (Number.isNaN(logProbability(0))) throw notFinite(`image ${done + row + 1}`);
-        return Float64Array.from({ length: model.classes }, (_, index) => Math.exp(logProbability(index)));
-      });
+      return Array.from({ length: count }, (_, row) => probabilitiesOf(logits, row, model.classes, `image ${done + row + 1}`));
     };
     for await (const image of images) {
-      if (image.length !== imageBytes) {
-        throw new HybridError(
-          'E_DATA',
-          `an image has ${image.length} bytes; ${model.arch} takes ${model.input.join(' × ')}`,
-          'Bring it to this size.',
-        );
-      }
-      // Numbers from 0 to 1 would all become 0 or 1 as bytes.
-      if (!isBytes(image))
-        throw new HybridError(
-          'E_DATA',
-          `an image is a ${arrayKind(image)}, and images are bytes`,
-          'Give a Uint8Array with values from 0 to 255.',
-        );
+      checkImage(image, model);
       filled.set(image, rows++ * imageBytes);
       seen++;
       if (rows === batch) yield* await run();
@@ -69,4 +52,18 @@ export async function* predict({ device, trained, images, batch = 32, signal }: 
   } finally {
     await executable.close();
   }
+}
+
+/** Throws E_DATA for an image that is not of the model's size, or no bytes. */
+export function checkImage(image: Uint8Array, { input, arch }: Pick<TrainableModel, 'input' | 'arch'>): void {
+  if (image.length !== input[0] * input[1] * input[2]) {
+    throw new HybridError('E_DATA', `an image has ${image.length} bytes; ${arch} takes ${input.join(' × ')}`, 'Bring it to this size.');
+  }
+  // Numbers from 0 to 1 would all become 0 or 1 as bytes.
+  if (!isBytes(image))
+    throw new HybridError(
+      'E_DATA',
+      `an image is a ${arrayKind(image)}, and images are bytes`,
+      'Give a Uint8Array with values from 0 to 255.',
+    );
 }

@@ -5,7 +5,7 @@ import { describe, expect, test } from 'vitest';
 import { heatMap, imageBitmap, resized, signedMap } from '../../app/report/bitmap.ts';
 import { chart, niceTicks } from '../../app/report/chart.ts';
 import { confusionFigure } from '../../app/report/confusion.ts';
-import { examine, softmax } from '../../app/report/examine.ts';
+import { examine } from '../../app/report/examine.ts';
 import { FIGURES, type FigureOptions, type FigureSources } from '../../app/report/figure-sources.ts';
 import { drawFigures, isSkipped } from '../../app/report/figures.ts';
 import { RunRecord } from '../../app/report/record.ts';
@@ -20,6 +20,7 @@ import { initialize } from '../../runtime/model/init.ts';
 import type { Model } from '../../runtime/model/model.ts';
 import { openReferenceDevice } from '../../runtime/reference.ts';
 import { activations } from '../../runtime/train/activations.ts';
+import { probabilitiesOf } from '../../runtime/train/evaluate.ts';
 import { smallModels } from '../support/models.ts';
 import { events } from '../support/run-events.ts';
 import { shapesDataset } from '../support/shapes-dataset.ts';
@@ -290,8 +291,12 @@ test('a confusion matrix of a hundred classes draws no words', () => {
   expect(body.match(/<text /g)).toHaveLength(2);
 });
 
-test('softmax of any logits sums to one', () => {
-  for (const logits of [[1, 2, 3], [1000, -1000], [0]]) expect(softmax(logits).reduce((a, b) => a + b)).toBeCloseTo(1, 12);
+test('probabilities of any logits sum to one, and there are none of what is not finite', () => {
+  for (const logits of [[1, 2, 3], [1000, -1000], [0]])
+    expect(probabilitiesOf([9, ...logits.slice(1), ...logits], 1, logits.length, 'it').reduce((a, b) => a + b)).toBeCloseTo(1, 12);
+  expect([...probabilitiesOf([5, 5, 0, Math.log(3)], 1, 2, 'it')].map((p) => Math.round(4 * p))).toEqual([1, 3]);
+  for (const bad of [Number.NaN, Number.POSITIVE_INFINITY])
+    expect(() => probabilitiesOf([1, bad], 0, 2, 'it')).toThrow('the logits of it are not finite');
 });
 
 test('escaped text is harmless, and has no character that XML refuses', () => {
