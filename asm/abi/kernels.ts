@@ -262,7 +262,8 @@ const TABLE = {
     channels: 'i32',
     samples: 'i32',
   },
-  movingAverage: { ok: 'ptr', mean: 'ptr', variance: 'ptr', movingMean: 'ptr', movingVariance: 'ptr', channels: 'i32' },
+  /** A momentum below 0 stands for that of the run. */
+  movingAverage: { ok: 'ptr', mean: 'ptr', variance: 'ptr', movingMean: 'ptr', movingVariance: 'ptr', channels: 'i32', momentum: 'f32' },
 
   // asm/kernels/conv.ts. Weights are [taps, inputs, outputs]: kernel positions, channels of the convolution whose weights these are. Of a group they
   // are the first of `stride` outputs.

@@ -382,7 +382,7 @@ export function movingAverage(args: MovingAverageArgs): void {
   const movingVariance = args.movingVariance;
   const width = (<usize>args.channels) << 2;
   if (nextTask() != 0 || load<i32>(ok) == 0) return;
-  const momentum = bnMomentum();
+  const momentum: f32 = args.momentum < 0 ? bnMomentum() : args.momentum;
   const rest: f32 = 1 - momentum;
   for (let c: usize = 0; c < width; c += 4) {
     store<f32>(movingMean + c, load<f32>(movingMean + c) * momentum + load<f32>(mean + c) * rest);

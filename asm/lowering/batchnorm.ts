@@ -5,6 +5,9 @@ import { channels, mergeSums, pixels, tilesOf } from './elementwise.ts';
 import { lowerEpilogue } from './epilogue.ts';
 import { call, type Lowering } from './lowering.ts';
 
+/** In place of a momentum: that of the run. */
+const OF_THE_RUN = -1;
+
 export const batchnorm = {
   bnStats(node, { capacity, spec, address, scratch }) {
     const [input] = node.inputs;
@@ -105,6 +108,7 @@ export const batchnorm = {
   movingAverage(node, { spec, address }) {
     const [ok, mean, variance] = node.inputs.map(address);
     const [movingMean, movingVariance] = node.updates.map(address);
-    return [call('movingAverage', { ok, mean, variance, movingMean, movingVariance, channels: channels(spec(node.inputs[1])) })];
+    const momentum = (node.attrs.momentum as number | undefined) ?? OF_THE_RUN;
+    return [call('movingAverage', { ok, mean, variance, movingMean, movingVariance, channels: channels(spec(node.inputs[1])), momentum })];
   },
 } satisfies Record<string, Lowering>;

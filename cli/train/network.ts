@@ -1,25 +1,33 @@
 // What is trained, where it is no architecture, and the weights that it begins with.
 
 import type { Command } from 'commander';
-import { architectureName, checkGraph, fitWeights, modelLike, type SavedWeights } from '../../runtime/entries/internal.ts';
+import { architectureName, checkGraph, fitWeights, modelLike, type SavedWeights, withoutOwn } from '../../runtime/entries/internal.ts';
 import type { AdaptedModel } from '../../runtime/entries/runs.ts';
 import { adaptModel, type Dataset, HybridError, type Model, readWeights, type TrainedModel } from '../../runtime/index.ts';
 import type { CliIo } from '../io.ts';
 import { openModel } from '../model.ts';
 import { type Key, MEASURES, type Settings } from '../options.ts';
 import { findModel } from '../run-names.ts';
-import { type FileValues, preprocessingSettings } from '../settings.ts';
+import { preprocessingSettings } from '../settings.ts';
 import type { Earlier } from './earlier.ts';
 
 /** A network, and unless its run goes on from a checkpoint, the weights that came with it. */
-export type NamedNetwork = Pick<TrainedModel, 'model' | 'notices' | 'license' | 'preprocessing'> &
+export type NamedNetwork = Pick<TrainedModel, 'model' | 'notices' | 'license' | 'preprocessing' | 'bnMomentum'> &
   Partial<Pick<TrainedModel, 'weights' | 'classes'>>;
+
+/** Whether somebody gave a setting, as a flag or in a file. */
+type IsGiven = (key: Key) => boolean;
+
+/** With what a file says of single layers, unless a setting is given that says it of all. */
+function asGiven<M extends { readonly model: Model }>(named: M, isGiven: IsGiven): M {
+  return { ...named, model: withoutOwn(named.model, { momentum: isGiven('bnMomentum'), trainable: isGiven('freeze') }) };
+}
 
 /** The network that --model names, or that an earlier run has; undefined: an architecture is trained. */
 export async function networkOf(
   { model, init }: Settings,
   command: Command,
-  file: FileValues | undefined,
+  isGiven: IsGiven,
   earlier: Earlier | null,
   io: CliIo,
 ): Promise<NamedNetwork | undefined> {
@@ -33,10 +41,10 @@ export async function networkOf(
     throw new HybridError('E_CHECKPOINT', 'the run has no checkpoint that says which network it trains', 'Begin it again.');
   }
   for (const key of ['arch', ...MEASURES, 'dropout'] as const) {
-    if (command.getOptionValueSource(key) !== 'cli' && !file?.values.has(key)) continue;
+    if (!isGiven(key)) continue;
     throw new HybridError('E_USAGE', `--model and --${key} exclude each other`, 'The file says what the network is.');
   }
-  return (await openModel(model, command, io)).trained;
+  return asGiven((await openModel(model, command, io)).trained, isGiven);
 }
 
 /** The network, if it is for such images. */
@@ -70,14 +78,11 @@ export interface Beginning {
 }
 
 /** The weights that `init` names. */
-export async function beginning(
-  { init, out, activation }: Settings,
-  named: (key: Key) => boolean,
-  io: CliIo,
-): Promise<Beginning | undefined> {
+export async function beginning({ init, out, activation }: Settings, named: IsGiven, io: CliIo): Promise<Beginning | undefined> {
   if (init === undefined || init === 'none') return undefined;
-  const saved = await readWeights(await findModel(init, out, io), io.files, undefined, { activation });
-  const { trained } = saved;
+  const found = await readWeights(await findModel(init, out, io), io.files, undefined, { activation });
+  const trained = found.trained && asGiven(found.trained, named);
+  const saved = { ...found, trained };
   if (!trained) {
     if (named('arch')) return { saved, isNetwork: false, ofModel: {} };
     throw new HybridError('E_USAGE', `${init} does not say which architecture its weights are for`, 'Name it with --arch.');

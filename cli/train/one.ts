@@ -66,12 +66,14 @@ export async function trainOne(
   if (first.name !== undefined && !earlier) checkRunName(first.name);
   if (flags.trace !== undefined && group.rank === 0) await checkFolderOf(flags.trace, io);
 
-  const network = await networkOf(first, command, file, earlier, io);
+  const isGiven = (key: Key): boolean => flagged.has(key) || values?.values.has(spelling(key)) === true;
+  const network = await networkOf(first, command, isGiven, earlier, io);
   if (network) tellNotices(network, io);
-  const begun = earlier ? undefined : await beginning(first, (key) => flagged.has(key) || values?.values.has(spelling(key)) === true, io);
+  const begun = earlier ? undefined : await beginning(first, isGiven, io);
   if (begun?.saved.trained) tellNotices(begun.saved.trained, io);
   // How pictures are prepared for weights belongs to them, whichever option names the file.
-  const ofModel = begun?.ofModel ?? preprocessingSettings(network?.preprocessing);
+  const momentum = network?.bnMomentum !== undefined && !isGiven('recipe') && { bnMomentum: network.bnMomentum };
+  const ofModel = begun?.ofModel ?? { ...preprocessingSettings(network?.preprocessing), ...momentum };
   const given = resolveSettings(flagged, values, { ofModel });
 
   const source = (flags.dryRun && assumedData(given)) || (await openSettingsData(given, io, progress, talk));

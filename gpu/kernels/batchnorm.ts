@@ -112,21 +112,24 @@ export function bnGradApply(shape: TileShape, { derivative, biasGrad }: BnGradEp
 }
 
 /** All moving statistics, which lie in `moving` as those of the batch in `batch`; what pads both is zero and stays so. */
-export const allMovingAverages: KernelText = {
+export const allMovingAverages = (momentum?: number): KernelText => ({
   workgroup: [UPDATE_INVOCATIONS, 1, 1],
   body: `if (ok(0u) == 0i) { return; }
-let m = step.bnMomentum;
+let m = ${momentumOf(momentum)};
 for (var i = group.x * ${UPDATE_INVOCATIONS}u + local; i < arrayLength(&moving_buffer); i += groups.x * ${UPDATE_INVOCATIONS}u) {
   set_moving(i, moving(i) * m + batch(i) * (1.0 - m));
 }`,
-};
+});
+
+/** Of the layers; without, of the run. */
+const momentumOf = (momentum: number | undefined): string => (momentum === undefined ? 'step.bnMomentum' : f32(momentum));
 
 /** The moving statistics of `count` layers; `channels` counts the accesses of each. */
-export const movingAverages = (channels: readonly number[]): KernelText => ({
+export const movingAverages = (channels: readonly number[], momentum?: number): KernelText => ({
   workgroup: [64, 1, 1],
   body: `if (ok(0u) == 0i) { return; }
 let c = group.x * 64u + local;
-let m = step.bnMomentum;
+let m = ${momentumOf(momentum)};
 ${channels
   .map(
     (count, i) => `if (c < ${count}u) {

@@ -148,7 +148,7 @@ function lowerMovingAverages(
   ok: ValueId,
   batch: readonly ValueId[],
   updates: readonly ValueId[],
-  whole: boolean,
+  { whole, momentum }: { readonly whole?: boolean; readonly momentum?: number },
   context: LoweringContext,
 ): Dispatch[] {
   if (whole) {
@@ -157,7 +157,7 @@ function lowerMovingAverages(
       .read('ok', ok)
       .raw('batch', { range: 'batchStatistics' }, 'read', 4)
       .raw('moving', { range: 'statistics' }, 'read_write', 4)
-      .dispatch(kernels.allMovingAverages, strided(elements / 4, 4096));
+      .dispatch(kernels.allMovingAverages(momentum), strided(elements / 4, 4096));
   }
   const layers = batch.length / 2;
   const most = Math.floor((context.limits.storageBuffers - 1) / 4);
@@ -176,7 +176,7 @@ function lowerMovingAverages(
         .write(`movingVariance${i}`, updates[at + 1], lanes);
     }
     const groups = foldedGroups(Math.max(...channels), 64);
-    dispatches.push(...operands.dispatch(kernels.movingAverages(channels), () => groups));
+    dispatches.push(...operands.dispatch(kernels.movingAverages(channels, momentum), () => groups));
   }
   return dispatches;
 }
@@ -240,10 +240,10 @@ export const batchnorm = {
 
   bnGradApplyTogether: (node, context) => lowerBnGradApply(node.args, [node.args.coefficients], node.results, context),
 
-  movingAverage: ({ args: { ok, mean, variance }, updates }, context) => lowerMovingAverages(ok, [mean, variance], updates, false, context),
+  movingAverage: ({ args: { ok, mean, variance }, updates, attrs }, context) =>
+    lowerMovingAverages(ok, [mean, variance], updates, attrs, context),
 
-  movingAverages: ({ args: { ok, batch }, updates, attrs }, context) =>
-    lowerMovingAverages(ok, batch, updates, attrs.whole === true, context),
+  movingAverages: ({ args: { ok, batch }, updates, attrs }, context) => lowerMovingAverages(ok, batch, updates, attrs, context),
 } satisfies Partial<Lowerings>;
 
 function lowerBnGradApply(

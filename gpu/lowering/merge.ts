@@ -102,17 +102,18 @@ function coefficientsTogether(editor: GraphEditor): void {
   }
 }
 
-/** All movingAverage nodes → one movingAverages, {whole} if there are no other statistics */
+/** All movingAverage nodes of one momentum → one movingAverages, {whole} if there are no other statistics */
 function averagesTogether(editor: GraphEditor, node: Node): void {
   if (node.op !== 'movingAverage') return;
-  const all = editor.consumers(arg(node, 'ok')).filter(({ op }) => op === 'movingAverage');
+  const { momentum } = node.attrs;
+  const all = editor.consumers(arg(node, 'ok')).filter(({ op, attrs }) => op === 'movingAverage' && attrs.momentum === momentum);
   const updates = all.flatMap((each) => each.updates);
   // Those of a layer that is called twice move one after the other.
   if (new Set(updates).size < updates.length) return;
   const whole = editor.statistics.every((id) => updates.includes(id));
   if (all.length < 2 && !whole) return;
   const batch = all.flatMap(({ args }) => [args.mean as ValueId, args.variance as ValueId]);
-  const merged = become(node, 'movingAverages', { ok: node.args.ok, batch }, {}, whole ? { whole } : {});
+  const merged = become(node, 'movingAverages', { ok: node.args.ok, batch }, {}, { ...node.attrs, ...(whole && { whole }) });
   editor.replace(all, [{ ...merged, updates }]);
 }
 

@@ -155,16 +155,19 @@ const bnGradApplyTogether = defineOp({
 });
 
 const movingAverages = defineOp({
-  doc: '`movingAverage` of several layers: batch and updates are mean, variance, mean, variance, …; whole: of all statistics that there are',
+  doc: '`movingAverage` of several layers of one momentum: batch and updates are mean, variance, mean, variance, …; whole: of all statistics that there are',
   inputs: { ok: kinds.integer, batch: list(vector) },
   outputs: {},
   updates: { moving: list(vector) },
-  attrs: { whole: attr.optional(attr.flag) },
+  attrs: { whole: attr.optional(attr.flag), ...ops.movingAverage.attrs },
   infer: () => ({}),
-  reference({ step, inputs: { ok, batch }, updates: { moving } }) {
+  reference({ step, inputs: { ok, batch }, updates: { moving } }, { momentum }) {
     for (let i = 0; i < batch.length; i += 2) {
       const inputs = { ok, mean: batch[i], variance: batch[i + 1] };
-      ops.movingAverage.reference({ step, inputs, outputs: {}, updates: { movingMean: moving[i], movingVariance: moving[i + 1] } }, {});
+      ops.movingAverage.reference(
+        { step, inputs, outputs: {}, updates: { movingMean: moving[i], movingVariance: moving[i + 1] } },
+        { momentum },
+      );
     }
   },
 });

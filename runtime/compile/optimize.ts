@@ -32,7 +32,7 @@ export function addUpdate(
   const ok = g.one('finiteCheck', [graph.outputs.loss, ...gradients]);
   const isOne = runs.length === 1 && runs[0].rate === 1 && runs[0].decay === 1;
   g.add(rule.name, [ok, counter, ...gradients], isOne ? constants : { ...constants, groups: runs }, { updates: [...parameters, ...kept] });
-  addMovingAverages(g, ok);
+  addMovingAverages(g, ok, graph);
   g.add('countStep', [ok], {}, { updates: [counter] });
   g.output('applied', ok);
   return g.finish();
@@ -49,7 +49,8 @@ export function addCalibration(graph: Graph): Graph {
   return g.finish();
 }
 
-function addMovingAverages(g: GraphBuilder, ok: ValueId): void {
+/** By the momentum that the nodes of `forward` have, each its own; without, by that of the run. */
+function addMovingAverages(g: GraphBuilder, ok: ValueId, forward?: Graph): void {
   const statistics = g.values.filter(({ state }) => state === 'statistic');
   for (const [name, mean] of Object.entries(g.outputs)) {
     if (!name.endsWith(BATCH_MEAN)) continue;
@@ -67,6 +68,7 @@ function addMovingAverages(g: GraphBuilder, ok: ValueId): void {
         'Name both results of batchnorm, and declare both moving statistics.',
       );
     g.label = path;
-    g.add('movingAverage', { ok, mean, variance }, {}, { updates });
+    const { momentum } = forward?.nodes.find(({ outputs }) => outputs.includes(mean))?.attrs ?? {};
+    g.add('movingAverage', { ok, mean, variance }, { momentum }, { updates });
   }
 }

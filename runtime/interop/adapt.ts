@@ -156,3 +156,26 @@ export function modelLike(model: Model, input: Model['input'], classes: number):
   });
   return readNetwork(model.arch, network);
 }
+
+/** What a file says of single layers, and a setting of a run says of all. */
+export interface SaidOfAll {
+  readonly momentum?: boolean;
+  readonly trainable?: boolean;
+}
+
+/** A network whose layers say nothing of their own of what is true in `said`. */
+export function withoutOwn(model: Model, { momentum, trainable }: SaidOfAll): Model {
+  const { network } = model.config;
+  if (!network || (!momentum && !trainable)) return model;
+  const changed = network.map((layer): NetworkLayer => {
+    if ('repeats' in layer) return layer;
+    const { trainable: own, ...rest } = layer;
+    const { momentum: _, ...config } = layer.config;
+    return {
+      ...rest,
+      config: momentum && layer.type === 'BatchNormalization' ? config : layer.config,
+      ...(!trainable && own === false && { trainable: own }),
+    };
+  });
+  return JSON.stringify(changed) === JSON.stringify(network) ? model : readNetwork(model.arch, changed);
+}

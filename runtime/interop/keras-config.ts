@@ -23,6 +23,7 @@ export interface KerasModel {
   readonly fileOrder: readonly number[];
   /** What the file says and training here does not do, in sentences. */
   readonly notices: readonly string[];
+  /** Of the first batch normalisation. */
   readonly bnMomentum?: number;
   /** Of the optimizer that the model was compiled with. */
   readonly optimizerName?: string;
@@ -48,20 +49,22 @@ export function readModel(file: object, source: string, fail: Fail): KerasModel 
   const output = reader.read(() => top.call([]));
   const name = modelName((config as Config).name);
   const { model: network, instances } = reader.read(() => assemble({ name, input, output }));
-  const model = recognize(network) ?? network;
+  const momenta = new Set(network.layers.flatMap((layer) => (layer.type === 'BatchNormalization' ? [layer.config.momentum] : [])));
+  // What is particular about layers in training no architecture says.
+  const isPlain = momenta.size <= 1 && network.layers.every(({ trainable }) => trainable !== false);
+  const model = (isPlain && recognize(network)) || network;
 
   const paths = instances.map((instance) => reader.paths.get(instance) as string);
   const fileOrder = [...reader.paths.keys()].flatMap((instance) => {
     const index = instances.indexOf(instance);
     return index < 0 ? [] : [index];
   });
-  const norm = network.layers.find((layer): layer is Layer<'BatchNormalization'> => layer.type === 'BatchNormalization');
   return {
     model,
     paths,
     fileOrder,
     notices: reader.notices,
-    bnMomentum: norm?.config.momentum,
+    bnMomentum: [...momenta][0] ?? undefined,
     optimizerSettings: readOptimizer((compile_config as Config | null | undefined)?.optimizer),
     optimizerName: classOf((compile_config as Config | null | undefined)?.optimizer),
   };
@@ -186,7 +189,7 @@ class Reader {
       const part = Array.isArray(settings.layers)
         ? this.container(type, settings, `${at}/`, depth + 1)
         : this.#layer(type, settings, own, at);
-      const calls = (Array.isArray(inbound_nodes) ? inbound_nodes : []).map((call) => this.#reads(call, own, String(class_name)));
+      const calls = (Array.isArray(inbound_nodes) ? inbound_nodes : []).map((call) => this.#reads(call, own, type, settings));
       return { name: own, part, calls };
     });
   }
@@ -207,7 +210,7 @@ class Reader {
     // Models in models may each have a layer of that name.
     const isFree = !this.#names.has(name);
     this.#names.add(name);
-    const instance = this.read(() => instanceOf(type, readable(settings), isFree ? name : undefined));
+    const instance = this.read(() => instanceOf(type, readable(settings), isFree ? name : undefined, settings.trainable !== false));
     this.paths.set(instance, path);
     if (type !== 'InputLayer') return { call: (inputs) => this.read(() => callLayer(instance, inputs)) };
     const tensor = this.read(() => callLayer(instance, []));
@@ -216,21 +219,20 @@ class Reader {
 
   /** What a layer is told about training that training here does not do. */
   #notes(type: string, settings: Config, name: string): void {
-    const { dtype, trainable } = settings;
+    const { dtype } = settings;
     const policy = typeof dtype === 'string' ? dtype : ((dtype as Config | null)?.config as Config | undefined)?.name;
     if (type !== 'InputLayer' && policy !== undefined && policy !== 'float32' && !String(policy).startsWith('mixed_'))
       refuse(this.#source, `${name} (${type}) computes in ${quote(String(policy))}`, 'Save the model in float32.');
-    if (trainable === false) this.notices.push(`${name} (${type}) is frozen in the file; here all layers train`);
     for (const [key, value] of Object.entries(settings))
       if (key.endsWith('_regularizer') && value !== null)
         this.notices.push(`${name} (${type}) has a ${key}, which training here does not have; see weight decay`);
   }
 
   /** The results that a call reads, in order. */
-  #reads(call: unknown, name: string, type: string): string[] {
+  #reads(call: unknown, name: string, type: string, { trainable }: Config): string[] {
     const { kwargs } = (call ?? {}) as { kwargs?: Config };
-    // Of a Dropout it is the default, which Keras writes for every call.
-    if (kwargs?.training === false && type !== 'Dropout')
+    // Of a Dropout it is the default, which Keras writes for every call; what is frozen is in inference mode as it is.
+    if (kwargs?.training === false && type !== 'Dropout' && trainable !== false)
       this.notices.push(`${name} is called in inference mode in the file; here it trains as any layer`);
     return references(call);
   }

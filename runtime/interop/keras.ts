@@ -8,7 +8,7 @@ import type { FileTensor } from '../formats/safetensors.ts';
 import { type Fail, readZip, writeZip } from '../formats/zip.ts';
 import { type AnyLayer, makesProbabilities, writeConfig } from '../layers/define-layer.ts';
 import { LAYERS, type Layer } from '../layers/index.ts';
-import type { Model } from '../model/model.ts';
+import { type Model, trainedVariables } from '../model/model.ts';
 import { optimizerOf, slotVariable } from '../optim/index.ts';
 import { type KerasModel, readModel } from './keras-config.ts';
 import { optimizerConfig } from './keras-optimizer.ts';
@@ -24,6 +24,8 @@ import {
 
 /** The version whose files these are like. */
 const KERAS_VERSION = '3.15.1';
+/** Of batch normalisation, where nothing is said. */
+const KERAS_MOMENTUM = 0.99;
 const MEMBERS = { metadata: 'metadata.json', config: 'config.json', weights: 'model.weights.h5' } as const;
 /** An attribute of an HDF5 file has to fit into 64 KiB. */
 const MAX_ATTRIBUTE_BYTES = 60_000;
@@ -93,12 +95,12 @@ function layerConfig(layer: Layer, { model, bnMomentum }: TrainedModel) {
   const calls = model.layers.filter((other) => other.index === index || other.repeats === index);
   const settings = writeConfig(
     definition,
-    type === 'BatchNormalization' ? { ...layer.config, ...(bnMomentum !== undefined && { momentum: bnMomentum }) } : layer.config,
+    type === 'BatchNormalization' ? { ...layer.config, momentum: layer.config.momentum ?? bnMomentum ?? KERAS_MOMENTUM } : layer.config,
   );
   return {
     module: definition.module ?? 'keras.layers',
     class_name: type,
-    config: { name, trainable: true, dtype: 'float32', ...settings },
+    config: { name, trainable: layer.trainable ?? true, dtype: 'float32', ...settings },
     registered_name: definition.module ? type : null,
     name,
     inbound_nodes:
@@ -197,8 +199,8 @@ function placed(
     return new Map([...result, ...state]);
   const slots = optimizerOf(optimizerSettings.optimizer).slots.length;
   const trained = (layers: readonly Layer[]) =>
-    layers.flatMap(({ repeats, variables }) => (repeats === undefined ? variables.filter(({ kind }) => kind === 'parameter') : []));
-  const places = new Map(model.variables.filter(({ kind }) => kind === 'parameter').map(({ name }, k) => [name, k]));
+    layers.flatMap(({ repeats, variables }) => (repeats === undefined ? variables.filter(({ name }) => places.has(name)) : []));
+  const places = new Map(trainedVariables(model).map(({ name }, k) => [name, k]));
   for (const k of [0, 1])
     if (tensors.has(`optimizer/vars/${k}`)) result.set(`optimizer/vars/${k}`, tensors.get(`optimizer/vars/${k}`) as FileTensor);
   for (const [k, { name }] of trained(fileOrder.map((index) => model.layers[index])).entries()) {

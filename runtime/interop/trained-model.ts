@@ -5,7 +5,7 @@ import { type Preprocessing, readPreprocessing } from '../data/preprocessing.ts'
 import { type Shape, sizeOf } from '../layers/layer.ts';
 import { buildModel } from '../model/architectures.ts';
 import { readNetwork } from '../model/layered-model.ts';
-import type { Model, ModelConfig, TrainableModel } from '../model/model.ts';
+import { type Model, type ModelConfig, type TrainableModel, trainedVariables } from '../model/model.ts';
 import { type OptimizerName, type OptimizerOptions, optimizerOf } from '../optim/index.ts';
 
 /** Settings of the optimizer that belong to its state. */
@@ -24,7 +24,7 @@ export interface TrainedModel {
   /** `optimizer/vars/…` by name, the step count first; absent: training cannot go on where it was. */
   readonly optimizer?: ReadonlyMap<string, Float32Array>;
   readonly optimizerSettings?: OptimizerSettings;
-  /** Of batch normalisation in training. */
+  /** Of batch normalisation in training, of layers that have none of their own. */
   readonly bnMomentum?: number;
   /** Names of the classes, in the order of the logits. */
   readonly classes: readonly string[];
@@ -169,7 +169,7 @@ export function optimizerVariables(
   options?: OptimizerName | OptimizerOptions,
 ): { readonly name: string; readonly shape: Shape }[] {
   const { slots } = optimizerOf(options);
-  const kept = model.variables.filter(({ kind }) => kind === 'parameter').flatMap(({ shape }) => slots.map(() => shape));
+  const kept = trainedVariables(model).flatMap(({ shape }) => slots.map(() => shape));
   return [[], [], ...kept].map((shape, i) => ({ name: `optimizer/vars/${i}`, shape }));
 }
 

@@ -68,6 +68,8 @@ export const attr = {
   ),
   /** From 0 to below 1. */
   share: attribute<number>('a number from 0 to below 1', (value) => typeof value === 'number' && value >= 0 && value < 1),
+  /** From 0 to 1, both included. */
+  fraction: attribute<number>('a number from 0 to 1', (value) => typeof value === 'number' && value >= 0 && value <= 1),
   count: attribute<number>('a whole number above 0', isCount),
   natural: attribute<number>('a whole number from 0 on', (value) => Number.isSafeInteger(value) && (value as number) >= 0),
   /** Numbers from 0 on. */

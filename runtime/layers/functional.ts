@@ -34,6 +34,8 @@ export interface LayerInstance {
   readonly config: Config;
   /** As its author calls it. */
   readonly name?: string;
+  /** False: training leaves it as it is. */
+  readonly trainable?: boolean;
   /** In the order in which they were made. */
   readonly calls: LayerCall[];
 }
@@ -109,15 +111,19 @@ export function callLayer(layer: LayerInstance, given: LayerTensor | readonly La
 const shapesOf = (variables: readonly VariableInfo[]): string => variables.map(({ role, shape }) => `${role} ${shape}`).join('; ');
 
 /** A layer with these settings. Throws E_USAGE for settings that it does not have. */
-export function layerOf(definition: AnyLayer, given: { readonly name?: string } & Readonly<Record<string, unknown>> = {}): LayerInstance {
-  const { name, ...options } = own(given);
+export function layerOf(definition: AnyLayer, given: Named & Readonly<Record<string, unknown>> = {}): LayerInstance {
+  const { name, trainable, ...options } = own(given);
   const refuse = refusal(definition, name ?? snakeCase(definition.type));
-  return { definition, config: configOf(definition, options, refuse), name, calls: [] };
+  if (trainable !== undefined && typeof trainable !== 'boolean')
+    refuse('has trainable that is neither true nor false', 'Give one of them.');
+  return { definition, config: configOf(definition, options, refuse), name, trainable, calls: [] };
 }
 
 type Named = {
   /** Of the layer, in tables and in files; its class with a number where there is none. */
   readonly name?: string;
+  /** False: training leaves the layer as it is, and batch normalisation is in inference mode. True by default. */
+  readonly trainable?: boolean;
 };
 type Reads<T extends LayerType> = 'list' extends (typeof LAYERS)[T]['reads'] ? readonly LayerTensor[] : LayerTensor;
 

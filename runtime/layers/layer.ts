@@ -51,6 +51,8 @@ export interface Place {
    * activations, normalisation, addition and pooling are not counted: the convention of the ConvMixer literature.
    */
   readonly flops: number;
+  /** It stays as it is in training: batch normalisation in inference mode, weights without gradient, slots and decay. */
+  readonly trainable?: false;
   /** Index of the layer whose further call this is: the same weights, other input. */
   readonly repeats?: number;
 }

@@ -14,7 +14,8 @@ export const BatchNormalization = defineLayer({
   type: 'BatchNormalization',
   config: {
     axis: { ...fixed(-1), read: (given: unknown) => (lastAxis(given) ? -1 : undefined) },
-    momentum: training(optional(share, 0.99)),
+    /** Null: that of the run. */
+    momentum: training(orNone(share)),
     epsilon: optional(positive, 1e-3),
     center: optional(flag, true),
     scale: optional(flag, true),
@@ -33,7 +34,7 @@ export const BatchNormalization = defineLayer({
       moving_variance: { shape: channels, initializer: config.movingVarianceInitializer, kind: 'statistic' },
     };
   },
-  build: ({ g, config, x, vars, path, shape }) => normalized(g, x, { ...vars, ...affineOf(g, vars, shape) }, path, config.epsilon),
+  build: ({ g, config, x, vars, path, shape }) => normalized(g, x, { ...vars, ...affineOf(g, vars, shape) }, path, config),
 });
 
 /** The last axis of an image, in Keras' two ways of counting: files of Keras 2 have it in a list. */
@@ -141,13 +142,13 @@ function normalized(
   x: ValueId,
   { gamma, beta, moving_mean, moving_variance }: Readonly<Record<'gamma' | 'beta' | 'moving_mean' | 'moving_variance', ValueId>>,
   path: string,
-  epsilon: number,
+  { epsilon, momentum }: { readonly epsilon: number; readonly momentum: number | null },
 ): ValueId {
   if (!g.trains(path)) {
     const [scale, shift] = g.add('bnFold', [moving_mean, moving_variance, gamma, beta], { epsilon });
     return g.one('normalize', [x, scale, shift]);
   }
-  const [y, mean, variance] = g.add('batchnorm', [x, gamma, beta], { epsilon });
+  const [y, mean, variance] = g.add('batchnorm', [x, gamma, beta], { epsilon, momentum: momentum ?? undefined });
   const { outputs } = g;
   let call = path;
   for (let k = 2; Object.hasOwn(outputs, `${call}/mean`); k++) call = `${path}~${k}`;

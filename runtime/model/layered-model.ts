@@ -65,7 +65,8 @@ export function assemble({ name, input, output, config }: FunctionalModelOptions
     const inputShape = call.inputs[0]?.shape ?? [];
     const variables = call.variables.map((variable, k) => ({ ...variable, name: `${path}/vars/${k}` }));
     const place = { index, name, path, inputs, inputShape, outputShape: call.output.shape, variables, flops: call.flops };
-    return { type: definition.type, config, ...place, ...(repeats !== undefined && { repeats }) } as Layer;
+    const frozen = call.layer.trainable === false && { trainable: false };
+    return { type: definition.type, config, ...place, ...frozen, ...(repeats !== undefined && { repeats }) } as Layer;
   });
   const variables = order.flatMap((instance) => layers[first.get(instance) as number].variables);
   const instances = calls.map(({ layer }) => layer);
@@ -181,8 +182,9 @@ function inKerasOrder(output: LayerTensor): { readonly calls: LayerCall[]; reado
 /** From which `readNetwork` makes the layers again. What is at its default is left out. */
 const networkOf = (layers: readonly Layer[], instances: readonly LayerInstance[]): NetworkLayer[] =>
   layers.map(({ type, inputs, repeats }, index) => {
-    const { name, definition, config } = instances[index];
-    return repeats === undefined ? { type, name, config: writeConfig(definition, config, { compact: true }), inputs } : { repeats, inputs };
+    if (repeats !== undefined) return { repeats, inputs };
+    const { name, definition, config, trainable } = instances[index];
+    return { type, name, config: writeConfig(definition, config, { compact: true }), ...(trainable === false && { trainable }), inputs };
   });
 
 /** The model of a network that was kept as JSON. Throws E_USAGE where it is none. */
@@ -190,7 +192,7 @@ export function readNetwork(name: string, network: readonly NetworkLayer[]): Mod
   const tensors: LayerTensor[] = [];
   for (const at of network) {
     const tensorOf = (index: number): LayerTensor => tensors[index] ?? broken(name, `layer ${tensors.length} reads layer ${index}`);
-    const layer = 'repeats' in at ? tensorOf(at.repeats).call.layer : instanceOf(at.type, at.config, at.name);
+    const layer = 'repeats' in at ? tensorOf(at.repeats).call.layer : instanceOf(at.type, at.config, at.name, at.trainable);
     tensors.push(callLayer(layer, at.inputs.map(tensorOf)));
   }
   const [input] = tensors;
@@ -198,14 +200,14 @@ export function readNetwork(name: string, network: readonly NetworkLayer[]): Mod
 }
 
 /** A layer of Keras' configuration. Throws E_USAGE with the name of the layer. */
-export function instanceOf(type: string, config: Config, name?: string): LayerInstance {
+export function instanceOf(type: string, config: Config, name?: string, trainable?: boolean): LayerInstance {
   const definition = layerNamed(type);
   if (!definition)
     return refusal({ type } as AnyLayer, name ?? snakeCase(type))(
       'is of a class that is not known here',
       `Known are ${Object.keys(LAYERS).join(', ')}.`,
     );
-  return { definition, config: readConfig(definition, config, refusal(definition, name ?? snakeCase(type))), name, calls: [] };
+  return { definition, config: readConfig(definition, config, refusal(definition, name ?? snakeCase(type))), name, trainable, calls: [] };
 }
 
 function broken(name: string, what: string): never {

@@ -36,7 +36,10 @@ export interface ModelConfig {
 export type NetworkLayer = {
   /** Indices of the calls it reads. */
   readonly inputs: readonly number[];
-} & ({ readonly type: string; readonly name?: string; readonly config: Config } | { readonly repeats: number });
+} & (
+  | { readonly type: string; readonly name?: string; readonly config: Config; readonly trainable?: boolean }
+  | { readonly repeats: number }
+);
 
 /** What all models have. */
 interface ModelCore {
@@ -63,3 +66,13 @@ export interface GraphModel extends ModelCore {
 
 /** What can be trained, evaluated and asked for predictions. */
 export type TrainableModel = Model | GraphModel;
+
+/** Layers that training leaves as they are, by their paths. */
+export const untrainablePaths = (model: TrainableModel): ReadonlySet<string> =>
+  new Set('layers' in model ? model.layers.filter(({ trainable }) => trainable === false).map(({ path }) => path) : []);
+
+/** Parameters that an optimizer trains where nothing is frozen besides, in the order of the model. */
+export function trainedVariables(model: TrainableModel): VariableInfo[] {
+  const frozen = untrainablePaths(model);
+  return model.variables.filter(({ kind, name }) => kind === 'parameter' && !frozen.has(name.replace(/\/vars\/\d+$/, '')));
+}

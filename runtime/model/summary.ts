@@ -2,7 +2,7 @@
 
 import type { LayerType } from '../layers/index.ts';
 import { countParameters, type Shape } from '../layers/layer.ts';
-import type { Model } from './model.ts';
+import { type Model, trainedVariables } from './model.ts';
 
 /** A layer. */
 export interface SummaryRow {
@@ -54,14 +54,15 @@ export function summarize(model: Model): Summary {
         flops: calls.reduce((sum, { flops }) => sum + flops, 0),
       };
     });
+  const trained = countParameters(trainedVariables(model));
   const parameters = (count: number): ParameterCount => ({ count, bytes: 4 * count });
   return {
     arch: model.arch,
     layers,
     layerCount: layers.length,
     total: parameters(countParameters(model.variables)),
-    trainable: parameters(countParameters(model.variables, 'parameter')),
-    nonTrainable: parameters(countParameters(model.variables, 'statistic')),
+    trainable: parameters(trained),
+    nonTrainable: parameters(countParameters(model.variables) - trained),
     flops: layers.reduce((sum, layer) => sum + layer.flops, 0),
   };
 }

@@ -17,6 +17,8 @@ const { features, vector } = kinds;
 
 /** Added to a variance before its root is taken. */
 const epsilonAttr = { epsilon: attr.positive };
+/** Of the moving statistics that move towards its mean and variance; absent: that of the run. */
+const momentumAttr = { momentum: attr.optional(attr.fraction) };
 
 /** That all vectors, those that are there, have an element for each channel of x. */
 function needVectors(x: TensorSpec, ...vectors: readonly (TensorSpec | undefined)[]): void {
@@ -37,13 +39,13 @@ const batchnorm = defineOp({
   doc: 'y = (x − mean)/√(variance + ε)·gamma + beta; mean and biased variance of the batch, over rows and pixels',
   inputs: { x: features, gamma: vector, beta: vector },
   outputs: { y: features, mean: vector, variance: vector },
-  attrs: epsilonAttr,
+  attrs: { ...epsilonAttr, ...momentumAttr },
   infer({ x, gamma, beta }) {
     needVectors(x, gamma, beta);
     return { y: x, mean: gamma, variance: gamma };
   },
-  gradient(g, { args: { x, gamma }, results: { mean, variance }, attrs, d: { y: dy } }) {
-    const all = once(() => g.add('batchnormGrad', { dy, x, gamma, mean, variance }, attrs));
+  gradient(g, { args: { x, gamma }, results: { mean, variance }, attrs: { epsilon }, d: { y: dy } }) {
+    const all = once(() => g.add('batchnormGrad', { dy, x, gamma, mean, variance }, { epsilon }));
     return { x: () => all().dx, gamma: () => all().dgamma, beta: () => all().dbeta };
   },
   reference({ inputs: { x, gamma, beta }, outputs }, { epsilon }) {

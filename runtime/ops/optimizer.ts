@@ -97,21 +97,22 @@ const updateOf = (rule: OptimizerRule) =>
 export const updateOps = ofEach(updateOf);
 
 const movingAverage = defineOp({
-  doc: "moving mean and variance ← moving·m + batch·(1 − m), m the run's bnMomentum, where ok is 1",
+  doc: "moving mean and variance ← moving·m + batch·(1 − m), m the momentum or, without one, the run's bnMomentum, where ok is 1",
   inputs: { ok: kinds.integer, mean: kinds.vector, variance: kinds.vector },
   outputs: {},
   updates: { movingMean: kinds.vector, movingVariance: kinds.vector },
+  attrs: { momentum: attr.optional(attr.fraction) },
   infer({ mean, variance }) {
     need(sameSpec(mean, variance), 'mean and variance of one length');
     return {};
   },
-  reference({ step, inputs: { ok, mean, variance }, updates: { movingMean, movingVariance } }) {
+  reference({ step, inputs: { ok, mean, variance }, updates: { movingMean, movingVariance } }, { momentum = step.bnMomentum }) {
     if (ok.data[0] === 0) return;
     for (const [batch, moving] of [
       [mean.data, movingMean.data],
       [variance.data, movingVariance.data],
     ])
-      for (let c = 0; c < moving.length; c++) moving[c] = moving[c] * step.bnMomentum + batch[c] * (1 - step.bnMomentum);
+      for (let c = 0; c < moving.length; c++) moving[c] = moving[c] * momentum + batch[c] * (1 - momentum);
   },
   flops: ({ mean }) => 6 * elementCount(mean),
   // Batch statistics read; moving statistics read and written.

@@ -7,7 +7,7 @@ import type { FrozenLayers } from '../layers/layer-builder.ts';
 import type { LossOptions } from '../losses/index.ts';
 import { buildForward } from '../model/build-graph.ts';
 import type { WithLoss } from '../model/graph-parts.ts';
-import type { TrainableModel } from '../model/model.ts';
+import { type TrainableModel, untrainablePaths } from '../model/model.ts';
 import { groupParameters, type ParameterGroup } from '../optim/groups.ts';
 import { pathOf } from './freeze.ts';
 
@@ -28,8 +28,11 @@ export function inferenceGraphs(model: TrainableModel): Required<Pick<ModelGraph
  */
 export function trainingGraphs(
   model: TrainableModel,
-  { loss = { name: 'crossEntropy' }, ...options }: TrainingGraphOptions = {},
+  { loss = { name: 'crossEntropy' }, groups: given, ...others }: TrainingGraphOptions = {},
 ): Required<ModelGraphs> {
+  const untrainable = untrainablePaths(model);
+  const own: ParameterGroup[] = untrainable.size > 0 ? [{ match: ({ name }) => untrainable.has(pathOf(name)), frozen: true }] : [];
+  const options = { ...others, groups: own.length > 0 ? [...own, ...(given ?? [])] : given };
   const forward = forwardOf(model, 'train', loss, frozenLayers(model, options.groups));
   return { train: trainingGraph(forward, options), calibrate: calibrationGraph(forward), ...inferenceGraphs(model) };
 }
@@ -38,13 +41,13 @@ const forwardOf = (model: TrainableModel, mode: 'train' | 'inference', loss: Wit
   'layers' in model ? buildForward(model, mode, { loss, frozen }) : model.forward(mode, { loss, frozen });
 
 /** Layers none of whose parameters is trained. */
-function frozenLayers({ variables }: TrainableModel, groups: readonly ParameterGroup[] = []): FrozenLayers | undefined {
+function frozenLayers(model: TrainableModel, groups: readonly ParameterGroup[] = []): FrozenLayers | undefined {
   if (!groups.some(({ frozen }) => frozen)) return undefined;
   const { trained, frozen } = groupParameters(
-    variables.filter(({ kind }) => kind === 'parameter'),
+    model.variables.filter(({ kind }) => kind === 'parameter'),
     groups,
   );
   const paths = new Set(frozen.map(({ name }) => pathOf(name)));
   for (const { name } of trained) paths.delete(pathOf(name));
-  return paths;
+  return new Set([...paths, ...untrainablePaths(model)]);
 }

@@ -249,7 +249,10 @@ export const TRAIN_SETTINGS = {
       help: 'seed of the initial weights, the order of the images, augmentation and dropout',
     },
   }),
-  /** Momentum of the moving statistics of batch normalisation, from 0 to below 1; 0.99 by default, which takes some 500 steps to mean anything. */
+  /**
+   * Momentum of the moving statistics of batch normalisation, from 0 to below 1, of layers that have none of their own; 0.99 by default, which takes
+   * some 500 steps to mean anything.
+   */
   bnMomentum: setting({
     kind: below1,
     usual: 0.99,

@@ -143,7 +143,19 @@ def excited():
     return keras.Model(images, L.Dense(4)(x))
 
 
-NETWORKS = {f.__name__.replace("_", "-"): f for f in (sequential, branched, nested, shapes, framed, shared, pooled, windows, excited)}
+def frozen():
+    """Layers that are not trained, a model of them, and momenta that differ. No bias whose gradient is 0 but for rounding: Adam takes a whole step of that."""
+    inner = keras.Sequential([keras.Input((8, 8, 4)), L.Conv2D(4, 3, padding="same"), L.BatchNormalization(momentum=0.5)], name="backbone")
+    inner.trainable = False
+    images = keras.Input((8, 8, 3))
+    x = L.BatchNormalization(momentum=0.3)(L.Conv2D(4, 3, padding="same", use_bias=False)(L.Rescaling(1 / 255)(images)))
+    x = L.Conv2D(4, 1, trainable=False)(L.Activation("relu")(inner(x, training=False)))
+    x = L.BatchNormalization(momentum=0.8)(x)
+    x = L.BatchNormalization(momentum=0.7, trainable=False)(L.Activation("relu")(x))
+    return keras.Model(images, L.Dense(4)(L.GlobalAveragePooling2D()(x)))
+
+
+NETWORKS = {f.__name__.replace("_", "-"): f for f in (sequential, branched, nested, shapes, framed, shared, pooled, windows, excited, frozen)}
 GOLDEN = list(NETWORKS)
 
 # Of keras.applications, with the size of the images.
@@ -182,15 +194,19 @@ def compiled(model, rate=1e-3):
 
 
 def run(model, images, labels):
-    """Logits, which are log-probabilities where the model ends in a softmax, and the losses of three steps."""
+    """Logits, which are log-probabilities where the model ends in a softmax, the losses of three steps, and the logits after them."""
     model, softmax = compiled(model)
-    logits = np.asarray(model.predict_on_batch(images.astype("float32")))
-    logits = np.log(logits) if softmax else logits
+
+    def predict():
+        values = np.asarray(model.predict_on_batch(images.astype("float32")))
+        return np.log(values) if softmax else values
+
+    logits = predict()
     losses = []
     for _ in range(3):
         model.reset_metrics()
         losses.append(float(model.train_on_batch(images.astype("float32"), labels)[0]))
-    return logits, losses
+    return logits, losses, predict()
 
 
 def make(folder: Path, name: str):
@@ -216,20 +232,20 @@ def make(folder: Path, name: str):
     rate = 1e-5 if large else 1e-3
     model, softmax = compiled(model, rate)
     model.save(folder / f"{name}.keras")
-    logits, losses = run(model, images, labels)
-    np.savez(folder / f"{name}.npz", images=images, labels=labels, logits=logits, losses=np.float32(losses), softmax=np.int32([softmax]), rate=np.float32([rate]))
+    logits, losses, after = run(model, images, labels)
+    np.savez(folder / f"{name}.npz", images=images, labels=labels, logits=logits, after=after, losses=np.float32(losses), softmax=np.int32([softmax]), rate=np.float32([rate]))
 
 
 def check(path: Path):
     data = np.load(path.with_name(path.name.replace(".back.keras", ".npz")))
-    logits, losses = run(keras.models.load_model(path), data["images"], data["labels"])
+    logits, losses, after = run(keras.models.load_model(path), data["images"], data["labels"])
     import onnx
     import onnxruntime
 
     exported = path.with_name(path.name.replace(".back.keras", ".onnx"))
     onnx.checker.check_model(onnx.load(exported), full_check=True)
     session = onnxruntime.InferenceSession(exported, providers=["CPUExecutionProvider"])
-    return {"logits": logits.ravel().tolist(), "losses": losses, "onnx": session.run(["logits"], {"images": data["images"]})[0].ravel().tolist()}
+    return {"logits": logits.ravel().tolist(), "losses": losses, "after": after.ravel().tolist(), "onnx": session.run(["logits"], {"images": data["images"]})[0].ravel().tolist()}
 
 
 command, folder, *names = sys.argv[1:]

@@ -8,8 +8,10 @@ import { plainStorage } from '../../gpu/lowering/storage.ts';
 import type { DeviceOpName } from '../../gpu/ops/index.ts';
 import { compileGraph, trainingGraph } from '../../runtime/compile/compile.ts';
 import type { Graph } from '../../runtime/ir/graph.ts';
+import { input, type LayerTensor, layers } from '../../runtime/layers/functional.ts';
 import { buildModel } from '../../runtime/model/architectures.ts';
 import { buildForward } from '../../runtime/model/build-graph.ts';
+import { functionalModel } from '../../runtime/model/layered-model.ts';
 import { DEPTHWISE_GRADIENTS, DEPTHWISES, depthwiseGradCase } from '../ops/depthwise.cases.ts';
 import { expectClose } from '../support/close.ts';
 import { DispatchRunner, type RunOptions } from '../support/dispatch-runner.ts';
@@ -143,7 +145,12 @@ describe.runIf(hasSwiftShader)('merged nodes on SwiftShader', () => {
     }
   });
 
-  it.each([0, 1])('all moving averages at once, ok %d', async (ok) => {
+  it.each([
+    [0, undefined],
+    [1, undefined],
+    [1, 0.3],
+  ])('all moving averages at once, ok %d, momentum %s', async (ok, momentum) => {
+    const attrs = { momentum };
     const layers = [5, 33, 8, 4, 70, 1, 12];
     const inputs = [fixed([1], [ok], 'i32'), ...layers.flatMap((n, i) => [vector(n, 40 + i), vector(n, 50 + i, 0, 2)])];
     const updates = layers.flatMap((n, i) => [vector(n, 60 + i), vector(n, 70 + i, 0, 2)]);
@@ -151,9 +158,9 @@ describe.runIf(hasSwiftShader)('merged nodes on SwiftShader', () => {
     const expected = updates.map(copy);
     for (const i of layers.keys()) {
       const own = { updates: expected.slice(2 * i, 2 * i + 2), step };
-      runReference('movingAverage', [inputs[0], ...inputs.slice(1 + 2 * i, 3 + 2 * i)], {}, own);
+      runReference('movingAverage', [inputs[0], ...inputs.slice(1 + 2 * i, 3 + 2 * i)], attrs, own);
     }
-    const actual = await runner.run('movingAverages', { name: '', rows: 1, inputs, attrs: {}, updates, step });
+    const actual = await runner.run('movingAverages', { name: '', rows: 1, inputs, attrs, updates, step });
     expect(actual.kernels.length).toBeLessThan(layers.length);
     for (const [i, { data }] of expected.entries()) expectClose(actual.updates[i], data, { absolute: 1e-7, relative: 1e-6 }, `update ${i}`);
   });
@@ -190,6 +197,20 @@ describe('a training step', () => {
     const graph = trainingStep(arch);
     expect(dispatches(mergeNodes(graph))).toBe(expected);
     expect(dispatches(graph)).toBeGreaterThan(expected);
+  });
+
+  it('moves the statistics of layers together where they have one momentum', () => {
+    const images = input([8, 8, 3]);
+    const norm = (x: LayerTensor, momentum?: number) =>
+      layers.batchNormalization(layers.conv2d(x, { filters: 4, kernelSize: 3 }), { momentum });
+    const x = norm(norm(norm(images, 0.5)), 0.5);
+    const model = functionalModel({ name: 'momenta', input: images, output: layers.dense(layers.globalAveragePooling2d(x), { units: 2 }) });
+    const graph = mergeNodes(compileGraph(trainingGraph(buildForward(model, 'train', { loss: true }))));
+    const moves = graph.nodes.filter(({ op }) => op.startsWith('movingAverage'));
+    expect(moves.map(({ op, attrs, updates }) => [op, attrs.momentum, updates.length])).toEqual([
+      ['movingAverage', undefined, 2],
+      ['movingAverages', 0.5, 4],
+    ]);
   });
 
   it('leaves nothing unmade: every value that a node reads is state, an input, or made before', () => {

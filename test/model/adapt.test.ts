@@ -1,13 +1,15 @@
 // A trained model for other images: what is taken, what begins anew, and what is said of it.
 
 import { describe, expect, it } from 'vitest';
-import { adaptModel, fitWeights } from '../../runtime/interop/adapt.ts';
-import type { TrainedModel } from '../../runtime/interop/trained-model.ts';
+import { adaptModel, fitWeights, withoutOwn } from '../../runtime/interop/adapt.ts';
+import { optimizerVariables, type TrainedModel } from '../../runtime/interop/trained-model.ts';
 import { input, layers } from '../../runtime/layers/functional.ts';
 import { buildModel } from '../../runtime/model/architectures.ts';
 import { initialize } from '../../runtime/model/init.ts';
 import { functionalModel } from '../../runtime/model/layered-model.ts';
 import type { Model } from '../../runtime/model/model.ts';
+import { summarize } from '../../runtime/model/summary.ts';
+import { trainingGraphs } from '../../runtime/train/graphs.ts';
 import { hybridError } from '../support/expect-error.ts';
 
 const convmixer = (changes = {}) =>
@@ -119,5 +121,33 @@ describe('weights for a model that was named', () => {
     const weights = new Map([['layers/conv2d/vars/0', new Float32Array(2 * 2 * 3 * 6)]]);
     const shapes = new Map([['layers/conv2d/vars/0', [6, 2, 2, 3]]]);
     expect(() => fitWeights({ name: 'torch', weights, shapes }, convmixer(), { classes: CLASSES })).toThrow(/nothing of torch fits/);
+  });
+});
+
+describe('what a file says of single layers', () => {
+  const images = input([6, 6, 3]);
+  const stem = layers.batchNormalization(layers.conv2d(images, { filters: 2, kernelSize: 3, trainable: false }), { momentum: 0.5 });
+  const output = layers.dense(layers.globalAveragePooling2d(stem), { units: 2 });
+  const model = functionalModel({ name: 'own', input: images, output });
+  const said = ({ layers }: Model) =>
+    layers.flatMap(({ type, config, trainable }): unknown[] =>
+      type === 'BatchNormalization' ? [config.momentum] : type === 'Conv2D' ? [trainable] : [],
+    );
+
+  it('goes where a setting says it of all, and is kept in other sizes', () => {
+    expect(said(model)).toEqual([false, 0.5]);
+    expect(said(withoutOwn(model, { momentum: true }))).toEqual([false, null]);
+    expect(said(withoutOwn(model, { trainable: true }))).toEqual([undefined, 0.5]);
+    expect(withoutOwn(model, {})).toBe(model);
+    expect(said(adaptModel(trained(model, ['a', 'b']), { classes: ['x', 'y', 'z'] }).model)).toEqual([false, 0.5]);
+    expect(said(adaptModel(trained(model, ['a', 'b']), { classes: ['a', 'b'], input: [8, 8, 3] }).model)).toEqual([false, 0.5]);
+  });
+
+  it('is no frozen layer that has a gradient, slots or a share in the parameters that are trained', () => {
+    const { train } = trainingGraphs(model);
+    expect(train.gradients.map(({ parameter }) => train.values[parameter].name)).not.toContain('layers/conv2d/vars/0');
+    expect(summarize(model)).toMatchObject({ trainable: { count: 2 + 2 + 4 + 2 }, nonTrainable: { count: 54 + 2 + 4 } });
+    expect(optimizerVariables(model)).toHaveLength(2 + 2 * 4);
+    expect(() => layers.flatten(images, { trainable: 1 as never })).toThrow(/trainable/);
   });
 });

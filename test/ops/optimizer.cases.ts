@@ -78,11 +78,11 @@ export const family = {
   },
   movingAverage: {
     cases: () =>
-      [0, 1].map((ok) => ({
-        name: ok ? 'ok' : 'not ok',
+      [{ ok: 0 }, { ok: 1 }, { ok: 1, momentum: 0.3 }, { ok: 1, momentum: 1 }, { ok: 0, momentum: 0 }].map(({ ok, momentum }) => ({
+        name: `${ok ? 'ok' : 'not ok'}, ${momentum === undefined ? 'momentum of the run' : `momentum ${momentum}`}`,
         rows: 1,
         inputs: [fixed([1], [ok], 'i32'), vector([33], 1), vector([33], 2, 0, 2)],
-        attrs: {},
+        attrs: { momentum },
         updates: [vector([33], 3), vector([33], 4, 0, 2)],
         step: { bnMomentum: 0.9 },
       })),

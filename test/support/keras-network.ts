@@ -18,6 +18,8 @@ export interface KerasNetwork {
   readonly logits: Float64Array;
   readonly softmax: boolean;
   readonly losses: readonly number[];
+  /** Logits after three steps; files of before 0.3 have none. */
+  readonly after?: Float64Array;
   /** Of the three steps. */
   readonly learningRate: number;
 }
@@ -35,11 +37,12 @@ export async function openKerasNetwork(folder: string, name: string): Promise<Ke
     logits: Float64Array.from(of('logits')),
     softmax: of('softmax')[0] === 1,
     losses: of('losses'),
+    ...(arrays.has('after') && { after: Float64Array.from(of('after')) }),
     learningRate: arrays.has('rate') ? of('rate')[0] : 1e-3,
   };
 }
 
-/** Logits and losses of three steps on a device; rates as in keras_networks.py. */
+/** Logits, losses of three steps, and logits after them, on a device; rates as in keras_networks.py. */
 export async function runNetwork(device: Device, network: KerasNetwork) {
   const { trained, images, labels, rows, learningRate } = network;
   const { model, weights } = trained;
@@ -54,7 +57,8 @@ export async function runNetwork(device: Device, network: KerasNetwork) {
       losses.push((await executable.gradient(batch)).loss);
       await executable.update({ learningRate, weightDecay: 1e-4, bnMomentum: trained.bnMomentum ?? 0.99 });
     }
-    return { logits: logitsOf(network, logits), losses };
+    const after = Float64Array.from(await executable.predict(batch));
+    return { logits: logitsOf(network, logits), losses, after: logitsOf(network, after) };
   } finally {
     await executable.close();
   }
