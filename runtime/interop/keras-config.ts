@@ -6,7 +6,7 @@ import type { Fail } from '../formats/zip.ts';
 import { quote } from '../formats/zip.ts';
 import { type AnyLayer, type Config, comparable } from '../layers/define-layer.ts';
 import { callLayer, type LayerInstance, type LayerTensor } from '../layers/functional.ts';
-import { LAYERS, type Layer, type LayerType } from '../layers/index.ts';
+import { LAYERS, type Layer, type LayerType, layerNamed } from '../layers/index.ts';
 import { snakeCase } from '../layers/kinds.ts';
 import { ARCHITECTURES, buildModel, type ModelOptions } from '../model/architectures.ts';
 import { assemble, instanceOf } from '../model/layered-model.ts';
@@ -32,6 +32,8 @@ export interface KerasModel {
 
 /** More layers than any network has: a number from a file must not decide how long this takes. */
 const MOST_LAYERS = 10_000;
+/** Of things in a message. */
+const MOST_NAMED = 5;
 /** Models in models, and lists in the arguments of calls. */
 const DEEPEST = 16;
 
@@ -46,6 +48,13 @@ export function readModel(file: object, source: string, fail: Fail): KerasModel 
   const input = top.inputs?.[0];
   if (!input || top.inputs?.length !== 1)
     return refuse(source, `the model has ${top.inputs?.length ?? 0} inputs`, 'Models with one input, an image, are read.');
+  const { name: inputName } = input.call.layer;
+  if (input.shape.length !== 3)
+    refuse(
+      source,
+      `${inputName} (InputLayer) takes [${input.shape.join(', ')}] for a sample`,
+      'Models of images are read: [height, width, channels].',
+    );
   const output = reader.read(() => top.call([]));
   const name = modelName((config as Config).name);
   const { model: network, instances } = reader.read(() => assemble({ name, input, output }));
@@ -129,7 +138,12 @@ class Reader {
     const parts = this.#parts(list, path, depth).map(({ part }) => part);
     const [first] = parts;
     const inputs = first?.inputs;
-    if (!inputs) return this.#fail('a Sequential model has no InputLayer: it was saved before it was built');
+    if (!inputs)
+      return refuse(
+        this.#source,
+        'a Sequential model has no InputLayer: the size of its images is not known',
+        'Begin it with keras.Input((height, width, channels)), or call it once, and save it again.',
+      );
     // A model that is a layer is given its input.
     return { inputs, call: (given) => parts.slice(1).reduce((x, part) => part.call([x]), given[0] ?? inputs[0]) };
   }
@@ -142,7 +156,7 @@ class Reader {
     if (outputs.length !== 1)
       refuse(
         this.#source,
-        `the model ${quote(String(config.name))} has ${outputs.length} outputs`,
+        `the model ${quote(String(config.name))} has ${outputs.length} outputs${outputs.length > 0 ? `: ${outputs.slice(0, MOST_NAMED).map(nameOf).join(', ')}` : ''}`,
         'Models with one output, the logits or probabilities of the classes, are read.',
       );
     const own = inputs.map((key) => {
@@ -176,7 +190,7 @@ class Reader {
   #parts(list: readonly unknown[], path: string, depth: number): Entry[] {
     const counts = new Map<string, number>();
     return list.map((item, index) => {
-      const { class_name, config, name, inbound_nodes, module } = object(item, `layer ${index}`, this.#fail);
+      const { class_name, config, name, inbound_nodes, module, registered_name } = object(item, `layer ${index}`, this.#fail);
       const settings = object(config, `the configuration of layer ${index}`, this.#fail);
       const type = String(class_name);
       const own = typeof name === 'string' ? name : typeof settings.name === 'string' ? settings.name : `layer ${index}`;
@@ -188,10 +202,36 @@ class Reader {
       const at = `${path}layers/${snake}${earlier ? `_${earlier}` : ''}`;
       const part = Array.isArray(settings.layers)
         ? this.container(type, settings, `${at}/`, depth + 1)
-        : this.#layer(type, settings, own, at);
+        : this.#layer(this.#known(type, own, module, registered_name), settings, own, at);
       const calls = (Array.isArray(inbound_nodes) ? inbound_nodes : []).map((call) => this.#reads(call, own, type, settings));
       return { name: own, part, calls };
     });
+  }
+
+  /** The class of a layer, if there is one here; what is code of somebody's own is refused as that, whatever it is called. */
+  #known(type: string, name: string, module: unknown, registered: unknown): string {
+    const layer = `${name} (${type})`;
+    const isOwn =
+      (typeof module === 'string' && !/^(tf_)?keras\b/.test(module)) || (typeof registered === 'string' && registered.includes('>'));
+    if (type === 'Lambda')
+      return refuse(
+        this.#source,
+        `${layer} is a function in Python, which is not run here`,
+        'Write it as layers, such as Rescaling, or as operations on tensors.',
+      );
+    if (isOwn)
+      return refuse(
+        this.#source,
+        `${layer} is a layer of its author's own${typeof registered === 'string' ? `, ${quote(registered)}` : ''}, whose code is not in the file`,
+        "Build the model of Keras' own layers.",
+      );
+    if (!layerNamed(type))
+      return refuse(
+        this.#source,
+        `${layer} is of a class that there is not here`,
+        `Replace it. Layers that are read: ${Object.keys(LAYERS).join(', ')}.`,
+      );
+    return type;
   }
 
   /** An operation on tensors, such as `x + 3.0`, is the layer that computes the same. It has no weights, and no number among the layers. */
@@ -221,6 +261,12 @@ class Reader {
   #notes(type: string, settings: Config, name: string): void {
     const { dtype } = settings;
     const policy = typeof dtype === 'string' ? dtype : ((dtype as Config | null)?.config as Config | undefined)?.name;
+    if (type === 'InputLayer' && (policy === 'string' || policy === 'bool'))
+      refuse(
+        this.#source,
+        `${name} (InputLayer) takes ${policy === 'string' ? 'text' : 'true and false'} (dtype ${quote(policy)})`,
+        'Models of images are read.',
+      );
     if (type !== 'InputLayer' && policy !== undefined && policy !== 'float32' && !String(policy).startsWith('mixed_'))
       refuse(this.#source, `${name} (${type}) computes in ${quote(String(policy))}`, 'Save the model in float32.');
     for (const [key, value] of Object.entries(settings))

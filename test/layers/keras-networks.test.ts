@@ -84,8 +84,8 @@ describe('refused by the name of the layer and the attribute, with what would he
       (l) => {
         l.class_name = 'Lambda';
       },
-      /net\.keras cannot be used: .* \(Lambda\) is of a class that is not known here/,
-      /Conv2D/,
+      /net\.keras cannot be used: .* \(Lambda\) is a function in Python, which is not run here/,
+      /Rescaling/,
     ],
     [
       'a custom layer',
@@ -94,8 +94,8 @@ describe('refused by the name of the layer and the attribute, with what would he
         l.class_name = 'MyLayer';
         l.registered_name = 'pkg>MyLayer';
       },
-      /\(MyLayer\) is of a class/,
-      /Known are/,
+      /\(MyLayer\) is a layer of its author's own, "pkg>MyLayer"/,
+      /Keras' own layers/,
     ],
     [
       'a setting of another kind',
