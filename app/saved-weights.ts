@@ -10,6 +10,7 @@ import type { TimmOptions } from '../runtime/interop/timm.ts';
 import {
   adopt,
   isAdamW,
+  kerasName,
   modelOf,
   NPZ_CARD,
   numberedClasses,
@@ -134,10 +135,13 @@ async function fromFile(path: string, files: Files, modelFor: ModelFor | undefin
     const { readHdf5File } = await import('../runtime/formats/hdf5.ts');
     const { tensors, texts } = await readHdf5File(bytes, path);
     const older = [...tensors.keys()].find((name) => OLDER_FORM.test(name));
+    const { readOlderKeras } = await import('../runtime/interop/keras.ts');
+    const trained = older === undefined ? null : readOlderKeras({ tensors, texts }, path);
+    if (trained) return { source: path, weights: trained.weights, trained };
     if (older !== undefined)
       throw new HybridError(
         'E_CHECKPOINT',
-        `${path} is Keras' older form of a file (it has ${older}), which is not read`,
+        `${path} is Keras' older form of a file of weights alone (it has ${older}), which is not read`,
         'Save it from Keras as .keras, or its weights as .weights.h5.',
       );
     const card = texts.find((text) => text.startsWith('{"producer":"hybrid"'));
@@ -252,11 +256,8 @@ function optimizerAmong(texts: readonly string[]): string | undefined {
 /** Names in files of `model.save('x.h5')` and of `save_weights` before Keras 3. */
 const OLDER_FORM = /^model_weights\/|\/[a-z_]+:0$/;
 
-/** Keras 2 has the layers of a functional model elsewhere. */
-const KERAS_2_LAYERS = /^_layer_checkpoint_dependencies\//;
-
 const kerasNames = <T>(tensors: ReadonlyMap<string, T>): Map<string, T> =>
-  new Map([...tensors].map(([name, tensor]) => [name.replace(KERAS_2_LAYERS, 'layers/'), tensor]));
+  new Map([...tensors].map(([name, tensor]) => [kerasName(name), tensor]));
 
 function configOf(text = ''): RunConfig | undefined {
   try {

@@ -12,7 +12,7 @@ import { preprocessingSettings } from '../settings.ts';
 import type { Earlier } from './earlier.ts';
 
 /** A network, and unless its run goes on from a checkpoint, the weights that came with it. */
-export type NamedNetwork = Pick<TrainedModel, 'model' | 'notices' | 'license' | 'preprocessing' | 'bnMomentum'> &
+export type NamedNetwork = Pick<TrainedModel, 'model' | 'notices' | 'license' | 'preprocessing' | 'bnMomentum' | 'kerasNames'> &
   Partial<Pick<TrainedModel, 'weights' | 'classes'>>;
 
 /** Whether somebody gave a setting, as a flag or in a file. */
@@ -110,8 +110,12 @@ export function adapted(
   model: Model | undefined,
   { shape, classes }: Dataset,
   seed: bigint,
+  kerasNames: NamedNetwork['kerasNames'] = new Map(),
 ): AdaptedModel {
-  const { trained, source, weights, shapes } = saved;
+  const { trained, source } = saved;
+  const named = <T>(values: ReadonlyMap<string, T>): ReadonlyMap<string, T> =>
+    new Map([...values, ...[...kerasNames].flatMap(([own, name]) => (values.has(name) ? [[own, values.get(name) as T] as const] : []))]);
+  const [weights, shapes] = trained ? [saved.weights, saved.shapes] : [named(saved.weights), saved.shapes && named(saved.shapes)];
   if (isNetwork && trained) return adaptModel(trained, { classes, input: shape, seed });
   if (!model) throw new HybridError('E_USAGE', `${source} does not say which architecture its weights are for`, 'Name it with --arch.');
   if (trained && trained.model.arch !== model.arch) {

@@ -88,7 +88,7 @@ export async function trainOne(
     : begun?.isNetwork
       ? undefined
       : buildModel(given.arch, modelOptions(given, parts.train));
-  const start = begun && adapted(begun, named, parts.train, given.seed);
+  const start = begun && adapted(begun, named, parts.train, given.seed, network?.kerasNames);
   const model = start?.model ?? (named as Model);
   if (talk) {
     progress.line(classesText(source.train.classes));

@@ -128,7 +128,7 @@ class Reader {
 /** Signature, version and size come before the texts of a global heap; index, references and size before each text. */
 const HEAP_HEAD = 16;
 /** Of all texts together. */
-const MOST_TEXT_BYTES = 1 << 20;
+const MOST_TEXT_BYTES = 1 << 25;
 
 /**
  * Texts of variable length are in collections that begin with `GCOL`. They are read here, from the bytes: asked for the value of an

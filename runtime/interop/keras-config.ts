@@ -11,6 +11,7 @@ import { snakeCase } from '../layers/kinds.ts';
 import { ARCHITECTURES, buildModel, type ModelOptions } from '../model/architectures.ts';
 import { assemble, instanceOf } from '../model/layered-model.ts';
 import type { Model } from '../model/model.ts';
+import { callOf, operationOf, referencesIn } from './keras-operations.ts';
 import { readOptimizer } from './keras-optimizer.ts';
 import type { OptimizerSettings } from './trained-model.ts';
 
@@ -21,6 +22,8 @@ export interface KerasModel {
   readonly paths: readonly string[];
   /** Indices of the layers in the order in which the file has them, which is the order of the optimizer's variables. */
   readonly fileOrder: readonly number[];
+  /** Of each layer of the model: what the file calls it. */
+  readonly names: readonly KerasName[];
   /** What the file says and training here does not do, in sentences. */
   readonly notices: readonly string[];
   /** Of the first batch normalisation. */
@@ -28,6 +31,12 @@ export interface KerasModel {
   /** Of the optimizer that the model was compiled with. */
   readonly optimizerName?: string;
   readonly optimizerSettings?: OptimizerSettings;
+}
+
+/** What a file calls a layer, and the outermost model that it is in, or itself where it is in none. */
+export interface KerasName {
+  readonly top: string;
+  readonly name: string;
 }
 
 /** More layers than any network has: a number from a file must not decide how long this takes. */
@@ -44,7 +53,7 @@ const DEEPEST = 16;
 export function readModel(file: object, source: string, fail: Fail): KerasModel {
   const { class_name, config, compile_config } = file as Config;
   const reader = new Reader(source, fail);
-  const top = reader.container(String(class_name), object(config, 'config', fail), '', 0);
+  const top = reader.container(String(class_name), object(config, 'config', fail), '', 0, '');
   const input = top.inputs?.[0];
   if (!input || top.inputs?.length !== 1)
     return refuse(source, `the model has ${top.inputs?.length ?? 0} inputs`, 'Models with one input, an image, are read.');
@@ -72,6 +81,7 @@ export function readModel(file: object, source: string, fail: Fail): KerasModel 
     model,
     paths,
     fileOrder,
+    names: instances.map((instance) => reader.names.get(instance) as KerasName),
     notices: reader.notices,
     bnMomentum: [...momenta][0] ?? undefined,
     optimizerSettings: readOptimizer((compile_config as Config | null | undefined)?.optimizer),
@@ -93,11 +103,15 @@ interface Entry {
   readonly name: string;
   readonly part: Part;
   readonly calls: readonly (readonly string[])[];
+  /** Its number in what reads it. */
+  readonly firstCall: number;
 }
 
 class Reader {
   /** Of all layers, in the order of the file: the prefix of their variables. */
   readonly paths = new Map<LayerInstance, string>();
+  /** Of all layers: what the file calls them. */
+  readonly names = new Map<LayerInstance, KerasName>();
   readonly notices: string[] = [];
   readonly #source: string;
   readonly #fail: Fail;
@@ -120,7 +134,7 @@ class Reader {
   }
 
   /** A Sequential or Functional model. Without tensors its call begins with inputs of its own. */
-  container(type: string, config: Config, path: string, depth: number): Part {
+  container(type: string, config: Config, path: string, depth: number, top: string): Part {
     const { layers: list, name } = config;
     if (type !== 'Functional' && type !== 'Sequential' && type !== 'Model')
       refuse(
@@ -131,11 +145,11 @@ class Reader {
     if (depth > DEEPEST) return this.#fail('its models are in one another without end');
     if (!Array.isArray(list)) return this.#fail('its configuration has no list of layers');
     if ((this.#layers += list.length) > MOST_LAYERS) return this.#fail(`it has more than ${MOST_LAYERS} layers`);
-    return type === 'Sequential' ? this.#sequential(list, path, depth) : this.#functional(config, list, path, depth);
+    return type === 'Sequential' ? this.#sequential(list, path, depth, top) : this.#functional(config, list, path, depth, top);
   }
 
-  #sequential(list: readonly unknown[], path: string, depth: number): Part {
-    const parts = this.#parts(list, path, depth).map(({ part }) => part);
+  #sequential(list: readonly unknown[], path: string, depth: number, top: string): Part {
+    const parts = this.#parts(list, path, depth, top).map(({ part }) => part);
     const [first] = parts;
     const inputs = first?.inputs;
     if (!inputs)
@@ -148,9 +162,9 @@ class Reader {
     return { inputs, call: (given) => parts.slice(1).reduce((x, part) => part.call([x]), given[0] ?? inputs[0]) };
   }
 
-  #functional(config: Config, list: readonly unknown[], path: string, depth: number): Part {
-    const entries = this.#parts(list, path, depth);
-    const [inputs, outputs] = [config.input_layers, config.output_layers].map((value) => references(value));
+  #functional(config: Config, list: readonly unknown[], path: string, depth: number, top: string): Part {
+    const entries = this.#parts(list, path, depth, top);
+    const [inputs, outputs] = [config.input_layers, config.output_layers].map((value) => referencesIn(value));
     const byName = new Map(entries.map((entry) => [entry.name, entry]));
     if (byName.size !== entries.length) this.#fail('two of its layers have one name');
     if (outputs.length !== 1)
@@ -167,7 +181,9 @@ class Reader {
       inputs: own,
       call: (given) => {
         const results = new Map(inputs.map((key, i) => [key, given[i] ?? own[i]]));
-        let waiting = entries.flatMap(({ name, part, calls }) => calls.map((reads, k) => ({ key: `${name}\n${k}`, part, reads })));
+        let waiting = entries.flatMap(({ name, part, calls, firstCall }) =>
+          calls.map((reads, k) => ({ key: `${name}\n${k + firstCall}`, part, reads })),
+        );
         // Layers that are shared may be called again after those that come later in the list.
         while (waiting.length > 0) {
           const left = waiting.filter(({ key, part, reads }) => {
@@ -187,24 +203,32 @@ class Reader {
     };
   }
 
-  #parts(list: readonly unknown[], path: string, depth: number): Entry[] {
+  #parts(list: readonly unknown[], path: string, depth: number, top: string): Entry[] {
     const counts = new Map<string, number>();
     return list.map((item, index) => {
       const { class_name, config, name, inbound_nodes, module, registered_name } = object(item, `layer ${index}`, this.#fail);
       const settings = object(config, `the configuration of layer ${index}`, this.#fail);
       const type = String(class_name);
       const own = typeof name === 'string' ? name : typeof settings.name === 'string' ? settings.name : `layer ${index}`;
-      const isOperation = typeof module === 'string' && module.startsWith('keras.src.ops');
-      if (isOperation) return this.#operation(type, settings, own, inbound_nodes);
+      const nodes = Array.isArray(inbound_nodes) ? inbound_nodes : [];
+      // Older files say no module: operations have no settings of layers there.
+      const isOperation =
+        type === 'TFOpLambda' ||
+        (typeof module === 'string'
+          ? module.startsWith('keras.src.ops')
+          : module === undefined && nodes.length > 0 && !Array.isArray(settings.layers) && settings.trainable === undefined);
+      if (isOperation) return this.#operation(type, settings, own, nodes);
       const snake = snakeCase(type);
       const earlier = counts.get(snake) ?? 0;
       counts.set(snake, earlier + 1);
       const at = `${path}layers/${snake}${earlier ? `_${earlier}` : ''}`;
-      const part = Array.isArray(settings.layers)
-        ? this.container(type, settings, `${at}/`, depth + 1)
-        : this.#layer(this.#known(type, own, module, registered_name), settings, own, at);
-      const calls = (Array.isArray(inbound_nodes) ? inbound_nodes : []).map((call) => this.#reads(call, own, type, settings));
-      return { name: own, part, calls };
+      const isModel = Array.isArray(settings.layers);
+      const part = isModel
+        ? this.container(type, settings, `${at}/`, depth + 1, top || own)
+        : this.#layer(this.#known(type, own, module, registered_name), settings, own, at, top || own);
+      const calls = nodes.map((call) => this.#reads(call, own, type, settings));
+      // Of a model Keras 2 counts the call that made it.
+      return { name: own, part, calls, firstCall: isModel && Array.isArray(nodes[0]) ? 1 : 0 };
     });
   }
 
@@ -212,7 +236,8 @@ class Reader {
   #known(type: string, name: string, module: unknown, registered: unknown): string {
     const layer = `${name} (${type})`;
     const isOwn =
-      (typeof module === 'string' && !/^(tf_)?keras\b/.test(module)) || (typeof registered === 'string' && registered.includes('>'));
+      (typeof module === 'string' && !/^(tf_)?keras\b/.test(module)) ||
+      [type, registered].some((one) => typeof one === 'string' && one.includes('>'));
     if (type === 'Lambda')
       return refuse(
         this.#source,
@@ -235,23 +260,27 @@ class Reader {
   }
 
   /** An operation on tensors, such as `x + 3.0`, is the layer that computes the same. It has no weights, and no number among the layers. */
-  #operation(type: string, settings: Config, name: string, nodes: unknown): Entry {
-    const calls = (Array.isArray(nodes) ? nodes : []).map((call) => ({ reads: references(call), constants: constantsOf(call) }));
-    const layer = calls.every((call) => `${call.reads.length} ${call.constants}` === `${calls[0].reads.length} ${calls[0].constants}`)
-      ? layerOfOperation(type, settings, calls[0]?.reads.length ?? 0, calls[0]?.constants ?? [])
-      : undefined;
-    if (!layer) return refuse(this.#source, `${name} is the operation ${type} on tensors`, 'Write it as a layer.');
-    const part = this.#layer(layer.type, layer.config, name, `operations/${name}`);
-    return { name, part, calls: calls.map(({ reads }) => reads) };
+  #operation(type: string, settings: Config, name: string, nodes: readonly unknown[]): Entry {
+    const calls = nodes.map((node) => operationOf(type, settings, node));
+    const [first] = calls;
+    if (!first || !calls.every((call) => JSON.stringify(call?.layer) === JSON.stringify(first.layer)))
+      return refuse(
+        this.#source,
+        `${name} is the operation ${typeof settings.function === 'string' ? settings.function : type} on tensors`,
+        'Write it as a layer.',
+      );
+    const part = this.#layer(first.layer.type, first.layer.config, name, `operations/${name}`, '');
+    return { name, part, calls: calls.map((call) => call?.reads ?? []), firstCall: 0 };
   }
 
-  #layer(type: string, settings: Config, name: string, path: string): Part {
+  #layer(type: string, settings: Config, name: string, path: string, top: string): Part {
     this.#notes(type, settings, name);
     // Models in models may each have a layer of that name.
     const isFree = !this.#names.has(name);
     this.#names.add(name);
     const instance = this.read(() => instanceOf(type, readable(settings), isFree ? name : undefined, settings.trainable !== false));
     this.paths.set(instance, path);
+    this.names.set(instance, { top, name });
     if (type !== 'InputLayer') return { call: (inputs) => this.read(() => callLayer(instance, inputs)) };
     const tensor = this.read(() => callLayer(instance, []));
     return { inputs: [tensor], call: () => tensor };
@@ -276,89 +305,17 @@ class Reader {
 
   /** The results that a call reads, in order. */
   #reads(call: unknown, name: string, type: string, { trainable }: Config): string[] {
-    const { kwargs } = (call ?? {}) as { kwargs?: Config };
+    const { kwargs } = callOf(call);
     // Of a Dropout it is the default, which Keras writes for every call; what is frozen is in inference mode as it is.
-    if (kwargs?.training === false && type !== 'Dropout' && trainable !== false)
+    if (kwargs.training === false && type !== 'Dropout' && trainable !== false)
       this.notices.push(`${name} is called in inference mode in the file; here it trains as any layer`);
-    return references(call);
+    return referencesIn(callOf(call));
   }
 }
 
 /** Settings that say how a layer is computed; regularisation is told of, and is no part of that. */
 const readable = (settings: Config): Config =>
   Object.fromEntries(Object.entries(settings).filter(([key]) => !key.endsWith('_regularizer')));
-
-/** The results that are named anywhere in a value: `<layer>\n<call>`. */
-function references(value: unknown, depth = 0): string[] {
-  if (typeof value !== 'object' || value === null || depth > DEEPEST) return [];
-  if (Array.isArray(value) && typeof value[0] === 'string' && Number.isInteger(value[1]) && Number.isInteger(value[2]))
-    return [`${value[0]}\n${value[1]}`];
-  const { class_name, config } = value as Config;
-  if (class_name === '__keras_tensor__') return references((config as Config | undefined)?.keras_history, depth + 1);
-  return Object.values(value).flatMap((part) => references(part, depth + 1));
-}
-
-/** The numbers among the arguments of a call, and where a tensor comes after one. */
-function constantsOf(call: unknown): (number | 'tensor')[] {
-  const { args, kwargs } = (call ?? {}) as Config;
-  const values = [args, Object.values((kwargs ?? {}) as Config)].flat(2).filter((value) => value !== null && typeof value !== 'boolean');
-  return values.map((value) => (typeof value === 'number' ? value : 'tensor'));
-}
-
-interface OperationLayer {
-  readonly type: string;
-  readonly config: Config;
-}
-
-/** Of operations on tensors of equal standing: the layer. */
-const MERGING: Readonly<Record<string, string>> = {
-  Add: 'Add',
-  Subtract: 'Subtract',
-  Multiply: 'Multiply',
-  Maximum: 'Maximum',
-  Minimum: 'Minimum',
-};
-/** Of activation functions called as operations: Keras' name. */
-const FUNCTIONS: Readonly<Record<string, string>> = {
-  Relu: 'relu',
-  Relu6: 'relu6',
-  Sigmoid: 'sigmoid',
-  Silu: 'silu',
-  Tanh: 'tanh',
-  Softplus: 'softplus',
-  HardSigmoid: 'hard_sigmoid',
-  HardSilu: 'hard_silu',
-  Elu: 'elu',
-  Selu: 'selu',
-};
-
-/** The layer that computes what an operation of Keras 3 computes of `tensors` tensors and these arguments; undefined: there is none. */
-function layerOfOperation(
-  type: string,
-  settings: Config,
-  tensors: number,
-  args: readonly (number | 'tensor')[],
-): OperationLayer | undefined {
-  if (tensors === 2 && args.length === 2 && MERGING[type]) return { type: MERGING[type], config: {} };
-  if (tensors !== 1) return undefined;
-  const rescaling = (scale: number, offset = 0): OperationLayer | undefined =>
-    Number.isFinite(scale) && Number.isFinite(offset) ? { type: 'Rescaling', config: { scale, offset } } : undefined;
-  const [first, second] = args;
-  if (args.length === 2 && (typeof first === 'number' || typeof second === 'number')) {
-    const value = (typeof first === 'number' ? first : second) as number;
-    const isFirst = typeof first === 'number';
-    if (type === 'Add') return rescaling(1, value);
-    if (type === 'Multiply') return rescaling(value);
-    if (type === 'Subtract') return isFirst ? rescaling(-1, value) : rescaling(1, -value);
-    if ((type === 'TrueDivide' || type === 'Divide') && !isFirst) return rescaling(1 / value);
-  }
-  if (args.length !== 1) return undefined;
-  if (type === 'Negative') return rescaling(-1);
-  if (FUNCTIONS[type]) return { type: 'Activation', config: { activation: FUNCTIONS[type] } };
-  if (type === 'Mean' && `${[settings.axis].flat()}` === '1,2')
-    return { type: 'GlobalAveragePooling2D', config: { keepdims: settings.keepdims === true } };
-  return undefined;
-}
 
 const nameOf = (key: string): string => key.split('\n')[0];
 

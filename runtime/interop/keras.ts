@@ -6,7 +6,7 @@ import { HybridError } from '../base/errors.ts';
 import { readHdf5, writeHdf5 } from '../formats/hdf5.ts';
 import type { FileTensor } from '../formats/safetensors.ts';
 import { type Fail, readZip, writeZip } from '../formats/zip.ts';
-import { type AnyLayer, makesProbabilities, writeConfig } from '../layers/define-layer.ts';
+import { type AnyLayer, type Config, makesProbabilities, writeConfig } from '../layers/define-layer.ts';
 import { LAYERS, type Layer } from '../layers/index.ts';
 import { type Model, trainedVariables } from '../model/model.ts';
 import { optimizerOf, slotVariable } from '../optim/index.ts';
@@ -15,6 +15,7 @@ import { optimizerConfig } from './keras-optimizer.ts';
 import {
   adopt,
   cardOf,
+  kerasName,
   numberedClasses,
   type OptimizerSettings,
   optimizerVariables,
@@ -162,14 +163,26 @@ export async function readKeras(bytes: Uint8Array, source = 'the file'): Promise
   const members = readZip(bytes, fail);
   const member = (name: string): Uint8Array => members.get(name) ?? fail(`it has no ${name}`);
   const read = readModel(parse(member(MEMBERS.config), MEMBERS.config, fail), source, fail);
-  const { model, notices, bnMomentum, optimizerSettings, optimizerName } = read;
   const metadata = members.has(MEMBERS.metadata) ? (parse(member(MEMBERS.metadata), MEMBERS.metadata, fail) as { hybrid?: unknown }) : {};
   const tensors = placed(read, await readHdf5(member(MEMBERS.weights), `${MEMBERS.weights} of ${source}`), fail);
-  const { classes, license, preprocessing } = readCard(JSON.stringify(metadata.hybrid ?? null));
+  return trainedModel(read, tensors, source, readCard(JSON.stringify(metadata.hybrid ?? null)));
+}
+
+/** A model of a file with its tensors under the names of its own, and what a card says of it. */
+function trainedModel(
+  { model, notices, bnMomentum, optimizerSettings, optimizerName, paths }: KerasModel,
+  tensors: ReadonlyMap<string, FileTensor>,
+  source: string,
+  { classes, license, preprocessing }: ReturnType<typeof readCard>,
+): TrainedModel {
   const adopted = adopt(model, tensors, source, optimizerSettings && (optimizerSettings.optimizer ?? 'adamw'), optimizerName);
+  const renamed = model.layers.flatMap(({ index, path, variables, repeats }) =>
+    repeats !== undefined || paths[index] === path ? [] : variables.map(({ name }) => [name, name.replace(path, paths[index])] as const),
+  );
   const told = [...notices, ...(adopted.notices ?? [])];
   return {
     ...adopted,
+    ...(renamed.length > 0 && { kerasNames: new Map(renamed) }),
     bnMomentum,
     optimizerSettings,
     classes: classes?.length === model.classes ? classes : numberedClasses(model),
@@ -177,6 +190,65 @@ export async function readKeras(bytes: Uint8Array, source = 'the file'): Promise
     preprocessing,
     ...(told.length > 0 && { notices: told }),
   };
+}
+
+/** The texts and arrays of a whole model in Keras' older form, `model.save('x.h5')`. */
+export interface OlderFile {
+  readonly tensors: ReadonlyMap<string, FileTensor>;
+  /** Those that its attributes have, in any order. */
+  readonly texts: readonly string[];
+}
+
+/** Where the older form keeps arrays; Keras 2 writes `:0` behind their names. */
+const OLDER_WEIGHTS = /^model_weights\/([^/]+)\/(?:.*\/)?([^/]+)\/([a-z_]+)(?::0)?$/;
+/** What Keras 2 calls some variables of a class. */
+const OLDER_ROLES: Readonly<Record<string, string>> = { 'DepthwiseConv2D kernel': 'depthwise_kernel' };
+
+/**
+ * A whole model in Keras' older form; null: it is weights alone. Throws E_CHECKPOINT as `readKeras` does. The state of the optimizer is left out.
+ */
+export function readOlderKeras({ tensors, texts }: OlderFile, source: string): TrainedModel | null {
+  const objects = texts.filter((text) => text.startsWith('{"')).flatMap((text): Config[] => [jsonObject(text) ?? []].flat());
+  const config = objects.find(({ class_name, config }) => class_name !== undefined && 'layers' in Object(config));
+  if (!config) return null;
+  const compiled = objects.find(({ optimizer_config }) => optimizer_config !== undefined);
+  const fail: Fail = (what, cause) => {
+    throw new HybridError('E_CHECKPOINT', `${source} is no model of Keras' that can be used: ${what}`, 'Save it again, as .keras.', {
+      cause,
+    });
+  };
+  const read = readModel({ ...config, compile_config: { optimizer: compiled?.optimizer_config } }, source, fail);
+  const arrays = [...tensors].flatMap(([path, tensor]) => {
+    const [, top, name, role] = OLDER_WEIGHTS.exec(path) ?? [];
+    return role === undefined ? [] : [{ top, name, role, tensor }];
+  });
+  const found = new Map<string, FileTensor>();
+  for (const { type, index, repeats, variables } of read.model.layers) {
+    if (repeats !== undefined) continue;
+    const { top, name } = read.names[index];
+    for (const variable of variables) {
+      const roles = [variable.role, OLDER_ROLES[`${type} ${variable.role}`]];
+      const among = arrays.filter((one) => one.top === top && roles.includes(one.role));
+      // A layer that was called otherwise when it was made keeps that name here.
+      const those = among.length > 1 ? among.filter((one) => one.name === name) : among;
+      if (those.length !== 1)
+        return fail(`${those.length === 0 ? 'there is no' : `there are ${those.length} of`} ${variable.role} of ${name} (${type})`);
+      found.set(variable.name, those[0].tensor);
+    }
+  }
+  const hasState = [...tensors.keys()].filter((path) => path.startsWith('optimizer_weights/')).length > 2;
+  const notices = hasState
+    ? ['The state of the optimizer is left out: the older form of a file keeps it in another way. Training begins with a new one.']
+    : [];
+  return trainedModel({ ...read, notices: [...read.notices, ...notices] }, found, source, {});
+}
+
+function jsonObject(text: string): Config | undefined {
+  try {
+    return Object(JSON.parse(text)) as Config;
+  } catch {
+    return undefined;
+  }
 }
 
 /** The tensors of a file under the names of the model's own: layers of models in models have their place there, and the optimizer its order. */
@@ -187,7 +259,8 @@ function placed(
 ): Map<string, FileTensor> {
   const names = new Map(model.layers.flatMap(({ index, path }) => [[paths[index], path] as const]));
   const result = new Map<string, FileTensor>();
-  for (const [name, tensor] of tensors) {
+  for (const [given, tensor] of tensors) {
+    const name = kerasName(given);
     const [, path, rest] = /^(.*)(\/vars\/\d+)$/.exec(name) ?? [];
     const own = names.get(path ?? '');
     if (own !== undefined) result.set(`${own}${rest}`, tensor);

@@ -32,9 +32,17 @@ export interface TrainedModel {
   readonly license?: string;
   /** Of pictures, before the model sees them; absent: as `decodeImage` does it where nobody says. */
   readonly preprocessing?: Preprocessing;
+  /** Names of variables in files of weights that Keras writes for this model, by names here, where they differ: of models in models above all. */
+  readonly kerasNames?: ReadonlyMap<string, string>;
   /** What the file of another program says that training here does not do, in sentences. */
   readonly notices?: readonly string[];
 }
+
+/** Where Keras 2 has the layers of a functional model. */
+const KERAS_2_LAYERS = /^_layer_checkpoint_dependencies\//;
+
+/** The name that Keras has for a variable now. */
+export const kerasName = (name: string): string => name.replace(KERAS_2_LAYERS, 'layers/');
 
 /** The card that goes into the metadata of every format: plain JSON. */
 export function cardOf({

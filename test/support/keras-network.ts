@@ -2,9 +2,9 @@
 
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { readWeights } from '../../app/saved-weights.ts';
 import type { Device } from '../../runtime/device.ts';
 import { readNpz } from '../../runtime/formats/npz.ts';
-import { readKeras } from '../../runtime/interop/keras.ts';
 import type { TrainedModel } from '../../runtime/interop/trained-model.ts';
 import { initialize } from '../../runtime/model/init.ts';
 import { trainingGraphs } from '../../runtime/train/graphs.ts';
@@ -24,8 +24,9 @@ export interface KerasNetwork {
   readonly learningRate: number;
 }
 
-export async function openKerasNetwork(folder: string, name: string): Promise<KerasNetwork> {
-  const trained = await readKeras(readFileSync(join(folder, `${name}.keras`)), `${name}.keras`);
+export async function openKerasNetwork(folder: string, name: string, ending = '.keras'): Promise<KerasNetwork> {
+  const { trained } = await readWeights(join(folder, `${name}${ending}`));
+  if (!trained) throw new Error(`${name}${ending} is no model`);
   const arrays = readNpz(readFileSync(join(folder, `${name}.npz`)), { source: `${name}.npz`, code: 'E_DATA' });
   const of = (key: string): number[] => Array.from(arrays.get(key)?.data as ArrayLike<number>, Number);
   const labels = Int32Array.from(of('labels'));
