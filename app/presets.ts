@@ -2,6 +2,7 @@
 // fast one with which they get beyond 85 % on CIFAR-10 in about an hour on two cores.
 
 import type { ArchitectureName } from '../runtime/model/architectures.ts';
+import type { Freeze } from '../runtime/train/freeze.ts';
 import type { TrainSettings } from '../runtime/train/settings.ts';
 
 /** What a recipe decides. */
@@ -138,7 +139,12 @@ export function presetFor(arch: ArchitectureName, recipe: Recipe = 'script', ima
 }
 
 /** Augmentation that a recipe has in place of the usual one, as `augmentOptions` reads it: photographs come in any size and light. */
-export const RECIPE_AUGMENT: { readonly [name in Recipe]?: string } = {
+const RECIPE_AUGMENT: { readonly [name in Recipe]?: string } = {
   small: 'colour,flip,resize',
   tune: 'colour,flip,resize',
 };
+
+/** Augmentation that a recipe has in place of the usual one; undefined: the usual one. */
+export const recipeAugment = (recipe: Recipe, freeze: Freeze): string | undefined =>
+  // What is computed of an image once must not change from epoch to epoch.
+  recipe === 'tune' && freeze === 'backbone' ? 'flip' : RECIPE_AUGMENT[recipe];

@@ -4,7 +4,7 @@
 import type { Command } from 'commander';
 import type { Preprocessing } from '../runtime/entries/data.ts';
 import { architectureName, nearest } from '../runtime/entries/internal.ts';
-import { presetFor, RECIPE_AUGMENT, type Recipe } from '../runtime/entries/runs.ts';
+import { presetFor, type Recipe, recipeAugment } from '../runtime/entries/runs.ts';
 import { type Dataset, HybridError, type ModelOptions, type TrainSettings } from '../runtime/index.ts';
 import {
   DATA_SETTINGS,
@@ -90,7 +90,7 @@ export function resolveSettings(
 
   const { arch, recipe } = { ...USUAL, recipe: usual, ...ofModel, ...given } as Settings;
   const preset = plainFrom(TRAIN_SETTINGS, presetFor(architectureName(arch), recipe, images));
-  const augment = RECIPE_AUGMENT[recipe];
+  const augment = recipeAugment(recipe, ({ ...preset, ...given } as Partial<Settings>).freeze ?? 'none');
   return { ...USUAL, ...preset, ...(augment !== undefined && { augment }), ...ofModel, ...given, recipe } as Settings;
 }
 

@@ -13,6 +13,8 @@ import { readSafetensorsLayout, safetensorsHead, safetensorsHeadBytes, type Tens
 import { recordDataset } from './record-dataset.ts';
 
 const FORMAT = 'hybrid-images-1';
+/** Folder of the cache for features of networks, which are kept in such files too. */
+export const FEATURES_FOLDER = 'features';
 const HASH_BYTES = 32;
 /** Of images that are hashed or copied at a time. */
 const CHUNK_BYTES = 1 << 20;

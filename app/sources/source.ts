@@ -21,7 +21,7 @@ import { findIdx, type IdxFolder, readIdx } from './idx.ts';
 import { openImageFolder } from './image-folder.ts';
 import { FORMAT_BYTES, formatOf, isImageName } from './image-formats.ts';
 import { openNpz } from './npz.ts';
-import { openPacked } from './packed.ts';
+import { FEATURES_FOLDER, openPacked } from './packed.ts';
 import { isParquet, openParquetSet } from './parquet.ts';
 import { findShards, matchShards, oneShard, type Shards } from './shards.ts';
 import { isTar, openWebDataset } from './webdataset.ts';
@@ -268,7 +268,8 @@ async function mayHoldImages(files: Files, path: string): Promise<boolean> {
   return false;
 }
 
-const ownCacheDir = (): string => userCacheDir(process.platform, process.env, homedir());
+/** The cache of who runs this process. */
+export const ownCacheDir = (): string => userCacheDir(process.platform, process.env, homedir());
 
 /** Where Keras keeps the datasets that it fetched. */
 const kerasDir = (): string => join(process.env.KERAS_HOME || join(homedir(), '.keras'), 'datasets');
@@ -325,6 +326,7 @@ async function removeAbandoned(files: Files, cacheDir: string): Promise<void> {
   for (const [folder, pattern] of [
     [cacheDir, /^cifar-10.*\.(part|tmp)$/],
     [join(cacheDir, IMAGES_FOLDER), /\.tmp$/],
+    [join(cacheDir, FEATURES_FOLDER), /\.tmp$/],
   ] as const) {
     for (const name of await files.readdir(folder).catch(() => [])) {
       if (!pattern.test(name)) continue;

@@ -216,11 +216,10 @@ export class WasmExecutable implements Executable {
   ): Promise<T> {
     const program = this.#program(name);
     const graph = this.#parts.graphs[PROGRAMS[name].graph] as Graph;
-    const inputs: { place: Uint8Array | Int32Array; data: Uint8Array | Int32Array }[] = [];
+    const inputs: { place: ArrayBufferView; data: ArrayBufferView }[] = [];
     for (const { name: input, data } of inputsOf(graph, batch, name)) {
       const offset = ARENA + (this.#parts.layout.plan.inputs.get(input)?.offset as number);
-      const [buffer, length] = [this.#buffer, data.length];
-      const place = data.BYTES_PER_ELEMENT === 1 ? new Uint8Array(buffer, offset, length) : new Int32Array(buffer, offset, length);
+      const place = new Uint8Array(this.#buffer, offset, data.byteLength);
       // A call that starts at once has it copied into the gang's memory: that copy is the only one.
       inputs.push({ place, data: this.#calls.startAtOnce ? data : data.slice() });
     }

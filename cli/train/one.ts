@@ -1,11 +1,12 @@
 // One run: settings → data, model, device, run folder → a training run whose events are shown and kept.
 
+import { homedir } from 'node:os';
 import { dirname, resolve } from 'node:path';
 import type { Command } from 'commander';
 import { classConcerns, splitOf } from '../../runtime/entries/data.ts';
 import { type Communicator, trainInGroup } from '../../runtime/entries/distributed.ts';
-import { modelLike, nodeFiles, shareCheckpoint } from '../../runtime/entries/internal.ts';
-import { checkRunName, recordRun, SMALL_SET } from '../../runtime/entries/runs.ts';
+import { modelLike, nodeFiles, shareCheckpoint, userCacheDir } from '../../runtime/entries/internal.ts';
+import { checkRunName, featureStore, recordRun, SMALL_SET } from '../../runtime/entries/runs.ts';
 import { ChromeTrace } from '../../runtime/entries/tools.ts';
 import {
   buildModel,
@@ -31,6 +32,7 @@ import {
   preprocessingOf,
   preprocessingSettings,
   resolveSettings,
+  sourceSettings,
   toConfig,
   trainSettings,
 } from '../settings.ts';
@@ -150,6 +152,11 @@ export async function trainOne(
             license: init && (begun?.saved.trained ?? network)?.license,
             preprocessing: source.train.fileOf ? preprocessingOf(settings) : undefined,
           },
+      features: featureStore({
+        ...{ files: io.files, cacheDir: userCacheDir(process.platform, io.env, homedir()) },
+        memoryBudget: sourceSettings(settings).memoryBudget,
+        onNotice: (text) => progress.warn(text),
+      }),
       resume,
       allowChanged,
       trace,

@@ -350,7 +350,7 @@ export class WebGpuExecutable implements Executable {
     const words = picks && resident?.words(rows, picks, batch.samples);
     const graph = this.#parts.graphs[PROGRAMS[name].graph] as Graph;
     const { startAtOnce } = this.#calls;
-    const inputs: { region: Region; data: Uint8Array | Int32Array }[] = [];
+    const inputs: { region: Region; data: ArrayBufferView }[] = [];
     for (const { name: input, data } of inputsOf(graph, batch, name, words !== undefined && this.#picking.has(name))) {
       const region = this.#parts.layout.plan.inputs.get(input) as Region;
       // A run that starts at once is copied by the queue itself.

@@ -262,13 +262,14 @@ export class RecoveringExecutable extends ForwardingExecutable {
 /** What a call needs to have been made before it, in order. */
 const before = ({ after }: Call): Call[] => (after ? [...before(after), after] : []);
 
-const copyOf = ({ rows, images, picks, labels, samples, epoch }: Batch): Batch => ({
+const copyOf = ({ rows, images, features, picks, labels, samples, epoch }: Batch): Batch => ({
   rows,
   images: images.slice(),
+  features: features?.slice(),
   picks: picks?.slice(),
   labels: labels?.slice(),
   samples: samples?.slice(),
   epoch,
 });
 
-const bytesOf = ({ images }: Batch): number => images.byteLength;
+const bytesOf = ({ images, features }: Batch): number => images.byteLength + (features?.byteLength ?? 0);

@@ -7,7 +7,9 @@ import type { DType, Graph, TensorSpec } from '../ir/graph.ts';
 import { formatSpec, sameSpec } from '../ir/tensor.ts';
 
 /** The inputs that a batch has. */
-export const BATCH_INPUTS = { images: 'u8', labels: 'i32', samples: 'i32' } as const satisfies Partial<Record<keyof Batch, DType>>;
+export const BATCH_INPUTS = { images: 'u8', features: 'f32', labels: 'i32', samples: 'i32' } as const satisfies Partial<
+  Record<keyof Batch, DType>
+>;
 
 const logits = { is: (spec: TensorSpec) => spec.dtype === 'f32' && spec.perSample, text: 'f32 and per sample' };
 const scalar = { is: (spec: TensorSpec) => spec.dtype === 'f32' && !spec.perSample && size(spec) === 1, text: 'f32 [1]' };

@@ -99,7 +99,7 @@ export interface ProgramInput {
   /** Name of the graph's input. */
   readonly name: string;
   /** A view of what the batch has for it, as long as its rows need. */
-  readonly data: Uint8Array | Int32Array;
+  readonly data: Uint8Array | Int32Array | Float32Array;
 }
 
 /** The arrays that elements of a type come in: of others a device would take the bytes for something else. */

@@ -13,6 +13,8 @@ export interface Batch {
   readonly rows: number;
   /** rows × height × width × channels, NHWC. Empty where `picks` says which images they are. */
   readonly images: Uint8Array;
+  /** What a graph with the input `features` reads in place of images: rows × its elements. */
+  readonly features?: Float32Array;
   /** Index of each row's image in the resident set: for `gradient` and `calibrate` of an executable that was compiled with one. */
   readonly picks?: Int32Array;
   /** Class of each row; needed by all runs but `predict`. */

@@ -4,8 +4,7 @@ import { abortError, invariant } from '../base/errors.ts';
 import type { Batch } from '../device.ts';
 
 /** A batch with all that the loader knows of it. The arrays are exactly as long as `rows` needs. */
-export interface LoadedBatch extends Required<Omit<Batch, 'picks'>> {
-  readonly picks?: Int32Array;
+export interface LoadedBatch extends Required<Omit<Batch, 'picks' | 'features'>>, Pick<Batch, 'picks' | 'features'> {
   /** Position in its epoch, from 0. */
   readonly index: number;
   /** The float32 form of `images`, if the feed asks for it. */

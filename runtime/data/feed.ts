@@ -8,6 +8,7 @@ import { kernelCalls, normalization } from './kernels.ts';
 import { meanColour } from './mean-colour.ts';
 import type { FeedSetup } from './preparer.ts';
 import { Ring, type RingOptions } from './ring.ts';
+import type { Variants } from './variants.ts';
 
 /** How batches are made of a dataset. */
 export interface FeedOptions {
@@ -19,6 +20,12 @@ export interface FeedOptions {
   readonly shuffle: boolean;
   /** Off by default. */
   readonly augment?: AugmentOptions;
+  /** Versions of each image that augmentation makes, those of the first epochs, which later ones repeat; 0, the default: always new ones. */
+  readonly versions?: number;
+  /** The source has several forms of each sample, of which an epoch takes one: form v of sample i of a set of n is image v · n + i. */
+  readonly variants?: Pick<Variants, 'of'>;
+  /** The images are float32 numbers, which batches have as `features` too. Off by default. */
+  readonly features?: boolean;
   /** Asks for the float32 form too: (x / 255 − mean) / std, a value a channel. */
   readonly normalize?: { readonly mean: readonly number[]; readonly std: readonly number[] };
   /** Batches that are prepared ahead of the one after the next; 2 by default. */

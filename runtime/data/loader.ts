@@ -12,6 +12,7 @@ import type { FeedSetup } from './preparer.ts';
 import { Ring, tasksOf } from './ring.ts';
 import { Sampler } from './sampler.ts';
 import { samplesOf } from './split.ts';
+import { drawnEpoch } from './variants.ts';
 
 export const batchesPerEpoch = (samples: number, batch: number): number => Math.ceil(samples / batch);
 
@@ -92,12 +93,15 @@ export class Loader {
       samples[row] = this.#samples[order[row]];
     }
     if (feed.resident) return { rows, images: slot.images, floats: null, picks: order.slice(), labels, samples, epoch, index };
-    const mixes = this.#mixes(epoch, samples);
+    const drawn = drawnEpoch(epoch, feed.versions ?? 0);
+    const mixes = this.#mixes(drawn, samples);
     const partners = mixes.flatMap((mix) => mix?.partner ?? []);
     const all = rows + partners.length;
     const places = setup.source && dataset.images?.places;
     const place = (i: number) => (places ? places[i] : i);
-    for (let row = 0; row < rows; row++) slot.indices[row] = place(order[row]);
+    const { variants } = feed;
+    const first = (sample: number) => (variants ? variants.of(epoch, sample) * dataset.size : 0);
+    for (let row = 0; row < rows; row++) slot.indices[row] = first(samples[row]) + place(order[row]);
     for (const [i, partner] of partners.entries()) slot.indices[rows + i] = place(partner);
     slot.samples.set(samples);
     for (const [i, partner] of partners.entries()) slot.samples[rows + i] = this.#samples[partner];
@@ -109,7 +113,7 @@ export class Loader {
       const tasks = Array.from({ length: tasksOf(all, chunk) }, (_, task) => {
         const first = task * chunk;
         return crew.run(
-          { feed: feedIndex, slot: slotIndex, generation, epoch, first, rows: Math.min(chunk, all - first) },
+          { feed: feedIndex, slot: slotIndex, generation, epoch: drawn, first, rows: Math.min(chunk, all - first) },
           slot.tasks[task],
         );
       });
@@ -125,7 +129,9 @@ export class Loader {
       if (mix.swapped) labels[row] = dataset.labels[mix.partner];
     }
     const floats = slot.floats?.subarray(0, bytes) ?? null;
-    return { rows, images: slot.images.subarray(0, bytes), floats, labels, samples, epoch, index };
+    const { buffer, byteOffset } = slot.images;
+    const features = feed.features ? new Float32Array(buffer, byteOffset, bytes / 4) : undefined;
+    return { rows, images: slot.images.subarray(0, bytes), features, floats, labels, samples, epoch, index };
   }
 
   /** What is drawn for each row where images are mixed; else nothing. */

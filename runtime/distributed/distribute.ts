@@ -48,7 +48,7 @@ export function distribute({ device, communicator, signal, syncBatchNorm = false
       compile: async (graphs, options) => {
         const gradients = new GradientSum(rank, options.trace);
         const local = await device.compile(graphs, { ...rank.local(options), onGradients: gradients.add });
-        return new DistributedExecutable({ local, capacity: options.capacity, imageBytes: imageBytes(graphs), gradients, rank });
+        return new DistributedExecutable({ local, capacity: options.capacity, perRow: perRow(graphs), gradients, rank });
       },
       memoryFor: (graphs, options) => device.memoryFor(graphs, rank.local(options)),
       inspect: (graphs, options) => device.inspect(graphs, rank.local(options)),
@@ -58,8 +58,9 @@ export function distribute({ device, communicator, signal, syncBatchNorm = false
   };
 }
 
-/** Of one image: every graph reads the same ones. */
-function imageBytes({ train, calibrate, evaluate, predict }: ModelGraphs): number {
+/** Of a row of a batch: every graph reads the same ones. */
+function perRow({ train, calibrate, evaluate, predict }: ModelGraphs): { readonly images: number; readonly features: number } {
   const graph = train ?? calibrate ?? evaluate ?? predict;
-  return graph ? elementCount(graph.values[graph.inputs.images].spec) : 0;
+  const elements = (name: string): number => (graph && name in graph.inputs ? elementCount(graph.values[graph.inputs[name]].spec) : 0);
+  return { images: elements('images'), features: elements('features') };
 }

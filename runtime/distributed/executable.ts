@@ -21,7 +21,8 @@ interface DistributedParts {
   readonly local: Executable;
   /** Of the whole batch. */
   readonly capacity: number;
-  readonly imageBytes: number;
+  /** Elements that a row has of each input. */
+  readonly perRow: { readonly images: number; readonly features: number };
   readonly gradients: GradientSum;
   readonly rank: Rank;
 }
@@ -30,7 +31,7 @@ export class DistributedExecutable extends ForwardingExecutable {
   protected readonly target: Executable;
   readonly #capacity: number;
   readonly #rank: Rank;
-  readonly #imageBytes: number;
+  readonly #perRow: DistributedParts['perRow'];
   readonly #normalizes: boolean;
   /** Calls are carried out one after the other: the ranks must exchange in the same order. */
   #turn: Promise<unknown> = Promise.resolve();
@@ -45,12 +46,12 @@ export class DistributedExecutable extends ForwardingExecutable {
   /** Why the last gradient is none. */
   #failed: { readonly error: unknown } | undefined;
 
-  constructor({ local, capacity, imageBytes, gradients, rank }: DistributedParts) {
+  constructor({ local, capacity, perRow, gradients, rank }: DistributedParts) {
     super();
     this.target = local;
     this.#rank = rank;
     this.#gradients = gradients;
-    this.#imageBytes = imageBytes;
+    this.#perRow = perRow;
     this.#capacity = capacity;
     this.#normalizes = local.state.some(({ kind }) => kind === 'statistic');
   }
@@ -166,8 +167,14 @@ export class DistributedExecutable extends ForwardingExecutable {
   }
 
   /** A batch as it is at the call: the caller may use its arrays again before the turn comes. */
-  #copyOf({ rows, images, labels, samples, epoch }: Batch): Batch {
-    const copy = { images: images.slice(0, rows * this.#imageBytes), labels: labels?.slice(0, rows), samples: samples?.slice(0, rows) };
+  #copyOf({ rows, images, features, labels, samples, epoch }: Batch): Batch {
+    const perRow = this.#perRow;
+    const copy = {
+      images: images.slice(0, rows * perRow.images),
+      features: features?.slice(0, rows * perRow.features),
+      labels: labels?.slice(0, rows),
+      samples: samples?.slice(0, rows),
+    };
     return { rows, epoch, ...copy };
   }
 
@@ -179,7 +186,8 @@ export class DistributedExecutable extends ForwardingExecutable {
     const count = Math.max(rows, 1);
     const part = {
       rows: count,
-      images: batch.images.subarray(from * this.#imageBytes, (from + count) * this.#imageBytes),
+      images: batch.images.subarray(from * this.#perRow.images, (from + count) * this.#perRow.images),
+      features: batch.features?.subarray(from * this.#perRow.features, (from + count) * this.#perRow.features),
       labels: batch.labels?.subarray(from, from + count),
       samples: batch.samples?.subarray(from, from + count),
       epoch: batch.epoch,

@@ -2,7 +2,7 @@
 
 export type { Classification, ClassifierInput, ClassifierOptions } from '../../app/classifier.ts';
 export { type ImportRunOptions, importRun } from '../../app/import-run.ts';
-export { type Preset, presetFor, RECIPE_AUGMENT, RECIPES, type Recipe, SMALL_SET } from '../../app/presets.ts';
+export { type Preset, presetFor, RECIPES, type Recipe, recipeAugment, SMALL_SET } from '../../app/presets.ts';
 export { PRETRAINED, type PretrainedName, pretrainedPath } from '../../app/pretrained.ts';
 export { EventFile } from '../../app/report/event-file.ts';
 export { FIGURES, type FigureName, type FigureOptions, type FigureSources, type Skipped } from '../../app/report/figure-sources.ts';
@@ -14,6 +14,7 @@ export { FORMATS as FIGURE_FORMATS, type Format as FigureFormat, render as rende
 export type { Figure } from '../../app/report/svg.ts';
 export type { NewestCheckpoint } from '../../app/run/checkpoint-folder.ts';
 export { describeEnvironment } from '../../app/run/environment.ts';
+export { type FeatureStoreOptions, featureStore } from '../../app/run/feature-store.ts';
 export { type RecordedRun, type RecordRunOptions, recordRun } from '../../app/run/record-run.ts';
 export type { CreateRunOptions, RunConfig } from '../../app/run/run-folder.ts';
 export { checkRunName } from '../../app/run/run-name.ts';
@@ -23,6 +24,7 @@ export type { CheckpointKind } from '../train/checkpoint.ts';
 export type { ClassWeights } from '../train/class-weights.ts';
 export type { SampleLoss } from '../train/evaluate.ts';
 export type { EndReason, TrainInputs } from '../train/events.ts';
+export type { FeatureSizes, FeatureStore, KeptFeatures } from '../train/feature-store.ts';
 export type { Freeze } from '../train/freeze.ts';
 export { SCHEDULES, type ScheduleName, type ScheduleOptions } from '../train/schedule.ts';
 export type { CheckpointInterval, PlateauOptions } from '../train/settings.ts';

@@ -133,8 +133,8 @@ export class GraphBuilder {
   }
 
   /**
-   * Declares what is given with each run. A device fills three of them, per sample: `images` u8, `labels` i32 [] and `samples` i32 [] from
-   * the `Batch`. Throws E_USAGE where the name is taken.
+   * Declares what is given with each run. A device fills four of them, per sample: `images` u8, `features` f32, `labels` i32 [] and
+   * `samples` i32 [] from the `Batch`. Throws E_USAGE where the name is taken.
    */
   input(name: string, spec: TensorSpec): ValueId {
     const id = this.#value(name, spec, 'input');

@@ -6,6 +6,7 @@ import type { Device } from '../device.ts';
 import type { TrainedModel } from '../interop/trained-model.ts';
 import type { TrainableModel } from '../model/model.ts';
 import type { Checkpoint, CheckpointKind, CheckpointStore } from './checkpoint.ts';
+import type { FeatureStore } from './feature-store.ts';
 import type { TrainSettings } from './settings.ts';
 
 /** What a training run works on and with. */
@@ -25,6 +26,8 @@ export interface TrainInputs {
   readonly origin?: Pick<TrainedModel, 'license' | 'preprocessing'>;
   /** Where checkpoints go; absent: best weights are kept in memory only. */
   readonly store?: CheckpointStore;
+  /** Where the features of a frozen backbone are kept from run to run; absent: in memory, for the run alone. */
+  readonly features?: FeatureStore;
   /** The state to go on from, in place of initial weights. The best weights of before come from `store`. */
   readonly resume?: Checkpoint;
   /** Settings that may differ from those the checkpoint was made with: their names, or their words in `RESUME_SETTINGS`. */

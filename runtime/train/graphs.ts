@@ -1,8 +1,10 @@
 // The graphs that training, evaluation and prediction of a model run.
 
 import { calibrationGraph, trainingGraph, type UpdateOptions } from '../compile/compile.ts';
+import { areAlike, cutGraph, lastFixed } from '../compile/cut.ts';
 import type { ModelGraphs } from '../device.ts';
 import type { Graph } from '../ir/graph.ts';
+import { serializeGraph } from '../ir/serialize.ts';
 import type { FrozenLayers } from '../layers/layer-builder.ts';
 import type { LossOptions } from '../losses/index.ts';
 import { buildForward } from '../model/build-graph.ts';
@@ -35,6 +37,34 @@ export function trainingGraphs(
   const options = { ...others, groups: own.length > 0 ? [...own, ...(given ?? [])] : given };
   const forward = forwardOf(model, 'train', loss, frozenLayers(model, options.groups));
   return { train: trainingGraph(forward, options), calibrate: calibrationGraph(forward), ...inferenceGraphs(model) };
+}
+
+/** A model in two: what is frozen in front of all that is trained, and the rest. */
+export interface SplitGraphs {
+  /** From images to the features that the rest reads, its output `logits`. */
+  readonly backbone: Graph;
+  /** From `features` on; the state is that of the whole model. */
+  readonly head: Required<Omit<ModelGraphs, 'predict'>>;
+}
+
+/** The graphs of a model whose first layers are frozen, in two; or why it cannot be cut, as the end of a sentence. */
+export function splitGraphs(
+  model: TrainableModel,
+  { loss = { name: 'crossEntropy' }, ...options }: TrainingGraphOptions,
+): SplitGraphs | string {
+  const { trained } = groupParameters(
+    model.variables.filter(({ kind }) => kind === 'parameter'),
+    options.groups,
+  );
+  const forward = forwardOf(model, 'train', loss, frozenLayers(model, options.groups));
+  const fixed = lastFixed(forward, new Set(trained.map(({ name }) => name)));
+  if (typeof fixed === 'string') return fixed;
+  const [training, evaluation] = [forward, inferenceGraphs(model).evaluate].map((graph) => cutGraph(graph, fixed.name));
+  if (!training || !evaluation || !areAlike(training, evaluation)) return `the network cannot be cut behind ${fixed.name}`;
+  if (serializeGraph(training.before) !== serializeGraph(evaluation.before)) return 'what is frozen computes otherwise in training';
+  const { before: backbone, after } = training;
+  if (!backbone.nodes.some(({ inputs }) => inputs.some((id) => backbone.values[id].role === 'state'))) return 'the first layer is trained';
+  return { backbone, head: { train: trainingGraph(after, options), calibrate: calibrationGraph(after), evaluate: evaluation.after } };
 }
 
 const forwardOf = (model: TrainableModel, mode: 'train' | 'inference', loss: WithLoss, frozen?: FrozenLayers): Graph =>

@@ -51,7 +51,8 @@ export async function trainInGroup({ communicator, syncBatchNorm = false, ...opt
   const { device, signal } = distribute({ device: options.device, communicator, signal: asked.signal, syncBatchNorm });
   const stores = await communicator.gather(Uint8Array.of(options.store ? 1 : 0));
   const store = stores[0][0] === 1 ? new GroupStore(communicator, options.store) : undefined;
-  const run = train({ ...options, device, signal, store });
+  // Every rank would compute the features of all images.
+  const run = train({ ...options, device, signal, store, keepFeatures: false });
   const forget = () => options.signal?.removeEventListener('abort', ask);
   run.result.then(forget, forget);
   const stop = () => {

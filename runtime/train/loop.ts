@@ -83,10 +83,15 @@ async function runEpochs(run: Training): Promise<EndReason> {
 async function runEpoch(run: Training, epoch: number): Promise<void> {
   const { options, session, stages, position, rate, best, stopping, snapshots, reporter, watchdog } = run;
   const { train, validation, store, epochs } = options;
-  const start = performance.now();
   watchdog.begin('the device', `graphs of epoch ${epoch}`);
   const { notice } = session;
   await stages.enter(session, epoch);
+  await session.keep({
+    say: (text) => reporter.say(text),
+    onWarning: (text) => reporter.warn(text),
+    onProgress: (done, total) => watchdog.begin('the device', `features of ${done} of ${total} images`),
+  });
+  const start = performance.now();
   if (session.notice !== notice) reporter.say(session.notice);
   position.begin(epoch);
   const rowsBefore = position.running.rows;
@@ -140,6 +145,8 @@ async function finish(run: Training, ended: EndReason): Promise<Outcome> {
     snapshots.saveLast(position.epoch);
     await snapshots.settle();
   } else if (options.test) {
+    watchdog.begin('the device', 'graphs of the test');
+    await session.leaveFeatures();
     if (best.weights) await writeWeights(session.executable, options.model, best.weights);
     try {
       test = await evaluate(run, session.loader('test'), 'the test');

@@ -21,6 +21,7 @@ const INPUTS: { readonly [name in keyof TrainInputs]-?: boolean } = {
   init: false,
   origin: false,
   store: false,
+  features: false,
   resume: false,
   allowChanged: false,
   trace: false,

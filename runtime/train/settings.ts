@@ -223,6 +223,23 @@ export const TRAIN_SETTINGS = {
       read: augmentOptions,
     },
   }),
+  /**
+   * Versions of each training image that augmentation makes: those of the first epochs, which later ones repeat. 0, the default: always new ones.
+   * Where the backbone is frozen its features of all of them are kept.
+   */
+  augmentVersions: setting({
+    kind: integer(0),
+    usual: 0,
+    keeps: 'bits',
+    added: true,
+    flag: {
+      name: 'augment-versions',
+      group: 'Data',
+      kind: integer(0),
+      example: '4',
+      help: 'versions of each training image that augmentation makes, which epochs take in turn; 0: always new ones',
+    },
+  }),
   /** Another order of the images in each epoch; true by default. */
   shuffle: setting({
     kind: toggle,
@@ -321,6 +338,22 @@ export const TRAIN_SETTINGS = {
       kind: choice('auto', 'on', 'off'),
       example: 'off',
       help: 'whether a GPU takes all training images to itself; auto: up to 512 MiB, with no augmentation but crop and flip',
+    },
+  }),
+  /**
+   * Whether the features that a frozen backbone has of images are computed once and kept, where augmentation gives few forms of each: none, flips
+   * alone, or `augmentVersions`. True by default. The same results either way.
+   */
+  keepFeatures: setting({
+    kind: toggle,
+    usual: true,
+    keeps: 'nothing',
+    flag: {
+      name: 'keep-features',
+      group: 'Machine',
+      kind: toggle,
+      example: 'false',
+      help: 'compute what a frozen backbone makes of the images once, in place of once an epoch; possible without augmentation, with flips alone, and with --augment-versions',
     },
   }),
   /** Saves `last` also within epochs; absent: after each epoch only. */

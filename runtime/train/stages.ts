@@ -1,29 +1,29 @@
 // The stages of a run that freezes layers for some epochs: which graphs an epoch is trained with, and the way from one stage to the next.
 // The optimizer begins anew with a stage, as in Keras after `compile`: it has other parameters.
 
-import type { ModelGraphs } from '../device.ts';
 import type { LossOptions } from '../losses/index.ts';
 import { factorsOf } from './class-weights.ts';
+import { planFeatures } from './features.ts';
 import { stagesOf } from './freeze.ts';
-import { trainingGraphs } from './graphs.ts';
+import { type TrainingGraphOptions, trainingGraphs } from './graphs.ts';
 import type { LoopOptions } from './options.ts';
-import type { Session } from './session.ts';
+import type { Session, StageGraphs } from './session.ts';
 
 export class Stages {
   readonly #options: LoopOptions;
   readonly #stages: ReturnType<typeof stagesOf>;
   #at = 0;
-  #graphs: Required<ModelGraphs>;
+  #current: StageGraphs;
 
   constructor(options: LoopOptions) {
     this.#options = options;
     this.#stages = stagesOf(options.model, options.freeze);
-    this.#graphs = this.#graphsOf(0);
+    this.#current = this.#graphsOf(0);
   }
 
-  /** Of the stage at hand; of a new run, and of one to be resumed, the first. */
-  get graphs(): Required<ModelGraphs> {
-    return this.#graphs;
+  /** The stage at hand; of a new run, and of one to be resumed, the first. */
+  get current(): StageGraphs {
+    return this.#current;
   }
 
   /** Epochs that train less than the last ones do. */
@@ -43,17 +43,21 @@ export class Stages {
     const graphs = this.#graphsOf(stage);
     await session.enter(graphs);
     this.#at = stage;
-    this.#graphs = graphs;
+    this.#current = graphs;
   }
 
   #indexOf(epoch: number): number {
     return this.#stages.findIndex(({ end }) => Math.min(epoch, this.#options.epochs) < end);
   }
 
-  #graphsOf(stage: number): Required<ModelGraphs> {
-    const { model, train, optimizer, labelSmoothing: smoothing, classWeights } = this.#options;
-    const { groups } = this.#stages[stage];
+  #graphsOf(stage: number): StageGraphs {
+    const { model, train, optimizer, labelSmoothing: smoothing, classWeights, epochs } = this.#options;
+    const { groups, end } = this.#stages[stage];
     const loss: LossOptions = { name: 'crossEntropy', smoothing, classWeights: factorsOf(classWeights, train) };
-    return trainingGraphs(model, { optimizer, groups, loss });
+    const graphs: TrainingGraphOptions = { optimizer, groups, loss };
+    const isFrozen = groups.some(({ frozen }) => frozen);
+    const stageEpochs = Math.min(end - 1, epochs) - (stage === 0 ? 0 : this.#stages[stage - 1].end - 1);
+    const features = isFrozen ? planFeatures(this.#options, { ...graphs, epochs: stageEpochs }) : 'nothing is frozen';
+    return { graphs: trainingGraphs(model, graphs), features };
   }
 }

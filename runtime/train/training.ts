@@ -41,7 +41,7 @@ export async function openTraining(options: LoopOptions, emit: (event: TrainEven
   checkRecalibration(options);
   const stepsPerEpoch = batchesPerEpoch(train.size, options.batch);
   const stages = new Stages(options);
-  const { graphs } = stages;
+  const { graphs } = stages.current;
   const graph = { text: serializeGraph(graphs.predict), digest: graphDigest(graphs.predict) };
   const settings = await resumeSettings(options);
   const changes = resume ? checkResume(resume, { graph, settings, options }) : [];
@@ -53,7 +53,7 @@ export async function openTraining(options: LoopOptions, emit: (event: TrainEven
     const rate = new LearningRate(options, epochs * stepsPerEpoch, stages.frozenEpochs * stepsPerEpoch);
     const best = new BestKeeper(validation ? 'val_loss' : 'loss');
     const stopping = options.earlyStopping && new EarlyStopping(options.earlyStopping);
-    const session = await openSession(options, graphs);
+    const session = await openSession(options, stages.current);
     const { license, preprocessing } = origin ?? readCard(JSON.stringify(resume?.card ?? null));
     const snapshots = new Snapshots({
       ...{ options, stepsPerEpoch, position, rate, settings, reporter, session, stages },

@@ -14,7 +14,7 @@ export const smallModels = (): Model[] =>
   );
 
 /** A batch of random images, a function of the seed. */
-export function randomBatch(model: Model, rows: number, seed = 1): Required<Omit<Batch, 'picks'>> {
+export function randomBatch(model: Model, rows: number, seed = 1): Required<Omit<Batch, 'picks' | 'features'>> {
   const words = new Uint32Array(4);
   const next = (i: number): number => {
     philox4x32([seed, 0], [i, 0, 0, 0], words);

@@ -104,6 +104,7 @@ test('what decides bits is kept as the words that checkpoints have had all along
     patience: '3',
     plateau: 'none',
     augment: 'crop 1, flip true, rotate 0.1',
+    'augment-versions': '0',
     shuffle: 'true',
     seed: '7',
     'bn-momentum': '0.9',
