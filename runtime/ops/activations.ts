@@ -165,6 +165,12 @@ const TABLE = {
     slope: { ofY: (y) => above(y, 0, above(1, y, 1 / 6, 0), 0) },
     keras: ['hard_sigmoid'],
   }),
+  hardTanh: activation({
+    doc: 'y = x, but at least −1 and at most 1',
+    y: (x) => min(max(x, -1), 1),
+    slope: { ofX: (x) => above(-1, x, 0, above(x, 1, 0, 1)) },
+    keras: ['hard_tanh'],
+  }),
   tanh: activation({
     doc: 'y = tanh x',
     y: tanh,

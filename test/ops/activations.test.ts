@@ -15,6 +15,7 @@ const X = [-90, -4.5, -3, -1, -0.5, -1e-3, 0.25, 1, 2.5, 6.5, 90];
 
 /** y and dy/dx at the points of X. */
 const KNOWN: readonly (readonly [op: Activation, attrs: Attrs, y: readonly number[], slope: readonly number[]])[] = [
+  ['hardTanh', {}, [-1, -1, -1, -1, -0.5, -0.001, 0.25, 1, 1, 1, 1], [0, 0, 0, 1, 1, 1, 1, 1, 0, 0, 0]],
   [
     'gelu',
     {},
