@@ -60,8 +60,9 @@ async function checkKernels() {
   }
   const missing = declared.filter((name) => !found.includes(name));
   const extra = found.filter((name) => !declared.includes(name));
-  if (missing.length > 0) throw new Error(`asm/abi/kernels.ts has ${missing.join(', ')}, which no file of asm/kernels exports`);
-  if (extra.length > 0) throw new Error(`asm/kernels exports ${extra.join(', ')}, which asm/abi/kernels.ts does not have`);
+  if (missing.length > 0)
+    throw new Error(`asm/lowering has argument blocks of ${missing.join(', ')}, which no file of asm/kernels exports`);
+  if (extra.length > 0) throw new Error(`asm/kernels exports ${extra.join(', ')}, whose argument blocks no file of asm/lowering has`);
 }
 
 const kernels = (await readdir(here('data'))).filter((file) => file.endsWith('.ts') && !file.endsWith('.gen.ts') && file !== 'abi.ts');

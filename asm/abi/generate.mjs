@@ -1,21 +1,38 @@
-// What the build writes for kernels: asm/lib/abi.gen.ts, what they know of the ABI, from the tables that the host uses (asm/abi/constants.ts,
-// asm/abi/kernels.ts and runtime/ir/step.ts), and the kernels that are made of formulas (asm/abi/elementwise.ts).
+// What the build writes for kernels: asm/lib/abi.gen.ts, what they know of the ABI, from what the host uses (asm/abi/constants.ts, the argument
+// blocks of asm/lowering and runtime/ir/step.ts), and the kernels that are made of formulas (asm/abi/elementwise.ts).
 
-import { readFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { dirname, join, relative } from 'node:path';
+import { fileURLToPath, pathToFileURL } from 'node:url';
 import ts from 'typescript';
 
-/** A TypeScript file as a module. (Node 20 cannot import it as it is.) */
-const load = async (path) => import(await asModule(new URL(path, import.meta.url)));
+const root = fileURLToPath(new URL('../..', import.meta.url));
 
-/** Address of a module without types, its imports likewise. */
-async function asModule(url) {
-  const { outputText } = ts.transpileModule(await readFile(url, 'utf8'), {
-    compilerOptions: { module: ts.ModuleKind.ESNext, target: ts.ScriptTarget.ES2022 },
-  });
-  let code = outputText;
-  for (const [statement, path] of outputText.matchAll(/from '(\.[^']+)'/g))
-    code = code.replace(statement, `from '${await asModule(new URL(path, url))}'`);
-  return `data:text/javascript;base64,${Buffer.from(code).toString('base64')}`;
+/** TypeScript files of this repository as modules. (Node 20 cannot import them as they are.) They and what they import are written to a folder without types. */
+async function load(...paths) {
+  const folder = await mkdtemp(join(tmpdir(), 'hybrid-abi-'));
+  const moduleOf = (path) => join(folder, relative(root, path).replace(/\.ts$/, '.mjs'));
+  const seen = new Set();
+  async function write(path) {
+    if (seen.has(path)) return;
+    seen.add(path);
+    const { outputText } = ts.transpileModule(await readFile(path, 'utf8'), {
+      compilerOptions: { module: ts.ModuleKind.ESNext, target: ts.ScriptTarget.ES2022 },
+    });
+    await mkdir(dirname(moduleOf(path)), { recursive: true });
+    await writeFile(
+      moduleOf(path),
+      outputText.replace(/from '(\.[^']+)\.ts'/g, (_, imported) => `from '${imported}.mjs'`),
+    );
+    for (const [, imported] of outputText.matchAll(/from '(\.[^']+)'/g)) await write(join(dirname(path), imported));
+  }
+  try {
+    for (const path of paths) await write(join(root, path));
+    return await Promise.all(paths.map((path) => import(pathToFileURL(moduleOf(join(root, path))).href)));
+  } finally {
+    await rm(folder, { recursive: true });
+  }
 }
 
 const TYPES = { ptr: 'usize', 'ptr?': 'usize', i32: 'i32', flag: 'i32', f32: 'f32', f64: 'f64' };
@@ -23,13 +40,17 @@ const capitalised = (name) => name[0].toUpperCase() + name.slice(1);
 
 /** The files of asm/lib by name, the names of the kernels that there have to be, and where their static data begins. */
 export async function generate() {
-  const { activationsSource, elementwiseSource } = await load('elementwise.ts');
-  const { KERNELS, STRUCTS } = await load('kernels.ts');
-  const constants = await load('constants.ts');
+  const [{ activationsSource, elementwiseSource }, { KERNELS }, { STRUCTS }, constants, step] = await load(
+    'asm/abi/elementwise.ts',
+    'asm/lowering/index.ts',
+    'asm/abi/fields.ts',
+    'asm/abi/constants.ts',
+    'runtime/ir/step.ts',
+  );
   const parts = [
     '// Written by asm/abi/generate.mjs (npm run build:asm): do not edit.',
     ...Object.entries(constants).map(([name, value]) => `export const ${name} = ${value};`),
-    ...stepGetters(await load('../../runtime/ir/step.ts')),
+    ...stepGetters(step),
     ...Object.entries(STRUCTS).map(([name, fields]) => classOf(capitalised(name), fields, STRUCTS)),
     ...Object.entries(KERNELS).map(([name, fields]) => classOf(`${capitalised(name)}Args`, fields, STRUCTS)),
   ];

@@ -1,7 +1,8 @@
 // Measures the machine's own bounds on a gang of their own: the kernels are asm/kernels/bounds.ts.
 
 import type { Bounds } from '../../runtime/device.ts';
-import { type Call, call } from '../lowering/lowering.ts';
+import { boundsCall as call } from '../lowering/bounds.ts';
+import type { Call } from '../lowering/lowering.ts';
 import { ARENA, align } from './abi.ts';
 import { type Equipment, Gang, type GangOptions, type Program } from './gang.ts';
 import { PAGE_BYTES } from './program.ts';

@@ -2,7 +2,18 @@
 
 import { permutedStrides } from '../../runtime/ops/arrange.ts';
 import { channels, pixels } from './elementwise.ts';
-import { call, type Lowerings } from './lowering.ts';
+import { callsOf, type Kernels, type Lowerings } from './lowering.ts';
+
+/** Argument blocks of these kernels. */
+export const arrangeKernels = {
+  /** `elements` of a part: its channels. */
+  concat: { y: 'ptr', pixels: 'i32', channels: 'i32', parts: ['range'] },
+  permute: {
+    ...{ x: 'ptr', y: 'ptr', size0: 'i32', size1: 'i32', size2: 'i32', size3: 'i32' },
+    ...{ stride0: 'i32', stride1: 'i32', stride2: 'i32', stride3: 'i32' },
+  },
+} as const satisfies Kernels;
+const call = callsOf(arrangeKernels);
 
 export const arranging = {
   concat({ args: { parts }, results: { y } }, { spec, address }) {

@@ -3,7 +3,59 @@
 import { samplesPerTile } from '../../runtime/ops/check.ts';
 import { channels, mergeSums, pixels, tilesOf } from './elementwise.ts';
 import { lowerEpilogue } from './epilogue.ts';
-import { call, type Lowering } from './lowering.ts';
+import { callsOf, type Kernels, type Lowering } from './lowering.ts';
+
+/** Argument blocks of these kernels. */
+export const batchnormKernels = {
+  bnStatsTiles: { x: 'ptr', tiles: 'ptr', pixels: 'i32', channels: 'i32', samples: 'i32' },
+  bnStatsMerge: { tiles: 'ptr', mean: 'ptr', variance: 'ptr', pixels: 'i32', channels: 'i32', samples: 'i32' },
+  bnFold: { mean: 'ptr', variance: 'ptr', gamma: 'ptr', beta: 'ptr', scale: 'ptr', shift: 'ptr', channels: 'i32', epsilon: 'f32' },
+  bnFoldGrad: { dscale: 'ptr', dshift: 'ptr', mean: 'ptr', variance: 'ptr', dgamma: 'ptr', channels: 'i32', epsilon: 'f32' },
+  normalize: {
+    x: 'ptr',
+    scale: 'ptr',
+    shift: 'ptr',
+    residual: 'ptr?',
+    residualScale: 'ptr?',
+    residualShift: 'ptr?',
+    y: 'ptr',
+    pixels: 'i32',
+    channels: 'i32',
+    epilogue: 'epilogue',
+  },
+  bnGradStatsTiles: { dy: 'ptr', x: 'ptr', mean: 'ptr', sums: 'ptr', pixels: 'i32', channels: 'i32', samples: 'i32' },
+  bnGradFold: {
+    dySum: 'ptr',
+    dyxSum: 'ptr',
+    mean: 'ptr',
+    variance: 'ptr',
+    gamma: 'ptr',
+    scale: 'ptr',
+    alpha: 'ptr',
+    kappa: 'ptr',
+    dgamma: 'ptr',
+    dbeta: 'ptr',
+    channels: 'i32',
+    pixels: 'i32',
+    epsilon: 'f32',
+  },
+  bnGradApply: {
+    dy: 'ptr',
+    x: 'ptr',
+    scale: 'ptr',
+    alpha: 'ptr',
+    kappa: 'ptr',
+    derivative: 'ptr?',
+    dx: 'ptr',
+    sums: 'ptr?',
+    pixels: 'i32',
+    channels: 'i32',
+    samples: 'i32',
+  },
+  /** A momentum below 0 stands for that of the run. */
+  movingAverage: { ok: 'ptr', mean: 'ptr', variance: 'ptr', movingMean: 'ptr', movingVariance: 'ptr', channels: 'i32', momentum: 'f32' },
+} as const satisfies Kernels;
+const call = callsOf(batchnormKernels);
 
 /** In place of a momentum: that of the run. */
 const OF_THE_RUN = -1;

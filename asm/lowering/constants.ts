@@ -2,7 +2,14 @@
 
 import { elementCount } from '../../runtime/ir/graph.ts';
 import { affineCoefficients } from '../../runtime/ops/constants.ts';
-import { call, type Lowerings } from './lowering.ts';
+import { callsOf, type Kernels, type Lowerings } from './lowering.ts';
+
+/** Argument blocks of these kernels. */
+export const constantsKernels = {
+  affine: { x: 'ptr', y: 'ptr', elements: 'i32', coefficients: ['coefficients'] },
+  fill: { y: 'ptr', elements: 'i32', value: 'f32', perSample: 'flag' },
+} as const satisfies Kernels;
+const call = callsOf(constantsKernels);
 
 export const constants = {
   affine({ args: { x }, results: { y }, attrs }, { spec, address }) {

@@ -13,10 +13,41 @@ import {
   convGeometry,
 } from '../../runtime/ops/conv.ts';
 import { TASK_COLUMNS as MOST_TASK_COLUMNS } from '../abi/constants.ts';
-import type { StructValues } from '../abi/kernels.ts';
+import type { StructValues } from '../abi/fields.ts';
 import { lowerEpilogue, NO_EPILOGUE } from './epilogue.ts';
-import { type Call, call, type LoweringContext } from './lowering.ts';
-import { suitsWinograd, winogradConv, winogradGradInput, winogradGradWeight } from './winograd.ts';
+import { type Call, callsOf, type Kernels, type LoweringContext } from './lowering.ts';
+import { suitsWinograd, sumOfChunks, winogradConv, winogradGradInput, winogradGradWeight } from './winograd.ts';
+
+/**
+ * Argument blocks of these kernels. Weights are [taps, inputs, outputs]: kernel positions, channels of the convolution whose weights these are. Of a
+ * group they are the first of `stride` outputs.
+ */
+export const convKernels = {
+  convPackWeights: { weights: 'ptr', packed: 'ptr', taps: 'i32', inputs: 'i32', outputs: 'i32', stride: 'i32' },
+  convPackReversed: { weights: 'ptr', packed: 'ptr', taps: 'i32', inputs: 'i32', outputs: 'i32', stride: 'i32' },
+  /** Where partials are asked for, taskRows is a multiple of rowsPerTile: a tile's sums are made by one task, block after block. */
+  conv: { product: 'product', x: 'im2col', epilogue: 'epilogue' },
+  convGradInputPatches: { product: 'product', dy: 'im2col', size: 'i32', height: 'i32', width: 'i32', channels: 'i32' },
+  convZero: { target: 'ptr', elements: 'i32' },
+  convGradWeight: {
+    /** dy [rows·pixels, columns], of rows of `stride` floats, as those of dw. */
+    gradient: 'ptr',
+    columns: 'i32',
+    stride: 'i32',
+    /** What a task computes: rows by columns of dw [depth, columns]. */
+    taskRows: 'i32',
+    taskColumns: 'i32',
+    /** Output pixels that are summed up in one chain. */
+    chunkRows: 'i32',
+    /** dw of each chunk, to be added by `convGradWeightReduce`. */
+    partials: 'ptr?',
+    /** Or room for dw in doubles, where a task adds the chunks itself. Neither: there is but one. */
+    totals: 'ptr?',
+    weights: 'ptr',
+    x: 'im2col',
+  },
+} as const satisfies Kernels;
+const call = callsOf(convKernels);
 
 /** Whole tiles of both micro-kernels, 6×8 and 4×16 (asm/lib/tile.ts, tile.wide.ts): nothing here depends on which one runs. */
 const TILE_ROWS = 12;
@@ -186,7 +217,7 @@ function lowerConvGradWeight(node: Node, context: LoweringContext): Call[] {
         x: forwardView(context.address(x) + elementBytes * input, g, inputScale),
       }),
     ),
-    ...(partials ? [call('convGradWeightReduce', { partials, weights: dw, elements: depth * g.co, pixels, chunkRows })] : []),
+    ...(partials ? [sumOfChunks({ partials, weights: dw, elements: depth * g.co, pixels, chunkRows })] : []),
   ];
 }
 

@@ -5,10 +5,19 @@ import { samplesPerTile } from '../../runtime/ops/check.ts';
 import { depthwiseWindow } from '../../runtime/ops/depthwise-windows.ts';
 import type { Window } from '../../runtime/ops/window.ts';
 import { DEPTHWISE_GROUP } from '../abi/constants.ts';
-import type { StructValues } from '../abi/kernels.ts';
+import type { StructValues } from '../abi/fields.ts';
 import { mergeSums } from './elementwise.ts';
 import { lowerEpilogue } from './epilogue.ts';
-import { call, type LoweringContext, type Lowerings } from './lowering.ts';
+import { callsOf, type Kernels, type LoweringContext, type Lowerings } from './lowering.ts';
+
+/** Argument blocks of these kernels. */
+export const depthwiseWindowsKernels = {
+  depthwiseWindows: { window: 'depthwiseWindow', x: 'ptr', weights: 'ptr', output: 'ptr', epilogue: 'epilogue' },
+  depthwiseWindowsGradInput: { window: 'depthwiseWindow', dy: 'ptr', weights: 'ptr', dx: 'ptr' },
+  /** `dw`: that of each chunk of samples. */
+  depthwiseWindowsGradWeight: { window: 'depthwiseWindow', x: 'ptr', dy: 'ptr', dw: 'ptr' },
+} as const satisfies Kernels;
+const call = callsOf(depthwiseWindowsKernels);
 
 /** Channels of a group are a multiple of this: a cache line. */
 const UNIT = 16;

@@ -5,10 +5,36 @@ import type { Node, ValueId } from '../../runtime/ir/graph.ts';
 import { samplesPerTile } from '../../runtime/ops/check.ts';
 import { type DepthwiseGeometry, depthwiseGeometry } from '../../runtime/ops/depthwise.ts';
 import { DEPTHWISE_GROUP } from '../abi/constants.ts';
-import type { StructValues } from '../abi/kernels.ts';
+import type { StructValues } from '../abi/fields.ts';
 import { mergeSums } from './elementwise.ts';
 import { lowerEpilogue } from './epilogue.ts';
-import { type Call, call, type LoweringContext, type Lowerings } from './lowering.ts';
+import { type Call, callsOf, type Kernels, type LoweringContext, type Lowerings } from './lowering.ts';
+
+/** Argument blocks of these kernels. */
+export const depthwiseKernels = {
+  depthwise: {
+    geometry: 'depthwiseGeometry',
+    x: 'source',
+    weights: 'ptr',
+    output: 'ptr',
+    /** The kernel is applied in reverse, which gives the gradient for the input. */
+    reversed: 'flag',
+    epilogue: 'epilogue',
+  },
+  depthwiseGrad: {
+    geometry: 'depthwiseGeometry',
+    x: 'source',
+    dy: 'source',
+    /** dw [size, size, channels] and Σdy [channels] of each chunk of samples. */
+    dw: 'ptr',
+    dbias: 'ptr?',
+    /** The gradient for x, what it needs, and what is added to it. */
+    dx: 'ptr?',
+    weights: 'ptr?',
+    residual: 'ptr?',
+  },
+} as const satisfies Kernels;
+const call = callsOf(depthwiseKernels);
 
 /** Channels of a group are a multiple of this (a cache line) and at most DEPTHWISE_GROUP. */
 const UNIT = 16;

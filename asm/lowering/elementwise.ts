@@ -4,7 +4,25 @@ import { elementCount, type Node, type TensorSpec, type ValueId } from '../../ru
 import { ACTIVATION_NAMES, ACTIVATIONS, type Activation, parametersOf } from '../../runtime/ops/activations.ts';
 import { channelsOf, pixelsOf, samplesPerTile } from '../../runtime/ops/check.ts';
 import { dropoutScale, dropoutThreshold } from '../../runtime/ops/elementwise.ts';
-import { type Call, call, type Lowering, type LoweringContext } from './lowering.ts';
+import { ACTIVATION_KERNELS } from '../abi/elementwise.ts';
+import { type Call, callsOf, type Kernels, type Lowering, type LoweringContext } from './lowering.ts';
+
+/** Argument blocks of these kernels. */
+export const elementwiseKernels = {
+  ...ACTIVATION_KERNELS,
+  rescale: { x: 'ptr', y: 'ptr', elements: 'i32', scale: 'f32', offset: 'f32' },
+  add: { a: 'ptr', b: 'ptr', y: 'ptr', elements: 'i32' },
+  multiply: { a: 'ptr', b: 'ptr', y: 'ptr', elements: 'i32' },
+  multiplyChannels: { x: 'ptr', factors: 'ptr', y: 'ptr', pixels: 'i32', channels: 'i32' },
+  /** Of tensors without rows. */
+  addParameters: { a: 'ptr', b: 'ptr', y: 'ptr', elements: 'i32' },
+  dropout: { x: 'ptr', samples: 'ptr', y: 'ptr', elements: 'i32', purpose: 'i32', threshold: 'i32', scale: 'f32' },
+  bias: { x: 'ptr', b: 'ptr', y: 'ptr', pixels: 'i32', channels: 'i32' },
+  sumTiles: { dy: 'ptr', sums: 'ptr', pixels: 'i32', channels: 'i32', samples: 'i32' },
+  /** `stride`: floats from tile to tile. */
+  mergeSums: { sums: 'ptr', out: 'ptr', channels: 'i32', stride: 'i32', samples: 'i32' },
+} as const satisfies Kernels;
+const call = callsOf(elementwiseKernels);
 
 export const channels = (spec: TensorSpec): number => channelsOf(spec.shape);
 export const pixels = (spec: TensorSpec): number => pixelsOf(spec.shape);

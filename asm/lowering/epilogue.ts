@@ -5,7 +5,7 @@ import { type Activation, parametersOf } from '../../runtime/ops/activations.ts'
 import { samplesPerTile } from '../../runtime/ops/check.ts';
 import type { Epilogue } from '../../runtime/ops/epilogue.ts';
 import { activationCode } from '../abi/elementwise.ts';
-import type { StructValues } from '../abi/kernels.ts';
+import type { StructValues } from '../abi/fields.ts';
 import type { LoweringContext } from './lowering.ts';
 
 function lowerActivation(name?: Activation, given?: Epilogue['parameters']): StructValues<'activation'> {

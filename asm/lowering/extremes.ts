@@ -1,7 +1,15 @@
 // The larger and the smaller of two tensors to calls of asm/kernels/extremes.ts.
 
 import { elementCount } from '../../runtime/ir/graph.ts';
-import { call, type Lowerings } from './lowering.ts';
+import { callsOf, type Kernels, type Lowerings } from './lowering.ts';
+
+/** Argument blocks of these kernels. */
+export const extremesKernels = {
+  extreme: { a: 'ptr', b: 'ptr', y: 'ptr', elements: 'i32', minimum: 'flag' },
+  /** `ofB`: the gradient for b. */
+  extremeGrad: { dy: 'ptr', a: 'ptr', b: 'ptr', dx: 'ptr', elements: 'i32', minimum: 'flag', ofB: 'flag' },
+} as const satisfies Kernels;
+const call = callsOf(extremesKernels);
 
 export const extremes = {
   extreme({ args: { a, b }, results: { y }, attrs: { of } }, { spec, address }) {

@@ -1,6 +1,15 @@
 // Framing to calls of asm/kernels/frame.ts.
 
-import { call, type Lowering } from './lowering.ts';
+import { callsOf, type Kernels, type Lowering } from './lowering.ts';
+
+/** Argument blocks of these kernels. */
+export const frameKernels = {
+  frame: {
+    ...{ x: 'ptr', y: 'ptr', height: 'i32', width: 'i32', channels: 'i32' },
+    ...{ outHeight: 'i32', outWidth: 'i32', outChannels: 'i32', top: 'i32', left: 'i32', first: 'i32' },
+  },
+} as const satisfies Kernels;
+const call = callsOf(frameKernels);
 
 export const framing = {
   frame(node, { spec, address }) {

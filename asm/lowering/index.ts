@@ -1,20 +1,22 @@
-// The table of lowerings: every op that has a kernel.
+// The tables of lowerings, every op that has a kernel, and of kernels.
 
-import { arranging } from './arrange.ts';
-import { batchnorm } from './batchnorm.ts';
-import { constants } from './constants.ts';
-import { conv } from './conv.ts';
-import { depthwise } from './depthwise.ts';
-import { depthwiseWindows } from './depthwise-windows.ts';
-import { elementwise } from './elementwise.ts';
-import { extremes } from './extremes.ts';
-import { framing } from './frame.ts';
-import { layernorm } from './layernorm.ts';
-import { loss } from './loss.ts';
-import type { Lowering, Lowerings } from './lowering.ts';
-import { optimizer } from './optimizer.ts';
-import { pool } from './pool.ts';
-import { repeat } from './repeat.ts';
+import { arrangeKernels, arranging } from './arrange.ts';
+import { batchnorm, batchnormKernels } from './batchnorm.ts';
+import { boundsKernels } from './bounds.ts';
+import { constants, constantsKernels } from './constants.ts';
+import { conv, convKernels } from './conv.ts';
+import { depthwise, depthwiseKernels } from './depthwise.ts';
+import { depthwiseWindows, depthwiseWindowsKernels } from './depthwise-windows.ts';
+import { elementwise, elementwiseKernels } from './elementwise.ts';
+import { extremes, extremesKernels } from './extremes.ts';
+import { frameKernels, framing } from './frame.ts';
+import { layernorm, layernormKernels } from './layernorm.ts';
+import { loss, lossKernels } from './loss.ts';
+import type { Kernels, Lowering, Lowerings } from './lowering.ts';
+import { optimizer, optimizerKernels } from './optimizer.ts';
+import { pool, poolKernels } from './pool.ts';
+import { repeat, repeatKernels } from './repeat.ts';
+import { winogradKernels } from './winograd.ts';
 
 export const lowerings = {
   ...elementwise,
@@ -36,3 +38,25 @@ export const lowerings = {
 /** By name, for the host, which knows none. */
 export const loweringOf = (op: string): Lowering | undefined =>
   (lowerings as Readonly<Record<string, unknown>>)[op] as Lowering | undefined;
+
+const TABLES: readonly Kernels[] = [
+  arrangeKernels,
+  batchnormKernels,
+  boundsKernels,
+  constantsKernels,
+  convKernels,
+  depthwiseKernels,
+  depthwiseWindowsKernels,
+  elementwiseKernels,
+  extremesKernels,
+  frameKernels,
+  layernormKernels,
+  lossKernels,
+  optimizerKernels,
+  poolKernels,
+  repeatKernels,
+  winogradKernels,
+];
+
+/** Every kernel with the fields of its argument block. */
+export const KERNELS: Kernels = Object.assign({}, ...TABLES);

@@ -3,7 +3,18 @@
 import { HybridError } from '../../runtime/base/errors.ts';
 import { SCRATCH_BYTES } from '../abi/constants.ts';
 import { channels, mergeSums, pixels, tilesOf } from './elementwise.ts';
-import { call, type Lowerings } from './lowering.ts';
+import { callsOf, type Kernels, type Lowerings } from './lowering.ts';
+
+/** Argument blocks of these kernels. */
+export const layernormKernels = {
+  layernorm: { x: 'ptr', gamma: 'ptr', beta: 'ptr', y: 'ptr', pixels: 'i32', channels: 'i32', epsilon: 'f32' },
+  /** `sums`: of each tile of samples, those for gamma and for beta. */
+  layernormGrad: {
+    ...{ dy: 'ptr', x: 'ptr', gamma: 'ptr', dx: 'ptr', sums: 'ptr' },
+    ...{ pixels: 'i32', channels: 'i32', samples: 'i32', epsilon: 'f32' },
+  },
+} as const satisfies Kernels;
+const call = callsOf(layernormKernels);
 
 /** Bytes of scratch that the gradient needs for each channel. */
 const CHANNEL_BYTES = 24;

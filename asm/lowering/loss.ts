@@ -2,7 +2,15 @@
 
 import type { Node } from '../../runtime/ir/graph.ts';
 import { channels } from './elementwise.ts';
-import { call, type Lowering } from './lowering.ts';
+import { callsOf, type Kernels, type Lowering } from './lowering.ts';
+
+/** Argument blocks of these kernels. */
+export const lossKernels = {
+  lossRows: { logits: 'ptr', labels: 'ptr', losses: 'ptr', hits: 'ptr', classes: 'i32', smoothing: 'f64', weights: ['classWeight'] },
+  lossMerge: { losses: 'ptr', hits: 'ptr', loss: 'ptr', correct: 'ptr' },
+  softmaxCrossEntropyGrad: { logits: 'ptr', labels: 'ptr', dlogits: 'ptr', classes: 'i32', smoothing: 'f64', weights: ['classWeight'] },
+} as const satisfies Kernels;
+const call = callsOf(lossKernels);
 
 const smoothingOf = ({ attrs }: Node): number => (attrs.smoothing as number | undefined) ?? 0;
 

@@ -2,23 +2,28 @@
 
 import type { Node, TensorSpec, ValueId } from '../../runtime/ir/graph.ts';
 import type { KernelOpName, OpNode } from '../../runtime/ops/index.ts';
-import { type FieldKind, type Fields, KERNELS, type KernelArgs, type KernelName, STRUCTS, type StructName } from '../abi/kernels.ts';
+import { type FieldKind, type Fields, STRUCTS, type StructName, type ValuesOf } from '../abi/fields.ts';
 
 /** A word of an argument block: an integer or address, or an f32. */
 export type Word = number | { readonly f32: number };
 
 /** One kernel call of the program. */
 export interface Call {
-  readonly kernel: KernelName;
+  readonly kernel: string;
   readonly args: readonly Word[];
 }
 
-/** A call of a kernel with values for all fields of its argument block. */
-export function call<K extends KernelName>(kernel: K, args: KernelArgs<K>): Call {
-  const words: Word[] = [];
-  writeFields(words, KERNELS[kernel], args);
-  return { kernel, args: words };
-}
+/** Kernels by name, with the fields of their argument blocks. */
+export type Kernels = Readonly<Record<string, Fields>>;
+
+/** Makes calls of kernels of a table, with values for all fields of their argument blocks. */
+export const callsOf =
+  <const T extends Kernels>(table: T) =>
+  <K extends keyof T & string>(kernel: K, args: ValuesOf<T[K]>): Call => {
+    const words: Word[] = [];
+    writeFields(words, table[kernel], args);
+    return { kernel, args: words };
+  };
 
 /** Appends the words of fields, as AssemblyScript lays out a class: an f64 at an even word. */
 function writeFields(words: Word[], fields: Fields, values: Readonly<Record<string, unknown>>): void {

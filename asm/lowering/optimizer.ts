@@ -5,11 +5,35 @@ import { invariant } from '../../runtime/base/errors.ts';
 import { RANGE_ALIGNMENT } from '../../runtime/compile/plan.ts';
 import { byteLength } from '../../runtime/ir/graph.ts';
 import { runsOf } from '../../runtime/ops/optimizer.ts';
-import { type OptimizerName, ofEach, slotsOf } from '../../runtime/optim/index.ts';
+import { type ConstantsOf, type OptimizerName, ofEach, type SlotOf, slotsOf } from '../../runtime/optim/index.ts';
 import type { OptimizerRule } from '../../runtime/optim/rule.ts';
 import { CHUNK } from '../abi/constants.ts';
-import type { KernelArgs } from '../abi/kernels.ts';
-import { call, type Lowering } from './lowering.ts';
+import type { ValuesOf } from '../abi/fields.ts';
+import { callsOf, type Kernels, type Lowering } from './lowering.ts';
+
+/** Argument blocks of these kernels. */
+const table = {
+  finiteChunks: { flags: 'ptr', ranges: ['range'] },
+  finiteMerge: { flags: 'ptr', count: 'i32', ok: 'ptr' },
+  countStep: { ok: 'ptr', counter: 'ptr' },
+} as const satisfies Kernels;
+
+/** The kernel of an optimizer: flat ranges of the trained parameters, what the rule keeps, its constants, and the groups of parameters. */
+type UpdateFields<N extends OptimizerName> = {
+  readonly [K in 'ok' | 'counter' | 'gradients' | 'parameters']: 'ptr';
+} & { readonly [S in SlotOf<N>]: 'ptr?' } & {
+  readonly [C in keyof ConstantsOf<N>]: ConstantsOf<N>[C] extends boolean ? 'flag' : 'f64';
+} & { readonly groups: readonly ['parameterGroup'] };
+
+const updates = ofEach(({ slots, constants }) => ({
+  ...{ ok: 'ptr', counter: 'ptr', gradients: 'ptr', parameters: 'ptr' },
+  ...Object.fromEntries(slots.map((slot) => [slot, 'ptr?'])),
+  ...Object.fromEntries(Object.entries(constants).map(([name, { usual }]) => [name, typeof usual === 'boolean' ? 'flag' : 'f64'])),
+  groups: ['parameterGroup'],
+})) as unknown as { readonly [N in OptimizerName]: UpdateFields<N> };
+
+export const optimizerKernels = { ...table, ...updates };
+const call = callsOf(optimizerKernels);
 
 /** Where the next tensor of a flat range of the plan begins: at a whole vector, the padding zero. */
 const padded = (end: number): number => Math.ceil(end / RANGE_ALIGNMENT) * RANGE_ALIGNMENT;
@@ -70,6 +94,6 @@ function lowerUpdate(rule: OptimizerRule): Lowering {
       ...Object.fromEntries(Object.keys(rule.constants).map((name) => [name, constants[name]])),
       groups,
     };
-    return [call(rule.name as OptimizerName, args as unknown as KernelArgs<OptimizerName>)];
+    return [call(rule.name as OptimizerName, args as unknown as ValuesOf<(typeof optimizerKernels)[OptimizerName]>)];
   };
 }

@@ -3,9 +3,22 @@
 import type { TensorSpec } from '../../runtime/ir/graph.ts';
 import { poolWindow } from '../../runtime/ops/pool.ts';
 import type { Window } from '../../runtime/ops/window.ts';
-import type { StructValues } from '../abi/kernels.ts';
+import type { StructValues } from '../abi/fields.ts';
 import { channels, pixels } from './elementwise.ts';
-import { call, type Lowerings } from './lowering.ts';
+import { callsOf, type Kernels, type Lowerings } from './lowering.ts';
+
+/** Argument blocks of these kernels. */
+export const poolKernels = {
+  globalAvgPool: { x: 'ptr', y: 'ptr', pixels: 'i32', channels: 'i32' },
+  globalAvgPoolGrad: { dy: 'ptr', dx: 'ptr', pixels: 'i32', channels: 'i32' },
+  maxPool: { x: 'ptr', y: 'ptr', height: 'i32', width: 'i32', channels: 'i32' },
+  maxPoolGrad: { dy: 'ptr', x: 'ptr', dx: 'ptr', height: 'i32', width: 'i32', channels: 'i32' },
+  maxPoolWindows: { x: 'ptr', y: 'ptr', window: 'poolWindow' },
+  maxPoolWindowsGrad: { dy: 'ptr', x: 'ptr', dx: 'ptr', window: 'poolWindow' },
+  avgPool: { x: 'ptr', y: 'ptr', window: 'poolWindow' },
+  avgPoolGrad: { dy: 'ptr', dx: 'ptr', window: 'poolWindow' },
+} as const satisfies Kernels;
+const call = callsOf(poolKernels);
 
 const sizes = ({ shape: [height, width, channels] }: TensorSpec) => ({ height, width, channels });
 

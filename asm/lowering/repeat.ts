@@ -3,7 +3,20 @@
 import { HybridError } from '../../runtime/base/errors.ts';
 import type { TensorSpec } from '../../runtime/ir/graph.ts';
 import { SCRATCH_BYTES } from '../abi/constants.ts';
-import { call, type Lowerings } from './lowering.ts';
+import { callsOf, type Kernels, type Lowerings } from './lowering.ts';
+
+/** Argument blocks of these kernels. The sizes are those of the smaller image. */
+export const repeatKernels = {
+  repeat: {
+    ...{ x: 'ptr', y: 'ptr', height: 'i32', width: 'i32', channels: 'i32' },
+    ...{ timesRows: 'i32', timesColumns: 'i32', timesChannels: 'i32' },
+  },
+  repeatGrad: {
+    ...{ dy: 'ptr', dx: 'ptr', height: 'i32', width: 'i32', channels: 'i32' },
+    ...{ timesRows: 'i32', timesColumns: 'i32', timesChannels: 'i32' },
+  },
+} as const satisfies Kernels;
+const call = callsOf(repeatKernels);
 
 const sizesOf = ({ shape: [height, width, channels] }: TensorSpec, times: readonly number[]) => ({
   ...{ height, width, channels },

@@ -12,8 +12,52 @@ import {
   WINOGRAD_TILE as TILE,
   WINOGRAD_GAP,
 } from '../abi/constants.ts';
+import type { ValuesOf } from '../abi/fields.ts';
 import { type LoweredEpilogue, NO_EPILOGUE } from './epilogue.ts';
-import { type Call, call, type LoweringContext } from './lowering.ts';
+import { type Call, callsOf, type Kernels, type LoweringContext } from './lowering.ts';
+
+/** Argument blocks of these kernels. */
+export const winogradKernels = {
+  /** `weights`: w [3, 3, inputs, outputs]; `transformed`: 36 packed matrices [inputs, outputs]. */
+  winogradWeights: { weights: 'ptr', transformed: 'ptr', inputs: 'i32', outputs: 'i32' },
+  /** The same of the reversed kernel, [outputs, inputs]. */
+  winogradReversedWeights: { weights: 'ptr', transformed: 'ptr', inputs: 'i32', outputs: 'i32' },
+  winogradConv: {
+    x: 'tiledImage',
+    transformed: 'ptr',
+    output: 'ptr',
+    outputs: 'i32',
+    /** What a task computes: samples (whole statistics tiles) by columns (of WINOGRAD_BLOCK_COLUMNS, up to TASK_COLUMNS). */
+    taskSamples: 'i32',
+    taskColumns: 'i32',
+    /** Tiles that are transformed at a time: whole panels. */
+    blockTiles: 'i32',
+    epilogue: 'epilogue',
+  },
+  winogradGradWeight: {
+    x: 'tiledImage',
+    /** As high and wide as x. */
+    dy: 'tiledImage',
+    /** What a task computes: input channels (of whole vectors and panels) by output channels (of whole vectors). */
+    taskInputs: 'i32',
+    taskOutputs: 'i32',
+    /** Tiles that are transformed at a time. */
+    blockTiles: 'i32',
+    /** Tiles that are summed up in one chain. */
+    chunkTiles: 'i32',
+    /** As those of convGradWeight. */
+    partials: 'ptr?',
+    totals: 'ptr?',
+    weights: 'ptr',
+  },
+  // asm/kernels/conv.ts
+  /** `elements`: those of dw; `pixels` and `chunkRows` may count tiles. */
+  convGradWeightReduce: { partials: 'ptr', weights: 'ptr', elements: 'i32', pixels: 'i32', chunkRows: 'i32' },
+} as const satisfies Kernels;
+const call = callsOf(winogradKernels);
+
+/** Adds up the weight gradients of chunks; the other convolutions have the same. */
+export const sumOfChunks = (args: ValuesOf<typeof winogradKernels.convGradWeightReduce>): Call => call('convGradWeightReduce', args);
 
 /**
  * Whole tiles of both micro-kernels, 6×8 and 4×16 (asm/lib/tile.ts, tile.wide.ts): nothing here depends on which one runs. These
@@ -137,6 +181,6 @@ export function winogradGradWeight(g: ConvGeometry, x: number, dy: number, dw: n
       ...{ taskInputs, taskOutputs, blockTiles: BLOCK_TILES.gradient, chunkTiles, partials, totals },
       weights: dw,
     }),
-    ...(partials ? [call('convGradWeightReduce', { partials, weights: dw, elements, pixels: tiles, chunkRows: chunkTiles })] : []),
+    ...(partials ? [sumOfChunks({ partials, weights: dw, elements, pixels: tiles, chunkRows: chunkTiles })] : []),
   ];
 }

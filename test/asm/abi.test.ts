@@ -2,11 +2,15 @@
 // held to it by the kernels' own tests.)
 
 import { expect, it } from 'vitest';
-import { KERNELS } from '../../asm/abi/kernels.ts';
 import { loadKernels } from '../../asm/host/modules.ts';
-import { call } from '../../asm/lowering/lowering.ts';
+import { batchnormKernels } from '../../asm/lowering/batchnorm.ts';
+import { KERNELS } from '../../asm/lowering/index.ts';
+import { callsOf } from '../../asm/lowering/lowering.ts';
+import { optimizerKernels } from '../../asm/lowering/optimizer.ts';
+import { poolKernels } from '../../asm/lowering/pool.ts';
 import { NO_SCALARS, SCALARS, STEP_WORDS, writeStep } from '../../runtime/ir/step.ts';
 
+const call = callsOf({ ...poolKernels, ...batchnormKernels, ...optimizerKernels });
 const size = { height: 4, width: 6, channels: 5 };
 
 it('a kernel that there is not, a field that is missing or misspelt, and a value of another kind do not compile', () => {
