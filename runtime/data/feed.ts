@@ -56,8 +56,7 @@ export async function setUp(feed: FeedOptions, workers: number): Promise<FeedSet
   const mixing = mixingOf(augment);
   if (mixing && normalize)
     throw new HybridError('E_USAGE', 'mixed images have no float32 form', 'Leave mixup and cutmix out, or normalize.');
-  // The images that are mixed into those of a batch are further rows of its slot.
-  const capacity = Math.max(1, Math.min(batch, dataset.size)) * (mixing ? 2 : 1);
+  const capacity = Math.max(1, Math.min(batch, dataset.size));
   const least = source?.kind === 'module' ? LEAST_DECODED : LEAST_CHUNK;
   const chunk = feed.chunk ?? Math.min(MOST_CHUNK, Math.max(least, Math.ceil(capacity / Math.max(1, workers))));
   invariant(Number.isInteger(chunk) && chunk > 0, `tasks of ${chunk} rows`);
@@ -70,10 +69,15 @@ export async function setUp(feed: FeedOptions, workers: number): Promise<FeedSet
     imageBytes: feed.resident ? 0 : shape[0] * shape[1] * shape[2],
     chunk: Math.min(chunk, capacity),
     floats: normalize !== undefined,
-    // Without kernels this thread reads to where the batch is in the end.
-    raw: !source && (calls.length > 0 || normalize !== undefined),
+    // Where there is nothing to do to images this thread reads to where the batch is in the end.
+    raw: !source && (calls.length > 0 || normalize !== undefined || mixing !== undefined),
+    pairs: mixing !== undefined,
   };
-  const shared = { shape, seed, source, calls, normalize: normalize && normalization(normalize.mean, normalize.std), ring };
+  const shared = {
+    ...{ shape, seed, source, calls, ring },
+    normalize: normalize && normalization(normalize.mean, normalize.std),
+    mixing: mixing && { ...mixing, size: dataset.size },
+  };
   return { ...shared, buffer: allocate(ring) };
 }
 
@@ -85,7 +89,8 @@ function allocate(ring: RingOptions): SharedArrayBuffer {
   try {
     return new Ring(ring).buffer;
   } catch (error) {
-    const bytes = ring.slots * ring.capacity * ring.imageBytes * (ring.floats ? 5 : 1) * (ring.raw ? 2 : 1);
+    const copies = (ring.floats ? 5 : 1) + (ring.raw ? (ring.pairs ? 2 : 1) : 0);
+    const bytes = ring.slots * ring.capacity * ring.imageBytes * copies;
     const mebibytes = Math.ceil(bytes / 2 ** 20).toLocaleString('en');
     const what = `${ring.slots} batches of ${ring.capacity} images need ${mebibytes} MiB of shared memory, and this system refuses to give as much`;
     throw new HybridError('E_MEMORY', what, 'Use a smaller `batch`.', { cause: error, field: 'batch' });

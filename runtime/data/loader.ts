@@ -2,7 +2,7 @@
 
 import { HybridError } from '../base/errors.ts';
 import { drawsOf } from './augment/augmentations.ts';
-import { type Mix, mixImage, mixOf } from './augment/mix.ts';
+import { type Mix, mixOf } from './augment/mix.ts';
 import type { Dataset, Subset } from './dataset.ts';
 import { Epoch, type EpochOptions, type LoadedBatch } from './epoch.ts';
 import { type FeedOptions, mixingOf } from './feed.ts';
@@ -95,38 +95,35 @@ export class Loader {
     if (feed.resident) return { rows, images: slot.images, floats: null, picks: order.slice(), labels, samples, epoch, index };
     const drawn = drawnEpoch(epoch, feed.versions ?? 0);
     const mixes = this.#mixes(drawn, samples);
-    const partners = mixes.flatMap((mix) => mix?.partner ?? []);
-    const all = rows + partners.length;
     const places = setup.source && dataset.images?.places;
     const place = (i: number) => (places ? places[i] : i);
     const { variants } = feed;
     const first = (sample: number) => (variants ? variants.of(epoch, sample) * dataset.size : 0);
-    for (let row = 0; row < rows; row++) slot.indices[row] = first(samples[row]) + place(order[row]);
-    for (const [i, partner] of partners.entries()) slot.indices[rows + i] = place(partner);
     slot.samples.set(samples);
-    for (const [i, partner] of partners.entries()) slot.samples[rows + i] = this.#samples[partner];
-    const generation = Atomics.load(slot.generation, 0);
     const direct = !setup.source;
-    if (direct) await turn(() => dataset.read(slot.indices.slice(0, all), (slot.raw ?? slot.images).subarray(0, all * imageBytes)));
+    /** What this thread reads: the images of the batch, then those that are mixed into them. */
+    const wanted = Array.from(order, (position, row) => first(samples[row]) + place(position));
+    for (let row = 0; row < rows; row++) slot.indices[row] = direct ? row : wanted[row];
+    for (const [row, mix] of mixes.entries()) {
+      if (!mix) continue;
+      slot.partners[row] = direct ? wanted.push(mix.partner) - 1 : place(mix.partner);
+      slot.partnerSamples[row] = this.#samples[mix.partner];
+      if (mix.swapped) labels[row] = dataset.labels[mix.partner];
+    }
+    const generation = Atomics.load(slot.generation, 0);
+    if (direct) await turn(() => dataset.read(Int32Array.from(wanted), (slot.raw ?? slot.images).subarray(0, wanted.length * imageBytes)));
     if (!direct || slot.raw) {
       const { chunk } = setup.ring;
-      const tasks = Array.from({ length: tasksOf(all, chunk) }, (_, task) => {
+      const tasks = Array.from({ length: tasksOf(rows, chunk) }, (_, task) => {
         const first = task * chunk;
         return crew.run(
-          { feed: feedIndex, slot: slotIndex, generation, epoch: drawn, first, rows: Math.min(chunk, all - first) },
+          { feed: feedIndex, slot: slotIndex, generation, epoch: drawn, first, rows: Math.min(chunk, rows - first) },
           slot.tasks[task],
         );
       });
       // The slot is not free before all have ended, whatever became of one.
       for (const { status, ...rest } of await Promise.allSettled(tasks))
         if (status === 'rejected') throw (rest as PromiseRejectedResult).reason;
-    }
-    let partner = rows;
-    for (const [row, mix] of mixes.entries()) {
-      if (!mix) continue;
-      const imageOf = (i: number): Uint8Array => slot.images.subarray(i * imageBytes, (i + 1) * imageBytes);
-      mixImage(imageOf(row), imageOf(partner++), dataset.shape, mix);
-      if (mix.swapped) labels[row] = dataset.labels[mix.partner];
     }
     const floats = slot.floats?.subarray(0, bytes) ?? null;
     const { buffer, byteOffset } = slot.images;

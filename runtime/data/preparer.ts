@@ -9,6 +9,8 @@ import { bytesOf, copyBytes } from '../base/copy-bytes.ts';
 import { HybridError, invariant } from '../base/errors.ts';
 import { clock } from '../base/trace.ts';
 import type { ImageShape } from './augment/augmentation.ts';
+import { drawsOf } from './augment/augmentations.ts';
+import { type MixOptions, mixImage, mixOf } from './augment/mix.ts';
 import type { ImageReader, ImageSource, OpenReader, SharedImages } from './dataset.ts';
 import { ImageKernels, type KernelCall, type KernelModule, type Normalization } from './kernels.ts';
 import { Ring, type RingOptions, type Slot } from './ring.ts';
@@ -21,6 +23,8 @@ export interface FeedSetup {
   readonly source: ImageSource | undefined;
   readonly calls: readonly KernelCall[];
   readonly normalize: Normalization | undefined;
+  /** How images are mixed with others of the set, which has `size`. */
+  readonly mixing: (MixOptions & { readonly size: number }) | undefined;
   readonly ring: RingOptions;
   readonly buffer: SharedArrayBuffer;
 }
@@ -56,6 +60,7 @@ export class Preparer {
 }
 
 class Feed {
+  readonly #setup: FeedSetup;
   readonly #imageBytes: number;
   readonly #ring: Ring;
   /** Null: images are taken as they are. */
@@ -68,6 +73,7 @@ class Feed {
 
   private constructor(module: KernelModule, setup: FeedSetup, reader: ImageReader | null) {
     const { calls, normalize, ring, buffer } = setup;
+    this.#setup = setup;
     this.#imageBytes = ring.imageBytes;
     this.#ring = new Ring(ring, buffer);
     this.#kernels = calls.length > 0 || normalize ? new ImageKernels(module, setup) : null;
@@ -84,8 +90,11 @@ class Feed {
     const block = this.#kernels?.rows ?? 64;
     for (let row = first; row < first + rows; row += block) {
       if (Atomics.load(slot.generation, 0) !== generation) break; // called off
-      const pending = this.#block(slot, row, Math.min(block, first + rows - row), epoch);
+      const count = Math.min(block, first + rows - row);
+      const pending = this.#block(slot, row, count, epoch);
       if (pending) await pending;
+      const mixed = this.#mix(slot, row, count, epoch);
+      if (mixed) await mixed;
       Atomics.add(progress, 0, 1);
     }
     times[1] = clock();
@@ -103,12 +112,38 @@ class Feed {
       copyBytes(images, kernels.run(slot.samples.subarray(row, row + rows), epoch));
       if (slot.floats) copyBytes(slot.floats.subarray(from), kernels.floats(rows));
     };
-    if (!this.#reader) {
-      copyBytes(target, (slot.raw as Uint8Array).subarray(from, from + bytes));
-      return finish();
-    }
-    const reading = this.#reader.read(slot.indices.subarray(row, row + rows), target);
+    const reading = this.#read(slot, slot.indices.subarray(row, row + rows), target);
     return reading ? reading.then(finish) : finish();
+  }
+
+  /** Mixes other images of the set into those of the rows, which are as they are without. */
+  #mix(slot: Slot, row: number, rows: number, epoch: number): void | Promise<void> {
+    const { mixing, seed, shape } = this.#setup;
+    if (!mixing) return;
+    const size = this.#imageBytes;
+    const mixed = Array.from({ length: rows }, (_, i) => row + i).flatMap((at) => {
+      const mix = mixOf(drawsOf(seed, epoch, slot.samples[at]), mixing, mixing.size, shape);
+      return mix ? [{ at, mix }] : [];
+    });
+    if (mixed.length === 0) return;
+    const indices = Int32Array.from(mixed, ({ at }) => slot.partners[at]);
+    const target = this.#kernels?.input.subarray(0, indices.length * size) ?? new Uint8Array(indices.length * size);
+    const finish = () => {
+      const samples = Int32Array.from(mixed, ({ at }) => slot.partnerSamples[at]);
+      const others = this.#kernels?.run(samples, epoch) ?? target;
+      for (const [i, { at, mix }] of mixed.entries())
+        mixImage(slot.images.subarray(at * size, (at + 1) * size), others.subarray(i * size, (i + 1) * size), shape, mix);
+    };
+    const reading = this.#read(slot, indices, target);
+    return reading ? reading.then(finish) : finish();
+  }
+
+  /** Images of the source or, where the consumer's thread has read, of the slot. */
+  #read(slot: Slot, indices: Int32Array, target: Uint8Array): void | Promise<void> {
+    if (this.#reader) return this.#reader.read(indices, target);
+    const raw = slot.raw as Uint8Array;
+    const size = this.#imageBytes;
+    for (const [i, index] of indices.entries()) copyBytes(target.subarray(i * size), raw.subarray(index * size, (index + 1) * size));
   }
 }
 

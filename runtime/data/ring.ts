@@ -17,13 +17,18 @@ export interface RingOptions {
   readonly floats: boolean;
   /** Whether slots have a place for images that the consumer's thread reads itself. */
   readonly raw: boolean;
+  /** Whether another image is mixed into some rows. */
+  readonly pairs: boolean;
 }
 
 export interface Slot {
-  /** Index in the source of each row's image. */
+  /** Index in the source of each row's image; where the consumer's thread reads, that of its place in `raw`. */
   readonly indices: Int32Array;
   /** Index in the whole set of each row, which keys its draws. */
   readonly samples: Int32Array;
+  /** Both of the image that is mixed into a row, where one is. */
+  readonly partners: Int32Array;
+  readonly partnerSamples: Int32Array;
   /** The batch: rows × image bytes. */
   readonly images: Uint8Array & Shared;
   readonly floats: (Float32Array & Shared) | null;
@@ -57,7 +62,8 @@ export class Ring {
   readonly slots: readonly Slot[];
 
   constructor(options: RingOptions, buffer?: SharedArrayBuffer) {
-    const { slots, capacity, imageBytes, chunk, floats, raw } = options;
+    const { slots, capacity, imageBytes, chunk, floats, raw, pairs } = options;
+    const paired = pairs ? capacity : 0;
     const tasks = tasksOf(capacity, chunk);
     const lines = (1 + tasks) * LINE;
     const sizes = [
@@ -66,7 +72,9 @@ export class Ring {
       4 * capacity,
       capacity * imageBytes,
       floats ? 4 * capacity * imageBytes : 0,
-      raw ? capacity * imageBytes : 0,
+      raw ? (capacity + paired) * imageBytes : 0,
+      4 * paired,
+      4 * paired,
     ];
     const slotBytes = sizes.reduce((sum, bytes) => sum + align(bytes), 0);
     const shared = buffer ?? new SharedArrayBuffer(slots * slotBytes);
@@ -79,7 +87,9 @@ export class Ring {
         samples: new Int32Array(shared, at[2], capacity),
         images: new Uint8Array(shared, at[3], capacity * imageBytes),
         floats: floats ? new Float32Array(shared, at[4], capacity * imageBytes) : null,
-        raw: raw ? new Uint8Array(shared, at[5], capacity * imageBytes) : null,
+        raw: raw ? new Uint8Array(shared, at[5], (capacity + paired) * imageBytes) : null,
+        partners: new Int32Array(shared, at[6], paired),
+        partnerSamples: new Int32Array(shared, at[7], paired),
         generation: new Int32Array(shared, at[0], 1),
         tasks: Array.from({ length: tasks }, (__, task) => ({
           progress: new Int32Array(shared, at[0] + (1 + task) * LINE, 2),
