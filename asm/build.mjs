@@ -15,7 +15,7 @@ const out = `${target}/kernels/`;
 await mkdir(out, { recursive: true });
 
 const { files: written, kernels: declared, STATIC_DATA } = await generate();
-for (const [file, text] of Object.entries(written)) await writeFile(here(`lib/${file}`), text);
+for (const [file, text] of Object.entries(written)) await writeFile(here(file), text);
 
 /** Kernel files with inner loops that have a wide form. */
 const WIDE = ['conv.ts', 'depthwise.ts', 'winograd.ts'];

@@ -38,14 +38,16 @@ async function load(...paths) {
 const TYPES = { ptr: 'usize', 'ptr?': 'usize', i32: 'i32', flag: 'i32', f32: 'f32', f64: 'f64' };
 const capitalised = (name) => name[0].toUpperCase() + name.slice(1);
 
-/** The files of asm/lib by name, the names of the kernels that there have to be, and where their static data begins. */
+/** The files by their names in asm/, the names of the kernels that there have to be, and where their static data begins. */
 export async function generate() {
-  const [{ activationsSource, elementwiseSource }, { KERNELS }, { STRUCTS }, constants, step] = await load(
+  const [{ activationsSource, elementwiseSource }, { KERNELS }, { STRUCTS }, constants, step, dataWords, { PURPOSE }] = await load(
     'asm/abi/elementwise.ts',
     'asm/lowering/index.ts',
     'asm/abi/fields.ts',
     'asm/abi/constants.ts',
     'runtime/ir/step.ts',
+    'runtime/data/words.ts',
+    'runtime/base/philox.ts',
   );
   const parts = [
     '// Written by asm/abi/generate.mjs (npm run build:asm): do not edit.',
@@ -55,9 +57,10 @@ export async function generate() {
     ...Object.entries(KERNELS).map(([name, fields]) => classOf(`${capitalised(name)}Args`, fields, STRUCTS)),
   ];
   const files = {
-    'abi.gen.ts': `${parts.join('\n')}\n`,
-    'activations.gen.ts': activationsSource(),
-    'elementwise.gen.ts': elementwiseSource(),
+    'lib/abi.gen.ts': `${parts.join('\n')}\n`,
+    'lib/activations.gen.ts': activationsSource(),
+    'lib/elementwise.gen.ts': elementwiseSource(),
+    'data/args.gen.ts': dataArguments(dataWords, PURPOSE),
   };
   return { files, kernels: Object.keys(KERNELS), STATIC_DATA: constants.STATIC_DATA };
 }
@@ -73,6 +76,28 @@ function stepGetters({ STEP_HEAD, SCALARS }) {
         `// @ts-ignore: decorator\n@inline\nexport function ${name}(): ${type} {\n  return load<${type}>(STEP, ${4 * i});\n}`,
     ),
   ];
+}
+
+/** Classes over the arguments of data kernels, and the purposes of their draws. */
+function dataArguments({ HEADER, KERNEL_WORDS, KERNEL_PURPOSES }, { shuffle }) {
+  const fields = (words) => words.map((word) => `  ${word}: f64;\n`).join('');
+  const classes = Object.entries(KERNEL_WORDS).map(([kernel, words]) => {
+    const name = `${capitalised(kernel)}Args`;
+    const single = words.filter((word) => !word.endsWith('[]'));
+    if (words.slice(0, single.length).some((word) => word.endsWith('[]'))) throw new Error(`${kernel}: lists come last`);
+    const lists = words.slice(single.length).map((word, i) => {
+      const at = `changetype<usize>(this) + offsetof<${name}>() + ((<usize>(${i} * <i32>this.channels + k)) << 3)`;
+      return `  ${word.slice(0, -2)}(k: i32): f64 {\n    return load<f64>(${at});\n  }\n`;
+    });
+    return `// @ts-ignore: decorator\n@unmanaged\nexport class ${name} extends DataArgs {\n${fields(single)}${lists.join('')}}\n`;
+  });
+  const purposes = Object.entries({ ...KERNEL_PURPOSES, shuffle });
+  return [
+    '// Written by asm/abi/generate.mjs (npm run build:asm) from runtime/data/words.ts: do not edit.\n',
+    ...purposes.map(([kernel, purpose]) => `export const ${kernel.toUpperCase()}_PURPOSE: u32 = ${purpose};\n`),
+    `// @ts-ignore: decorator\n@unmanaged\nexport class DataArgs {\n${fields(HEADER)}}\n`,
+    ...classes,
+  ].join('');
 }
 
 /** The words of a structure that is a field, and of those in it. */

@@ -1,26 +1,26 @@
 // Brightness, contrast and saturation, in place (runtime/data/augment/colour.ts draws the same and says what the words mean). Factors are whole
 // numbers of 64ths up to 2, so that everything fits into 16 bits, and grey is (77 r + 150 g + 29 b) / 256.
 
-import { arg, channels, draw, height, OWN, width } from "./abi";
+import { channels, draw, height, width } from "./abi";
+import { ColourArgs, COLOUR_PURPOSE } from "./args.gen";
 import { both } from "./warp";
 
-const PURPOSE: u32 = 7;
 /** A factor of one. */
 export const SAME = 64;
 
-/** Own arguments: strengths of the changes of brightness, contrast and saturation. */
-export function colour(rows: i32, from: usize, to: usize, samples: usize, args: usize): void {
+/** The arguments are the strengths of the changes. */
+export function colour(rows: i32, from: usize, to: usize, samples: usize, args: ColourArgs): void {
   const pixels = height(args) * width(args);
   const c = channels(args);
   for (let row = 0; row < rows; row++, to += pixels * c) {
-    const words = draw(args, samples, row, PURPOSE, 0);
+    const words = draw(args, samples, row, COLOUR_PURPOSE, 0);
     jitter(
       to,
       pixels,
       c,
-      factor(arg(args, OWN), i32x4.extract_lane(words, 0)),
-      factor(arg(args, OWN + 1), i32x4.extract_lane(words, 1)),
-      factor(arg(args, OWN + 2), i32x4.extract_lane(words, 2)),
+      factor(args.brightness, i32x4.extract_lane(words, 0)),
+      factor(args.contrast, i32x4.extract_lane(words, 1)),
+      factor(args.saturation, i32x4.extract_lane(words, 2)),
     );
   }
 }

@@ -3,23 +3,21 @@
 // The mask is a window on zeros, ones, zeros: moved by dx pixels it marks the columns that are inside. So each row is the
 // same straight run of unaligned loads, whatever the shift.
 
-import { arg, below, channels, draw, drawAt, epoch, height, int, OWN, scratch, width } from "./abi";
+import { below, channels, draw, drawAt, epoch, height, scratch, width } from "./abi";
+import { CropArgs, CROP_PURPOSE } from "./args.gen";
 
-const PURPOSE: u32 = 2;
-/** Of the argument for flips. */
+/** Of the argument `flips`. */
 const ALTERNATING = 2;
-/** Values of the argument `padding`. */
-const REFLECT = 1;
 
-/** Own arguments: pixels of padding, whether to flip (2: alternating), kind of padding, then its colour, one byte a channel. */
-export function crop(rows: i32, from: usize, to: usize, samples: usize, args: usize): void {
+/** `padding`: pixels; `flips`: 0, 1 or ALTERNATING; `colour`: that of the padding, one byte a channel. */
+export function crop(rows: i32, from: usize, to: usize, samples: usize, args: CropArgs): void {
   const h = height(args);
   const w = width(args);
   const c = channels(args);
-  const padding = int(args, OWN);
-  const flips = int(args, OWN + 1);
+  const padding = <i32>args.padding;
+  const flips = <i32>args.flips;
   const odd = (epoch(args) & 1) != 0;
-  const reflects = int(args, OWN + 2) == REFLECT;
+  const reflects = args.reflects != 0;
   const rowBytes = w * c;
   const imageBytes = h * rowBytes;
 
@@ -29,14 +27,14 @@ export function crop(rows: i32, from: usize, to: usize, samples: usize, args: us
   memory.fill(zeros, 0, 3 * rowBytes + 16);
   memory.fill(ones, 0xff, rowBytes);
   const outside = zeros + 3 * rowBytes + 16;
-  for (let x = 0; x < rowBytes; x++) store<u8>(outside + x, <u8>arg(args, OWN + 3 + (x % c)));
+  for (let x = 0; x < rowBytes; x++) store<u8>(outside + x, <u8>args.colour(x % c));
   const line = outside + rowBytes + 16;
 
   for (let row = 0; row < rows; row++, from += imageBytes, to += imageBytes) {
-    const words = draw(args, samples, row, PURPOSE, 0);
+    const words = draw(args, samples, row, CROP_PURPOSE, 0);
     const dx = below(i32x4.extract_lane(words, 0), 2 * padding + 1) - padding;
     const dy = below(i32x4.extract_lane(words, 1), 2 * padding + 1) - padding;
-    const always = flips == ALTERNATING ? drawAt(args, samples, row, PURPOSE, 0, 0) : words;
+    const always = flips == ALTERNATING ? drawAt(args, samples, row, CROP_PURPOSE, 0, 0) : words;
     const bit = i32x4.extract_lane(always, 2) < 0;
     const flip = flips == ALTERNATING ? bit != odd : flips != 0 && bit;
     const inside = dx > -w && dx < w;

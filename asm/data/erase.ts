@@ -1,23 +1,23 @@
 // Random erasing, in place (runtime/data/augment/erase.ts draws the same and says what the words mean).
 
-import { arg, below, channels, draw, height, OWN, width } from "./abi";
+import { below, channels, draw, height, width } from "./abi";
+import { EraseArgs, ERASE_PURPOSE } from "./args.gen";
 
-const PURPOSE: u32 = 4;
 const WORD: f64 = 4294967296;
 
-/** Own arguments: probability, least and largest share of the area, largest ratio of the sides, then the colour, one byte a channel. */
-export function erase(rows: i32, from: usize, to: usize, samples: usize, args: usize): void {
+/** `colour`: one byte a channel. */
+export function erase(rows: i32, from: usize, to: usize, samples: usize, args: EraseArgs): void {
   const h = height(args);
   const w = width(args);
   const c = channels(args);
-  const probability = arg(args, OWN);
-  const least = arg(args, OWN + 1);
-  const largest = arg(args, OWN + 2);
-  const ratio = arg(args, OWN + 3);
+  const probability = args.probability;
+  const least = args.least;
+  const largest = args.largest;
+  const ratio = args.ratio;
   const rowBytes = w * c;
 
   for (let row = 0; row < rows; row++) {
-    const words = draw(args, samples, row, PURPOSE, 0);
+    const words = draw(args, samples, row, ERASE_PURPOSE, 0);
     if (!(<f64>(<u32>i32x4.extract_lane(words, 0)) / WORD < probability)) continue;
     const area = (least + ((largest - least) * <f64>(<u32>i32x4.extract_lane(words, 1))) / WORD) * <f64>(h * w);
     const aspect = 1 + ((ratio - 1) * <f64>(<u32>i32x4.extract_lane(words, 2))) / WORD;
@@ -27,13 +27,13 @@ export function erase(rows: i32, from: usize, to: usize, samples: usize, args: u
     const high = max(1, min(h, tall ? long : short));
     const wide = max(1, min(w, tall ? short : long));
 
-    const place = draw(args, samples, row, PURPOSE, 1);
+    const place = draw(args, samples, row, ERASE_PURPOSE, 1);
     const top = below(i32x4.extract_lane(place, 0), h - high + 1);
     const left = below(i32x4.extract_lane(place, 1), w - wide + 1);
     for (let y = top; y < top + high; y++) {
       let at = to + (row * h + y) * rowBytes + left * c;
       for (let x = 0; x < wide; x++) {
-        for (let k = 0; k < c; k++, at++) store<u8>(at, <u8>arg(args, OWN + 4 + k));
+        for (let k = 0; k < c; k++, at++) store<u8>(at, <u8>args.colour(k));
       }
     }
   }

@@ -1,8 +1,9 @@
 // From planar images (CHW, as CIFAR's files have them) to NHWC.
 
 import { channels, height, width } from "./abi";
+import { InterleaveArgs } from "./args.gen";
 
-export function interleave(rows: i32, from: usize, to: usize, samples: usize, args: usize): void {
+export function interleave(rows: i32, from: usize, to: usize, samples: usize, args: InterleaveArgs): void {
   const pixels = height(args) * width(args);
   const c = channels(args);
   for (let row = 0; row < rows; row++, from += pixels * c, to += pixels * c) {

@@ -1,11 +1,11 @@
 // A RandAugment-style policy: a few operations out of thirteen for each image (runtime/data/augment/policy.ts draws the same and lists them).
 // The geometric ones are joined to one map and done first, the others follow in the order in which they were drawn.
 
-import { arg, below, channels, draw, height, int, OWN, scratch, width } from "./abi";
+import { below, channels, draw, height, scratch, width } from "./abi";
+import { PolicyArgs, POLICY_PURPOSE } from "./args.gen";
 import { jitter, SAME } from "./colour";
 import { cosine, fixed, resample, sine } from "./warp";
 
-const PURPOSE: u32 = 8;
 const OPERATIONS = 13;
 const SHEAR_X = 1;
 const SHEAR_Y = 2;
@@ -20,13 +20,13 @@ const SOLARIZE = 10;
 const STRETCH = 11;
 const EQUALIZE = 12;
 
-/** Own arguments: number of operations, magnitude from 0 to 1. */
-export function policy(rows: i32, from: usize, to: usize, samples: usize, args: usize): void {
+/** `operations`: how many; `magnitude`: from 0 to 1. */
+export function policy(rows: i32, from: usize, to: usize, samples: usize, args: PolicyArgs): void {
   const h = height(args);
   const w = width(args);
   const c = channels(args);
-  const count = int(args, OWN);
-  const magnitude = arg(args, OWN + 1);
+  const count = <i32>args.operations;
+  const magnitude = args.magnitude;
   const imageBytes = h * w * c;
   const table = scratch(args);
 
@@ -39,7 +39,7 @@ export function policy(rows: i32, from: usize, to: usize, samples: usize, args: 
     let ty: f64 = 0;
     let moved = false;
     for (let k = 0; k < count; k++) {
-      const words = draw(args, samples, row, PURPOSE, k);
+      const words = draw(args, samples, row, POLICY_PURPOSE, k);
       const operation = below(i32x4.extract_lane(words, 0), OPERATIONS);
       if (operation < SHEAR_X || operation > ROTATE) continue;
       const by = i32x4.extract_lane(words, 1) < 0 ? -magnitude : magnitude;
@@ -77,7 +77,7 @@ export function policy(rows: i32, from: usize, to: usize, samples: usize, args: 
     } else memory.copy(to, from, imageBytes);
 
     for (let k = 0; k < count; k++) {
-      const words = draw(args, samples, row, PURPOSE, k);
+      const words = draw(args, samples, row, POLICY_PURPOSE, k);
       const operation = below(i32x4.extract_lane(words, 0), OPERATIONS);
       if (operation < BRIGHTNESS) continue;
       const by = i32x4.extract_lane(words, 1) < 0 ? -magnitude : magnitude;

@@ -1,7 +1,8 @@
 // The order of an epoch (runtime/data/sampler.ts says which, and does the same in plain loops). Not a kernel over images: it has an
 // instance of the module to itself, whose memory holds nothing but the order.
 
-const PURPOSE: u32 = 1;
+import { SHUFFLE_PURPOSE } from "./args.gen";
+
 const MULTIPLIER_0: u32 = 0xd2511f53;
 const MULTIPLIER_1: u32 = 0xcd9e8d57;
 const WEYL_0: u32 = 0x9e3779b9;
@@ -32,13 +33,13 @@ function exchange(order: usize, i: i32, word: u32): void {
   store<i32>(a, other);
 }
 
-/** The first words of four blocks of Philox4x32-10 (asm/lib/philox.ts), at the counters (i, epoch, PURPOSE, 0) to (i − 3, …). */
+/** The first words of four blocks of Philox4x32-10 (asm/lib/philox.ts), at the counters (i, epoch, SHUFFLE_PURPOSE, 0) to (i − 3, …). */
 // @ts-ignore: decorator
 @inline
 function firstWords(i: i32, key0: u32, key1: u32, epoch: u32): v128 {
   let c0 = i32x4.sub(i32x4.splat(i), i32x4(0, 1, 2, 3));
   let c1 = i32x4.splat(epoch);
-  let c2 = i32x4.splat(PURPOSE);
+  let c2 = i32x4.splat(SHUFFLE_PURPOSE);
   let c3 = i32x4.splat(0);
   const multiplier0 = i32x4.splat(MULTIPLIER_0);
   const multiplier1 = i32x4.splat(MULTIPLIER_1);

@@ -2,26 +2,26 @@
 // same and says what the words mean). Places and weights are whole numbers in steps of 2⁻¹⁶ and 2⁻⁸ of a pixel: no rounding
 // depends on the engine, and four channels are blended at a time as they would be one by one.
 
-import { arg, below, channels, draw, height, int, OWN, width } from "./abi";
+import { below, channels, draw, height, width } from "./abi";
+import { WarpArgs, WARP_PURPOSE } from "./args.gen";
 
-const PURPOSE: u32 = 6;
 const WORD: f64 = 4294967296;
 const TURN: f64 = 6.283185307179586;
 
-/** Own arguments: pixels by which images are made larger before they are cut to their size, rotation as a share of a turn, zoom. */
-export function warp(rows: i32, from: usize, to: usize, samples: usize, args: usize): void {
+/** `grow`: pixels by which images are made larger before they are cut to their size; `rotate`: as a share of a turn. */
+export function warp(rows: i32, from: usize, to: usize, samples: usize, args: WarpArgs): void {
   const h = height(args);
   const w = width(args);
   const c = channels(args);
-  const grow = int(args, OWN);
-  const turn = arg(args, OWN + 1);
-  const zoom = arg(args, OWN + 2);
+  const grow = <i32>args.grow;
+  const turn = args.rotate;
+  const zoom = args.zoom;
   const imageBytes = h * w * c;
   const sx = <f64>w / <f64>(w + grow);
   const sy = <f64>h / <f64>(h + grow);
 
   for (let row = 0; row < rows; row++, from += imageBytes, to += imageBytes) {
-    const words = draw(args, samples, row, PURPOSE, 0);
+    const words = draw(args, samples, row, WARP_PURPOSE, 0);
     const angle = turn * TURN * both(i32x4.extract_lane(words, 0));
     const scale = 1 + zoom * both(i32x4.extract_lane(words, 1));
     const dx = <f64>below(i32x4.extract_lane(words, 2), grow + 1) - <f64>grow / 2;

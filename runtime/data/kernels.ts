@@ -8,6 +8,7 @@ import { host } from '../hosts/index.ts';
 import type { ImageSet, ImageShape } from './augment/augmentation.ts';
 import type { AugmentOptions } from './augment/augmentations.ts';
 import { activeAugmentations } from './augment/augmentations.ts';
+import { HEADER, wordsOf } from './words.ts';
 
 /** A kernel and its own arguments: what is sent to workers. */
 export interface KernelCall {
@@ -31,7 +32,7 @@ export function normalization(mean: readonly number[], std: readonly number[]): 
 export function kernelCalls(layout: 'interleaved' | 'planar', augment: AugmentOptions | undefined, set: ImageSet): KernelCall[] {
   const calls: KernelCall[] = layout === 'planar' ? [{ kernel: 'interleave', inPlace: false, args: [] }] : [];
   for (const { kernel, inPlace, args } of activeAugmentations(augment, set.shape)) {
-    calls.push({ kernel, inPlace, args: args(augment as AugmentOptions, set) });
+    calls.push({ kernel, inPlace, args: wordsOf(kernel, args(augment as AugmentOptions, set)) });
   }
   return calls;
 }
@@ -74,8 +75,8 @@ export interface ImageKernelsOptions {
 /** About what a core's second-level cache holds of images before and after a kernel, with room for everything else. */
 const BLOCK_BYTES = 96 * 1024;
 const PAGE_BYTES = 65_536;
-/** Index of the epoch among the arguments of a kernel: asm/data/abi.ts. */
-const EPOCH = 5;
+/** Index of the epoch among the arguments of a kernel. */
+const EPOCH = HEADER.indexOf('epoch');
 const align = (address: number): number => Math.ceil(address / 64) * 64;
 
 /** The data kernels in WebAssembly: they turn images as they are stored into those of a batch, block by block, on the thread that calls. */
@@ -114,9 +115,11 @@ export class ImageKernels {
     const blockBytes = this.rows * this.#imageBytes + guard;
     this.#images = [place(blockBytes), place(blockBytes)];
     this.#floats = place(normalize ? 4 * this.rows * this.#imageBytes : 0);
-    const header = [height, width, channels, ...philoxKey(seed), 0, scratch];
+    const [seedLow, seedHigh] = philoxKey(seed);
+    const values = { height, width, channels, seedLow, seedHigh, epoch: 0, scratch };
+    const header = HEADER.map((word) => values[word]);
     const all: KernelCall[] = [...calls];
-    if (normalize) all.push({ kernel: 'normalize', inPlace: false, args: [...normalize.scale, ...normalize.shift].map(Math.fround) });
+    if (normalize) all.push({ kernel: 'normalize', inPlace: false, args: wordsOf('normalize', { ...normalize }).map(Math.fround) });
     const blocks = all.map(({ args }) => ({ words: [...header, ...args], address: place(8 * (header.length + args.length)) }));
 
     const pages = Math.ceil(end / PAGE_BYTES);

@@ -19,6 +19,8 @@ import { policy } from '../../runtime/data/augment/policy.ts';
 import { cosine, sine } from '../../runtime/data/augment/warp.ts';
 import { ImageKernels, kernelCalls, loadDataKernels, normalization } from '../../runtime/data/kernels.ts';
 
+import { type WordValues, wordsOf } from '../../runtime/data/words.ts';
+
 let module: WebAssembly.Module;
 beforeAll(async () => {
   module = await loadDataKernels();
@@ -147,6 +149,25 @@ describe('every augmentation', () => {
     for (const purpose of purposes) expect(purpose).toBeLessThan(16);
     for (const name of Object.keys(AUGMENT_NAMES)) expect(augmentationCaption(augmentOptions(name)), name).not.toBe('');
   });
+});
+
+test('own arguments are laid down by their names, in the order in which kernels read them', () => {
+  const set = { shape: [4, 4, 3] as const, mean: [1, 2, 3] };
+  const calls = kernelCalls('planar', augmentOptions('crop-reflect=3,flip,erase=0.5'), set);
+  expect(calls.map(({ kernel, args }) => [kernel, args])).toEqual([
+    ['interleave', []],
+    ['crop', [3, 1, 1, 0, 0, 0]],
+    ['erase', [0.5, 0.02, 0.33, 3.3, 1, 2, 3]],
+  ]);
+  expect(wordsOf('normalize', normalization([0, 0, 0], [1, 1, 1]) as unknown as WordValues)).toEqual([
+    ...Array(3).fill(1 / 255),
+    -0,
+    -0,
+    -0,
+  ]);
+  expect(() => wordsOf('warp', { grow: 1, rotate: 0 })).toThrow(/warp takes grow,rotate,zoom, not grow,rotate/);
+  expect(() => wordsOf('erase', { probability: 1, least: 0, largest: 1, ratio: 1, colour: 3 })).toThrow(/colour is 3/);
+  expect(() => wordsOf('blur', {})).toThrow(/no data kernel blur/);
 });
 
 describe('grayscale', () => {

@@ -5,8 +5,12 @@ import type { EraseOptions } from '../../runtime/data/augment/erase.ts';
 import { type Mix, type MixOptions, mixImage, mixOf } from '../../runtime/data/augment/mix.ts';
 import { augmentOptions } from '../../runtime/data/augment/names.ts';
 import type { Dataset } from '../../runtime/data/dataset.ts';
+import { setUp } from '../../runtime/data/feed.ts';
+import { loadDataKernels } from '../../runtime/data/kernels.ts';
 import { memoryDataset } from '../../runtime/data/memory-dataset.ts';
 import { DataPipeline } from '../../runtime/data/pipeline.ts';
+import { Preparer } from '../../runtime/data/preparer.ts';
+import { Ring } from '../../runtime/data/ring.ts';
 import { epochOrder } from '../../runtime/data/sampler.ts';
 import { split } from '../../runtime/data/split.ts';
 import { hybridError } from '../support/expect-error.ts';
@@ -129,4 +133,36 @@ test('a blend is that of the shares, a rectangle is exchanged whole', () => {
   const picture = new Uint8Array(12);
   mixImage(picture, other, [3, 4, 1], { partner: 0, share: 0.5, swapped: false, rectangle: { top: 1, left: 2, height: 2, width: 1 } });
   expect([...picture]).toEqual([0, 0, 0, 0, 0, 0, 9, 0, 0, 0, 9, 0]);
+});
+
+test('a task that is done again mixes what it mixed before', async () => {
+  const dataset = noiseSet(8);
+  const augment = { crop: 2, flip: true, mix: { kind: 'mixup', probability: 0.7 } } as const;
+  const setup = await setUp({ dataset, batch: 8, seed: 5n, shuffle: false, augment, chunk: 8 }, 0);
+  const [slot] = new Ring(setup.ring, setup.buffer).slots;
+  for (let row = 0; row < 8; row++) {
+    slot.indices[row] = slot.samples[row] = row;
+    const mix = mixOf(drawsOf(5n, 2, row), augment.mix, 8, SHAPE);
+    if (mix) slot.partners[row] = slot.partnerSamples[row] = mix.partner;
+  }
+  const preparer = await Preparer.open(await loadDataKernels(), [setup]);
+  const done: number[][] = [];
+  for (let run = 0; run < 2; run++) {
+    await preparer.run({ feed: 0, slot: 0, generation: 0, epoch: 2, first: 0, rows: 8 });
+    done.push([...slot.images]);
+  }
+  expect(done[1]).toEqual(done[0]);
+  const rows = Array.from({ length: 8 }, (_, row) => {
+    const set = { shape: SHAPE, mean: [0, 0, 0] };
+    const image = (at: number) => {
+      const bytes = new Uint8Array(BYTES);
+      dataset.read([at], bytes);
+      return augmentReference(bytes, augment, set, { seed: 5n, epoch: 2, sample: at }).slice();
+    };
+    const own = image(row);
+    const mix = mixOf(drawsOf(5n, 2, row), augment.mix, 8, SHAPE);
+    if (mix) mixImage(own, image(mix.partner), SHAPE, mix);
+    return [...own];
+  });
+  expect(done[0]).toEqual(rows.flat());
 });

@@ -41,8 +41,10 @@ export interface Augmentation<O extends object = object> extends AugmentationBas
   readonly kernel: string;
   /** Whether the kernel changes images where they are. */
   readonly inPlace: boolean;
-  /** The kernel's own arguments. */
-  args(options: O, set: ImageSet): number[];
+  /** Names of the kernel's own arguments, in order. A list of which there is one value a channel is called `colour[]`, and comes last. */
+  readonly words: readonly string[];
+  /** Their values. */
+  args(options: O, set: ImageSet): Readonly<Record<string, number | readonly number[]>>;
   /** The augmented image, in plain loops; `image` stays as it is. */
   reference(image: Uint8Array, draw: Draw, options: O, set: ImageSet, epoch: number): Uint8Array;
 }

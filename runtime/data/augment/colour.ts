@@ -72,9 +72,10 @@ export const colour = defineAugmentation<ColourOptions>({
     }
     return undefined;
   },
+  words: ['brightness', 'contrast', 'saturation'],
   args({ colour: strengths }) {
     const { brightness, contrast, saturation } = strengths as NonNullable<typeof strengths>;
-    return [brightness, contrast, saturation];
+    return { brightness, contrast, saturation };
   },
   reference(image, draw, { colour: strengths }, { shape }) {
     const { brightness, contrast, saturation } = strengths as NonNullable<typeof strengths>;

@@ -77,12 +77,13 @@ export const crop = defineAugmentation<CropOptions>({
       return `reflecting padding of ${crop} pixels; images of ${height} × ${width} allow at most ${Math.min(height, width) - 1}`;
     return undefined;
   },
-  args: ({ crop, flip, padding = 'zero' }, { mean }) => [
-    crop,
-    flip === 'alternate' ? 2 : Number(flip),
-    Number(padding === 'reflect'),
-    ...mean.map((value) => (padding === 'mean' ? value : 0)),
-  ],
+  words: ['padding', 'flips', 'reflects', 'colour[]'],
+  args: ({ crop, flip, padding = 'zero' }, { mean }) => ({
+    padding: crop,
+    flips: flip === 'alternate' ? 2 : Number(flip),
+    reflects: Number(padding === 'reflect'),
+    colour: mean.map((value) => (padding === 'mean' ? value : 0)),
+  }),
   reference(image, draw, options, { shape, mean }, epoch) {
     const drawn = cropOf(draw, epoch, options);
     const colour = options.padding === 'mean' ? mean : mean.map(() => 0);

@@ -57,9 +57,10 @@ export const erase = defineAugmentation<ErasingOptions>({
     if (!(ratio >= 1 && ratio <= 1000)) return `a ratio of erased sides of ${ratio}; it must be from 1 to 1000`;
     return undefined;
   },
+  words: ['probability', 'least', 'largest', 'ratio', 'colour[]'],
   args({ erase }, { mean }) {
     const { probability, area, ratio, fill } = erase as NonNullable<typeof erase>;
-    return [probability, area[0], area[1], ratio, ...mean.map((value) => (fill === 'mean' ? value : 0))];
+    return { probability, least: area[0], largest: area[1], ratio, colour: mean.map((value) => (fill === 'mean' ? value : 0)) };
   },
   reference(image, draw, { erase }, { shape: [height, width, channels], mean }) {
     const { probability, area, ratio, fill } = erase as NonNullable<typeof erase>;

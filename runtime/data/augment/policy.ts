@@ -133,9 +133,10 @@ export const policy = defineAugmentation<PolicyOptions>({
     if (Math.max(height, width) > MOST_PIXELS) return `resampling of images beyond ${MOST_PIXELS} pixels`;
     return undefined;
   },
+  words: ['operations', 'magnitude'],
   args({ policy: options }) {
     const { operations, magnitude } = options as NonNullable<typeof options>;
-    return [operations, magnitude];
+    return { operations, magnitude };
   },
   reference(image, draw, { policy: options }, { shape }) {
     const { operations, magnitude } = options as NonNullable<typeof options>;

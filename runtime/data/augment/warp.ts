@@ -114,7 +114,8 @@ export const warp = defineAugmentation<WarpOptions>({
     if (grow + rotate + zoom > 0 && Math.max(height, width) > MOST_PIXELS) return `resampling of images beyond ${MOST_PIXELS} pixels`;
     return undefined;
   },
-  args: ({ grow = 0, rotate = 0, zoom = 0 }) => [grow, rotate, zoom],
+  words: ['grow', 'rotate', 'zoom'],
+  args: ({ grow = 0, rotate = 0, zoom = 0 }) => ({ grow, rotate, zoom }),
   reference(image, draw, { grow = 0, rotate = 0, zoom = 0 }, { shape }) {
     const words = draw(PURPOSE.warp, 0);
     const [height, width] = shape;
