@@ -17,6 +17,7 @@ import {
   rows,
   seedHigh,
   seedLow,
+  SubtractArgs,
   SumTilesArgs,
 } from '../lib/abi';
 import { CHUNK, chunkEnd, chunks, pixelsPerChunk } from '../lib/chunks';
@@ -60,6 +61,20 @@ export function add(args: AddArgs): void {
     const end = (<usize>chunkEnd(task * CHUNK, elements)) << 2;
     for (; i + 16 <= end; i += 16) v128.store(y + i, f32x4.add(v128.load(a + i), v128.load(b + i)));
     for (; i < end; i += 4) store<f32>(y + i, load<f32>(a + i) + load<f32>(b + i));
+  }
+}
+
+export function subtract(args: SubtractArgs): void {
+  const a = args.a;
+  const b = args.b;
+  const y = args.y;
+  const elements = rows() * args.elements;
+  const tasks = chunks(elements);
+  for (let task = nextTask(); task < tasks; task = nextTask()) {
+    let i = (<usize>(task * CHUNK)) << 2;
+    const end = (<usize>chunkEnd(task * CHUNK, elements)) << 2;
+    for (; i + 16 <= end; i += 16) v128.store(y + i, f32x4.sub(v128.load(a + i), v128.load(b + i)));
+    for (; i < end; i += 4) store<f32>(y + i, load<f32>(a + i) - load<f32>(b + i));
   }
 }
 

@@ -12,6 +12,7 @@ export const elementwiseKernels = {
   ...ACTIVATION_KERNELS,
   rescale: { x: 'ptr', y: 'ptr', elements: 'i32', scale: 'f32', offset: 'f32' },
   add: { a: 'ptr', b: 'ptr', y: 'ptr', elements: 'i32' },
+  subtract: { a: 'ptr', b: 'ptr', y: 'ptr', elements: 'i32' },
   multiply: { a: 'ptr', b: 'ptr', y: 'ptr', elements: 'i32' },
   multiplyChannels: { x: 'ptr', factors: 'ptr', y: 'ptr', pixels: 'i32', channels: 'i32' },
   /** Of tensors without rows. */
@@ -53,7 +54,7 @@ const activations = Object.assign({}, ...ACTIVATION_NAMES.map(activationLowering
 
 /** A kernel from two tensors to a third, element by element. */
 const binary =
-  (kernel: 'add' | 'multiply'): Lowering =>
+  (kernel: 'add' | 'subtract' | 'multiply'): Lowering =>
   ({ inputs: [a, b], outputs: [y] }, { address, spec }) => [
     call(kernel, { a: address(a), b: address(b), y: address(y), elements: elementCount(spec(y)) }),
   ];
@@ -94,6 +95,7 @@ export const elementwise = {
     ];
   },
   add: binary('add'),
+  subtract: binary('subtract'),
   addParameters({ inputs: [a, b], outputs: [y] }, { address, spec }) {
     return [call('addParameters', { a: address(a), b: address(b), y: address(y), elements: elementCount(spec(y)) })];
   },

@@ -33,6 +33,8 @@ const binary = (perSample: number, expression: string): KernelText =>
 
 export const addition = (perSample: number): KernelText => binary(perSample, 'v + w');
 
+export const difference = (perSample: number): KernelText => binary(perSample, 'v - w');
+
 export const multiplication = (perSample: number): KernelText => binary(perSample, 'v * w');
 
 /** y = activation(x) */

@@ -62,6 +62,7 @@ export const elementwise = {
     return operands.dispatch(text, (rows) => foldedGroups(Math.ceil((rows * elements) / 4), kernels.MAP_INVOCATIONS));
   },
   add: flat(['a', 'b'], (_, perSample) => kernels.addition(perSample)),
+  subtract: flat(['a', 'b'], (_, perSample) => kernels.difference(perSample)),
   addParameters({ args: { a, b }, results: { y } }, context) {
     const elements = elementCount(context.spec(y));
     const groups = foldedGroups(elements, kernels.MAP_INVOCATIONS);

@@ -151,6 +151,21 @@ const add = defineOp({
   traits: { is: 'add', inPlace: 'a' },
 });
 
+const subtract = defineOp({
+  doc: 'y = a − b',
+  inputs: { a: features, b: features },
+  outputs: { y: features },
+  infer({ a, b }) {
+    need(sameSpec(a, b), 'a, b of one shape');
+    return { y: a };
+  },
+  gradient: (g, { d: { y: dy } }) => ({ a: () => dy ?? null, b: () => g.one('affine', { x: dy }, { scale: -1 }) }),
+  reference({ inputs: { a, b }, outputs: { y } }) {
+    for (let i = 0; i < y.data.length; i++) y.data[i] = a.data[i] - b.data[i];
+  },
+  traits: { inPlace: 'a' },
+});
+
 const addParameters = defineOp({
   doc: 'y = a + b, of tensors without rows: the gradient of a parameter that is used twice',
   inputs: { a: kinds.parameter, b: kinds.parameter },
@@ -217,7 +232,7 @@ const dropout = defineOp({
   traits: { inPlace: 'x' },
 });
 
-export const elementwise = { rescale, bias, biasGrad, ...activations, add, addParameters, mul, dropout };
+export const elementwise = { rescale, bias, biasGrad, ...activations, add, subtract, addParameters, mul, dropout };
 
 const floats = operand('f32 [n, …]', ({ dtype, perSample }) => dtype === 'f32' && perSample);
 

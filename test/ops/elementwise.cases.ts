@@ -27,6 +27,12 @@ export const family = {
     tolerance: EXACT,
     maker: ({ g }, a, b) => g.one('add', { a, b }),
   },
+  subtract: {
+    cases: () => forActivations((rows, shape) => ({ inputs: [x(rows, shape), x(rows, shape, 2)], attrs: {} })),
+    large: () => [{ name: 'chunks', rows: 9, inputs: [large(9, [16, 17, 36]), x(9, [16, 17, 36], 2)], attrs: {} }],
+    tolerance: EXACT,
+    maker: ({ g }, a, b) => g.one('subtract', { a, b }),
+  },
   addParameters: {
     cases: () =>
       [[1], [33, 5], [3, 3, 7, 130]].map((shape) => ({
