@@ -36,7 +36,7 @@ export const Subtract = defineLayer({
     const { g, inputs, refuse } = site;
     if (inputs.length !== 2) refuse(`reads two tensors, but was given ${inputs.length}`, 'Subtract one from another.');
     const [a, b] = broadcast(site);
-    return g.one('add', [a, g.one('affine', { x: b }, { scale: -1 })]);
+    return g.one('subtract', { a, b });
   },
 });
 
