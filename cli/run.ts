@@ -5,6 +5,7 @@ import type { HybridError } from '../runtime/index.ts';
 import { type CliIo, stoppedStatus } from './io.ts';
 import { describeProgram } from './program.ts';
 import { inFlags } from './spelling.ts';
+import { commandOf, usageError } from './usage.ts';
 
 const USAGE = 2;
 
@@ -19,15 +20,20 @@ export async function runCli(argv: readonly string[], io: CliIo): Promise<number
     return status;
   } catch (error) {
     if (error instanceof CommanderError && error.exitCode === 0) return 0; // help or version was printed
-    status = reportError(error, argv, io, program);
+    // Nothing but the name of a program, or of a command that has commands of its own: whoever types that wants to know what there is.
+    if (error instanceof CommanderError && error.code === 'commander.help') {
+      io.stdout.write(commandOf(argv, program).command.helpInformation());
+      return 0;
+    }
+    status = await reportError(error, argv, io, program);
     io.ended?.(status);
     return status;
   }
 }
 
 /** Says on stderr, and with --json on stdout too, what went wrong and what to do about it. Returns the exit status. */
-function reportError(error: unknown, argv: readonly string[], io: CliIo, program: Command): number {
-  const { code, message, remedy, status } = explain(error, argv, io, program);
+async function reportError(error: unknown, argv: readonly string[], io: CliIo, program: Command): Promise<number> {
+  const { code, message, remedy, status } = await explain(error, argv, io, program);
   if (code !== null) {
     const lines = [
       ...message.split('\n').map((line) => `error[${code}]: ${line}`),
@@ -45,13 +51,13 @@ function reportError(error: unknown, argv: readonly string[], io: CliIo, program
 }
 
 /** `code` null: not worth a word, the user asked for it. */
-function explain(
+async function explain(
   error: unknown,
   argv: readonly string[],
   io: CliIo,
   program: Command,
-): { code: string | null; message: string; remedy: string; status: number } {
-  if (error instanceof CommanderError) return { code: 'E_USAGE', ...usageError(error, argv, program), status: USAGE };
+): Promise<{ code: string | null; message: string; remedy: string; status: number }> {
+  if (error instanceof CommanderError) return { code: 'E_USAGE', ...(await usageError(error, argv, program)), status: USAGE };
   if (isHybridError(error))
     return { code: error.code, message: inFlags(error.message), remedy: inFlags(error.remedy), status: error.exitStatus };
   // `throwIfAborted` throws the reason itself, which is the name of a signal.
@@ -69,27 +75,4 @@ function explain(
 /** By its name: loading the class would mean loading the library for every typing mistake. */
 function isHybridError(error: unknown): error is HybridError {
   return error instanceof Error && error.name === 'HybridError';
-}
-
-/** Commander's message without its prefix; its suggestion, or the way to the help, becomes the remedy. */
-function usageError(error: CommanderError, argv: readonly string[], program: Command): { message: string; remedy: string } {
-  const names = [program.name()];
-  let command = program;
-  for (const word of argv) {
-    const inner = command.commands.find((candidate) => candidate.name() === word);
-    if (!inner) continue;
-    command = inner;
-    names.push(word);
-  }
-  const remedy = `Run \`${names.join(' ')} --help\` to see what there is.`;
-  if (error.code === 'commander.help') {
-    const choices = command.commands.map((inner) => inner.name()).join(', ');
-    return {
-      message:
-        command === program ? 'the name of a command is missing' : `${command.name()} needs the name of one of its commands: ${choices}`,
-      remedy,
-    };
-  }
-  const [message, suggestion] = error.message.replace(/^error: /, '').split('\n');
-  return { message, remedy: suggestion ? suggestion.replace(/^\((.*)\)$/, '$1') : remedy };
 }

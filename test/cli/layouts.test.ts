@@ -55,6 +55,17 @@ const pixelsOf = (count: number): Uint8Array =>
   Uint8Array.from({ length: count * 64 }, (_, i) => (Math.floor(i / 64) * 5 + (i % 64)) % 256);
 const labelsOf = (count: number, classes: number): number[] => Array.from({ length: count }, (_, i) => i % classes);
 
+/** Records of CIFAR-100: image i is of the coarse class i mod 5 and of another fine one. */
+const cifar100 = (count: number): Buffer =>
+  Buffer.concat(
+    Array.from({ length: count }, (_, i) => [
+      Uint8Array.of(i % 5, 99 - i),
+      Uint8Array.from({ length: 3072 }, (_, k) => planarByte(i, k)),
+    ]).flat(),
+  );
+const COARSE = rows(0, 20, (i) => `group ${i}`);
+const FINE = rows(0, 100, (i) => `kind ${i}`);
+
 const LAYOUTS: Readonly<Record<string, Layout>> = {
   "Kaggle's tables beside train and test": {
     files: () => ({
@@ -133,6 +144,54 @@ const LAYOUTS: Readonly<Record<string, Layout>> = {
     classes: ['airplane', 'automobile', 'bird', 'cat', 'deer', 'dog', 'frog', 'horse', 'ship', 'truck'],
     counts: { train: Array<number>(10).fill(1), test: Array<number>(10).fill(1) },
     pixel: [3, [planarByte(3, 0), planarByte(3, 1024), planarByte(3, 2048)]],
+    mistake: /^$/,
+  },
+  "CIFAR-100's folder, binary, coarse": {
+    files: () => ({
+      'cifar-100-binary/train.bin': cifar100(12),
+      'cifar-100-binary/test.bin': cifar100(10),
+      'cifar-100-binary/fine_label_names.txt': FINE,
+      'cifar-100-binary/coarse_label_names.txt': COARSE,
+    }),
+    options: ['--label-column', 'coarse'],
+    classes: COARSE.split('\n').slice(0, -1),
+    counts: { train: [3, 3, 2, 2, 2, ...Array<number>(15).fill(0)], test: [2, 2, 2, 2, 2, ...Array<number>(15).fill(0)] },
+    pixel: [3, [planarByte(3, 0), planarByte(3, 1024), planarByte(3, 2048)]],
+    mistake: /^$/,
+  },
+  "CIFAR-100's archive, binary, coarse": {
+    files: () => ({
+      'cifar-100-binary.tar.gz': tarGz([
+        { name: 'cifar-100-binary/', type: '5' },
+        { name: 'cifar-100-binary/train.bin', data: cifar100(12) },
+        { name: 'cifar-100-binary/test.bin', data: cifar100(10) },
+        { name: 'cifar-100-binary/fine_label_names.txt', data: FINE },
+        { name: 'cifar-100-binary/coarse_label_names.txt', data: COARSE },
+      ]),
+    }),
+    data: 'set/cifar-100-binary.tar.gz',
+    options: ['--label-column', 'coarse'],
+    classes: COARSE.split('\n').slice(0, -1),
+    counts: { train: [3, 3, 2, 2, 2, ...Array<number>(15).fill(0)], test: [2, 2, 2, 2, 2, ...Array<number>(15).fill(0)] },
+    pixel: [3, [planarByte(3, 0), planarByte(3, 1024), planarByte(3, 2048)]],
+    mistake: /^$/,
+  },
+  "CIFAR-100's archive of the Python version, coarse": {
+    files: () => (folder) =>
+      writeFileSync(
+        join(folder, 'cifar-100-python.tar.gz'),
+        tarGz(
+          ['meta', 'train', 'test'].map((name) => ({
+            name: `cifar-100-python/${name}`,
+            data: readFileSync(golden(`pickles/cifar-100-python/${name}`)),
+          })),
+        ),
+      ),
+    data: 'set/cifar-100-python.tar.gz',
+    options: ['--label-column', 'coarse'],
+    classes: Array.from({ length: 20 }, (_, i) => `coarse ${i}`),
+    counts: { train: [1, 1, 1, ...Array<number>(17).fill(0)], test: [1, 0, 0, 1, ...Array<number>(16).fill(0)] },
+    pixel: [1, [planarByte(1, 0), planarByte(1, 1024), planarByte(1, 2048)]],
     mistake: /^$/,
   },
   "torchvision's MNIST/raw": {

@@ -57,6 +57,36 @@ describe('Parquet', () => {
     expect((await hybridError('E_DATA', columnsOf(golden('lz4')))).message).toMatch(/compressed with LZ4(_RAW)?; SNAPPY/);
   });
 
+  it('a look at a column reads the start of it alone, and all of it where its first page is longer', async () => {
+    const looked = async (bytes: Uint8Array) => {
+      const reads: number[] = [];
+      const readAt = async (offset: number, length: number) => {
+        reads.push(length);
+        return Uint8Array.from(bytes.subarray(offset, offset + length));
+      };
+      const file = await openParquet({ source: 'x.parquet', size: bytes.length, readAt });
+      reads.length = 0;
+      const values = await file.peek(file.columns[0], 0, 2);
+      return { reads, values };
+    };
+    const image = new Uint8Array(2 ** 20).fill(7);
+    const columns = (count: number) => [{ path: ['image'], values: Array<Uint8Array>(count).fill(image) }];
+    const MiB = 2 ** 20;
+    // One page of 4 MiB is shorter than a look, one of 12 is not; three groups of one row each have pages of their own.
+    const short = await looked(parquetFile({ columns: columns(4) }));
+    expect(short.reads).toEqual([expect.any(Number)]);
+    expect(short.reads[0]).toBeLessThan(5 * MiB);
+    expect(short.values.slice(0, 2)).toEqual([image, image]);
+    const long = await looked(parquetFile({ columns: columns(12) }));
+    expect(long.reads).toHaveLength(2);
+    expect(long.reads[0]).toBe(8 * MiB);
+    expect(long.values).toHaveLength(12);
+    // Many pages in one column: no more than a look, of which the pages that are whole are given.
+    const paged = await looked(golden('cifar/plain_text/train-00000-of-00002'));
+    expect(paged.values.length).toBeGreaterThan(0);
+    expect(paged.reads).toHaveLength(1);
+  });
+
   it('metadata and groups of rows are there', async () => {
     const { groups, metadata, columns } = await opened(golden('cifar/plain_text/train-00000-of-00002'));
     expect(groups).toEqual([3, 3, 1]);
