@@ -69,7 +69,14 @@ export const EXAMPLES: Readonly<Record<string, readonly Example[]>> = {
   runs: [],
   'runs list': [{ line: 'hybrid runs list --sort accuracy' }, { line: 'hybrid runs list --out experiments --json' }],
   'runs show': [{ line: 'hybrid runs show first' }],
-  'runs compare': [{ line: 'hybrid runs compare first second' }],
+  'runs compare': [
+    { line: 'hybrid runs compare first second' },
+    {
+      line: 'hybrid runs compare seed-0 seed-1 seed-2 --figure seeds.svg --csv seeds.csv',
+      says: 'mean and deviation, curves, every epoch',
+    },
+  ],
+  'runs delete': [{ line: 'hybrid runs delete first' }],
   visualize: [
     { line: 'hybrid visualize first' },
     { line: 'hybrid visualize first --figures depthwise --block all --format svg' },

@@ -212,8 +212,15 @@ export function describeProgram(io: CliIo, setStatus: (status: number) => void):
     );
   runsOptions(runs.command('compare').description('results of several runs beside each other, and the settings that differ'))
     .argument('<RUNS...>', 'run folders, or their names')
+    .option('--figure <FILE>', 'their curves as a picture (.svg or .png) too; at most eight runs')
+    .option('--csv <FILE>', 'every epoch of every run as a table too')
     .action(async (names: string[], _, command: Command) =>
       setStatus(await (await import('./commands/runs.ts')).runsCompareCommand(names, command, io)),
+    );
+  runsOptions(runs.command('delete').description('delete runs for good, with their checkpoints'))
+    .argument('<RUNS...>', 'run folders, or their full names')
+    .action(async (names: string[], _, command: Command) =>
+      setStatus(await (await import('./commands/runs.ts')).runsDeleteCommand(names, command, io)),
     );
 
   addFlags(

@@ -1,25 +1,49 @@
 // Runs and models by the names that people give them.
 
-import { isAbsolute, join, resolve } from 'node:path';
-import { nearest, nodeFiles } from '../runtime/entries/internal.ts';
+import { dirname, isAbsolute, join, resolve } from 'node:path';
+import { type Files, nearest, nodeFiles } from '../runtime/entries/internal.ts';
 import { PRETRAINED, pretrainedPath } from '../runtime/entries/runs.ts';
 import { HybridError } from '../runtime/index.ts';
 import { type CliIo, shown } from './io.ts';
 
-/** A run by its path, or by its name among the others in the folder `out`. Throws E_CHECKPOINT where it is nowhere. */
-export async function findRun(given: string, out: string, io: CliIo): Promise<string> {
-  const path = await look(given, out, io);
+/**
+ * A run by its path, or by its name among the others in the folder `out`. Of several that were given the same name, and so have `-2` and
+ * `-3` after it, it is the newest, or the one of exactly that name. Throws E_CHECKPOINT where it is nowhere.
+ */
+export async function findRun(given: string, out: string, io: CliIo, which: 'newest' | 'of that name' = 'newest'): Promise<string> {
+  const path = await look(given, out, io, which);
   if (path) return path;
   throw new HybridError('E_CHECKPOINT', nowhere(given, out, io), 'Name a run folder, or a run that `hybrid runs list` has.');
 }
 
-async function look(given: string, out: string, io: CliIo): Promise<string | null> {
+async function look(given: string, out: string, io: CliIo, which: 'newest' | 'of that name' = 'newest'): Promise<string | null> {
   const files = io.files ?? nodeFiles;
   const there = (path: string) => files.stat(path).catch(() => true); // who reads it tells what is wrong with it
   const path = resolve(io.cwd, given);
   if (await there(path)) return path;
   const named = join(resolve(io.cwd, out), given);
-  return !isAbsolute(given) && (await there(named)) ? named : null;
+  if (isAbsolute(given) || !(await there(named))) return null;
+  if (which === 'of that name') return named;
+  const newest = await newestOf(given, dirname(named), files);
+  if (newest === null) return named;
+  io.stderr.write(`${given} is the run ${shown(newest, io)}, the newest of that name; the first one is ${shown(named, io)}\n`);
+  return newest;
+}
+
+/** The last of the runs that were given a name that was taken; null where there is but one. */
+async function newestOf(name: string, folder: string, files: Files): Promise<string | null> {
+  const numbered = (await files.readdir(folder))
+    .filter((entry) => entry.startsWith(`${name}-`) && /^[1-9]\d*$/.test(entry.slice(name.length + 1)))
+    .sort((a, b) => Number(b.slice(name.length + 1)) - Number(a.slice(name.length + 1)));
+  for (const entry of numbered) {
+    const config = await files.readFile(join(folder, entry, 'config.json')).then(
+      (bytes) => JSON.parse(new TextDecoder().decode(bytes)) as unknown,
+      () => null, // no run, or one that cannot be read: not what is meant
+    );
+    // A run that was called first-2 on purpose is another one.
+    if ((config as { name?: unknown } | null)?.name === name) return join(folder, entry);
+  }
+  return null;
 }
 
 /** A name may be a path, or that of a run: both were looked for. */

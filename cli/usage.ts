@@ -56,7 +56,7 @@ export async function usageError(
     const meant = await argumentMeant(extra[0], command);
     return {
       message: `\`${words}\` does not take the argument${extra.length > 1 ? 's' : ''} ${extra.map((word) => JSON.stringify(word)).join(', ')}`,
-      remedy: meant === undefined ? help : `Did you mean \`${words} ${meant}\`?\n${help}`,
+      remedy: meant === undefined ? help : `Did you mean \`${words} ${meant}\`?`,
     };
   }
   const meant =

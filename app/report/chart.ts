@@ -1,10 +1,10 @@
 // A line chart: few series over one axis, light grid, the last value of each series in the legend.
 
-import { escaped, type Figure, px, textWidth } from './svg.ts';
+import { escaped, type Figure, px, type SeriesColor, textWidth } from './svg.ts';
 
 export interface Series {
   readonly name: string;
-  readonly color: 'first' | 'second' | 'third';
+  readonly color: SeriesColor;
   /** False: a line without dots. */
   readonly dots?: boolean;
   /** Drawn thin and without dots: what is behind the series that count. */
@@ -21,15 +21,17 @@ export interface ChartOptions {
   readonly format: (y: number) => string;
   /** A place that matters, such as the best epoch. */
   readonly mark?: { readonly x: number; readonly label: string };
+  /** False: without names and last values above the chart. */
+  readonly legend?: boolean;
   readonly width?: number;
   readonly height?: number;
 }
 
 /** More dots than this hide the line. */
-const DOTS = 60;
+const DOTS = 30;
 
 /** Points that are not finite are left out: a loss that ran away must not flatten the rest. */
-export function chart({ title, series, x, format, mark, width = 400, height = 240 }: ChartOptions): Figure {
+export function chart({ title, series, x, format, mark, legend = true, width = 400, height = 240 }: ChartOptions): Figure {
   const shown = series
     .map((entry) => ({ ...entry, points: entry.points.filter(([at, y]) => Number.isFinite(at) && Number.isFinite(y)) }))
     .filter(({ points }) => points.length > 0);
@@ -77,7 +79,7 @@ export function chart({ title, series, x, format, mark, width = 400, height = 24
     }
   }
   let at = box.x;
-  for (const { name, color, faint, points } of shown) {
+  for (const { name, color, faint, points } of legend ? shown : []) {
     const text = faint ? name : `${name} ${format(points[points.length - 1][1])}`;
     body.push(
       `<path class="${color}${faint ? ' faint' : ''}" d="M${px(at)} 10h14"/><text class="small" x="${px(at + 19)}" y="13.5">${escaped(text)}</text>`,

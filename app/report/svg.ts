@@ -24,7 +24,7 @@ export function styleSheet(color: Readonly<Record<ColorName, string>>): string {
     '.small{font-size:10px}',
     `.grid{stroke:${color.grid};stroke-width:1;fill:none}`,
     `.panel{fill:${color.panel}}`,
-    ...(['first', 'second', 'third'] as const).flatMap((name) => [
+    ...SERIES_COLORS.flatMap((name) => [
       `.${name}{stroke:${color[name]};fill:none;stroke-width:2;stroke-linejoin:round;stroke-linecap:round}`,
       `.${name}-fill{fill:${color[name]}}`,
     ]),
@@ -34,7 +34,11 @@ export function styleSheet(color: Readonly<Record<ColorName, string>>): string {
   ].join('');
 }
 
-export type ColorName = 'ink' | 'muted' | 'grid' | 'panel' | 'page' | 'first' | 'second' | 'third';
+/** Of lines and areas, in the order in which they are taken. */
+const SERIES_COLORS = ['first', 'second', 'third', 'fourth', 'fifth', 'sixth', 'seventh', 'eighth'] as const;
+export type SeriesColor = (typeof SERIES_COLORS)[number];
+
+export type ColorName = 'ink' | 'muted' | 'grid' | 'panel' | 'page' | SeriesColor;
 
 export const LIGHT: Readonly<Record<ColorName, string>> = {
   ink: '#1f2328',
@@ -45,6 +49,11 @@ export const LIGHT: Readonly<Record<ColorName, string>> = {
   first: '#2563eb',
   second: '#d9730d',
   third: '#0d8a7c',
+  fourth: '#9333ea',
+  fifth: '#c2255c',
+  sixth: '#5c940d',
+  seventh: '#8a5a2b',
+  eighth: '#495057',
 };
 
 export const DARK: Readonly<Record<ColorName, string>> = {
@@ -56,6 +65,11 @@ export const DARK: Readonly<Record<ColorName, string>> = {
   first: '#6ea8fe',
   second: '#f5a252',
   third: '#3fc9b6',
+  fourth: '#c084fc',
+  fifth: '#f783ac',
+  sixth: '#a9e34b',
+  seventh: '#d8a878',
+  eighth: '#adb5bd',
 };
 
 /** Of every text in files, and the only one that is installed with this package (render.ts). */

@@ -198,6 +198,34 @@ export class RunFolder implements CheckpointStore, AsyncDisposable {
     await this.#files.remove(this.location).catch(() => {}); // the reason for not beginning is the one to report
   }
 
+  /**
+   * Deletes a run for good: its folder with all that is in it. Throws E_CHECKPOINT where it is no run folder, or a link to one, E_LOCKED
+   * where a process is at work in it, E_DISK where it cannot be deleted.
+   */
+  static async delete(path: string, files: Files = nodeFiles): Promise<void> {
+    const location = resolve(path);
+    if (await files.isLink(location).catch(() => false)) {
+      throw new HybridError('E_CHECKPOINT', `${path} is a symbolic link`, 'Name the folder that it points to.');
+    }
+    await readConfig(path, files);
+    // Many programs call a file config.json.
+    const parts = await Promise.all([METRICS, CHECKPOINTS].map((name) => statOr(files, join(location, name))));
+    if (!parts.some(Boolean)) {
+      throw new HybridError(
+        'E_CHECKPOINT',
+        `${path} is not a run folder: it has neither ${METRICS} nor ${CHECKPOINTS}`,
+        'Name a run that `hybrid runs list` has.',
+      );
+    }
+    const lock = await RunLock.take(files, location);
+    try {
+      await files.remove(location);
+    } catch (error) {
+      await lock.release().catch(() => {}); // the first error is the one to report
+      throw diskError(location, error);
+    }
+  }
+
   /** Ends the metrics and gives the lock back. The checkpoints stay usable. Throws E_DISK: some file systems report only here that a write has failed. */
   async close(): Promise<void> {
     try {

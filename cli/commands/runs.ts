@@ -1,10 +1,21 @@
-// hybrid runs list|show|compare: what there is to know of runs on the disk, without opening data or device.
+// hybrid runs list|show|compare|delete: what there is to know of runs on the disk, without opening data or device.
 
 import { join, resolve } from 'node:path';
 import type { Command } from 'commander';
-import { nodeFiles } from '../../runtime/entries/internal.ts';
-import { RunRecord, timeShares } from '../../runtime/entries/runs.ts';
-import { HybridError } from '../../runtime/index.ts';
+import { nodeFiles, writeAtomically } from '../../runtime/entries/internal.ts';
+import {
+  compareFigure,
+  epochsTable,
+  MOST_CURVES,
+  RunRecord,
+  renderFigure,
+  type SeedGroup,
+  type Spread,
+  seedGroups,
+  timeShares,
+} from '../../runtime/entries/runs.ts';
+import { HybridError, RunFolder } from '../../runtime/index.ts';
+import { csv } from '../csv.ts';
 import { type CliIo, shown } from '../io.ts';
 import { count, duration, Progress, percent } from '../progress.ts';
 import { findRun } from '../run-names.ts';
@@ -13,6 +24,8 @@ import { table } from '../table.ts';
 interface Flags {
   readonly out?: string;
   readonly sort?: string;
+  readonly figure?: string;
+  readonly csv?: string;
   readonly json?: boolean;
 }
 
@@ -53,13 +66,55 @@ export async function runsShowCommand(given: string, command: Command, io: CliIo
 export async function runsCompareCommand(given: readonly string[], command: Command, io: CliIo): Promise<number> {
   const flags = command.opts<Flags>();
   if (given.length < 2) throw new HybridError('E_USAGE', 'one run has nothing to be compared with', 'Name two runs or more.');
+  const format = flags.figure === undefined ? undefined : formatOf(flags.figure);
+  if (format && given.length > MOST_CURVES) {
+    throw new HybridError(
+      'E_USAGE',
+      `--figure draws at most ${MOST_CURVES} runs, and these are ${given.length}`,
+      'Name fewer runs, or write --csv, which holds any number.',
+    );
+  }
   const out = outOf(flags, io);
   const records: RunRecord[] = [];
   for (const name of given) records.push(await RunRecord.read(await findRun(name, out, io), io.files));
   const settings = differingSettings(records);
-  if (flags.json) io.stdout.write(`${JSON.stringify({ runs: records.map(summaryOf), settings })}\n`);
-  else io.stdout.write(compareText(records, settings));
+  const groups = seedGroups(records);
+  if (flags.json) io.stdout.write(`${JSON.stringify({ runs: records.map(summaryOf), settings, seeds: groups })}\n`);
+  else io.stdout.write(compareText(records, settings) + seedsText(groups));
+  if (flags.figure !== undefined && format) await write(flags.figure, await renderFigure(compareFigure(records), format), io);
+  if (flags.csv !== undefined) {
+    const lines = epochsTable(records).map((cells) => `${cells.map((cell) => csv(`${cell}`)).join(',')}\n`);
+    await write(flags.csv, new TextEncoder().encode(lines.join('')), io);
+  }
   return 0;
+}
+
+/** By full name or path alone: what is gone is gone. All are looked for before the first is deleted. */
+export async function runsDeleteCommand(given: readonly string[], command: Command, io: CliIo): Promise<number> {
+  const flags = command.opts<Flags>();
+  const paths: string[] = [];
+  for (const name of given) {
+    const path = await findRun(name, outOf(flags, io), io, 'of that name');
+    if (!paths.includes(path)) paths.push(path);
+  }
+  for (const path of paths) {
+    await RunFolder.delete(path, io.files);
+    if (!flags.json) io.stdout.write(`deleted ${shown(path, io)}\n`);
+  }
+  if (flags.json) io.stdout.write(`${JSON.stringify({ deleted: paths })}\n`);
+  return 0;
+}
+
+function formatOf(file: string): 'svg' | 'png' {
+  const format = (['svg', 'png'] as const).find((name) => file.toLowerCase().endsWith(`.${name}`));
+  if (format) return format;
+  throw new HybridError('E_USAGE', `--figure is ${JSON.stringify(file)}`, 'Give the name of a file that ends in .svg or .png.');
+}
+
+async function write(file: string, bytes: Uint8Array, io: CliIo): Promise<void> {
+  const path = resolve(io.cwd, file);
+  await writeAtomically(io.files ?? nodeFiles, path, [bytes]);
+  io.stderr.write(`wrote ${shown(path, io)}\n`);
 }
 
 const outOf = ({ out = 'runs' }: Flags, io: CliIo): string => resolve(io.cwd, out);
@@ -190,4 +245,18 @@ function compareText(records: readonly RunRecord[], settings: Readonly<Record<st
     ['data wait', ...runs.map(({ dataWait }) => (dataWait === null ? none : `${(100 * dataWait).toFixed(1)} %`))],
     ['time', ...runs.map(({ seconds }) => duration(seconds))],
   ]);
+}
+
+/** What runs come to that differ in their seed alone; empty where there are none. */
+function seedsText(groups: readonly SeedGroup[]): string {
+  if (groups.length === 0) return '';
+  const text = (spread: Spread | null): string =>
+    spread ? `${percent(spread.mean)} ± ${percent(spread.deviation)} (${spread.count})` : none;
+  return `\n${table(
+    [
+      ['runs that differ in their seed alone', 'validation accuracy', 'test accuracy'],
+      ...groups.map(({ runs, validation, test }) => [runs.join(', '), text(validation), text(test)]),
+    ],
+    [],
+  )}`;
 }

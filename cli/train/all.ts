@@ -22,7 +22,7 @@ export async function trainAll(
   io: CliIo,
   group: Communicator,
 ): Promise<number> {
-  for (const name of ['resume', 'model', 'init', ...MEASURES, 'trace', 'dryRun']) {
+  for (const name of ['resume', 'model', 'init', ...MEASURES, 'trace']) {
     const spelled = name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
     if (command.getOptionValueSource(name) !== 'cli' && !file?.values.has(spelled)) continue;
     throw new HybridError('E_USAGE', `--arch all and --${spelled} exclude each other`, 'Name one architecture with --arch.');
@@ -35,6 +35,7 @@ export async function trainAll(
     if (arch === 'convmixer') continue; // a family, not a model of the script
     const start = performance.now();
     const own = new Map<Key, string>([['arch', arch], ...(name === undefined ? [] : ([['name', `${name}-${arch}`]] as const))]);
+    if (flags.dryRun && arch !== ARCHITECTURES[0] && !flags.json) io.stdout.write('\n');
     const note = (result: TrainResult, { model }: Options, run: string): void => {
       const parameters = model.variables.reduce((sum, { shape }) => sum + shape.reduce((product, n) => product * n, 1), 0);
       const { test, best, epochs } = result;
@@ -56,6 +57,6 @@ export async function trainAll(
       new Progress(io).warn(`${arch} failed: ${error.message}`);
     }
   }
-  tell();
+  if (!flags.dryRun) tell();
   return status;
 }

@@ -3,13 +3,14 @@
 import { benchTrain } from '../../bench/train.ts';
 import { estimate, formatBytes } from '../../runtime/entries/tools.ts';
 import type { CliIo } from '../io.ts';
+import type { Settings } from '../options.ts';
 import { count, duration } from '../progress.ts';
 import type { Flags, Options } from './flags.ts';
 
 const DRY_STEPS = 2;
 
 /** Says what the run would take. The time is measured: a few steps on made-up images, which change nothing. */
-export async function dryRun(options: Options, flags: Flags, io: CliIo): Promise<number> {
+export async function dryRun(options: Options, settings: Settings, flags: Flags, io: CliIo): Promise<number> {
   const { model, device, epochs, train: images, validation, test } = options;
   const batch = Math.min(options.batch, images.size);
   const { memoryBytes, memoryLimit, flopsPerStep, bytesPerStep } = estimate(model, device, batch);
@@ -25,6 +26,13 @@ export async function dryRun(options: Options, flags: Flags, io: CliIo): Promise
     trainImages: images.size,
     validationImages: validation?.size ?? 0,
     testImages: test?.size ?? 0,
+    recipe: settings.recipe,
+    optimizer: settings.optimizer,
+    lr: settings.lr,
+    schedule: settings.schedule,
+    plateau: options.plateau,
+    patience: settings.patience,
+    augment: settings.augment,
     memoryBytes,
     memoryLimit,
     flopsPerStep,
@@ -33,22 +41,19 @@ export async function dryRun(options: Options, flags: Flags, io: CliIo): Promise
     // A validation step is the forward pass, about a third of a training step.
     estimatedSeconds: (epochs * (stepsPerEpoch + Math.ceil((validation?.size ?? 0) / batch) / 3) * stepMs.median) / 1000,
   };
-  io.stdout.write(flags.json ? `${JSON.stringify(plan)}\n` : planText(plan));
-  return 0;
-}
-
-function planText(
-  plan: {
-    readonly [key in 'arch' | 'device']: string;
-  } & { readonly [key in 'epochs' | 'batch' | 'stepsPerEpoch' | 'trainImages' | 'validationImages' | 'testImages']: number } & {
-    readonly [key in 'memoryBytes' | 'memoryLimit' | 'flopsPerStep' | 'bytesPerStep' | 'stepSeconds' | 'estimatedSeconds']: number;
-  },
-): string {
+  if (flags.json) {
+    io.stdout.write(`${JSON.stringify(plan)}\n`);
+    return 0;
+  }
   const rows = [
     ['architecture', plan.arch],
     ['device', plan.device],
     ['images', `${count(plan.trainImages)} training, ${count(plan.validationImages)} validation, ${count(plan.testImages)} test`],
     ['steps', `at most ${count(plan.epochs, 'epoch')} of ${count(plan.stepsPerEpoch, 'step')}, ${count(plan.batch, 'image')} each`],
+    ['recipe', plan.recipe],
+    ['rate', `${plan.lr} (${plan.optimizer}), ${courseOf(options)}`],
+    ['early end', plan.patience > 0 ? `after ${count(plan.patience, 'epoch')} without improvement` : 'none'],
+    ['augmentation', plan.augment],
     ['memory', `${formatBytes(plan.memoryBytes)} of at most ${formatBytes(plan.memoryLimit)}`],
     [
       'one step',
@@ -56,5 +61,12 @@ function planText(
     ],
     ['time', `about ${duration(plan.estimatedSeconds)} for all epochs`],
   ];
-  return `${rows.map(([name, value]) => `${name.padEnd(13)} ${value}`).join('\n')}\n`;
+  io.stdout.write(`${rows.map(([name, value]) => `${name.padEnd(13)} ${value}`).join('\n')}\n`);
+  return 0;
+}
+
+/** How the learning rate goes on from where it begins. */
+function courseOf({ schedule, plateau }: Options): string {
+  if (schedule.name !== 'constant') return `schedule ${schedule.name}`;
+  return plateau ? `times ${plateau.factor} after ${count(plateau.patience, 'epoch')} without improvement` : 'constant';
 }

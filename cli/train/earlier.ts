@@ -1,6 +1,6 @@
 // hybrid train --resume: the run to go on with.
 
-import { join, resolve } from 'node:path';
+import { basename, dirname, join, resolve } from 'node:path';
 import type { Command } from 'commander';
 import type { Communicator } from '../../runtime/entries/distributed.ts';
 import { completeProgress, modelOf, nodeFiles, readCard } from '../../runtime/entries/internal.ts';
@@ -33,13 +33,25 @@ export async function openEarlier(flags: Flags, command: Command, io: CliIo): Pr
     throw new HybridError('E_USAGE', `--resume and ${name} exclude each other`, 'A resumed run keeps its folder and its configuration.');
   }
   const out = resolve(io.cwd, command.opts<{ out?: string }>().out ?? 'runs');
-  const path = flags.resume === true ? await newestRun(out, io) : await findRun(flags.resume as string, out, io);
+  const path = flags.resume === true ? await newestRun(out, io) : await runOf(await findRun(flags.resume as string, out, io), io);
   const folder = await RunFolder.reopen(path, io.files);
   return {
     folder,
     network: folder.config.model === undefined ? undefined : readCard(JSON.stringify((await folder.load('last'))?.card ?? null)).model,
     values: { path: `the configuration of ${shown(path, io)}`, values: partsKept(folder.config) },
   };
+}
+
+/** The run that a folder of a checkpoint is in, or the folder itself. A run goes on from its last checkpoint: another one is refused. */
+async function runOf(path: string, io: CliIo): Promise<string> {
+  const isIn = basename(path) === 'checkpoints' ? path : basename(dirname(path)) === 'checkpoints' ? dirname(path) : null;
+  if (isIn === null || !(await (io.files ?? nodeFiles).stat(join(dirname(isIn), 'config.json')))) return path;
+  if (isIn === path || basename(path) === 'last') return dirname(isIn);
+  throw new HybridError(
+    'E_USAGE',
+    `${shown(path, io)} is not the last checkpoint of its run, and a run goes on from that`,
+    `Go on with \`--resume ${shown(dirname(isIn), io)}\`, or begin a new run with these weights: \`--init ${shown(join(path, 'model.safetensors'), io)}\`.`,
+  );
 }
 
 /** The configuration as a file has it. Runs from before there was a choice have the first images as validation. */

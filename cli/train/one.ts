@@ -163,7 +163,7 @@ export async function trainOne(
       signal: io.signal,
     };
     return flags.dryRun
-      ? await dryRun(options, flags, io)
+      ? await dryRun(options, settings, flags, io)
       : await run({ options, settings, flags, io, progress, earlier, group, choice, precision, skipped: source.skipped, note: one?.note });
   } finally {
     progress.clear();

@@ -52,12 +52,15 @@ function initialWeights({ init, model, seed }: LoopOptions): ReadonlyMap<string,
   throw new HybridError('E_CHECKPOINT', `the initial weights ${bad[0]} are not all finite`, 'Start from other weights.', { field: 'init' });
 }
 
-async function goOn({ options, position, best, snapshots, reporter, changes }: Training): Promise<void> {
+async function goOn({ options, position, best, stopping, snapshots, reporter, changes }: Training): Promise<void> {
   if (best.epoch > 0) await snapshots.recoverBest(best);
   for (const change of changes) reporter.warn(`${change}: from here on this is another run than before.`);
   reporter.resume('resumed', position);
   const done = position.history.length;
-  if (done < options.epochs) return;
+  if (done < options.epochs) {
+    if (stopping?.stopsAfter(done)) reporter.say(stopping.reason(done));
+    return;
+  }
   reporter.say(
     `${done === 1 ? 'The only epoch was' : `All ${done} epochs were`} done: only the test is left. Raise \`epochs\` to train longer.`,
   );

@@ -99,6 +99,12 @@ export class EarlyStopping implements Resumable {
     return this.#wait > 0 && this.#wait >= this.#patience && epoch > 1;
   }
 
+  /** Why a run that goes on after `epoch` epochs has only the test left, and what would have it train longer. */
+  reason(epoch: number): string {
+    const waited = `${this.#wait} ${this.#wait === 1 ? 'epoch' : 'epochs'} without improvement`;
+    return `Training stopped early, after epoch ${epoch}: ${waited}, and the patience is ${this.#patience}. Only the test is left. Raise \`earlyStopping\`, and name it in \`allowChanged\`, to train longer.`;
+  }
+
   state(): CallbackState {
     return { best: this.#monitor.best, wait: this.#wait };
   }

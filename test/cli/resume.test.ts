@@ -188,11 +188,28 @@ describe('is refused, and nothing is changed,', () => {
     expect((await resume('r')).stderr).toMatch(/has no checkpoint to go on from/);
   });
 
+  test('by the folder of a checkpoint that is not the last', async () => {
+    await begin(['--epochs', '2', '--name', 'r', '--keep-every', '1']);
+    const refused = await resume(join('runs', 'r', 'checkpoints', 'epoch-0001'));
+    expect([refused.status, refused.stdout]).toEqual([2, '']);
+    expect(refused.stderr).toMatch(
+      /epoch-0001 is not the last checkpoint of its run.*\nhelp: Go on with `--resume runs.r`, or .*`--init runs.r.checkpoints.epoch-0001.model\.safetensors`/,
+    );
+  });
+
   test('with options that make no sense together', async () => {
     for (const option of [['-c', 'x.yaml'], ['--dry-run'], ['--name', 'x']]) {
       expect(await resume('runs', ...option)).toMatchObject({ status: 2, stdout: '' });
     }
   });
+});
+
+test('by the folder of its last checkpoint, or of its checkpoints', async () => {
+  for (const folder of ['checkpoints', join('checkpoints', 'last')]) {
+    const run = await interrupted('r');
+    expect((await resume(join(run, folder), '--quiet')).status).toBe(0);
+    rmSync(run, { recursive: true });
+  }
 });
 
 test('a damaged last state gives way to an older one, aloud', async () => {

@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { KEYS, spelling } from '../../cli/options.ts';
+import { COMMANDS_ELSEWHERE, OPTIONS_ELSEWHERE } from '../../cli/usage.ts';
 import { EXIT_STATUS, nodeFiles } from '../../runtime/entries/internal.ts';
 import { writeSafetensors } from '../../runtime/formats/safetensors.ts';
 import { cli } from '../support/cli.ts';
@@ -74,11 +75,27 @@ describe('help and version', () => {
   });
 });
 
+test.each([[], ['data'], ['runs']])('%j alone says what there is, as help does', async (...argv) => {
+  const words = argv.flat();
+  const alone = await cli(words);
+  expect([alone.status, alone.stderr]).toEqual([0, '']);
+  expect(alone.stdout).toContain(`Usage: hybrid${words.map((word) => ` ${word}`).join('')} [options] [command]`);
+  expect((await cli([...words, '--help'])).stdout.startsWith(alone.stdout)).toBe(true);
+});
+
+test('what options and commands are called elsewhere leads to ones that there are', async () => {
+  const { stdout } = await cli(['train', '--help']);
+  const all = stdout + (await cli(['predict', '--help'])).stdout;
+  for (const [elsewhere, name] of Object.entries(OPTIONS_ELSEWHERE)) {
+    expect(elsewhere).toMatch(/^[a-z0-9]+$/);
+    expect(all, name).toMatch(new RegExp(`--(no-)?${name}[ \\n]`));
+  }
+  for (const words of new Set(Object.values(COMMANDS_ELSEWHERE))) expect((await cli([...words.split(' '), '--help'])).status).toBe(0);
+});
+
 describe('usage errors', () => {
   test.each([
-    [[], /name of a command is missing/, /hybrid --help/],
     [['trian'], /unknown command 'trian'/, /train/],
-    [['data'], /data needs the name of one of its commands: download, verify/, /hybrid data --help/],
     [['data', 'verifi'], /unknown command 'verifi'/, /verify/],
     [['data', 'convert', 'synthetic'], /missing required argument 'FILE'/, /hybrid data convert --help/],
     [['bench', 'tarin'], /unknown command 'tarin'/, /train/],
@@ -91,7 +108,17 @@ describe('usage errors', () => {
     [['train', '--arch', 'convmixer-2stag'], /no architecture "convmixer-2stag"; did you mean convmixer-2stage/, /convmixer-256-8/],
     [['train', '--arch', 'resnet', '--data', 'synthetic'], /no architecture "resnet"/, /Choose one of/],
     [['train', '--dim', '8', '--data', 'synthetic'], /convmixer-2stage has a dim of its own/, /convmixer/],
-    [['train', 'now'], /too many arguments/, /hybrid train --help/],
+    [['train', 'photos'], /`hybrid train` does not take the argument "photos"/, /Did you mean `hybrid train --data photos`/],
+    [['train', 'my photos', 'x'], /does not take the arguments "my photos", "x"/, /--data "my photos"`/],
+    [['train', 'conv-pooling'], /does not take the argument "conv-pooling"/, /Did you mean `hybrid train --arch conv-pooling`/],
+    [['doctor', 'now'], /`hybrid doctor` does not take the argument "now"/, /hybrid doctor --help/],
+    [['train', '--learningrate', '1'], /unknown option '--learningrate'/, /^help: Did you mean --lr\?$/m],
+    [['train', '--batch-size', '1'], /unknown option '--batch-size'/, /Did you mean --batch\?/],
+    [['train', '--numWorkers=2'], /unknown option '--numWorkers=2'/, /Did you mean --workers\?/],
+    [['train', '--epoch', '1'], /unknown option '--epoch'/, /Did you mean --epochs\?/],
+    [['summary', 'convmixer', '--pretrained'], /unknown option '--pretrained'/, /hybrid summary --help/],
+    [['fit'], /unknown command 'fit'/, /Did you mean train\?/],
+    [['ls'], /unknown command 'ls'/, /Did you mean runs list\?/],
     [['train', '-c', 'none.yaml'], /none.yaml does not exist/, /YAML or JSON/],
     [['train', '--data', 'nowhere', '--name', '../x'], /"..\/x" cannot be the name of a run: it has a slash/, /without slashes/],
     [['train', '--data', 'nowhere', '--name', '..'], /".." cannot be the name of a run: it stands for another folder/, /without slashes/],

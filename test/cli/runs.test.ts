@@ -1,7 +1,8 @@
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { hostname, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { RunRecord, seedGroups } from '../../runtime/entries/runs.ts';
 import type { TrainEvent } from '../../runtime/index.ts';
 import { cli } from '../support/cli.ts';
 import { events, stepEvent } from '../support/run-events.ts';
@@ -25,6 +26,8 @@ beforeAll(() => {
   writeRun('third', config, [], { time: '2031-05-08T10:00:00.000Z' });
   mkdirSync(join(cwd, 'runs', 'no run'));
   mkdirSync(join(cwd, 'runs', 'damaged'));
+  mkdirSync(join(cwd, 'config'));
+  writeFileSync(join(cwd, 'config', 'config.json'), '{}');
   writeFileSync(join(cwd, 'runs', 'damaged', 'config.json'), '[');
   // Locks: of a process on another machine, which may be alive, and of one on this machine that is gone.
   writeFileSync(join(cwd, 'runs', 'third', 'lock.json'), '{"pid":4194303,"host":"another machine","began":"1","token":"x"}');
@@ -94,7 +97,12 @@ describe('what is wrong is one sentence with a remedy', () => {
     [['show', 'damaged'], 5, /config.json is not a JSON object/],
     [['compare', 'first'], 2, /one run has nothing to be compared with/],
     [['list', '--sort', 'size'], 2, /--sort is "size"/],
-    [[], 2, /runs needs the name of one of its commands: list, show, compare/],
+    [['compare', 'first', 'second', '--figure', 'x.gif'], 2, /--figure is "x.gif"/],
+    [['compare', ...Array<string>(9).fill('first'), '--figure', 'x.svg'], 2, /--figure draws at most 8 runs, and these are 9/],
+    [['delete', 'none'], 5, /there is neither none nor runs.none/],
+    [['delete', 'no run'], 5, /no run is not a run folder/],
+    [['delete', 'config'], 5, /config is not a run folder: it has neither metrics\.jsonl nor checkpoints/],
+    [['delete', 'third'], 8, /another machine/],
   ] as const)('%s', async (argv, status, message) => {
     const result = await runs(...argv);
     expect(result.status).toBe(status);
@@ -129,4 +137,63 @@ test('a run that was rolled back shows what it did last', async () => {
   const list = events({ epochs: 2, end: false });
   writeRun('rolled', { batch: 100 }, [...list, { type: 'resume', reason: 'rolled back', epoch: 2, step: 2 }, stepEvent(2, 3)]);
   expect(JSON.parse((await runs('show', 'rolled', '--json')).stdout).epochs).toBe(1);
+});
+
+test('compare: curves as a picture, every epoch as a table, and what seeds come to', async () => {
+  const config = { arch: 'convmixer', batch: 100, lr: 0.002 };
+  for (const seed of [0, 1]) writeRun(`seed-${seed}`, { ...config, seed, name: `seed-${seed}` }, events());
+  const files = ['--figure', 'curves.svg', '--csv', 'epochs.csv'];
+  const { status, stdout, stderr } = await runs('compare', 'seed-0', 'seed-1', 'second', ...files);
+  expect([status, stderr]).toEqual([0, 'wrote curves.svg\nwrote epochs.csv\n']);
+  expect(stdout).toMatch(
+    /^runs that differ in their seed alone +validation accuracy +test accuracy\nseed-0, seed-1 +54\.00 % ± 0\.00 % \(2\) +54\.32 % ± 0\.00 % \(2\)$/m,
+  );
+  expect(readFileSync(join(cwd, 'curves.svg'), 'utf8')).toMatch(/^<svg /);
+  const lines = readFileSync(join(cwd, 'epochs.csv'), 'utf8').trimEnd().split('\n');
+  expect(lines).toHaveLength(1 + 3 + 3 + 2);
+  expect(lines[0]).toBe('run,epoch,train_loss,train_accuracy,validation_loss,validation_accuracy,lr,images_per_second,seconds');
+  expect(lines[3]).toMatch(/^seed-0,3,0\.6\d+,0\.6\d+,0\.7\d+,0\.54,0\.002,/);
+  const json = JSON.parse((await runs('compare', 'seed-0', 'seed-1', 'second', '--json')).stdout);
+  expect(json.seeds).toEqual([{ runs: ['seed-0', 'seed-1'], validation: { mean: 0.54, deviation: 0, count: 2 }, test: expect.anything() }]);
+  // Runs of one seed, or with other settings, are no measure of what the seed does.
+  expect((await runs('compare', 'seed-0', 'second')).stdout).not.toContain('seed alone');
+  for (const name of ['seed-0', 'seed-1']) rmSync(join(cwd, 'runs', name), { recursive: true });
+});
+
+test('the deviation is that of a sample', () => {
+  const run = (seed: number, accuracy: number): RunRecord => {
+    const list = events().map((event) => (event.type === 'end' ? { ...event, test: { loss: 1, accuracy } } : event));
+    return RunRecord.from(`r${seed}`, { arch: 'convmixer', seed }, list);
+  };
+  const [group] = seedGroups([run(0, 0.5), run(1, 0.6), run(2, 0.7)]);
+  expect(group.test).toEqual({ mean: expect.closeTo(0.6, 12), deviation: expect.closeTo(0.1, 12), count: 3 });
+});
+
+test('delete: the runs that are named, and nothing else; all or none', async () => {
+  for (const name of ['old', 'old-2', 'kept']) writeRun(name, { arch: 'convmixer', name: 'old' }, events());
+  expect((await runs('delete', 'old', 'none')).status).toBe(5);
+  expect(existsSync(join(cwd, 'runs', 'old'))).toBe(true);
+  // A link to a run is not the run.
+  symlinkSync(join(cwd, 'runs', 'kept'), join(cwd, 'runs', 'link'));
+  expect((await runs('delete', 'link')).stderr).toMatch(/link is a symbolic link/);
+  expect(await runs('delete', 'old')).toEqual({ status: 0, stdout: `deleted ${join('runs', 'old')}\n`, stderr: '' });
+  expect(['old', 'old-2', 'kept'].map((name) => existsSync(join(cwd, 'runs', name)))).toEqual([false, true, true]);
+  expect(JSON.parse((await runs('delete', 'old-2', 'kept', '--json')).stdout).deleted).toHaveLength(2);
+  rmSync(join(cwd, 'runs', 'link'));
+});
+
+test('a name that several runs were given is that of the newest', async () => {
+  writeRun('again', { arch: 'convmixer', name: 'again', lr: 1 }, events());
+  for (const [name, given] of [
+    ['again-2', 'again'],
+    ['again-10', 'again'],
+    ['again-11', 'again-11'],
+  ])
+    writeRun(name, { name: given }, events({ epochs: 1 }));
+  const { stdout, stderr } = await runs('show', 'again', '--json');
+  expect(JSON.parse(stdout).name).toBe('again-10');
+  expect(stderr).toBe(`again is the run ${join('runs', 'again-10')}, the newest of that name; the first one is ${join('runs', 'again')}\n`);
+  for (const path of [join('runs', 'again'), join(cwd, 'runs', 'again')])
+    expect(JSON.parse((await runs('show', path, '--json')).stdout).name).toBe('again');
+  for (const name of ['again', 'again-2', 'again-10', 'again-11']) rmSync(join(cwd, 'runs', name), { recursive: true });
 });

@@ -364,11 +364,14 @@ test('--dry-run tells the plan, fetches nothing and writes nothing', async () =>
   const { status, stdout } = await cli(argv, { cwd });
   expect(status).toBe(0);
   expect(stdout).toMatch(/images +45,000 training, 5,000 validation, 10,000 test/);
+  expect(stdout).toMatch(
+    /^recipe +script\nrate +0\.002 \(adamw\), times 0\.5 after 2 epochs without improvement\nearly end +after 4 epochs without improvement\naugmentation +\S/m,
+  );
   expect(stdout).toMatch(/memory .* of at most /);
   expect(stdout).toMatch(/time +about /);
   expect(readdirSync(cwd)).toEqual([]);
   const plan = JSON.parse((await cli([...argv, '--json'], { cwd })).stdout);
-  expect(plan).toMatchObject({ type: 'plan', arch: 'convmixer', batch: 16, stepsPerEpoch: 2813 });
+  expect(plan).toMatchObject({ type: 'plan', arch: 'convmixer', batch: 16, stepsPerEpoch: 2813, recipe: 'script', lr: 0.002, patience: 4 });
   expect(plan.estimatedSeconds).toBeGreaterThan(0);
 });
 

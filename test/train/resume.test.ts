@@ -46,6 +46,18 @@ const VARIANTS: Record<string, Partial<TrainOptions>> = {
   'the training loss alone': { epochs: 3, validation: null, schedule: { name: 'cosine' } },
 };
 
+it('a run that stopped early says what keeps it from more epochs', async () => {
+  const changes = VARIANTS['early stopping'];
+  const store = new MemoryStore();
+  const whole = await outcome(smallOptions({ ...changes, store }));
+  expect(whole.result.reason).toBe('early-stopped');
+  const { result, events } = await runPart(smallOptions({ ...changes, epochs: 60, store, resume: await lastOf(store) }));
+  expect([result.reason, result.epochs]).toEqual(['early-stopped', whole.epochs.length]);
+  expect(ofType(events, 'message').map(({ text }) => text)).toContain(
+    `Training stopped early, after epoch ${whole.epochs.length}: 2 epochs without improvement, and the patience is 2. Only the test is left. Raise \`earlyStopping\`, and name it in \`allowChanged\`, to train longer.`,
+  );
+});
+
 describe.each(Object.entries(VARIANTS))('%s', (_, changes) => {
   it('is the same run whenever it was stopped, however often', async () => {
     const whole = await outcome(smallOptions({ ...changes, store: new MemoryStore() }));
