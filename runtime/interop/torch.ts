@@ -12,6 +12,7 @@ const NAMES = {
   depthwise_kernel: 'depthwise.weight',
   pointwise_kernel: 'pointwise.weight',
   gamma: 'weight',
+  alpha: 'weight',
   bias: 'bias',
   beta: 'bias',
   moving_mean: 'running_mean',
@@ -27,7 +28,7 @@ export function torchTensors({ model, weights }: TrainedModel): Map<string, { sh
     for (const { name, shape, role } of layer.variables) {
       const data = weights.get(name) as Float32Array;
       const key = `${layer.name}.${NAMES[role]}`;
-      if (!role.endsWith('kernel')) tensors.set(key, { shape, data });
+      if (!role.endsWith('kernel')) tensors.set(key, { shape: role === 'alpha' ? shape.filter((n) => n > 1) : shape, data });
       else if (layer.type === 'Dense') tensors.set(key, transposed(shape, data, flattened(layer, model.layers)));
       else tensors.set(key, channelsFirst(shape, data, role === 'depthwise_kernel' || layer.type === 'DepthwiseConv2D'));
     }

@@ -192,7 +192,8 @@ function pick(
     variables.map(({ name, shape }) => {
       const found = tensors.get(name);
       // A count may be a scalar in one program and a list of one number in another.
-      if (found && (`${found.shape}` === `${shape}` || sizeOf(shape) === 1) && found.data.length === sizeOf(shape)) {
+      const isList = found?.shape.length === 1 && shape.length > 1; // as graphs have some variables, and checkpoints with them
+      if (found && (`${found.shape}` === `${shape}` || isList || sizeOf(shape) === 1) && found.data.length === sizeOf(shape)) {
         const { data } = found;
         return [name, data instanceof Float32Array ? data : Float32Array.from(data as ArrayLike<number>, Number)];
       }

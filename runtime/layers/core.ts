@@ -14,6 +14,7 @@ import {
   optional,
   orNone,
   rate,
+  sampleAxes,
   sampleShape,
   targetShape,
   training,
@@ -112,6 +113,30 @@ export const ELU = defineLayer({
     ),
   },
   build: ({ g, config, x }) => g.one('elu', [x], { alpha: config.alpha }),
+});
+
+/** Slopes below 0 that are trained: one for each element, or one for all along the axes that share it. */
+export const PReLU = defineLayer({
+  type: 'PReLU',
+  config: { alphaInitializer: optional(initializer, 'zeros'), sharedAxes: orNone(sampleAxes) },
+  variables: ({ alphaInitializer, sharedAxes }, [shape]) => ({
+    alpha: {
+      shape: shape.map((n, axis) => (sharedAxes?.includes(axis + 1) ? 1 : n)),
+      initializer: alphaInitializer,
+      ...(shape.length > 1 && { flat: true as const }),
+    },
+  }),
+  build({ g, config, x, vars, shape, refuse }) {
+    const shared = shape.map((_, axis) => config.sharedAxes?.includes(axis + 1) ?? false);
+    // One slope for each channel, or for each element of a sample.
+    const byChannel = shared.slice(0, -1).every(Boolean) && !shared[shape.length - 1];
+    if (!byChannel && shared.some(Boolean))
+      return refuse(`shares axes [${config.sharedAxes}] of [${shape.join(', ')}]`, 'Share none, or all but that of the channels.');
+    const below = g.one('affine', { x: g.one('relu', [g.one('affine', { x }, { scale: -1 })]) }, { scale: -1 });
+    const list = byChannel ? below : g.one('reshape', { x: below }, { shape: [sizeOf(shape)] });
+    const sloped = g.one('mul', { a: list, b: vars.alpha });
+    return g.one('add', [g.one('relu', [x]), byChannel ? sloped : g.one('reshape', { x: sloped }, { shape })]);
+  },
 });
 
 /** Of the last layer; see `ACTIVATIONS.softmax`. */

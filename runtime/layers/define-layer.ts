@@ -15,6 +15,8 @@ export interface VariableSpec {
   readonly initializer: Initializer;
   /** `parameter` where nothing is said. */
   readonly kind?: VariableInfo['kind'];
+  /** As in `VariableInfo`. */
+  readonly flat?: true;
 }
 
 /** Where a layer is built: its settings, its operands, and the graph that takes its ops. */

@@ -1,7 +1,7 @@
 // Layers that put zeros around an image, or cut some of it off.
 
 import { defineLayer, type Site } from './define-layer.ts';
-import { fixed, type Margins, margins, optional } from './kinds.ts';
+import { fixed, type Margins, margins, optional, whole } from './kinds.ts';
 
 const image = { dataFormat: fixed('channels_last') };
 
@@ -27,6 +27,30 @@ export const Cropping2D = defineLayer({
     ...image,
   },
   build: (site) => framed(site, site.config.cropping, -1),
+});
+
+/** The middle. */
+export const CenterCrop = defineLayer({
+  type: 'CenterCrop',
+  config: { height: whole(), width: whole(), ...image },
+  build(site) {
+    const { config, shape, refuse } = site;
+    const [rows, columns] = [shape[0] - config.height, shape[1] - config.width];
+    if (!(rows >= 0 && columns >= 0))
+      return refuse(
+        `leaves ${config.height}×${config.width} pixels of ${shape[0]}×${shape[1]}`,
+        'Give it larger images: none are enlarged here.',
+      );
+    const [top, left] = [Math.floor(rows / 2), Math.floor(columns / 2)];
+    return framed(
+      site,
+      [
+        [top, rows - top],
+        [left, columns - left],
+      ],
+      -1,
+    );
+  },
 });
 
 function framed({ g, x, shape, refuse }: Site<unknown>, [[top, bottom], [left, right]]: Margins, sign: 1 | -1): number {

@@ -10,7 +10,7 @@ import { opTable } from '../ops/index.ts';
 import { type AnyLayer, buildLayer, type Config, configOf, refusal } from './define-layer.ts';
 import { LAYERS, type LayerOptions, type LayerType } from './index.ts';
 import { snakeCase } from './kinds.ts';
-import type { Shape, VariableInfo, VariableRole } from './layer.ts';
+import { graphShape, type Shape, type VariableInfo, type VariableRole } from './layer.ts';
 import { LayerBuilder } from './layer-builder.ts';
 
 /** What flows between layers: the result of a call of a layer. */
@@ -69,13 +69,13 @@ export function callLayer(layer: LayerInstance, given: LayerTensor | readonly La
   const operands = inputs.map(({ shape, dtype }, i) => g.input(`input ${i}`, { shape, dtype, perSample: true }));
   const shapes = inputs.map(({ shape }) => shape);
   const specs = definition.variables?.(config, shapes) ?? {};
-  const variables = Object.entries(specs).map(([role, { shape, initializer, kind = 'parameter' }]): VariableInfo => {
+  const variables = Object.entries(specs).map(([role, { shape, initializer, kind = 'parameter', flat }]): VariableInfo => {
     if (!shape.every((n) => Number.isInteger(n) && n > 0))
       refuse(
         `would have a ${role} of shape [${shape.join(', ')}] for an input of [${shapes[0]?.join(', ')}]`,
         'Give settings that divide its channels.',
       );
-    return { name: role, shape, kind, role: role as VariableRole, initializer };
+    return { name: role, shape, kind, role: role as VariableRole, initializer, ...(flat && { flat }) };
   });
   const [first] = layer.calls;
   if (first && shapesOf(first.variables) !== shapesOf(variables))
@@ -83,7 +83,7 @@ export function callLayer(layer: LayerInstance, given: LayerTensor | readonly La
       `has weights for an input of [${first.inputs[0].shape.join(', ')}] and cannot read [${shapes[0].join(', ')}]`,
       'Give it inputs of one size, or use a second layer.',
     );
-  const vars = Object.fromEntries(variables.map(({ role, shape, kind }) => [role, g.state(role, shape, kind)])) as Record<
+  const vars = Object.fromEntries(variables.map((one) => [one.role, g.state(one.role, graphShape(one), one.kind)])) as Record<
     VariableRole,
     number
   >;

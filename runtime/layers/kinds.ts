@@ -151,6 +151,15 @@ export const noiseShape: Kind<readonly (number | null)[], readonly (number | nul
     Array.isArray(given) && given.length > 1 && given[0] === null && given.every((n) => n === null || isWhole(n, 1)) ? given : undefined,
 };
 
+/** Axes of a sample, counted from 1 as Keras does. */
+export const sampleAxes: Kind<readonly number[], readonly number[], false> = {
+  expected: 'a list of axes, counted from 1',
+  read: (given) => {
+    const axes = typeof given === 'number' ? [given] : given;
+    return Array.isArray(axes) && axes.every((axis) => isWhole(axis, 1)) ? axes : undefined;
+  },
+};
+
 /** Axes in another order, counted from 1 as Keras does. */
 export const dims: Kind<readonly number[], readonly number[], false> = {
   expected: 'the numbers from 1 on, one for each axis, in some order',

@@ -18,7 +18,8 @@ export type VariableRole =
   | 'moving_variance'
   | 'mean'
   | 'variance'
-  | 'count';
+  | 'count'
+  | 'alpha';
 
 /** A tensor of weights: a parameter, or a moving statistic. */
 export interface VariableInfo {
@@ -31,7 +32,12 @@ export interface VariableInfo {
   readonly role: VariableRole;
   /** What it begins with. */
   readonly initializer: Initializer;
+  /** In graphs it is a list of as many elements: of what has several axes in Keras' layout and is used element by element. */
+  readonly flat?: true;
 }
+
+/** The shape of a variable in graphs. */
+export const graphShape = ({ shape, flat }: Pick<VariableInfo, 'shape' | 'flat'>): Shape => (flat ? [sizeOf(shape)] : shape);
 
 /** A layer in its place, but for its class and configuration: name, wiring and all that follows from them. */
 export interface Place {

@@ -3,7 +3,8 @@
 import type { ValueId } from '../ir/graph.ts';
 import { defineLayer } from './define-layer.ts';
 import { initializer } from './initializers.ts';
-import { fixed, flag, number, numbers, optional, orNone, rate, training, whole } from './kinds.ts';
+import { fixed, flag, type Kind, number, numbers, optional, orNone, rate, training, whole } from './kinds.ts';
+import { sizeOf } from './layer.ts';
 import type { LayerBuilder } from './layer-builder.ts';
 
 /** Also as the float32 that devices compute with: a variance of 0 is divided by it. */
@@ -40,16 +41,74 @@ export const BatchNormalization = defineLayer({
 /** The last axis of an image, in Keras' two ways of counting: files of Keras 2 have it in a list. */
 const lastAxis = (given: unknown): boolean => [-1, 3].includes(Array.isArray(given) && given.length === 1 ? given[0] : given);
 
+/** The last axis, or several in a list. */
+const lastAxes: Kind<number | readonly number[], number | readonly number[], true> = {
+  expected: 'an axis, or a list of axes, counted from the end (-1) or from the samples (0)',
+  read: (given) => {
+    const axes = [given].flat() as unknown[];
+    if (axes.length === 0 || !axes.every((axis) => Number.isSafeInteger(axis) && axis !== 0)) return undefined;
+    return axes.length === 1 ? (axes[0] as number) : (axes as number[]);
+  },
+  fallback: () => -1,
+  '~optional': true,
+};
+
+const groupCount: Kind<number, number, false> = {
+  expected: 'a whole number from 1 on, or -1 for as many as there are channels',
+  read: (given) => (given === -1 || (Number.isSafeInteger(given) && (given as number) >= 1) ? (given as number) : undefined),
+};
+
 /** Gamma and beta, ones and zeros where a layer has none. */
 function affineOf(g: LayerBuilder, { gamma, beta }: Partial<Record<'gamma' | 'beta', ValueId>>, shape: readonly number[]) {
   const constant = (value: number) => g.one('fill', {}, { shape: shape.slice(-1), value, parameter: true });
   return { gamma: gamma ?? constant(1), beta: beta ?? constant(0) };
 }
 
-/** Over the channels of each pixel. */
+/** Over the channels of each pixel, or over the last axes of the image, all of them together. */
 export const LayerNormalization = defineLayer({
   type: 'LayerNormalization',
   config: {
+    axis: lastAxes,
+    epsilon: optional(positive, 1e-3),
+    center: optional(flag, true),
+    scale: optional(flag, true),
+    betaInitializer: optional(initializer, 'zeros'),
+    gammaInitializer: optional(initializer, 'ones'),
+  },
+  ignoredKeys: ['rms_scaling'],
+  variables(config, [shape]) {
+    const own = shape.slice(countOfAxes(config.axis, shape));
+    const flat = own.length > 1 && { flat: true as const };
+    return {
+      ...(config.scale && { gamma: { shape: own, initializer: config.gammaInitializer, ...flat } }),
+      ...(config.center && { beta: { shape: own, initializer: config.betaInitializer, ...flat } }),
+    };
+  },
+  build({ g, config, x, vars, shape, refuse }) {
+    const from = countOfAxes(config.axis, shape);
+    if (from === undefined)
+      return refuse(`has axis [${[config.axis].flat()}] for [${shape.join(', ')}]`, 'Give the last axes of a sample, all from one on.');
+    const own = shape.slice(from);
+    const whole = own.length === 1 ? shape : [...(from > 0 ? shape.slice(0, from) : [1]), sizeOf(own)];
+    const image = own.length === 1 ? x : g.one('reshape', { x }, { shape: whole.length === 2 ? [whole[0], 1, whole[1]] : whole });
+    const y = g.one('layernorm', { x: image, ...affineOf(g, vars, whole) }, { epsilon: config.epsilon });
+    return own.length === 1 ? y : g.one('reshape', { x: y }, { shape });
+  },
+});
+
+/** Where the axes that are normalised begin, counted without the samples; undefined: they are not the last ones. */
+function countOfAxes(axis: number | readonly number[], shape: readonly number[]): number | undefined {
+  const axes = [axis].flat().map((one) => (one < 0 ? one + shape.length : one - 1));
+  const from = Math.min(...axes);
+  const isLast = from >= 0 && new Set(axes).size === axes.length && axes.length === shape.length - from && Math.max(...axes) < shape.length;
+  return isLast ? from : undefined;
+}
+
+/** Over the pixels and so many channels that follow one another; -1: as many groups as channels. */
+export const GroupNormalization = defineLayer({
+  type: 'GroupNormalization',
+  config: {
+    groups: optional(groupCount, 32),
     axis: { ...fixed(-1), read: (given: unknown) => (lastAxis(given) ? -1 : undefined) },
     epsilon: optional(positive, 1e-3),
     center: optional(flag, true),
@@ -61,7 +120,20 @@ export const LayerNormalization = defineLayer({
     ...(config.scale && { gamma: { shape: shape.slice(-1), initializer: config.gammaInitializer } }),
     ...(config.center && { beta: { shape: shape.slice(-1), initializer: config.betaInitializer } }),
   }),
-  build: ({ g, config, x, vars, shape }) => g.one('layernorm', { x, ...affineOf(g, vars, shape) }, { epsilon: config.epsilon }),
+  build({ g, config, x, vars, shape, refuse }) {
+    const channels = shape[shape.length - 1];
+    const groups = config.groups === -1 ? channels : config.groups;
+    if (channels % groups !== 0) return refuse(`has ${groups} groups for ${channels} channels`, 'Give a number that divides the channels.');
+    const [pixels, each] = [sizeOf(shape) / channels, channels / groups];
+    // Groups become pixels, whose channels are all that belongs to them.
+    const apart = g.one('permute', { x: g.one('reshape', { x }, { shape: [pixels, groups, each] }) }, { axes: [1, 0, 2] });
+    const image = g.one('reshape', { x: apart }, { shape: [groups, 1, pixels * each] });
+    const normal = g.one('layernorm', { x: image, ...affineOf(g, {}, [pixels * each]) }, { epsilon: config.epsilon });
+    const back = g.one('permute', { x: g.one('reshape', { x: normal }, { shape: [groups, pixels, each] }) }, { axes: [1, 0, 2] });
+    const y = g.one('reshape', { x: back }, { shape });
+    const scaled = config.scale ? g.one('mul', { a: y, b: vars.gamma }) : y;
+    return config.center ? g.one('bias', [scaled, vars.beta]) : scaled;
+  },
 });
 
 /** Keras' least deviation. */

@@ -5,7 +5,7 @@ import { invariant } from '../base/errors.ts';
 import type { Graph, ValueId } from '../ir/graph.ts';
 import { type AnyLayer, buildLayer } from '../layers/define-layer.ts';
 import { LAYERS, type LayerType } from '../layers/index.ts';
-import type { VariableRole } from '../layers/layer.ts';
+import { graphShape, type VariableRole } from '../layers/layer.ts';
 import { type FrozenLayers, LayerBuilder } from '../layers/layer-builder.ts';
 import { addOutputs, type WithLoss } from './graph-parts.ts';
 import type { Model } from './model.ts';
@@ -36,7 +36,7 @@ export function buildForward(
   g.images(model.input);
   const labels = loss ? g.input('labels', { dtype: 'i32', shape: [], perSample: true }) : null;
   if (mode === 'train' && model.layers.some(({ type, config }) => definitionOf(type).draws?.(config))) g.samples();
-  const state = new Map(model.variables.map(({ name, shape, kind }) => [name, g.state(name, shape, kind)]));
+  const state = new Map(model.variables.map((one) => [one.name, g.state(one.name, graphShape(one), one.kind)]));
 
   /** Value that each layer computes, by its index. */
   const results: ValueId[] = [];

@@ -135,9 +135,9 @@ const TABLE = {
     keras: ['relu6'],
   }),
   rectifier: activation({
-    doc: 'y = limit where x ≥ limit, x where x ≥ threshold, else slope·(x − threshold): all that Keras calls ReLU',
+    doc: 'y = limit where x ≥ limit, x where x > threshold, else slope·(x − threshold): all that Keras calls ReLU',
     parameters: { slope: any(0), threshold: any(0), limit: any(LARGEST) },
-    y: (x, { slope, threshold, limit }) => above(threshold, x, mul(slope, sub(x, threshold)), min(x, limit)),
+    y: (x, { slope, threshold, limit }) => above(x, threshold, min(x, limit), mul(slope, sub(x, threshold))),
     slope: { ofX: (x, { slope, threshold, limit }) => above(x, threshold, above(limit, x, 1, 0), slope) },
   }),
   elu: activation({

@@ -155,7 +155,20 @@ def frozen():
     return keras.Model(images, L.Dense(4)(L.GlobalAveragePooling2D()(x)))
 
 
-NETWORKS = {f.__name__.replace("_", "-"): f for f in (sequential, branched, nested, shapes, framed, shared, pooled, windows, excited, frozen)}
+def grouped():
+    """Normalisation of groups of channels and of whole images, slopes that are trained, the middle of an image, thresholds that values lie on."""
+    images = keras.Input((9, 8, 3))
+    x = L.Conv2D(8, 3, use_bias=False)(L.CenterCrop(8, 7)(L.Rescaling(1 / 255)(images)))
+    x = L.PReLU(shared_axes=(1, 2))(L.GroupNormalization(4)(x))
+    a = L.PReLU()(L.GroupNormalization(-1, scale=False)(L.Conv2D(6, 3)(x)))
+    b = L.LayerNormalization(axis=(1, 2, 3))(L.GroupNormalization(1, center=False, epsilon=0.01)(L.Conv2D(6, 3)(x)))
+    x = L.LayerNormalization(axis=(-2, -1), center=False)(L.Add()([a, b]))
+    x = L.ReLU(threshold=0.5)(L.ReLU(max_value=0.5)(x))
+    x = L.PReLU()(L.LayerNormalization()(L.Dense(7)(L.Flatten()(L.Concatenate()([x, a])))))
+    return keras.Model(images, L.Dense(4)(L.GroupNormalization(2)(L.Dense(6)(x))))
+
+
+NETWORKS = {f.__name__.replace("_", "-"): f for f in (sequential, branched, nested, shapes, framed, shared, pooled, windows, excited, frozen, grouped)}
 GOLDEN = list(NETWORKS)
 
 # Of keras.applications, with the size of the images.
@@ -220,7 +233,7 @@ def make(folder: Path, name: str):
         kind = variable.path.rsplit("/", 1)[-1]
         if "layer_scale" in variable.path:
             variable.assign(random.uniform(0.1, 0.5, value.shape).astype("float32"))
-        elif kind in ("moving_variance", "gamma", "variance"):
+        elif kind in ("moving_variance", "gamma", "variance", "alpha"):
             variable.assign(random.uniform(0.5, 1.5, value.shape).astype("float32"))
         elif kind in ("bias", "beta", "moving_mean", "mean"):
             variable.assign(random.normal(0, 0.1, value.shape).astype("float32"))

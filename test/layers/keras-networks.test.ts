@@ -30,6 +30,7 @@ describe.each([
   'windows',
   'excited',
   'frozen',
+  'grouped',
 ])('%s', (name) => {
   let network: KerasNetwork;
   beforeAll(async () => {

@@ -47,6 +47,17 @@ export const core = {
   },
   LeakyReLU: { emit: (e, { name, config }, [x]) => activateOp(e, 'leakyRelu', { slope: config.negativeSlope }, x, name) },
   ELU: { emit: (e, { name, config }, [x]) => activateOp(e, 'elu', { alpha: config.alpha }, x, name) },
+  PReLU: {
+    emit(e, layer, [x]) {
+      const { name } = layer;
+      const shape = e.shapeOf(layer, 'alpha');
+      const alpha = e.constant(`${name}/alpha`, shape, e.weight(layer, 'alpha') as Float32Array);
+      return e.node('PRelu', name, [
+        x,
+        shape.length === 3 ? e.node('Transpose', `${name}/alpha_first`, [alpha], { perm: [2, 0, 1] }) : alpha,
+      ]);
+    },
+  },
   // Of the last layer: an ONNX file gives logits.
   Softmax: { emit: (_e, _layer, [x]) => x },
   Reshape: {

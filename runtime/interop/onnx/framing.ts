@@ -17,4 +17,12 @@ export const framing = {
       return e.node('Slice', name, [x, from, to, e.integers(`${name}/axes`, [2, 3])]);
     },
   },
+  CenterCrop: {
+    emit(e, { name, config, inputShape }, [x]) {
+      const [top, left] = [Math.floor((inputShape[0] - config.height) / 2), Math.floor((inputShape[1] - config.width) / 2)];
+      const from = e.integers(`${name}/starts`, [top, left]);
+      const to = e.integers(`${name}/ends`, [top + config.height, left + config.width]);
+      return e.node('Slice', name, [x, from, to, e.integers(`${name}/axes`, [2, 3])]);
+    },
+  },
 } satisfies Partial<OnnxRules>;

@@ -28,15 +28,28 @@ export const normalization = {
   LayerNormalization: {
     emit(e, layer, [x]) {
       const { name, config, inputShape } = layer;
-      const channels = inputShape[inputShape.length - 1];
-      const gamma = e.weight(layer, 'gamma') ?? new Float32Array(channels).fill(1);
-      const beta = e.weight(layer, 'beta') ?? new Float32Array(channels);
-      const operands = [
-        channelsLast(e, layer, x),
-        e.constant(`${name}/gamma`, [channels], gamma),
-        e.constant(`${name}/beta`, [channels], beta),
-      ];
-      return channelsFirst(e, layer, e.node('LayerNormalization', name, operands, { axis: -1, epsilon: { float: config.epsilon } }));
+      const shape = inputShape.slice(-[config.axis].flat().length);
+      const size = shape.reduce((product, n) => product * n, 1);
+      const gamma = e.weight(layer, 'gamma') ?? new Float32Array(size).fill(1);
+      const beta = e.weight(layer, 'beta') ?? new Float32Array(size);
+      const operands = [channelsLast(e, layer, x), e.constant(`${name}/gamma`, shape, gamma), e.constant(`${name}/beta`, shape, beta)];
+      const attributes = { axis: -shape.length, epsilon: { float: config.epsilon } };
+      return channelsFirst(e, layer, e.node('LayerNormalization', name, operands, attributes));
+    },
+  },
+  GroupNormalization: {
+    emit(e, layer, [x]) {
+      const { name, config, inputShape } = layer;
+      const groups = config.groups === -1 ? (inputShape.at(-1) as number) : config.groups;
+      const parts = e.node('Reshape', `${name}/groups`, [x, e.integers(`${name}/groups_shape`, [0, groups, -1])]);
+      const ones = e.constant(`${name}/ones`, [groups], new Float32Array(groups).fill(1));
+      const zeros = e.constant(`${name}/zeros`, [groups], new Float32Array(groups));
+      const normal = e.node('InstanceNormalization', `${name}/normal`, [parts, ones, zeros], { epsilon: { float: config.epsilon } });
+      const [gamma, beta] = [e.weight(layer, 'gamma'), e.weight(layer, 'beta')];
+      const image = inputShape.length === 3 ? [inputShape[2], inputShape[0], inputShape[1]] : inputShape;
+      const y = e.node('Reshape', `${name}/image`, [normal, e.integers(`${name}/image_shape`, [0, ...image])]);
+      const scaled = gamma ? e.node('Mul', `${name}/mul`, [y, e.byChannel(`${name}/gamma`, gamma, inputShape)]) : y;
+      return beta ? e.node('Add', name, [scaled, e.byChannel(`${name}/beta`, beta, inputShape)]) : scaled;
     },
   },
   Normalization: {
