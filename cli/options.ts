@@ -32,10 +32,10 @@ const OWN = {
     help: 'convmixer-256-8, conv-pooling, convmixer-2stage-flatten, convmixer-2stage, convmixer-256-8-block-residual or convmixer',
   },
   model: {
-    ...{ name: 'model', group: 'Model', kind: text('FILE', 'a file that Keras wrote, or a run') },
+    ...{ name: 'model', group: 'Model', kind: text('FILE', 'a file that Keras wrote, a module, or a run') },
     example: 'net.keras',
     otherwise: 'the architecture',
-    help: 'a network in place of an architecture, with its weights: a .keras file, or a run or file of such a network',
+    help: 'a network in place of an architecture: a .keras file, or a run or file of such a network, with its weights; or a module (.mjs, .ts) whose default export is a network',
   },
   init: {
     ...{ name: 'init', group: 'Model', kind: text('MODEL', 'a run folder, a file of weights, or a model that comes with hybrid') },

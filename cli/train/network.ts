@@ -6,6 +6,7 @@ import type { AdaptedModel } from '../../runtime/entries/runs.ts';
 import { adaptModel, type Dataset, HybridError, type Model, readWeights, type TrainedModel } from '../../runtime/index.ts';
 import type { CliIo } from '../io.ts';
 import { openModel } from '../model.ts';
+import { isModule, moduleNetwork } from '../module-network.ts';
 import { type Key, MEASURES, type Settings } from '../options.ts';
 import { findModel } from '../run-names.ts';
 import { preprocessingSettings } from '../settings.ts';
@@ -25,7 +26,7 @@ function asGiven<M extends { readonly model: Model }>(named: M, isGiven: IsGiven
 
 /** The network that --model names, or that an earlier run has; undefined: an architecture is trained. */
 export async function networkOf(
-  { model, init }: Settings,
+  { model, init, out }: Settings,
   command: Command,
   isGiven: IsGiven,
   earlier: Earlier | null,
@@ -44,16 +45,19 @@ export async function networkOf(
     if (!isGiven(key)) continue;
     throw new HybridError('E_USAGE', `--model and --${key} exclude each other`, 'The file says what the network is.');
   }
+  if (isModule(model)) return asGiven({ model: await moduleNetwork(await findModel(model, out, io), io) }, isGiven);
   return asGiven((await openModel(model, command, io)).trained, isGiven);
 }
 
 /** The network, if it is for such images. */
-export function fitting(model: Model, { shape, classes, name }: Dataset): Model {
+export function fitting({ model, weights }: NamedNetwork, { shape, classes, name }: Dataset): Model {
   if (`${shape}` === `${model.input}` && classes.length === model.classes) return model;
   throw new HybridError(
     'E_USAGE',
     `${model.arch} takes ${model.input.join('×')} images of ${model.classes} classes; those of ${name} are ${shape.join('×')} of ${classes.length} classes`,
-    'Name the network with --init in place of --model: it is adapted to the data then, with a new last layer.',
+    weights
+      ? 'Name the network with --init in place of --model: it is adapted to the data then, with a new last layer.'
+      : `Give it an input of [${shape.join(', ')}] and ${classes.length} units at its end; --image-size is for folders of images.`,
   );
 }
 

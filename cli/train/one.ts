@@ -86,7 +86,7 @@ export async function trainOne(
   const named = network
     ? begun
       ? modelLike(network.model, parts.train.shape, parts.train.classes.length)
-      : fitting(network.model, parts.train)
+      : fitting(network, parts.train)
     : begun?.isNetwork
       ? undefined
       : buildModel(given.arch, modelOptions(given, parts.train));
