@@ -98,10 +98,12 @@ export const LayerNormalization = defineLayer({
 
 /** Where the axes that are normalised begin, counted without the samples; undefined: they are not the last ones. */
 function countOfAxes(axis: number | readonly number[], shape: readonly number[]): number | undefined {
-  const axes = [axis].flat().map((one) => (one < 0 ? one + shape.length : one - 1));
-  const from = Math.min(...axes);
-  const isLast = from >= 0 && new Set(axes).size === axes.length && axes.length === shape.length - from && Math.max(...axes) < shape.length;
-  return isLast ? from : undefined;
+  const axes = [axis]
+    .flat()
+    .map((one) => (one < 0 ? one + shape.length : one - 1))
+    .sort((a, b) => a - b);
+  const [from] = axes;
+  return from >= 0 && axes.length === shape.length - from && axes.every((one, k) => one === from + k) ? from : undefined;
 }
 
 /** Over the pixels and so many channels that follow one another; -1: as many groups as channels. */
