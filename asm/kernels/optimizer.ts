@@ -1,7 +1,7 @@
 // The update phase: finite check, the optimizers over the flat ranges of the plan, step count. Memory-bound; none of it uses fused
 // multiply-add, so that it rounds as Keras in float32 does, in both builds.
 
-import { AdamwArgs, CountStepArgs, FiniteChunksArgs, FiniteMergeArgs, nextTask, SCRATCH, SgdArgs } from '../lib/abi';
+import { AdamwArgs, CountStepArgs, FiniteChunksArgs, FiniteMergeArgs, LionArgs, nextTask, SCRATCH, SgdArgs } from '../lib/abi';
 import { CHUNK, chunkEnd, chunks } from '../lib/chunks';
 import { nextPiece, Piece } from '../lib/groups';
 
@@ -109,6 +109,35 @@ export function sgd(args: SgdArgs): void {
         w = f32x4.sub(w, slope);
       }
       v128.store(parameters + i, w);
+    }
+  }
+}
+
+/** Keras' Lion: the sign of 0 is 0. */
+export function lion(args: LionArgs): void {
+  if (load<i32>(args.ok) == 0) return;
+  const gradients = args.gradients;
+  const parameters = args.parameters;
+  const momenta = args.momentum;
+  const beta1 = f32x4.splat(<f32>args.beta1);
+  const beta2 = f32x4.splat(<f32>args.beta2);
+  const rest1 = f32x4.splat(<f32>(1 - args.beta1));
+  const rest2 = f32x4.splat(<f32>(1 - args.beta2));
+  const zero = f32x4.splat(0);
+  while (nextPiece(args.at(0), args.groups, PIECE)) {
+    const rate = f32x4.splat(PIECE.rate);
+    const decay = f32x4.splat(PIECE.decay);
+    const end = PIECE.end;
+    for (let i = PIECE.begin; i < end; i += 16) {
+      const g = v128.load(gradients + i);
+      let w = v128.load(parameters + i);
+      const m = v128.load(momenta + i);
+      const mean = f32x4.add(f32x4.mul(m, beta1), f32x4.mul(g, rest1));
+      w = f32x4.sub(w, f32x4.mul(f32x4.mul(w, decay), rate));
+      w = f32x4.sub(w, v128.and(rate, f32x4.gt(mean, zero)));
+      w = f32x4.add(w, v128.and(rate, f32x4.lt(mean, zero)));
+      v128.store(parameters + i, w);
+      v128.store(momenta + i, f32x4.add(f32x4.mul(m, beta2), f32x4.mul(g, rest2)));
     }
   }
 }

@@ -109,6 +109,12 @@ const UPDATES: { readonly [N in OptimizerName]: (constants: ConstantsOf<N>) => U
   }`,
     };
   },
+  lion: ({ beta1, beta2 }) => ({
+    element: `let slope = g(i);
+  let decayed = w(i) - w(i) * decay * rate;
+  set_w(i, decayed - rate * sign(momentum(i) * ${f32(beta1)} + slope * ${f32(1 - beta1)}));
+  set_momentum(i, momentum(i) * ${f32(beta2)} + slope * ${f32(1 - beta2)});`,
+  }),
 };
 
 /** Elements of the flat ranges, and the factors of their rates. */

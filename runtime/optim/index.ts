@@ -2,11 +2,12 @@
 
 import { type Constants, completeConstants, named, type ValuesOf } from '../base/constants.ts';
 import { adamw } from './adamw.ts';
+import { lion } from './lion.ts';
 import type { OptimizerRule } from './rule.ts';
 import { sgd } from './sgd.ts';
 
 /** The optimizers by name: what they keep, their constants, and their formula in doubles. */
-export const OPTIMIZERS = { adamw, sgd } as const satisfies Record<string, { readonly name: string }>;
+export const OPTIMIZERS = { adamw, sgd, lion } as const satisfies Record<string, { readonly name: string }>;
 
 /** Name of an optimizer. */
 export type OptimizerName = keyof typeof OPTIMIZERS;

@@ -50,6 +50,22 @@ test.each([
   expectClose(w.data, third, { relative: 5e-7 }, 'after the third step');
 });
 
+// keras.optimizers.Lion(learning_rate=0.1, weight_decay=0.01, …) of Keras 3.15 on the same w, gradients [0.5, −1, 2]·t, and −8·t for the last from step 2 on.
+test.each([
+  [{}, [0.029800470918416977, -0.059600941836833954, -0.37879765033721924]],
+  [{ beta1: 0.5, beta2: 0.75 }, [0.6328125, -1.265625, -8.71875]],
+])('lion %o: three steps of Keras', (constants, momenta) => {
+  const [w, momentum] = [doubles([1, -2, 0.5]), doubles([0, 0, 0])];
+  const all = optimizerOf({ name: 'lion', ...constants }).constants;
+  for (let t = 1; t <= 3; t++) {
+    const inputs = [fixed([1], [1], 'i32'), fixed([1], [t - 1], 'i32'), doubles([0.5 * t, -t, (t < 2 ? 2 : -8) * t])];
+    runReference('lion', inputs, all, { step: { learningRate: 0.1, weightDecay: 0.01 }, updates: [w, momentum] });
+  }
+  expectClose(w.data, [0.6973028182983398, -1.6943057775497437, 0.5986014008522034], { relative: 5e-7 }, 'weights');
+  // Keras takes 1 − β of a β that is rounded already.
+  expectClose(momentum.data, momenta, { relative: 2e-6 }, 'momentum');
+});
+
 describe('options', () => {
   it.each(optimizerNames)('%s: what is written is what is read', (name) => {
     expect(describeOptimizer(name)).toBe(name);
