@@ -1,10 +1,11 @@
-// Writes docs/commands.md from the description of the program, as `--help` tells it, and docs/ops.md. With --check it only says whether the
+// Writes docs/commands.md from the description of the program, as `--help` tells it, docs/ops.md and docs/layers.md. With --check it only says whether the
 // pages are up to date (status 1 where one is not). Takes the program from dist/.
 
 import { readFile, writeFile } from 'node:fs/promises';
 import { commandsOf } from '../dist/cli/command-tree.js';
 import { EXAMPLES } from '../dist/cli/examples.js';
 import { describeProgram } from '../dist/cli/program.js';
+import { layersPage } from './layers-page.mjs';
 import { opsPage } from './ops-page.mjs';
 
 const silent = { write() {} };
@@ -24,6 +25,7 @@ const page = [
 for (const [name, text] of [
   ['commands', page],
   ['ops', opsPage()],
+  ['layers', layersPage()],
 ]) {
   const file = new URL(`../docs/${name}.md`, import.meta.url);
   if (!process.argv.includes('--check')) await writeFile(file, text);

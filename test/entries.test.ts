@@ -97,6 +97,13 @@ describe('entries of the package', () => {
     }
   });
 
+  it('names of before that are other words now stand in the CHANGELOG, each with its new one', () => {
+    const text = readFileSync(join(root, 'CHANGELOG.md'), 'utf8').replace(/\s+/g, ' ');
+    const renamed = exportsOf(DEPRECATED).filter(({ name, original }) => name !== original);
+    expect(renamed.length).toBeGreaterThan(5);
+    for (const { name, original } of renamed) expect(text).toContain(`\`${name}\` → \`${original}\``);
+  });
+
   it.each([
     { module: 'nodenext' },
     { module: 'esnext', moduleResolution: 'bundler' },

@@ -133,7 +133,8 @@ export function comparable(definition: AnyLayer, config: Config): string {
   return JSON.stringify([definition.type, ...entries]);
 }
 
-const keysOf = (name: string, { key = snakeCase(name), earlierKeys = [] }: AnyKind): string[] => [key, ...earlierKeys];
+/** Keras' keys of a setting: the one that is written, then others that are read. */
+export const keysOf = (name: string, { key = snakeCase(name), earlierKeys = [] }: AnyKind): string[] => [key, ...earlierKeys];
 
 function complete(
   schema: Schema,

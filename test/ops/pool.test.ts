@@ -1,4 +1,4 @@
-// globalAvgPool, globalAvgPoolGrad, maxPool, maxPoolGrad.
+// What pooling means beyond its reference: globalAvgPool, maxPool, avgPool and their gradients, by hand and what is refused.
 
 import { describe, expect, test } from 'vitest';
 import { checkGradient } from '../support/gradient-check.ts';

@@ -50,14 +50,15 @@ export class NodeRunner {
     const { buffer } = this.#memory;
     const words = new Int32Array(buffer);
     const floats = new Float32Array(buffer);
-    words.fill(POISON, ARENA / 4);
+    // What threads scribble on, and below what lies in memory for this node: the rest nobody knows the address of.
+    words.fill(POISON, this.#scratch / 4);
     const { node, specs, inputs } = testNode(op, given, attrs, updates);
     const { outputs } = node;
 
     let end = ARENA;
     const guards: { begin: number; end: number }[] = [];
-    const place = (bytes: number, guarded = true): number => {
-      const address = align(end + (guarded ? GUARD_BYTES : 0));
+    const place = (bytes: number, address = align(end + GUARD_BYTES)): number => {
+      words.fill(POISON, Math.floor(end / 4), (align(address + bytes) + 2 * GUARD_BYTES) / 4);
       end = address + bytes;
       return address;
     };
@@ -67,9 +68,9 @@ export class NodeRunner {
       const follows = id > 0 && isFlat(spec) && isFlat(specs[id - 1]) && !outputs.includes(id) && !outputs.includes(id - 1);
       if (!follows) return place(bytes);
       // The padding of a flat range is zero and must stay so.
-      const address = align(end, 16);
-      words.fill(0, Math.ceil(end / 4), address / 4);
-      end = address + bytes;
+      const padding = end;
+      const address = place(bytes, align(end, 16));
+      words.fill(0, Math.ceil(padding / 4), address / 4);
       return address;
     });
     for (const [id, spec] of specs.entries()) {
