@@ -1,11 +1,14 @@
 // Weights for use, from wherever a person points: a run folder, or a file of this program, of Keras or of another one.
 
+import { dirname, join } from 'node:path';
 import { HybridError } from '../runtime/base/errors.ts';
 import { type Files, nodeFiles } from '../runtime/base/files.ts';
 import { readNpz } from '../runtime/formats/npz.ts';
+import { externalFiles, looksLikeOnnx, readOnnx } from '../runtime/formats/onnx-file.ts';
 import { readSafetensors } from '../runtime/formats/safetensors.ts';
 import { isLegacyTorch, readTorch, torchPickle } from '../runtime/formats/torch-file.ts';
 import { readZip } from '../runtime/formats/zip.ts';
+import type { OnnxImportOptions } from '../runtime/interop/onnx-import.ts';
 import type { TimmOptions } from '../runtime/interop/timm.ts';
 import {
   adopt,
@@ -42,6 +45,9 @@ export interface SavedWeights {
   readonly trained?: TrainedModel;
 }
 
+/** What files of other programs' networks do not say. */
+export type ToldOptions = TimmOptions & OnnxImportOptions;
+
 /** The model of a file that does not say which it is, for the shapes that the file has; and what had to be assumed, in sentences. */
 export type ModelFor = (
   shapes: ReadonlyMap<string, Shape>,
@@ -50,18 +56,18 @@ export type ModelFor = (
 
 const HDF5_MAGIC = [0x89, 0x48, 0x44, 0x46, 0x0d, 0x0a, 0x1a, 0x0a];
 const ZIP_MAGIC = [0x50, 0x4b, 0x03, 0x04];
-const REMEDY = 'Name a run folder, or a file of weights: .safetensors, .keras, .weights.h5, .npz, .pth or .pt.';
+const REMEDY = 'Name a run folder, or a file of weights: .safetensors, .keras, .weights.h5, .npz, .onnx, .pth or .pt.';
 
 /**
  * Reads the best checkpoint of a run folder, the last one of a run that never got to a best, or a file: safetensors, a `.keras` archive,
- * `.weights.h5`, `.npz`, or what PyTorch saves, told apart by their contents. Nothing in a file is executed. Throws E_CHECKPOINT.
- * @param told What files of PyTorch's networks do not say of these.
+ * `.weights.h5`, `.npz`, ONNX, or what PyTorch saves, told apart by their contents. Nothing in a file is executed. Throws E_CHECKPOINT.
+ * @param told What files of other programs' networks do not say of these.
  */
 export async function readWeights(
   path: string,
   files: Files = nodeFiles,
   modelFor?: ModelFor,
-  told: TimmOptions = {},
+  told: ToldOptions = {},
 ): Promise<SavedWeights> {
   const stat = await files.stat(path).catch((cause: Error) => {
     throw new HybridError('E_CHECKPOINT', `cannot read ${path}: ${cause.message}`, REMEDY, { cause });
@@ -125,7 +131,7 @@ function modelOfGraph(text: string, { arch, dim, depth, kernel, patch, dropout }
   }
 }
 
-async function fromFile(path: string, files: Files, modelFor: ModelFor | undefined, told: TimmOptions): Promise<SavedWeights> {
+async function fromFile(path: string, files: Files, modelFor: ModelFor | undefined, told: ToldOptions): Promise<SavedWeights> {
   const bytes = await files.readFile(path).catch((cause: Error) => {
     throw new HybridError('E_CHECKPOINT', `cannot read ${path}: ${cause.message}`, REMEDY, { cause });
   });
@@ -163,9 +169,7 @@ async function fromFile(path: string, files: Files, modelFor: ModelFor | undefin
     if (![...members.keys()].some((name) => name.endsWith('.npy'))) refuseArchive(path, 'it has neither config.json nor arrays');
     return fromTensors(path, readNpz(bytes, { source: path, code: 'E_CHECKPOINT' }), metadata, modelFor);
   }
-  // Contents that nothing else marks as ONNX.
-  if (/\.onnx$/i.test(path))
-    throw new HybridError('E_CHECKPOINT', `${path} is an ONNX file: such files are written, but cannot be read back`, REMEDY);
+  if (/\.onnx$/i.test(path) || looksLikeOnnx(bytes)) return fromOnnxFile(bytes, path, files, told);
   if (isLegacyTorch(bytes)) return fromTorchFile(bytes, path, modelFor, told);
   if (bytes[0] === PICKLE)
     throw new HybridError(
@@ -179,10 +183,29 @@ async function fromFile(path: string, files: Files, modelFor: ModelFor | undefin
   return fromTensors(path, tensors, metadata, modelFor);
 }
 
+/** A model with its graph; constants may be in files beside it. */
+async function fromOnnxFile(bytes: Uint8Array, path: string, files: Files, told: ToldOptions): Promise<SavedWeights> {
+  const external = new Map<string, Uint8Array>();
+  for (const name of externalFiles(bytes, path)) {
+    const at = join(dirname(path), name);
+    const stat = (await files.isLink(at)) ? null : await files.stat(at);
+    if (stat?.kind !== 'file')
+      throw new HybridError(
+        'E_CHECKPOINT',
+        `${path} has its weights in ${name}, which is no file beside it`,
+        'Put both into one folder, under their own names.',
+      );
+    external.set(name, await files.readFile(at));
+  }
+  const { fromOnnx } = await import('../runtime/interop/onnx-import.ts');
+  const trained = fromOnnx(readOnnx(bytes, { source: path, external }), path, told);
+  return { source: path, weights: trained.weights, trained };
+}
+
 /** With which every pickle of a protocol since Python 2.3 begins; no header of safetensors is that long. */
 const PICKLE = 0x80;
 
-async function fromTorchFile(bytes: Uint8Array, path: string, modelFor: ModelFor | undefined, told: TimmOptions): Promise<SavedWeights> {
+async function fromTorchFile(bytes: Uint8Array, path: string, modelFor: ModelFor | undefined, told: ToldOptions): Promise<SavedWeights> {
   const { tensors } = readTorch(bytes, path);
   const foreign = await readForeign(tensors, path, told);
   if (foreign) return foreign;
@@ -196,7 +219,7 @@ async function fromTorchFile(bytes: Uint8Array, path: string, modelFor: ModelFor
 }
 
 /** Weights of networks that others have written, told by the names of their tensors. */
-async function readForeign(tensors: ReadonlyMap<string, SavedTensor>, path: string, told: TimmOptions): Promise<SavedWeights | undefined> {
+async function readForeign(tensors: ReadonlyMap<string, SavedTensor>, path: string, told: ToldOptions): Promise<SavedWeights | undefined> {
   const { isTimmConvmixer, readTimmConvmixer } = await import('../runtime/interop/timm.ts');
   const { isEfficientNetLite, readEfficientNetLite } = await import('../runtime/interop/efficientnet.ts');
   const read = isTimmConvmixer(tensors) ? readTimmConvmixer : isEfficientNetLite(tensors) ? readEfficientNetLite : undefined;
