@@ -233,7 +233,7 @@ function cardIn(metadata: ReadonlyMap<string, string>): ReturnType<typeof readCa
 
 const momentumOf = ({ layers }: Model): number | undefined => {
   const norm = layers.find((layer) => layer.type === 'BatchNormalization');
-  return norm?.type === 'BatchNormalization' ? norm.config.momentum : undefined;
+  return norm?.type === 'BatchNormalization' ? (norm.config.momentum ?? undefined) : undefined;
 };
 
 const modelName = (source: string): string => {
