@@ -4,7 +4,7 @@ import type { LayerTensor } from '../../layers/functional.ts';
 import type { Converter, Rules } from './converter.ts';
 import { nameOf } from './convolution.ts';
 import type { NodeView } from './node-view.ts';
-import { placesOf, Value } from './value.ts';
+import { type Constant, placesOf, Value } from './value.ts';
 
 export const dense: Rules = {
   Gemm(c, node) {
@@ -23,7 +23,9 @@ export const dense: Rules = {
       inputs,
       units,
       bias,
-      at: (row, unit) => alpha * kernel.values[isTurned ? unit * inputs + row : row * units + unit],
+      kernel,
+      isTurned,
+      alpha,
     });
   },
   MatMul(c, node) {
@@ -31,7 +33,7 @@ export const dense: Rules = {
     const kernel = node.constant(1);
     if (kernel.shape.length !== 2) node.refuse(`multiplies by [${kernel.shape.join(', ')}]`);
     const [inputs, units] = kernel.shape;
-    return layer(c, node, x, { inputs, units, bias: undefined, at: (row, unit) => kernel.values[row * units + unit] });
+    return layer(c, node, x, { inputs, units, bias: undefined, kernel, isTurned: false, alpha: 1 });
   },
 };
 
@@ -39,22 +41,20 @@ interface Product {
   readonly inputs: number;
   readonly units: number;
   readonly bias: Float32Array | undefined;
-  at(row: number, unit: number): number;
+  /** [inputs, units], or the other way round where it is turned, times alpha. */
+  readonly kernel: Constant;
+  readonly isTurned: boolean;
+  readonly alpha: number;
 }
 
 /** Over the last axis of ONNX's. */
-function layer(c: Converter, node: NodeView, x: Value, { inputs, units, bias, at }: Product): Value {
+function layer(c: Converter, node: NodeView, x: Value, { inputs, units, bias, ...product }: Product): Value {
   const axis = x.shape.length - 1;
   if (x.shape[axis] !== inputs) node.refuse(`has ${inputs} rows for ${x.shape[axis]} numbers`);
   // A vector that was flattened is read as it lies.
   const from = x.facts.flat ? x : c.withLast(x, axis);
   const shape = [...x.shape.slice(0, -1), units];
-  const kernel = () => {
-    const places = x.facts.flat && placesOf(x.facts.flat);
-    const values = new Float32Array(inputs * units);
-    for (let i = 0; i < inputs; i++) for (let o = 0; o < units; o++) values[i * units + o] = at(places ? places[i] : i, o);
-    return values;
-  };
+  const kernel = () => kernelOf(product, inputs, units, x.facts.flat && placesOf(x.facts.flat));
   const name = nameOf(node);
   const make = (bias?: Float32Array): Value => {
     const build = (): LayerTensor =>
@@ -62,4 +62,30 @@ function layer(c: Converter, node: NodeView, x: Value, { inputs, units, bias, at
     return bias ? new Value(shape, from.order, build()) : new Value(shape, from.order, build, { made: { kind: 'unbiased', with: make } });
   };
   return make(bias);
+}
+
+/** Numbers on a side of the squares in which a matrix is turned: both ways of reading it stay in the cache. */
+const TILE = 32;
+
+/** The kernel [inputs, units]; `places`: for each row here that of ONNX's. */
+function kernelOf(
+  { kernel, isTurned, alpha }: Pick<Product, 'kernel' | 'isTurned' | 'alpha'>,
+  inputs: number,
+  units: number,
+  places?: Int32Array,
+): Float32Array {
+  const from = kernel.values;
+  const values = new Float32Array(inputs * units);
+  const [down, along] = isTurned ? [1, inputs] : [units, 1];
+  for (let top = 0; top < inputs; top += TILE) {
+    const bottom = Math.min(top + TILE, inputs);
+    for (let left = 0; left < units; left += TILE) {
+      const right = Math.min(left + TILE, units);
+      for (let i = top; i < bottom; i++) {
+        const row = (places ? places[i] : i) * down;
+        for (let o = left; o < right; o++) values[i * units + o] = alpha * from[row + o * along];
+      }
+    }
+  }
+  return values;
 }

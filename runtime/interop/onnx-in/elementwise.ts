@@ -185,8 +185,7 @@ const combined = (a: Numbers, b: Numbers, f: (a: number, b: number) => number): 
   return Float64Array.from({ length }, (_, i) => f(typeof a === 'number' ? a : a[i], typeof b === 'number' ? b : b[i]));
 };
 /** A number that two roundings left beside 1 is 1; nothing else is near enough to be left out. */
-const isOne = (numbers: Numbers): boolean =>
-  typeof numbers === 'number' ? Math.abs(numbers - 1) < 1e-6 : numbers.every((n) => n === 1);
+const isOne = (numbers: Numbers): boolean => (typeof numbers === 'number' ? Math.abs(numbers - 1) < 1e-6 : numbers.every((n) => n === 1));
 const isZero = (numbers: Numbers): boolean => (typeof numbers === 'number' ? numbers === 0 : numbers.every((n) => n === 0));
 const optionOf = (numbers: Numbers): number | number[] => (typeof numbers === 'number' ? numbers : Array.from(numbers));
 

@@ -81,8 +81,7 @@ function reduced(c: Converter, node: NodeView, type: 'GlobalAveragePooling2D' | 
   if (axes.includes(-1)) node.refuse('reduces the axis of the samples');
   const [axis] = axes;
   const isMean = type === 'GlobalAveragePooling2D';
-  if (isMean && axes.length === 1 && axis === x.last && axis === x.shape.length - 1 && keeps)
-    return channelMean(node, x, axis);
+  if (isMean && axes.length === 1 && axis === x.last && axis === x.shape.length - 1 && keeps) return channelMean(node, x, axis);
   return overAll(c, node, x, axes, keeps, type);
 }
 
