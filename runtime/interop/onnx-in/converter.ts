@@ -236,8 +236,8 @@ export class Converter {
       const group = of.get(axis) as Group;
       if (done.has(group)) continue;
       done.add(group);
-      arranged.push(...group.from);
-      into.push(...group.to);
+      for (const from of group.from) arranged.push(from);
+      for (const to of group.to) into.push(to);
     }
     const { notNegative, isImage } = value.facts;
     const result = into.map((axis) => shape[axis]);

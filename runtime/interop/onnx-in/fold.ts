@@ -25,7 +25,7 @@ function gathered(node: NodeView, from: Constant, shape: Shape, placeOf: (at: re
 }
 
 function broadcast(node: NodeView, shapes: readonly Shape[]): Shape {
-  const rank = Math.max(...shapes.map(({ length }) => length));
+  const rank = shapes.reduce((most, { length }) => Math.max(most, length), 0);
   return Array.from({ length: rank }, (_, axis) => {
     const sizes = shapes.map((shape) => shape[axis - rank + shape.length] ?? 1);
     const size = sizes.reduce((most, n) => (n === 1 ? most : n), 1);
