@@ -6,7 +6,7 @@ import { measure, nodeFiles, type SavedWeights } from '../runtime/entries/intern
 import { ARCHITECTURES, buildModel, HybridError, type Model, readWeights, type TrainedModel } from '../runtime/index.ts';
 import type { CliIo } from './io.ts';
 import { isModule, moduleNetwork } from './module-network.ts';
-import { givenFlags, type Key, MEASURES } from './options.ts';
+import { givenFlags, type Key, MEASURES, type Settings } from './options.ts';
 import { count, Progress } from './progress.ts';
 import { findModel } from './run-names.ts';
 import { CIFAR10, modelOptions, quote, resolveSettings, settingsOf, sourceSettings } from './settings.ts';
@@ -19,10 +19,18 @@ const OF_MODEL = new Set<string>(MODEL_FLAGS);
 const MAX_LABEL_BYTES = 1 << 20;
 
 /** What flags say of a network that its file does not. */
-function toldOf(flags: ReadonlyMap<Key, string>) {
-  const settings = resolveSettings(new Map([...flags].filter(([key]) => key === 'activation' || key === 'imageSize')));
-  return { activation: settings.activation, imageSize: flags.has('imageSize') ? sourceSettings(settings).imageSize : undefined };
+export function toldOf(flags: ReadonlyMap<Key, string>) {
+  const settings = resolveSettings(new Map([...flags].filter(([key]) => TOLD.includes(key))));
+  return { ...toldIn(settings), imageSize: flags.has('imageSize') ? sourceSettings(settings).imageSize : undefined };
 }
+const TOLD: readonly Key[] = ['activation', 'imageSize', 'mean', 'std'];
+
+/** The same of settings, but for the size. */
+export const toldIn = ({ activation, mean, std }: Settings) => ({
+  activation,
+  ...(mean !== undefined && { mean: mean.split(',').map(Number) }),
+  ...(std !== undefined && { std: std.split(',').map(Number) }),
+});
 
 export interface OpenedModel {
   readonly saved: SavedWeights;

@@ -14,6 +14,7 @@ import {
   GROUP_SETTINGS,
   kebabCase,
   MODEL_SETTINGS,
+  numberList,
   PART_SETTINGS,
   type PlainOf,
   PRESET_SETTINGS,
@@ -32,16 +33,28 @@ const OWN = {
     help: 'convmixer-256-8, conv-pooling, convmixer-2stage-flatten, convmixer-2stage, convmixer-256-8-block-residual or convmixer',
   },
   model: {
-    ...{ name: 'model', group: 'Model', kind: text('FILE', 'a file that Keras wrote, a module, or a run') },
+    ...{ name: 'model', group: 'Model', kind: text('FILE', 'a file that Keras wrote, an ONNX file, a module, or a run') },
     example: 'net.keras',
     otherwise: 'the architecture',
-    help: 'a network in place of an architecture: a .keras file, or a run or file of such a network, with its weights; or a module (.mjs, .ts) whose default export is a network',
+    help: 'a network in place of an architecture: a .keras or .onnx file, or a run or file of such a network, with its weights; or a module (.mjs, .ts) whose default export is a network',
   },
   init: {
     ...{ name: 'init', group: 'Model', kind: text('MODEL', 'a run folder, a file of weights, or a model that comes with hybrid') },
     example: 'model.safetensors',
     otherwise: "Keras' initialisers",
     help: 'weights to begin with, and without --arch the network that they are of: a run, a file as for eval, or a model that comes with hybrid; what does not fit the data begins anew. none: begin anew, where --model has weights',
+  },
+  mean: {
+    ...{ name: 'mean', group: 'Model', kind: numberList('one number, or one for each channel, separated by commas') },
+    example: '0.485,0.456,0.406',
+    otherwise: "ImageNet's for three channels, else 0",
+    help: 'of an ONNX file that takes floats: what is subtracted from pixels from 0 to 1',
+  },
+  std: {
+    ...{ name: 'std', group: 'Model', kind: numberList('one number above 0, or one for each channel, separated by commas', 0) },
+    example: '0.229,0.224,0.225',
+    otherwise: "ImageNet's for three channels, else 1",
+    help: 'of an ONNX file that takes floats: what they are divided by then; 0.00392157 leaves pixels from 0 to 255 as they are',
   },
   data: {
     ...{ name: 'data', group: 'Data', kind: text('auto|cifar10|cifar100|synthetic|PATH', 'auto, cifar10, cifar100, synthetic or a path') },
@@ -95,6 +108,8 @@ export interface Settings
   readonly arch: ArchitectureName;
   readonly model?: string;
   readonly init?: string;
+  readonly mean?: string;
+  readonly std?: string;
   readonly data: string;
   readonly recipe: 'script' | 'fast' | 'small' | 'tune';
   readonly device: 'auto' | 'wasm' | 'webgpu' | 'reference';

@@ -23,9 +23,11 @@ const OPENED = [
   'dataMemory',
 ] as const;
 const MODEL = ['arch', ...MEASURES, 'dropout'] as const;
+/** What an ONNX file does not say of its pixels. */
+const PIXELS = ['mean', 'std'] as const;
 /** What a trained model says of its evaluation. */
 const EVALUATED = [...MODEL, 'data', 'imageSize', 'crop', 'interpolation', 'batch'] as const;
-const TESTED = ['data', ...OPENED, 'limit', 'batch', 'device', 'precision', 'threads', ...MODEL] as const;
+const TESTED = ['data', ...OPENED, 'limit', 'batch', 'device', 'precision', 'threads', ...MODEL, ...PIXELS] as const;
 
 const STATUSES = `
 Exit status: 0 done, 1 defect of this program, 2 wrong usage, 3 this machine lacks something, 4 data or network,
@@ -122,7 +124,7 @@ export function describeProgram(io: CliIo, setStatus: (status: number) => void):
   const classNames = ['--class-names <NAMES|FILE>', 'names of the classes: separated by commas, or a text file with one a line'] as const;
   addFlags(
     program.command('predict').description('the most probable classes of pictures'),
-    ['device', 'precision', 'threads', 'revectorize', 'maxMegapixels', ...MODEL, 'imageSize'],
+    ['device', 'precision', 'threads', 'revectorize', 'maxMegapixels', ...MODEL, 'imageSize', ...PIXELS],
     [...MODEL, 'imageSize'],
   )
     .argument('<MODEL>', 'run folder or its name, a file as for eval, or convmixer-2stage-cifar10, which comes with hybrid')
@@ -160,7 +162,7 @@ export function describeProgram(io: CliIo, setStatus: (status: number) => void):
 
   addFlags(
     program.command('export').description('a trained model as a file for another program'),
-    [...MODEL, 'imageSize'],
+    [...MODEL, 'imageSize', ...PIXELS],
     [...MODEL, 'imageSize'],
   )
     .argument('<MODEL>', 'run folder or its name, or a file as for eval')
@@ -186,7 +188,7 @@ export function describeProgram(io: CliIo, setStatus: (status: number) => void):
     'weightDecay',
     'bnMomentum',
   ])
-    .argument('<FILE>', '.keras, .weights.h5, .safetensors or .npz, with the names and layouts of Keras')
+    .argument('<FILE>', '.keras, .onnx, or .weights.h5, .safetensors or .npz with the names and layouts of Keras')
     .optionsGroup('Output:')
     .option(...classNames)
     .option('--license <TEXT>', 'licence of the weights, for the metadata')

@@ -8,7 +8,7 @@ import { buildModel, type Dataset, type Evaluation, evaluate, HybridError, openD
 import { csv } from '../csv.ts';
 import { openSettingsData } from '../data.ts';
 import { type CliIo, shown } from '../io.ts';
-import { MODEL_FLAGS } from '../model.ts';
+import { MODEL_FLAGS, tellNotices, toldOf } from '../model.ts';
 import { givenFlags, SOURCE_KEYS } from '../options.ts';
 import { count, Progress, percent } from '../progress.ts';
 import { findModel } from '../run-names.ts';
@@ -23,8 +23,9 @@ const KEPT = new Set([...MODEL_FLAGS, 'data', 'image-size', ...SOURCE_KEYS, 'bat
 export async function evalCommand(path: string, command: Command, io: CliIo): Promise<number> {
   const json = command.opts().json === true;
   const flags = givenFlags(command);
-  const saved = await readWeights(await findModel(path, 'runs', io), io.files);
+  const saved = await readWeights(await findModel(path, 'runs', io), io.files, undefined, toldOf(flags));
   const { trained } = saved;
+  if (trained) tellNotices(trained, io);
   if (!saved.config && !trained && !flags.has('arch')) {
     throw new HybridError('E_USAGE', `${path} does not say which architecture its weights are for`, 'Name it with --arch.');
   }

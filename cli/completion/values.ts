@@ -34,7 +34,20 @@ const PLACEHOLDERS: Readonly<Record<string, Values>> = {
   RULES: { words: ['all', ...FUSION_RULES.map(({ name }) => name)], list: true },
   SETTINGS: { words: RESUME_SETTINGS, list: true },
   // Nobody but the user can know these.
-  ...{ N: NONE, Nm: NONE, LAYERS: NONE, HxW: NONE, X: NONE, SECONDS: NONE, LIST: NONE, NAME: NONE, NAMES: NONE, TEXT: NONE, URL: NONE },
+  ...{
+    N: NONE,
+    Nm: NONE,
+    LAYERS: NONE,
+    HxW: NONE,
+    X: NONE,
+    SECONDS: NONE,
+    LIST: NONE,
+    NAME: NONE,
+    NAMES: NONE,
+    NUMBERS: NONE,
+    TEXT: NONE,
+    URL: NONE,
+  },
 };
 
 /** Throws where the table lacks a word: a placeholder nobody thought of. */

@@ -5,11 +5,11 @@ import { architectureName, checkGraph, fitWeights, modelLike, type SavedWeights,
 import type { AdaptedModel } from '../../runtime/entries/runs.ts';
 import { adaptModel, type Dataset, HybridError, type Model, readWeights, type TrainedModel } from '../../runtime/index.ts';
 import type { CliIo } from '../io.ts';
-import { openModel } from '../model.ts';
+import { openModel, toldIn } from '../model.ts';
 import { isModule, moduleNetwork } from '../module-network.ts';
 import { type Key, MEASURES, type Settings } from '../options.ts';
 import { findModel } from '../run-names.ts';
-import { preprocessingSettings } from '../settings.ts';
+import { preprocessingSettings, sourceSettings } from '../settings.ts';
 import type { Earlier } from './earlier.ts';
 
 /** A network, and unless its run goes on from a checkpoint, the weights that came with it. */
@@ -82,9 +82,11 @@ export interface Beginning {
 }
 
 /** The weights that `init` names. */
-export async function beginning({ init, out, activation }: Settings, named: IsGiven, io: CliIo): Promise<Beginning | undefined> {
+export async function beginning(settings: Settings, named: IsGiven, io: CliIo): Promise<Beginning | undefined> {
+  const { init, out } = settings;
   if (init === undefined || init === 'none') return undefined;
-  const found = await readWeights(await findModel(init, out, io), io.files, undefined, { activation });
+  const told = { ...toldIn(settings), imageSize: named('imageSize') ? sourceSettings(settings).imageSize : undefined };
+  const found = await readWeights(await findModel(init, out, io), io.files, undefined, told);
   const trained = found.trained && asGiven(found.trained, named);
   const saved = { ...found, trained };
   if (!trained) {

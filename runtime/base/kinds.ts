@@ -47,6 +47,13 @@ export function number(expected: string, accepts: (value: number) => boolean): T
   });
 }
 
+/** Numbers above `least`, separated by commas. The value is the text. */
+export function numberList(expected: string, least = Number.NEGATIVE_INFINITY): TextKind<string> {
+  const one = number(expected, (value) => value > least);
+  const accepts = (value: unknown) => typeof value === 'string' && value.split(',').every((part) => one.parse(part.trim()) !== undefined);
+  return textKind({ placeholder: 'NUMBERS', expected, accepts, parse: (value) => (accepts(value) ? value : undefined) });
+}
+
 /** A number above 0. */
 export const above0 = number('a number above 0', (x) => x > 0);
 /** A number from 0 on. */

@@ -180,6 +180,8 @@ const REACHES = {
   arch: ['command', 'convmixer-256-8', 'convmixer-256-8'],
   model: ['command', 'net.keras', 'net.keras'],
   init: ['command', 'a', 'a'],
+  mean: ['command', '0.5', '0.5'],
+  std: ['command', '0.5,0.25,1', '0.5,0.25,1'],
   data: ['command', 'cifar100', 'cifar100'],
   recipe: ['command', 'fast', 'fast'],
   device: ['command', 'wasm', 'wasm'],

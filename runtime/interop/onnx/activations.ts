@@ -59,13 +59,14 @@ const PRIMITIVES: Partial<Record<Primitive, string>> = {
 
 function fromFormula(e: Emitter, op: Activation, parameters: Readonly<Record<string, number>>, x: string, name: string): string {
   const made = new Map<string, string>();
+  let count = 0;
   const emit = (expression: Expression): string => {
     if ('name' in expression && expression.name === 'x') return x;
     const key = JSON.stringify(expression);
     const known = made.get(key);
     if (known !== undefined) return known;
-    const at = `${name}/${made.size}`;
-    const value = make(expression, at);
+    // Its operands take names of their own, before it is there itself.
+    const value = make(expression, `${name}/${count++}`);
     made.set(key, value);
     return value;
   };
