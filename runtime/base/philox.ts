@@ -21,6 +21,7 @@ export const PURPOSE = {
   policy: 8,
   mix: 9,
   split: 10,
+  balance: 12,
   dropout: 16,
   initializer: 256,
 } as const;

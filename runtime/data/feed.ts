@@ -18,6 +18,8 @@ export interface FeedOptions {
   readonly batch: number;
   readonly seed: bigint;
   readonly shuffle: boolean;
+  /** Which samples an epoch has: `all`, the default, each once; `balanced`: as many of every class, those of small ones several times. */
+  readonly sampling?: Sampling;
   /** Off by default. */
   readonly augment?: AugmentOptions;
   /** Versions of each image that augmentation makes, those of the first epochs, which later ones repeat; 0, the default: always new ones. */
@@ -35,6 +37,9 @@ export interface FeedOptions {
   /** A device has the images: batches say by `picks` which they are, and have none themselves. Off by default. */
   readonly resident?: boolean;
 }
+
+/** Which samples an epoch has. */
+export type Sampling = 'all' | 'balanced';
 
 const PREFETCH = 2;
 /** Tasks that are worth their messages, and not so long that the others wait for one. */

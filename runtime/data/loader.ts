@@ -3,6 +3,7 @@
 import { HybridError } from '../base/errors.ts';
 import { drawsOf } from './augment/augmentations.ts';
 import { type Mix, mixOf } from './augment/mix.ts';
+import { balancedPositions, repeatsIn, sampleAgain } from './balance.ts';
 import type { Dataset, Subset } from './dataset.ts';
 import { Epoch, type EpochOptions, type LoadedBatch } from './epoch.ts';
 import { type FeedOptions, mixingOf } from './feed.ts';
@@ -27,6 +28,13 @@ interface LoaderParts {
   readonly kernels: KernelModule;
 }
 
+/** What an epoch, or a batch of it, has. */
+interface EpochOrder {
+  readonly order: Int32Array;
+  /** Of what comes several times. */
+  readonly repeats?: Int32Array;
+}
+
 /** Makes the batches of one feed, an epoch at a time. */
 export class Loader {
   readonly dataset: Dataset | Subset;
@@ -34,6 +42,8 @@ export class Loader {
   readonly batches: number;
   readonly #parts: LoaderParts;
   readonly #samples: Int32Array;
+  /** Above all numbers of samples. */
+  readonly #numbers: number;
   readonly #sampler: Sampler;
   readonly #ring: Ring;
   /** Slots that nobody uses. */
@@ -46,6 +56,7 @@ export class Loader {
     this.#parts = parts;
     this.batches = batchesPerEpoch(feed.dataset.size, feed.batch);
     this.#samples = samplesOf(feed.dataset);
+    this.#numbers = this.#samples.reduce((most, sample) => Math.max(most, sample), 0) + 1;
     this.#sampler = new Sampler(parts.kernels, feed.dataset.size, feed);
     this.#ring = new Ring(setup.ring, setup.buffer);
     this.#free = this.#ring.slots.map((_, slot) => slot);
@@ -60,13 +71,15 @@ export class Loader {
   epoch(epoch: number, { from = 0, signal }: EpochOptions = {}): Epoch {
     this.#current?.end(new HybridError('E_INTERNAL', 'this epoch was ended: its loader began another one'));
     const { batch } = this.#parts.feed;
-    const order = this.#sampler.order(epoch);
+    const { order, repeats } = this.#orderOf(epoch);
+    const rowsOf = (all: Int32Array, index: number) => all.subarray(index * batch, (index + 1) * batch);
     const hold = (): number | undefined => this.#free.shift();
     const release = (slot: number): void => {
       this.#free.push(slot);
       this.#current?.fill();
     };
-    const prepare = (index: number, slot: number) => this.#prepare(epoch, index, order.subarray(index * batch, (index + 1) * batch), slot);
+    const prepare = (index: number, slot: number) =>
+      this.#prepare(epoch, index, { order: rowsOf(order, index), repeats: repeats && rowsOf(repeats, index) }, slot);
     const callOff = (slot: number): void => void Atomics.add(this.#ring.slots[slot].generation, 0, 1);
     this.#current = new Epoch({ epoch, from, count: this.batches, signal, hold, release, prepare, callOff });
     this.#current.fill();
@@ -78,7 +91,17 @@ export class Loader {
     this.#current?.end(new HybridError('E_INTERNAL', 'the data pipeline was closed'));
   }
 
-  async #prepare(epoch: number, index: number, order: Int32Array, slotIndex: number): Promise<LoadedBatch> {
+  /** The samples of an epoch, and how often each was there before. */
+  #orderOf(epoch: number): EpochOrder {
+    const { sampling, dataset, seed, shuffle } = this.#parts.feed;
+    const order = this.#sampler.order(epoch);
+    if (sampling !== 'balanced') return { order };
+    const chosen = balancedPositions(dataset.labels, dataset.size, { seed, epoch });
+    const balanced = shuffle ? order.map((place) => chosen[place]) : chosen.sort();
+    return { order: balanced, repeats: repeatsIn(balanced, dataset.size) };
+  }
+
+  async #prepare(epoch: number, index: number, { order, repeats }: EpochOrder, slotIndex: number): Promise<LoadedBatch> {
     const { feed, setup, index: feedIndex, crew, turn } = this.#parts;
     const { dataset } = feed;
     const slot = this.#ring.slots[slotIndex];
@@ -90,7 +113,8 @@ export class Loader {
     const samples = new Int32Array(rows);
     for (let row = 0; row < rows; row++) {
       labels[row] = dataset.labels[order[row]];
-      samples[row] = this.#samples[order[row]];
+      const sample = this.#samples[order[row]];
+      samples[row] = repeats ? sampleAgain(sample, repeats[row], this.#numbers) : sample;
     }
     if (feed.resident) return { rows, images: slot.images, floats: null, picks: order.slice(), labels, samples, epoch, index };
     const drawn = drawnEpoch(epoch, feed.versions ?? 0);

@@ -232,11 +232,11 @@ class OpenSession implements Session {
 
 /** Batches of features. */
 async function openFeatures(options: LoopOptions, capacity: number, feeds: Features['feeds']): Promise<OpenedData> {
-  const { batch, seed, shuffle, workers, trace, signal } = options;
+  const { batch, seed, shuffle, sampling, workers, trace, signal } = options;
   const { train, validation } = feeds;
   const pipeline: DataPipeline<Part> = await DataPipeline.open<Part>(
     {
-      train: train && { ...train, batch, seed, shuffle },
+      train: train && { ...train, batch, seed, shuffle, sampling },
       validation: validation && { ...evaluationFeed(validation.dataset, capacity), features: true },
     },
     { workers, trace },
@@ -289,9 +289,9 @@ async function openData(
   options: LoopOptions,
   { capacity, resident, begins }: { readonly capacity: number; readonly resident?: ResidentImages; readonly begins: boolean },
 ): Promise<OpenedData> {
-  const { train, validation, test, batch, seed, shuffle, augment, augmentVersions: versions, workers, trace, signal } = options;
+  const { train, validation, test, batch, seed, shuffle, sampling, augment, augmentVersions: versions, workers, trace, signal } = options;
   const feeds = {
-    train: { dataset: train, batch, seed, shuffle, augment, versions, resident: resident !== undefined },
+    train: { dataset: train, batch, seed, shuffle, sampling, augment, versions, resident: resident !== undefined },
     validation: validation ? evaluationFeed(validation, capacity) : undefined,
     test: test ? evaluationFeed(test, capacity) : undefined,
   };

@@ -240,6 +240,23 @@ export const TRAIN_SETTINGS = {
       help: 'versions of each training image that augmentation makes, which epochs take in turn; 0: always new ones',
     },
   }),
+  /**
+   * Which images an epoch has: `all`, the default, each once; `balanced`: as many of every class, however many images it has. Those of small classes
+   * come several times, with draws of augmentation and dropout of their own, and of large ones each epoch has others.
+   */
+  sampling: setting({
+    kind: choice('all', 'balanced'),
+    usual: 'all',
+    keeps: 'bits',
+    added: true,
+    flag: {
+      name: 'sampling',
+      group: 'Data',
+      kind: choice('all', 'balanced'),
+      example: 'balanced',
+      help: 'which images an epoch has; all: each once; balanced: as many of every class, those of small classes several times',
+    },
+  }),
   /** Another order of the images in each epoch; true by default. */
   shuffle: setting({
     kind: toggle,

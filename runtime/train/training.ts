@@ -39,6 +39,7 @@ export async function openTraining(options: LoopOptions, emit: (event: TrainEven
   const { model, train, validation, test, epochs, resume, stallSeconds, origin } = options;
   for (const set of [train, validation, test]) if (set) checkDataset(model, set);
   checkRecalibration(options);
+  checkBalance(options);
   const stepsPerEpoch = batchesPerEpoch(train.size, options.batch);
   const stages = new Stages(options);
   const { graphs } = stages.current;
@@ -87,6 +88,17 @@ export async function openTraining(options: LoopOptions, emit: (event: TrainEven
     watchdog.stop();
     throw error;
   }
+}
+
+/** Each makes every class weigh as much as the others: both together make small ones weigh more. */
+function checkBalance({ sampling, classWeights }: LoopOptions): void {
+  if (sampling !== 'balanced' || classWeights !== 'balanced') return;
+  throw new HybridError(
+    'E_USAGE',
+    '`sampling: balanced` and `classWeights: balanced` would make small classes weigh more than large ones',
+    'Leave one out.',
+    { field: 'sampling' },
+  );
 }
 
 /** The plain mean over batches, of which a layer that is called twice has two each, is none of moving averages. */

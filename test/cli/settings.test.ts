@@ -223,6 +223,7 @@ const REACHES = {
   patience: ['train', '9', { patience: 9 }, 'earlyStopping'],
   augment: ['train', 'flip', { crop: 0, flip: true }, 'augment'],
   augmentVersions: ['train', '3', 3, 'augmentVersions'],
+  sampling: ['train', 'balanced', 'balanced', 'sampling'],
   shuffle: ['train', 'false', false, 'shuffle'],
   seed: ['train', '42', 42n, 'seed'],
   bnMomentum: ['train', '0.5', 0.5, 'bnMomentum'],

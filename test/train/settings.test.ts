@@ -105,6 +105,7 @@ test('what decides bits is kept as the words that checkpoints have had all along
     plateau: 'none',
     augment: 'crop 1, flip true, rotate 0.1',
     'augment-versions': '0',
+    sampling: 'all',
     shuffle: 'true',
     seed: '7',
     'bn-momentum': '0.9',
