@@ -74,7 +74,7 @@ const fast: Preset = {
  */
 const fastPlain: Preset = { ...fast, epochs: 24, learningRate: 2e-3, weightDecay: 1.25e-2 };
 
-/** The family `convmixer`, which the script does not have, is trained as its first model is. */
+/** The family `convmixer` and networks of others, which the script does not have, are trained as its first model is. */
 const SCRIPT = {
   'convmixer-256-8': patient,
   'conv-pooling': patient,
@@ -82,6 +82,7 @@ const SCRIPT = {
   'convmixer-2stage': brisk,
   'convmixer-256-8-block-residual': brisk,
   convmixer: patient,
+  'efficientnet-lite0': patient,
 } as const satisfies Record<ArchitectureName, Preset>;
 
 /** Steps that a run of few images has, as nearly as whole epochs allow: its length must not depend on how many images there are. */

@@ -55,7 +55,11 @@ export const EXAMPLES: Readonly<Record<string, readonly Example[]>> = {
     { line: 'hybrid import script.weights.h5 --arch convmixer-256-8 --class-names labels.txt' },
   ],
   data: [],
-  'data download': [{ line: 'hybrid data download' }, { line: 'hybrid data download cifar100 --to data' }],
+  'data download': [
+    { line: 'hybrid data download' },
+    { line: 'hybrid data download cifar100 --to data' },
+    { line: 'hybrid data download efficientnet-lite0' },
+  ],
   'data verify': [{ line: 'hybrid data verify photos' }, { line: 'hybrid data verify --json' }],
   'data info': [{ line: 'hybrid data info photos --image-size 64' }, { line: 'hybrid data info synthetic --json' }],
   'data preview': [

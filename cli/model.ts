@@ -2,8 +2,8 @@
 
 import { join, resolve } from 'node:path';
 import type { Command } from 'commander';
-import { measure, nodeFiles, type SavedWeights } from '../runtime/entries/internal.ts';
-import { ARCHITECTURES, buildModel, HybridError, type Model, readWeights, type TrainedModel } from '../runtime/index.ts';
+import { ARCHITECTURE_NAMES, measure, nodeFiles, type SavedWeights } from '../runtime/entries/internal.ts';
+import { buildModel, HybridError, type Model, readWeights, type TrainedModel } from '../runtime/index.ts';
 import type { CliIo } from './io.ts';
 import { isModule, moduleNetwork } from './module-network.ts';
 import { givenFlags, type Key, MEASURES, type Settings } from './options.ts';
@@ -90,7 +90,7 @@ const MOST_NOTICES = 3;
 
 /** The model that an argument names: an architecture, for images as CIFAR-10 has them, or that of a run or file. */
 export async function namedModel(given: string, command: Command, io: CliIo): Promise<Model> {
-  const known: readonly string[] = ARCHITECTURES;
+  const known: readonly string[] = ARCHITECTURE_NAMES;
   if (isModule(given)) return moduleNetwork(await findModel(given, 'runs', io), io);
   const isThere = (path: string) => (io.files ?? nodeFiles).stat(resolve(io.cwd, path)).catch(() => null);
   if (!known.includes(given) && (/[./\\]/.test(given) || (await isThere(given)) || (await isThere(join('runs', given)))))

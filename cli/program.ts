@@ -74,8 +74,13 @@ export function describeProgram(io: CliIo, setStatus: (status: number) => void):
     .action(async (_, command: Command) => setStatus(await (await import('./commands/train.ts')).trainCommand(command, io)));
 
   const data = program.command('data').description('fetch, check, look at and convert data');
-  addFlags(data.command('download').description('fetch a set, unless it is there, and print where it is'), ['dataUrl'])
-    .argument('[cifar10|cifar100]', 'the set (default: cifar10)')
+  addFlags(
+    data
+      .command('download')
+      .description('fetch a set, or the weights of a published model, unless they are there, and print where they are'),
+    ['dataUrl'],
+  )
+    .argument('[cifar10|cifar100|efficientnet-lite0]', 'the set or model (default: cifar10)')
     .optionsGroup('Output:')
     .option('--to <DIR>', 'folder that it goes to (default: the cache)')
     .option('--json', 'the result as JSON')

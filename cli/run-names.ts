@@ -1,10 +1,12 @@
 // Runs and models by the names that people give them.
 
+import { homedir } from 'node:os';
 import { dirname, isAbsolute, join, resolve } from 'node:path';
-import { type Files, nearest, nodeFiles } from '../runtime/entries/internal.ts';
+import { type Files, fetchModel, nearest, nodeFiles, PUBLISHED, type PublishedName, userCacheDir } from '../runtime/entries/internal.ts';
 import { PRETRAINED, pretrainedPath } from '../runtime/entries/runs.ts';
 import { HybridError } from '../runtime/index.ts';
 import { type CliIo, shown } from './io.ts';
+import { Progress } from './progress.ts';
 
 /**
  * A run by its path, or by its name among the others in the folder `out`. Of several that were given the same name, and so have `-2` and
@@ -59,10 +61,34 @@ export async function findModel(given: string, out: string, io: CliIo): Promise<
   if (path) return path;
   const pretrained = PRETRAINED.find((name) => name === given);
   if (pretrained) return pretrainedPath(pretrained);
-  const near = nearest(given, PRETRAINED);
+  const published = publishedName(given);
+  if (published) return fetchPublished(published, io);
+  const near = nearest(given, [...PRETRAINED, ...Object.keys(PUBLISHED)]);
   throw new HybridError(
     'E_CHECKPOINT',
     `${nowhere(given, out, io)}${near ? `; did you mean ${near}?` : ''}`,
-    `Name a run folder, a file of weights (.safetensors, .keras, .weights.h5 or .npz), or a model that comes with hybrid: ${PRETRAINED.join(', ')}.`,
+    `Name a run folder, a file of weights (.safetensors, .keras, .weights.h5 or .npz), a model that comes with hybrid (${PRETRAINED.join(', ')}) or one that it fetches (${Object.keys(PUBLISHED).join(', ')}).`,
   );
+}
+
+/** Undefined: no published model is called so. */
+export const publishedName = (name: string): PublishedName | undefined =>
+  Object.hasOwn(PUBLISHED, name) ? (name as PublishedName) : undefined;
+
+/** The weights of a published model, in the cache, or in the folder `to`. `url`: of a mirror. */
+export async function fetchPublished(
+  name: PublishedName,
+  io: CliIo,
+  { to, url }: { readonly to?: string; readonly url?: string } = {},
+): Promise<string> {
+  const progress = new Progress(io);
+  try {
+    return await fetchModel(name, {
+      ...{ files: io.files ?? nodeFiles, cacheDir: to ?? userCacheDir(process.platform, io.env, homedir()), url, signal: io.signal },
+      onNotice: (text) => progress.line(text),
+      onProgress: (bytes, total) => progress.status(`fetch  ${(bytes / 1e6).toFixed(1)} of ${(total / 1e6).toFixed(1)} MB`),
+    });
+  } finally {
+    progress.clear();
+  }
 }

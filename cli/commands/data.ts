@@ -13,27 +13,38 @@ import {
   type DataVerification as Verification,
   verifyData,
 } from '../../runtime/entries/data.ts';
-import { nearest, nodeFiles, writeAtomically } from '../../runtime/entries/internal.ts';
+import { nearest, nodeFiles, PUBLISHED, writeAtomically } from '../../runtime/entries/internal.ts';
 import { formatBytes } from '../../runtime/entries/tools.ts';
 import { augmentOptions, type DataSource, HybridError } from '../../runtime/index.ts';
 import { classesText, dataOptions, dataSpec, openSettingsData } from '../data.ts';
 import { type CliIo, shown } from '../io.ts';
 import type { Settings } from '../options.ts';
 import { count, Progress } from '../progress.ts';
+import { fetchPublished, publishedName } from '../run-names.ts';
 import { quote, settingsOf } from '../settings.ts';
 
 /** Sets that can be fetched. */
 const REMOTE = ['cifar10', 'cifar100'];
 
-/** Fetches a set, unless it is there, and prints the folder that it is in. */
+/** Fetches a set or the weights of a published model, unless they are there, and prints where they are. */
 export async function downloadCommand(set: string | undefined, command: Command, io: CliIo): Promise<number> {
   const { json, to } = command.opts<{ json?: boolean; to?: string }>();
   const settings = settingsOf(command, { data: set ?? 'cifar10' });
+  const folder = to === undefined ? undefined : resolve(io.cwd, to);
+  const model = publishedName(settings.data);
+  if (model) {
+    const path = await fetchPublished(model, io, { to: folder, url: settings.dataUrl });
+    io.stdout.write(json ? `${JSON.stringify({ model, path })}\n` : `${shown(path, io)}\n`);
+    return 0;
+  }
   if (!REMOTE.includes(settings.data)) {
-    throw new HybridError('E_USAGE', `${quote(settings.data)} is no set that can be fetched`, `Choose one of ${REMOTE.join(', ')}.`);
+    throw new HybridError(
+      'E_USAGE',
+      `${quote(settings.data)} is nothing that can be fetched`,
+      `Choose one of ${[...REMOTE, ...Object.keys(PUBLISHED)].join(', ')}.`,
+    );
   }
   const progress = new Progress(io);
-  const folder = to === undefined ? undefined : resolve(io.cwd, to);
   try {
     const options = dataOptions(settings, io, progress, !json);
     const place = await locateData(settings.data, { ...options, ...(folder && { localDir: folder, cacheDir: folder }) });

@@ -2,9 +2,8 @@
 
 import { AUGMENT_NAMES } from '../../runtime/entries/data.ts';
 import { FUSION_RULES, OPTIMIZERS } from '../../runtime/entries/graph.ts';
-import { RESUME_SETTINGS } from '../../runtime/entries/internal.ts';
+import { ARCHITECTURE_NAMES, RESUME_SETTINGS } from '../../runtime/entries/internal.ts';
 import { FIGURES, PRETRAINED } from '../../runtime/entries/runs.ts';
-import { ARCHITECTURES } from '../../runtime/index.ts';
 
 export interface Values {
   /** Words to choose from. */
@@ -27,7 +26,7 @@ const PLACEHOLDERS: Readonly<Record<string, Values>> = {
   MODEL: { ...RUNS, words: PRETRAINED },
   DIR: { words: [], paths: 'folders' },
   DATA: { words: ['cifar10', 'cifar100', 'synthetic'], paths: 'files' },
-  ARCH: { words: ARCHITECTURES },
+  ARCH: { words: ARCHITECTURE_NAMES },
   AUGMENTATIONS: { words: ['none', ...Object.keys(AUGMENT_NAMES)], list: true },
   FIGURES: { words: FIGURES, list: true },
   OPTIMIZER: { words: Object.keys(OPTIMIZERS) },

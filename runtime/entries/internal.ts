@@ -1,5 +1,6 @@
 // `@hybrid-train/hybrid/~internal`: what the command line and the benchmarks need besides. No promise: it changes without notice.
 
+export { fetchModel, PUBLISHED, type PublishedName } from '../../app/fetched-models.ts';
 export { asObject } from '../../app/report/record.ts';
 export { checkGraph, type ModelFor, type SavedWeights } from '../../app/saved-weights.ts';
 export { isHidden } from '../../app/sources/hidden.ts';
@@ -15,7 +16,7 @@ export { DEVICES } from '../devices.ts';
 export { fitWeights, modelLike, type WeightsToFit, withoutOwn } from '../interop/adapt.ts';
 export { type Measured, measure } from '../interop/measures.ts';
 export { modelOf, numberedClasses, type OptimizerSettings, optimizerVariables, readCard } from '../interop/trained-model.ts';
-export { architectureName } from '../model/architectures.ts';
+export { ARCHITECTURE_NAMES, architectureName } from '../model/architectures.ts';
 export { argmax, probabilitiesOf } from '../train/evaluate.ts';
 export type { CompleteTrainOptions } from '../train/events.ts';
 export { shareCheckpoint } from '../train/group.ts';

@@ -3,6 +3,7 @@
 
 import { HybridError, nearest } from '../base/errors.ts';
 import { input as imageInput, type LayerTensor, layers } from '../layers/functional.ts';
+import { efficientNetLite0 } from './efficientnet.ts';
 import { assemble } from './layered-model.ts';
 import type { Model, ModelConfig } from './model.ts';
 
@@ -95,21 +96,31 @@ const NAMED = {
   },
 } satisfies Record<string, Architecture>;
 
-/** Five models of the script, and `convmixer`, whose measures are free. */
-export type ArchitectureName = keyof typeof NAMED | 'convmixer';
+/** Networks of others, which have no measures to choose but image size, classes and dropout. */
+const NETWORKS = { 'efficientnet-lite0': efficientNetLite0 } as const;
 
-/** Names that `buildModel` takes. */
+/** Five models of the script, `convmixer`, whose measures are free, and a network of others. */
+export type ArchitectureName = keyof typeof NAMED | 'convmixer' | keyof typeof NETWORKS;
+
+/** Every name that `buildModel` takes. */
+export const ARCHITECTURE_NAMES: readonly ArchitectureName[] = [
+  ...(Object.keys(NAMED) as (keyof typeof NAMED)[]),
+  'convmixer',
+  ...(Object.keys(NETWORKS) as (keyof typeof NETWORKS)[]),
+];
+
+/** The names of the models of the script and of their family, of those that `buildModel` takes. */
 export const ARCHITECTURES: readonly ArchitectureName[] = [...(Object.keys(NAMED) as (keyof typeof NAMED)[]), 'convmixer'];
 
 /** The architecture of that name, or E_USAGE with the nearest one. */
 export function architectureName(name: string): ArchitectureName {
-  const known = ARCHITECTURES.find((candidate) => candidate === name);
+  const known = ARCHITECTURE_NAMES.find((candidate) => candidate === name);
   if (known) return known;
-  const near = nearest(name, ARCHITECTURES);
+  const near = nearest(name, ARCHITECTURE_NAMES);
   throw new HybridError(
     'E_USAGE',
     `there is no architecture "${name}"${near ? `; did you mean ${near}?` : ''}`,
-    `Choose one of ${ARCHITECTURES.join(', ')}.`,
+    `Choose one of ${ARCHITECTURE_NAMES.join(', ')}.`,
   );
 }
 
@@ -119,13 +130,15 @@ export function architectureName(name: string): ArchitectureName {
  */
 export function buildModel(arch: string, options: ModelOptions): Model {
   const name = architectureName(arch);
-  const { input, classes, dropout: rate = 0.5 } = options;
+  const { input, classes } = options;
   for (const [i, what] of ['height', 'width', 'channels'].entries()) wholeNumber(`image ${what}`, input[i], 1);
   wholeNumber('number of classes', classes, 2);
+  const { dropout: rate = name in NETWORKS ? 0.2 : 0.5 } = options;
   if (!(rate >= 0 && rate < 1)) {
     throw new HybridError('E_USAGE', `the dropout rate is ${rate}`, 'Give a rate from 0 (off) to less than 1, such as 0.5.');
   }
 
+  if (isNetwork(name)) return network(name, { ...options, dropout: rate });
   const shared = { arch: name, input: [...input] as [number, number, number], classes, dropout: rate };
   const [architecture, config] = name === 'convmixer' ? parametric(shared, options) : named(name, shared, options);
   const { reduction } = architecture;
@@ -142,6 +155,17 @@ export function buildModel(arch: string, options: ModelOptions): Model {
   const plan: Plan = { classes, dropout: rate, channels: (n) => Math.max(1, Math.round(n * width)) };
   const logits = architecture.build(rescaling(images, { scale: 1 / 255 }), plan);
   return assemble({ name, input: images, output: logits, config }).model;
+}
+
+const isNetwork = (name: ArchitectureName): name is keyof typeof NETWORKS => name in NETWORKS;
+
+function network(name: keyof typeof NETWORKS, options: ModelOptions): Model {
+  for (const key of [...MIXER_KEYS, 'width'] as const) {
+    if (options[key] === undefined) continue;
+    throw new HybridError('E_USAGE', `${name} has a ${key} of its own; ${options[key]} was given`, `Leave ${key} out.`);
+  }
+  const { input, classes, dropout } = options;
+  return NETWORKS[name]({ input: [...input], classes, dropout });
 }
 
 const PARAMETRIC_DEFAULTS = { dim: 256, depth: 8, kernel: 5, patch: 2 };

@@ -5,6 +5,7 @@ import type { LayerType } from '../../runtime/layers/index.ts';
 import { snakeCase } from '../../runtime/layers/kinds.ts';
 import { countParameters } from '../../runtime/layers/layer.ts';
 import { ARCHITECTURES, architectureName, buildModel } from '../../runtime/model/architectures.ts';
+import { initialize } from '../../runtime/model/init.ts';
 import type { Model } from '../../runtime/model/model.ts';
 
 const cifar = { input: [32, 32, 3], classes: 10 } as const;
@@ -280,5 +281,29 @@ describe('refusals', () => {
   test('options of the other kind of architecture', () => {
     refuse('convmixer-2stage', { dim: 64 }, 'convmixer-2stage', 'dim', '64');
     refuse('convmixer', { width: 0.5 }, 'width');
+  });
+});
+
+describe('efficientnet-lite0', () => {
+  const options = { input: [64, 64, 3], classes: 10 } as const;
+
+  test('is built by its name, with kernels drawn as those of Keras’ EfficientNets', () => {
+    const model = buildModel('efficientnet-lite0', options);
+    expect(model.arch).toBe('efficientnet-lite0');
+    expect(countParameters(model.variables, 'parameter')).toBe(4_652_008 - 990 * 1281);
+    const weights = initialize(model, 3n);
+    const deviation = (values: Float32Array) => Math.sqrt(values.reduce((sum, x) => sum + x * x, 0) / values.length);
+    const kernel = (role: string, shape: string) =>
+      model.variables.find((one) => one.role === role && `${one.shape}` === shape)?.name as string;
+    // √(2 / fan out): 1×1 with 1280 filters, the head's limit √(3 · 1/3 / 10), and 5×5 depthwise.
+    expect(deviation(weights.get(kernel('kernel', '1,1,320,1280')) as Float32Array)).toBeCloseTo(Math.sqrt(2 / 1280), 3);
+    expect(deviation(weights.get(kernel('kernel', '1280,10')) as Float32Array)).toBeCloseTo(Math.sqrt(1 / 3 / 10), 2);
+    expect(Math.max(...(weights.get(kernel('kernel', '1280,10')) as Float32Array))).toBeLessThanOrEqual(Math.sqrt(1 / 10));
+  });
+
+  test('has measures of its own', () => {
+    expect(() => buildModel('efficientnet-lite0', { ...options, dim: 5 })).toThrow('efficientnet-lite0 has a dim of its own; 5 was given');
+    expect(() => buildModel('efficientnet-lite0', { ...options, width: 0.5 })).toThrow('has a width of its own');
+    expect(buildModel('efficientnet-lite0', options).layers.find(({ type }) => type === 'Dropout')?.config).toMatchObject({ rate: 0.2 });
   });
 });
