@@ -26,6 +26,13 @@ export function classConcerns({ classes, labels, size }: Dataset): string[] {
   const present = [...classes.keys()].filter((label) => counts[label] > 0);
   if (present.length === 0) return [];
   const concerns: string[] = [];
+  const alike = alikeButForCase(classes);
+  if (alike.length > 0) {
+    const pairs = alike.slice(0, SHOWN).map((pair) => pair.map((name) => JSON.stringify(name)).join(' and '));
+    concerns.push(
+      `classes differ in capital letters alone (${pairs.join(', ')}${alike.length > SHOWN ? ', …' : ''}): if they are one, put their images together`,
+    );
+  }
   const few = present.filter((label) => counts[label] < FEW).sort((a, b) => counts[a] - counts[b] || a - b);
   if (few.length > 0) {
     const list = few.slice(0, SHOWN).map((label) => `${JSON.stringify(classes[label])} ${counts[label]}`);
@@ -45,6 +52,17 @@ export function classConcerns({ classes, labels, size }: Dataset): string[] {
     );
   }
   return concerns;
+}
+
+function alikeButForCase(classes: readonly string[]): (readonly [string, string])[] {
+  const first = new Map<string, string>();
+  const pairs: (readonly [string, string])[] = [];
+  for (const name of classes) {
+    const other = first.get(name.toLowerCase());
+    if (other === undefined) first.set(name.toLowerCase(), name);
+    else if (other !== name) pairs.push([other, name]);
+  }
+  return pairs;
 }
 
 /**

@@ -52,8 +52,11 @@ export interface ScanOptions {
 
 /** More classes than any set of images has: a folder of folders that is none is refused before anything is built for it. */
 const MAX_CLASSES = 50_000;
-/** Files that are tables by name; those that Kaggle gives as an example of an answer are none. */
-const isTable = (name: string): boolean => /\.(csv|tsv)$/i.test(name) && !/submission/i.test(name);
+/** Files that are tables by name; those that Kaggle gives as an example of an answer are none. A text may be anything, unless it is called so. */
+const isTable = (name: string): boolean =>
+  (/\.(csv|tsv)$/i.test(name) && !/submission/i.test(name)) || /^(metadata|labels?|annotations?)\.(jsonl|ndjson|json|txt)$/i.test(name);
+/** Files that may well be tables, for what is said where none is found. */
+const mayBeTable = (name: string): boolean => /\.(csv|tsv|txt|json|jsonl|ndjson)$/i.test(name) && !/readme|licen[cs]e/i.test(name);
 /** Folders of images that are called so, and not by a class. */
 const IMAGE_FOLDERS = /^(images?|imgs?|jpe?gs?|pngs?|photos|pictures|data|jpegimages)$/i;
 
@@ -88,7 +91,14 @@ export async function scanFolder(folder: string, options: ScanOptions = {}): Pro
       );
     }
   }
-  if (top.length === 0) throw folderError(join(folder, base), 'holds no class folders, and no table that says the class of its images');
+  if (top.length === 0 || (top.length === 1 && IMAGE_FOLDERS.test(top[0]) && (await scan.folders(join(base, top[0]))).length === 0)) {
+    const table = (await scan.files(base)).find(mayBeTable);
+    throw folderError(
+      join(folder, base),
+      'holds no class folders, and no table that says the class of its images',
+      table && `If ${table} says them, name it with \`labels\`. Else: ${LAYOUT.charAt(0).toLowerCase()}${LAYOUT.slice(1)}`,
+    );
+  }
   const notices = top
     .filter((name) => partOfName(name) !== undefined)
     .map(
@@ -200,7 +210,31 @@ async function fromFolders(scan: Scan, bases: Bases, notices: readonly ScanNotic
     const dealt = deal(new Map([...files].sort(([a], [b]) => a - b)));
     if (dealt.length > 0) parts.set(part, dealt);
   }
-  return { classes, parts: inOrder(parts), others: scan.others, notices };
+  const inner = await foldersOfAll(scan, trainBase, classes);
+  const alike: ScanNotice[] =
+    inner.length < 2
+      ? []
+      : [
+          {
+            level: 'warning',
+            text:
+              `${scan.path(trainBase)}: ${listed(classes)} are taken for the classes, and each of them has the same folders (${listed(inner)}): ` +
+              'if those are the classes, put the images of each into one folder',
+          },
+        ];
+  return { classes, parts: inOrder(parts), others: scan.others, notices: [...notices, ...alike] };
+}
+
+/** The folders that every class folder has, where it holds nothing else: folds of one set look so. Empty where they differ. */
+async function foldersOfAll(scan: Scan, base: string, classes: readonly string[]): Promise<readonly string[]> {
+  let first: readonly string[] | undefined;
+  for (const name of classes) {
+    const inside = join(base, name);
+    const folders = await scan.folders(inside);
+    first ??= folders;
+    if (folders.length === 0 || folders.join('/') !== first.join('/') || (await scan.hasFiles(inside))) return [];
+  }
+  return first ?? [];
 }
 
 async function annotated(scan: Scan, base: string, labels: ReadonlyMap<string, number>): Promise<ListedImage[]> {
@@ -222,18 +256,25 @@ interface Table {
 /** Tables at the top that may say classes, with the part that their names mean. Two for one part are a question for people. */
 async function findTables(scan: Scan, base: string): Promise<Table[]> {
   const tables = new Map<PartName, string>();
-  for (const name of (await scan.files(base)).filter(isTable)) {
-    const stem = name.slice(0, name.length - extname(name).length).replace(/(?<=[a-z])(?=[A-Z])/g, '_');
-    const part = partOfName(stem) ?? 'train';
+  const add = (part: PartName, path: string): void => {
     const other = tables.get(part);
     if (other !== undefined) {
       throw folderError(
         scan.path(base),
-        `has two tables that may say the classes, ${quote(other)} and ${quote(name)}`,
+        `has two tables that may say the classes, ${quote(slashes(other))} and ${quote(slashes(path))}`,
         'Name the one that is meant with `labels`.',
       );
     }
-    tables.set(part, name);
+    tables.set(part, path);
+  };
+  for (const name of (await scan.files(base)).filter(isTable)) {
+    const stem = name.slice(0, name.length - extname(name).length).replace(/(?<=[a-z])(?=[A-Z])/g, '_');
+    add(partOfName(stem) ?? 'train', name);
+  }
+  // Each part with its own, among its images, as Hugging Face's folders of images have it.
+  for (const folder of tables.size > 0 ? [] : await scan.folders(base)) {
+    const part = partOfName(folder);
+    if (part) for (const name of (await scan.files(join(base, folder))).filter(isTable)) add(part, join(folder, name));
   }
   return [...tables].map(([part, name]) => ({ part, path: scan.path(join(base, name)) }));
 }

@@ -152,6 +152,7 @@ async function readTable(path: string): Promise<{ readonly records: string[][]; 
   const decoded = decodeText(await readFile(path));
   if (!decoded) throw tableError(path, 'is no text file', 'Save the table as CSV in UTF-8.');
   const { text, encoding } = decoded;
+  if (/\.(jsonl|ndjson|json)$/i.test(path)) return { records: recordsOfJson(path, text), notices: [] };
   const notices = encoding === 'UTF-8' ? [] : [`${path} is read as ${encoding}`];
   const { parse } = await import('csv-parse/sync');
   try {
@@ -168,6 +169,26 @@ async function readTable(path: string): Promise<{ readonly records: string[][]; 
   } catch (error) {
     throw tableError(path, `is no table that can be read: ${(error as Error).message}`);
   }
+}
+
+/** Of a list of objects with the same keys, one a line or in brackets, the keys and then their values; of one object its keys with their values. */
+function recordsOfJson(path: string, text: string): string[][] {
+  const parsed = (json: string, where = ''): unknown => {
+    try {
+      return JSON.parse(json);
+    } catch (error) {
+      throw tableError(path, `is no JSON that can be read${where}: ${(error as Error).message}`);
+    }
+  };
+  const cell = (value: unknown): string => (typeof value === 'string' || typeof value === 'number' ? `${value}` : '');
+  const isObject = (value: unknown): value is object => typeof value === 'object' && value !== null && !Array.isArray(value);
+  const whole = /\.json$/i.test(path)
+    ? parsed(text)
+    : text.split('\n').flatMap((line, i) => (line.trim() === '' ? [] : [parsed(line, ` in line ${i + 1}`)]));
+  if (isObject(whole)) return Object.entries(whole).map(([file, label]) => [file, cell(label)]);
+  if (!Array.isArray(whole) || !whole.every(isObject)) throw tableError(path, 'is no list of objects with a file and a class each');
+  const keys = Object.keys(whole[0] ?? {});
+  return [keys, ...whole.map((row) => keys.map((key) => (Object.hasOwn(row, key) ? cell((row as Record<string, unknown>)[key]) : '')))];
 }
 
 /** By the ending and the first line: programs of other countries write semicolons into a .csv. */

@@ -2,8 +2,9 @@
 
 import type { PartName } from '../../runtime/data/dataset.ts';
 
-const decorated = (words: string): RegExp =>
-  new RegExp(`^(seg[_-]?)?(${words})([_-]?(set|data|images|labels?|annotations?|classes))?$`, 'i');
+/** What stands beside the word itself: `seg_train`, `training data`, `test_set_images`, `images-val`. */
+const BESIDE = '(data|dataset|set|images?|imgs?|photos|pictures|files|samples|split|labels?|annotations?|classes|metadata)';
+const decorated = (words: string): RegExp => new RegExp(`^(seg[ _-]?|${BESIDE}[ _-])?(${words})([ _-]?${BESIDE}){0,2}$`, 'i');
 
 const NAMES: Readonly<Record<PartName, RegExp>> = {
   train: decorated('train(ing)?|trainval'),

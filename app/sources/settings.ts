@@ -102,7 +102,7 @@ export const DATA_SETTINGS = {
       kind: text('FILE|NAME', 'a path or a name'),
       example: 'photos/labels.csv',
       otherwise: 'the one beside the images, where that is clear',
-      help: 'table (CSV or TSV) of image files and their classes; for an .npz file, the array of labels',
+      help: 'table (CSV, TSV, JSON) of image files and their classes; for an .npz file, the array of labels',
     },
   }),
   /** Its column of classes, that of Parquet files, the entry of WebDataset's `.json`, or which labels of CIFAR-100. */

@@ -26,6 +26,12 @@ test('classes of a few images, and of very different sizes, are told with their 
   expect(classConcerns(setOf([...many(20, 0), ...many(30, 1)]))).toEqual([]);
 });
 
+test('classes that differ in capital letters alone are told', () => {
+  expect(classConcerns(setOf([...many(20, 0), ...many(20, 1), ...many(20, 2)], ['Cat', 'cat', 'dog']))).toEqual([
+    'classes differ in capital letters alone ("Cat" and "cat"): if they are one, put their images together',
+  ]);
+});
+
 test('pictures that are in two parts, or in two classes of one, are told by the names of their files', async () => {
   const train = setOf([...many(20, 0), [5, 1], [200, 2]]);
   const test = setOf([

@@ -51,6 +51,10 @@ describe('parts by their usual names', () => {
     ['train', 'holdout'],
     ['train', 'Validation'],
     ['train', 'eval'],
+    ['training data', 'testing data'],
+    ['train_set_images', 'test_set_images'],
+    ['Train Images', 'Val Images'],
+    ['data-train', 'data-test'],
   ])('%s and %s are parts, not classes', async (train, other) => {
     const listing = await scan(pictures(`${train}/cat/1.png`, `${train}/dog/2.png`, `${other}/cat/3.png`));
     expect(listing.classes).toEqual(['cat', 'dog']);
@@ -79,6 +83,17 @@ describe('parts by their usual names', () => {
   it('classes that are all names of parts are refused', async () => {
     for (const files of [pictures('Train/1.png', 'Test/2.png'), pictures('val/a/1.png', 'test/b/1.png')]) {
       expect((await hybridError('E_DATA', scan(files))).message).toMatch(/names of parts of a set/);
+    }
+  });
+
+  it('folders that all hold the same folders are told: the classes may be those inside', async () => {
+    const folds = await scan(pictures('fold1/a/1.png', 'fold1/b/2.png', 'fold2/a/3.png', 'fold2/b/4.png'));
+    expect(folds.classes).toEqual(['fold1', 'fold2']);
+    expect(warnings(folds)).toMatch(
+      /: "fold1", "fold2" are taken for the classes, and each of them has the same folders \("a", "b"\): if those are/,
+    );
+    for (const more of ['fold2/c/5.png', 'fold2/5.png']) {
+      expect(warnings(await scan(pictures('fold1/a/1.png', 'fold1/b/2.png', 'fold2/a/3.png', 'fold2/b/4.png', more)))).toBe('');
     }
   });
 
@@ -155,6 +170,46 @@ describe('tables of labels', () => {
     const listing = await scan({ ...FLAT, 'train.csv': 'id,label\n1,a\n2,b\n3,a\n', 'test.csv': 'id\n4\n' });
     expect(Object.keys(told(listing))).toEqual(['train']);
     expect(warnings(listing)).toMatch(/test\.csv is not used: .*one column only/);
+  });
+
+  it.each([
+    ['metadata.jsonl', '{"file_name":"1.png","label":"dog","tags":[1]}\n\n{"file_name":"2.png","label":"cat"}\n'],
+    ['labels.json', '{"1.png":"dog","2.png":"cat"}'],
+    ['annotations.json', '[{"file":"1.png","label":"dog"},{"label":"cat","file":"2.png","__proto__":3}]'],
+    ['labels.txt', '1.png dog\n2.png cat\n'],
+  ])('%s is a table, beside the images or in the folder of a part', async (name, text) => {
+    const files = { 'images/1.png': null, 'images/2.png': null };
+    expect(told(await scan({ ...files, [name]: text }))).toEqual({ train: 'images/1.png=dog images/2.png=cat' });
+    const inPart = await scan({
+      'train/1.png': null,
+      'train/2.png': null,
+      [`train/${name}`]: text,
+      'test/1.png': null,
+      'test/2.png': null,
+      [`test/${name}`]: text,
+    });
+    expect(told(inPart)).toEqual({ train: 'train/1.png=dog train/2.png=cat', test: 'test/1.png=dog test/2.png=cat' });
+  });
+
+  it.each([
+    ['x.jsonl', '{"file":"1.png"', /is no JSON that can be read in line 1/],
+    ['x.json', '{', /is no JSON that can be read: /],
+    ['x.json', '[1]', /is no list of objects with a file and a class each/],
+    ['x.json', '"a"', /is no list of objects/],
+    ['x.json', '[]', /./],
+    ['x.json', '{}', /is empty/],
+  ])('%s of %s is refused', async (name, text, message) => {
+    const folder = folderOf({ 'images/1.png': null, 'images/2.png': null, [name]: text });
+    expect((await hybridError('E_DATA', scanFolder(folder, { labels: join(folder, name) }))).message).toMatch(message);
+  });
+
+  it('a file that may say the classes is named where no table is found', async () => {
+    const error = await hybridError(
+      'E_DATA',
+      scan({ 'images/1.png': null, 'images/2.png': null, 'list.txt': '1.png a', 'README.txt': 'x' }),
+    );
+    expect(error.message).toMatch(/holds no class folders, and no table/);
+    expect(error.remedy).toMatch(/^If list\.txt says them, name it with `labels`\. Else: give a folder/);
   });
 
   it('a column says the part', async () => {
