@@ -171,7 +171,7 @@ async function fromFile(path: string, files: Files, modelFor: ModelFor | undefin
   }
   if (/\.onnx$/i.test(path) || looksLikeOnnx(bytes)) return fromOnnxFile(bytes, path, files, told);
   if (isLegacyTorch(bytes)) return fromTorchFile(bytes, path, modelFor, told);
-  if (bytes[0] === PICKLE)
+  if (bytes[0] === PICKLE && bytes[8] !== BRACE)
     throw new HybridError(
       'E_CHECKPOINT',
       `${path} is a pickle, but not one of PyTorch's tables of tensors`,
@@ -202,8 +202,9 @@ async function fromOnnxFile(bytes: Uint8Array, path: string, files: Files, told:
   return { source: path, weights: trained.weights, trained };
 }
 
-/** With which every pickle of a protocol since Python 2.3 begins; no header of safetensors is that long. */
+/** With which every pickle of a protocol since Python 2.3 begins. The length of a header of safetensors may, too: its table follows. */
 const PICKLE = 0x80;
+const BRACE = 0x7b;
 
 async function fromTorchFile(bytes: Uint8Array, path: string, modelFor: ModelFor | undefined, told: ToldOptions): Promise<SavedWeights> {
   const { tensors } = readTorch(bytes, path);

@@ -115,7 +115,12 @@ export const onnxTypeName = (type: number): string => TYPES[type]?.name ?? `type
 
 /** Whether bytes that nothing else marks may be such a file: it begins with the version of the specification, a small number. */
 export const looksLikeOnnx = (bytes: Uint8Array): boolean =>
-  bytes.length > 8 && bytes[0] === 0x08 && bytes[1] > 0 && bytes[1] < 0x40 && [0x12, 0x1a, 0x22, 0x2a, 0x32, 0x3a, 0x42].includes(bytes[2]);
+  bytes.length > 8 &&
+  bytes[8] !== 0x7b &&
+  bytes[0] === 0x08 &&
+  bytes[1] > 0 &&
+  bytes[1] < 0x40 &&
+  [0x12, 0x1a, 0x22, 0x2a, 0x32, 0x3a, 0x42].includes(bytes[2]);
 
 const failure =
   (source: string): Fail =>

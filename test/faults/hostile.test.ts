@@ -8,6 +8,7 @@ import {
   attackConfigurations,
   attackImages,
   attackNpz,
+  attackOnnx,
   attackPickles,
   attackSafetensors,
 } from '../support/hostile.ts';
@@ -16,6 +17,7 @@ test.each([
   ['safetensors files', 20_000, attackSafetensors],
   ['.npz files', 2000, attackNpz],
   ['pickles', 3000, attackPickles],
+  ['ONNX files', 500, attackOnnx],
   ['archives', 60, attackArchives],
   ['images', 150, attackImages],
   ['command lines', 400, attackCommandLines],

@@ -12,11 +12,13 @@ import { KEYS, OPTIONS, spelling } from '../../cli/options.ts';
 import { EXIT_STATUS, HybridError } from '../../runtime/base/errors.ts';
 import { type Files, nodeFiles } from '../../runtime/base/files.ts';
 import { readNpz, writeNpz } from '../../runtime/formats/npz.ts';
+import { readOnnx } from '../../runtime/formats/onnx-file.ts';
 import { readPickle } from '../../runtime/formats/pickle.ts';
 import { NUMPY_CONSTRUCTORS, PYTHON_CONSTRUCTORS } from '../../runtime/formats/pickle-numpy.ts';
 import { readSafetensors, writeSafetensors } from '../../runtime/formats/safetensors.ts';
 import { readTorch } from '../../runtime/formats/torch-file.ts';
 import { readZip, writeZip } from '../../runtime/formats/zip.ts';
+import { fromOnnx } from '../../runtime/interop/onnx-import.ts';
 import { records } from './cifar10-records.ts';
 import { cli } from './cli.ts';
 import { CrashDisk } from './crash-disk.ts';
@@ -119,6 +121,16 @@ export const attackPickles = (count: number, seed: number): Promise<Tally> => {
     if (random.chance(0.5)) return readTorch(random.mutate(golden('table-legacy.pth')));
     return readTorch(writeZip(new Map([...members].map(([name, data]) => [name, name.endsWith('.pkl') ? random.mutate(data) : data]))));
   });
+};
+
+/** Networks as PyTorch's exporters write them, small enough to be made into layers some thousand times. */
+export const attackOnnx = (count: number, seed: number): Promise<Tally> => {
+  const files = ['shuffle', 'joined-dynamo', 'next-parts', 'residual-folded'].map(
+    (name) => new Uint8Array(readFileSync(new URL(`../golden/onnx/${name}.onnx`, import.meta.url))),
+  );
+  return attack(count, seed, 'E_CHECKPOINT', (random) =>
+    fromOnnx(readOnnx(random.mutate(random.pick(files))), 'a file', { mean: [0], std: [1] }),
+  );
 };
 
 export async function attackArchives(count: number, seed: number): Promise<Tally> {

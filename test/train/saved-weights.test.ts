@@ -1,4 +1,4 @@
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { RunFolder } from '../../app/run/run-folder.ts';
@@ -90,4 +90,15 @@ test('a pickle that is no table of tensors is refused, whatever it asks for', as
     code: 'E_CHECKPOINT',
     message: expect.stringContaining('is a pickle, but not one'),
   });
+});
+
+test('safetensors whose header has any length are read as such: its first byte may be that of a pickle', async () => {
+  const lengths = new Set<number>();
+  // Headers are as long as a multiple of eight.
+  for (let pad = 0; pad < 32; pad++) {
+    const path = fileWith({ format: 'hybrid', graph: 'g', config: JSON.stringify({ arch: 'x'.repeat(1 + 8 * pad) }) });
+    expect(await readWeights(path)).toMatchObject({ graph: 'g' });
+    lengths.add(readFileSync(path)[0]);
+  }
+  expect([...lengths]).toEqual(expect.arrayContaining([0x80, 0x08]));
 });

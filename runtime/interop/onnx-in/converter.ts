@@ -71,7 +71,12 @@ export class Converter {
   /** The nodes that lead to the output, in the order of the file; those of operators that are not known are refused before any work. */
   #needed(output: string): OnnxFileNode[] {
     const makers = new Map<string, OnnxFileNode>();
-    for (const node of this.#file.nodes) for (const name of node.outputs) if (name !== '' && !makers.has(name)) makers.set(name, node);
+    for (const node of this.#file.nodes)
+      for (const name of node.outputs) {
+        if (name === '') continue;
+        if (makers.has(name)) refuseNode(this.#source, node, `makes ${quote(name)}, which another one makes`);
+        makers.set(name, node);
+      }
     const needed = new Set<OnnxFileNode>();
     const names = [output];
     for (let name = names.pop(); name !== undefined; name = names.pop()) {
