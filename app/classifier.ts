@@ -53,6 +53,11 @@ export interface Classifier extends AsyncDisposable {
    * not finite, and with an AbortError where the signal is aborted before the picture is computed. The picture is copied.
    */
   classify(image: ClassifierInput, options?: { readonly signal?: AbortSignal }): Promise<Classification>;
+  /**
+   * Goes on with another model of the same input, such as newer weights of a run: every picture is answered by one model or the other, and none is
+   * lost. Throws what `openClassifier` throws, E_USAGE where the input is another one; the model is as it was then.
+   */
+  reload(source: string | TrainedModel): Promise<void>;
   /** Takes no more pictures, answers those that are there, and closes what it has opened. */
   close(): Promise<void>;
 }
@@ -76,19 +81,15 @@ const OPTIONS = record<Omit<ClassifierOptions, 'device'>>(
  */
 export async function openClassifier(source: string | TrainedModel, { device, ...options }: ClassifierOptions = {}): Promise<Classifier> {
   OPTIONS.check(options, 'openClassifier');
-  const trained = typeof source === 'string' ? (await readWeights(source)).trained : source;
-  if (!trained) throw new HybridError('E_CHECKPOINT', `${source} does not say which model it is`, 'Name a run, or a file that has a card.');
+  const trained = await modelFrom(source);
   const own = device ? undefined : await openDevice('wasm');
   let executable: Executable | undefined;
   try {
     const { batch = 32 } = options;
-    executable = await (device ?? (own as Device)).compile(inferenceGraphs(trained.model), {
-      capacity: batch,
-      seed: 0n,
-      programs: ['predict'],
-    });
-    await writeWeights(executable, trained.model, trained.weights);
-    return new OpenClassifier(trained, executable, own, { batch, queue: options.queue ?? 1024, unsure: options.unsure ?? 0 });
+    const used = device ?? (own as Device);
+    executable = await compiled(trained, used, batch);
+    const limits = { batch, queue: options.queue ?? 1024, unsure: options.unsure ?? 0 };
+    return new OpenClassifier({ trained, executable }, used, own, limits);
   } catch (error) {
     await executable?.close();
     await own?.close();
@@ -96,11 +97,34 @@ export async function openClassifier(source: string | TrainedModel, { device, ..
   }
 }
 
+async function modelFrom(source: string | TrainedModel): Promise<TrainedModel> {
+  const trained = typeof source === 'string' ? (await readWeights(source)).trained : source;
+  if (trained) return trained;
+  throw new HybridError('E_CHECKPOINT', `${source} does not say which model it is`, 'Name a run, or a file that has a card.');
+}
+
+async function compiled({ model, weights }: TrainedModel, device: Device, capacity: number): Promise<Executable> {
+  const executable = await device.compile(inferenceGraphs(model), { capacity, seed: 0n, programs: ['predict'] });
+  try {
+    await writeWeights(executable, model, weights);
+    return executable;
+  } catch (error) {
+    await executable.close();
+    throw error;
+  }
+}
+
+/** A model that computes. */
+interface Loaded {
+  readonly trained: TrainedModel;
+  readonly executable: Executable;
+}
+
 class OpenClassifier implements Classifier {
-  readonly classes: readonly string[];
   readonly input: readonly [number, number, number];
-  readonly #trained: TrainedModel;
-  readonly #executable: Executable;
+  #loaded: Loaded;
+  readonly #used: Device;
+  /** To be closed with it. */
   readonly #device: Device | undefined;
   readonly #limits: Required<Omit<ClassifierOptions, 'device'>>;
   readonly #images: Uint8Array;
@@ -109,20 +133,21 @@ class OpenClassifier implements Classifier {
   #computing: Promise<void> | undefined;
   #closing: Promise<void> | undefined;
   #idle: (() => void) | undefined;
+  /** The batch that is computed. */
+  #batch: Promise<unknown> = Promise.resolve();
+  #reloading: Promise<void> = Promise.resolve();
 
-  constructor(
-    trained: TrainedModel,
-    executable: Executable,
-    device: Device | undefined,
-    limits: Required<Omit<ClassifierOptions, 'device'>>,
-  ) {
-    this.classes = trained.classes;
-    this.input = trained.model.input;
-    this.#trained = trained;
-    this.#executable = executable;
+  constructor(loaded: Loaded, used: Device, device: Device | undefined, limits: Required<Omit<ClassifierOptions, 'device'>>) {
+    this.input = loaded.trained.model.input;
+    this.#loaded = loaded;
+    this.#used = used;
     this.#device = device;
     this.#limits = limits;
     this.#images = new Uint8Array(limits.batch * this.#imageBytes);
+  }
+
+  get classes(): readonly string[] {
+    return this.#loaded.trained.classes;
   }
 
   get waiting(): number {
@@ -155,11 +180,12 @@ class OpenClassifier implements Classifier {
 
   async #pixels(image: ClassifierInput): Promise<Uint8Array> {
     // A copy of either: the caller may use the memory for the next picture before this one is computed.
-    if (isBytes(image)) return decodeImage(Uint8Array.from(image as Uint8Array), { ...this.#trained.preprocessing, shape: this.input });
+    if (isBytes(image))
+      return decodeImage(Uint8Array.from(image as Uint8Array), { ...this.#loaded.trained.preprocessing, shape: this.input });
     const { pixels } = Object(image) as { readonly pixels?: Uint8Array };
     if (pixels === undefined)
       throw new HybridError('E_USAGE', `a picture is a ${arrayKind(image)}`, 'Give the bytes of an image file, or { pixels }.');
-    checkImage(pixels, this.#trained.model);
+    checkImage(pixels, this.#loaded.trained.model);
     return Uint8Array.from(pixels);
   }
 
@@ -168,7 +194,6 @@ class OpenClassifier implements Classifier {
     // What comes in the same turn of the event loop is of the first batch.
     await new Promise(setImmediate);
     const { batch, unsure } = this.#limits;
-    const { classes } = this.#trained.model;
     while (this.#ready.length > 0) {
       const taken: Ready[] = [];
       for (const one of this.#ready.splice(0, batch)) {
@@ -177,19 +202,48 @@ class OpenClassifier implements Classifier {
       }
       if (taken.length === 0) continue;
       for (const [row, { pixels }] of taken.entries()) this.#images.set(pixels, row * this.#imageBytes);
+      // Read once a batch: all of it is answered by one model.
+      const { executable, trained } = this.#loaded;
+      const { classes } = trained.model;
       try {
-        const logits = await this.#executable.predict({ rows: taken.length, images: this.#images });
+        const predicting = executable.predict({ rows: taken.length, images: this.#images });
+        this.#batch = predicting.catch(() => {});
+        const logits = await predicting;
         for (const [row, { resolve }] of taken.entries()) {
           const probabilities = probabilitiesOf(logits, row, classes, 'a picture');
           const index = argmax(logits, row * classes, classes);
           const probability = probabilities[index];
-          resolve({ label: this.classes[index], index, probability, unsure: probability < unsure, probabilities });
+          resolve({ label: trained.classes[index], index, probability, unsure: probability < unsure, probabilities });
         }
       } catch (error) {
         for (const { reject } of taken) reject(error);
       }
     }
     this.#computing = undefined;
+  }
+
+  reload(source: string | TrainedModel): Promise<void> {
+    const next = this.#reloading.then(() => this.#reload(source));
+    this.#reloading = next.catch(() => {});
+    return next;
+  }
+
+  async #reload(source: string | TrainedModel): Promise<void> {
+    const trained = await modelFrom(source);
+    if (this.#closing) throw new HybridError('E_USAGE', 'the classifier is closed', 'Open another one.');
+    if (`${trained.model.input}` !== `${this.input}`) {
+      throw new HybridError(
+        'E_USAGE',
+        `the model takes ${trained.model.input.join(' × ')}, and that of the classifier ${this.input.join(' × ')}`,
+        'Open another classifier: pictures that wait are brought to this size.',
+      );
+    }
+    const executable = await compiled(trained, this.#used, this.#limits.batch);
+    const before = this.#loaded;
+    this.#loaded = { trained, executable };
+    // Pictures that are being computed are answered by the model of before.
+    await this.#batch;
+    await before.executable.close();
   }
 
   close(): Promise<void> {
@@ -203,8 +257,9 @@ class OpenClassifier implements Classifier {
         this.#idle = resolve;
       });
     await this.#computing;
+    await this.#reloading;
     try {
-      await this.#executable.close();
+      await this.#loaded.executable.close();
     } finally {
       await this.#device?.close();
     }

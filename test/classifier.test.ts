@@ -128,3 +128,51 @@ describe('a classifier', () => {
     await hybridError('E_CHECKPOINT', openClassifier('/nowhere'));
   });
 });
+
+describe('a classifier that gets newer weights', () => {
+  const newer: TrainedModel = {
+    ...trained,
+    weights: new Map([...trained.weights].map(([name, values]) => [name, name.includes('dense') ? values.map((value) => -value) : values])),
+    classes: ['dog', 'eel', 'fox'],
+  };
+  const pixels = (i: number) => Uint8Array.from({ length: 16 * 12 * 3 }, (_, k) => (k * (i + 3)) % 256);
+
+  it('answers every picture by one model or the other, and loses none', async () => {
+    const count = 60;
+    const expectedOf = async (model: TrainedModel) => {
+      const images = Array.from({ length: count }, (_, i) => pixels(i));
+      const all: string[] = [];
+      for await (const probabilities of predict({ device, trained: model, images }))
+        all.push(model.classes[probabilities.indexOf(Math.max(...probabilities))]);
+      return all;
+    };
+    const [before, after] = [await expectedOf(trained), await expectedOf(newer)];
+    await using classifier = await openClassifier(trained, { device, batch: 2 });
+    const answers = Array.from({ length: count }, (_, i) => classifier.classify({ pixels: pixels(i) }));
+    await answers[3];
+    await classifier.reload(newer);
+    const labels = (await Promise.all(answers)).map(({ label }) => label);
+    for (const [i, label] of labels.entries()) expect([before[i], after[i]]).toContain(label);
+    expect(labels.some((label, i) => label === before[i])).toBe(true);
+    expect(classifier.classes).toEqual(newer.classes);
+    expect((await classifier.classify({ pixels: pixels(7) })).label).toBe(after[7]);
+  });
+
+  it('stays as it was where there is no such model, or one for other images', async () => {
+    await using classifier = await openClassifier(trained, { device });
+    await hybridError('E_CHECKPOINT', classifier.reload('no-such-file'));
+    const larger = buildModel('convmixer', { ...model.config, input: [32, 32, 3] });
+    const error = await hybridError('E_USAGE', classifier.reload({ ...trained, model: larger, weights: initialize(larger, 1n) }));
+    expect(error.message).toBe('the model takes 32 × 32 × 3, and that of the classifier 16 × 12 × 3');
+    await hybridError('E_CHECKPOINT', classifier.reload({ ...trained, weights: new Map() }));
+    expect(trained.classes).toContain((await classifier.classify({ pixels: pixels(1) })).label);
+  });
+
+  it('may be closed meanwhile', async () => {
+    const classifier = await openClassifier(trained, { device });
+    const reloading = classifier.reload(newer);
+    const answer = classifier.classify({ pixels: pixels(2) });
+    await Promise.all([classifier.close(), reloading.catch(() => {}), answer]);
+    await hybridError('E_USAGE', classifier.reload(newer));
+  });
+});
