@@ -1,5 +1,11 @@
-// The public API: devices, models, data and runs, in about 40 names; what else there is has entries of its own (runtime/entries/). Nothing here
-// runs at import; devices are loaded when they are opened. test/entries.json holds the names of each entry.
+/**
+ * The root entry: devices, models, data and runs, in about 40 names; what else there is has entries of its own (runtime/entries/). Nothing here
+ * runs at import; devices are loaded when they are opened.
+ *
+ * @module Start here
+ */
+
+// test/entries.json holds the names of each entry.
 
 export { type Classifier, openClassifier } from '../app/classifier.ts';
 export { RunFolder } from '../app/run/run-folder.ts';
