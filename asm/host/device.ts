@@ -2,6 +2,7 @@
 
 import { HybridError } from '../../runtime/base/errors.ts';
 import { own } from '../../runtime/base/own.ts';
+import { mebibytes } from '../../runtime/base/units.ts';
 import { missingFlag } from '../../runtime/base/v8-flags.ts';
 import { type CompiledGraphs, compileGraphs } from '../../runtime/compile/programs.ts';
 import type { Bounds, CompileOptions, Device, ModelGraphs } from '../../runtime/device.ts';
@@ -153,7 +154,6 @@ class WasmDevice implements Device {
       if (fits(middle)) largest = middle;
       else above = middle;
     }
-    const mebibytes = (n: number) => Math.ceil(n / 2 ** 20).toLocaleString('en');
     const what = cause ? 'and this system refuses to give as much' : `but only ${mebibytes(limit)} MiB can be had`;
     const remedy =
       largest > 0 ? `Use a smaller batch: \`batch: ${largest}\`${cause ? '' : ' is the largest that fits'}.` : 'Use a smaller model.';

@@ -4,6 +4,7 @@
 // How tasks are cut decides the speed only, so the capacity may have a say in it. What decides bits (the chunks that a
 // weight gradient is summed in) follows from the shape of a sample alone.
 
+import { ceilTo } from '../../runtime/base/units.ts';
 import type { Node } from '../../runtime/ir/graph.ts';
 import {
   type ConvAttrs,
@@ -67,7 +68,6 @@ const GRADIENT_BLOCK = { rows: 256, columns: 512 };
 /** The most that weight gradients of chunks may take; beyond, a task adds up the chunks itself. */
 const PARTIALS_BYTES = 64 << 20;
 
-const ceilTo = (n: number, unit: number): number => Math.ceil(n / unit) * unit;
 const clamp = (n: number, least: number, most: number): number => Math.min(Math.max(n, least), most);
 
 /** Size of the parts when `n` is cut into as few equal ones of at most `most` as possible, rounded up to whole `unit`s. */

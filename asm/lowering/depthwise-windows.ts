@@ -1,6 +1,7 @@
 // Depthwise convolutions over any windows: how their work is cut into tasks. The kernels are in asm/kernels/depthwise-windows.ts.
 
 import { HybridError } from '../../runtime/base/errors.ts';
+import { ceilTo } from '../../runtime/base/units.ts';
 import { samplesPerTile } from '../../runtime/ops/check.ts';
 import { depthwiseWindow } from '../../runtime/ops/depthwise-windows.ts';
 import type { Window } from '../../runtime/ops/window.ts';
@@ -29,8 +30,6 @@ const CHUNK_PIXELS = 512;
 const MOST_TAPS = 8192;
 /** Floats of the sums of a weight gradient, of all taps and channels of a group. */
 const SUMS = MOST_TAPS * UNIT;
-
-const ceilTo = (n: number, unit: number): number => Math.ceil(n / unit) * unit;
 
 /** `mostChannels`: of a group. Groups decide no bits. */
 function lowerWindow(

@@ -1,6 +1,7 @@
 // Depthwise convolutions: how their work is cut into tasks and bands. The kernels are in asm/kernels/depthwise.ts.
 
 import { HybridError } from '../../runtime/base/errors.ts';
+import { ceilTo } from '../../runtime/base/units.ts';
 import type { Node, ValueId } from '../../runtime/ir/graph.ts';
 import { samplesPerTile } from '../../runtime/ops/check.ts';
 import { type DepthwiseGeometry, depthwiseGeometry } from '../../runtime/ops/depthwise.ts';
@@ -51,8 +52,6 @@ const IMAGE_BYTES = 1 << 20;
 const TASKS = 48;
 /** Pixels in a chunk of a weight gradient, about, and in a block of an image that is larger: what is summed up in one chain. */
 const CHUNK_PIXELS = 512;
-
-const ceilTo = (n: number, unit: number): number => Math.ceil(n / unit) * unit;
 
 /**
  * Channels of a group, and output rows whose input is gathered at a time; neither decides bits, for bands are whole blocks of `blockRows` rows.

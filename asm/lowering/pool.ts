@@ -2,7 +2,7 @@
 
 import type { TensorSpec } from '../../runtime/ir/graph.ts';
 import { poolWindow } from '../../runtime/ops/pool.ts';
-import type { Window } from '../../runtime/ops/window.ts';
+import { isHalving, type Window } from '../../runtime/ops/window.ts';
 import type { StructValues } from '../abi/fields.ts';
 import { channels, pixels } from './elementwise.ts';
 import { callsOf, type Kernels, type Lowerings } from './lowering.ts';
@@ -51,10 +51,6 @@ export const pool = {
     return [call('avgPoolGrad', { dy: address(dy), dx: address(dx), window: windowOf(spec(dx), poolWindow(inputShape, attrs)) })];
   },
 } satisfies Partial<Lowerings>;
-
-/** Whether windows are 2×2, side by side: kernels of their own, in vectors, are faster. */
-const isHalving = ({ kernel, stride, pads }: Window): boolean =>
-  `${[...kernel, ...stride]}` === '2,2,2,2' && Object.values(pads).every((pad) => pad === 0);
 
 const windowOf = ({ shape: [height, width, channels] }: TensorSpec, { kernel, stride, pads, out }: Window): StructValues<'poolWindow'> => ({
   ...{ height, width, channels },

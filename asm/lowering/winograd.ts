@@ -3,6 +3,7 @@
 //
 // As in conv.ts: what decides bits (the method, the chunks of a weight gradient) follows from the shape of a sample alone.
 
+import { ceilTo } from '../../runtime/base/units.ts';
 import type { ConvGeometry } from '../../runtime/ops/conv.ts';
 import {
   WINOGRAD_BLOCK_COLUMNS as BLOCK_COLUMNS,
@@ -84,7 +85,6 @@ const LEAST_ROWS = 48;
 /** The most that weight gradients of chunks may take; beyond, a task adds up the chunks itself. */
 const PARTIALS_BYTES = 64 << 20;
 
-const ceilTo = (n: number, unit: number): number => Math.ceil(n / unit) * unit;
 const tilesOf = ({ h, w }: ConvGeometry): number => Math.ceil(h / TILE) * Math.ceil(w / TILE);
 
 /** Bytes of 36 matrices: `pointBytes` of the kernels. */

@@ -3,6 +3,7 @@
 // nearly every call still "succeeds").
 
 import { HybridError } from '../../runtime/base/errors.ts';
+import { mebibytes } from '../../runtime/base/units.ts';
 import type { Precision } from '../../runtime/device.ts';
 import { checkPrecision, describeAdapter, findAdapter, requestDevice } from './adapter.ts';
 import type { AdapterReport } from './adapter-report.ts';
@@ -155,8 +156,8 @@ export class Gpu {
     failure ??= scopes.find((error) => error);
     if (!failure) return buffers;
     for (const buffer of buffers) buffer.destroy();
-    const mebibytes = Math.ceil(requests.reduce((sum, { bytes }) => sum + bytes, 0) / 2 ** 20).toLocaleString('en');
-    const message = `the GPU does not give ${mebibytes} MiB of memory: ${(failure as Error).message}`;
+    const bytes = requests.reduce((sum, request) => sum + request.bytes, 0);
+    const message = `the GPU does not give ${mebibytes(bytes)} MiB of memory: ${(failure as Error).message}`;
     throw new HybridError('E_MEMORY', message, 'Use a smaller `batch`.', { cause: failure });
   }
 

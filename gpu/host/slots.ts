@@ -6,6 +6,7 @@
 // lets no dispatch read and write the same buffer, not even different parts of it.
 
 import { invariant } from '../../runtime/base/errors.ts';
+import { ceilTo } from '../../runtime/base/units.ts';
 import { isSlot, trainedFirst } from '../../runtime/compile/plan.ts';
 import { byteLength, type Graph, type Node, type StateKind, type TensorSpec, type Value, type ValueId } from '../../runtime/ir/graph.ts';
 import type { Dispatch, LoweringContext, Operand } from '../lowering/lowering.ts';
@@ -63,12 +64,10 @@ interface Storage {
   readonly last: number;
 }
 
-const align = (n: number, to: number): number => Math.ceil(n / to) * to;
-
 export function planBuffers(graphs: readonly LoweredGraph[], capacity: number): BufferPlan {
   const buffers: { label: string; bytes: number }[] = [];
   const own = (label: string, bytes: number): Region => {
-    const size = Math.max(SIZE_ALIGNMENT, align(bytes, SIZE_ALIGNMENT));
+    const size = Math.max(SIZE_ALIGNMENT, ceilTo(bytes, SIZE_ALIGNMENT));
     buffers.push({ label, bytes: size });
     return { buffer: buffers.length - 1, offset: 0, bytes: size };
   };
@@ -82,14 +81,14 @@ export function planBuffers(graphs: readonly LoweredGraph[], capacity: number): 
       graphs.map(({ graph }) => graph),
       unique(all.filter((value) => value.state === kind)),
     );
-    const bytes = values.reduce((sum, { spec }) => sum + align(byteLength(spec, 1), RANGE_ALIGNMENT), 0);
+    const bytes = values.reduce((sum, { spec }) => sum + ceilTo(byteLength(spec, 1), RANGE_ALIGNMENT), 0);
     if (!bytes) return;
     const range = own(label, bytes);
     ranges.set(label, range);
     let offset = 0;
     for (const { name, spec } of values) {
-      state.set(name, { buffer: range.buffer, offset, bytes: align(byteLength(spec, 1), SIZE_ALIGNMENT), spec, kind });
-      offset += align(byteLength(spec, 1), RANGE_ALIGNMENT);
+      state.set(name, { buffer: range.buffer, offset, bytes: ceilTo(byteLength(spec, 1), SIZE_ALIGNMENT), spec, kind });
+      offset += ceilTo(byteLength(spec, 1), RANGE_ALIGNMENT);
     }
   };
   flat('parameters', 'parameter');
@@ -104,7 +103,7 @@ export function planBuffers(graphs: readonly LoweredGraph[], capacity: number): 
     const places = [...trained].map((name) => [name, state.get(name) as StateRegion] as const);
     const range = own(
       'gradients',
-      places.reduce((sum, [, { spec }]) => sum + align(byteLength(spec, 1), RANGE_ALIGNMENT), 0),
+      places.reduce((sum, [, { spec }]) => sum + ceilTo(byteLength(spec, 1), RANGE_ALIGNMENT), 0),
     );
     ranges.set('gradients', range);
     for (const kind of slotKinds) invariant(ranges.get(kind)?.bytes === range.bytes, `${kind} and gradients differ in size`);
@@ -151,7 +150,7 @@ export function planBuffers(graphs: readonly LoweredGraph[], capacity: number): 
     }
     for (const [n, { scratch: pieces }] of nodes.entries()) {
       for (const [i, bytes] of pieces.entries()) {
-        const storage = { ids: [], bytes: align(bytes, SIZE_ALIGNMENT), first: n, last: n };
+        const storage = { ids: [], bytes: ceilTo(bytes, SIZE_ALIGNMENT), first: n, last: n };
         waiting.push({ graph: g, storage, place: (region) => void scratch[g].set(`${n} ${i}`, { ...region, bytes: storage.bytes }) });
       }
     }
@@ -234,7 +233,7 @@ function storagesOf(
       const view = gpuOps[node.op].traits?.view;
       const shown = k === 0 && view ? found.get(node.inputs[0]) : undefined;
       invariant(shown || !view, `${node.label}/${node.op} is a view of what is not a temporary`);
-      const bytes = align(storedBytes(graph.values[id].spec, storedAs(id), capacity), SIZE_ALIGNMENT);
+      const bytes = ceilTo(storedBytes(graph.values[id].spec, storedAs(id), capacity), SIZE_ALIGNMENT);
       const storage = shown ?? { ids: [], bytes, first: n, last: n };
       storage.ids.push(id);
       found.set(id, storage);

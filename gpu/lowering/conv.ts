@@ -1,6 +1,7 @@
 // Convolutions and dense layers as matrix products (gpu/kernels/conv.ts): which product a node is, and how it is cut into tiles and
 // chunks. Tiles decide the speed only; chunks, which decide bits, follow from the shape of a sample alone.
 
+import { ceilTo } from '../../runtime/base/units.ts';
 import { elementCount } from '../../runtime/ir/graph.ts';
 import { samplesPerTile } from '../../runtime/ops/check.ts';
 import { type ConvGeometry, convGeometry } from '../../runtime/ops/conv.ts';
@@ -47,8 +48,6 @@ const SMALL = 64 * 64;
 /** Depths of a chunk of a dense layer with many inputs, and from how many on it is cut. */
 const CHUNK_DEPTH = 1024;
 const DEEP = 4096;
-
-const ceilTo = (n: number, unit: number): number => Math.ceil(n / unit) * unit;
 
 interface Cut {
   readonly columns: number;

@@ -3,7 +3,7 @@
 import type { TensorSpec } from '../../runtime/ir/graph.ts';
 import { channelsOf, pixelsOf } from '../../runtime/ops/check.ts';
 import { poolWindow } from '../../runtime/ops/pool.ts';
-import type { Window } from '../../runtime/ops/window.ts';
+import { isHalving } from '../../runtime/ops/window.ts';
 import * as kernels from '../kernels/pool.ts';
 import { type Lanes, lanesFor } from '../kernels/wgsl.ts';
 import { mapGroups } from './elementwise.ts';
@@ -56,7 +56,3 @@ export const pool = {
     return operands.dispatch(text, mapGroups(pixels * channels));
   },
 } satisfies Partial<Lowerings>;
-
-/** Whether windows are 2×2, side by side: kernels of their own are faster. */
-const isHalving = ({ kernel, stride, pads }: Window): boolean =>
-  `${[...kernel, ...stride]}` === '2,2,2,2' && Object.values(pads).every((pad) => pad === 0);

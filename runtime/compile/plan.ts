@@ -8,6 +8,7 @@
 // memory by lifetime.
 
 import { invariant } from '../base/errors.ts';
+import { ceilTo } from '../base/units.ts';
 import { byteLength, type Graph, type Slot, type StateKind, type TensorSpec, type Value, type ValueId } from '../ir/graph.ts';
 import { opTable } from '../ops/index.ts';
 
@@ -46,12 +47,10 @@ export interface Storage {
   kept: boolean;
 }
 
-const align = (n: number, to: number): number => Math.ceil(n / to) * to;
-
 export function planMemory(graphs: readonly Graph[], capacity: number): Plan {
   let end = 0;
   const region = (bytes: number): Range => {
-    const range = { offset: align(end, REGION_ALIGNMENT), bytes };
+    const range = { offset: ceilTo(end, REGION_ALIGNMENT), bytes };
     end = range.offset + bytes;
     return range;
   };
@@ -65,7 +64,7 @@ export function planMemory(graphs: readonly Graph[], capacity: number): Plan {
     let bytes = 0;
     for (const value of values) {
       offsets.push(bytes);
-      bytes += align(byteLength(value.spec, 1), RANGE_ALIGNMENT);
+      bytes += ceilTo(byteLength(value.spec, 1), RANGE_ALIGNMENT);
     }
     const range = region(bytes);
     for (const [i, value] of values.entries()) {
@@ -82,7 +81,7 @@ export function planMemory(graphs: readonly Graph[], capacity: number): Plan {
   const parameters = flat(trainedFirst(graphs, ofKind('parameter')));
   const statistics = flat(ofKind('statistic'));
   const trained = new Set(graphs.flatMap(({ gradients, values }) => gradients.map(({ parameter }) => values[parameter].name)));
-  const gradients = region([...trained].reduce((sum, name) => sum + align((state.get(name) as StatePlace).bytes, RANGE_ALIGNMENT), 0));
+  const gradients = region([...trained].reduce((sum, name) => sum + ceilTo((state.get(name) as StatePlace).bytes, RANGE_ALIGNMENT), 0));
   const slots = new Map(
     [...new Set(stateValues.flatMap((value) => (isSlot(value.state) ? [value.state] : [])))].map((slot) => [slot, flat(ofKind(slot))]),
   );
@@ -90,12 +89,12 @@ export function planMemory(graphs: readonly Graph[], capacity: number): Plan {
   for (const [slot, { bytes }] of slots) invariant(bytes === gradients.bytes, `${slot} and gradients differ in size`);
 
   const inputs = new Map<string, Range & { spec: TensorSpec }>();
-  const inputsStart = align(end, REGION_ALIGNMENT);
+  const inputsStart = ceilTo(end, REGION_ALIGNMENT);
   for (const value of inputValues) inputs.set(value.name, { ...region(byteLength(value.spec, capacity)), spec: value.spec });
   const inputRange = { offset: inputsStart, bytes: end - inputsStart };
 
   // Temporaries of each graph.
-  const keptStart = align(end, REGION_ALIGNMENT);
+  const keptStart = ceilTo(end, REGION_ALIGNMENT);
   const offsets = graphs.map(() => new Map<ValueId, number>());
   const pending: { graph: number; storages: Storage[] }[] = [];
   for (const [g, graph] of graphs.entries()) {
@@ -120,7 +119,7 @@ export function planMemory(graphs: readonly Graph[], capacity: number): Plan {
   }
   const kept = { offset: keptStart, bytes: Math.max(0, end - keptStart) };
 
-  const arenaStart = align(end, REGION_ALIGNMENT);
+  const arenaStart = ceilTo(end, REGION_ALIGNMENT);
   let arenaBytes = 0;
   for (const { graph, storages } of pending) {
     const placed = placeStorages(storages);
@@ -217,7 +216,7 @@ export function placeStorages(storages: readonly Storage[]): { offsets: number[]
     let offset = 0;
     for (const j of alive) {
       if (offset + storage.bytes <= offsets[j]) break;
-      offset = Math.max(offset, align(offsets[j] + storages[j].bytes, REGION_ALIGNMENT));
+      offset = Math.max(offset, ceilTo(offsets[j] + storages[j].bytes, REGION_ALIGNMENT));
     }
     offsets[i] = offset;
     placed.push(i);

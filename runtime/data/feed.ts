@@ -1,6 +1,7 @@
 // What a pipeline is fed with: the options of a set, checked, and what workers and loader are told of it.
 
 import { HybridError, invariant } from '../base/errors.ts';
+import { mebibytes } from '../base/units.ts';
 import { type AugmentOptions, checkAugment, needsMean } from './augment/augmentations.ts';
 import { type MixOptions, mix } from './augment/mix.ts';
 import type { Dataset, Subset } from './dataset.ts';
@@ -96,8 +97,7 @@ function allocate(ring: RingOptions): SharedArrayBuffer {
   } catch (error) {
     const copies = (ring.floats ? 5 : 1) + (ring.raw ? (ring.pairs ? 2 : 1) : 0);
     const bytes = ring.slots * ring.capacity * ring.imageBytes * copies;
-    const mebibytes = Math.ceil(bytes / 2 ** 20).toLocaleString('en');
-    const what = `${ring.slots} batches of ${ring.capacity} images need ${mebibytes} MiB of shared memory, and this system refuses to give as much`;
+    const what = `${ring.slots} batches of ${ring.capacity} images need ${mebibytes(bytes)} MiB of shared memory, and this system refuses to give as much`;
     throw new HybridError('E_MEMORY', what, 'Use a smaller `batch`.', { cause: error, field: 'batch' });
   }
 }

@@ -4,6 +4,7 @@
 import { invariant } from '../base/errors.ts';
 import { philoxKey } from '../base/philox.ts';
 import { missingPart, requireWebAssembly } from '../base/restrictions.ts';
+import { ceilTo } from '../base/units.ts';
 import { host } from '../hosts/index.ts';
 import type { ImageSet, ImageShape } from './augment/augmentation.ts';
 import type { AugmentOptions } from './augment/augmentations.ts';
@@ -77,7 +78,7 @@ const BLOCK_BYTES = 96 * 1024;
 const PAGE_BYTES = 65_536;
 /** Index of the epoch among the arguments of a kernel. */
 const EPOCH = HEADER.indexOf('epoch');
-const align = (address: number): number => Math.ceil(address / 64) * 64;
+const align = (address: number): number => ceilTo(address, 64);
 
 /** The data kernels in WebAssembly: they turn images as they are stored into those of a batch, block by block, on the thread that calls. */
 export class ImageKernels {

@@ -4,6 +4,7 @@
 // A slot is FREE, then being filled by tasks, then ready, then in use by the consumer, then FREE again. Who may do what is known
 // on the consumer's thread alone (loader.ts); workers only ever look at the generation, which the consumer changes to call a fill off.
 
+import { ceilTo } from '../base/units.ts';
 import type { Shared } from './dataset.ts';
 
 export interface RingOptions {
@@ -50,7 +51,7 @@ export interface TaskWords {
 
 /** Nobody's writes share a cache line, or the pair of lines that is fetched together, with another's. */
 const LINE = 128;
-const align = (bytes: number): number => Math.ceil(bytes / LINE) * LINE;
+const align = (bytes: number): number => ceilTo(bytes, LINE);
 
 /** Rows of a task and how many there are in a batch of so many rows. */
 export const tasksOf = (rows: number, chunk: number): number => Math.ceil(rows / chunk);

@@ -3,6 +3,7 @@
 
 import { HybridError } from '../base/errors.ts';
 import { fromHalf } from './half.ts';
+import { rowMajor } from './strided.ts';
 import { type Fail, quote, readZip, writeZip } from './zip.ts';
 
 /** Types by NumPy's names, without the byte order. Booleans are bytes that are 0 or 1; halves are float32 once they are read. */
@@ -180,7 +181,7 @@ export function numpyArray({ descr, fortran, shape, bytes }: NumpyParts, fail: F
   const stored = typed(Type, order === '>' ? swapped(bytes, Type.BYTES_PER_ELEMENT) : bytes);
   const data = name === 'f2' ? fromHalf(stored as Uint16Array) : stored;
   const type = name === 'b1' || name === 'f2' ? { type: name } : undefined;
-  return { shape, data: fortran ? rowMajor(data, shape) : data, ...(type as Pick<NpyArray, 'type'> | undefined) };
+  return { shape, data: fortran ? transposed(data, shape) : data, ...(type as Pick<NpyArray, 'type'> | undefined) };
 }
 
 /** A copy with the bytes of each element in the other order. */
@@ -216,22 +217,12 @@ function typed(Type: (typeof TYPES)[TypeName], bytes: Uint8Array): NpyArray['dat
 }
 
 /** From column-major order, in which NumPy stores a transposed array. */
-function rowMajor(data: NpyArray['data'], shape: readonly number[]): NpyArray['data'] {
-  const result = data.slice();
-  const strides = shape.map((_, axis) => shape.slice(0, axis).reduce((product, n) => product * n, 1));
-  const index = new Array<number>(shape.length).fill(0);
-  for (let i = 0, from = 0; i < data.length; i++) {
-    result[i] = data[from];
-    // To the next element in row-major order.
-    for (let axis = shape.length - 1; axis >= 0; axis--) {
-      from += strides[axis];
-      if (++index[axis] < shape[axis]) break;
-      from -= strides[axis] * shape[axis];
-      index[axis] = 0;
-    }
-  }
-  return result;
-}
+const transposed = (data: NpyArray['data'], shape: readonly number[]): NpyArray['data'] =>
+  rowMajor(
+    data,
+    shape,
+    shape.map((_, axis) => shape.slice(0, axis).reduce((product, n) => product * n, 1)),
+  );
 
 /** One array as a .npy file. Bytes are written as `|u1`. */
 export function writeNpy({ shape, data }: NpyArray): Uint8Array {

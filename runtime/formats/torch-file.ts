@@ -6,6 +6,7 @@ import { fromBfloat16, fromHalf } from './half.ts';
 import { bytesOf, type Constructor, PickleName, type PickleOptions, readPickle, textOf } from './pickle.ts';
 import { NUMPY_CONSTRUCTORS, PYTHON_CONSTRUCTORS } from './pickle-numpy.ts';
 import type { FileTensor } from './safetensors.ts';
+import { rowMajor } from './strided.ts';
 import { type Fail, quote, readZip } from './zip.ts';
 
 /** The tensors of a file, and where in it they were. */
@@ -267,16 +268,5 @@ function inOrder(data: FileTensor['data'], { offset, shape, strides }: View, ele
     step *= shape[axis];
   }
   if (contiguous || elements === 0) return data.slice(offset, offset + elements);
-  const result = data.slice(0, elements);
-  const index = new Array<number>(shape.length).fill(0);
-  for (let i = 0, from = offset; i < elements; i++) {
-    result[i] = data[from];
-    for (let axis = shape.length - 1; axis >= 0; axis--) {
-      from += strides[axis];
-      if (++index[axis] < shape[axis]) break;
-      from -= strides[axis] * shape[axis];
-      index[axis] = 0;
-    }
-  }
-  return result;
+  return rowMajor(data, shape, strides, offset);
 }

@@ -93,3 +93,7 @@ export function forEachTapAlong(window: Window, axis: 0 | 1, visit: (out: number
     }
   }
 }
+
+/** Whether windows are 2×2, side by side and nothing pads them: devices have faster kernels for those. */
+export const isHalving = ({ kernel, stride, pads }: Window): boolean =>
+  `${[...kernel, ...stride]}` === '2,2,2,2' && Object.values(pads).every((pad) => pad === 0);

@@ -2,6 +2,7 @@
 // are in memory, or where they are too many in a file that workers read, and a place that an embedder gives keeps them for the next run.
 
 import { HybridError, isAbortError } from '../base/errors.ts';
+import { mebibytes } from '../base/units.ts';
 import type { AugmentOptions } from '../data/augment/augmentations.ts';
 import type { Dataset, ImageSource, Subset } from '../data/dataset.ts';
 import type { FeedOptions } from '../data/feed.ts';
@@ -44,12 +45,12 @@ export function planFeatures(
   const bytes = 4 * values[outputs.logits].spec.shape.reduce((product, n) => product * n, 1);
   const sizes = { bytes, train: variants.count * train.size, validation: validation?.size ?? 0 };
   const budget = store?.memoryBudget ?? MEMORY_BUDGET;
-  if (!store && bytesOf(sizes) > budget) return `they are ${mebibytes(bytesOf(sizes))}, and the memory for them is ${mebibytes(budget)}`;
+  if (!store && bytesOf(sizes) > budget)
+    return `they are ${mebibytes(bytesOf(sizes))} MiB, and the memory for them is ${mebibytes(budget)} MiB`;
   return { ...split, variants, sizes };
 }
 
 const bytesOf = ({ bytes, train, validation }: FeatureSizes): number => bytes * (train + validation);
-const mebibytes = (bytes: number): string => `${Math.ceil(bytes / 2 ** 20).toLocaleString('en')} MiB`;
 
 /** Features for training: they belong to the weights that made them. */
 export interface Features {
@@ -135,7 +136,7 @@ function notice({ sizes, variants }: FeaturePlan, how: string): string {
   const forms = variants.count === 1 ? '' : ` in ${variants.count} forms each`;
   const count = (n: number) => n.toLocaleString('en');
   const validation = sizes.validation > 0 ? ` and ${count(sizes.validation)} validation images` : '';
-  return `The features of ${count(sizes.train / variants.count)} training images${forms}${validation} (${count(sizes.bytes / 4)} numbers each, ${mebibytes(bytesOf(sizes))}) ${how}: an epoch costs the rest of the network alone.`;
+  return `The features of ${count(sizes.train / variants.count)} training images${forms}${validation} (${count(sizes.bytes / 4)} numbers each, ${mebibytes(bytesOf(sizes))} MiB) ${how}: an epoch costs the rest of the network alone.`;
 }
 
 const CHUNK = 1 << 20;

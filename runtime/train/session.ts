@@ -2,6 +2,7 @@
 // batches while the device compiles, and because only the device knows whether it takes the images.
 
 import { HybridError, invariant } from '../base/errors.ts';
+import { mebibytes } from '../base/units.ts';
 import type { Epoch } from '../data/epoch.ts';
 import type { Loader } from '../data/loader.ts';
 import { DataPipeline } from '../data/pipeline.ts';
@@ -266,8 +267,7 @@ async function placeImages({
       ? 'epochs take versions of them in turn'
       : await residentImages(train, augment, seed);
   if (typeof images !== 'string') {
-    const mebibytes = Math.ceil(bytes / 2 ** 20).toLocaleString('en');
-    return { images, notice: `All training images (${mebibytes} MiB) lie on the device: a step sends indices alone.` };
+    return { images, notice: `All training images (${mebibytes(bytes)} MiB) lie on the device: a step sends indices alone.` };
   }
   if (dataOnDevice === 'auto') return { notice: fromTheHost(images) };
   throw new HybridError(
