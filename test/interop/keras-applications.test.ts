@@ -13,7 +13,9 @@ import { logitsOf, openKerasNetwork, relative, runNetwork } from '../support/ker
 import { pythonWith, runPython } from '../support/python.ts';
 
 const SCRIPT = '../golden/keras_networks.py';
-const NAMES = process.env.HYBRID_INTEROP_FULL === '1' ? ['applications'] : ['MobileNetV3Small'];
+/** HYBRID_APPLICATIONS=NASNetMobile,VGG16 names others. */
+const { HYBRID_APPLICATIONS: named, HYBRID_INTEROP_FULL: full } = process.env;
+const NAMES = named?.split(',') ?? (full === '1' ? ['applications'] : ['MobileNetV3Small']);
 /** Of the loss of the first step: those after it also have what Adam makes of gradients near zero, steps of ±rate. */
 const FIRST_LOSS = 1e-3;
 
@@ -51,7 +53,7 @@ describe.skipIf(!python)('keras.applications', { timeout: 3_600_000 }, () => {
       near('logits of the file from here', relative(checked[name].logits, network.logits), 1e-4);
       near('first loss of the file from here', Math.abs(checked[name].losses[0] / network.losses[0] - 1), FIRST_LOSS);
       near('logits of ONNX', relative(logitsOf(network, checked[name].onnx), network.logits), 1e-4);
-      expect(losses[2]).toBeLessThan(losses[0]);
+      near('loss after two steps', losses[2] / losses[0], 1);
     }
     expect(failures).toEqual([]);
     expect(networks.size).toBe(names.length);
