@@ -13,7 +13,7 @@ import { preprocessingSettings, sourceSettings } from '../settings.ts';
 import type { Earlier } from './earlier.ts';
 
 /** A network, and unless its run goes on from a checkpoint, the weights that came with it. */
-export type NamedNetwork = Pick<TrainedModel, 'model' | 'notices' | 'license' | 'preprocessing' | 'bnMomentum' | 'kerasNames'> &
+export type NamedNetwork = Pick<TrainedModel, 'model' | 'notices' | 'license' | 'preprocessing' | 'bnMomentum' | 'kerasNames' | 'augment'> &
   Partial<Pick<TrainedModel, 'weights' | 'classes'>>;
 
 /** Whether somebody gave a setting, as a flag or in a file. */
@@ -94,7 +94,11 @@ export async function beginning(settings: Settings, named: IsGiven, io: CliIo): 
     throw new HybridError('E_USAGE', `${init} does not say which architecture its weights are for`, 'Name it with --arch.');
   }
   const { arch, width, network, dropout, dim, depth, kernel, patch, epsilon, ...rest } = trained.model.config;
-  const images = { imageSize: trained.model.input.slice(0, 2).join('x'), ...preprocessingSettings(trained.preprocessing) };
+  const images = {
+    imageSize: trained.model.input.slice(0, 2).join('x'),
+    ...preprocessingSettings(trained.preprocessing),
+    ...(trained.augment !== undefined && { augment: trained.augment }),
+  };
   // The activation of a file that does not tell is no other network.
   const sizes = MEASURES.filter((key) => key !== 'activation');
   if (['arch' as const, 'model' as const, ...sizes].some(named)) return { saved, isNetwork: false, ofModel: images };

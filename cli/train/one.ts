@@ -75,7 +75,8 @@ export async function trainOne(
   if (begun?.saved.trained) tellNotices(begun.saved.trained, io);
   // How pictures are prepared for weights belongs to them, whichever option names the file.
   const momentum = network?.bnMomentum !== undefined && !isGiven('recipe') && { bnMomentum: network.bnMomentum };
-  const ofModel = begun?.ofModel ?? { ...preprocessingSettings(network?.preprocessing), ...momentum };
+  const augment = network?.augment !== undefined && { augment: network.augment };
+  const ofModel = begun?.ofModel ?? { ...preprocessingSettings(network?.preprocessing), ...momentum, ...augment };
   const given = resolveSettings(flagged, values, { ofModel });
 
   const source = (flags.dryRun && assumedData(given)) || (await openSettingsData(given, io, progress, talk));

@@ -11,6 +11,7 @@ import { snakeCase } from '../layers/kinds.ts';
 import { ARCHITECTURES, buildModel, type ModelOptions } from '../model/architectures.ts';
 import { assemble, instanceOf } from '../model/layered-model.ts';
 import type { Model } from '../model/model.ts';
+import { augmentationOf, type TakenOver } from './keras-augmentation.ts';
 import { callOf, operationOf, referencesIn } from './keras-operations.ts';
 import { readOptimizer } from './keras-optimizer.ts';
 import type { OptimizerSettings } from './trained-model.ts';
@@ -26,6 +27,8 @@ export interface KerasModel {
   readonly names: readonly KerasName[];
   /** What the file says and training here does not do, in sentences. */
   readonly notices: readonly string[];
+  /** What layers at the front do to pictures in training, as `--augment` has it. */
+  readonly augment?: string;
   /** Of the first batch normalisation. */
   readonly bnMomentum?: number;
   /** Of the optimizer that the model was compiled with. */
@@ -83,6 +86,7 @@ export function readModel(file: object, source: string, fail: Fail): KerasModel 
     fileOrder,
     names: instances.map((instance) => reader.names.get(instance) as KerasName),
     notices: reader.notices,
+    augment: reader.augment.length > 0 ? reader.augment.join(',') : undefined,
     bnMomentum: [...momenta][0] ?? undefined,
     optimizerSettings: readOptimizer((compile_config as Config | null | undefined)?.optimizer),
     optimizerName: classOf((compile_config as Config | null | undefined)?.optimizer),
@@ -113,6 +117,8 @@ class Reader {
   /** Of all layers: what the file calls them. */
   readonly names = new Map<LayerInstance, KerasName>();
   readonly notices: string[] = [];
+  /** Names of augmentations, in place of layers. */
+  readonly augment: string[] = [];
   readonly #source: string;
   readonly #fail: Fail;
   readonly #names = new Set<string>();
@@ -223,13 +229,32 @@ class Reader {
       counts.set(snake, earlier + 1);
       const at = `${path}layers/${snake}${earlier ? `_${earlier}` : ''}`;
       const isModel = Array.isArray(settings.layers);
-      const part = isModel
-        ? this.container(type, settings, `${at}/`, depth + 1, top || own)
-        : this.#layer(this.#known(type, own, module, registered_name), settings, own, at, top || own);
+      const passed = this.#augmentation(type, settings, own);
+      const part = passed
+        ? passed
+        : isModel
+          ? this.container(type, settings, `${at}/`, depth + 1, top || own)
+          : this.#layer(this.#known(type, own, module, registered_name), settings, own, at, top || own);
       const calls = nodes.map((call) => this.#reads(call, own, type, settings));
       // Of a model Keras 2 counts the call that made it.
       return { name: own, part, calls, firstCall: isModel && Array.isArray(nodes[0]) ? 1 : 0 };
     });
+  }
+
+  /** Of a layer that changes pictures in training alone: its input, and what `--augment` has for it. */
+  #augmentation(type: string, settings: Config, name: string): Part | undefined {
+    if (!augmentationOf(type, settings, [])) return undefined;
+    let isTold = false;
+    return {
+      call: ([x]) => {
+        const { names, lost } = augmentationOf(type, settings, x.shape) as TakenOver;
+        if (!isTold && lost) this.notices.push(`${name} (${type}) is left out of training: ${lost}`);
+        // One name cannot be there twice.
+        if (!isTold) this.augment.push(...names.filter((one) => !this.augment.some((other) => other.split('=')[0] === one.split('=')[0])));
+        isTold = true;
+        return x;
+      },
+    };
   }
 
   /** The class of a layer, if there is one here; what is code of somebody's own is refused as that, whatever it is called. */

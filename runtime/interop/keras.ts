@@ -170,7 +170,7 @@ export async function readKeras(bytes: Uint8Array, source = 'the file'): Promise
 
 /** A model of a file with its tensors under the names of its own, and what a card says of it. */
 function trainedModel(
-  { model, notices, bnMomentum, optimizerSettings, optimizerName, paths }: KerasModel,
+  { model, notices, bnMomentum, optimizerSettings, optimizerName, paths, augment }: KerasModel,
   tensors: ReadonlyMap<string, FileTensor>,
   source: string,
   { classes, license, preprocessing }: ReturnType<typeof readCard>,
@@ -184,6 +184,7 @@ function trainedModel(
     ...adopted,
     ...(renamed.length > 0 && { kerasNames: new Map(renamed) }),
     bnMomentum,
+    ...(augment !== undefined && { augment }),
     optimizerSettings,
     classes: classes?.length === model.classes ? classes : numberedClasses(model),
     license,

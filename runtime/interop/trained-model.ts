@@ -34,6 +34,8 @@ export interface TrainedModel {
   readonly preprocessing?: Preprocessing;
   /** Names of variables in files of weights that Keras writes for this model, by names here, where they differ: of models in models above all. */
   readonly kerasNames?: ReadonlyMap<string, string>;
+  /** What layers of Keras' did to pictures in training, as `--augment` has it; the model goes without them. */
+  readonly augment?: string;
   /** What the file of another program says that training here does not do, in sentences. */
   readonly notices?: readonly string[];
 }

@@ -4,6 +4,7 @@
 import { readFileSync } from 'node:fs';
 import { beforeAll, describe, expect, test } from 'vitest';
 import { openWasmDevice } from '../../asm/host/device.ts';
+import { augmentOptions } from '../../runtime/data/augment/names.ts';
 import type { Device } from '../../runtime/device.ts';
 import { readZip, writeZip } from '../../runtime/formats/zip.ts';
 import { exportModel } from '../../runtime/interop/export.ts';
@@ -171,6 +172,47 @@ describe('refused by the name of the layer and the attribute, with what would he
       ),
     );
     expect(error.message).toContain('of class "MyModel"');
+  });
+
+  test('what changes pictures in training alone is taken over as --augment, or told; the model computes without it', async () => {
+    const random = (class_name: string, config: Json) => ({
+      module: 'keras.layers',
+      class_name,
+      config: { name: class_name, ...config },
+      registered_name: null,
+    });
+    const network = await changed(
+      0,
+      () => {},
+      (top) => {
+        (top as { config: { layers: unknown[] } }).config.layers.splice(
+          1,
+          0,
+          random('RandomFlip', {}),
+          random('RandomRotation', {
+            factor: [-0.1, 0.1],
+            fill_mode: 'reflect',
+            interpolation: 'bilinear',
+            fill_value: 0,
+            data_format: 'channels_last',
+          }),
+          random('RandomZoom', { height_factor: 0.2, width_factor: null }),
+          random('RandomTranslation', { height_factor: 0.25, width_factor: 0.3, fill_mode: 'constant' }),
+          random('RandomContrast', { factor: 0.2 }),
+          random('GaussianNoise', { stddev: 0.1 }),
+        );
+      },
+    );
+    const before = await changed(0, () => {});
+    expect(network.model.layers).toEqual(before.model.layers);
+    expect(network.weights).toEqual(before.weights);
+    expect([network.augment, before.augment]).toEqual(['flip,rotate=0.1,zoom=0.2,crop=3', undefined]);
+    expect(augmentOptions(network.augment as string)).toMatchObject({ flip: true, rotate: 0.1, zoom: 0.2, crop: 3 });
+    expect(network.notices).toEqual([
+      'RandomFlip (RandomFlip) is left out of training: mirroring top to bottom',
+      expect.stringMatching(/^RandomContrast .*--augment colour/),
+      'GaussianNoise (GaussianNoise) is left out of training: noise',
+    ]);
   });
 
   test('what training here does not do is said, and no error', async () => {
