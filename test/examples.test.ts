@@ -121,5 +121,6 @@ test('a server tells what pictures show, together, and refuses what is no pictur
 
 test('docs/library.md tells of each', () => {
   const page = readFileSync(new URL('../docs/library.md', import.meta.url), 'utf8');
-  for (const name of readdirSync(folder)) expect(page).toContain(`(../examples/${name})`);
+  for (const name of readdirSync(folder, { recursive: true, encoding: 'utf8' }))
+    if (name.endsWith('.mjs')) expect(page).toContain(`(../examples/${name})`);
 });

@@ -250,7 +250,8 @@ class Reader {
         const { names, lost } = augmentationOf(type, settings, x.shape) as TakenOver;
         if (!isTold && lost) this.notices.push(`${name} (${type}) is left out of training: ${lost}`);
         // One name cannot be there twice.
-        if (!isTold) this.augment.push(...names.filter((one) => !this.augment.some((other) => other.split('=')[0] === one.split('=')[0])));
+        for (const one of isTold ? [] : names)
+          if (!this.augment.some((other) => other.split('=')[0] === one.split('=')[0])) this.augment.push(one);
         isTold = true;
         return x;
       },
