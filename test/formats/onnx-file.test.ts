@@ -301,3 +301,18 @@ it('fixtures have constants for all that they read', () => {
     for (const name of inputs)
       expect(constants.has(name) || nodes.some(({ outputs }) => outputs.includes(name)) || name === 'input').toBe(true);
 });
+
+it('a mean of numbers that may be negative may be, too: zeros around it are no windows of the largest', () => {
+  const mean = node({ op: 'AveragePool', inputs: ['x'], name: 'm', attributes: { kernel_shape: [2, 2] } });
+  const most = (from: string) =>
+    node({ op: 'MaxPool', inputs: [from], name: 'p', attributes: { kernel_shape: [3, 3], strides: [2, 2], pads: [1, 1, 1, 1] } });
+  const types = (bytes: Uint8Array) => open(bytes).model.layers.map(({ type }) => type);
+  expect(types(net([mean, most('m')], 'p'))).not.toContain('ZeroPadding2D');
+  expect(types(net([mean, relu('r', 'm'), most('r')], 'p'))).toContain('ZeroPadding2D');
+});
+
+it('a mean over no axes is that of all, samples too, and is refused', () => {
+  const nodes = [...head('x').nodes, node({ op: 'ReduceMean', inputs: ['gemm'], name: 'mean', attributes: { axes: [] } })];
+  const { message } = refusal(onnx({ nodes, constants: head('x').constants, output: 'mean' }));
+  expect(message).toMatch(/its node ReduceMean "mean" reduces the axis of the samples/);
+});

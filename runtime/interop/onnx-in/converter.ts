@@ -21,6 +21,8 @@ type Weights = Partial<Record<VariableRole, Float32Array>>;
 
 /** Layers in all, those of patterns that were taken up by others included. */
 const MOST_LAYERS = 10_000;
+/** Of a value. */
+const MOST_AXES = 16;
 /** Numbers that may be made of a file: so many times its bytes, and some for shapes. */
 const SPENT = { times: 4, more: 4_000_000 } as const;
 
@@ -111,7 +113,9 @@ export class Converter {
           ? rule(this, view)
           : view.refuse('is read of constants only');
       view.done();
-      return Array.isArray(result) ? result : [result as Value | Constant];
+      const results = Array.isArray(result) ? (result as readonly (Value | Constant)[]) : [result as Value | Constant];
+      if (results.some(({ shape }) => shape.length > MOST_AXES)) view.refuse(`makes more than ${MOST_AXES} axes`);
+      return results;
     } catch (error) {
       // What a layer cannot be is told of the node that would have been it.
       if (!(error instanceof HybridError) || error.code !== 'E_USAGE') throw error;

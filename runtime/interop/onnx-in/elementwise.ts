@@ -232,6 +232,7 @@ function along(c: Converter, node: NodeView, x: Value, constant: Constant): { re
     return node.refuse(
       `joins [${['samples', ...x.shape].join(', ')}] and a constant of [${constant.shape.join(', ')}]; one number, or one for each channel, is read`,
     );
+  node.spend(constant.size);
   return { value: c.withLast(x, axis), numbers: Float64Array.from(constant.values) };
 }
 

@@ -118,8 +118,8 @@ export const FOLDS: Readonly<Record<string, Fold | undefined>> = {
     const to = node.integer('to', 1);
     node.integer('saturate', 1);
     const isFloat = [1, 10, 11, 16].includes(to);
+    node.spend(values.length);
     if (!isFloat && (x as Constant).isFloat) {
-      node.spend(values.length);
       return new Constant(shape, Float64Array.from(values, Math.trunc), false, name);
     }
     return new Constant(shape, isFloat ? Float32Array.from(values) : values, isFloat, name);
@@ -233,6 +233,7 @@ export const FOLDS: Readonly<Record<string, Fold | undefined>> = {
     const axes = axesOf(node, 1, x.shape.length);
     if (axes && axes.length !== x.shape.length) node.refuse('multiplies along some axes of a constant');
     const keeps = node.integer('keepdims', 1) === 1;
+    node.spend(x.size);
     node.integer('noop_with_empty_axes', 0);
     return new Constant(keeps ? x.shape.map(() => 1) : [], [Array.from(x.values).reduce((product, n) => product * n, 1)], x.isFloat);
   },

@@ -145,6 +145,7 @@ export class NodeView {
   vector(input: number, count: number): Float32Array {
     const constant = this.constant(input);
     if (constant.size !== count) this.refuse(`has ${constant.size} numbers as operand ${input + 1}, and ${count} are due`);
+    this.spend(count);
     return Float32Array.from(constant.values);
   }
 }

@@ -37,8 +37,9 @@ export const pooling: Rules = {
     const window = windowOf(node, image);
     const { kernel, stride, pads, isSame } = window;
     const countsPads = node.integer('count_include_pad', 0) === 1;
+    const facts = { notNegative: x.facts.notNegative };
     const average = (x: typeof image, padding: 'valid' | 'same') =>
-      result(c.layer('AveragePooling2D', { poolSize: kernel, strides: stride, padding }, x), { notNegative: x === image });
+      result(c.layer('AveragePooling2D', { poolSize: kernel, strides: stride, padding }, x), facts);
     if (pads.every((n) => n === 0)) return average(image, 'valid');
     // What pads the image is in no mean here.
     if (!countsPads) {
@@ -78,7 +79,7 @@ function reduced(c: Converter, node: NodeView, type: 'GlobalAveragePooling2D' | 
   node.integer('noop_with_empty_axes', 0);
   // Samples are axis 0.
   const axes = (axesOf(node, 1, x.shape.length + 1) ?? node.refuse('reduces all axes')).map((axis) => axis - 1);
-  if (axes.includes(-1)) node.refuse('reduces the axis of the samples');
+  if (axes.includes(-1) || axes.length === 0) node.refuse('reduces the axis of the samples');
   const [axis] = axes;
   const isMean = type === 'GlobalAveragePooling2D';
   if (isMean && axes.length === 1 && axis === x.last && axis === x.shape.length - 1 && keeps) return channelMean(node, x, axis);
