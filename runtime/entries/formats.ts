@@ -1,6 +1,8 @@
 // `@hybrid-train/hybrid/formats`: files of tensors, and the formats that models are exported to.
 
+export type { ToldOptions } from '../../app/saved-weights.ts';
 export { type NpyArray, type NpyOptions, readNpy, readNpz, writeNpy, writeNpz } from '../formats/npz.ts';
 export { type FileTensor, readSafetensors, type SafetensorsFile, writeSafetensors } from '../formats/safetensors.ts';
 export { EXPORT_FORMATS, type ExportFormat, type ExportOptions } from '../interop/export.ts';
+export type { OnnxImportOptions } from '../interop/onnx-import.ts';
 export type { TimmOptions } from '../interop/timm.ts';

@@ -103,7 +103,13 @@ export function partsOf(node: NodeView, shape: Shape): Part[] {
   return starts.flatMap((start, k) => {
     const axis = axisOf(node, axes[k], shape.length);
     const [size, step] = [shape[axis], steps[k]];
-    if (!(step >= 1)) node.refuse(`has steps ${step}`);
+    if (!Number.isInteger(step) || step === 0) node.refuse(`has steps ${step}`);
+    // Backwards, as far as before the first one.
+    if (step < 0) {
+      const counted = (value: number) => (value < 0 ? value + size : value);
+      const from = Math.min(counted(start), size - 1);
+      return [{ axis, from, to: Math.min(Math.max(counted(ends[k]), -1), from), step }];
+    }
     // All samples, however many.
     if (Number.isNaN(size) && start === 0 && ends[k] >= 2 ** 31 - 1 && step === 1) return [];
     const place = (value: number) => Math.min(Math.max(value < 0 ? value + size : value, 0), size);
@@ -227,6 +233,11 @@ export const FOLDS: Readonly<Record<string, Fold | undefined>> = {
       Float64Array.from({ length: count }, (_, i) => start + i * step),
       (inputs[0] as Constant).isFloat,
     );
+  },
+  Clip(node, inputs) {
+    const [x] = inputs as readonly Constant[];
+    const [least, most] = [node.scalar(1, node.number('min', -Infinity)), node.scalar(2, node.number('max', Infinity))];
+    return elementwise((value) => Math.min(Math.max(value, least), most))(node, [x]);
   },
   ReduceProd(node, [data]) {
     const x = data as Constant;
