@@ -55,7 +55,7 @@ export function lastFixed(graph: Graph, trained: ReadonlySet<string>): { readonl
 /** Cuts the graph at a value of that name; null where it has none, or images reach its outputs on other ways too. */
 export function cutGraph(graph: Graph, name: string): CutGraph | null {
   const at = graph.values.find((value) => value.name === name);
-  if (!at || at.role !== 'temporary' || graph.values.some((value) => value.name === FEATURES)) return null;
+  if (at?.role !== 'temporary' || graph.values.some((value) => value.name === FEATURES)) return null;
   const before = part(graph, { logits: at.id });
   const after = part(graph, graph.outputs, at);
   const isView = after.nodes.some(({ op, inputs }) => opTable[op].traits?.view && inputs.includes(after.inputs[FEATURES]));
