@@ -13,7 +13,7 @@ export { diskError, type FileStat, type Files, nodeFiles, type OpenFile, writeAt
 export { PRECISIONS } from '../contract/compile-options.ts';
 export { ImageKernels, type ImageKernelsOptions, type KernelCall, kernelCalls, loadDataKernels } from '../data/kernels.ts';
 export { DEVICES } from '../devices.ts';
-export { fitWeights, modelLike, type SaidOfAll, type WeightsToFit, withoutOwn } from '../interop/adapt.ts';
+export { fitWeights, modelLike, type WeightsToFit, withoutOwn } from '../interop/adapt.ts';
 export { type Measured, measure } from '../interop/measures.ts';
 export { modelOf, numberedClasses, type OptimizerSettings, optimizerVariables, readCard } from '../interop/trained-model.ts';
 export { ARCHITECTURE_NAMES, architectureName } from '../model/architectures.ts';
