@@ -28,7 +28,7 @@ export type { WarpOptions } from '../data/augment/warp.ts';
 export { hasNames, matchClasses, type NamedClasses, relabelled } from '../data/classes.ts';
 export type { ImageReader, ImageSource, ModuleImages, OpenReader, Shared, SharedImages, SkippedImage, Subset } from '../data/dataset.ts';
 export type { Epoch, EpochOptions, LoadedBatch } from '../data/epoch.ts';
-export type { FeedOptions } from '../data/feed.ts';
+export type { FeedOptions, Sampling } from '../data/feed.ts';
 export { type Normalization, normalization } from '../data/kernels.ts';
 export type { Loader } from '../data/loader.ts';
 export type { MemoryDatasetOptions } from '../data/memory-dataset.ts';

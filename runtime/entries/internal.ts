@@ -1,6 +1,6 @@
 // `@hybrid-train/hybrid/~internal`: what the command line and the benchmarks need besides. No promise: it changes without notice.
 
-export { fetchModel, PUBLISHED, type PublishedName } from '../../app/fetched-models.ts';
+export { type FetchModelOptions, fetchModel, PUBLISHED, type PublishedName } from '../../app/fetched-models.ts';
 export { asObject } from '../../app/report/record.ts';
 export { checkGraph, type ModelFor, type SavedWeights } from '../../app/saved-weights.ts';
 export { isHidden } from '../../app/sources/hidden.ts';

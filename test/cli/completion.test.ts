@@ -35,7 +35,7 @@ const CASES: readonly (readonly [words: readonly string[], offered: readonly str
   [['data', 'pre'], ['preview']],
   [
     ['runs', ''],
-    ['compare', 'help', 'list', 'show'],
+    ['compare', 'delete', 'help', 'list', 'show'],
   ],
   [
     ['completion', ''],

@@ -315,7 +315,7 @@ describe('hybrid data', () => {
     expect(JSON.parse(json.stdout)).toEqual({ set: 'cifar10', path: join(io.cwd, 'data') });
     expect(await cli(['data', 'download', 'synthetic'], io)).toMatchObject({
       status: 2,
-      stderr: expect.stringContaining('no set that can be fetched'),
+      stderr: expect.stringContaining('"synthetic" is nothing that can be fetched'),
     });
   });
 

@@ -92,7 +92,7 @@ describe('the state of the optimizer', () => {
 });
 
 /** Whose state is taken over from a `.keras` file, and from one of weights alone: the others are told. */
-const TAKEN = { keras: ['adam', 'adamw', 'sgd', 'sgd-momentum'], h5: ['adam', 'adamw'] };
+const TAKEN = { keras: ['adam', 'adamw', 'lion', 'sgd', 'sgd-momentum'], h5: ['adam', 'adamw'] };
 
 const python = pythonWith('files of every optimizer of Keras', 'keras', 'numpy', 'h5py');
 
@@ -109,7 +109,7 @@ describe.skipIf(!python)('as Keras itself writes it', { timeout: 900_000 }, () =
     names = (await runPython(python as string, 'keras_optimizers.py', folder)) as string[];
   }, 900_000);
 
-  it('is taken over of Adam and AdamW, and of nobody else; the weights are read whatever it was', async () => {
+  it('is taken over of the optimizers that are here, and of no others; the weights are read whatever it was', async () => {
     expect(names).toHaveLength(17);
     for (const name of names) {
       const saved = readNpz(readFileSync(join(folder, `${name}.npz`)), { source: name, code: 'E_DATA' });
