@@ -236,7 +236,7 @@ function compareText(records: readonly RunRecord[], settings: Readonly<Record<st
     ['', ...runs.map(({ name }) => name)],
     ['state', ...runs.map(({ state }) => state)],
     ...Object.entries(settings).map(([key, values]) => [key, ...values.map((value) => (value === null ? none : `${value}`))]),
-    ['epochs', ...runs.map(({ epochs }) => `${epochs}`)],
+    ['epochs done', ...runs.map(({ epochs }) => `${epochs}`)],
     ['validation accuracy', ...runs.map(({ validation }) => accuracy(validation))],
     ['validation loss', ...runs.map(({ validation }) => loss(validation))],
     ['test accuracy', ...runs.map(({ test }) => accuracy(test))],
