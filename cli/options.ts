@@ -140,6 +140,9 @@ export const KEYS = Object.keys(OPTIONS) as Key[];
 /** What measures the architecture `convmixer`. */
 export const MEASURES = ['dim', 'depth', 'kernel', 'patch', 'activation', 'epsilon'] as const satisfies readonly Key[];
 
+/** Of a run's configuration: which of its images were held back for validation. */
+export const PART_KEYS = ['val-fraction', 'split', 'seed'] as const;
+
 /** Of a run's configuration: how its data is read, for the commands that read it again. */
 export const SOURCE_KEYS = [
   'crop',

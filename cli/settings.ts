@@ -3,9 +3,9 @@
 
 import type { Command } from 'commander';
 import type { Preprocessing } from '../runtime/entries/data.ts';
-import { architectureName, nearest } from '../runtime/entries/internal.ts';
+import { architectureName, nearest, type SavedWeights } from '../runtime/entries/internal.ts';
 import { presetFor, type Recipe, recipeAugment } from '../runtime/entries/runs.ts';
-import { type Dataset, HybridError, type ModelOptions, type TrainSettings } from '../runtime/index.ts';
+import { type Dataset, HybridError, type Model, type ModelOptions, type TrainSettings } from '../runtime/index.ts';
 import {
   DATA_SETTINGS,
   DEVICE_SETTINGS,
@@ -146,11 +146,24 @@ export function preprocessingOf(settings: Settings): Preprocessing | undefined {
   return crop === 1 && interpolation === 'lanczos' ? undefined : { crop, interpolation };
 }
 
-/** The settings of a source of images that a model has besides its size. */
-export const preprocessingSettings = ({ crop, interpolation }: Preprocessing = {}): Partial<Settings> => ({
+/** How pictures become the images that a model takes: their size is that of its input, the rest travels with its weights. */
+export const imageSettings = ({ model, preprocessing: { crop, interpolation } = {} }: ImagesOf): Partial<Settings> => ({
+  imageSize: model.input.slice(0, 2).join('x'),
   ...(crop !== undefined && { crop }),
   ...(interpolation !== undefined && { interpolation }),
 });
+/** Of what is known of weights: how their images are read, and the keys of their run's configuration that count. */
+export function keptSettings(
+  { trained, config }: Pick<SavedWeights, 'trained' | 'config'>,
+  keys: ReadonlySet<string> = new Set(),
+): Map<unknown, unknown> {
+  const images = Object.entries(trained ? imageSettings(trained) : {}).map(([key, value]) => [spelling(key as Key), value] as const);
+  // Runs from before there was a choice have the first images as validation.
+  const kept = Object.entries(config ? { split: 'first', ...config } : {}).filter(([key]) => keys.has(key));
+  return new Map<unknown, unknown>([...images, ...kept]);
+}
+
+type ImagesOf = { readonly model: Pick<Model, 'input'>; readonly preprocessing?: Preprocessing };
 
 /** The part of the device. */
 export const deviceSettings = (settings: Settings): ValuesOf<typeof DEVICE_SETTINGS> => valuesFrom(DEVICE_SETTINGS, own(settings));

@@ -25,7 +25,7 @@ const MOST_DRAWN_CLASSES = 1000;
 export class Drawing {
   readonly #sources: FigureSources;
   readonly #options: FigureOptions;
-  /** Two figures come from one look at the test images. */
+  /** Two figures come from one look at the test images, or those in their place. */
   #examined: ReturnType<typeof examine> | undefined;
 
   constructor(sources: FigureSources, options: FigureOptions) {
@@ -36,7 +36,8 @@ export class Drawing {
   }
 
   async *draw(name: FigureName): AsyncGenerator<Figure | Skipped> {
-    const { record, train, test, model } = this.#sources;
+    const { record, train, model } = this.#sources;
+    const held = this.#sources.test ?? this.#sources.validation;
     const skip = (reason: string): Skipped => ({ name, reason });
     switch (name) {
       case 'curves':
@@ -50,21 +51,21 @@ export class Drawing {
         yield await this.#augmented(train);
         return;
       case 'confusion': {
-        if (!test) return void (yield skip('the data has no test images'));
+        if (!held) return void (yield skip('the data has no test or validation images'));
         if (model.classes > MOST_DRAWN_CLASSES)
           return void (yield skip(
             `a matrix of ${model.classes.toLocaleString('en-US')} classes is too large to be looked at: eval lists the most confused`,
           ));
-        const { confusion, classes, subject } = await this.#examine(test);
+        const { confusion, classes, subject } = await this.#examine(held);
         if (confusion) yield confusionFigure(confusion, classes, subject);
         return;
       }
       case 'misclassified': {
-        if (!test) return void (yield skip('the data has no test images'));
-        const { mistakes, wrong, classes, subject } = await this.#examine(test);
+        if (!held) return void (yield skip('the data has no test or validation images'));
+        const { mistakes, wrong, classes, subject } = await this.#examine(held);
         const shown = mistakes.length < wrong ? `the ${mistakes.length} most certain of ` : '';
         const caption = `${subject}: ${shown}${wrong.toLocaleString('en-US')} wrong answers. Bars are probabilities, green that of the right class.`;
-        yield await misclassifiedFigure({ mistakes, shape: test.shape, classes, caption });
+        yield await misclassifiedFigure({ mistakes, shape: held.shape, classes, caption });
         return;
       }
       case 'patch-embedding':
@@ -79,14 +80,25 @@ export class Drawing {
         return;
       }
       case 'feature-maps':
-        yield await this.#featureMaps(layerOf(model, this.#options.layer), test ?? train);
+        yield await this.#featureMaps(layerOf(model, this.#options.layer), held ?? train);
     }
   }
 
-  #examine(test: Dataset): ReturnType<typeof examine> {
+  #examine(held: Dataset): ReturnType<typeof examine> {
     const { device, model, weights, batch } = this.#sources;
     const { images: keep = 24, testLimit: limit, signal, onProgress } = this.#options;
-    this.#examined ??= examine({ device, model, weights, dataset: test, batch, keep, limit, signal, onProgress });
+    this.#examined ??= examine({
+      device,
+      model,
+      weights,
+      dataset: held,
+      part: held === this.#sources.test ? 'test' : 'validation',
+      batch,
+      keep,
+      limit,
+      signal,
+      onProgress,
+    });
     return this.#examined;
   }
 

@@ -1,12 +1,14 @@
-// One look at the test images: who was taken for whom, and the mistakes the model was most certain of.
+// One look at the test images, or those in their place: who was taken for whom, and the mistakes the model was most certain of.
 
-import type { Dataset } from '../../runtime/data/dataset.ts';
+import type { Dataset, PartName } from '../../runtime/data/dataset.ts';
 import { samplesOf, someSamples } from '../../runtime/data/split.ts';
 import { argmax, type EvaluateOptions, evaluate, probabilitiesOf } from '../../runtime/train/evaluate.ts';
 import { imageOf } from './bitmap.ts';
 import type { Mistake } from './misclassified.ts';
 
 export interface ExamineOptions extends Omit<EvaluateOptions, 'onLogits'> {
+  /** What the images are, for captions. */
+  readonly part: PartName;
   /** How many mistakes are kept. */
   readonly keep: number;
   /** Only so many images, of every class its share. */
@@ -25,7 +27,7 @@ export interface Examination {
   readonly mistakes: readonly Mistake[];
 }
 
-export async function examine({ keep, limit, dataset: whole, ...options }: ExamineOptions): Promise<Examination> {
+export async function examine({ part, keep, limit, dataset: whole, ...options }: ExamineOptions): Promise<Examination> {
   const dataset: Dataset = limit === undefined ? whole : someSamples(whole, limit, { split: 'stratified' });
   const samples = samplesOf(dataset);
   const { classes } = options.model;
@@ -59,7 +61,7 @@ export async function examine({ keep, limit, dataset: whole, ...options }: Exami
   const count = dataset.size.toLocaleString('en-US');
   const subject =
     dataset.size < whole.size
-      ? `${count} of ${whole.size.toLocaleString('en-US')} test images, of every class its share`
-      : `All ${count} test images`;
+      ? `${count} of ${whole.size.toLocaleString('en-US')} ${part} images, of every class its share`
+      : `All ${count} ${part} images`;
   return { subject, confusion, classes: perClass.map(({ name }) => name), wrong, mistakes };
 }

@@ -27,8 +27,9 @@ export interface FigureSources {
   readonly weights: ReadonlyMap<string, Float32Array>;
   readonly device: Device;
   readonly train: Dataset;
-  /** Null: no confusion matrix and no misclassified images. */
   readonly test: Dataset | null;
+  /** In place of test images, where there are none. Neither: no confusion matrix and no misclassified images. */
+  readonly validation?: Dataset | null;
   /** How training batches are made. */
   readonly augment: AugmentOptions;
   readonly shuffle: boolean;
@@ -46,9 +47,9 @@ export interface FigureOptions {
   readonly block?: number | 'all';
   /** How many images are shown at most; by default what fits well. */
   readonly images?: number;
-  /** Whose feature maps: index of a test image, 0 by default. */
+  /** Whose feature maps: index of a test image, or of what stands in for them, 0 by default. */
   readonly image?: number;
-  /** The first so many test images are looked at; all by default. */
+  /** Only so many test images are looked at, of every class its share; all by default. */
   readonly testLimit?: number;
   readonly signal?: AbortSignal;
   readonly onProgress?: (done: number, total: number) => void;

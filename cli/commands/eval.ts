@@ -9,16 +9,16 @@ import { csv } from '../csv.ts';
 import { openSettingsData } from '../data.ts';
 import { type CliIo, shown } from '../io.ts';
 import { MODEL_FLAGS, tellNotices, toldOf } from '../model.ts';
-import { givenFlags, SOURCE_KEYS } from '../options.ts';
+import { givenFlags, PART_KEYS, SOURCE_KEYS } from '../options.ts';
 import { count, Progress, percent } from '../progress.ts';
 import { findModel } from '../run-names.ts';
-import { deviceSettings, modelOptions, preprocessingSettings, resolveSettings } from '../settings.ts';
+import { deviceSettings, keptSettings, modelOptions, resolveSettings } from '../settings.ts';
 
 /**
  * What of the training run's configuration holds for its evaluation. Not its limit: all test images count. And nothing that a file
  * from elsewhere could use to make this program reach into the network.
  */
-const KEPT = new Set([...MODEL_FLAGS, 'data', 'image-size', ...SOURCE_KEYS, 'batch']);
+const KEPT = new Set([...MODEL_FLAGS, 'data', 'image-size', ...SOURCE_KEYS, 'batch', ...PART_KEYS]);
 
 export async function evalCommand(path: string, command: Command, io: CliIo): Promise<number> {
   const json = command.opts().json === true;
@@ -29,10 +29,7 @@ export async function evalCommand(path: string, command: Command, io: CliIo): Pr
   if (!saved.config && !trained && !flags.has('arch')) {
     throw new HybridError('E_USAGE', `${path} does not say which architecture its weights are for`, 'Name it with --arch.');
   }
-  const values = new Map<unknown, unknown>(
-    trained && [['image-size', trained.model.input.slice(0, 2).join('x')], ...Object.entries(preprocessingSettings(trained.preprocessing))],
-  );
-  for (const [key, value] of Object.entries(saved.config ?? {})) if (KEPT.has(key)) values.set(key, value);
+  const values = keptSettings(saved, KEPT);
   const settings = resolveSettings(flags, { path: `the configuration of ${path}`, values });
 
   const progress = new Progress(io);
@@ -53,10 +50,18 @@ export async function evalCommand(path: string, command: Command, io: CliIo): Pr
       'Name the data it was trained on with --data.',
     );
   }
-  const held = source.test ?? source.validation;
+  // Without test images those that training held back, if it was on these images; else all: whoever names a folder wants it measured.
+  const isOwn = saved.config?.data === settings.data;
+  const { validation } = isOwn
+    ? partsOf(source, { valFraction: settings.valFraction, split: settings.split, seed: settings.seed })
+    : source;
+  const held = source.test ?? validation ?? (isOwn ? null : source.train);
   if (!held)
     throw new HybridError('E_DATA', 'the data has no test images', 'Add some: test_batch.bin, a folder test, or x_test and y_test.');
-  if (!source.test && !json) progress.line('the data has no test images: measured on its validation images');
+  if (!source.test && !json) {
+    const which = held === validation ? 'its validation images' : `all its ${count(held.size, 'image')}`;
+    progress.line(`the data has no test images: measured on ${which}`);
+  }
   const known = { name: `the model in ${shown(saved.source, io)}`, classes };
   const matched = relabelled(held, classes, matchClasses(known, held));
   if (!json && hasNames(held.classes) && !hasNames(classes))

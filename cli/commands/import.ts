@@ -10,7 +10,7 @@ import type { CliIo } from '../io.ts';
 import { MODEL_FLAGS, openModel, tellNotices } from '../model.ts';
 import { givenFlags } from '../options.ts';
 import { count } from '../progress.ts';
-import { preprocessingSettings, resolveSettings, toConfig } from '../settings.ts';
+import { keptSettings, resolveSettings, toConfig } from '../settings.ts';
 
 export async function importCommand(given: string, command: Command, io: CliIo): Promise<number> {
   const { saved, trained } = await openModel(given, command, io);
@@ -31,12 +31,10 @@ export async function importCommand(given: string, command: Command, io: CliIo):
       'Use the architecture convmixer.',
     );
   }
-  const values = new Map<unknown, unknown>();
+  const values = keptSettings({ trained });
   // A network of no architecture is in the checkpoint.
   if (measures.network) values.set('model', given);
   else for (const key of MODEL_FLAGS) if (measures[key] !== undefined) values.set(key, measures[key]);
-  values.set('image-size', model.input.slice(0, 2).join('x'));
-  for (const [key, value] of Object.entries(preprocessingSettings(trained.preprocessing))) values.set(key, value);
   if (optimizerSettings) values.set('weight-decay', optimizerSettings.weightDecay);
   if (optimizerSettings?.optimizer) values.set('optimizer', describeOptimizer(optimizerSettings.optimizer));
   // The rate that a schedule ends with is 0: nothing to go on with.

@@ -19,11 +19,11 @@ import {
 import { augmentOptions, buildModel, HybridError, openDevice, partsOf, readWeights } from '../../runtime/index.ts';
 import { openSettingsData } from '../data.ts';
 import { type CliIo, shown } from '../io.ts';
-import { MODEL_FLAGS } from '../model.ts';
-import { givenFlags, SOURCE_KEYS } from '../options.ts';
+import { MODEL_FLAGS, toldOf } from '../model.ts';
+import { givenFlags, PART_KEYS, SOURCE_KEYS } from '../options.ts';
 import { count, Progress } from '../progress.ts';
 import { findRun } from '../run-names.ts';
-import { deviceSettings, modelOptions, quote, resolveSettings } from '../settings.ts';
+import { deviceSettings, keptSettings, modelOptions, quote, resolveSettings } from '../settings.ts';
 
 interface Flags {
   readonly figures?: string;
@@ -37,11 +37,7 @@ interface Flags {
 }
 
 /** What of the training run's configuration its figures need. Nothing that makes this program reach into the network. */
-const KEPT = new Set([
-  ...MODEL_FLAGS,
-  ...['data', 'image-size', ...SOURCE_KEYS, 'batch'],
-  ...['val-fraction', 'split', 'augment', 'shuffle', 'seed'],
-]);
+const KEPT = new Set([...MODEL_FLAGS, ...['data', 'image-size', ...SOURCE_KEYS, 'batch'], ...[...PART_KEYS, 'augment', 'shuffle']]);
 
 export async function visualizeCommand(path: string, command: Command, io: CliIo): Promise<number> {
   const flags = command.opts<Flags>();
@@ -56,14 +52,12 @@ export async function visualizeCommand(path: string, command: Command, io: CliIo
   };
   const files = io.files ?? nodeFiles;
   const location = await findRun(path, resolve(io.cwd, 'runs'), io);
-  const saved = await readWeights(location, files);
   const given = givenFlags(command);
-  if (!saved.config && !given.has('arch')) {
+  const saved = await readWeights(location, files, undefined, toldOf(given));
+  if (!saved.config && !saved.trained && !given.has('arch')) {
     throw new HybridError('E_USAGE', `${path} does not say which architecture its weights are for`, 'Name it with --arch.');
   }
-  const values = new Map<unknown, unknown>(
-    Object.entries(saved.config ? { split: 'first', ...saved.config } : {}).filter(([key]) => KEPT.has(key)),
-  );
+  const values = keptSettings(saved, KEPT);
   const settings = resolveSettings(given, { path: `the configuration of ${path}`, values });
   const isRun = (await files.stat(location))?.kind === 'folder';
   const record = isRun ? await RunRecord.read(location, files) : undefined;
@@ -78,7 +72,9 @@ export async function visualizeCommand(path: string, command: Command, io: CliIo
   checkGraph(saved, model);
   const classes = trained?.classes ?? source.train.classes;
   const known = { name: `the model in ${shown(saved.source, io)}`, classes };
-  const test = parts.test && relabelled(parts.test, classes, matchClasses(known, parts.test));
+  const [test, validation] = [parts.test, parts.validation].map((part) =>
+    part ? relabelled(part, classes, matchClasses(known, part)) : null,
+  );
   const folder =
     flags.output === undefined ? (isRun ? join(location, 'figures') : resolve(io.cwd, 'figures')) : resolve(io.cwd, flags.output);
   await files.mkdir(folder);
@@ -92,7 +88,7 @@ export async function visualizeCommand(path: string, command: Command, io: CliIo
   try {
     io.signal?.throwIfAborted();
     const sources = {
-      ...{ model, weights: saved.weights, device, record, train: parts.train, test },
+      ...{ model, weights: saved.weights, device, record, train: parts.train, test, validation },
       ...{ augment: augmentOptions(settings.augment), shuffle: settings.shuffle, seed: settings.seed, batch: settings.batch },
     };
     const drawn = drawFigures(names, sources, {
@@ -100,7 +96,7 @@ export async function visualizeCommand(path: string, command: Command, io: CliIo
       testLimit: settings.limit,
       signal: io.signal,
       onProgress(done, total) {
-        if (talk) progress.status(`looking at ${count(done)} of ${count(total)} test images  ${Math.floor((100 * done) / total)}%`);
+        if (talk) progress.status(`looking at ${count(done)} of ${count(total)} images  ${Math.floor((100 * done) / total)}%`);
       },
     });
     const figures: Figure[] = [];

@@ -9,7 +9,7 @@ import { openModel, toldIn } from '../model.ts';
 import { isModule, moduleNetwork } from '../module-network.ts';
 import { type Key, MEASURES, type Settings } from '../options.ts';
 import { findModel } from '../run-names.ts';
-import { preprocessingSettings, sourceSettings } from '../settings.ts';
+import { imageSettings, sourceSettings } from '../settings.ts';
 import type { Earlier } from './earlier.ts';
 
 /** A network, and unless its run goes on from a checkpoint, the weights that came with it. */
@@ -95,8 +95,7 @@ export async function beginning(settings: Settings, named: IsGiven, io: CliIo): 
   }
   const { arch, width, network, dropout, dim, depth, kernel, patch, epsilon, ...rest } = trained.model.config;
   const images = {
-    imageSize: trained.model.input.slice(0, 2).join('x'),
-    ...preprocessingSettings(trained.preprocessing),
+    ...imageSettings(trained),
     ...(trained.augment !== undefined && { augment: trained.augment }),
   };
   // The activation of a file that does not tell is no other network.

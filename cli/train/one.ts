@@ -28,9 +28,9 @@ import { threadsOfRank } from '../ranks.ts';
 import {
   deviceSettings,
   type FileValues,
+  imageSettings,
   modelOptions,
   preprocessingOf,
-  preprocessingSettings,
   resolveSettings,
   sourceSettings,
   toConfig,
@@ -76,7 +76,7 @@ export async function trainOne(
   // How pictures are prepared for weights belongs to them, whichever option names the file.
   const momentum = network?.bnMomentum !== undefined && !isGiven('recipe') && { bnMomentum: network.bnMomentum };
   const augment = network?.augment !== undefined && { augment: network.augment };
-  const ofModel = begun?.ofModel ?? { ...preprocessingSettings(network?.preprocessing), ...momentum, ...augment };
+  const ofModel = begun?.ofModel ?? { ...(network && imageSettings(network)), ...momentum, ...augment };
   const given = resolveSettings(flagged, values, { ofModel });
 
   const source = (flags.dryRun && assumedData(given)) || (await openSettingsData(given, io, progress, talk));

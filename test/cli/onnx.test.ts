@@ -117,3 +117,25 @@ test('what cannot be taken in is told by the node, and the options that do not g
   );
   expect((await refused('predict', 'torch.onnx', 'a.png', '--std', '0')).stderr).toMatch(/--std is "0", but must be one number above 0/);
 });
+
+test('a folder is read in the size of the network, measured as a whole where it has no parts, and drawn', {
+  timeout: 240_000,
+}, async () => {
+  const { cwd, run } = await folder();
+  const machine = ['--device', 'reference'];
+  for (const name of 'pqrst') {
+    mkdirSync(join(cwd, 'flat', name), { recursive: true });
+    for (let k = 0; k < 4; k++) cpSync(join(cwd, 'a.png'), join(cwd, 'flat', name, `${k}.png`));
+  }
+  const whole = await run('eval', 'torch.onnx', '--data', 'flat', ...machine);
+  expect(whole.stderr).toContain('the data has no test images: measured on all its 20 images');
+  expect(whole.stdout).toContain('20');
+  const short = ['--epochs', '1', '--batch', '4', '--workers', '0', '--no-figures', '--val-fraction', '0.25', '--split', 'first'];
+  const trained = await run('train', '--model', 'torch.onnx', '--data', 'flat', '--name', 'r', ...short, ...machine);
+  expect(trained.stderr).toContain('15 images for training, 5 for validation');
+  // Of images that it was trained on, those that were held back.
+  const own = await run('eval', 'r', '--json', ...machine);
+  expect(JSON.parse(own.stdout)).toMatchObject({ images: 5 });
+  const drawn = await run('visualize', 'torch.onnx', '--data', 'flat', '--figures', 'confusion', '--format', 'svg', ...machine);
+  expect(drawn.stdout).toContain('confusion.svg');
+});

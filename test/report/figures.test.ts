@@ -133,6 +133,11 @@ describe('from a trained-looking model', () => {
     await expect(draw(['feature-maps'], sources, { image: 12 })).rejects.toMatchObject({ code: 'E_USAGE' });
   });
 
+  test('without test images those of validation are looked at, and named', async () => {
+    const sources = { ...sourcesFor(model), test: null, validation: noise(9, model.input, model.classes) };
+    for (const { caption } of await draw(['confusion', 'misclassified'], sources)) expect(caption).toMatch(/^All 9 validation images/);
+  });
+
   test('without test images or records some figures are left out, with a reason', async () => {
     const skipped: string[] = [];
     for await (const figure of drawFigures(FIGURES, sourcesFor(model, { test: null, record: undefined }))) {
@@ -158,7 +163,7 @@ describe('from a trained-looking model', () => {
     expect(counts.reduce((sum, [count]) => sum + count, 0)).toBe(12);
     expect(counts.map(([, of]) => of)).toEqual(Array.from(counts, (_, i) => (i < 2 * model.classes ? 6 : 0)));
     const { confusion: matrix } = await examine({
-      ...{ device: openReferenceDevice(), model, weights: initialize(model, 1n), dataset: test, batch: 8, keep: 1 },
+      ...{ device: openReferenceDevice(), model, weights: initialize(model, 1n), dataset: test, part: 'test', batch: 8, keep: 1 },
     });
     expect(counts.map(([count]) => count)).toEqual([...(matrix ?? [])]);
     expect(misclassified.body).not.toContain('undefined');
@@ -175,7 +180,15 @@ describe('from a trained-looking model', () => {
 
   test('mistakes are those of all batches, each once, with its own label, whether or not anybody listens to the progress', async () => {
     const dataset = noise(43, model.input, model.classes);
-    const looked = { device: openReferenceDevice(), model, weights: initialize(model, 1n), dataset, batch: 8, keep: 100 };
+    const looked = {
+      device: openReferenceDevice(),
+      model,
+      weights: initialize(model, 1n),
+      dataset,
+      part: 'test' as const,
+      batch: 8,
+      keep: 100,
+    };
     const { confusion, wrong, mistakes } = await examine(looked);
     const right = Array.from({ length: model.classes }, (_, i) => confusion?.[i * model.classes + i] ?? 0).reduce((a, b) => a + b, 0);
     expect(wrong).toBe(43 - right);
