@@ -29,6 +29,7 @@ import { parseOptimizer } from '../runtime/optim/index.ts';
 import type { Checkpoint } from '../runtime/train/checkpoint.ts';
 import { inferenceGraphs } from '../runtime/train/graphs.ts';
 import { type RunConfig, RunFolder } from './run/run-folder.ts';
+import { WEIGHT_FILES } from './weight-files.ts';
 
 /** Weights that were read, and what is known of them. */
 export interface SavedWeights {
@@ -56,7 +57,7 @@ export type ModelFor = (
 
 const HDF5_MAGIC = [0x89, 0x48, 0x44, 0x46, 0x0d, 0x0a, 0x1a, 0x0a];
 const ZIP_MAGIC = [0x50, 0x4b, 0x03, 0x04];
-const REMEDY = 'Name a run folder, or a file of weights: .safetensors, .keras, .weights.h5, .npz, .onnx, .pth or .pt.';
+const REMEDY = `Name a run folder, or a file of weights: ${WEIGHT_FILES}.`;
 
 /**
  * Reads the best checkpoint of a run folder, the last one of a run that never got to a best, or a file: safetensors, a `.keras` archive,

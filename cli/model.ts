@@ -4,6 +4,7 @@ import { join, resolve } from 'node:path';
 import type { Command } from 'commander';
 import { ARCHITECTURE_NAMES, measure, nodeFiles, type SavedWeights } from '../runtime/entries/internal.ts';
 import { buildModel, HybridError, type Model, readWeights, type TrainedModel } from '../runtime/index.ts';
+import { WEIGHT_FILES } from '../runtime/settings.ts';
 import type { CliIo } from './io.ts';
 import { isModule, moduleNetwork } from './module-network.ts';
 import { givenFlags, type Key, MEASURES, type Settings } from './options.ts';
@@ -55,7 +56,7 @@ export async function openModel(given: string, command: Command, io: CliIo): Pro
         throw new HybridError(
           'E_CHECKPOINT',
           `${given} has no weights of convolutions and dense layers under Keras' names, such as layers/dense/vars/1`,
-          'Name a run folder, or a file of weights: .safetensors, .keras, .weights.h5 or .npz.',
+          `Name a run folder, or a file of weights: ${WEIGHT_FILES}.`,
         );
       }
       const { options, knowsSize } = measured;

@@ -2,6 +2,7 @@
 // from this description. The code of a command is loaded when it runs, so that `--help` stays quick.
 
 import { Command } from 'commander';
+import { WEIGHT_FILES } from '../runtime/settings.ts';
 import { commandsOf } from './command-tree.ts';
 import { examplesText } from './examples.ts';
 import type { CliIo } from './io.ts';
@@ -147,13 +148,13 @@ export function describeProgram(io: CliIo, setStatus: (status: number) => void):
     );
 
   addFlags(
-    program.command('eval').description('measure saved weights on the test images'),
+    program.command('eval').description('measure saved weights on the test images, or on a folder'),
     [...TESTED, 'workers', 'revectorize'],
     EVALUATED,
   )
     .argument(
       '<MODEL>',
-      'run folder or its name (its best checkpoint counts), a file (.safetensors, .keras, .weights.h5, .npz), or a model that comes with hybrid: convmixer-2stage-cifar10',
+      `run folder or its name (its best checkpoint counts), a file (${WEIGHT_FILES}), or a model that comes with hybrid: convmixer-2stage-cifar10`,
     )
     .optionsGroup('Output:')
     .option(

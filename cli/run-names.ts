@@ -5,6 +5,7 @@ import { dirname, isAbsolute, join, resolve } from 'node:path';
 import { type Files, fetchModel, nearest, nodeFiles, PUBLISHED, type PublishedName, userCacheDir } from '../runtime/entries/internal.ts';
 import { PRETRAINED, pretrainedPath } from '../runtime/entries/runs.ts';
 import { HybridError } from '../runtime/index.ts';
+import { WEIGHT_FILES } from '../runtime/settings.ts';
 import { type CliIo, shown } from './io.ts';
 import { Progress } from './progress.ts';
 
@@ -67,7 +68,7 @@ export async function findModel(given: string, out: string, io: CliIo): Promise<
   throw new HybridError(
     'E_CHECKPOINT',
     `${nowhere(given, out, io)}${near ? `; did you mean ${near}?` : ''}`,
-    `Name a run folder, a file of weights (.safetensors, .keras, .weights.h5 or .npz), a model that comes with hybrid (${PRETRAINED.join(', ')}) or one that it fetches (${Object.keys(PUBLISHED).join(', ')}).`,
+    `Name a run folder, a file of weights (${WEIGHT_FILES}), a model that comes with hybrid (${PRETRAINED.join(', ')}) or one that it fetches (${Object.keys(PUBLISHED).join(', ')}).`,
   );
 }
 

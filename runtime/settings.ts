@@ -2,6 +2,7 @@
 
 export { PRESET_SETTINGS } from '../app/presets.ts';
 export { DATA_SETTINGS } from '../app/sources/settings.ts';
+export { WEIGHT_FILES } from '../app/weight-files.ts';
 export { nearest } from './base/errors.ts';
 export { choice, type Kind, numberList, type TextKind, text } from './base/kinds.ts';
 export {
