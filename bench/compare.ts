@@ -8,7 +8,7 @@ import { availableParallelism, cpus } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import { promisify } from 'node:util';
-import { type ArchitectureName, HybridError, isAbortError } from '../runtime/index.ts';
+import { HybridError, isAbortError } from '../runtime/index.ts';
 import { median } from './train.ts';
 
 /** What one process measured. */
@@ -21,11 +21,16 @@ interface Measured {
 /** Where the steps run. */
 export type ComparisonDevice = 'wasm' | 'webgpu';
 
+/** What is trained: an architecture of the original script, or the network of a file. */
+export interface ComparedNetwork {
+  readonly name: string;
+  /** As options of the command line: `['--arch', 'convmixer', '--dim', '64']`, or `['--model', FILE]`. */
+  readonly options: readonly string[];
+}
+
 interface Question {
   readonly device: ComparisonDevice;
-  readonly arch: string;
-  /** Measures of the architecture `convmixer`, as options of the command line. */
-  readonly measures: readonly string[];
+  readonly network: ComparedNetwork;
   readonly batch: number;
   readonly steps: number;
   readonly signal?: AbortSignal;
@@ -33,8 +38,8 @@ interface Question {
 
 export interface Rival {
   readonly name: string;
-  /** Architectures that its script knows; absent: all of the original script. */
-  readonly archs?: readonly string[];
+  /** Whether its script has this network; absent: it has all. */
+  readonly knows?: (network: ComparedNetwork) => boolean;
   /** Of a system that would take minutes a step on the CPU: a smaller batch there, and one turn. */
   readonly smallBatch?: number;
   measure(question: Question): Promise<Measured[]>;
@@ -63,9 +68,7 @@ export interface Comparison {
 
 export interface ComparisonOptions {
   readonly device: ComparisonDevice;
-  readonly archs: readonly ArchitectureName[];
-  /** Of the architecture `convmixer`, as on the command line: `['--dim', '64']`. */
-  readonly measures: readonly string[];
+  readonly networks: readonly ComparedNetwork[];
   readonly batch: number;
   readonly steps: number;
   readonly rounds: number;
@@ -99,15 +102,17 @@ async function linesOf(
     .map((line) => JSON.parse(line));
 }
 
-const argumentsOf = ({ device, arch, measures, batch, steps }: Question): string[] => [
-  ...['--device', device, '--arch', arch, '--batch', `${batch}`, '--steps', `${steps}`],
-  ...measures,
+const argumentsOf = ({ device, network, batch, steps }: Question): string[] => [
+  ...['--device', device, '--batch', `${batch}`, '--steps', `${steps}`],
+  ...network.options,
 ];
 
-function pythonRival(name: string, python: string, script: string, archs?: readonly string[]): Rival {
+const isFile = ({ options }: ComparedNetwork): boolean => options[0] === '--model';
+
+function pythonRival(name: string, python: string, script: string, knows?: Rival['knows']): Rival {
   return {
     name,
-    archs,
+    knows,
     async measure(question) {
       const results = await linesOf(python, [join(PEERS, script), ...argumentsOf(question)], question);
       return results.map(({ peer, batch, stepMs }) => ({ system: peer, batch, stepMs }));
@@ -119,7 +124,7 @@ function pythonRival(name: string, python: string, script: string, archs?: reado
 function nodeRival(name: string, folder: string, script: string, smallBatch: number): Rival {
   return {
     name,
-    archs: ['convmixer-256-8', 'convmixer'],
+    knows: ({ name }) => ['convmixer-256-8', 'convmixer'].includes(name),
     smallBatch,
     async measure(question) {
       const input = await readFile(join(PEERS, script), 'utf8');
@@ -151,7 +156,10 @@ export async function findRivals(
     });
     if (has?.keras && has.tensorflow && !rivals.has('Keras')) rivals.set('Keras', pythonRival('Keras', python, 'keras_train.py'));
     if (has?.torch && !rivals.has('PyTorch'))
-      rivals.set('PyTorch', pythonRival('PyTorch', python, 'torch_train.py', ['convmixer-256-8', 'convmixer-2stage']));
+      rivals.set(
+        'PyTorch',
+        pythonRival('PyTorch', python, 'torch_train.py', (network) => isFile(network) || /^convmixer-(256-8|2stage)$/.test(network.name)),
+      );
   }
   const installed = (name: string) => existsSync(join(folder, 'node_modules', name, 'package.json'));
   if (installed('@jax-js/jax')) rivals.set('jax-js', nodeRival('jax-js', folder, 'jaxjs_train.mjs', 4));
@@ -160,7 +168,7 @@ export async function findRivals(
 }
 
 export async function compareTraining(options: ComparisonOptions): Promise<Comparison> {
-  const { device, archs, measures, batch, steps, rounds, rivals, revectorize, signal, onLine } = options;
+  const { device, networks, batch, steps, rounds, rivals, revectorize, signal, onLine } = options;
   const hybrid: Rival = {
     name: 'hybrid',
     async measure(question) {
@@ -170,14 +178,15 @@ export async function compareTraining(options: ComparisonOptions): Promise<Compa
     },
   };
   const rows: ComparisonRow[] = [];
-  for (const arch of archs) {
+  for (const network of networks) {
+    const arch = network.name;
     const seen = new Map<string, { batch: number; times: number[] }>();
     const failed = new Set<Rival>();
     for (let round = 0; round < rounds; round++) {
       for (const rival of [hybrid, ...rivals]) {
         const smallBatch = device === 'wasm' ? rival.smallBatch : undefined;
-        if (failed.has(rival) || (rival.archs && !rival.archs.includes(arch)) || (smallBatch && round > 0)) continue;
-        const question = { device, arch, measures, batch: smallBatch ?? batch, steps: smallBatch ? 1 : steps, signal };
+        if (failed.has(rival) || rival.knows?.(network) === false || (smallBatch && round > 0)) continue;
+        const question = { device, network, batch: smallBatch ?? batch, steps: smallBatch ? 1 : steps, signal };
         try {
           for (const { system, batch, stepMs } of await rival.measure(question)) {
             const of = seen.get(system) ?? { batch, times: [] };

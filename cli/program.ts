@@ -280,13 +280,13 @@ export function describeProgram(io: CliIo, setStatus: (status: number) => void):
 
   program.commandsGroup('This machine:');
   const bench = program.command('bench').description('measure speed');
-  const measured = ['arch', ...MEASURES, 'batch', 'device', 'precision', 'threads', 'revectorize'] as const;
+  const measured = ['model', 'arch', ...MEASURES, 'batch', 'device', 'precision', 'threads', 'revectorize'] as const;
   addFlags(
     bench
       .command('devices', { isDefault: true })
       .description('compare wasm on one thread and on all, and the GPU, in turn; what runs without a name')
       .argument('[NAME]'),
-    ['arch', ...MEASURES, 'batch', 'precision'],
+    ['model', 'arch', ...MEASURES, 'batch', 'precision'],
   )
     .optionsGroup('Measurement:')
     .option('--rounds <N>', 'turns of each (default: 3)')
@@ -318,6 +318,10 @@ export function describeProgram(io: CliIo, setStatus: (status: number) => void):
     .optionsGroup('Measurement:')
     .option('--device <wasm|webgpu>', 'where all of them run: on the CPU, or on the GPU (default: wasm)')
     .option('--arch <LIST>', "architectures, separated by commas (default: the original script's five)")
+    .option(
+      '--model <LIST>',
+      'files that Keras saved, separated by commas: their networks, which PyTorch gets from torchvision where it has them',
+    )
     .option('--python <LIST>', 'Python interpreters, separated by commas, that may have Keras on TensorFlow, or PyTorch (default: python3)')
     .option('--npm <DIR>', 'folder where @jax-js/jax or @tensorflow/tfjs may be installed (default: the current one)')
     .option('--steps <N>', 'steps that are timed in a turn (default: 4)')

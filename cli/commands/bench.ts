@@ -1,6 +1,6 @@
 // hybrid bench: compares the devices of this machine. hybrid bench train: times training steps. hybrid bench kernels: times every kernel of a step. hybrid bench data: images a second. hybrid bench compare: other systems beside it.
 
-import { resolve } from 'node:path';
+import { parse, resolve } from 'node:path';
 import type { Command } from 'commander';
 import { compareTraining, findRivals, formatComparison } from '../../bench/compare.ts';
 import { benchData, formatData } from '../../bench/data.ts';
@@ -8,17 +8,26 @@ import { benchDevices, formatDevices } from '../../bench/devices.ts';
 import { benchKernels, formatKernels } from '../../bench/kernels.ts';
 import { benchTrain } from '../../bench/train.ts';
 import { architectureName } from '../../runtime/entries/internal.ts';
-import { ARCHITECTURES, buildModel, HybridError, openDevice } from '../../runtime/index.ts';
+import { ARCHITECTURES, buildModel, HybridError, type Model, openDevice } from '../../runtime/index.ts';
 import type { CliIo } from '../io.ts';
-import { givenFlags, MEASURES } from '../options.ts';
+import { openModel } from '../model.ts';
+import { givenFlags, MEASURES, type Settings } from '../options.ts';
 import { count, Progress } from '../progress.ts';
 import { CIFAR10, deviceSettings, modelOptions, quote, resolveSettings, settingsOf } from '../settings.ts';
+import { networkOf } from '../train/network.ts';
+
+/** The network that --model names, or else an architecture for images as CIFAR-10 has them. */
+async function measuredModel(command: Command, settings: Settings, io: CliIo): Promise<Model> {
+  const given = givenFlags(command);
+  const network = await networkOf(settings, command, (key) => given.has(key), null, io);
+  return network?.model ?? buildModel(settings.arch, modelOptions(settings, CIFAR10));
+}
 
 export async function benchDevicesCommand(command: Command, io: CliIo): Promise<number> {
   const settings = settingsOf(command);
   const options = command.opts<{ rounds?: string; software?: boolean; json?: boolean }>();
   const result = await benchDevices({
-    model: buildModel(settings.arch, modelOptions(settings, CIFAR10)),
+    model: await measuredModel(command, settings, io),
     batch: settings.batch,
     rounds: wholeNumber('--rounds', options.rounds ?? '3'),
     software: options.software === true,
@@ -34,7 +43,7 @@ export async function benchTrainCommand(command: Command, io: CliIo): Promise<nu
   const options = command.opts<{ steps?: string; warmup?: string; json?: boolean }>();
   const steps = wholeNumber('--steps', options.steps ?? '10');
   const warmup = wholeNumber('--warmup', options.warmup ?? '2');
-  const model = buildModel(settings.arch, modelOptions(settings, CIFAR10));
+  const model = await measuredModel(command, settings, io);
   const device = await openDevice(settings.device, {
     ...deviceSettings(settings),
     v8Flags: true,
@@ -62,7 +71,7 @@ export async function benchKernelsCommand(command: Command, io: CliIo): Promise<
   const settings = settingsOf(command);
   const options = command.opts<{ steps?: string; json?: boolean }>();
   const steps = wholeNumber('--steps', options.steps ?? '5');
-  const model = buildModel(settings.arch, modelOptions(settings, CIFAR10));
+  const model = await measuredModel(command, settings, io);
   const device = await openDevice(settings.device, {
     ...deviceSettings(settings),
     v8Flags: true,
@@ -77,16 +86,25 @@ export async function benchKernelsCommand(command: Command, io: CliIo): Promise<
 }
 
 export async function benchCompareCommand(command: Command, io: CliIo): Promise<number> {
-  // Its --arch takes a list, and its --device is one that is compared: none of the settings.
-  const given = [...givenFlags(command)].filter(([key]) => key !== 'arch' && key !== 'device');
+  // Its --arch and --model take lists, and its --device is one that is compared: none of the settings.
+  const given = [...givenFlags(command)].filter(([key]) => key !== 'arch' && key !== 'model' && key !== 'device');
   const { batch, revectorize } = resolveSettings(new Map(given));
   const measures = given.flatMap(([key, value]) => ((MEASURES as readonly string[]).includes(key) ? [`--${key}`, value] : []));
-  const options = command.opts<Partial<Record<'device' | 'arch' | 'python' | 'npm' | 'steps' | 'rounds', string>> & { json?: boolean }>();
+  const options = command.opts<
+    Partial<Record<'device' | 'arch' | 'model' | 'python' | 'npm' | 'steps' | 'rounds', string>> & { json?: boolean }
+  >();
   const { device = 'wasm' } = options;
   if (device !== 'wasm' && device !== 'webgpu')
     throw new HybridError('E_USAGE', `--device is ${quote(device)}`, 'Give wasm to compare on the CPU, webgpu to compare on the GPU.');
   const progress = new Progress(io);
-  const archs = options.arch?.split(',').map(architectureName) ?? ARCHITECTURES.filter((arch) => arch !== 'convmixer');
+  const files = options.model?.split(',') ?? [];
+  const archs =
+    options.arch?.split(',').map(architectureName) ?? (files.length > 0 ? [] : ARCHITECTURES.filter((arch) => arch !== 'convmixer'));
+  for (const file of files) await openModel(file, command, io); // what cannot be read is told before anything is timed
+  const networks = [
+    ...archs.map((arch) => ({ name: arch, options: ['--arch', arch, ...measures] })),
+    ...files.map((file) => ({ name: parse(file).name, options: ['--model', resolve(io.cwd, file)] })),
+  ];
   const steps = wholeNumber('--steps', options.steps ?? '4');
   const rounds = wholeNumber('--rounds', options.rounds ?? '2');
   const onLine = (line: string): void => progress.line(line);
@@ -96,8 +114,7 @@ export async function benchCompareCommand(command: Command, io: CliIo): Promise<
   progress.line(rivals.length > 0 ? `comparing with ${names}` : 'no rival is installed here: see --python and --npm');
   const result = await compareTraining({
     device,
-    archs,
-    measures,
+    networks,
     batch,
     steps,
     rounds,

@@ -2,6 +2,7 @@
 
 import { chmodSync, mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { describe, expect, test } from 'vitest';
 import { compareTraining, findRivals, formatComparison, type Rival } from '../../bench/compare.ts';
 import { cli } from '../support/cli.ts';
@@ -17,8 +18,7 @@ function fakePython(folder: string, name: string, modules: object, result = ''):
 
 const options = {
   device: 'wasm',
-  archs: ['convmixer'],
-  measures: ['--dim', '8'],
+  networks: [{ name: 'convmixer', options: ['--arch', 'convmixer', '--dim', '8'] }],
   batch: 2,
   steps: 1,
   rounds: 2,
@@ -57,7 +57,7 @@ describe('rivals', () => {
       rival('slow', 1e6, { smallBatch: 1 }),
       rival('broken', -1),
       rival('quick', 1e-3),
-      rival('other', 1, { archs: ['conv-pooling'] }),
+      rival('other', 1, { knows: ({ name }) => name === 'conv-pooling' }),
     ];
     const result = await compareTraining({ ...options, rivals, onLine: (line) => said.push(line) });
     expect(order).toEqual(['slow', 'broken', 'quick', 'quick']);
@@ -108,4 +108,39 @@ test('the command: rivals in their processes, the table on stdout', async () => 
   );
   const refused = await cli(['bench', 'compare', '--device', 'gpu'], { cwd: folder });
   expect(refused).toMatchObject({ status: 2, stderr: expect.stringMatching(/--device is "?gpu"?.*\n.*webgpu/) });
+});
+
+test('the network of a file of Keras: hybrid trains it, rivals are given it; one that cannot be read is told before', async () => {
+  const folder = tempFolder();
+  const result = JSON.stringify({ peer: 'keras 3 on tensorflow 2', batch: 2, stepMs: 1e7 });
+  const python = fakePython(folder, 'python', { keras: true, tensorflow: true, torch: true }, result);
+  const file = fileURLToPath(new URL('../golden/keras/pooled.keras', import.meta.url));
+  const argv = (model: string) => [
+    'bench',
+    'compare',
+    '--model',
+    model,
+    '--batch',
+    '2',
+    '--steps',
+    '1',
+    '--rounds',
+    '1',
+    '--no-revectorize',
+    '--json',
+    '--python',
+    python,
+  ];
+  const { status, stdout, stderr } = await cli(argv(file), { cwd: folder });
+  expect({ status, stderr }).toMatchObject({ status: 0, stderr: expect.stringContaining('pooled: hybrid ') });
+  expect(JSON.parse(stdout).rows).toMatchObject([
+    { arch: 'pooled', system: 'hybrid' },
+    { arch: 'pooled', stepMs: 1e7 },
+  ]);
+  const missing = await cli(argv('missing.keras'), { cwd: folder });
+  expect(missing).toMatchObject({ status: 5, stderr: expect.stringMatching(/^error\[E_CHECKPOINT\]: there is neither missing\.keras/) });
+  const timed = await cli(['bench', 'train', '--model', file, '--batch', '2', '--steps', '1', '--warmup', '1', '--json'], { cwd: folder });
+  expect(JSON.parse(timed.stdout)).toMatchObject({ batch: 2, peakRssMiB: expect.any(Number) });
+  const both = await cli(['bench', 'train', '--model', file, '--arch', 'convmixer'], { cwd: folder });
+  expect(both).toMatchObject({ status: 2, stderr: expect.stringContaining('--model and --arch exclude each other') });
 });
