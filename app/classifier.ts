@@ -7,9 +7,11 @@ import { integer, number, record } from '../runtime/base/kinds.ts';
 import type { Device, Executable } from '../runtime/device.ts';
 import { openDevice } from '../runtime/devices.ts';
 import type { TrainedModel } from '../runtime/interop/trained-model.ts';
-import { argmax, probabilitiesOf, writeWeights } from '../runtime/train/evaluate.ts';
+import { writeWeights } from '../runtime/train/evaluate.ts';
 import { inferenceGraphs } from '../runtime/train/graphs.ts';
+import { argmax, probabilitiesOf } from '../runtime/train/logits.ts';
 import { checkImage } from '../runtime/train/predict.ts';
+import { type TestTimeAugmentation, ttaKind, withViews } from '../runtime/train/views.ts';
 import { readWeights } from './saved-weights.ts';
 import { decodeImage } from './sources/image-file.ts';
 
@@ -23,6 +25,8 @@ export interface ClassifierOptions {
   readonly queue?: number;
   /** A probability below which an answer is unsure, from 0 to 1; 0 by default. */
   readonly unsure?: number;
+  /** Test-time augmentation: whether the mean over several views of a picture is the answer; `none` by default. */
+  readonly tta?: TestTimeAugmentation;
 }
 
 /** What a picture shows. */
@@ -70,9 +74,11 @@ interface Ready {
   readonly reject: (error: unknown) => void;
 }
 
+type Limits = Required<Omit<ClassifierOptions, 'device'>>;
+
 const OPTIONS = record<Omit<ClassifierOptions, 'device'>>(
-  { batch: integer(1), queue: integer(1), unsure: number('a number from 0 to 1', (x) => x >= 0 && x <= 1) },
-  ['batch', 'queue', 'unsure'],
+  { batch: integer(1), queue: integer(1), unsure: number('a number from 0 to 1', (x) => x >= 0 && x <= 1), tta: ttaKind },
+  ['batch', 'queue', 'unsure', 'tta'],
 );
 
 /**
@@ -85,11 +91,10 @@ export async function openClassifier(source: string | TrainedModel, { device, ..
   const own = device ? undefined : await openDevice('wasm');
   let executable: Executable | undefined;
   try {
-    const { batch = 32 } = options;
+    const { batch = 32, queue = 1024, unsure = 0, tta = 'none' } = options;
     const used = device ?? (own as Device);
-    executable = await compiled(trained, used, batch);
-    const limits = { batch, queue: options.queue ?? 1024, unsure: options.unsure ?? 0 };
-    return new OpenClassifier({ trained, executable }, used, own, limits);
+    executable = await compiled(trained, used, { batch, tta });
+    return new OpenClassifier({ trained, executable }, used, own, { batch, queue, unsure, tta });
   } catch (error) {
     await executable?.close();
     await own?.close();
@@ -103,11 +108,15 @@ async function modelFrom(source: string | TrainedModel): Promise<TrainedModel> {
   throw new HybridError('E_CHECKPOINT', `${source} does not say which model it is`, 'Name a run, or a file that has a card.');
 }
 
-async function compiled({ model, weights }: TrainedModel, device: Device, capacity: number): Promise<Executable> {
-  const executable = await device.compile(inferenceGraphs(model), { capacity, seed: 0n, programs: ['predict'] });
+async function compiled(
+  { model, weights }: TrainedModel,
+  device: Device,
+  { batch, tta }: Pick<Limits, 'batch' | 'tta'>,
+): Promise<Executable> {
+  const executable = await device.compile(inferenceGraphs(model), { capacity: batch, seed: 0n, programs: ['predict'] });
   try {
     await writeWeights(executable, model, weights);
-    return executable;
+    return withViews(executable, model.input, tta);
   } catch (error) {
     await executable.close();
     throw error;
@@ -126,7 +135,7 @@ class OpenClassifier implements Classifier {
   readonly #used: Device;
   /** To be closed with it. */
   readonly #device: Device | undefined;
-  readonly #limits: Required<Omit<ClassifierOptions, 'device'>>;
+  readonly #limits: Limits;
   readonly #images: Uint8Array;
   readonly #ready: Ready[] = [];
   #waiting = 0;
@@ -137,7 +146,7 @@ class OpenClassifier implements Classifier {
   #batch: Promise<unknown> = Promise.resolve();
   #reloading: Promise<void> = Promise.resolve();
 
-  constructor(loaded: Loaded, used: Device, device: Device | undefined, limits: Required<Omit<ClassifierOptions, 'device'>>) {
+  constructor(loaded: Loaded, used: Device, device: Device | undefined, limits: Limits) {
     this.input = loaded.trained.model.input;
     this.#loaded = loaded;
     this.#used = used;
@@ -238,7 +247,7 @@ class OpenClassifier implements Classifier {
         'Open another classifier: pictures that wait are brought to this size.',
       );
     }
-    const executable = await compiled(trained, this.#used, this.#limits.batch);
+    const executable = await compiled(trained, this.#used, this.#limits);
     const before = this.#loaded;
     this.#loaded = { trained, executable };
     // Pictures that are being computed are answered by the model of before.

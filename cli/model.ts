@@ -3,8 +3,9 @@
 import { join, resolve } from 'node:path';
 import type { Command } from 'commander';
 import { ARCHITECTURE_NAMES, measure, nodeFiles, type SavedWeights } from '../runtime/entries/internal.ts';
+import type { TestTimeAugmentation } from '../runtime/entries/runs.ts';
 import { buildModel, HybridError, type Model, readWeights, type TrainedModel } from '../runtime/index.ts';
-import { WEIGHT_FILES } from '../runtime/settings.ts';
+import { ttaKind, WEIGHT_FILES } from '../runtime/settings.ts';
 import type { CliIo } from './io.ts';
 import { isModule, moduleNetwork } from './module-network.ts';
 import { givenFlags, type Key, MEASURES, type Settings } from './options.ts';
@@ -32,6 +33,14 @@ export const toldIn = ({ activation, mean, std }: Settings) => ({
   ...(mean !== undefined && { mean: mean.split(',').map(Number) }),
   ...(std !== undefined && { std: std.split(',').map(Number) }),
 });
+
+/** What --tta of a command says. */
+export function ttaOf(command: Command): TestTimeAugmentation {
+  const { tta = 'none' } = command.opts<{ tta?: string }>();
+  const parsed = ttaKind.parse(tta);
+  if (parsed) return parsed;
+  throw new HybridError('E_USAGE', `--tta is ${quote(tta)}, but must be ${ttaKind.expected}`, 'Give mirror, which is twice the work.');
+}
 
 export interface OpenedModel {
   readonly saved: SavedWeights;

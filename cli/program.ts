@@ -2,7 +2,7 @@
 // from this description. The code of a command is loaded when it runs, so that `--help` stays quick.
 
 import { Command } from 'commander';
-import { WEIGHT_FILES } from '../runtime/settings.ts';
+import { ttaKind, WEIGHT_FILES } from '../runtime/settings.ts';
 import { commandsOf } from './command-tree.ts';
 import { examplesText } from './examples.ts';
 import type { CliIo } from './io.ts';
@@ -127,6 +127,10 @@ export function describeProgram(io: CliIo, setStatus: (status: number) => void):
     );
 
   program.commandsGroup('Use a model:');
+  const tta = [
+    `--tta <${ttaKind.placeholder}>`,
+    'test-time augmentation: the mean of the logits of an image and its mirror image, or of both moved by a pixel as well (default: none)',
+  ] as const;
   const classNames = ['--class-names <NAMES|FILE>', 'names of the classes: separated by commas, or a text file with one a line'] as const;
   addFlags(
     program.command('predict').description('the most probable classes of pictures'),
@@ -143,6 +147,8 @@ export function describeProgram(io: CliIo, setStatus: (status: number) => void):
     .option('--format <table|json|csv>', 'of the result (default: table)')
     .option('--json', 'the same as --format json')
     .option(...classNames)
+    .optionsGroup('Measurement:')
+    .option(...tta)
     .action(async (model: string, images: string[], _, command: Command) =>
       setStatus(await (await import('./commands/predict.ts')).predictCommand(model, images, command, io)),
     );
@@ -156,6 +162,8 @@ export function describeProgram(io: CliIo, setStatus: (status: number) => void):
       '<MODEL>',
       `run folder or its name (its best checkpoint counts), a file (${WEIGHT_FILES}), or a model that comes with hybrid: convmixer-2stage-cifar10`,
     )
+    .optionsGroup('Measurement:')
+    .option(...tta)
     .optionsGroup('Output:')
     .option(
       '--csv <FILE>',

@@ -22,3 +22,4 @@ export { PART_SETTINGS } from './data/settings.ts';
 export { DEVICE_SETTINGS } from './device-settings.ts';
 export { MODEL_SETTINGS } from './model/settings.ts';
 export { GROUP_SETTINGS, TRAIN_SETTINGS } from './train/settings.ts';
+export { ttaKind } from './train/views.ts';

@@ -2,7 +2,8 @@
 
 import type { Dataset, PartName } from '../../runtime/data/dataset.ts';
 import { samplesOf, someSamples } from '../../runtime/data/split.ts';
-import { argmax, type EvaluateOptions, evaluate, probabilitiesOf } from '../../runtime/train/evaluate.ts';
+import { type EvaluateOptions, evaluate } from '../../runtime/train/evaluate.ts';
+import { argmax, probabilitiesOf } from '../../runtime/train/logits.ts';
 import { imageOf } from './bitmap.ts';
 import type { Mistake } from './misclassified.ts';
 

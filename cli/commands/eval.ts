@@ -8,7 +8,7 @@ import { buildModel, type Dataset, type Evaluation, evaluate, HybridError, openD
 import { csv } from '../csv.ts';
 import { openSettingsData } from '../data.ts';
 import { type CliIo, shown } from '../io.ts';
-import { MODEL_FLAGS, tellNotices, toldOf } from '../model.ts';
+import { MODEL_FLAGS, tellNotices, toldOf, ttaOf } from '../model.ts';
 import { givenFlags, PART_KEYS, SOURCE_KEYS } from '../options.ts';
 import { count, Progress, percent } from '../progress.ts';
 import { findModel } from '../run-names.ts';
@@ -30,6 +30,7 @@ export async function evalCommand(path: string, command: Command, io: CliIo): Pr
     throw new HybridError('E_USAGE', `${path} does not say which architecture its weights are for`, 'Name it with --arch.');
   }
   const values = keptSettings(saved, KEPT);
+  const tta = ttaOf(command);
   const settings = resolveSettings(flags, { path: `the configuration of ${path}`, values });
 
   const progress = new Progress(io);
@@ -82,6 +83,7 @@ export async function evalCommand(path: string, command: Command, io: CliIo): Pr
       dataset,
       batch: settings.batch,
       workers: settings.workers,
+      tta,
       signal: io.signal,
       onLogits(first, logits) {
         if (rows) for (const row of predictionRows(dataset, first, logits, model.classes)) rows.push(row);
@@ -95,7 +97,7 @@ export async function evalCommand(path: string, command: Command, io: CliIo): Pr
       const text = `image,label,predicted,label_probability,predicted_probability\n${rows?.join('') ?? ''}`;
       await writeAtomically(io.files ?? nodeFiles, resolve(io.cwd, table), [Buffer.from(text)]);
     }
-    const about = { arch: model.arch, weights: saved.source, data: dataset.name, images: dataset.size };
+    const about = { arch: model.arch, weights: saved.source, data: dataset.name, images: dataset.size, tta };
     const names = evaluation.perClass.map(({ name }) => name);
     io.stdout.write(
       json
@@ -135,7 +137,7 @@ const MAX_MATRIX = 20;
 const SHOWN = 10;
 
 function asText(
-  about: { arch: string; weights: string; data: string; images: number },
+  about: { arch: string; weights: string; data: string; images: number; tta: string },
   { loss, accuracy, perClass, confusion, confused: pairs, largestLosses }: Evaluation,
   names: readonly string[],
 ): string {
@@ -163,7 +165,7 @@ function asText(
           `  ${file ?? `image ${sample}`}: ${names[label]}${predicted === label ? '' : ` taken for ${names[predicted]}`} with ${percent(predictedProbability)}, loss ${loss.toFixed(2)}`,
       ),
     '',
-    `accuracy ${percent(accuracy)}, loss ${loss.toFixed(4)} (${about.data}, ${count(about.images, 'image')})`,
+    `accuracy ${percent(accuracy)}, loss ${loss.toFixed(4)} (${about.data}, ${count(about.images, 'image')}${about.tta === 'none' ? '' : `, test-time augmentation: ${about.tta}`})`,
     '',
   ].join('\n');
 }

@@ -8,7 +8,7 @@ import { isHidden, isImageFile, isImageName, nodeFiles, READ_FORMATS } from '../
 import { HybridError, openDevice, predict } from '../../runtime/index.ts';
 import { csv } from '../csv.ts';
 import type { CliIo } from '../io.ts';
-import { openModel, tellNotices } from '../model.ts';
+import { openModel, tellNotices, ttaOf } from '../model.ts';
 import { givenFlags } from '../options.ts';
 import { count, Progress } from '../progress.ts';
 import { deviceSettings, quote, resolveSettings, sourceSettings } from '../settings.ts';
@@ -43,6 +43,7 @@ export async function predictCommand(given: string, pictures: readonly string[],
     new Map([...givenFlags(command)].filter(([key]) => ['device', 'precision', 'threads', 'revectorize', 'maxMegapixels'].includes(key))),
   );
 
+  const tta = ttaOf(command);
   const { maxPixels } = sourceSettings(settings);
   const { trained } = await openModel(given, command, io);
   tellNotices(trained, io);
@@ -83,7 +84,7 @@ export async function predictCommand(given: string, pictures: readonly string[],
   }
   try {
     if (format !== 'json') io.stdout.write(heading(format));
-    for await (const probabilities of predict({ device, trained, images: images(), batch, signal: io.signal })) {
+    for await (const probabilities of predict({ device, trained, images: images(), batch, tta, signal: io.signal })) {
       const order = [...probabilities.keys()].sort((a, b) => probabilities[b] - probabilities[a] || a - b).slice(0, topK);
       const top = order.map((index) => ({ label: trained.classes[index], index, probability: probabilities[index] }));
       const result = { image: decoded[results.length], top };

@@ -17,7 +17,7 @@ export { fitWeights, modelLike, type WeightsToFit, withoutOwn } from '../interop
 export { type Measured, measure } from '../interop/measures.ts';
 export { modelOf, numberedClasses, type OptimizerSettings, optimizerVariables, readCard } from '../interop/trained-model.ts';
 export { ARCHITECTURE_NAMES, architectureName } from '../model/architectures.ts';
-export { argmax, probabilitiesOf } from '../train/evaluate.ts';
 export type { CompleteTrainOptions } from '../train/events.ts';
 export { shareCheckpoint } from '../train/group.ts';
+export { argmax, probabilitiesOf } from '../train/logits.ts';
 export { completeProgress, RESUME_SETTINGS, type RunProgress, readProgress, type SteadyOptions } from '../train/progress.ts';

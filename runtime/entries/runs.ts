@@ -29,3 +29,4 @@ export type { FeatureSizes, FeatureStore, KeptFeatures } from '../train/feature-
 export type { Freeze } from '../train/freeze.ts';
 export { SCHEDULES, type ScheduleName, type ScheduleOptions } from '../train/schedule.ts';
 export type { CheckpointInterval, PlateauOptions } from '../train/settings.ts';
+export type { TestTimeAugmentation } from '../train/views.ts';

@@ -11,8 +11,10 @@ import type { Device, Executable } from '../device.ts';
 import type { TrainableModel } from '../model/model.ts';
 import type { Metrics } from './events.ts';
 import { inferenceGraphs } from './graphs.ts';
+import { argmax, logSoftmax, notFinite } from './logits.ts';
 import { checkDataset } from './options.ts';
 import { TRAIN_SETTINGS } from './settings.ts';
+import { type TestTimeAugmentation, ttaKind, withViews } from './views.ts';
 
 /** Loss and accuracy over a dataset, and where the mistakes are. */
 export interface Evaluation extends Metrics {
@@ -55,6 +57,8 @@ export interface EvaluateOptions {
   readonly batch?: number;
   /** Data workers: see PipelineOptions. */
   readonly workers?: number;
+  /** Test-time augmentation: whether the mean over several views of an image is the answer; `none` by default. */
+  readonly tta?: TestTimeAugmentation;
   readonly signal?: AbortSignal;
   readonly onProgress?: (done: number, total: number) => void;
   /** Gets the logits of each batch, rows × classes, from sample `first` of the dataset on. */
@@ -66,8 +70,9 @@ export interface EvaluateOptions {
  * E_CHECKPOINT for weights of another model, E_DIVERGED where logits are not finite, E_MEMORY, or an AbortError.
  */
 export async function evaluate(options: EvaluateOptions): Promise<Evaluation> {
-  const { device, model, weights, dataset, batch = 128, workers, signal, onProgress, onLogits } = own(options);
+  const { device, model, weights, dataset, batch = 128, workers, tta = 'none', signal, onProgress, onLogits } = own(options);
   TRAIN_SETTINGS.batch.kind.check(batch, 'batch');
+  ttaKind.check(tta, 'tta');
   checkDataset(model, dataset);
   const capacity = Math.min(batch, dataset.size);
   const opening = DataPipeline.open({ test: evaluationFeed(dataset, capacity) }, { workers }); // comes up while the device compiles
@@ -77,7 +82,11 @@ export async function evaluate(options: EvaluateOptions): Promise<Evaluation> {
     try {
       await writeWeights(executable, model, weights);
       const loader = (await opening).loader('test');
-      const { undecided, ...evaluation } = await evaluateWith(executable, model.classes, loader, { signal, onProgress, onLogits });
+      const { undecided, ...evaluation } = await evaluateWith(withViews(executable, model.input, tta), model.classes, loader, {
+        signal,
+        onProgress,
+        onLogits,
+      });
       if (undecided > 0) throw notFinite(`${undecided} of ${dataset.size} images of ${dataset.name}`);
       return evaluation;
     } finally {
@@ -87,14 +96,6 @@ export async function evaluate(options: EvaluateOptions): Promise<Evaluation> {
     await opening.then((data) => data.close()).catch(() => {});
   }
 }
-
-/** For logits that are no numbers: whatever were said of such an image, the first class for example, would be made up. */
-export const notFinite = (what: string): HybridError =>
-  new HybridError(
-    'E_DIVERGED',
-    `the logits of ${what} are not finite`,
-    'These weights cannot be used: they are damaged, or their training diverged.',
-  );
 
 /** A dataset as it is, from its beginning to its end. */
 export const evaluationFeed = (dataset: Dataset, batch: number): FeedOptions => ({ dataset, batch, seed: 0n, shuffle: false });
@@ -197,25 +198,3 @@ export async function evaluateWith(
 }
 
 type LoadedLabels = Pick<LoadedBatch, 'labels' | 'samples' | 'rows'>;
-
-/** Logarithms of the probabilities that `count` logits from `start` on stand for, by class. */
-export function logSoftmax(logits: ArrayLike<number>, start: number, count: number): (index: number) => number {
-  const largest = logits[start + argmax(logits, start, count)];
-  let sum = 0;
-  for (let i = 0; i < count; i++) sum += Math.exp(logits[start + i] - largest);
-  return (index) => logits[start + index] - largest - Math.log(sum);
-}
-
-/** Probabilities of the classes that the logits of row `row` stand for. Throws E_DIVERGED, about `what`, where they are not finite. */
-export function probabilitiesOf(logits: ArrayLike<number>, row: number, classes: number, what: string): Float64Array {
-  const logProbability = logSoftmax(logits, row * classes, classes);
-  if (Number.isNaN(logProbability(0))) throw notFinite(what);
-  return Float64Array.from({ length: classes }, (_, index) => Math.exp(logProbability(index)));
-}
-
-/** Index of the largest of `count` values from `start` on; ties go to the lowest. */
-export function argmax(values: ArrayLike<number>, start: number, count: number): number {
-  let best = 0;
-  for (let i = 1; i < count; i++) if (values[start + i] > values[start + best]) best = i;
-  return best;
-}

@@ -4,10 +4,11 @@ import { arrayKind, isBytes } from '../base/array-kind.ts';
 import { HybridError } from '../base/errors.ts';
 import type { Device } from '../device.ts';
 import type { TrainableModel } from '../model/model.ts';
-
-import { probabilitiesOf, writeWeights } from './evaluate.ts';
+import { writeWeights } from './evaluate.ts';
 import { inferenceGraphs } from './graphs.ts';
+import { probabilitiesOf } from './logits.ts';
 import { TRAIN_SETTINGS } from './settings.ts';
+import { type TestTimeAugmentation, ttaKind, withViews } from './views.ts';
 
 /** Of `predict`. */
 export interface PredictOptions {
@@ -18,6 +19,8 @@ export interface PredictOptions {
   readonly images: Iterable<Uint8Array> | AsyncIterable<Uint8Array>;
   /** Images that are computed together at most; 32 by default. The last ones are computed as soon as there are no more. */
   readonly batch?: number;
+  /** Test-time augmentation: whether the mean over several views of an image is the answer; `none` by default. */
+  readonly tta?: TestTimeAugmentation;
   readonly signal?: AbortSignal;
 }
 
@@ -25,18 +28,27 @@ export interface PredictOptions {
  * Yields the probabilities of the classes, one list an image, in the order of the images. Throws E_DATA for an image that is not of the model's
  * size, or no bytes, E_DIVERGED where logits are not finite, E_CHECKPOINT for weights of another model, E_MEMORY.
  */
-export async function* predict({ device, trained, images, batch = 32, signal }: PredictOptions): AsyncGenerator<Float64Array> {
+export async function* predict({
+  device,
+  trained,
+  images,
+  batch = 32,
+  tta = 'none',
+  signal,
+}: PredictOptions): AsyncGenerator<Float64Array> {
   TRAIN_SETTINGS.batch.kind.check(batch, 'batch');
+  ttaKind.check(tta, 'tta');
   const { model, weights } = trained;
   const imageBytes = model.input[0] * model.input[1] * model.input[2];
   const executable = await device.compile(inferenceGraphs(model), { capacity: batch, seed: 0n, programs: ['predict'] });
   try {
     await writeWeights(executable, model, weights);
+    const viewed = withViews(executable, model.input, tta);
     const filled = new Uint8Array(batch * imageBytes);
     let rows = 0;
     let seen = 0;
     const run = async (): Promise<Float64Array[]> => {
-      const logits = await executable.predict({ rows, images: filled }, { signal });
+      const logits = await viewed.predict({ rows, images: filled }, { signal });
       const count = rows;
       const done = seen - count;
       rows = 0;

@@ -108,6 +108,21 @@ describe('other data than CIFAR-10 from the disk to the test accuracy', () => {
     expect(lines).toHaveLength(9);
     expect(lines.filter(([, label, predicted]) => label === predicted).length / 9).toBeCloseTo(all.accuracy);
     for (const [file, label] of lines) expect(file).toMatch(new RegExp(`^test/${label}/.*\\.`));
+    // The mean over an image and its mirror image: said, and of the same images.
+    const mirrored = await cli(['eval', 'runs/one', '--data', 'fruit', '--tta', 'mirror', '--json'], io);
+    expect(JSON.parse(mirrored.stdout)).toMatchObject({ tta: 'mirror', images: 9 });
+    expect(JSON.parse(mirrored.stdout).loss).not.toBe(all.loss);
+    expect((await cli(['eval', 'runs/one', '--data', 'fruit', '--tta', 'mirror'], io)).stdout).toMatch(
+      /test-time augmentation: mirror\)$/m,
+    );
+    expect(await cli(['eval', 'runs/one', '--data', 'fruit', '--tta', 'flip'], io)).toMatchObject({
+      status: 2,
+      stderr: expect.stringMatching(/--tta is "flip", but must be one of none, mirror, shift/),
+    });
+    const picture = join('fruit', 'test', 'apple', '0.png');
+    const probabilities = async (...more: string[]) =>
+      JSON.parse((await cli(['predict', 'runs/one', picture, '--json', '-k', '3', ...more], io)).stdout)[0].top;
+    expect(await probabilities('--tta', 'shift')).not.toEqual(await probabilities());
     const some = await evaluated('fewer');
     expect(some.confusion[1]).toEqual([0, 0, 0]);
     for (const name of ['apple', 'cherry']) expect(accuracies(some)[name]).toBe(accuracies(all)[name]);

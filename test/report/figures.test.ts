@@ -20,7 +20,7 @@ import { initialize } from '../../runtime/model/init.ts';
 import type { Model } from '../../runtime/model/model.ts';
 import { openReferenceDevice } from '../../runtime/reference.ts';
 import { activations } from '../../runtime/train/activations.ts';
-import { probabilitiesOf } from '../../runtime/train/evaluate.ts';
+import { probabilitiesOf } from '../../runtime/train/logits.ts';
 import { smallModels } from '../support/models.ts';
 import { events } from '../support/run-events.ts';
 import { shapesDataset } from '../support/shapes-dataset.ts';
