@@ -36,7 +36,8 @@ export interface AdaptedModel {
 
 /**
  * A trained model for images of other classes, or another size: layers as they are but for the last one with weights, which has a unit for each
- * class; weights that fit by name and shape. The head is kept, its classes in the order of the names, where all of these are the same.
+ * class; weights that fit by name and shape. The head is kept, its classes in the order of the names, where all of these are the same; else its
+ * kernel begins at zero, so that all classes are equally probable.
  *
  * @throws HybridError E_USAGE where the layers cannot take such images, E_CHECKPOINT where no weights fit.
  */
@@ -81,9 +82,12 @@ export function fitWeights(
   }
   const names = new Set(taken.flatMap(({ variables }) => variables.map(({ name }) => name)));
   const initial = initialize(model, seed);
-  const fitted = model.variables.map(({ name }): [string, Float32Array] => {
+  // A head that begins anew says nothing: features of a trained network are large, and random logits of them take hundreds of steps to unlearn.
+  const silent = new Set(takes(head) ? [] : head.variables.filter(({ shape }) => shape.length > 1).map(({ name }) => name));
+  const fitted = model.variables.map(({ name, shape }): [string, Float32Array] => {
     const values = weights.get(name);
-    return [name, values && names.has(name) ? values : (initial.get(name) as Float32Array)];
+    if (values && names.has(name)) return [name, values];
+    return [name, silent.has(name) ? new Float32Array(sizeOf(shape)) : (initial.get(name) as Float32Array)];
   });
   // What the head knows of a class stands where its name does.
   const moved =
