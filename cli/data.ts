@@ -5,24 +5,32 @@ import { join, resolve } from 'node:path';
 import { DATA_NAMES, type DataProgress, duplicateConcerns, type OpenDataOptions } from '../runtime/entries/data.ts';
 import { userCacheDir } from '../runtime/entries/internal.ts';
 import { type DataSource, type Dataset, openData } from '../runtime/index.ts';
+import { DATA_SETTINGS } from '../runtime/settings.ts';
 import type { CliIo } from './io.ts';
 import type { Settings } from './options.ts';
 import { count, type Progress } from './progress.ts';
 import { CIFAR10, sourceSettings } from './settings.ts';
 
 /** A set of CIFAR by its numbers only, for a dry run: nothing is read, and above all nothing fetched. */
-export function assumedData({ data }: Settings): DataSource | null {
+export function assumedData(settings: Settings): DataSource | null {
+  const { data } = settings;
   if (data !== 'auto' && data !== 'cifar10' && data !== 'cifar100') return null;
   const [name, classes] = data === 'cifar100' ? ['CIFAR-100', 100] : ['CIFAR-10', 10];
   const assumed = (part: string, size: number): Dataset => ({
     name: `${name} ${part} set`,
-    shape: CIFAR10.shape,
+    shape: [...(askedSize(settings) ?? CIFAR10.shape.slice(0, 2)), 3] as unknown as Dataset['shape'],
     classes: Array.from({ length: classes }, (_, i) => `class ${i}`),
     size,
     labels: new Uint8Array(size),
     read: () => {},
   });
   return { train: assumed('training', 50_000), test: assumed('test', 10_000) };
+}
+
+/** The image size that was asked for; undefined where it is the usual one, which nobody has to ask for: sets of pixels come as they are then. */
+function askedSize(settings: Settings): readonly [number, number] | undefined {
+  const { imageSize } = sourceSettings(settings);
+  return `${imageSize}` === `${DATA_SETTINGS.imageSize.usual}` ? undefined : imageSize;
 }
 
 const CLASSES_SHOWN = 12;
@@ -59,14 +67,7 @@ export async function tellConcerns(
 /** @param talk Whether anything but warnings is told. */
 export async function openSettingsData(settings: Settings, io: CliIo, progress: Progress, talk: boolean): Promise<DataSource> {
   try {
-    const source = await openData(dataSpec(settings, io), dataOptions(settings, io, progress, talk));
-    const { name, shape } = source.train;
-    const asked = sourceSettings(settings).imageSize.join(' × ');
-    const found = shape.slice(0, 2).join(' × ');
-    // 32 is what nobody asks for: images of other sizes are no surprise then.
-    if (asked !== found && asked !== '32 × 32')
-      progress.warn(`the image size ${asked} is for folders of images: those of the ${name} are ${found}`);
-    return source;
+    return await openData(dataSpec(settings, io), dataOptions(settings, io, progress, talk));
   } finally {
     progress.clear();
   }
@@ -81,6 +82,7 @@ export function dataOptions(settings: Settings, io: CliIo, progress: Progress, t
   const given = sourceSettings(settings);
   return {
     ...given,
+    imageSize: askedSize(settings),
     // Of arrays it is a name, of a folder the path of a table.
     labels: given.labels === undefined || given.images !== undefined ? given.labels : resolve(io.cwd, given.labels),
     files: io.files,

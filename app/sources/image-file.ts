@@ -90,6 +90,23 @@ export function checkBytes(name: string, size: number, maxBytes: number): void {
     throw imageError(name, `has ${size.toLocaleString('en-US')} bytes, more than the ${maxBytes.toLocaleString('en-US')} allowed`);
 }
 
+/** An image of bytes, row by row, one or three a pixel. */
+export interface RawImage {
+  readonly data: Uint8Array;
+  readonly width: number;
+  readonly height: number;
+  readonly channels: number;
+}
+
+/** Brings pixels to a shape of as many channels, as `decodeImage` does those of a file. Throws E_ENVIRONMENT where sharp is not installed. */
+export async function resizePixels(
+  { data, width, height, channels }: RawImage,
+  options: Pick<DecodeOptions, 'shape' | 'crop' | 'interpolation'>,
+): Promise<Uint8Array> {
+  const sharp = await loadSharp();
+  return pixels(sharp(data, { raw: { width, height, channels: channels as 1 | 3 } }), { width, height }, options);
+}
+
 interface Size {
   readonly width: number;
   readonly height: number;

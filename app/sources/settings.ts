@@ -32,7 +32,7 @@ export const DATA_SETTINGS = {
       help: 'where to fetch the CIFAR-10 archive from',
     },
   }),
-  /** [height, width] that the images of a folder are brought to. Other sets come as they are. */
+  /** [height, width] that images are brought to. Sets of pixels come as they are where it is 32. */
   imageSize: setting({
     kind: imageSize,
     usual: [32, 32],
@@ -43,7 +43,7 @@ export const DATA_SETTINGS = {
       kind: form('N|HxW', 'a size from 1 to 4096, or height x width', parseSize),
       example: '40x48',
       usual: '32',
-      help: 'size, in pixels, to which images of a folder are resized and centre-cropped',
+      help: 'size, in pixels, to which images are resized and centre-cropped; sets of pixels (CIFAR, MNIST, arrays) keep theirs by default',
       read(size): ImageSize {
         const [height, width = height] = size.split('x').map(Number);
         return [height, width];

@@ -23,6 +23,8 @@ import { FORMAT_BYTES, formatOf, isImageName } from './image-formats.ts';
 import { openNpz } from './npz.ts';
 import { FEATURES_FOLDER, openPacked } from './packed.ts';
 import { isParquet, openParquetSet } from './parquet.ts';
+import { resized } from './resized.ts';
+import { DATA_SETTINGS } from './settings.ts';
 import { findShards, matchShards, oneShard, type Shards } from './shards.ts';
 import { isTar, openWebDataset } from './webdataset.ts';
 
@@ -51,7 +53,7 @@ export interface OpenDataOptions {
   readonly cacheDir?: string;
   /** Where they look after that: Keras' folder of datasets; `~/.keras/datasets` by default, or below KERAS_HOME. */
   readonly kerasDir?: string;
-  /** [height, width] that the images of a folder are brought to; [32, 32] by default. Other sets come as they are. */
+  /** [height, width] that images are brought to; by default [32, 32] for those of files, and as they are for sets of pixels (CIFAR, MNIST's files, arrays). */
   readonly imageSize?: readonly [number, number];
   /** Share of what covers the size that is kept of an image that is decoded, its middle; 1 by default. */
   readonly crop?: number;
@@ -95,8 +97,10 @@ export type DataPlace =
   | { readonly kind: 'cifar'; readonly set: CifarSet; readonly path: string }
   | { readonly kind: 'cifar-python'; readonly found: PythonCifarFolder; readonly path: string }
   | { readonly kind: 'idx'; readonly found: IdxFolder; readonly path: string }
-  | { readonly kind: 'parquet' | 'webdataset'; readonly shards: Shards; readonly path: string }
-  | { readonly kind: 'folder' | 'npz' | 'packed' | 'cifar-archive'; readonly path: string }
+  | { readonly kind: 'parquet'; readonly shards: Shards; readonly path: string }
+  | { readonly kind: 'webdataset'; readonly shards: Shards; readonly path: string }
+  | { readonly kind: 'folder'; readonly path: string }
+  | { readonly kind: 'npz' | 'packed' | 'cifar-archive'; readonly path: string }
   | { readonly kind: 'synthetic' };
 
 /**
@@ -111,12 +115,42 @@ export type DataPlace =
  * - `auto`: like `cifar10`, but where nothing is found and nothing can be fetched `onNotice` gets a warning and the built-in
  *   set is returned. Without `onNotice` it is `cifar10`.
  *
- * Throws E_DATA, E_NETWORK, E_DISK, E_ENVIRONMENT, or an AbortError.
+ * Throws E_USAGE for an option of another kind, E_DATA, E_NETWORK, E_DISK, E_ENVIRONMENT, or an AbortError.
  */
 export async function openData(spec: string, given: OpenDataOptions = {}): Promise<DataSource> {
   const options = own(given);
+  for (const [name, { kind }] of Object.entries(DATA_SETTINGS)) {
+    const value = (options as Readonly<Record<string, unknown>>)[name];
+    if (value !== undefined) kind.check(value, name);
+  }
   const place = await locateData(spec, options);
   const { files = nodeFiles, memoryBudget = defaultMemoryBudget(), signal, onProgress, onNotice } = options;
+  const cacheDir = options.cacheDir ?? ownCacheDir();
+  const { maxBad, maxPixels, crop, interpolation, imageSize } = options;
+  const decoding = {
+    ...{ files, maxBad, maxPixels, crop, interpolation, memoryBudget, cacheDir, anew: options.decodeAnew, signal },
+    onDecoded: (done: number, total: number) => onProgress?.({ stage: 'decode', done, total }),
+    onNotice: (level: DataNotice['level'], text: string) => onNotice?.({ level, text }),
+  };
+  if (place.kind === 'folder' || place.kind === 'parquet' || place.kind === 'webdataset') {
+    await removeAbandoned(files, cacheDir);
+    const { images, labels, labelColumn, followLinks } = options;
+    const decoded: DecodeSetOptions = { ...decoding, shape: [...(imageSize ?? DEFAULT_SIZE), 3] };
+    if (place.kind === 'parquet') return openParquetSet({ ...decoded, shards: place.shards, images, labelColumn });
+    if (place.kind === 'webdataset') return openWebDataset({ ...decoded, shards: place.shards, labelColumn });
+    // folder-scan.ts deals the classes evenly.
+    return mixed(openImageFolder({ ...decoded, folder: place.path, labels, labelColumn, followLinks }));
+  }
+  const source = await openPixels(place, options);
+  return imageSize ? resized(source, { ...decoding, imageSize }) : source;
+}
+
+/** A set whose images are pixels already, at the size that they have. */
+async function openPixels(
+  place: Exclude<DataPlace, { readonly kind: 'folder' | 'parquet' | 'webdataset' }>,
+  options: OpenDataOptions,
+): Promise<DataSource> {
+  const { files = nodeFiles, memoryBudget = defaultMemoryBudget(), signal, onNotice } = options;
   switch (place.kind) {
     case 'synthetic':
       return syntheticSource();
@@ -135,23 +169,6 @@ export async function openData(spec: string, given: OpenDataOptions = {}): Promi
       });
     case 'packed':
       return openPacked(place.path, { memoryBudget, signal });
-    case 'parquet':
-    case 'webdataset':
-    case 'folder': {
-      const cacheDir = options.cacheDir ?? ownCacheDir();
-      await removeAbandoned(files, cacheDir);
-      const { images, labels, labelColumn, followLinks, maxBad, maxPixels, crop, interpolation } = options;
-      const decoding: DecodeSetOptions = {
-        ...{ files, maxBad, maxPixels, crop, interpolation, memoryBudget, cacheDir, anew: options.decodeAnew, signal },
-        shape: [...(options.imageSize ?? DEFAULT_SIZE), 3],
-        onDecoded: (done, total) => onProgress?.({ stage: 'decode', done, total }),
-        onNotice: (level, text) => onNotice?.({ level, text }),
-      };
-      if (place.kind === 'parquet') return openParquetSet({ ...decoding, shards: place.shards, images, labelColumn });
-      if (place.kind === 'webdataset') return openWebDataset({ ...decoding, shards: place.shards, labelColumn });
-      // folder-scan.ts deals the classes evenly.
-      return mixed(openImageFolder({ ...decoding, folder: place.path, labels, labelColumn, followLinks }));
-    }
   }
 }
 

@@ -54,7 +54,8 @@ export async function verifyData(spec: string, options: OpenDataOptions = {}): P
   const source = await openData(spec, {
     ...options,
     memoryBudget: 0,
-    maxBad: Number.MAX_SAFE_INTEGER,
+    imageSize: undefined,
+    maxBad: 2 ** 31 - 1,
     decodeAnew: true,
     onNotice: undefined,
   });

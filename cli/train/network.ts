@@ -57,7 +57,7 @@ export function fitting({ model, weights }: NamedNetwork, { shape, classes, name
     `${model.arch} takes ${model.input.join('×')} images of ${model.classes} classes; those of ${name} are ${shape.join('×')} of ${classes.length} classes`,
     weights
       ? 'Name the network with --init in place of --model: it is adapted to the data then, with a new last layer.'
-      : `Give it an input of [${shape.join(', ')}] and ${classes.length} units at its end; --image-size is for folders of images.`,
+      : `Give it an input of [${shape.join(', ')}] and ${classes.length} units at its end, or bring the images to its size with --image-size.`,
   );
 }
 

@@ -352,13 +352,14 @@ describe('hybrid data', () => {
     );
   });
 
-  test('an image size that the data does not have is told', async () => {
-    const info = (...argv: string[]) => cli(['data', 'info', 'cifar10', ...argv], cifarFolder());
-    expect(await info('--image-size', '48')).toMatchObject({
-      status: 0,
-      stderr: 'warning: the image size 48 × 48 is for folders of images: those of the CIFAR-10 training set are 32 × 32\n',
-    });
-    for (const size of ['32', '32x32']) expect((await info('--image-size', size)).stderr).toBe('');
+  test('sets of pixels are brought to another size', async () => {
+    const shape = async (...argv: string[]) => {
+      const { status, stdout, stderr } = await cli(['data', 'info', 'cifar10', '--json', ...argv], cifarFolder());
+      expect({ status, stderr }).toEqual({ status: 0, stderr: '' });
+      return JSON.parse(stdout).train.shape;
+    };
+    expect(await shape('--image-size', '48x40')).toEqual([48, 40, 3]);
+    for (const size of ['32', '32x32']) expect(await shape('--image-size', size)).toEqual([32, 32, 3]);
   });
 
   test('verify: the hash of each file, and whether it is an official one', async () => {
