@@ -82,6 +82,7 @@ const SCRIPT = {
   'convmixer-2stage': brisk,
   'convmixer-256-8-block-residual': brisk,
   convmixer: patient,
+  'resnet-20': patient,
   'efficientnet-lite0': patient,
 } as const satisfies Record<ArchitectureName, Preset>;
 

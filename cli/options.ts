@@ -30,7 +30,7 @@ const OWN = {
     ...{ name: 'arch', group: 'Model', kind: text('ARCH', 'the name of an architecture') },
     example: 'convmixer-2stage',
     usual: 'convmixer-2stage',
-    help: 'convmixer-256-8, conv-pooling, convmixer-2stage-flatten, convmixer-2stage, convmixer-256-8-block-residual, convmixer or efficientnet-lite0',
+    help: 'convmixer-256-8, conv-pooling, convmixer-2stage-flatten, convmixer-2stage, convmixer-256-8-block-residual, convmixer, resnet-20 or efficientnet-lite0',
   },
   model: {
     ...{ name: 'model', group: 'Model', kind: text('FILE', 'a file that Keras wrote, an ONNX file, a module, or a run') },

@@ -1,6 +1,7 @@
 // The tables of lowerings, every op that has a kernel, and of kernels.
 
 import { arrangeKernels, arranging } from './arrange.ts';
+import { attention, attentionKernels } from './attention.ts';
 import { batchnorm, batchnormKernels } from './batchnorm.ts';
 import { boundsKernels } from './bounds.ts';
 import { constants, constantsKernels } from './constants.ts';
@@ -16,6 +17,7 @@ import type { Kernels, Lowering, Lowerings } from './lowering.ts';
 import { optimizer, optimizerKernels } from './optimizer.ts';
 import { pool, poolKernels } from './pool.ts';
 import { repeat, repeatKernels } from './repeat.ts';
+import { resize, resizeKernels } from './resize.ts';
 import { winogradKernels } from './winograd.ts';
 
 export const lowerings = {
@@ -27,10 +29,12 @@ export const lowerings = {
   ...pool,
   ...framing,
   ...repeat,
+  ...resize,
   ...layernorm,
   ...arranging,
   ...constants,
   ...extremes,
+  ...attention,
   ...loss,
   ...optimizer,
 } satisfies Lowerings;
@@ -41,6 +45,7 @@ export const loweringOf = (op: string): Lowering | undefined =>
 
 const TABLES: readonly Kernels[] = [
   arrangeKernels,
+  attentionKernels,
   batchnormKernels,
   boundsKernels,
   constantsKernels,
@@ -55,6 +60,7 @@ const TABLES: readonly Kernels[] = [
   optimizerKernels,
   poolKernels,
   repeatKernels,
+  resizeKernels,
   winogradKernels,
 ];
 

@@ -1,4 +1,5 @@
-// ResNet-20 of He et al. (2015) for CIFAR-10, written as a user of Keras writes it: three stages of three blocks, 0.27 million parameters.
+// ResNet-20 of He et al. (2015) for CIFAR-10, written as a user of Keras writes it: three stages of three blocks, 0.27 million parameters. `--arch resnet-20` is
+// the same network.
 //
 //   hybrid train --model examples/networks/resnet-20.mjs --augment crop,flip --epochs 30 --schedule one-cycle
 

@@ -1,6 +1,7 @@
 // The table of lowerings: every op that has a kernel.
 
 import { arranging } from './arrange.ts';
+import { attention } from './attention.ts';
 import { batchnorm } from './batchnorm.ts';
 import { constants } from './constants.ts';
 import { conv } from './conv.ts';
@@ -15,6 +16,7 @@ import type { Lowerings } from './lowering.ts';
 import { optimizer } from './optimizer.ts';
 import { pool } from './pool.ts';
 import { repeat } from './repeat.ts';
+import { resize } from './resize.ts';
 
 export const lowerings = {
   ...elementwise,
@@ -25,10 +27,12 @@ export const lowerings = {
   ...pool,
   ...framing,
   ...repeat,
+  ...resize,
   ...layernorm,
   ...arranging,
   ...constants,
   ...extremes,
+  ...attention,
   ...loss,
   ...optimizer,
 } satisfies Lowerings;

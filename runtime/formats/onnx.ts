@@ -20,7 +20,7 @@ const SCHEMA = `
   message NodeProto {
     repeated string input = 1; repeated string output = 2; string name = 3; string op_type = 4; repeated AttributeProto attribute = 5;
   }
-  message AttributeProto { string name = 1; float f = 2; int64 i = 3; repeated int64 ints = 8; int32 type = 20; }
+  message AttributeProto { string name = 1; float f = 2; int64 i = 3; bytes s = 4; repeated int64 ints = 8; int32 type = 20; }
   message TensorProto { repeated int64 dims = 1; int32 data_type = 2; string name = 8; bytes raw_data = 9; }
   message ValueInfoProto { string name = 1; TypeProto type = 2; string doc_string = 3; }
   message TypeProto { Tensor tensor_type = 1; message Tensor { int32 elem_type = 1; TensorShapeProto shape = 2; } }
@@ -30,7 +30,9 @@ const SCHEMA = `
 /** Of the specification that came with operator set 17. */
 const IR_VERSION = 8;
 const ELEMENT = { float: 1, uint8: 2, int64: 7 } as const;
-const ATTRIBUTE = { float: 1, int: 2, ints: 7 } as const;
+const ATTRIBUTE = { float: 1, int: 2, string: 3, ints: 7 } as const;
+/** A value of an attribute. */
+type OnnxAttribute = number | string | readonly number[] | { readonly float: number };
 
 export interface OnnxNode {
   readonly op: string;
@@ -39,7 +41,7 @@ export interface OnnxNode {
   readonly inputs: readonly string[];
   readonly output: string;
   /** Whole numbers are written as int, lists as ints; a float has to say so. */
-  readonly attributes?: Readonly<Record<string, number | readonly number[] | { readonly float: number }>>;
+  readonly attributes?: Readonly<Record<string, OnnxAttribute>>;
 }
 
 /** A constant. */
@@ -101,7 +103,8 @@ export function writeOnnx(model: OnnxModel): Uint8Array {
   return unlessForbidden(forbidden, () => Message.encode(message).finish());
 }
 
-function attributeOf([name, value]: [string, number | readonly number[] | { readonly float: number }]) {
+function attributeOf([name, value]: [string, OnnxAttribute]) {
+  if (typeof value === 'string') return { name, type: ATTRIBUTE.string, s: new TextEncoder().encode(value) };
   if (typeof value === 'number') return { name, type: ATTRIBUTE.int, i: value };
   return 'float' in value ? { name, type: ATTRIBUTE.float, f: value.float } : { name, type: ATTRIBUTE.ints, ints: value };
 }

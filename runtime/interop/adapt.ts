@@ -94,7 +94,9 @@ export function fitWeights(
     order && Array.from(order).some((from, to) => from !== to)
       ? fitted.map(([name, values]): [string, Float32Array] => [
           name,
-          taken.includes(head) && head.variables.some((variable) => variable.name === name) ? inOrder(values, order) : values,
+          taken.includes(head) && head.variables.some((variable) => variable.name === name)
+            ? inOrder(values, order, shapeOf.get(name)?.at(-1))
+            : values,
         ])
       : fitted;
   const anew = layers.filter((layer) => !taken.includes(layer));
@@ -120,8 +122,9 @@ function orderOf(before: readonly string[], now: readonly string[]): ArrayLike<n
   }
 }
 
-/** The last axis is that of the classes. */
-function inOrder(values: Float32Array, order: ArrayLike<number>): Float32Array {
+/** The last axis is that of the classes; one unit is the logit of the second of two, and changes its sign where they change places. */
+function inOrder(values: Float32Array, order: ArrayLike<number>, units: number | undefined): Float32Array {
+  if (units === 1) return values.map((value) => -value);
   const classes = order.length;
   return values.map((_, i) => values[i - (i % classes) + order[i % classes]]);
 }
@@ -153,10 +156,15 @@ export function modelLike(model: Model, input: Model['input'], classes: number):
       'Use a network whose last layer with weights is Dense or Conv2D.',
     );
   }
+  const isOneUnit = layers[layers.length - 1].outputShape[0] === 1 && classes === 2;
   const network = config.network.map((layer, index): NetworkLayer => {
     if ('repeats' in layer) return layer;
     if (layer.type === 'InputLayer') return { ...layer, config: { ...layer.config, batch_shape: [null, ...input] } };
-    return index === head.index ? { ...layer, config: { ...layer.config, [units]: classes } } : layer;
+    if (isOneUnit) return layer;
+    const changed = index === head.index ? { ...layer, config: { ...layer.config, [units]: classes } } : layer;
+    // One unit with a sigmoid becomes one for each class with a softmax.
+    const isEnd = index === layers.length - 1 && changed.config.activation === 'sigmoid';
+    return isEnd ? { ...changed, config: { ...changed.config, activation: 'softmax' } } : changed;
   });
   return readNetwork(model.arch, network);
 }

@@ -6,6 +6,8 @@ import type { Config } from '../layers/define-layer.ts';
 export interface TakenOver {
   readonly names: readonly string[];
   readonly lost?: string;
+  /** Where the model does not go without it: the layer that computes the same where nothing is random. */
+  readonly layer?: { readonly type: string; readonly config: Config };
 }
 
 /** A number that stands for [-f, f], or such a pair; undefined for any other. */
@@ -38,6 +40,18 @@ const RULES: Readonly<Record<string, (config: Config, size: readonly number[]) =
       return NONE('a shift that differs by direction');
     if (fill_mode === 'reflect') return { names: [`crop-reflect=${pixels}`] };
     return fill_mode === 'constant' ? { names: [`crop=${pixels}`] } : NONE('a shift that repeats the edge');
+  },
+  RandomCrop({ height, width }, [rows, columns]) {
+    const [above, beside] = [(rows - Number(height)) / 2, (columns - Number(width)) / 2];
+    if (above === 0 && beside === 0) return { names: [] };
+    // Shifted by no more than what is cut off, the middle shows nothing that was not there.
+    const shift = above === beside && Number.isInteger(above) ? [`crop=${above}`] : [];
+    const middle = `predictions read the middle ${height}×${width} pixels, where Keras' read all ${rows}×${columns}`;
+    return {
+      names: shift,
+      lost: shift.length > 0 ? middle : `a crop that differs by direction; ${middle}`,
+      layer: { type: 'CenterCrop', config: { height, width } },
+    };
   },
   RandomContrast: () => NONE('a change of contrast alone (--augment colour changes brightness and saturation too)'),
   RandomBrightness: () => NONE('a change of brightness alone (--augment colour changes contrast and saturation too)'),

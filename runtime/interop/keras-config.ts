@@ -12,6 +12,7 @@ import { ARCHITECTURES, buildModel, type ModelOptions } from '../model/architect
 import { assemble, instanceOf } from '../model/layered-model.ts';
 import type { Model } from '../model/model.ts';
 import { augmentationOf, type TakenOver } from './keras-augmentation.ts';
+import { readLoss } from './keras-loss.ts';
 import { callOf, operationOf, referencesIn } from './keras-operations.ts';
 import { readOptimizer } from './keras-optimizer.ts';
 import type { OptimizerSettings } from './trained-model.ts';
@@ -68,11 +69,12 @@ export function readModel(file: object, source: string, fail: Fail): KerasModel 
       'Models of images are read: [height, width, channels].',
     );
   const output = reader.read(() => top.call([]));
+  reader.notices.push(...readLoss((compile_config as Config | null | undefined)?.loss, output, source));
   const name = modelName((config as Config).name);
   const { model: network, instances } = reader.read(() => assemble({ name, input, output }));
   const momenta = new Set(network.layers.flatMap((layer) => (layer.type === 'BatchNormalization' ? [layer.config.momentum] : [])));
   // What is particular about layers in training no architecture says.
-  const isPlain = momenta.size <= 1 && network.layers.every(({ trainable }) => trainable !== false);
+  const isPlain = momenta.size <= 1 && network.layers.every(({ trainable, inference }) => trainable !== false && !inference);
   const model = (isPlain && recognize(network)) || network;
 
   const paths = instances.map((instance) => reader.paths.get(instance) as string);
@@ -97,16 +99,22 @@ const modelName = (name: unknown): string => (typeof name === 'string' && /^[\w 
 
 /** A layer, or a model as a layer: what takes tensors. */
 interface Part {
-  call(inputs: readonly LayerTensor[]): LayerTensor;
+  call(inputs: readonly LayerTensor[], inference?: boolean): LayerTensor;
   /** Input tensors of its own. */
   readonly inputs?: readonly LayerTensor[];
+}
+
+/** What a call reads, and whether it is in inference mode in training too. */
+interface Reads {
+  readonly reads: readonly string[];
+  readonly inference: boolean;
 }
 
 /** A layer in its container, with its calls: which results it reads each time. */
 interface Entry {
   readonly name: string;
   readonly part: Part;
-  readonly calls: readonly (readonly string[])[];
+  readonly calls: readonly Reads[];
   /** Its number in what reads it. */
   readonly firstCall: number;
 }
@@ -165,7 +173,7 @@ class Reader {
         'Begin it with keras.Input((height, width, channels)), or call it once, and save it again.',
       );
     // A model that is a layer is given its input.
-    return { inputs, call: (given) => parts.slice(1).reduce((x, part) => part.call([x]), given[0] ?? inputs[0]) };
+    return { inputs, call: (given, inference) => parts.slice(1).reduce((x, part) => part.call([x], inference), given[0] ?? inputs[0]) };
   }
 
   #functional(config: Config, list: readonly unknown[], path: string, depth: number, top: string): Part {
@@ -185,17 +193,17 @@ class Reader {
     });
     return {
       inputs: own,
-      call: (given) => {
+      call: (given, inference) => {
         const results = new Map(inputs.map((key, i) => [key, given[i] ?? own[i]]));
         let waiting = entries.flatMap(({ name, part, calls, firstCall }) =>
-          calls.map((reads, k) => ({ key: `${name}\n${k + firstCall}`, part, reads })),
+          calls.map((one, k) => ({ ...one, key: `${name}\n${k + firstCall}`, part })),
         );
         // Layers that are shared may be called again after those that come later in the list.
         while (waiting.length > 0) {
-          const left = waiting.filter(({ key, part, reads }) => {
+          const left = waiting.filter(({ key, part, reads, inference: own }) => {
             const tensors = reads.map((read) => results.get(read));
             if (tensors.includes(undefined)) return true;
-            results.set(key, part.call(tensors as LayerTensor[]));
+            results.set(key, part.call(tensors as LayerTensor[], inference || own));
             return false;
           });
           if (left.length === waiting.length) {
@@ -248,12 +256,14 @@ class Reader {
     return {
       call: ([x]) => {
         const { names, lost } = augmentationOf(type, settings, x.shape) as TakenOver;
-        if (!isTold && lost) this.notices.push(`${name} (${type}) is left out of training: ${lost}`);
+        const { layer } = augmentationOf(type, settings, x.shape) as TakenOver;
+        if (!isTold && lost)
+          this.notices.push(`${name} (${type}) ${layer ? 'becomes the middle of the image' : 'is left out of training'}: ${lost}`);
         // One name cannot be there twice.
         for (const one of isTold ? [] : names)
           if (!this.augment.some((other) => other.split('=')[0] === one.split('=')[0])) this.augment.push(one);
         isTold = true;
-        return x;
+        return layer ? this.read(() => callLayer(instanceOf(layer.type, layer.config, name), [x])) : x;
       },
     };
   }
@@ -296,7 +306,7 @@ class Reader {
         'Write it as a layer.',
       );
     const part = this.#layer(first.layer.type, first.layer.config, name, `operations/${name}`, '');
-    return { name, part, calls: calls.map((call) => call?.reads ?? []), firstCall: 0 };
+    return { name, part, calls: calls.map((call) => ({ reads: call?.reads ?? [], inference: false })), firstCall: 0 };
   }
 
   #layer(type: string, settings: Config, name: string, path: string, top: string): Part {
@@ -307,7 +317,7 @@ class Reader {
     const instance = this.read(() => instanceOf(type, readable(settings), isFree ? name : undefined, settings.trainable !== false));
     this.paths.set(instance, path);
     this.names.set(instance, { top, name });
-    if (type !== 'InputLayer') return { call: (inputs) => this.read(() => callLayer(instance, inputs)) };
+    if (type !== 'InputLayer') return { call: (inputs, inference = false) => this.read(() => callLayer(instance, inputs, { inference })) };
     const tensor = this.read(() => callLayer(instance, []));
     return { inputs: [tensor], call: () => tensor };
   }
@@ -330,12 +340,21 @@ class Reader {
   }
 
   /** The results that a call reads, in order. */
-  #reads(call: unknown, name: string, type: string, { trainable }: Config): string[] {
-    const { kwargs } = callOf(call);
-    // Of a Dropout it is the default, which Keras writes for every call; what is frozen is in inference mode as it is.
-    if (kwargs.training === false && type !== 'Dropout' && trainable !== false)
-      this.notices.push(`${name} is called in inference mode in the file; here it trains as any layer`);
-    return referencesIn(callOf(call));
+  #reads(call: unknown, name: string, type: string, { trainable }: Config): Reads {
+    const { args, kwargs } = callOf(call);
+    for (const [key, value] of Object.entries(kwargs))
+      if (value === true && key !== 'training') refuse(this.#source, `${name} (${type}) is called with ${key}`, `Call it without ${key}.`);
+    const read = referencesIn({ args, kwargs });
+    // Keras 2 keeps to what a call says, which is a list there. Keras 3 overrides it in training; and of dropout it is the default, written for every call.
+    const [isOlder, isOff] = [Array.isArray(call), kwargs.training === false];
+    if (isOff && !isOlder && trainable !== false && !/Dropout/.test(type))
+      this.notices.push(
+        `${name} is called with training=False; in training Keras 3 overrides that, and so it is here: set trainable = False`,
+      );
+    return {
+      reads: layerNamed(type)?.takesTwice ? [...new Set(read)] : read,
+      inference: isOlder && isOff,
+    };
   }
 }
 

@@ -6,8 +6,9 @@ import { HybridError } from '../base/errors.ts';
 import { readHdf5, writeHdf5 } from '../formats/hdf5.ts';
 import type { FileTensor } from '../formats/safetensors.ts';
 import { type Fail, readZip, writeZip } from '../formats/zip.ts';
-import { type AnyLayer, type Config, makesProbabilities, writeConfig } from '../layers/define-layer.ts';
+import { type AnyLayer, type Config, endOf, writeConfig } from '../layers/define-layer.ts';
 import { LAYERS, type Layer } from '../layers/index.ts';
+import { layerPathOf } from '../layers/layer.ts';
 import { type Model, trainedVariables } from '../model/model.ts';
 import { optimizerOf, slotVariable } from '../optim/index.ts';
 import { type KerasModel, readModel } from './keras-config.ts';
@@ -62,7 +63,12 @@ function hdf5Contents({ model, weights, optimizer, optimizerSettings }: TrainedM
     tensors.set(name, { shape, data: i === 0 ? BigInt64Array.from(data, BigInt) : data });
   }
   // Keras looks for the group of every layer, with or without variables, and of the model itself.
-  const groups = ['vars', ...new Set(model.layers.map(({ path }) => `${path}/vars`)), ...(optimizer ? ['optimizer/vars'] : [])];
+  const parts = model.variables.map(({ name }) => name.replace(/\/\d+$/, ''));
+  const groups = [
+    'vars',
+    ...new Set([...model.layers.map(({ path }) => `${path}/vars`), ...parts]),
+    ...(optimizer ? ['optimizer/vars'] : []),
+  ];
   return [tensors, { groups }];
 }
 
@@ -80,7 +86,7 @@ function modelConfig(trained: TrainedModel) {
       input_layers: [[model.layers[0].name, 0, 0]],
       output_layers: [[output.name, callOf(model, output.index), 0]],
     },
-    compile_config: compileConfig(makesProbabilities(LAYERS[output.type], output.config), trained.optimizerSettings),
+    compile_config: compileConfig(output.outputShape[0], endOf(output, output.config), trained.optimizerSettings),
   };
 }
 
@@ -107,10 +113,11 @@ function layerConfig(layer: Layer, { model, bnMomentum }: TrainedModel) {
     inbound_nodes:
       definition.reads === 'nothing'
         ? []
-        : calls.map(({ inputs }) => {
+        : calls.map(({ inputs, inference }) => {
             const tensors = inputs.map(tensor);
             // A merging layer takes one list of tensors.
-            return { args: definition.reads === 'list' ? [tensors] : tensors, kwargs: {} };
+            const args = definition.reads === 'list' ? [tensors] : definition.takesTwice ? [...tensors, ...tensors] : tensors;
+            return { args, kwargs: inference ? { training: false } : {} };
           }),
   };
 }
@@ -121,21 +128,25 @@ const callOf = ({ layers }: Model, at: number): number => {
   return layers.slice(0, at).filter(({ index, repeats }) => index === first || repeats === first).length;
 };
 
-/** As the script compiles its models. */
-function compileConfig(fromProbabilities: boolean, settings: OptimizerSettings = { learningRate: 2e-3, weightDecay: 1e-4 }) {
+/** As the script compiles its models; one unit is that of two classes. */
+function compileConfig(units: number, end: unknown, settings: OptimizerSettings = { learningRate: 2e-3, weightDecay: 1e-4 }) {
   return {
     optimizer: optimizerConfig(settings),
     loss: {
       module: 'keras.losses',
-      class_name: 'SparseCategoricalCrossentropy',
-      config: { name: 'sparse_categorical_crossentropy', reduction: 'sum_over_batch_size', from_logits: !fromProbabilities },
+      class_name: units === 1 ? 'BinaryCrossentropy' : 'SparseCategoricalCrossentropy',
+      config: {
+        name: units === 1 ? 'binary_crossentropy' : 'sparse_categorical_crossentropy',
+        reduction: 'sum_over_batch_size',
+        from_logits: end !== (units === 1 ? 'sigmoid' : 'softmax'),
+      },
       registered_name: null,
     },
     metrics: [
       {
         module: 'keras.metrics',
-        class_name: 'SparseCategoricalAccuracy',
-        config: { name: 'acc', dtype: 'float32' },
+        class_name: units === 1 ? 'BinaryAccuracy' : 'SparseCategoricalAccuracy',
+        config: { name: 'acc', dtype: 'float32', ...(units === 1 && { threshold: end === 'sigmoid' ? 0.5 : 0 }) },
         registered_name: null,
       },
     ],
@@ -262,9 +273,9 @@ function placed(
   const result = new Map<string, FileTensor>();
   for (const [given, tensor] of tensors) {
     const name = kerasName(given);
-    const [, path, rest] = /^(.*)(\/vars\/\d+)$/.exec(name) ?? [];
-    const own = names.get(path ?? '');
-    if (own !== undefined) result.set(`${own}${rest}`, tensor);
+    const path = layerPathOf(name);
+    const own = path === name ? undefined : names.get(path);
+    if (own !== undefined) result.set(`${own}${name.slice(path.length)}`, tensor);
     else if (name.startsWith('layers/') && !/seed_generator/.test(name)) fail(`its weights have ${name}, which is of none of its layers`);
   }
   const state = [...tensors].filter(([name]) => name.startsWith('optimizer/'));

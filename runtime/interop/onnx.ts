@@ -4,6 +4,7 @@
 
 import { writeOnnx } from '../formats/onnx.ts';
 import { arranging } from './onnx/arranging.ts';
+import { attention } from './onnx/attention.ts';
 import { convolution } from './onnx/convolution.ts';
 import { core } from './onnx/core.ts';
 import { Emitter, type OnnxRules } from './onnx/emitter.ts';
@@ -47,4 +48,4 @@ export function toOnnx(trained: TrainedModel, { foldBatchNorm = false, version =
   });
 }
 
-const RULES: OnnxRules = { ...core, ...convolution, ...pooling, ...normalization, ...merging, ...framing, ...arranging };
+const RULES: OnnxRules = { ...core, ...convolution, ...pooling, ...normalization, ...merging, ...framing, ...arranging, ...attention };

@@ -3,6 +3,7 @@
 
 import { HybridError } from '../base/errors.ts';
 import type { Layer } from '../layers/index.ts';
+import { graphShape } from '../layers/layer.ts';
 import type { Model } from '../model/model.ts';
 import { channelsFirst, channelsLast, transposed, untransposed } from './layouts.ts';
 import type { SavedTensor, TrainedModel } from './trained-model.ts';
@@ -20,15 +21,30 @@ const NAMES = {
   mean: 'mean',
   variance: 'variance',
   count: 'count',
+  query_kernel: 'query.weight',
+  query_bias: 'query.bias',
+  key_kernel: 'key.weight',
+  key_bias: 'key.bias',
+  value_kernel: 'value.weight',
+  value_bias: 'value.bias',
+  output_kernel: 'output.weight',
+  output_bias: 'output.bias',
 } as const;
 
 export function torchTensors({ model, weights }: TrainedModel): Map<string, { shape: readonly number[]; data: Float32Array }> {
   const tensors = new Map<string, { shape: readonly number[]; data: Float32Array }>();
   for (const layer of model.layers) {
-    for (const { name, shape, role } of layer.variables) {
+    for (const variable of layer.variables) {
+      const { name, shape, role } = variable;
       const data = weights.get(name) as Float32Array;
       const key = `${layer.name}.${NAMES[role]}`;
-      if (!role.endsWith('kernel')) tensors.set(key, { shape: role === 'alpha' ? shape.filter((n) => n > 1) : shape, data });
+      if (!role.endsWith('kernel'))
+        tensors.set(key, {
+          shape: role === 'alpha' ? shape.filter((n) => n > 1) : layer.type === 'MultiHeadAttention' ? graphShape(variable) : shape,
+          data,
+        });
+      else if (layer.type === 'MultiHeadAttention' || layer.type === 'EinsumDense')
+        tensors.set(key, transposed(graphShape(variable), data, null));
       else if (layer.type === 'Dense') tensors.set(key, transposed(shape, data, flattened(layer, model.layers)));
       else tensors.set(key, channelsFirst(shape, data, role === 'depthwise_kernel' || layer.type === 'DepthwiseConv2D'));
     }

@@ -2,7 +2,7 @@
 
 import { HybridError } from '../base/errors.ts';
 import { type Preprocessing, readPreprocessing } from '../data/preprocessing.ts';
-import { type Shape, sizeOf } from '../layers/layer.ts';
+import { graphShape, type Shape, sizeOf } from '../layers/layer.ts';
 import { buildModel } from '../model/architectures.ts';
 import { readNetwork } from '../model/layered-model.ts';
 import { type Model, type ModelConfig, type TrainableModel, trainedVariables } from '../model/model.ts';
@@ -177,25 +177,27 @@ export const numberedClasses = ({ classes }: Pick<TrainableModel, 'classes'>): s
 export function optimizerVariables(
   model: Model,
   options?: OptimizerName | OptimizerOptions,
-): { readonly name: string; readonly shape: Shape }[] {
+): { readonly name: string; readonly shape: Shape; readonly flat?: true | Shape }[] {
   const { slots } = optimizerOf(options);
-  const kept = trainedVariables(model).flatMap(({ shape }) => slots.map(() => shape));
-  return [[], [], ...kept].map((shape, i) => ({ name: `optimizer/vars/${i}`, shape }));
+  const kept = trainedVariables(model).flatMap(({ shape, flat }) => slots.map(() => ({ shape, flat })));
+  return [{ shape: [] }, { shape: [] }, ...kept].map((one, i) => ({ ...one, name: `optimizer/vars/${i}` }));
 }
 
 const OTHER_MODEL = 'Name the architecture that the weights were trained in.';
 
 function pick(
   tensors: ReadonlyMap<string, SavedTensor>,
-  variables: readonly { readonly name: string; readonly shape: Shape }[],
+  variables: readonly { readonly name: string; readonly shape: Shape; readonly flat?: true | Shape }[],
   source: string,
 ): Map<string, Float32Array> {
   return new Map(
-    variables.map(({ name, shape }) => {
+    variables.map((variable) => {
+      const { name, shape } = variable;
       const found = tensors.get(name);
       // A count may be a scalar in one program and a list of one number in another.
-      const isList = found?.shape.length === 1 && shape.length > 1; // as graphs have some variables, and checkpoints with them
-      if (found && (`${found.shape}` === `${shape}` || isList || sizeOf(shape) === 1) && found.data.length === sizeOf(shape)) {
+      const isOwn = `${found?.shape}` === `${graphShape(variable)}`; // as graphs have some variables, and checkpoints with them
+      const isList = found?.shape.length === 1 && shape.length > 1;
+      if (found && (`${found.shape}` === `${shape}` || isOwn || isList || sizeOf(shape) === 1) && found.data.length === sizeOf(shape)) {
         const { data } = found;
         return [name, data instanceof Float32Array ? data : Float32Array.from(data as ArrayLike<number>, Number)];
       }

@@ -13,13 +13,14 @@ const OPS = new Map(ACTIVATION_NAMES.flatMap((op) => FORMULAS[op].keras.map((nam
 
 const NAMES = ['linear', ...ACTIVATION_NAMES.flatMap((op) => FORMULAS[op].keras.slice(0, 1)), 'softmax'] as ActivationName[];
 
-/** The op of an activation; undefined: it computes nothing. (`softmax` is of the last layer only, where the loss does it: a model computes logits.) */
+/** The op of an activation that works element by element; undefined: it computes nothing, or is softmax. */
 export const activationOp = (name: ActivationName): Activation | undefined => OPS.get(name);
 
 export const ACTIVATIONS = Object.fromEntries(
   NAMES.map((name) => {
-    const op = activationOp(name);
-    return [name, (g: GraphBuilder, x: ValueId) => (op ? g.one(op, [x]) : x)];
+    const op = name === 'softmax' ? name : activationOp(name);
+    // What a model ends with is left to the loss: it computes logits.
+    return [name, (g: GraphBuilder, x: ValueId) => (op && (g as { end?: string }).end !== name ? g.one(op, [x]) : x)];
   }),
 ) as Readonly<Record<ActivationName, (g: GraphBuilder, x: ValueId) => ValueId>>;
 

@@ -139,12 +139,11 @@ export const PReLU = defineLayer({
   },
 });
 
-/** Of the last layer; see `ACTIVATIONS.softmax`. */
+/** Over the last axis. */
 export const Softmax = defineLayer({
   type: 'Softmax',
   config: { axis: fixed(-1) },
-  makesProbabilities: true,
-  build: ({ x }) => x,
+  build: ({ g, x }) => ACTIVATIONS.softmax(g, x),
 });
 
 export const Reshape = defineLayer({

@@ -16,7 +16,9 @@ export interface VariableSpec {
   /** `parameter` where nothing is said. */
   readonly kind?: VariableInfo['kind'];
   /** As in `VariableInfo`. */
-  readonly flat?: true;
+  readonly flat?: true | Shape;
+  /** The part of the layer that it belongs to in Keras' files: its number counts within that. */
+  readonly within?: string;
 }
 
 /** Where a layer is built: its settings, its operands, and the graph that takes its ops. */
@@ -46,8 +48,10 @@ export interface LayerDefinition<T extends string = string, S extends Schema = S
   variables?(config: ConfigOf<S>, shapes: readonly Shape[]): Partial<Record<VariableRole, VariableSpec>>;
   /** Adds its ops and returns what it computes; the shape of the layer's output is the shape of that. */
   build(site: Site<ConfigOf<S>>): ValueId;
-  /** Whether it makes probabilities of logits, which only the last layer may: the loss is computed from logits. */
-  readonly makesProbabilities?: true;
+  /** Keras' call takes the one tensor twice, as attention does: as what asks, and as what is asked. */
+  readonly takesTwice?: true;
+  /** Keras' call says whether it is for training, of layers that draw nothing as well. */
+  readonly hasMode?: true;
   /** Whether it draws random numbers in training. */
   draws?(config: ConfigOf<S>): boolean;
   /** Keys of Keras' configuration that say nothing where the other settings are what can be read. */
@@ -88,9 +92,19 @@ export function configOf(definition: AnyLayer, options: object, refuse: Refuse):
   );
 }
 
-/** Whether a layer makes probabilities of logits: itself, or by its activation. */
-export const makesProbabilities = (definition: AnyLayer, { activation }: Config): boolean =>
-  definition.makesProbabilities === true || activation === 'softmax';
+/** What a layer ends with: its activation, or the one that it is. */
+export const endOf = ({ type }: Pick<AnyLayer, 'type'>, { activation }: Config): unknown => (type === 'Softmax' ? 'softmax' : activation);
+
+/** Names of the variables of a layer that is at `path`, in order: `<path>/vars/<k>`, or `<path>/<part>/vars/<k>`. */
+export function variableNames(path: string, specs: readonly Pick<VariableSpec, 'within'>[]): string[] {
+  const counts = new Map<string, number>();
+  return specs.map(({ within }) => {
+    const at = within === undefined ? path : `${path}/${within}`;
+    const k = counts.get(at) ?? 0;
+    counts.set(at, k + 1);
+    return `${at}/vars/${k}`;
+  });
+}
 
 /** Keys of Keras' configurations that are about no setting of ours: they are read elsewhere, or mean nothing here. */
 const COMMON_KEYS = new Set(['name', 'trainable', 'dtype', 'batch_input_shape', 'input_dtype', 'sparse', 'ragged', 'optional', 'seed']);

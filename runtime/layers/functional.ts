@@ -7,7 +7,7 @@ import { costOf } from '../ir/define-op.ts';
 import type { TensorSpec } from '../ir/graph.ts';
 import { formatShape } from '../ir/graph.ts';
 import { opTable } from '../ops/index.ts';
-import { type AnyLayer, buildLayer, type Config, configOf, refusal } from './define-layer.ts';
+import { type AnyLayer, buildLayer, type Config, configOf, refusal, variableNames } from './define-layer.ts';
 import { LAYERS, type LayerOptions, type LayerType } from './index.ts';
 import { snakeCase } from './kinds.ts';
 import { graphShape, type Shape, type VariableInfo, type VariableRole } from './layer.ts';
@@ -45,13 +45,22 @@ export interface LayerCall {
   readonly layer: LayerInstance;
   readonly inputs: readonly LayerTensor[];
   readonly output: LayerTensor;
-  /** Names are those of the role until the layer has a place. */
+  /** Names begin with `/` until the layer has a place. */
   readonly variables: readonly VariableInfo[];
   readonly flops: number;
+  /** As in `Place`. */
+  readonly inference?: true;
 }
 
-/** Calls a layer. Throws E_USAGE where it cannot read these tensors. */
-export function callLayer(layer: LayerInstance, given: LayerTensor | readonly LayerTensor[]): LayerTensor {
+/**
+ * Calls a layer. Throws E_USAGE where it cannot read these tensors.
+ * @param mode `inference`: in training too, of a layer to which that makes a difference.
+ */
+export function callLayer(
+  layer: LayerInstance,
+  given: LayerTensor | readonly LayerTensor[],
+  mode?: { readonly inference: boolean },
+): LayerTensor {
   const { definition, config } = layer;
   const name = layer.name ?? snakeCase(definition.type);
   const refuse = refusal(definition, name);
@@ -69,13 +78,14 @@ export function callLayer(layer: LayerInstance, given: LayerTensor | readonly La
   const operands = inputs.map(({ shape, dtype }, i) => g.input(`input ${i}`, { shape, dtype, perSample: true }));
   const shapes = inputs.map(({ shape }) => shape);
   const specs = definition.variables?.(config, shapes) ?? {};
-  const variables = Object.entries(specs).map(([role, { shape, initializer, kind = 'parameter', flat }]): VariableInfo => {
+  const names = variableNames('', Object.values(specs));
+  const variables = Object.entries(specs).map(([role, { shape, initializer, kind = 'parameter', flat }], k): VariableInfo => {
     if (!shape.every((n) => Number.isInteger(n) && n > 0))
       refuse(
         `would have a ${role} of shape [${shape.join(', ')}] for an input of [${shapes[0]?.join(', ')}]`,
         'Give settings that divide its channels.',
       );
-    return { name: role, shape, kind, role: role as VariableRole, initializer, ...(flat && { flat }) };
+    return { name: names[k], shape, kind, role: role as VariableRole, initializer, ...(flat && { flat }) };
   });
   const [first] = layer.calls;
   if (first && shapesOf(first.variables) !== shapesOf(variables))
@@ -99,6 +109,7 @@ export function callLayer(layer: LayerInstance, given: LayerTensor | readonly La
     inputs,
     variables,
     flops,
+    ...(mode?.inference && (definition.hasMode || definition.draws?.(config)) && { inference: true as const }),
     get output() {
       return output;
     },
@@ -145,11 +156,11 @@ export type LayerFunction<T extends LayerType> =
 /** `Conv2D` → `conv2d`, `MaxPooling2D` → `maxPooling2d`, `ReLU` → `relu`. */
 type FunctionName<T extends string> = T extends 'ReLU' | 'ELU' | 'PReLU'
   ? Lowercase<T>
-  : T extends `${infer Name}2D${infer Rest}`
-    ? `${Uncapitalize<Name>}2d${Rest}`
+  : T extends `${infer Name}${1 | 2}D${infer _Rest}`
+    ? `${Uncapitalize<Name>}${T extends `${string}1D${string}` ? '1d' : '2d'}${T extends `${string}${1 | 2}D${infer Rest}` ? Rest : ''}`
     : Uncapitalize<T>;
 const functionName = (type: string): string =>
-  /^(P?Re|E)LU$/.test(type) ? type.toLowerCase() : type[0].toLowerCase() + type.slice(1).replace('2D', '2d');
+  /^(P?Re|E)LU$/.test(type) ? type.toLowerCase() : type[0].toLowerCase() + type.slice(1).replace(/([12])D/, '$1d');
 
 type Layers = { readonly [T in Exclude<LayerType, 'InputLayer'> as FunctionName<T>]: LayerFunction<T> };
 

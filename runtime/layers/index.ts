@@ -1,6 +1,7 @@
 // All layers by Keras' names of their classes: what a module here exports under the name of a class is a layer.
 
 import * as arranging from './arranging.ts';
+import * as attention from './attention.ts';
 import * as convolution from './convolution.ts';
 import * as core from './core.ts';
 import type { AnyLayer, LayerDefinition } from './define-layer.ts';
@@ -11,7 +12,7 @@ import * as merging from './merging.ts';
 import * as normalization from './normalization.ts';
 import * as pooling from './pooling.ts';
 
-const MODULES = { ...core, ...convolution, ...normalization, ...pooling, ...merging, ...framing, ...arranging };
+const MODULES = { ...core, ...convolution, ...normalization, ...pooling, ...merging, ...framing, ...arranging, ...attention };
 type Modules = typeof MODULES;
 
 /** Classes of layers. */

@@ -15,6 +15,10 @@ export type FrozenLayers = ReadonlySet<string>;
 export class LayerBuilder extends GraphBuilder {
   /** In training batch normalisation uses the statistics of the batch, unless it is frozen, and dropout drops. */
   readonly mode: Mode;
+  /** Whether the layer that is being built is in inference mode whatever the pass is for. */
+  inference = false;
+  /** Of the last layer: the activation that is left to the loss. */
+  end: 'softmax' | 'sigmoid' | undefined;
   readonly #frozen: FrozenLayers | undefined;
   #images: ValueId | undefined;
   #floats: ValueId | undefined;
@@ -29,7 +33,7 @@ export class LayerBuilder extends GraphBuilder {
 
   /** Whether a layer is one that is trained, in a pass for training. */
   trains(path: string): boolean {
-    return this.mode === 'train' && !this.#frozen?.has(path);
+    return this.mode === 'train' && !this.inference && !this.#frozen?.has(path);
   }
 
   /** The input `images`, bytes; declared by the first call. */
@@ -57,7 +61,7 @@ export class LayerBuilder extends GraphBuilder {
    */
   dropout(x: ValueId, rate: number, shared?: Shape): ValueId {
     const purpose = PURPOSE.dropout + this.#dropouts++;
-    if (this.mode === 'inference' || rate === 0) return x;
+    if (this.mode === 'inference' || this.inference || rate === 0) return x;
     const { shape } = this.spec(x);
     if (!shared || `${shared}` === `${shape}`) return this.one('dropout', [x, this.samples()], { rate, purpose });
     const ones = this.one('fill', {}, { shape: shared, value: 1 });

@@ -19,7 +19,8 @@ export type VariableRole =
   | 'mean'
   | 'variance'
   | 'count'
-  | 'alpha';
+  | 'alpha'
+  | `${'query' | 'key' | 'value' | 'output'}_${'kernel' | 'bias'}`;
 
 /** A tensor of weights: a parameter, or a moving statistic. */
 export interface VariableInfo {
@@ -32,12 +33,13 @@ export interface VariableInfo {
   readonly role: VariableRole;
   /** What it begins with. */
   readonly initializer: Initializer;
-  /** In graphs it is a list of as many elements: of what has several axes in Keras' layout and is used element by element. */
-  readonly flat?: true;
+  /** In graphs it is a list of as many elements, or has that shape: of what has more axes in Keras' layout than it is used with. */
+  readonly flat?: true | Shape;
 }
 
 /** The shape of a variable in graphs. */
-export const graphShape = ({ shape, flat }: Pick<VariableInfo, 'shape' | 'flat'>): Shape => (flat ? [sizeOf(shape)] : shape);
+export const graphShape = ({ shape, flat }: Pick<VariableInfo, 'shape' | 'flat'>): Shape =>
+  flat === true ? [sizeOf(shape)] : (flat ?? shape);
 
 /** A layer in its place, but for its class and configuration: name, wiring and all that follows from them. */
 export interface Place {
@@ -59,9 +61,14 @@ export interface Place {
   readonly flops: number;
   /** It stays as it is in training: batch normalisation in inference mode, weights without gradient, slots and decay. */
   readonly trainable?: false;
+  /** This call is in inference mode in training too: statistics that move, and no dropout; its parameters are trained. */
+  readonly inference?: true;
   /** Index of the layer whose further call this is: the same weights, other input. */
   readonly repeats?: number;
 }
+
+/** The layer of a variable: `layers/conv2d` of `layers/conv2d/vars/0`, and the attention itself of one of its projections. */
+export const layerPathOf = (variable: string): string => variable.replace(/(?:\/(?:query|key|value|output)_dense)?\/vars\/\d+$/, '');
 
 export const sizeOf = (shape: Shape): number => shape.reduce((product, n) => product * n, 1);
 

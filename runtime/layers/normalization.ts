@@ -13,6 +13,7 @@ const share = number('a number from 0 to 1', (value) => value >= 0 && value <= 1
 
 export const BatchNormalization = defineLayer({
   type: 'BatchNormalization',
+  hasMode: true,
   config: {
     axis: { ...fixed(-1), read: (given: unknown) => (lastAxis(given) ? -1 : undefined) },
     /** Null: that of the run. */

@@ -61,3 +61,30 @@ export const GlobalMaxPooling2D = defineLayer({
 /** Of one pixel, where the axes of the image are kept. */
 const keeping = (g: GraphBuilder, y: ValueId, keepdims: boolean, shape: Shape): ValueId =>
   keepdims ? g.one('reshape', [y], { shape: [1, 1, shape[shape.length - 1]] }) : y;
+
+/** A sequence as an image of one column. */
+function asColumn({ g, x, shape, refuse }: Site<unknown>): { readonly column: ValueId; readonly steps: number; readonly features: number } {
+  if (shape.length !== 2) refuse(`reads a sequence [steps, features], but was given [${shape.join(', ')}]`, 'Let it read such a sequence.');
+  const [steps, features] = shape;
+  return { column: g.one('reshape', [x], { shape: [steps, 1, features] }), steps, features };
+}
+
+export const GlobalAveragePooling1D = defineLayer({
+  type: 'GlobalAveragePooling1D',
+  config: whole,
+  build(site) {
+    const { column, features } = asColumn(site);
+    const y = site.g.one('globalAvgPool', [column]);
+    return site.config.keepdims ? site.g.one('reshape', [y], { shape: [1, features] }) : y;
+  },
+});
+
+export const GlobalMaxPooling1D = defineLayer({
+  type: 'GlobalMaxPooling1D',
+  config: whole,
+  build(site) {
+    const { column, steps, features } = asColumn(site);
+    const y = site.g.one('maxPool', [column], { size: [steps, 1] });
+    return site.g.one('reshape', [y], { shape: site.config.keepdims ? [1, features] : [features] });
+  },
+});

@@ -6,13 +6,14 @@ import { input as imageInput, type LayerTensor, layers } from '../layers/functio
 import { efficientNetLite0 } from './efficientnet.ts';
 import { assemble } from './layered-model.ts';
 import type { Model, ModelConfig } from './model.ts';
+import { resNet20 } from './resnet.ts';
 
 /** Sizes of a model. */
 export interface ModelOptions {
   /** [height, width, channels] of the images. */
   readonly input: readonly [number, number, number];
   readonly classes: number;
-  /** Rate of the dropout before the head, in [0, 1); 0.5 by default. With 0 the layer stays in the list and does nothing. */
+  /** Rate of the dropout before the head, in [0, 1); 0.5 by default, 0.2 of efficientnet-lite0, none of resnet-20. With 0 the layer stays in the list and does nothing. */
   readonly dropout?: number;
   /**
    * Factor on every number of channels of a named architecture, rounded, at least 1: 1/16 makes 256 channels 16. Image
@@ -97,7 +98,7 @@ const NAMED = {
 } satisfies Record<string, Architecture>;
 
 /** Networks of others, which have no measures to choose but image size, classes and dropout. */
-const NETWORKS = { 'efficientnet-lite0': efficientNetLite0 } as const;
+const NETWORKS = { 'resnet-20': resNet20, 'efficientnet-lite0': efficientNetLite0 } as const;
 
 /** Five models of the script, `convmixer`, whose measures are free, and a network of others. */
 export type ArchitectureName = keyof typeof NAMED | 'convmixer' | keyof typeof NETWORKS;
@@ -133,7 +134,7 @@ export function buildModel(arch: string, options: ModelOptions): Model {
   const { input, classes } = options;
   for (const [i, what] of ['height', 'width', 'channels'].entries()) wholeNumber(`image ${what}`, input[i], 1);
   wholeNumber('number of classes', classes, 2);
-  const { dropout: rate = name in NETWORKS ? 0.2 : 0.5 } = options;
+  const { dropout: rate = isNetwork(name) ? DROPOUTS[name] : 0.5 } = options;
   if (!(rate >= 0 && rate < 1)) {
     throw new HybridError('E_USAGE', `the dropout rate is ${rate}`, 'Give a rate from 0 (off) to less than 1, such as 0.5.');
   }
@@ -156,6 +157,9 @@ export function buildModel(arch: string, options: ModelOptions): Model {
   const logits = architecture.build(rescaling(images, { scale: 1 / 255 }), plan);
   return assemble({ name, input: images, output: logits, config }).model;
 }
+
+/** Rates of the networks' own. */
+const DROPOUTS: Readonly<Record<keyof typeof NETWORKS, number>> = { 'resnet-20': 0, 'efficientnet-lite0': 0.2 };
 
 const isNetwork = (name: ArchitectureName): name is keyof typeof NETWORKS => name in NETWORKS;
 

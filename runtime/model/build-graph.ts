@@ -40,8 +40,12 @@ export function buildForward(
 
   /** Value that each layer computes, by its index. */
   const results: ValueId[] = [];
-  for (const { type, config, name, path, inputs, variables } of model.layers.slice(0, until + 1)) {
+  const last = model.layers.length - 1;
+  const isOneUnit = model.layers[last].outputShape[0] === 1;
+  for (const { index, type, config, name, path, inputs, variables, inference } of model.layers.slice(0, until + 1)) {
     g.label = path;
+    g.inference = inference === true;
+    if (index === last) g.end = isOneUnit ? 'sigmoid' : 'softmax';
     const vars = Object.fromEntries(variables.map(({ role, name }) => [role, state.get(name)])) as Record<VariableRole, ValueId>;
     results.push(buildLayer(g, definitionOf(type), { config, name, path, inputs: inputs.map((index) => results[index]), vars }));
   }
@@ -49,6 +53,13 @@ export function buildForward(
   const logits = results[results.length - 1];
   const { shape } = g.spec(logits);
   invariant(`${shape}` === `${model.layers[until].outputShape}`, `${model.arch} has shape [${shape}] after layer ${until}`);
-  addOutputs(g, logits, labels, loss);
+  addOutputs(g, isOneUnit && until === last ? twoLogits(g, logits) : logits, labels, loss);
   return g.finish();
+}
+
+/** [0, z]: their softmax is the sigmoid of z, and its cross-entropy the binary one. */
+function twoLogits(g: LayerBuilder, z: ValueId): ValueId {
+  const image = g.one('reshape', { x: z }, { shape: [1, 1, 1] });
+  const both = g.one('frame', { x: image }, { offset: [0, 0, 1], shape: [1, 1, 2] });
+  return g.one('reshape', { x: both }, { shape: [2] });
 }

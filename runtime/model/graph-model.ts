@@ -61,7 +61,10 @@ export class ModelBuilder extends LayerBuilder {
       config,
       inputs.map((id) => this.spec(id).shape),
     );
-    const declared = Object.entries(specs ?? {}).map(([role, spec]) => [role, this.#declare(path, role as VariableRole, spec)]);
+    const declared = Object.entries(specs ?? {}).map(([role, spec]) => {
+      const at = spec.within === undefined ? path : `${path}/${spec.within}`;
+      return [role, this.#declare(at, role as VariableRole, spec)];
+    });
     return buildLayer(this, definition, { config, name: path, path, inputs, vars: Object.fromEntries(declared) });
   }
 
@@ -113,7 +116,9 @@ export function graphModel({ name, input, classes, build }: GraphModelOptions): 
         `End with f32 [n, ${classes}].`,
       );
     }
-    addOutputs(g, logits, labels, loss);
+    // What makes probabilities of them at the end is left to the loss, as in models of layers.
+    const last = g.nodes.find(({ op, outputs }) => op === 'softmax' && outputs[0] === logits);
+    addOutputs(g, last ? last.inputs[0] : logits, labels, loss);
     return g;
   };
   const { variables } = assemble('train', false);

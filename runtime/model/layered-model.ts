@@ -2,7 +2,7 @@
 // variables follow from that order alone, so that a file from here finds its places there, and the other way round.
 
 import { HybridError, invariant } from '../base/errors.ts';
-import { type AnyLayer, type Config, makesProbabilities, readConfig, refusal, writeConfig } from '../layers/define-layer.ts';
+import { type AnyLayer, type Config, endOf, readConfig, refusal, writeConfig } from '../layers/define-layer.ts';
 import { callLayer, input as inputTensor, type LayerCall, type LayerInstance, LayerTensor } from '../layers/functional.ts';
 import { LAYERS, type Layer, layerNamed } from '../layers/index.ts';
 import { snakeCase } from '../layers/kinds.ts';
@@ -14,7 +14,7 @@ export interface FunctionalModelOptions {
   readonly name: string;
   /** What `input` returned. */
   readonly input: LayerTensor;
-  /** The logits, [classes]; a softmax at the very end is left to the loss, and stays with files for Keras. */
+  /** The logits, [classes], or the logit of the second of two, [1]; a softmax or its sigmoid at the very end is left to the loss, and stays with files for Keras. */
   readonly output: LayerTensor;
 }
 
@@ -63,15 +63,17 @@ export function assemble({ name, input, output, config }: FunctionalModelOptions
     const repeats = first.get(call.layer);
     if (repeats === undefined) first.set(call.layer, index);
     const inputShape = call.inputs[0]?.shape ?? [];
-    const variables = call.variables.map((variable, k) => ({ ...variable, name: `${path}/vars/${k}` }));
+    const variables = call.variables.map((variable) => ({ ...variable, name: `${path}${variable.name}` }));
     const place = { index, name, path, inputs, inputShape, outputShape: call.output.shape, variables, flops: call.flops };
     const frozen = call.layer.trainable === false && { trainable: false };
-    return { type: definition.type, config, ...place, ...frozen, ...(repeats !== undefined && { repeats }) } as Layer;
+    const mode = call.inference && { inference: call.inference };
+    return { type: definition.type, config, ...place, ...frozen, ...mode, ...(repeats !== undefined && { repeats }) } as Layer;
   });
   const variables = order.flatMap((instance) => layers[first.get(instance) as number].variables);
   const instances = calls.map(({ layer }) => layer);
   const shape = input.shape as [number, number, number];
-  const classes = output.shape[0];
+  // One unit is the logit of the second of two classes.
+  const classes = Math.max(2, output.shape[0]);
   const model: Model = {
     arch: name,
     layers,
@@ -97,22 +99,34 @@ function checkEnds(name: string, input: LayerTensor, output: LayerTensor, calls:
       `the input of ${name} has shape [${input.shape.join(', ')}]`,
       'Give an input of [height, width, channels].',
     );
-  for (const call of calls) {
-    const { definition, config, name: given } = call.layer;
-    if (call !== output.call && makesProbabilities(definition, config))
-      refusal(definition, given ?? snakeCase(definition.type))(
-        `makes probabilities before the end of ${name}`,
-        'Only the last layer can have a softmax.',
-      );
-  }
   const { shape } = output;
-  if (shape.length !== 1 || shape[0] < 2 || calls.length < 2)
+  if (shape.length !== 1 || calls.length < 2)
     throw new HybridError(
       'E_USAGE',
-      `${name} ends in [${shape.join(', ')}], and a classifier ends in [classes], 2 or more`,
-      'End with a Dense layer that has a unit for each class.',
+      `${name} ends in [${shape.join(', ')}], and a classifier ends in [classes]`,
+      'End with a Dense layer that has a unit for each class, or one unit for two classes.',
     );
+  const made = shape[0] === 1 ? 'sigmoid' : 'softmax';
+  const { definition, config, name: given } = output.call.layer;
+  if (shape[0] > 1 && endOf(definition, config) === 'sigmoid')
+    refusal(definition, given ?? snakeCase(definition.type))(
+      `ends ${name} with a sigmoid for each of ${shape[0]} classes, and of these one is the truth here`,
+      'End with a softmax or with logits; a sigmoid can be that of one unit, for two classes.',
+    );
+  // Behind it only what leaves probabilities as they are: then they would be taken for logits.
+  for (let { call } = output; PASSING.has(call.layer.definition.type); { call } = call.inputs[0]) {
+    const [before] = call.inputs;
+    const { definition, config, name: given } = before.call.layer;
+    if (endOf(definition, config) === made)
+      refusal(definition, given ?? snakeCase(definition.type))(
+        `makes probabilities, and ${name} goes on behind them`,
+        `Give the last layer the ${made}.`,
+      );
+  }
 }
+
+/** Layers that compute nothing. */
+const PASSING = new Set<string>(['Flatten', 'Reshape', 'Dropout', 'Permute']);
 
 /** Names and paths of layers: a class is numbered in Keras' order, and a name that its author gave is kept. */
 function namesOf(model: string, order: readonly LayerInstance[]): Map<LayerInstance, { readonly name: string; readonly path: string }> {
@@ -181,10 +195,18 @@ function inKerasOrder(output: LayerTensor): { readonly calls: LayerCall[]; reado
 
 /** From which `readNetwork` makes the layers again. What is at its default is left out. */
 const networkOf = (layers: readonly Layer[], instances: readonly LayerInstance[]): NetworkLayer[] =>
-  layers.map(({ type, inputs, repeats }, index) => {
-    if (repeats !== undefined) return { repeats, inputs };
+  layers.map(({ type, inputs, repeats, inference }, index) => {
+    const mode = inference && { inference };
+    if (repeats !== undefined) return { repeats, inputs, ...mode };
     const { name, definition, config, trainable } = instances[index];
-    return { type, name, config: writeConfig(definition, config, { compact: true }), ...(trainable === false && { trainable }), inputs };
+    return {
+      type,
+      name,
+      config: writeConfig(definition, config, { compact: true }),
+      ...(trainable === false && { trainable }),
+      inputs,
+      ...mode,
+    };
   });
 
 /** The model of a network that was kept as JSON. Throws E_USAGE where it is none. */
@@ -193,7 +215,7 @@ export function readNetwork(name: string, network: readonly NetworkLayer[]): Mod
   for (const at of network) {
     const tensorOf = (index: number): LayerTensor => tensors[index] ?? broken(name, `layer ${tensors.length} reads layer ${index}`);
     const layer = 'repeats' in at ? tensorOf(at.repeats).call.layer : instanceOf(at.type, at.config, at.name, at.trainable);
-    tensors.push(callLayer(layer, at.inputs.map(tensorOf)));
+    tensors.push(callLayer(layer, at.inputs.map(tensorOf), { inference: at.inference === true }));
   }
   const [input] = tensors;
   return functionalModel({ name, input: input ?? broken(name, 'it has no layers'), output: tensors[tensors.length - 1] });

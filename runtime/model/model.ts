@@ -4,7 +4,7 @@
 import type { Graph } from '../ir/graph.ts';
 import type { Config } from '../layers/define-layer.ts';
 import type { Layer } from '../layers/index.ts';
-import type { VariableInfo } from '../layers/layer.ts';
+import { layerPathOf, type VariableInfo } from '../layers/layer.ts';
 import type { FrozenLayers } from '../layers/layer-builder.ts';
 import type { WithLoss } from './graph-parts.ts';
 
@@ -36,6 +36,8 @@ export interface ModelConfig {
 export type NetworkLayer = {
   /** Indices of the calls it reads. */
   readonly inputs: readonly number[];
+  /** The call is in inference mode in training too. */
+  readonly inference?: boolean;
 } & (
   | { readonly type: string; readonly name?: string; readonly config: Config; readonly trainable?: boolean }
   | { readonly repeats: number }
@@ -74,5 +76,5 @@ export const untrainablePaths = (model: TrainableModel): ReadonlySet<string> =>
 /** Parameters that an optimizer trains where nothing is frozen besides, in the order of the model. */
 export function trainedVariables(model: TrainableModel): VariableInfo[] {
   const frozen = untrainablePaths(model);
-  return model.variables.filter(({ kind, name }) => kind === 'parameter' && !frozen.has(name.replace(/\/vars\/\d+$/, '')));
+  return model.variables.filter(({ kind, name }) => kind === 'parameter' && !frozen.has(layerPathOf(name)));
 }

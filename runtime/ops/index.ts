@@ -3,6 +3,7 @@
 
 import type { NodeOf, Op } from '../ir/define-op.ts';
 import { arranging } from './arrange.ts';
+import { attention } from './attention.ts';
 import { batchNormalization, composites } from './batchnorm.ts';
 import { constants } from './constants.ts';
 import { convolution } from './conv.ts';
@@ -16,6 +17,7 @@ import { losses } from './loss.ts';
 import { updates } from './optimizer.ts';
 import { pooling } from './pool.ts';
 import { repetition } from './repeat.ts';
+import { resizing } from './resize.ts';
 
 /** The ops that a device runs. */
 const kernelOps = {
@@ -26,10 +28,12 @@ const kernelOps = {
   ...pooling,
   ...framing,
   ...repetition,
+  ...resizing,
   ...layerNormalization,
   ...arranging,
   ...constants,
   ...extremes,
+  ...attention,
   ...batchNormalization,
   ...losses,
   ...updates,

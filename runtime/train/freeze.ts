@@ -3,6 +3,7 @@
 
 import { HybridError, nearest } from '../base/errors.ts';
 import type { Kind } from '../base/kinds.ts';
+import { layerPathOf } from '../layers/layer.ts';
 import type { Model, TrainableModel } from '../model/model.ts';
 import type { ParameterGroup } from '../optim/groups.ts';
 
@@ -70,7 +71,7 @@ export function stagesOf(model: TrainableModel, freeze: Freeze): readonly [Stage
 }
 
 /** `layers/conv2d/vars/0` → `layers/conv2d`. */
-export const pathOf = (variable: string): string => variable.replace(/\/vars\/\d+$/, '');
+export const pathOf = layerPathOf;
 
 /** Layers with parameters, in their order. */
 const pathsOf = ({ variables }: TrainableModel): string[] => [

@@ -24,6 +24,7 @@ describe('examples/networks', () => {
     ['resnet-20', 274_042],
     ['mobilenet-v2', 607_674],
     ['custom-head', 32_938],
+    ['small-vit', 0],
   ])('%s has %d parameters, and is trained', async (name, parameters) => {
     const file = `${EXAMPLES}${name}.mjs`;
     const { stdout } = await inFolder('summary', file, '--json');
@@ -31,6 +32,12 @@ describe('examples/networks', () => {
     const run = await inFolder('train', '--model', file, ...SMALL, '--epochs', '1', '--name', name);
     expect(run).toMatchObject({ status: 0, stdout: expect.stringContaining('epoch') });
   });
+});
+
+test('--arch resnet-20 is the network of the example', async () => {
+  const layersOf = async (given: string) => JSON.parse((await inFolder('summary', given, '--json')).stdout);
+  expect(await layersOf('resnet-20')).toEqual(await layersOf(`${EXAMPLES}resnet-20.mjs`));
+  expect(await inFolder('train', '--arch', 'resnet-20', ...SMALL, '--epochs', '1', '--name', 'named')).toMatchObject({ status: 0 });
 });
 
 test('a run of a module needs it no more: it is resumed, evaluated and exported by what it keeps', async () => {

@@ -1,6 +1,7 @@
 """Networks built, saved and run by Keras, for the readers of its files.
 
     python keras_networks.py make FOLDER [NAME ...]   writes NAME.keras and NAME.npz (images, labels, logits, losses of three steps); all names without one
+    python keras_networks.py wide FOLDER NAME ...     runs networks of `make applications` in float64 with the same weights, and prints logits and losses as JSON
     python keras_networks.py check FOLDER             loads NAME.back.keras and NAME.onnx, which were written here, and prints logits and losses as JSON
 
 test/golden/keras holds the files of those under GOLDEN, made with Keras 3.15.1 on TensorFlow; test/interop makes all of them anew.
@@ -168,7 +169,61 @@ def grouped():
     return keras.Model(images, L.Dense(4)(L.GroupNormalization(2)(L.Dense(6)(x))))
 
 
-NETWORKS = {f.__name__.replace("_", "-"): f for f in (sequential, branched, nested, shapes, framed, shared, pooled, windows, excited, frozen, grouped)}
+def attending():
+    """A small vision transformer: patches, positions as the bias of each place, blocks of attention and of dense layers, one of them with heads of other sizes."""
+    images = keras.Input((12, 8, 3))
+    x = L.Conv2D(8, 4, strides=4)(L.Rescaling(1 / 127.5, offset=-1)(images))
+    x = L.Reshape((6, 8))(x)
+    x = L.EinsumDense("abc,cd->abd", output_shape=(6, 8), bias_axes="bd")(x)
+    for heads, size, value in ((2, 4, 4), (3, 5, 2)):
+        y = L.LayerNormalization(epsilon=1e-6)(x)
+        x = L.Add()([x, L.MultiHeadAttention(heads, size, value_dim=value, use_bias=heads == 2)(y, y)])
+        y = L.LayerNormalization(epsilon=1e-6)(x)
+        x = L.Add()([x, L.Dense(8)(L.Dropout(0.0)(L.Dense(16, activation="gelu")(y)))])
+    x = L.LayerNormalization(epsilon=1e-6)(x)
+    x = L.Concatenate()([L.GlobalAveragePooling1D()(x), L.GlobalMaxPooling1D()(L.EinsumDense("...c,cd->...d", output_shape=4, bias_axes="d")(x))])
+    return keras.Model(images, L.Dense(5)(x))
+
+
+def resized():
+    """Images in other sizes, softmax in the midst, and attention of the pixels of an image."""
+    images = keras.Input((9, 7, 3))
+    x = L.Resizing(8, 10)(L.RandomCrop(9, 7)(L.Rescaling(1 / 255)(images)))
+    x = L.Conv2D(4, 3, strides=2, activation="softmax")(x)
+    a = L.UpSampling2D((2, 3), interpolation="bilinear")(x)
+    b = L.Resizing(6, 12, interpolation="nearest")(L.Softmax()(L.Resizing(5, 3)(a)))
+    x = L.Multiply()([L.Activation("softmax")(L.Conv2D(4, 1)(a)), b])
+    x = L.MaxPooling2D(2)(x)
+    x = L.MultiHeadAttention(2, 3, output_shape=5)(x, x)
+    return keras.Model(images, L.Dense(4, activation="softmax")(L.Flatten()(x)))
+
+
+def binary():
+    """One unit with a sigmoid, for two classes."""
+    images = keras.Input((8, 8, 3))
+    x = L.Conv2D(6, 3, activation="relu")(L.Rescaling(1 / 255)(images))
+    return keras.Model(images, L.Dense(1, activation="sigmoid")(L.GlobalAveragePooling2D()(x)))
+
+
+def binary_logit():
+    """One unit without one: a logit."""
+    images = keras.Input((8, 8, 1))
+    x = L.BatchNormalization()(L.Conv2D(6, 3, strides=2, use_bias=False)(L.Rescaling(1 / 255)(images)))
+    return keras.Model(images, L.Dense(1)(L.Flatten()(L.Activation("silu")(x))))
+
+
+def modes():
+    """Calls with training=False, of layers that are trained: Keras 3 overrides that in training."""
+    inner = keras.Sequential([keras.Input((6, 6, 4)), L.Conv2D(4, 3, padding="same", use_bias=False), L.BatchNormalization(momentum=0.5)], name="inner")
+    images = keras.Input((8, 8, 3))
+    twice = L.BatchNormalization(momentum=0.3)
+    x = L.Conv2D(4, 3, use_bias=False)(L.Rescaling(1 / 255)(images))
+    x = L.Activation("relu")(twice(x, training=False))
+    x = L.Add()([inner(x, training=False), twice(x)])
+    return keras.Model(images, L.Dense(4)(L.GlobalAveragePooling2D()(L.Activation("tanh")(x))))
+
+
+NETWORKS = {f.__name__.replace("_", "-"): f for f in (sequential, branched, nested, shapes, framed, shared, pooled, windows, excited, frozen, grouped, attending, resized, binary, binary_logit, modes)}
 GOLDEN = list(NETWORKS)
 
 # Of keras.applications, with the size of the images.
@@ -199,11 +254,13 @@ def application(name: str):
 
 def compiled(model, rate=1e-3):
     softmax = getattr(model.layers[-1], "activation", None) is keras.activations.softmax or isinstance(model.layers[-1], L.Softmax)
-    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=not softmax)
+    sigmoid = getattr(model.layers[-1], "activation", None) is keras.activations.sigmoid
+    binary = model.output_shape[-1] == 1
+    loss = keras.losses.BinaryCrossentropy(from_logits=not sigmoid) if binary else keras.losses.SparseCategoricalCrossentropy(from_logits=not softmax)
     if not model.compiled:
         model.compile(optimizer=keras.optimizers.AdamW(learning_rate=rate, weight_decay=1e-4), loss=loss, metrics=["acc"])
     model.run_eagerly = model.count_params() < 10**5  # small graphs are quicker without compiling them
-    return model, softmax
+    return model, softmax or (binary and sigmoid)
 
 
 def run(model, images, labels):
@@ -211,14 +268,16 @@ def run(model, images, labels):
     model, softmax = compiled(model)
 
     def predict():
-        values = np.asarray(model.predict_on_batch(images.astype("float32")))
+        values = np.asarray(model.predict_on_batch(images.astype(keras.config.floatx())))
+        if values.shape[-1] == 1:  # of two classes
+            values = np.concatenate([1 - values if softmax else np.zeros_like(values), values], -1)
         return np.log(values) if softmax else values
 
     logits = predict()
     losses = []
     for _ in range(3):
         model.reset_metrics()
-        losses.append(float(model.train_on_batch(images.astype("float32"), labels)[0]))
+        losses.append(float(model.train_on_batch(images.astype(keras.config.floatx()), labels)[0]))
     return logits, losses, predict()
 
 
@@ -249,7 +308,7 @@ def make(folder: Path, name: str):
         if isinstance(layer, L.Normalization) and layer.input_mean is None:
             layer.finalize_state()  # computes with what its weights say
     images = random.integers(0, 256, (rows, *model.input_shape[1:])).astype("uint8")
-    labels = random.integers(0, model.output_shape[-1], rows).astype("int32")
+    labels = random.integers(0, max(2, model.output_shape[-1]), rows).astype("int32")
     if large:
         calm(model, images)
     rate = 1e-5 if large else 1e-3
@@ -271,10 +330,23 @@ def check(path: Path):
     return {"logits": logits.ravel().tolist(), "losses": losses, "after": after.ravel().tolist(), "onnx": session.run(["logits"], {"images": data["images"]})[0].ravel().tolist()}
 
 
+def wide(folder: Path, name: str):
+    """The same in doubles: what rounding alone makes of it."""
+    data = np.load(folder / f"{name}.npz")
+    model = application(name)
+    model.load_weights(folder / f"{name}.keras")
+    model, _ = compiled(model, float(data["rate"][0]))
+    logits, losses, after = run(model, data["images"], data["labels"])
+    return {"logits": logits.ravel().tolist(), "losses": losses, "after": after.ravel().tolist()}
+
+
 command, folder, *names = sys.argv[1:]
 if command == "make":
     for name in (APPLICATIONS if names == ["applications"] else names) or NETWORKS:
         make(Path(folder), name)
     print(json.dumps({"keras": keras.__version__, "names": list(APPLICATIONS) if names == ["applications"] else names or list(NETWORKS)}))
+elif command == "wide":
+    keras.config.set_floatx("float64")
+    print(json.dumps({name: wide(Path(folder), name) for name in names}))
 else:
     print(json.dumps({path.name.removesuffix(".back.keras"): check(path) for path in sorted(Path(folder).glob("*.back.keras"))}))

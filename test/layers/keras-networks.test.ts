@@ -32,6 +32,11 @@ describe.each([
   'excited',
   'frozen',
   'grouped',
+  'attending',
+  'resized',
+  'binary',
+  'binary-logit',
+  'modes',
 ])('%s', (name) => {
   let network: KerasNetwork;
   beforeAll(async () => {
@@ -145,13 +150,13 @@ describe('refused by the name of the layer and the attribute, with what would he
       /float32/,
     ],
     [
-      'probabilities in the middle',
-      10,
+      'a sigmoid for each of several classes',
+      11,
       (l) => {
-        l.config.activation = 'softmax';
+        l.config.activation = 'sigmoid';
       },
-      /\(Dense\) makes probabilities before the end/,
-      /last layer/,
+      /\(Dense\) ends .* with a sigmoid for each of 5 classes/,
+      /softmax/,
     ],
   ])('%s', async (_what, at, change, message, remedy) => {
     const error = await hybridError('E_CHECKPOINT', changed(at, change));

@@ -5,8 +5,11 @@ import { ACTIVATIONS, type Activation, parametersOf } from '../../ops/activation
 import type { Expression, Primitive } from '../../ops/expression.ts';
 import type { Emitter } from './emitter.ts';
 
-/** By Keras' name. Of the last layer softmax is left out: an ONNX file gives logits. */
+/** By Keras' name. Softmax is over the last axis as ONNX has it: images that have channels first are turned by who calls. */
 export function activate(e: Emitter, activation: ActivationName, x: string, name: string): string {
+  // What the last layer ends with is left out: an ONNX file gives logits.
+  if (activation === e.end) return x;
+  if (activation === 'softmax') return e.node('Softmax', `${name}/softmax`, [x], { axis: -1 });
   const op = activationOp(activation);
   return op ? activateOp(e, op, {}, x, name) : x;
 }

@@ -1,7 +1,12 @@
 // ONNX's form of the layers of layers/core.ts.
 
+import type { Layer } from '../../layers/index.ts';
 import { activate, activateOp } from './activations.ts';
-import { channelsFirst, channelsLast, type OnnxRules } from './emitter.ts';
+import { channelsFirst, channelsLast, type Emitter, type OnnxRules } from './emitter.ts';
+
+/** Over channels, which images have last for it. */
+const softmax = (e: Emitter, layer: Layer, x: string): string =>
+  e.end === 'softmax' ? x : channelsFirst(e, layer, activate(e, 'softmax', channelsLast(e, layer, x), layer.name));
 
 export const core = {
   InputLayer: { emit: () => 'images' },
@@ -58,8 +63,7 @@ export const core = {
       ]);
     },
   },
-  // Of the last layer: an ONNX file gives logits.
-  Softmax: { emit: (_e, _layer, [x]) => x },
+  Softmax: { emit: (e, layer, [x]) => softmax(e, layer, x) },
   Reshape: {
     emit(e, layer, [x]) {
       const { name, outputShape } = layer;
@@ -67,7 +71,10 @@ export const core = {
       return channelsFirst(e, layer, e.node('Reshape', name, [channelsLast(e, layer, x), shape]));
     },
   },
-  Activation: { emit: (e, { name, config }, [x]) => activate(e, config.activation, x, name) },
+  Activation: {
+    emit: (e, layer, [x]) =>
+      layer.config.activation === 'softmax' ? softmax(e, layer, x) : activate(e, layer.config.activation, x, layer.name),
+  },
   Flatten: {
     affine: 'passes',
     emit: (e, layer, [x]) => e.node('Flatten', layer.name, [channelsLast(e, layer, x)], { axis: 1 }),

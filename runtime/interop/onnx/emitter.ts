@@ -48,6 +48,8 @@ export class Emitter {
   readonly #values: string[] = [];
   /** Normalisations that a later layer takes up, by the index of that layer. */
   readonly #absorbed = new Map<number, Affine>();
+  /** Of the last layer: the activation that is left out. */
+  end: 'softmax' | 'sigmoid' | undefined;
   #floats: string | undefined;
 
   constructor({ model, weights }: TrainedModel, rules: OnnxRules, fold: boolean) {
@@ -58,7 +60,10 @@ export class Emitter {
   }
 
   run(): void {
-    for (const layer of this.#model.layers) {
+    const { layers } = this.#model;
+    const isOneUnit = layers[layers.length - 1].outputShape[0] === 1;
+    for (const layer of layers) {
+      if (layer.index === layers.length - 1) this.end = isOneUnit ? 'sigmoid' : 'softmax';
       const rule = this.#rules[layer.type];
       const inputs = layer.inputs.map((index) =>
         rule.bytes || this.#model.layers[index].type !== 'InputLayer' ? this.#values[index] : this.#imageFloats(),
@@ -70,7 +75,10 @@ export class Emitter {
     // A layer may be called that, and no two nodes may.
     let name = 'logits';
     while (this.nodes.some((node) => node.name === name)) name += '~';
-    this.node('Identity', name, [this.#values[this.#values.length - 1]], {}, 'logits');
+    const result = this.#values[this.#values.length - 1];
+    // One unit is the logit of the second of two classes.
+    if (isOneUnit) this.node('Pad', name, [result, this.integers(`${name}/pads`, [0, 1, 0, 0])], {}, 'logits');
+    else this.node('Identity', name, [result], {}, 'logits');
   }
 
   /** The value of a tensor of the layer. */

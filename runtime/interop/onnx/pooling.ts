@@ -21,6 +21,13 @@ export const pooling = {
       return config.keepdims ? pooled : e.node('Flatten', name, [pooled], { axis: 1 });
     },
   },
+  GlobalAveragePooling1D: {
+    affine: 'passes',
+    emit: (e, { name, config }, [x]) => e.node('ReduceMean', name, [x], { axes: [1], keepdims: config.keepdims ? 1 : 0 }),
+  },
+  GlobalMaxPooling1D: {
+    emit: (e, { name, config }, [x]) => e.node('ReduceMax', name, [x], { axes: [1], keepdims: config.keepdims ? 1 : 0 }),
+  },
 } satisfies Partial<OnnxRules>;
 
 function windowOf({ config, inputShape }: Layer<'MaxPooling2D' | 'AveragePooling2D'>) {
