@@ -69,3 +69,20 @@ it('no list that data may make long is spread into arguments', () => {
   // Below devices/ lists are as long as a graph has nodes.
   expect(everywhere(spreadsIntoArguments).filter((found) => /^(runtime|app|cli|bench\/[^/]+\.ts)/.test(found))).toEqual([]);
 });
+
+const lines = (file: string): number => readFileSync(join(root, file), 'utf8').trimEnd().split('\n').length;
+
+it('no file has more than 500 lines: one that has holds several nouns', () => {
+  const long = files.filter((file) => /^(asm|runtime|gpu|app|cli)\//.test(file) && !file.includes('.gen.') && lines(file) > 500);
+  expect(long.map((file) => `${file}: ${lines(file)} lines`)).toEqual([]);
+});
+
+it('the training loop is 150 lines at most, and its run is one sentence', () => {
+  expect(lines('runtime/train/loop.ts')).toBeLessThanOrEqual(150);
+  const source = readFileSync(join(root, 'runtime/train/loop.ts'), 'utf8');
+  const called = ['openTraining(', 'start(run)', 'runEpochs(run)', 'finish(run, reason)', 'run.close()'].map((call) =>
+    source.indexOf(call),
+  );
+  expect([...called].sort((a, b) => a - b)).toEqual(called);
+  expect(called[0]).toBeGreaterThan(0);
+});

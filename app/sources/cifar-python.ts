@@ -6,8 +6,9 @@ import { join } from 'node:path';
 import { HybridError } from '../../runtime/base/errors.ts';
 import type { DataSource, Dataset } from '../../runtime/data/dataset.ts';
 import { memoryDataset } from '../../runtime/data/memory-dataset.ts';
-import { bytesOf, readPickle, textOf } from '../../runtime/formats/pickle.ts';
+import { readPickle } from '../../runtime/formats/pickle.ts';
 import { NUMPY_CONSTRUCTORS, NumpyArray, PYTHON_CONSTRUCTORS } from '../../runtime/formats/pickle-numpy.ts';
+import { bytesOf, textOf } from '../../runtime/formats/pickle-values.ts';
 import { CIFAR10, CIFAR100, type CifarSet, describingErrors, type LabelKind, type ReadableFiles } from './cifar.ts';
 
 interface PythonForm {

@@ -9,18 +9,15 @@
 //
 // Folders come from anywhere, so nothing outside of the folder is ever read: links that lead out of it are refused.
 
-import type { Dirent } from 'node:fs';
-import { readdir, readFile, realpath, stat } from 'node:fs/promises';
+import { readFile, realpath, stat } from 'node:fs/promises';
 import { basename, extname, join, relative, sep } from 'node:path';
-import { abortError, HybridError } from '../../runtime/base/errors.ts';
-import { systemCode } from '../../runtime/base/files.ts';
+import { HybridError } from '../../runtime/base/errors.ts';
 import { PURPOSE, philox4x32, philoxKey } from '../../runtime/base/philox.ts';
 import { PARTS, type PartName } from '../../runtime/data/dataset.ts';
 import { type MatMatrix, readMat } from '../../runtime/formats/mat.ts';
 import type { ListedImage } from './decoded-images.ts';
-import { isHidden } from './hidden.ts';
-import { isImageFile } from './image-file.ts';
-import { isImageName, READ_FORMATS } from './image-formats.ts';
+import { describing, FolderTree, folderError, isTable, LAYOUT, quote, slashes, type TreeOptions } from './folder-tree.ts';
+import { READ_FORMATS } from './image-formats.ts';
 import { ImageIndex, type LabelledFile, readLabelTable } from './label-file.ts';
 import { partOfName } from './part-names.ts';
 
@@ -40,21 +37,15 @@ export interface ScanNotice {
   readonly text: string;
 }
 
-export interface ScanOptions {
-  readonly signal?: AbortSignal;
+export interface ScanOptions extends TreeOptions {
   /** Path of a table of labels, where the folder's own is not found or not meant. */
   readonly labels?: string;
   /** Its column of classes. */
   readonly labelColumn?: string;
-  /** Links that lead out of the folder, and to folders, are followed. */
-  readonly followLinks?: boolean;
 }
 
 /** More classes than any set of images has: a folder of folders that is none is refused before anything is built for it. */
 const MAX_CLASSES = 50_000;
-/** Files that are tables by name; those that Kaggle gives as an example of an answer are none. A text may be anything, unless it is called so. */
-const isTable = (name: string): boolean =>
-  (/\.(csv|tsv)$/i.test(name) && !/submission/i.test(name)) || /^(metadata|labels?|annotations?)\.(jsonl|ndjson|json|txt)$/i.test(name);
 /** Files that may well be tables, for what is said where none is found. */
 const mayBeTable = (name: string): boolean => /\.(csv|tsv|txt|json|jsonl|ndjson)$/i.test(name) && !/readme|licen[cs]e/i.test(name);
 /** Folders of images that are called so, and not by a class. */
@@ -69,7 +60,7 @@ const IMAGE_FOLDERS = /^(images?|imgs?|jpe?gs?|pngs?|photos|pictures|data|jpegim
  * understood.
  */
 export async function scanFolder(folder: string, options: ScanOptions = {}): Promise<FolderListing> {
-  const scan = new Scan(folder, await describing(folder, () => realpath(folder)), options);
+  const scan = new FolderTree(folder, await describing(folder, () => realpath(folder)), options);
   if (options.labels !== undefined) return fromTables(scan, [{ path: options.labels, part: 'train' }], options);
   const base = await innermost(scan);
   const top = await scan.folders(base);
@@ -111,7 +102,7 @@ export async function scanFolder(folder: string, options: ScanOptions = {}): Pro
 }
 
 /** The folder itself, or the one that is all it holds, as archives have it. */
-async function innermost(scan: Scan): Promise<string> {
+async function innermost(scan: FolderTree): Promise<string> {
   let base = '';
   for (let depth = 0; depth < 3; depth++) {
     const [only, ...more] = await scan.folders(base);
@@ -126,7 +117,7 @@ async function innermost(scan: Scan): Promise<string> {
 type Bases = ReadonlyMap<PartName, string>;
 
 /** The folder of class folders of each part, where there is one for training; null where the folder is not divided so. */
-async function dividedBases(scan: Scan, base: string, top: readonly string[]): Promise<Bases | null> {
+async function dividedBases(scan: FolderTree, base: string, top: readonly string[]): Promise<Bases | null> {
   const bases = new Map<PartName, string>();
   for (const name of top) {
     const part = partOfName(name);
@@ -159,7 +150,7 @@ async function dividedBases(scan: Scan, base: string, top: readonly string[]): P
 }
 
 /** What is said of folders beside the parts that are not read. */
-async function unusedFolders(scan: Scan, base: string, top: readonly string[], bases: Bases): Promise<ScanNotice[]> {
+async function unusedFolders(scan: FolderTree, base: string, top: readonly string[], bases: Bases): Promise<ScanNotice[]> {
   const used = [...bases.values()];
   if (used.includes(base)) return []; // the folders beside the parts are the classes
   const unused = top.map((name) => join(base, name)).filter((path) => !used.some((one) => one === path || one.startsWith(`${path}${sep}`)));
@@ -175,7 +166,7 @@ async function unusedFolders(scan: Scan, base: string, top: readonly string[], b
 /** The labels of Tiny ImageNet's validation images: file, class and a box in each line. */
 const ANNOTATIONS = 'val_annotations.txt';
 
-async function fromFolders(scan: Scan, bases: Bases, notices: readonly ScanNotice[]): Promise<FolderListing> {
+async function fromFolders(scan: FolderTree, bases: Bases, notices: readonly ScanNotice[]): Promise<FolderListing> {
   const trainBase = bases.get('train') as string;
   // Beside class folders the other parts may lie.
   const others = [...bases.values()].map((path) => relative(trainBase, path).split(sep)[0]);
@@ -226,7 +217,7 @@ async function fromFolders(scan: Scan, bases: Bases, notices: readonly ScanNotic
 }
 
 /** The folders that every class folder has, where it holds nothing else: folds of one set look so. Empty where they differ. */
-async function foldersOfAll(scan: Scan, base: string, classes: readonly string[]): Promise<readonly string[]> {
+async function foldersOfAll(scan: FolderTree, base: string, classes: readonly string[]): Promise<readonly string[]> {
   let first: readonly string[] | undefined;
   for (const name of classes) {
     const inside = join(base, name);
@@ -237,7 +228,7 @@ async function foldersOfAll(scan: Scan, base: string, classes: readonly string[]
   return first ?? [];
 }
 
-async function annotated(scan: Scan, base: string, labels: ReadonlyMap<string, number>): Promise<ListedImage[]> {
+async function annotated(scan: FolderTree, base: string, labels: ReadonlyMap<string, number>): Promise<ListedImage[]> {
   const images = new ImageIndex(await scan.images(base));
   const { rows } = await readLabelTable({ path: scan.path(join(base, ANNOTATIONS)), images, labelColumn: '2' });
   return dealRows(rows, (name) => {
@@ -254,7 +245,7 @@ interface Table {
 }
 
 /** Tables at the top that may say classes, with the part that their names mean. Two for one part are a question for people. */
-async function findTables(scan: Scan, base: string): Promise<Table[]> {
+async function findTables(scan: FolderTree, base: string): Promise<Table[]> {
   const tables = new Map<PartName, string>();
   const add = (part: PartName, path: string): void => {
     const other = tables.get(part);
@@ -279,7 +270,7 @@ async function findTables(scan: Scan, base: string): Promise<Table[]> {
   return [...tables].map(([part, name]) => ({ part, path: scan.path(join(base, name)) }));
 }
 
-async function fromTables(scan: Scan, tables: readonly Table[], { labelColumn }: ScanOptions): Promise<FolderListing> {
+async function fromTables(scan: FolderTree, tables: readonly Table[], { labelColumn }: ScanOptions): Promise<FolderListing> {
   const paths = await scan.images('');
   if (paths.length === 0) throw folderError(scan.path(''), `holds no ${READ_FORMATS} files`);
   const notices: ScanNotice[] = [];
@@ -311,7 +302,7 @@ async function fromTables(scan: Scan, tables: readonly Table[], { labelColumn }:
 }
 
 /** A listing of rows with their parts; without one they are for training. */
-async function fromRows(scan: Scan, rows: readonly LabelledFile[]): Promise<FolderListing> {
+async function fromRows(scan: FolderTree, rows: readonly LabelledFile[]): Promise<FolderListing> {
   const training = rows.filter(({ part = 'train' }) => part === 'train');
   const names = [...new Set(training.map(({ label }) => label))];
   const numeric = names.every((name) => /^-?\d{1,15}$/.test(name));
@@ -341,7 +332,7 @@ async function fromRows(scan: Scan, rows: readonly LabelledFile[]): Promise<Fold
 }
 
 /** Oxford's Pets: `annotations/trainval.txt` and `test.txt` with a name in each line, which begins with the breed. */
-async function petsTables(scan: Scan, base: string, top: readonly string[]): Promise<LabelledFile[] | null> {
+async function petsTables(scan: FolderTree, base: string, top: readonly string[]): Promise<LabelledFile[] | null> {
   if (!top.includes('images') || !top.includes('annotations')) return null;
   const lists = [
     ['train', 'trainval.txt'],
@@ -365,7 +356,7 @@ const FLOWERS_PARTS = { trnid: 'train', valid: 'validation', tstid: 'test' } as 
 const MAX_MAT_BYTES = 2 ** 24;
 
 /** Oxford's Flowers: the class of every image in one list, the numbers of each part's images in three others. */
-async function flowersLists(scan: Scan, base: string, top: readonly string[]): Promise<LabelledFile[] | null> {
+async function flowersLists(scan: FolderTree, base: string, top: readonly string[]): Promise<LabelledFile[] | null> {
   if (!top.includes('jpg') || !(await scan.has(base, FLOWERS.labels))) return null;
   const read = async (name: string): Promise<Map<string, MatMatrix>> => {
     const path = scan.path(join(base, name));
@@ -423,116 +414,8 @@ function dealRows(rows: readonly LabelledFile[], labelOf: (name: string) => numb
   return deal(new Map([...files].sort(([a], [b]) => a - b).map(([label, paths]) => [label, paths.sort((a, b) => (a < b ? -1 : 1))])));
 }
 
-const slashes = (path: string): string => path.split(sep).join('/');
 const listed = (names: readonly string[]): string => names.slice(0, 6).map(quote).join(', ');
 const count = (n: number, noun: string): string => `${n.toLocaleString('en-US')} ${noun}${n === 1 ? ' is' : 's are'}`;
-
-class Scan {
-  others = 0;
-  readonly #root: string;
-  readonly #realRoot: string;
-  readonly #signal: AbortSignal | undefined;
-  readonly #followLinks: boolean;
-
-  constructor(root: string, realRoot: string, { signal, followLinks = false }: ScanOptions) {
-    this.#root = root;
-    this.#realRoot = realRoot;
-    this.#signal = signal;
-    this.#followLinks = followLinks;
-  }
-
-  /** For messages and for what is read. */
-  path(inside: string): string {
-    return join(this.#root, inside);
-  }
-
-  /** Names of the folders in a folder, without those that systems hide. */
-  async folders(path: string): Promise<string[]> {
-    const folders: string[] = [];
-    for (const entry of await this.#entries(path)) if (await this.#isFolder(path, entry)) folders.push(entry.name);
-    return folders;
-  }
-
-  /** Names of the files in a folder, images or not. */
-  async files(path: string): Promise<string[]> {
-    const files: string[] = [];
-    for (const entry of await this.#entries(path)) if (!(await this.#isFolder(path, entry))) files.push(entry.name);
-    return files;
-  }
-
-  async has(path: string, file: string): Promise<boolean> {
-    return (await this.#entries(path)).some(({ name }) => name === file);
-  }
-
-  /** Whether a folder holds images or tables itself. */
-  async hasFiles(path: string): Promise<boolean> {
-    return (await this.files(path)).some((name) => isImageName(name) || isTable(name));
-  }
-
-  async hasTables(path: string): Promise<boolean> {
-    return (await this.files(path)).some(isTable);
-  }
-
-  /** Paths of the images in a folder and those in it, relative to the root, in the order of their names. */
-  async images(path: string): Promise<string[]> {
-    const images: string[] = [];
-    await this.#collect(path, images, new Set());
-    return images;
-  }
-
-  /** @param above Real paths of the folders that this one lies in: a link may lead back to one of them. */
-  async #collect(path: string, images: string[], above: ReadonlySet<string>): Promise<void> {
-    const real = this.#followLinks ? await realpath(this.path(path)) : '';
-    if (this.#followLinks && above.has(real)) throw linkError(this.path(path), 'leads back to a folder that it lies in');
-    for (const entry of await this.#entries(path)) {
-      const inside = join(path, entry.name);
-      if (await this.#isFolder(path, entry)) await this.#collect(inside, images, new Set([...above, real]));
-      else if (isImageName(entry.name) || (await isImageFile(this.path(inside)))) images.push(slashes(inside));
-      else this.others++;
-    }
-  }
-
-  async #entries(path: string): Promise<Dirent[]> {
-    if (this.#signal?.aborted) throw abortError(this.#signal);
-    const folder = join(this.#root, path);
-    const entries = await describing(folder, () => readdir(folder, { withFileTypes: true }));
-    const visible = entries.filter(({ name }) => !isHidden(name));
-    for (const { name } of visible) {
-      // A name with control characters could speak to the terminal that shows it.
-      if (/\p{Cc}/u.test(name)) throw folderError(folder, `has an entry whose name has control characters, ${quote(name)}`);
-      // What Node makes of bytes that are no UTF-8: such a file cannot be opened by this name.
-      if (name.includes('\ufffd')) {
-        throw folderError(
-          folder,
-          `has an entry whose name is not UTF-8, ${quote(name)}`,
-          'Rename it, for instance with `convmv -f latin1 -t utf8 -r --notest FOLDER`.',
-        );
-      }
-    }
-    return visible.sort((a, b) => (a.name < b.name ? -1 : 1));
-  }
-
-  /** Follows links to files only, and only inside of the root, unless all are to be followed: a link to a folder could lead in a circle. */
-  async #isFolder(path: string, entry: Dirent): Promise<boolean> {
-    if (!entry.isSymbolicLink()) return entry.isDirectory();
-    const link = join(this.#root, path, entry.name);
-    let target: string;
-    try {
-      target = await realpath(link);
-    } catch {
-      return false; // leads nowhere or in a circle: an image that cannot be read, if it is called like one
-    }
-    const isFolder = await readdir(target).then(
-      () => true,
-      () => false,
-    );
-    if (this.#followLinks) return isFolder;
-    const inside = relative(this.#realRoot, target);
-    if (inside === '..' || inside.startsWith(`..${sep}`) || inside === target) throw linkError(link, 'leads out of the folder');
-    if (isFolder) throw linkError(link, 'leads to a folder');
-    return false;
-  }
-}
 
 /** Shuffles the files of each class and deals them evenly: the k-th of n stands at (k + ½)/n of the whole. */
 function deal(files: ReadonlyMap<number, readonly string[]>): ListedImage[] {
@@ -551,30 +434,3 @@ function deal(files: ReadonlyMap<number, readonly string[]>): ListedImage[] {
   placed.sort((a, b) => a.place - b.place || a.label - b.label);
   return placed.map(({ path, label }) => ({ path, label }));
 }
-
-async function describing<T>(path: string, operation: () => Promise<T>): Promise<T> {
-  try {
-    return await operation();
-  } catch (error) {
-    if (error instanceof HybridError) throw error;
-    const code = systemCode(error);
-    const reason = code === 'ENOENT' ? 'it does not exist' : code === 'ENOTDIR' ? 'it is not a folder' : code || String(error);
-    throw new HybridError('E_DATA', `cannot read the folder ${path}: ${reason}`, 'Check that it is there and that you may read it.', {
-      cause: error,
-    });
-  }
-}
-
-/** A name from a disk, safe to print: escaped and of bounded length. */
-const quote = (name: string): string => JSON.stringify(name.length > 80 ? `${name.slice(0, 80)}…` : name);
-
-const LAYOUT = 'Give a folder with one folder of images for each class, or with such folders in train, val and test.';
-
-const folderError = (path: string, what: string, remedy = LAYOUT): HybridError => new HybridError('E_DATA', `${path} ${what}`, remedy);
-
-const linkError = (path: string, what: string): HybridError =>
-  new HybridError(
-    'E_DATA',
-    `the link ${path} ${what}`,
-    'Put the files themselves there, or allow links to be followed with `followLinks`.',
-  );

@@ -42,8 +42,9 @@ export class StateRegions {
     const parsed = parseStateName(name);
     if (parsed.kind === 'range') {
       const range = ranges.get(parsed.name);
-      if (!range) throw unknownName(name);
-      return { region: range, isInteger: false, count: range.bytes / 4 };
+      // A network without batch normalisation has no moving statistics: as on other devices they are an array of none.
+      const region = range ?? { buffer: 0, offset: 0, bytes: 0 };
+      return { region, isInteger: false, count: region.bytes / 4 };
     }
     const place = state.get(parsed.name);
     const region = parsed.kind === 'gradient' ? gradients.get(parsed.name) : place;

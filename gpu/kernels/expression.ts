@@ -30,12 +30,6 @@ export function printWgsl(
 ): PrintedExpressions {
   const T = floats(lanes);
   const constant = (value: number) => (value === 0 ? `${T}()` : `${T}(${f32(value)})`);
-  // The function gives value and derivative: it is called once for both.
-  const gelus = new Map<string, string>();
-  const geluOf = (a: string): string => {
-    if (!gelus.has(a)) gelus.set(a, `both${gelus.size}`);
-    return gelus.get(a) as string;
-  };
   // `select` and not `min` or `max`: those may lose a NaN, or tell 0 from −0, as they like.
   const calls: Readonly<Record<Primitive, (...args: string[]) => string>> = {
     add: (a, b) => `(${a} + ${b})`,
@@ -48,9 +42,11 @@ export function printWgsl(
     above: (a, b, yes, no) => `select(${no}, ${yes}, ${a} > ${b})`,
     exp: (a) => `exp(${a})`,
     expm1: (a) => `exponentialLess1(${a})`,
-    gelu: (a) => `${geluOf(a)}.value`,
-    geluDerivative: (a) => `${geluOf(a)}.derivative`,
+    gelu: (a) => `gelu(${a}).value`,
+    geluDerivative: (a) => `gelu(${a}).derivative`,
   };
+  // The function gives value and derivative: it is called once for both.
+  const whole = ([a]: readonly string[]): string => `gelu(${a})`;
   const { statements, texts } = printExpressions(expressions, {
     constant,
     name(name) {
@@ -59,9 +55,9 @@ export function printWgsl(
     },
     call: (primitive, args) => calls[primitive](...args),
     bind: (name, text) => `let ${name} = ${text};`,
+    parts: { gelu: { whole, part: '.value' }, geluDerivative: { whole, part: '.derivative' } },
   });
-  const first = [...gelus].map(([a, name]) => `let ${name} = gelu(${a});`);
-  const all = [...first, ...statements].join('\n');
+  const all = statements.join('\n');
   return { declarations: declarationsOf([all, ...texts].join('\n'), lanes), statements: all, texts };
 }
 

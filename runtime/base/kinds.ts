@@ -61,6 +61,9 @@ export const from0 = number('a number from 0 on', (x) => x >= 0);
 /** A share that never is the whole. */
 export const below1 = number('a number from 0 to below 1', (x) => x >= 0 && x < 1);
 
+/** A share that is neither nothing nor the whole. */
+export const above0Below1 = number('a number above 0 and below 1', (x) => x > 0 && x < 1);
+
 /** One of some words. */
 export function choice<T extends string>(...values: readonly T[]): TextKind<T> {
   return textKind({

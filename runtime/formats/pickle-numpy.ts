@@ -1,7 +1,7 @@
 // What NumPy puts into pickles: arrays, their types and single numbers.
 
 import { type NpyArray, numpyArray } from './npz.ts';
-import { bytesOf, type Constructor, PickleName, textOf } from './pickle.ts';
+import { bytesOf, type Constructor, PickleName, textOf } from './pickle-values.ts';
 import type { Fail } from './zip.ts';
 
 /** The type of an array's elements, in NumPy's words. */

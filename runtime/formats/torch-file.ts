@@ -3,8 +3,9 @@
 
 import { HybridError } from '../base/errors.ts';
 import { fromBfloat16, fromHalf } from './half.ts';
-import { bytesOf, type Constructor, PickleName, type PickleOptions, readPickle, textOf } from './pickle.ts';
+import { readPickle } from './pickle.ts';
 import { NUMPY_CONSTRUCTORS, PYTHON_CONSTRUCTORS } from './pickle-numpy.ts';
+import { bytesOf, type Constructor, PickleName, type PickleOptions, textOf } from './pickle-values.ts';
 import type { FileTensor } from './safetensors.ts';
 import { rowMajor } from './strided.ts';
 import { type Fail, quote, readZip } from './zip.ts';

@@ -2,7 +2,8 @@
 // layers with its weights, by the rules in onnx-in/. What a file says and nothing here computes ends the conversion, with the node in the message.
 
 import { HybridError } from '../base/errors.ts';
-import { type OnnxFile, type OnnxFileValue, onnxTypeName } from '../formats/onnx-file.ts';
+import type { OnnxFile, OnnxFileValue } from '../formats/onnx-file.ts';
+import { onnxTypeName } from '../formats/onnx-types.ts';
 import { quote } from '../formats/zip.ts';
 import { input as imageInput } from '../layers/functional.ts';
 import type { Model } from '../model/model.ts';

@@ -147,9 +147,20 @@ export class GraphBuilder {
     return this.#value(name, { dtype, shape, perSample: false }, 'state', state);
   }
 
-  /** Names a result: `logits` is what `predict` and `evaluate` return, `loss` what is differentiated. */
+  /**
+   * Names a result: `logits` is what `predict` and `evaluate` return, `loss` what is differentiated. Throws E_USAGE where another result has the
+   * name.
+   */
   output(name: string, id: ValueId): void {
-    this.#known(id, `output ${name}`);
+    const { name: what } = this.#known(id, `output ${name}`);
+    if (Object.hasOwn(this.outputs, name)) {
+      const other = this.values[this.outputs[name]].name;
+      throw new HybridError(
+        'E_USAGE',
+        `graph ${this.name} has an output ${name} already, ${other}; ${what} cannot be called so, too`,
+        'Give each result a name of its own.',
+      );
+    }
     this.outputs[name] = id;
   }
 

@@ -119,6 +119,8 @@ export interface Language {
   call(primitive: Primitive, args: readonly string[]): string;
   /** A statement that gives a text a name. */
   bind(name: string, text: string): string;
+  /** Primitives that are parts of what one call of a function gives: that call, and how the part is read from it. */
+  readonly parts?: Partial<Record<Primitive, { whole(args: readonly string[]): string; readonly part: string }>>;
 }
 
 /**
@@ -154,17 +156,26 @@ export function printExpressions(
   expressions.forEach(count);
   const statements: string[] = [];
   const bound = new Map<string, string>();
-  const print = (expression: Expression): string => {
-    if (!('call' in expression)) return keyOf(expression);
-    const key = keyOf(expression);
+  const bindOnce = (key: string, text: string): string => {
     const known = bound.get(key);
     if (known !== undefined) return known;
-    const text = language.call(expression.call, expression.args.map(print));
-    if ((counts.get(key) ?? 0) < 2) return text;
     const name = `${prefix}${bound.size}`;
     statements.push(language.bind(name, text));
     bound.set(key, name);
     return name;
+  };
+  const print = (expression: Expression): string => {
+    if (!('call' in expression)) return keyOf(expression);
+    const parts = language.parts?.[expression.call];
+    if (parts) {
+      const whole = parts.whole(expression.args.map(print));
+      return `${bindOnce(whole, whole)}${parts.part}`;
+    }
+    const key = keyOf(expression);
+    const known = bound.get(key);
+    if (known !== undefined) return known;
+    const text = language.call(expression.call, expression.args.map(print));
+    return (counts.get(key) ?? 0) < 2 ? text : bindOnce(key, text);
   };
   const texts = expressions.map(print);
   return { statements, texts };

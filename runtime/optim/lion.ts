@@ -2,13 +2,14 @@
 // AdamW keeps two, and wants a rate a third to a tenth of AdamW's, with a weight decay that is larger by as much.
 
 import { constant } from '../base/constants.ts';
-import { below1 } from '../base/kinds.ts';
+import { above0Below1, below1 } from '../base/kinds.ts';
 import { defineOptimizer } from './rule.ts';
 
 export const lion = defineOptimizer({
   name: 'lion',
   slots: ['momentum'],
-  constants: { beta1: constant(below1, 0.9), beta2: constant(below1, 0.99) },
+  // With beta1 = 0 a step would be the sign of one gradient, whatever the momentum is: Keras refuses it, too.
+  constants: { beta1: constant(above0Below1, 0.9), beta2: constant(below1, 0.99) },
   step({ learningRate, weightDecay }, { beta1, beta2 }) {
     return (at) => {
       at.w -= at.w * weightDecay * learningRate;

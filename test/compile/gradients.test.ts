@@ -61,6 +61,15 @@ async function check(forward: Graph): Promise<void> {
   }
 }
 
+it('an output of a name that is taken is refused', () => {
+  const g = new GraphBuilder('test', ops);
+  const [a, b] = ['a', 'b'].map((name) => g.state(name, [2], 'parameter'));
+  g.output('logits', a);
+  const again = { code: 'E_USAGE', message: 'graph test has an output logits already, a; b cannot be called so, too' };
+  expect(() => g.output('logits', b)).toThrow(expect.objectContaining(again));
+  expect(g.outputs).toEqual({ logits: a });
+});
+
 describe('gradients equal central differences', () => {
   it('of a parameter that is used twice', async () => {
     await check(

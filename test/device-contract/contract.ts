@@ -189,6 +189,20 @@ export function contract(name: string, { open, isBad = Number.isNaN, immediate =
         expect(await compiled.read('layers/batch_normalization/vars/2')).toEqual(before.map((value) => value / 2));
       });
 
+      it('has none where nothing is normalised: an array of none', async () => {
+        const images = input([4, 4, 3]);
+        const plain = functionalModel({
+          name: 'plain',
+          input: images,
+          output: layerFunctions.dense(globalAveragePooling2d(rescaling(images, { scale: 1 / 255 })), { units: 5 }),
+        });
+        const compiled = await device.compile(trainingGraphs(plain), { seed: SEED, capacity: 1 });
+        executables.push(compiled);
+        expect(await compiled.read(STATISTICS)).toEqual(new Float32Array(0));
+        await compiled.write(STATISTICS, new Float32Array(0));
+        await expect(compiled.write(STATISTICS, new Float32Array(1))).rejects.toMatchObject({ code: 'E_USAGE' });
+      });
+
       it('agrees with the reference device on loss, gradients and what a step makes of the state', async () => {
         const compiled = await fresh();
         const reference = await openReferenceDevice().compile(graphs, { seed: SEED, capacity: CAPACITY });

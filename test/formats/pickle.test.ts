@@ -1,8 +1,9 @@
 import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import type { HybridError } from '../../runtime/base/errors.ts';
-import { ByteString, type PickleOptions, readPickle } from '../../runtime/formats/pickle.ts';
+import { readPickle } from '../../runtime/formats/pickle.ts';
 import { NUMPY_CONSTRUCTORS, type NumpyArray, PYTHON_CONSTRUCTORS } from '../../runtime/formats/pickle-numpy.ts';
+import { ByteString, type PickleOptions } from '../../runtime/formats/pickle-values.ts';
 
 const file = (name: string): Uint8Array => new Uint8Array(readFileSync(new URL(`../golden/pickles/${name}`, import.meta.url)));
 const OPTIONS: PickleOptions = {

@@ -2,9 +2,10 @@
 
 import { readFileSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
+import { printWgsl } from '../../gpu/kernels/expression.ts';
 import type { Attrs } from '../../runtime/ir/graph.ts';
 import { ACTIVATION_NAMES, ACTIVATIONS, type Activation, activationFunctions } from '../../runtime/ops/activations.ts';
-import { costOfExpression } from '../../runtime/ops/expression.ts';
+import { add, costOfExpression, exactGelu, exactGeluDerivative, exp, named } from '../../runtime/ops/expression.ts';
 import { expectClose } from '../support/close.ts';
 import { checkGradient } from '../support/gradient-check.ts';
 import { runReference } from '../support/reference.ts';
@@ -231,6 +232,13 @@ test('what is done twice costs once, and parameters are known by name', () => {
   expectRefused('leakyRelu', [x], { alpha: 0.1 }, 'leakyRelu has no attribute alpha');
   expectRefused('elu', [x], { alpha: -1 }, 'attribute alpha of elu is a');
   expectRefused('normalize', [x, x, x], { epilogue: { activation: 'swish' } }, 'attribute epilogue of normalize');
+});
+
+test('WGSL: GELU of what has a name is called behind it, and once for value and slope', () => {
+  const inner = exp(named('x'));
+  const { statements, texts } = printWgsl([add(exactGelu(inner), inner), exactGeluDerivative(inner)], { x: 'x' }, 1);
+  expect(statements.split('\n')).toEqual(['let common0 = exp(x);', 'let common1 = gelu(common0);']);
+  expect(texts).toEqual(['(common1.value + common0)', 'common1.derivative']);
 });
 
 test('an activation is an entry of the table and its answers here: its name stands nowhere else', () => {

@@ -66,6 +66,13 @@ test.each([
   expectClose(momentum.data, momenta, { relative: 2e-6 }, 'momentum');
 });
 
+// As keras.optimizers.Lion(beta_1=0): "the optimizer degenerates to SignSGD".
+test('lion without a beta1 is refused, as Keras refuses it', () => {
+  expect(() => optimizerOf({ name: 'lion', beta1: 0 })).toThrow(
+    expect.objectContaining({ message: 'beta1 of lion is 0', remedy: expect.stringContaining('above 0 and below 1') }),
+  );
+});
+
 describe('options', () => {
   it.each(optimizerNames)('%s: what is written is what is read', (name) => {
     expect(describeOptimizer(name)).toBe(name);
