@@ -68,7 +68,7 @@ export function describeProgram(io: CliIo, setStatus: (status: number) => void):
       '--trace <FILE>',
       "a timeline of data workers, compute threads or the GPU (in the first 64 runs), steps and waits, in Chrome's format, for Perfetto",
     )
-    .option('--json', 'one JSON event a line on stdout')
+    .option('--json', 'one JSON event a line on stdout, each with its time and the name of the run')
     .option('--quiet', 'print the result only')
     .option('--no-figures', 'do without the figures at the end')
     .option('--tensorboard', "write TensorBoard's event file into the run folder as well")

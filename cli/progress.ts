@@ -1,28 +1,29 @@
-// Tells a person how a run goes, on stderr: a small panel on a terminal, which stays in its place; one line an epoch and a heartbeat
-// elsewhere. No control characters but on a terminal that understands them, and no colours with NO_COLOR.
+// Shows the progress of a run on stderr. On a terminal: a panel of two lines that is redrawn in place, and one line an epoch that
+// stays, both fitted to the width. Elsewhere: one line an epoch, and a heartbeat. Control characters are only sent to a terminal that
+// understands them, and colours only without NO_COLOR.
 
 import { RunRecord, thinned } from '../runtime/entries/runs.ts';
 import type { TrainEvent } from '../runtime/index.ts';
 import type { CliIo } from './io.ts';
 import { inFlags } from './spelling.ts';
-import { bar, hasUnicode, type Piece, sparkline, styled, wantsColor } from './style.ts';
+import { bar, fittingFields, hasUnicode, type Piece, sparkline, styled, wantsColor, widthOf } from './style.ts';
 
 type StepEvent = Extract<TrainEvent, { type: 'step' }>;
 type EpochEvent = Extract<TrainEvent, { type: 'epoch' }>;
 
 const REDRAW_MS = 100;
 const HEARTBEAT_MS = 60_000;
-/** Narrower terminals get one line in place of the panel. */
-const PANEL_COLUMNS = 60;
-const CURVE_POINTS = 16;
+/** Longest and shortest bar and curve: shorter ones say nothing, and are left out. */
+const BAR = { most: 40, least: 8 };
+const CURVE = { most: 16, least: 6 };
 
 export class Progress {
   readonly #io: CliIo;
   readonly #now: () => number;
   readonly #live: boolean;
   readonly #colored: boolean;
-  /** Lines of the panel on the screen. */
-  #drawn = 0;
+  /** Widths of the lines of the panel on the screen. */
+  #drawn: readonly number[] = [];
   #lastWrite: number;
   #record = new RunRecord('', {});
 
@@ -70,15 +71,15 @@ export class Progress {
     this.#write([['warning:', 'warn'], ` ${inFlags(text)}`]);
   }
 
-  /** A line that the next one replaces; without a terminal it is written at most once a minute. */
+  /** A line that the next one replaces. Without a terminal it is written at most once a minute. */
   status(text: string): void {
     this.#draw(() => [[text]]);
   }
 
-  /** Takes the panel away. */
+  /** Removes the panel. */
   clear(): void {
-    if (this.#drawn > 0) this.#io.stderr.write(this.#home() + '\x1b[J');
-    this.#drawn = 0;
+    if (this.#drawn.length > 0) this.#io.stderr.write(`${this.#home()}\x1b[J`);
+    this.#drawn = [];
   }
 
   #write(pieces: readonly Piece[]): void {
@@ -87,27 +88,37 @@ export class Progress {
     this.#lastWrite = this.#now();
   }
 
-  /** Some terminals, such as those of containers, say 0: they do not know. */
+  /** Some terminals, such as those of containers, report 0: the width is unknown. */
   get #columns(): number {
     return this.#io.stderr.columns || 80;
   }
 
-  /** To where the panel begins. */
+  /** The width that lines are fitted to. One column is left free: a full line would wrap. Files have no width. */
+  get #room(): number {
+    return this.#live ? this.#columns - 1 : Number.POSITIVE_INFINITY;
+  }
+
+  /** To where the panel begins. A terminal that became narrower since has wrapped the lines that no longer fit. */
   #home(): string {
-    return this.#drawn > 1 ? `\x1b[${this.#drawn - 1}A\r` : '\r';
+    const rows = this.#drawn.reduce((sum, width) => sum + Math.max(1, Math.ceil(width / this.#columns)), 0);
+    return rows > 1 ? `\x1b[${rows - 1}A\r` : '\r';
   }
 
   #draw(lines: () => readonly (readonly Piece[])[]): void {
-    const pause = this.#live ? (this.#drawn ? REDRAW_MS : 0) : HEARTBEAT_MS;
+    const pause = this.#live ? (this.#drawn.length > 0 ? REDRAW_MS : 0) : HEARTBEAT_MS;
     if (this.#now() - this.#lastWrite < pause) return;
     if (!this.#live) {
-      for (const line of lines()) this.#write(line);
+      this.#write(lines().flatMap((line, i) => (i === 0 ? line : ['  ', ...line])));
       return;
     }
-    // One column is left free: a full line would wrap. Lines are overwritten and not cleared before: nothing flickers.
-    const drawn = lines().map((line) => styled(line, this.#columns - 1, this.#colored));
-    this.#io.stderr.write(`${this.#home()}${drawn.join('\x1b[K\n')}\x1b[J`);
-    this.#drawn = drawn.length;
+    // Lines are overwritten and not cleared before: nothing flickers.
+    const drawn = lines();
+    const home = this.#home();
+    // What a narrower terminal has wrapped is longer than what replaces it.
+    const clear = this.#drawn.some((width) => width > this.#room) ? '\x1b[J' : '';
+    const texts = drawn.map((line) => styled(line, this.#room, this.#colored));
+    this.#io.stderr.write(`${home}${clear}${texts.join('\x1b[K\n')}\x1b[J`);
+    this.#drawn = drawn.map((line) => Math.min(this.#room, widthOf(line)));
     this.#lastWrite = this.#now();
   }
 
@@ -116,62 +127,79 @@ export class Progress {
     const { epochs = 1, stepsPerEpoch = step } = this.#record.start ?? {};
     const share = step / stepsPerEpoch;
     const percentDone = `${Math.floor(100 * share)}%`.padStart(4);
-    const columns = this.#columns;
-    if (!this.#live || columns < PANEL_COLUMNS) {
-      // What matters most comes first: narrow terminals cut the end.
-      return [
-        [
-          `epoch ${epoch}/${epochs} ${percentDone}  ${duration(etaSeconds)} left  loss ${loss.toFixed(4)}  acc ${(100 * accuracy).toFixed(1)}%  ` +
-            `lr ${rate(lr)}  ${speed(imagesPerSecond)}  data wait ${Math.round(100 * dataWait)}%`,
-        ],
-      ];
-    }
     const stepsLeft = (epochs - epoch + 1) * stepsPerEpoch - step;
     const inEpoch = stepsLeft > 0 ? (etaSeconds * (stepsPerEpoch - step)) / stepsLeft : 0;
     const unicode = hasUnicode(this.#io.env);
-    const [full, empty] = bar(share, Math.min(40, columns - 46), unicode);
-    const curve = unicode ? sparkline(thinned(this.#record.trace, CURVE_POINTS).map((point) => point.loss)) : '';
+    const room = this.#room;
     const wait = Math.round(100 * dataWait);
-    return [
-      [
-        `epoch ${epoch}/${epochs} `,
-        [full, 'accent'],
-        [empty, 'dim'],
-        `${percentDone}  ${duration(inEpoch)}`,
-        [` left, `, 'dim'],
-        duration(etaSeconds),
-        [' in all', 'dim'],
-      ],
-      [
-        ['loss ', 'dim'],
-        loss.toFixed(3),
-        [curve && ` ${curve}`, 'accent'],
-        ['  acc ', 'dim'],
-        `${(100 * accuracy).toFixed(1)}%  `,
-        speed(imagesPerSecond),
-        ['  data wait ', 'dim'],
-        [`${wait}%`, wait >= 10 ? 'warn' : 'plain'],
-        ['  lr ', 'dim'],
-        rate(lr),
-      ],
+
+    const left = fittingFields(
+      [[percentDone.trimStart()], [['run ', 'dim'], duration(etaSeconds), [' left', 'dim']]],
+      room - `epoch ${epoch}/${epochs}  `.length,
+    );
+    const times: Piece[] = [
+      `${percentDone}  `,
+      ['epoch ', 'dim'],
+      duration(inEpoch),
+      [', run ', 'dim'],
+      duration(etaSeconds),
+      [' left', 'dim'],
     ];
+    const barRoom = Math.min(BAR.most, room - widthOf(times) - `epoch ${epoch}/${epochs} `.length);
+    const [full, empty] = bar(share, Math.max(0, barRoom), unicode);
+    const first: Piece[] =
+      this.#live && barRoom >= BAR.least
+        ? [`epoch ${epoch}/${epochs} `, [full, 'accent'], [empty, 'dim'], ...times]
+        : barRoom >= 1
+          ? [`epoch ${epoch}/${epochs} `, ...times]
+          : [`epoch ${epoch}/${epochs}  `, ...left];
+
+    const metrics: Piece[] = [['loss ', 'dim'], loss.toFixed(3)];
+    const second = fittingFields(
+      [
+        metrics,
+        [['acc ', 'dim'], `${(100 * accuracy).toFixed(1)}%`],
+        [speed(imagesPerSecond)],
+        [
+          ['data wait ', 'dim'],
+          [`${wait}%`, wait >= 10 ? 'warn' : 'plain'],
+        ],
+        [['lr ', 'dim'], rate(lr)],
+      ],
+      room,
+    );
+    const curveRoom = Math.min(CURVE.most, room - widthOf(second) - 1);
+    if (this.#live && unicode && curveRoom >= CURVE.least) {
+      const curve = sparkline(thinned(this.#record.trace, curveRoom).map((point) => point.loss));
+      second.splice(metrics.length, 0, [` ${curve}`, 'accent']);
+    }
+    return [first, second];
   }
 
   #epochLine({ epoch, train, validation, lr, imagesPerSecond, seconds, dataWait, best }: EpochEvent): Piece[] {
-    const text = [
-      `epoch ${epoch}/${this.#record.start?.epochs ?? epoch}`,
-      `loss ${train.loss.toFixed(4)} accuracy ${percent(train.accuracy)}`,
-      ...(validation ? [`validation loss ${validation.loss.toFixed(4)} accuracy ${percent(validation.accuracy)}`] : []),
-      `lr ${rate(lr)}`,
-      speed(imagesPerSecond),
-      `data wait ${Math.round(100 * dataWait)}%`,
-      duration(seconds),
-    ].join('  ');
-    return best ? [text, [' *best', 'good']] : [text];
+    const name = `epoch ${epoch}/${this.#record.start?.epochs ?? epoch}`;
+    const time: Piece[] = [duration(seconds), ...(best ? [[' *best', 'good'] as const] : [])];
+    const acc = (fraction: number): string => `${(100 * fraction).toFixed(1)}%`;
+    const whole: Piece[][] = [
+      [name],
+      [`loss ${train.loss.toFixed(4)} acc ${acc(train.accuracy)}`],
+      validation ? [`val loss ${validation.loss.toFixed(4)} acc ${acc(validation.accuracy)}`] : [],
+      time,
+    ];
+    const more: Piece[][] = [[speed(imagesPerSecond)], [`lr ${rate(lr)}`], [`data wait ${Math.round(100 * dataWait)}%`]];
+    const line = fittingFields([...whole, ...more], this.#room);
+    if (widthOf(line) >= widthOf(fittingFields(whole, Number.POSITIVE_INFINITY))) return line;
+    const short: Piece[][] = [
+      [name],
+      [`${train.loss.toFixed(3)} ${acc(train.accuracy)}`],
+      validation ? [`val ${validation.loss.toFixed(3)} ${acc(validation.accuracy)}`] : [],
+      time,
+    ];
+    return fittingFields(short, this.#room);
   }
 }
 
-/** Whether a line may be redrawn: not in files, pipes, continuous integration or on terminals that cannot. */
+/** Whether lines may be redrawn: not in files, pipes, continuous integration, or on terminals that cannot. */
 function isLive({ stderr, env }: CliIo): boolean {
   return stderr.isTTY === true && env.TERM !== 'dumb' && !env.CI;
 }

@@ -40,6 +40,28 @@ type Environment = Readonly<Record<string, string | undefined>>;
 /** https://no-color.org: any value but an empty one. */
 export const wantsColor = (env: Environment): boolean => !env.NO_COLOR;
 
-/** By the locale; Windows' terminals have it without one. */
+/**
+ * Whether the terminal draws bars: by the locale; on Windows by the terminal, because the fonts of its old console lack most of them.
+ */
 export const hasUnicode = (env: Environment, platform: NodeJS.Platform = process.platform): boolean =>
-  platform === 'win32' || /utf-?8/i.test(env.LC_ALL || env.LC_CTYPE || env.LANG || '');
+  platform === 'win32'
+    ? Boolean(env.WT_SESSION || env.ConEmuTask || env.TERM_PROGRAM) || /xterm|alacritty|cygwin|mintty/.test(env.TERM ?? '')
+    : /utf-?8/i.test(env.LC_ALL || env.LC_CTYPE || env.LANG || '');
+
+/** Characters of a piece. */
+const lengthOf = (piece: Piece): number => [...(typeof piece === 'string' ? piece : piece[0])].length;
+
+/** Characters of a line. */
+export const widthOf = (pieces: readonly Piece[]): number => pieces.reduce((sum, piece) => sum + lengthOf(piece), 0);
+
+/** Fields of a line with two spaces between them, as many of the first as fit; the first one is there in any case. */
+export function fittingFields(fields: readonly (readonly Piece[])[], columns: number): Piece[] {
+  const line: Piece[] = [];
+  for (const field of fields) {
+    if (field.length === 0) continue;
+    const next = line.length > 0 ? ['  ', ...field] : field;
+    if (line.length > 0 && widthOf(line) + widthOf(next) > columns) break;
+    line.push(...next);
+  }
+  return line;
+}

@@ -1,5 +1,5 @@
-// Writes docs/commands.md from the description of the program, as `--help` tells it, docs/ops.md and docs/layers.md. With --check it only says whether the
-// pages are up to date (status 1 where one is not). Takes the program from dist/.
+// Writes docs/commands.md from the description of the program, as `--help` tells it, docs/ops.md, docs/layers.md and the chart of
+// the README. With --check it only says whether they are up to date (status 1 where one is not). Takes the program from dist/.
 
 import { readFile, writeFile } from 'node:fs/promises';
 import { commandsOf } from '../dist/cli/command-tree.js';
@@ -7,6 +7,7 @@ import { EXAMPLES } from '../dist/cli/examples.js';
 import { describeProgram } from '../dist/cli/program.js';
 import { layersPage } from './layers-page.mjs';
 import { opsPage } from './ops-page.mjs';
+import { speedChart } from './speed-chart.mjs';
 
 const silent = { write() {} };
 const commands = commandsOf(describeProgram({ stdout: silent, stderr: silent, env: {}, cwd: '' }, () => {}));
@@ -23,14 +24,15 @@ const page = [
 ].join('\n');
 
 for (const [name, text] of [
-  ['commands', page],
-  ['ops', opsPage()],
-  ['layers', layersPage()],
+  ['commands.md', page],
+  ['ops.md', opsPage()],
+  ['layers.md', layersPage()],
+  ['images/speed.svg', speedChart()],
 ]) {
-  const file = new URL(`../docs/${name}.md`, import.meta.url);
+  const file = new URL(`../docs/${name}`, import.meta.url);
   if (!process.argv.includes('--check')) await writeFile(file, text);
   else if ((await readFile(file, 'utf8').catch(() => '')) !== text) {
-    process.stderr.write(`docs/${name}.md is not what the program says: run \`npm run docs\`\n`);
+    process.stderr.write(`docs/${name} is not what the program says: run \`npm run docs\`\n`);
     process.exitCode = 1;
   }
 }

@@ -1,7 +1,7 @@
 // One run: settings → data, model, device, run folder → a training run whose events are shown and kept.
 
 import { homedir } from 'node:os';
-import { dirname, resolve } from 'node:path';
+import { basename, dirname, resolve } from 'node:path';
 import type { Command } from 'commander';
 import { classConcerns, splitOf } from '../../runtime/entries/data.ts';
 import { type Communicator, trainInGroup } from '../../runtime/entries/distributed.ts';
@@ -222,7 +222,8 @@ async function run({ options, settings, flags, io, progress, earlier, group, cho
       ...{ files: io.files, signal: io.signal },
       onEvent(event) {
         hasBegun = true;
-        if (flags.json) io.stdout.write(`${JSON.stringify(event)}\n`);
+        if (flags.json)
+          io.stdout.write(`${JSON.stringify({ ...event, time: new Date().toISOString(), run: basename(folder.location) })}\n`);
         else if (talk) progress.event(event);
         if (event.type === 'start' && talk) progress.line(`run folder ${shown(folder.location, io)}`);
       },
@@ -240,7 +241,7 @@ async function run({ options, settings, flags, io, progress, earlier, group, cho
       },
     });
     if (result.reason !== 'aborted') return 0;
-    return sayStopped({ saved: saved ?? undefined, removed: isKept ? undefined : folder.location }, io, flags);
+    return sayStopped({ saved: saved ?? undefined, run: folder.location, isKept }, io, flags);
   } catch (error) {
     throw hasBegun && group.size > 1 ? withWayOn(error, folder.location) : error;
   } finally {

@@ -41,15 +41,22 @@ export function withWayOn(error: unknown, location: string): unknown {
 }
 
 export function sayStopped(
-  { saved, removed }: { saved?: Extract<TrainEvent, { type: 'checkpoint' }>; removed?: string },
+  { saved, run, isKept }: { saved?: Extract<TrainEvent, { type: 'checkpoint' }>; run: string; isKept: boolean },
   io: CliIo,
   flags: Flags,
 ): number {
-  const nothing = removed ? `no step was completed; ${shown(removed, io)} was removed` : 'no further step was completed, nothing was saved';
-  const where = saved ? `the state after its last completed step is in ${shown(saved.path ?? 'memory', io)}` : nothing;
-  if (!flags.quiet && io.signal?.reason !== 'EPIPE') io.stderr.write(`stopped by ${io.signal?.reason ?? 'its user'}: ${where}\n`);
+  const folder = shown(run, io);
+  const nothing = isKept ? 'no further step was completed, nothing was saved' : `no step was completed; ${folder} was removed`;
+  const where = saved ? `the state after the last completed step is in ${shown(saved.path ?? 'memory', io)}` : nothing;
+  const wayOn = isKept ? `resume with: hybrid train --resume ${quoted(folder)}\n` : '';
+  if (!flags.quiet && io.signal?.reason !== 'EPIPE') {
+    io.stderr.write(`stopped by ${io.signal?.reason ?? 'its user'}: ${where}\n${wayOn}`);
+  }
   return stoppedStatus(io);
 }
+
+/** As shells take it for one word. */
+const quoted = (word: string): string => (/^[\w@%+=:,./\\-]+$/.test(word) ? word : `"${word}"`);
 
 export function resultText({ test, best, reason, epochs }: TrainResult, options: Options, folder: RunFolder, io: CliIo): string {
   const lines = [

@@ -103,7 +103,7 @@ describe.each([['SIGINT', 130], ['SIGTERM', 143], ...(HANG_UP ? ([['SIGHUP', 129
     const { status, stdout, stderr } = await ended;
     expect(performance.now() - sent).toBeLessThan(3000);
     expect(status).toBe(expected);
-    expect(stderr).toMatch(new RegExp(`^stopped by ${signal}: .*checkpoints.last\\n$`));
+    expect(stderr).toMatch(new RegExp(`^stopped by ${signal}: .*checkpoints.last\\nresume with: hybrid train --resume \\S+\\n$`));
     const events = eventsOf(stdout);
     expect(events.at(-1)).toMatchObject({ type: 'end', reason: 'aborted' });
     expect(await (await RunFolder.open(join(cwd, 'runs', 'r'))).load('last')).not.toBeNull();

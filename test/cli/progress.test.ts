@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import type { CliIo } from '../../cli/io.ts';
 import { count, duration, Progress } from '../../cli/progress.ts';
-import { sparkline } from '../../cli/style.ts';
+import { hasUnicode, sparkline } from '../../cli/style.ts';
 import type { TrainEvent } from '../../runtime/index.ts';
 
 const start: TrainEvent = {
@@ -44,17 +44,18 @@ const epoch: TrainEvent = {
 function record({ tty = true, env = {}, columns = 200 }: { tty?: boolean; env?: Record<string, string>; columns?: number } = {}) {
   const written: string[] = [];
   const clock = { ms: 0 };
-  const io = { env, stderr: { isTTY: tty, columns, write: (text: string) => written.push(text) } } as unknown as CliIo;
-  return { progress: new Progress(io, () => clock.ms), written, clock };
+  const stderr = { isTTY: tty, columns, write: (text: string) => written.push(text) };
+  const io = { env, stderr } as unknown as CliIo;
+  return { progress: new Progress(io, () => clock.ms), written, clock, stderr };
 }
 
 const ESC = '\x1b';
 const CONTROLS = new RegExp(`${ESC}\\[(\\d+)A|${ESC}\\[([JK])|${ESC}\\[([\\d;]*m)|([\\s\\S])`, 'g');
 
-/** What a terminal shows in the end: carriage returns, cursor up, erasing. Colours are left out. */
-function screen(written: readonly string[]): string[] {
-  const lines = [''];
-  let [row, column] = [0, 0];
+/** What a terminal shows in the end, of what it showed `before`: carriage returns, cursor up, erasing. Colours are left out. */
+function screen(written: readonly string[], before: readonly string[] = ['']): string[] {
+  const lines = [...before];
+  let [row, column] = [lines.length - 1, lines[lines.length - 1].length];
   for (const [, up, erase, color, char] of written.join('').matchAll(CONTROLS)) {
     if (up) row -= Number(up);
     else if (color !== undefined) continue;
@@ -103,11 +104,11 @@ describe('on a terminal', () => {
     }
     expect(written.length - 2).toBe(5);
     const [, , first, second] = screen(written);
-    expect(first).toBe(`epoch 2/3 ${'━'.repeat(33)}${'─'.repeat(7)} 82%  9:28 left, 1:02:05 in all`);
+    expect(first).toBe(`epoch 2/3 ${'━'.repeat(33)}${'─'.repeat(7)} 82%  epoch 9:28, run 1:02:05 left`);
     expect(second).toMatch(/^loss 1\.235 [▁-█]+ {2}acc 50\.0% {2}1,230 images\/s {2}data wait 1% {2}lr 0\.001$/);
     progress.event(epoch);
     expect(screen(written).slice(2)).toEqual([
-      'epoch 2/3  loss 1.2000 accuracy 50.00 %  validation loss 1.1000 accuracy 62.50 %  lr 0.001  98.8 images/s  data wait 0%  1:01 *best',
+      'epoch 2/3  loss 1.2000 acc 50.0%  val loss 1.1000 acc 62.5%  1:01 *best  98.8 images/s  lr 0.001  data wait 0%',
       '',
     ]);
   });
@@ -131,6 +132,68 @@ describe('on a terminal', () => {
     progress.clear();
     expect(screen(written).slice(2)).toEqual(['']);
     expect(written.at(-1)?.endsWith('\x1b[J')).toBe(true);
+  });
+
+  test.each([
+    [140, 'epoch 2/3  loss 1.2000 acc 50.0%  val loss 1.1000 acc 62.5%  1:01 *best  98.8 images/s  lr 0.001  data wait 0%'],
+    [80, 'epoch 2/3  loss 1.2000 acc 50.0%  val loss 1.1000 acc 62.5%  1:01 *best'],
+    [60, 'epoch 2/3  1.200 50.0%  val 1.100 62.5%  1:01 *best'],
+    [40, 'epoch 2/3  1.200 50.0%  val 1.100 62.5%'],
+  ])('an epoch is one line of %i columns', (columns, line) => {
+    const { progress, written } = record({ env: UTF8, columns });
+    progress.event(start);
+    progress.event(epoch);
+    expect(screen(written).slice(2)).toEqual([line, '']);
+  });
+
+  test.each([
+    [
+      80,
+      /^epoch 2\/3 ━+─+ 82% {2}epoch 9:28, run 1:02:05 left$/,
+      /^loss 1\.235 [▁-█]+ {2}acc 50\.0% {2}1,230 images\/s {2}data wait 1% {2}lr 0\.001$/,
+    ],
+    [
+      60,
+      /^epoch 2\/3 ━+─+ 82% {2}epoch 9:28, run 1:02:05 left$/,
+      /^loss 1\.235 [▁-█]+ {2}acc 50\.0% {2}1,230 images\/s {2}data wait 1%$/,
+    ],
+    [40, /^epoch 2\/3 {2}82% {2}run 1:02:05 left$/, /^loss 1\.235 {2}acc 50\.0% {2}1,230 images\/s$/],
+  ])('the panel is not cut at %i columns: what has no room is left out', (columns, first, second) => {
+    const { progress, written, clock } = record({ env: UTF8, columns });
+    progress.event(start);
+    for (let n = 1; n <= 41; n++) {
+      progress.event(step(n));
+      clock.ms += 1000;
+    }
+    const lines = screen(written).slice(2);
+    expect(lines).toHaveLength(2);
+    expect(lines[0]).toMatch(first);
+    expect(lines[1]).toMatch(second);
+  });
+
+  test.each([60, 35, 140])('a terminal of 120 columns that is made %i columns wide keeps nothing of the old panel', (columns) => {
+    const { progress, written, clock, stderr } = record({ env: UTF8, columns: 120 });
+    progress.line('before');
+    progress.event(step(20));
+    // Terminals wrap what does not fit any more, and keep the cursor behind the last character.
+    const wrapped = screen(written).flatMap((line) => line.match(new RegExp(`.{1,${columns}}`, 'gu')) ?? ['']);
+    written.length = 0;
+    stderr.columns = columns;
+    clock.ms += 1000;
+    progress.event(step(21));
+    const lines = screen(written, wrapped);
+    expect(lines).toHaveLength(3);
+    expect(lines[0]).toBe('before');
+    expect(lines[1]).toMatch(/^epoch 2\/1/);
+    progress.clear();
+    expect(screen(written, wrapped)).toEqual(['before', '']);
+  });
+
+  test("Windows' terminals draw bars, its old console ASCII", () => {
+    for (const env of [{ WT_SESSION: '1' }, { TERM_PROGRAM: 'vscode' }, { TERM: 'xterm-256color' }, { ConEmuTask: '{cmd::Cmder}' }]) {
+      expect(hasUnicode(env, 'win32')).toBe(true);
+    }
+    expect(hasUnicode({ LANG: 'en_US.UTF-8' }, 'win32')).toBe(false);
   });
 
   test('colours are there unless NO_COLOR is set; without UTF-8 all is ASCII', () => {

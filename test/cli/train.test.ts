@@ -122,7 +122,7 @@ describe('a run', () => {
     const terminal = { isTTY: true, columns: 100, write: (text: string) => void (written += text) };
     expect((await train(['--epochs', '1'], { stderr: terminal })).status).toBe(0);
     expect(written).toContain('\repoch 1/1 ');
-    expect(written.split('\x1b[J').at(-1)).not.toContain('in all');
+    expect(written.split('\x1b[J').at(-1)).not.toContain('left');
   });
 });
 
@@ -329,7 +329,9 @@ describe('stopping', () => {
     const result = await train(['--epochs', '1000', '--name', 'r'], { cwd, files, signal: controller.signal });
     expect(result.status).toBe(status);
     expect(result.stdout).toBe('');
-    expect(result.stderr).toMatch(new RegExp(`stopped by ${reason}: .* in runs.r.checkpoints.last\\n$`));
+    expect(result.stderr).toMatch(
+      new RegExp(`stopped by ${reason}: .* in runs.r.checkpoints.last\\nresume with: hybrid train --resume runs.r\\n$`),
+    );
     const events = eventsOf(readFileSync(join(cwd, 'runs', 'r', 'metrics.jsonl'), 'utf8'));
     expect(events.at(-1)).toMatchObject({ type: 'end', reason: 'aborted', test: null });
     const last = join(cwd, 'runs', 'r', 'checkpoints', 'last');
