@@ -57,7 +57,7 @@ export class Progress {
         break;
       case 'message':
         if (event.level === 'warning') this.warn(event.text);
-        else this.line(event.text);
+        else if (!event.again) this.line(event.text);
         break;
     }
   }

@@ -105,8 +105,8 @@ export type TrainEvent =
   /** The run goes on after `step` of `epoch`: events of later ones, before this event, tell of work that was undone. */
   | { readonly type: 'resume'; readonly reason: 'resumed' | 'rolled back'; readonly epoch: number; readonly step: number }
   | { readonly type: 'checkpoint'; readonly kind: CheckpointKind; readonly epoch: number; readonly path: string | null }
-  /** The script's messages: improved, reduced, stopped early; and hints. */
-  | { readonly type: 'message'; readonly level: 'info' | 'warning'; readonly text: string }
+  /** The script's messages: improved, reduced, stopped early; and hints. `again`: a repetition, in Keras' words, of the epoch event before it. */
+  | { readonly type: 'message'; readonly level: 'info' | 'warning'; readonly text: string; readonly again?: true }
   | {
       readonly type: 'end';
       readonly reason: EndReason;

@@ -88,7 +88,7 @@ async function runEpoch(run: Training, epoch: number): Promise<void> {
     best: improved,
   });
   position.history = [...position.history, record];
-  reporter.say(message);
+  reporter.say(message, Number.isFinite(monitored));
   reporter.say(stop?.message ?? null);
   reporter.say(rate.onEpochEnd(epoch, monitored));
   watchdog.begin('a checkpoint to be written', `epoch ${epoch}`);

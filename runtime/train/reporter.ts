@@ -85,8 +85,9 @@ export class Reporter {
     return end;
   }
 
-  say(text: string | null): void {
-    if (text !== null) this.#emit({ type: 'message', level: 'info', text });
+  /** `again`: the event of the epoch has it already. */
+  say(text: string | null, again = false): void {
+    if (text !== null) this.#emit({ type: 'message', level: 'info', text, ...(again && { again }) });
   }
 
   warn(text: string | null): void {

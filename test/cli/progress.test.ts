@@ -152,11 +152,7 @@ describe('on a terminal', () => {
       /^epoch 2\/3 ━+─+ 82% {2}epoch 9:28, run 1:02:05 left$/,
       /^loss 1\.235 [▁-█]+ {2}acc 50\.0% {2}1,230 images\/s {2}data wait 1% {2}lr 0\.001$/,
     ],
-    [
-      60,
-      /^epoch 2\/3 ━+─+ 82% {2}epoch 9:28, run 1:02:05 left$/,
-      /^loss 1\.235 [▁-█]+ {2}acc 50\.0% {2}1,230 images\/s {2}data wait 1%$/,
-    ],
+    [60, /^epoch 2\/3 ━+─+ 82% {2}epoch 9:28, run 1:02:05 left$/, /^loss 1\.235 [▁-█]+ {2}acc 50\.0% {2}1,230 images\/s {2}data wait 1%$/],
     [40, /^epoch 2\/3 {2}82% {2}run 1:02:05 left$/, /^loss 1\.235 {2}acc 50\.0% {2}1,230 images\/s$/],
   ])('the panel is not cut at %i columns: what has no room is left out', (columns, first, second) => {
     const { progress, written, clock } = record({ env: UTF8, columns });

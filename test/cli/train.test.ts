@@ -42,7 +42,7 @@ describe('a run', () => {
     );
     expect(stdout + stderr).not.toContain('\x1b');
     expect(stderr).toMatch(/limited to the first 60 training, 8 validation and 20 test images/);
-    expect(stderr).toMatch(/^epoch 1\/2 .*images\/s.*\n.*val_loss improved/m);
+    expect(stderr).toMatch(/^epoch 1\/2 .* \*best .*images\/s.*\n(?!.*val_loss improved)/m);
 
     const run = join(cwd, 'runs', 'first');
     expect(readdirSync(run).sort()).toEqual(['checkpoints', 'config.json', 'environment.json', 'metrics.jsonl', 'report.html']);
@@ -114,7 +114,7 @@ describe('a run', () => {
     ]);
     expect(status).toBe(0);
     expect(stdout).toContain('training loss');
-    expect(stderr).toMatch(/Epoch 1: loss improved/);
+    expect(stderr).toMatch(/^epoch 1\/1 {2}loss \S+ acc \S+ {2}\d:\d\d \*best/m);
   });
 
   test('on a terminal redraws a line and leaves none behind', async () => {
