@@ -1,6 +1,7 @@
 // Opens devices by name. Each is imported only when it is asked for.
 
-import { HybridError } from './base/errors.ts';
+import { HybridError, nearest } from './base/errors.ts';
+import { refuseUnknown } from './base/kinds.ts';
 import { own } from './base/own.ts';
 import { formatSelfTest } from './compile/self-test.ts';
 import { type Device, PRECISIONS, type Precision } from './device.ts';
@@ -11,7 +12,7 @@ export const DEVICES = ['auto', 'wasm', 'webgpu', 'reference'] as const;
 /** `auto`: a GPU that passes the self-test, else `wasm`. */
 export type DeviceName = (typeof DEVICES)[number];
 
-/** Of `openDevice`; what a device has no use for it passes over. */
+/** Options for `openDevice`. Those that do not apply to a device are ignored. */
 export interface DeviceOptions {
   /** Threads of the wasm device; all usable cores by default, from four on all but one. */
   readonly threads?: number;
@@ -33,12 +34,19 @@ export interface DeviceOptions {
   readonly onPrecision?: (reason: string) => void;
 }
 
+/** All names of `DeviceOptions`. */
+const OPTION_NAMES = [...Object.keys(DEVICE_SETTINGS), 'v8Flags', 'onNotice', 'onChoice', 'onPrecision'];
+
+/** Devices by the names that they have elsewhere. */
+const ELSEWHERE: Readonly<Record<string, DeviceName>> = { cpu: 'wasm', gpu: 'webgpu', cuda: 'webgpu', metal: 'webgpu', mps: 'webgpu' };
+
 /**
- * Opens a device, which its caller closes. Throws E_USAGE for an unknown name or number of threads, E_ENVIRONMENT where this machine
+ * Opens a device, `auto` by default, which its caller closes. Throws E_USAGE for an unknown name, option or number of threads, E_ENVIRONMENT where this machine
  * lacks what the device needs: a GPU, the package `webgpu`, built kernels, or a tier of the GPU. E_DEVICE: the GPU fails the self-test of a tier
  * other than f32.
  */
-export async function openDevice(name: DeviceName, given: DeviceOptions = {}): Promise<Device> {
+export async function openDevice(name: DeviceName = 'auto', given: DeviceOptions = {}): Promise<Device> {
+  refuseUnknown(Object.keys(given), OPTION_NAMES, 'DeviceOptions');
   const options = own(given);
   const { precision = 'auto', onNotice, onPrecision } = options;
   if (precision !== 'auto' && !PRECISIONS.includes(precision))
@@ -82,8 +90,15 @@ export async function openDevice(name: DeviceName, given: DeviceOptions = {}): P
         throw new HybridError('E_USAGE', `the reference device computes in doubles, not in ${precision}`, 'Leave `precision` out.');
       return (await import('./reference.ts')).openReferenceDevice();
     default:
-      throw new HybridError('E_USAGE', `no device is called ${JSON.stringify(name)}`, `Choose one of ${DEVICES.join(', ')}.`);
+      throw unknownDevice(name);
   }
+}
+
+function unknownDevice(name: unknown): HybridError {
+  const word = String(name).toLowerCase();
+  const near = Object.hasOwn(ELSEWHERE, word) ? ELSEWHERE[word] : nearest(word, DEVICES);
+  const meant = near === undefined ? '' : `; did you mean ${near}?`;
+  return new HybridError('E_USAGE', `no device is called ${JSON.stringify(name)}${meant}`, `Choose one of ${DEVICES.join(', ')}.`);
 }
 
 const WITHOUT_GPU = 'Leave `precision` out, or look at `hybrid doctor`.';

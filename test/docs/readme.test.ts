@@ -1,0 +1,35 @@
+// The first screen: its numbers are those of the records, its program runs, and the two commands are there.
+
+import { spawnSync } from 'node:child_process';
+import { readFileSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+import { expect, test } from 'vitest';
+import { blocksOf, callsIn, problemOf, readDocument } from '../support/documents.ts';
+
+const ROOT = fileURLToPath(new URL('../..', import.meta.url));
+const text = readDocument('README.md');
+const speed = JSON.parse(readFileSync(`${ROOT}/bench/results/speed.json`, 'utf8'));
+
+test('the main job and the tests are one command each, and are said to want a clone', () => {
+  expect(text).toMatch(/In a clone[^\n]*:\n\n```sh\nnpm ci && npx hybrid train /);
+  expect(text).toMatch(/`npm ci && npm test`[^\n]*in a clone/);
+  for (const [, code] of text.matchAll(/`(npm ci && npx hybrid [^`]*)`/g)) expect(callsIn(code).map(problemOf)).toEqual([null]);
+});
+
+test('its program runs as it stands, and prints an accuracy for each epoch', () => {
+  const code = blocksOf(text)
+    .find(({ language }) => language === 'ts')
+    ?.code.replace('epochs: 5', 'epochs: 1');
+  const ran = spawnSync(process.execPath, ['--input-type=module', '-e', String(code)], { cwd: ROOT, encoding: 'utf8' });
+  expect(ran.stderr).toBe('');
+  expect(ran.stdout).toMatch(/^1 0\.\d+\n\{ loss: [\d.]+, accuracy: [\d.]+ \}\n$/);
+}, 120_000);
+
+test('the figures of the chart are those of the records they came from, and so are those of docs/performance.md', () => {
+  const record = readFileSync(`${ROOT}/bench/results/${speed.source}`, 'utf8');
+  const page = readDocument('docs/performance.md');
+  for (const { model, system, ms, imagesPerSecond } of speed.rows) {
+    expect(record).toContain(`| ${model} | ${system} | ${ms} | ${imagesPerSecond.toFixed(1)} |`);
+    expect(page, `${model}, ${system}`).toContain(`${ms.toLocaleString('en-US')} ms`);
+  }
+});
