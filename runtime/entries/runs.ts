@@ -24,7 +24,7 @@ export type { MixerActivation } from '../model/architectures.ts';
 export type { CheckpointKind } from '../train/checkpoint.ts';
 export type { ClassWeights } from '../train/class-weights.ts';
 export type { SampleLoss } from '../train/evaluate.ts';
-export type { EndReason, TrainInputs } from '../train/events.ts';
+export type { EndReason, EpochState, TrainInputs } from '../train/events.ts';
 export type { FeatureSizes, FeatureStore, KeptFeatures } from '../train/feature-store.ts';
 export type { Freeze } from '../train/freeze.ts';
 export { SCHEDULES, type ScheduleName, type ScheduleOptions } from '../train/schedule.ts';

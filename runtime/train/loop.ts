@@ -6,6 +6,7 @@ import { readWeights, weightsOf } from './device-state.ts';
 import { runSteps } from './epoch.ts';
 import { evaluateWith, writeWeights } from './evaluate.ts';
 import type { EndReason, Metrics, TrainEvent, TrainResult } from './events.ts';
+import { tellEpoch } from './on-epoch.ts';
 import type { LoopOptions } from './options.ts';
 import { start } from './start.ts';
 import { recalibrate } from './statistics.ts';
@@ -93,6 +94,7 @@ async function runEpoch(run: Training, epoch: number): Promise<void> {
   reporter.say(rate.onEpochEnd(epoch, monitored));
   watchdog.begin('a checkpoint to be written', `epoch ${epoch}`);
   await snapshots.epochEnded(epoch, improved ? { best, rate: used.base } : null);
+  await tellEpoch(run, record);
 }
 
 async function evaluate({ options, session, watchdog }: Training, loader: Loader, what: string): Promise<Metrics> {

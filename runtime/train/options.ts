@@ -24,6 +24,7 @@ const INPUTS: { readonly [name in keyof TrainInputs]-?: boolean } = {
   features: false,
   resume: false,
   allowChanged: false,
+  onEpoch: false,
   trace: false,
   signal: false,
 };
@@ -39,6 +40,11 @@ export function completeOptions(given: TrainOptions): CompleteTrainOptions {
     if (!isNeeded || typeof options[name as keyof TrainInputs] === 'object') continue;
     throw new HybridError('E_USAGE', `train has not been given its ${name}`, `Give ${name} as an option.`, { field: name });
   }
+  const { onEpoch } = options;
+  if (onEpoch !== undefined && typeof onEpoch !== 'function')
+    throw new HybridError('E_USAGE', `onEpoch is of type ${typeof onEpoch}`, 'Give a function: it is called behind every epoch.', {
+      field: 'onEpoch',
+    });
   const settings = Object.entries(completed(TRAIN_SETTINGS, options)).map(([name, value]) => [name, isPlain(value) ? own(value) : value]);
   // Which keeps it without a prototype.
   return Object.assign(options, Object.fromEntries(settings), { validation: options.validation ?? null, test: options.test ?? null });
