@@ -1,8 +1,8 @@
 // Kernels that are made of formulas (runtime/ops/activations.ts): their argument blocks, and how a formula is written in AssemblyScript, four
 // lanes at a time. asm/abi/generate.mjs writes asm/lib/activations.gen.ts and asm/lib/elementwise.gen.ts with it.
 
+import { type Expression, type Language, type Primitive, printExpressions, times } from '../../runtime/ir/expression.ts';
 import { ACTIVATION_NAMES, ACTIVATIONS, type Activation } from '../../runtime/ops/activations.ts';
-import { type Expression, type Language, type Primitive, printExpressions, times } from '../../runtime/ops/expression.ts';
 
 /** How kernels tell activations apart; 0: there is none. The first two are written by hand (asm/lib/epilogue.ts). */
 export const activationCode = (name: Activation | undefined): number => (name ? 1 + ACTIVATION_NAMES.indexOf(name) : 0);

@@ -40,15 +40,17 @@ const capitalised = (name) => name[0].toUpperCase() + name.slice(1);
 
 /** The files by their names in asm/, the names of the kernels that there have to be, and where their static data begins. */
 export async function generate() {
-  const [{ activationsSource, elementwiseSource }, { KERNELS }, { STRUCTS }, constants, step, dataWords, { PURPOSE }] = await load(
-    'asm/abi/elementwise.ts',
-    'asm/lowering/index.ts',
-    'asm/abi/fields.ts',
-    'asm/abi/constants.ts',
-    'runtime/ir/step.ts',
-    'runtime/data/words.ts',
-    'runtime/base/philox.ts',
-  );
+  const [{ activationsSource, elementwiseSource }, { lossTermsSource }, { KERNELS }, { STRUCTS }, constants, step, dataWords, { PURPOSE }] =
+    await load(
+      'asm/abi/elementwise.ts',
+      'asm/abi/loss.ts',
+      'asm/lowering/index.ts',
+      'asm/abi/fields.ts',
+      'asm/abi/constants.ts',
+      'runtime/ir/step.ts',
+      'runtime/data/words.ts',
+      'runtime/base/philox.ts',
+    );
   const parts = [
     '// Written by asm/abi/generate.mjs (npm run build:asm): do not edit.',
     ...Object.entries(constants).map(([name, value]) => `export const ${name} = ${value};`),
@@ -60,6 +62,7 @@ export async function generate() {
     'lib/abi.gen.ts': `${parts.join('\n')}\n`,
     'lib/activations.gen.ts': activationsSource(),
     'lib/elementwise.gen.ts': elementwiseSource(),
+    'lib/loss-terms.gen.ts': lossTermsSource(),
     'data/args.gen.ts': dataArguments(dataWords, PURPOSE),
   };
   return { files, kernels: Object.keys(KERNELS), STATIC_DATA: constants.STATIC_DATA };

@@ -5,6 +5,7 @@
 // in the shared memory, and kernels must have none.
 
 import { LossMergeArgs, LossRowsArgs, nextTask, rows, SoftmaxCrossEntropyGradArgs } from '../lib/abi';
+import { addedLoss, hasSlopes, hasTerms, LEAST_MISS, logMissSlope, logSumSlope, nllSlope } from '../lib/loss-terms.gen';
 
 /** Largest logit of a row. NaN is skipped here and comes back in the sum of exponentials. */
 // @ts-ignore: decorator
@@ -27,6 +28,22 @@ function sumOfExponentials(logits: usize, classes: i32, most: f64): f64 {
   return sum;
 }
 
+/** Σ exp(z − most) of all but the label. */
+// @ts-ignore: decorator
+@inline
+function sumOfOthers(logits: usize, classes: i32, label: i32, most: f64): f64 {
+  let sum: f64 = 0;
+  for (let k = 0; k < classes; k++) if (k != label) sum += Math.exp(<f64>load<f32>(logits + ((<usize>k) << 2)) - most);
+  return sum;
+}
+
+/** log(1 − p) of the label. */
+// @ts-ignore: decorator
+@inline
+function logOfMiss(others: f64, sum: f64): f64 {
+  return Math.log(Math.max(others / sum, LEAST_MISS));
+}
+
 /** Mean of the logits of a row. */
 // @ts-ignore: decorator
 @inline
@@ -43,15 +60,18 @@ export function lossRows(args: LossRowsArgs): void {
   const losses = args.losses;
   const hits = args.hits;
   const classes = args.classes;
-  const smoothing = args.smoothing;
+  const spread = args.spread;
   const tasks = rows();
   for (let task = nextTask(); task < tasks; task = nextTask()) {
     const row = logits + ((<usize>task * <usize>classes) << 2);
     const label = load<i32>(labels + ((<usize>task) << 2));
     const most = largest(row, classes);
     const z = <f64>load<f32>(row + ((<usize>label) << 2));
-    let loss = Math.log(sumOfExponentials(row, classes, most)) - (z - most);
-    if (smoothing != 0) loss += smoothing * (z - mean(row, classes));
+    const total = sumOfExponentials(row, classes, most);
+    let loss = Math.log(total) - (z - most);
+    const nll = loss;
+    if (spread != 0) loss += spread * (z - mean(row, classes));
+    if (hasTerms(args)) loss += addedLoss(args, nll, logOfMiss(sumOfOthers(row, classes, label, most), total), Math.log(total) + most);
     if (args.weights > 0) loss *= <f64>args.at(label).factor;
     store<f64>(losses + ((<usize>task) << 3), loss);
     let first = 0;
@@ -84,8 +104,9 @@ export function softmaxCrossEntropyGrad(args: SoftmaxCrossEntropyGradArgs): void
   const tasks = rows();
   const count = <f64>tasks;
   // The truth, of the label and of other classes.
-  const other = args.smoothing / <f64>classes;
-  const own = 1 - args.smoothing + other;
+  const other = args.spread / <f64>classes;
+  const own = 1 - args.spread + other;
+  const terms = hasSlopes(args);
   for (let task = nextTask(); task < tasks; task = nextTask()) {
     const offset = (<usize>task * <usize>classes) << 2;
     const row = logits + offset;
@@ -93,10 +114,26 @@ export function softmaxCrossEntropyGrad(args: SoftmaxCrossEntropyGradArgs): void
     const most = largest(row, classes);
     const sum = sumOfExponentials(row, classes, most);
     const weight: f64 = args.weights > 0 ? <f64>args.at(label).factor : 1;
+    // What terms of the loss do to the label and, in their shares, to the other classes; and to all of them by their probabilities.
+    let push: f64 = 0;
+    let pull: f64 = 0;
+    let others: f64 = 1;
+    if (terms) {
+      const rest = sumOfOthers(row, classes, label, most);
+      const nll = Math.log(sum) - (<f64>load<f32>(row + ((<usize>label) << 2)) - most);
+      const logMiss = logOfMiss(rest, sum);
+      const logSum = Math.log(sum) + most;
+      push = nllSlope(args, nll, logMiss, logSum) * Math.exp(logMiss) + logMissSlope(args, nll, logMiss, logSum) * Math.exp(-nll);
+      pull = logSumSlope(args, nll, logMiss, logSum);
+      others = Math.max(rest, LEAST_MISS * sum);
+    }
     for (let k = 0; k < classes; k++) {
       const at = (<usize>k) << 2;
-      const p = Math.exp(<f64>load<f32>(row + at) - most) / sum;
-      store<f32>(dlogits + offset + at, <f32>((weight * (p - (k == label ? own : other))) / count));
+      const e = Math.exp(<f64>load<f32>(row + at) - most);
+      const p = e / sum;
+      let slope = p - (k == label ? own : other);
+      if (terms) slope += push * (k == label ? -1 : e / others) + pull * p;
+      store<f32>(dlogits + offset + at, <f32>((weight * slope) / count));
     }
   }
 }

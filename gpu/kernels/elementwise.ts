@@ -1,8 +1,8 @@
 // Kernels that work element by element, and the sum of tiles' sums.
 
+import { named, times } from '../../runtime/ir/expression.ts';
 import type { Node } from '../../runtime/ir/graph.ts';
 import { ACTIVATIONS, type Activation } from '../../runtime/ops/activations.ts';
-import { named, times } from '../../runtime/ops/expression.ts';
 import { activationWgsl, gradientWgsl } from './expression.ts';
 import { PHILOX } from './philox.ts';
 import { each, f32, flatIndex, floats, type KernelText, type Lanes } from './wgsl.ts';

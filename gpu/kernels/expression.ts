@@ -1,7 +1,7 @@
-// Formulas of element-wise ops (runtime/ops/expression.ts) in WGSL.
+// Formulas of element-wise ops (runtime/ir/expression.ts) in WGSL.
 
+import { type Expression, type Primitive, printExpressions } from '../../runtime/ir/expression.ts';
 import { ACTIVATIONS, type Activation, parametersOf } from '../../runtime/ops/activations.ts';
-import { type Expression, type Primitive, printExpressions } from '../../runtime/ops/expression.ts';
 import { geluFunctions } from './gelu.ts';
 import { f32, floats, isNaNText, type Lanes } from './wgsl.ts';
 

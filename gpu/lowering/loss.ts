@@ -16,22 +16,16 @@ export const loss = {
       .read('labels', labels)
       .write('loss', node.results.loss)
       .write('correct', node.results.correct)
-      .dispatch(
-        kernels.softmaxCrossEntropy(
-          channelsOf(context.spec(logits).shape),
-          context.features.barriers === true,
-          node.attrs.smoothing ?? 0,
-          node.attrs.classWeights,
-        ),
-        () => [1, 1, 1],
-      );
+      .dispatch(kernels.softmaxCrossEntropy(channelsOf(context.spec(logits).shape), context.features.barriers === true, node.attrs), () => [
+        1, 1, 1,
+      ]);
   },
   softmaxCrossEntropyGrad: (node, context) => lowerGradient(node, undefined, context),
   softmaxCrossEntropyGradScaled: (node, context) => lowerGradient(node, lossScale(1), context),
 } satisfies Partial<Lowerings>;
 
 function lowerGradient(
-  { args: { logits, labels }, results: { dlogits }, attrs: { smoothing = 0, classWeights } }: GpuNode<'softmaxCrossEntropyGrad'>,
+  { args: { logits, labels }, results: { dlogits }, attrs }: GpuNode<'softmaxCrossEntropyGrad'>,
   scale: string | undefined,
   context: LoweringContext,
 ): Dispatch[] {
@@ -39,7 +33,7 @@ function lowerGradient(
     .read('logits', logits)
     .read('labels', labels)
     .write('dlogits', dlogits)
-    .dispatch(kernels.softmaxCrossEntropyGrad(channelsOf(context.spec(logits).shape), scale, smoothing, classWeights), (rows) =>
+    .dispatch(kernels.softmaxCrossEntropyGrad(channelsOf(context.spec(logits).shape), scale, attrs), (rows) =>
       foldedGroups(rows, kernels.GRADIENT_ROWS),
     );
 }

@@ -1,15 +1,33 @@
-// Cross-entropy of integer labels with the softmax of logits. With `smoothing` s the truth is 1 − s + s/K for the label and s/K for every other
-// class, as with Keras' `label_smoothing`.
+// Cross-entropy of integer labels with the softmax of logits, and what it can be told.
 
-import { constant } from '../base/constants.ts';
 import { below1 } from '../base/kinds.ts';
-import { defineLoss } from './loss.ts';
+import { attribute, defineLoss, type LossAttributes, termsOf } from './loss.ts';
+
+/** Its attributes: each is an entry here, and in `reference` below. Op, settings, flags, kernels and tests follow. */
+export const CROSS_ENTROPY = {
+  /** With s the truth is 1 − s + s/K for the label and s/K for every other class, as with Keras' `label_smoothing`. */
+  smoothing: attribute({
+    kind: below1,
+    setting: {
+      name: 'labelSmoothing',
+      flag: 'label-smoothing',
+      example: '0.1',
+      help: 'share of the truth that the training loss gives to all classes alike; validation and test measure without it',
+    },
+  }),
+} as const satisfies LossAttributes;
+
+/** What attributes add to the loss of a row. */
+export const CROSS_ENTROPY_TERMS = termsOf(CROSS_ENTROPY);
+
+/** Share of the truth that all classes have alike: what kernels know of the truth. */
+export const spreadOf = ({ smoothing = 0 }: { readonly smoothing?: number | undefined }): number => smoothing;
 
 export const crossEntropy = defineLoss({
   name: 'crossEntropy',
-  attrs: { smoothing: constant(below1, 0) },
-  build(g, logits, labels, { smoothing }, classWeights) {
-    const { loss, correct } = g.add('softmaxCrossEntropy', { logits, labels }, { smoothing, ...(classWeights && { classWeights }) });
+  attrs: CROSS_ENTROPY,
+  build(g, logits, labels, attrs, classWeights) {
+    const { loss, correct } = g.add('softmaxCrossEntropy', { logits, labels }, { ...attrs, ...(classWeights && { classWeights }) });
     return { loss, correct };
   },
   reference(logits, label, { smoothing }) {

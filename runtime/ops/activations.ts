@@ -3,7 +3,6 @@
 //
 // To add one: an entry here, and what Keras computes at some points in test/ops/activations.test.ts.
 
-import { type Attribute, attr } from '../ir/signature.ts';
 import {
   above,
   abs,
@@ -23,7 +22,8 @@ import {
   sigmoid,
   sub,
   tanh,
-} from './expression.ts';
+} from '../ir/expression.ts';
+import { type Attribute, attr } from '../ir/signature.ts';
 
 /** A parameter of an activation, an attribute of its ops: what it is where nothing is said. */
 export interface Parameter {

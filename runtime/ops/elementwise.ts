@@ -3,11 +3,11 @@
 
 import { philox4x32, philoxKey } from '../base/philox.ts';
 import { defineOp } from '../ir/define-op.ts';
+import { costOfExpression } from '../ir/expression.ts';
 import { type Attribute, attr, need, operand, type Schema } from '../ir/signature.ts';
 import { elementCount } from '../ir/tensor.ts';
 import { ACTIVATION_NAMES, ACTIVATIONS, type Activation, type ActivationFormulas, activationFunctions } from './activations.ts';
 import { activation, channelsOf, isActivation, isParameter, isVector, kinds, parameter, perElement, sameSpec } from './check.ts';
-import { costOfExpression } from './expression.ts';
 
 const { features } = kinds;
 

@@ -19,6 +19,7 @@ import {
 import { type SettingTable, setting, spellingOf, type ValuesOf } from '../base/setting.ts';
 import type { AugmentOptions } from '../data/augment/augmentations.ts';
 import { AUGMENT_NAMES, augmentOptions } from '../data/augment/names.ts';
+import { LOSS_SETTINGS } from '../losses/settings.ts';
 import {
   describeOptimizer,
   type OptimizerName,
@@ -94,20 +95,8 @@ export const TRAIN_SETTINGS = {
       write: describeOptimizer,
     },
   }),
-  /** Share of the truth that the training loss gives to all classes alike; 0 by default. Validation and test measure without it. */
-  labelSmoothing: setting({
-    kind: below1,
-    usual: 0,
-    keeps: 'bits',
-    added: true,
-    flag: {
-      name: 'label-smoothing',
-      group: 'Training',
-      kind: below1,
-      example: '0.1',
-      help: 'share of the truth that the training loss gives to all classes alike; validation and test measure without it',
-    },
-  }),
+  /** What the training loss can be told: the attributes of the loss. Validation and test measure without them. */
+  ...LOSS_SETTINGS,
   /**
    * Factors of the classes on the training loss of their images: `none`, the default; `balanced`, so that every class weighs as much as the others,
    * however many images it has; or a list, one a class. Validation and test measure without them.

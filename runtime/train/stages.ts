@@ -2,6 +2,7 @@
 // The optimizer begins anew with a stage, as in Keras after `compile`: it has other parameters.
 
 import type { LossOptions } from '../losses/index.ts';
+import { lossAttributes } from '../losses/settings.ts';
 import { factorsOf } from './class-weights.ts';
 import { planFeatures } from './features.ts';
 import { stagesOf } from './freeze.ts';
@@ -51,9 +52,9 @@ export class Stages {
   }
 
   #graphsOf(stage: number): StageGraphs {
-    const { model, train, optimizer, labelSmoothing: smoothing, classWeights, epochs } = this.#options;
+    const { model, train, optimizer, classWeights, epochs } = this.#options;
     const { groups, end } = this.#stages[stage];
-    const loss: LossOptions = { name: 'crossEntropy', smoothing, classWeights: factorsOf(classWeights, train) };
+    const loss: LossOptions = { name: 'crossEntropy', ...lossAttributes(this.#options), classWeights: factorsOf(classWeights, train) };
     const graphs: TrainingGraphOptions = { optimizer, groups, loss };
     const isFrozen = groups.some(({ frozen }) => frozen);
     const stageEpochs = Math.min(end - 1, epochs) - (stage === 0 ? 0 : this.#stages[stage - 1].end - 1);

@@ -8,10 +8,14 @@ import { FLAGS_ONLY, KEY_OF, KEYS, type Key, OPTIONS, spelling } from '../../cli
 import { describeProgram } from '../../cli/program.ts';
 import { CIFAR10, deviceSettings, modelOptions, resolveSettings, sourceSettings, toConfig, trainSettings } from '../../cli/settings.ts';
 import { inFlags } from '../../cli/spelling.ts';
+import { camelCase, type PlainOf } from '../../runtime/base/setting.ts';
 import { DEVICES } from '../../runtime/entries/internal.ts';
 import { presetFor, RECIPES, SCHEDULES } from '../../runtime/entries/runs.ts';
 import { ARCHITECTURES, HybridError } from '../../runtime/index.ts';
+import { LOSS_SETTINGS } from '../../runtime/losses/settings.ts';
 import { tempFolder } from '../support/temp-folder.ts';
+
+type LossKey = keyof PlainOf<typeof LOSS_SETTINGS>;
 
 const flags = (values: Partial<Record<Key, string>> = {}) => new Map(Object.entries(values)) as Map<Key, string>;
 const file = (values: Record<string, unknown>) => ({ path: 'c.yaml', values: new Map<unknown, unknown>(Object.entries(values)) });
@@ -175,6 +179,14 @@ test('what is no key of a configuration is known: every other option of train is
   expect(keys).toHaveLength(KEYS.length - output.length);
 });
 
+/** The attributes of the loss, from their table. */
+const LOSS_FLAGS = Object.fromEntries(
+  Object.entries(LOSS_SETTINGS).map(([name, { flag }]) => [
+    camelCase(flag?.name as string),
+    ['train', flag?.example, Number(flag?.example), name],
+  ]),
+) as unknown as Record<LossKey, readonly ['train', string, number, string]>;
+
 /** What each flag means to the library: where it goes, and as what. */
 const REACHES = {
   arch: ['command', 'convmixer-256-8', 'convmixer-256-8'],
@@ -214,7 +226,7 @@ const REACHES = {
   epochs: ['train', '7', 7, 'epochs'],
   batch: ['train', '32', 32, 'batch'],
   lr: ['train', '0.5', 0.5, 'learningRate'],
-  labelSmoothing: ['train', '0.125', 0.125, 'labelSmoothing'],
+  ...LOSS_FLAGS,
   classWeights: ['train', 'balanced', 'balanced', 'classWeights'],
   freeze: ['train', '2', 2, 'freeze'],
   optimizer: ['train', 'adamw:beta2=0.95', { name: 'adamw', beta2: 0.95 }, 'optimizer'],

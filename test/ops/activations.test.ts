@@ -3,9 +3,9 @@
 import { readFileSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
 import { printWgsl } from '../../gpu/kernels/expression.ts';
+import { add, costOfExpression, exactGelu, exactGeluDerivative, exp, named } from '../../runtime/ir/expression.ts';
 import type { Attrs } from '../../runtime/ir/graph.ts';
 import { ACTIVATION_NAMES, ACTIVATIONS, type Activation, activationFunctions } from '../../runtime/ops/activations.ts';
-import { add, costOfExpression, exactGelu, exactGeluDerivative, exp, named } from '../../runtime/ops/expression.ts';
 import { expectClose } from '../support/close.ts';
 import { checkGradient } from '../support/gradient-check.ts';
 import { runReference } from '../support/reference.ts';

@@ -2,8 +2,8 @@
 
 import { describe, expect, test } from 'vitest';
 import { philox4x32 } from '../../runtime/base/philox.ts';
+import { erf } from '../../runtime/ir/erf.ts';
 import { gelu, geluDerivative } from '../../runtime/ops/activations.ts';
-import { erf } from '../../runtime/ops/erf.ts';
 import { expectClose } from '../support/close.ts';
 import { checkGradient } from '../support/gradient-check.ts';
 import { referenceData, runReference } from '../support/reference.ts';

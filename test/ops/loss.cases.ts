@@ -1,5 +1,6 @@
 // Cases of losses.
 
+import { CROSS_ENTROPY } from '../../runtime/losses/cross-entropy.ts';
 import { EXACT, type OpFamily, ROUNDING } from '../support/op-case.ts';
 import { integers, samples, type TestTensor, uniform } from '../support/tensors.ts';
 
@@ -7,6 +8,20 @@ const logits = (rows: number, classes: number): TestTensor[] => [
   samples(rows, [classes], uniform(10, -5, 5)),
   samples(rows, [], integers(11, classes), 'i32'),
 ];
+
+/** Each attribute at the example of its setting, alone and with all others. */
+const told = () => {
+  const all = Object.entries(CROSS_ENTROPY).map(([name, { setting }]) => [name, Number(setting.example)] as const);
+  const sets = [...all.map((one) => [one]), all];
+  return sets.flatMap((attrs) =>
+    [1, 67].map((rows) => ({
+      name: `${rows} × 9, ${attrs.map(([name, value]) => `${name} ${value}`).join(', ')}`,
+      rows,
+      inputs: logits(rows, 9),
+      attrs: Object.fromEntries(attrs),
+    })),
+  );
+};
 
 export const family = {
   softmaxCrossEntropy: {
@@ -21,6 +36,7 @@ export const family = {
         inputs: logits(7, 10),
         attrs: { smoothing: 0.2, classWeights: Array.from({ length: 10 }, (_, k) => 0.5 + k / 7) },
       },
+      ...told(),
       { name: 'ties', rows: 2, inputs: [samples(2, [4], [1, 2, 2, 0, 3, 3, 3, 3]), samples(2, [], [2, 0], 'i32')], attrs: {} },
       { name: 'large logits', rows: 1, inputs: [samples(1, [3], [300, -300, 299]), samples(1, [], [1], 'i32')], attrs: {} },
     ],
@@ -38,6 +54,7 @@ export const family = {
         inputs: logits(7, 10),
         attrs: { smoothing: 0.2, classWeights: Array.from({ length: 10 }, (_, k) => 0.5 + k / 7) },
       },
+      ...told(),
       { name: 'large logits', rows: 1, inputs: [samples(1, [3], [300, -300, 299]), samples(1, [], [1], 'i32')], attrs: {} },
     ],
     // The difference of a probability and one, in doubles; what cancels is the f32 of the logits, equal on both sides.

@@ -4,6 +4,7 @@ import { describe, expect, test } from 'vitest';
 import { HybridError } from '../../runtime/base/errors.ts';
 import { memoryDataset } from '../../runtime/data/memory-dataset.ts';
 import { printGraph } from '../../runtime/ir/print.ts';
+import { CROSS_ENTROPY } from '../../runtime/losses/cross-entropy.ts';
 import { LOSSES } from '../../runtime/losses/index.ts';
 import { buildModel } from '../../runtime/model/architectures.ts';
 import { factorsOf } from '../../runtime/train/class-weights.ts';
@@ -13,6 +14,10 @@ import { checkGradient } from '../support/gradient-check.ts';
 import { referenceData, runReference } from '../support/reference.ts';
 import { expectRefused } from '../support/refuse.ts';
 import { integers, samples, type TestTensor, uniform } from '../support/tensors.ts';
+
+type Attributes = { readonly [A in keyof typeof CROSS_ENTROPY]: number };
+
+const NOTHING = Object.fromEntries(Object.keys(CROSS_ENTROPY).map((name) => [name, 0])) as Attributes;
 
 const labels = (...values: number[]): TestTensor => samples(values.length, [], values, 'i32');
 
@@ -72,13 +77,39 @@ test.each([0, 0.1, 0.75])('smoothing %d: the loss is that of the definition, and
   const [{ data: loss }] = runReference('softmaxCrossEntropy', inputs, { smoothing });
   const each = Array.from({ length: rows }, (_, row) => {
     const logits = Array.from(inputs[0].data.slice(row * classes, (row + 1) * classes));
-    return LOSSES.crossEntropy.reference(logits, inputs[1].data[row], { smoothing });
+    return LOSSES.crossEntropy.reference(logits, inputs[1].data[row], { ...NOTHING, smoothing });
   });
   expect(loss[0]).toBeCloseTo(
     each.reduce((sum, one) => sum + one / rows, 0),
     12,
   );
   expect(checkGradient('softmaxCrossEntropy', inputs, { smoothing }, { dOutput: [1] })).toEqual(['softmaxCrossEntropyGrad']);
+});
+
+describe('every attribute', () => {
+  const all = Object.entries(CROSS_ENTROPY).map(([name, { setting }]) => [name, Number(setting.example)] as const);
+  test.each(
+    [...all.map((one) => [one]), all].map((attrs) => [Object.fromEntries(attrs)]),
+  )('%o: the loss is that of the book, the gradient is its own, and no trace is left at 0', (given) => {
+    const [rows, classes] = [6, 5];
+    const attrs = { ...NOTHING, ...given };
+    const inputs = [samples(rows, [classes], uniform(3, -4, 4)), samples(rows, [], integers(5, classes), 'i32')];
+    const [{ data: loss }] = runReference('softmaxCrossEntropy', inputs, given);
+    const each = Array.from({ length: rows }, (_, row) =>
+      LOSSES.crossEntropy.reference(Array.from(inputs[0].data.slice(row * classes, (row + 1) * classes)), inputs[1].data[row], attrs),
+    );
+    expect(loss[0]).toBeCloseTo(
+      each.reduce((sum, one) => sum + one / rows, 0),
+      12,
+    );
+    expect(checkGradient('softmaxCrossEntropy', inputs, given, { dOutput: [1] })).toEqual(['softmaxCrossEntropyGrad']);
+    const model = buildModel('convmixer', { input: [8, 8, 3], classes: 3, dim: 4, depth: 1, kernel: 3, patch: 2 });
+    const off = Object.fromEntries(Object.keys(given).map((name) => [name, 0]));
+    expect(trainingGraphs(model, { loss: { name: 'crossEntropy', ...off } })).toEqual(trainingGraphs(model));
+    const told = trainingGraphs(model, { loss: { name: 'crossEntropy', ...given } });
+    for (const name of Object.keys(given)) expect(printGraph(told.train)).toContain(name);
+    expect(told.evaluate).toEqual(trainingGraphs(model).evaluate);
+  });
 });
 
 test('smoothing as Keras has it: CategoricalCrossentropy(from_logits=True, label_smoothing=0.1)', () => {
@@ -124,7 +155,7 @@ test.each([
   const each = Array.from({ length: rows }, (_, row) => {
     const label = inputs[1].data[row];
     const logits = Array.from(inputs[0].data.slice(row * classes, (row + 1) * classes));
-    return classWeights[label] * LOSSES.crossEntropy.reference(logits, label, { smoothing });
+    return classWeights[label] * LOSSES.crossEntropy.reference(logits, label, { ...NOTHING, smoothing });
   });
   expect(loss[0]).toBeCloseTo(
     each.reduce((sum, one) => sum + one / rows, 0),

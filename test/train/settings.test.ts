@@ -3,6 +3,7 @@
 import { describe, expect, it, test } from 'vitest';
 import { checkSettings } from '../../runtime/base/setting.ts';
 import { type DeviceOptions, openDevice, type TrainOptions } from '../../runtime/index.ts';
+import { LOSS_SETTINGS } from '../../runtime/losses/settings.ts';
 import { train } from '../../runtime/train/run.ts';
 import { describeSettings, GROUP_SETTINGS, TRAIN_SETTINGS } from '../../runtime/train/settings.ts';
 import { hybridError } from '../support/expect-error.ts';
@@ -97,7 +98,7 @@ test('what decides bits is kept as the words that checkpoints have had all along
     batch: '8',
     lr: '0.02',
     optimizer: 'adamw',
-    'label-smoothing': '0',
+    ...Object.fromEntries(Object.values(LOSS_SETTINGS).map(({ flag }) => [flag?.name, '0'])),
     'class-weights': 'none',
     freeze: 'none',
     'weight-decay': '0.0001',

@@ -1,8 +1,8 @@
 // Activation functions in ONNX's operators: by the operator of that name, where there is one in set 17, else from the formula.
 
+import type { Expression, Primitive } from '../../ir/expression.ts';
 import { type ActivationName, activationOp } from '../../layers/activations.ts';
 import { ACTIVATIONS, type Activation, parametersOf } from '../../ops/activations.ts';
-import type { Expression, Primitive } from '../../ops/expression.ts';
 import type { Emitter } from './emitter.ts';
 
 /** By Keras' name. Softmax is over the last axis as ONNX has it: images that have channels first are turned by who calls. */

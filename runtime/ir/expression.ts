@@ -92,6 +92,37 @@ export const log1p = (x: Operand): Expression => {
   return mul(s, add(2, mul(square, series)));
 };
 
+/**
+ * The derivative of a formula by one of its names. Of sums, products, quotients and exponentials; the rest of the primitives are of
+ * activations, whose slopes are written by hand.
+ */
+export function derivative(expression: Expression, name: string): Expression {
+  if ('value' in expression) return lift(0);
+  if ('name' in expression) return lift(expression.name === name ? 1 : 0);
+  const [a, b] = expression.args;
+  const [da, db] = expression.args.map((argument) => derivative(argument, name));
+  switch (expression.call) {
+    case 'add':
+      return sum(da, db);
+    case 'sub':
+      return isNumber(db, 0) ? da : sub(da, db);
+    case 'mul':
+      return sum(product(da, b), product(a, db));
+    case 'div':
+      if (isNumber(db, 0)) return isNumber(da, 0) ? da : div(da, b);
+      return div(sub(product(da, b), product(a, db)), mul(b, b));
+    case 'exp':
+      return product(expression, da);
+    default:
+      throw new Error(`${expression.call} has no derivative here`);
+  }
+}
+
+const isNumber = (expression: Expression, value: number): boolean => 'value' in expression && expression.value === value;
+const sum = (a: Expression, b: Expression): Expression => (isNumber(a, 0) ? b : isNumber(b, 0) ? a : add(a, b));
+const product = (a: Expression, b: Expression): Expression =>
+  isNumber(a, 0) || isNumber(b, 0) ? lift(0) : isNumber(a, 1) ? b : isNumber(b, 1) ? a : mul(a, b);
+
 /** The formula as a function of the named numbers, in doubles. */
 export function evaluator(expression: Expression, names: readonly string[]): (...values: readonly number[]) => number {
   if ('value' in expression) return () => expression.value;
