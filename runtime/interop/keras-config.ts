@@ -69,7 +69,7 @@ export function readModel(file: object, source: string, fail: Fail): KerasModel 
       'Models of images are read: [height, width, channels].',
     );
   const output = reader.read(() => top.call([]));
-  reader.notices.push(...readLoss((compile_config as Config | null | undefined)?.loss, output, source));
+  for (const notice of readLoss((compile_config as Config | null | undefined)?.loss, output, source)) reader.notices.push(notice);
   const name = modelName((config as Config).name);
   const { model: network, instances } = reader.read(() => assemble({ name, input, output }));
   const momenta = new Set(network.layers.flatMap((layer) => (layer.type === 'BatchNormalization' ? [layer.config.momentum] : [])));
