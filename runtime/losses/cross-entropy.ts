@@ -1,6 +1,7 @@
 // Cross-entropy of integer labels with the softmax of logits, and what it can be told.
 
-import { below1 } from '../base/kinds.ts';
+import { below1, from0 } from '../base/kinds.ts';
+import { exp, mul, sub } from '../ir/expression.ts';
 import { attribute, defineLoss, type LossAttributes, termsOf } from './loss.ts';
 
 /** Its attributes: each is an entry here, and in `reference` below. Op, settings, flags, kernels and tests follow. */
@@ -13,6 +14,17 @@ export const CROSS_ENTROPY = {
       flag: 'label-smoothing',
       example: '0.1',
       help: 'share of the truth that the training loss gives to all classes alike; validation and test measure without it',
+    },
+  }),
+  /** With γ the label's part counts (1 − p)^γ times: focal loss (Lin et al., 2017), as Keras' `gamma`. What smoothing adds stays as it is. */
+  focus: attribute({
+    kind: from0,
+    adds: (gamma, { nll, logMiss }) => mul(sub(exp(mul(gamma, logMiss)), 1), nll),
+    setting: {
+      name: 'focalGamma',
+      flag: 'focal-gamma',
+      example: '2',
+      help: 'focal loss: images count (1 − p)^X times in training, p the probability of their class, so that those that are right count little; 0: all alike',
     },
   }),
 } as const satisfies LossAttributes;
@@ -30,10 +42,12 @@ export const crossEntropy = defineLoss({
     const { loss, correct } = g.add('softmaxCrossEntropy', { logits, labels }, { ...attrs, ...(classWeights && { classWeights }) });
     return { loss, correct };
   },
-  reference(logits, label, { smoothing }) {
+  reference(logits, label, { smoothing, focus }) {
     const z = Array.from(logits);
     const most = z.reduce((most, value) => Math.max(most, value), Number.NEGATIVE_INFINITY);
     const logSum = most + Math.log(z.reduce((sum, one) => sum + Math.exp(one - most), 0));
-    return z.reduce((sum, one, k) => sum + ((k === label ? 1 - smoothing : 0) + smoothing / z.length) * (logSum - one), 0);
+    const p = Math.exp(z[label] - logSum);
+    const focused = ((1 - p) ** focus - 1) * (logSum - z[label]);
+    return z.reduce((sum, one, k) => sum + ((k === label ? 1 - smoothing : 0) + smoothing / z.length) * (logSum - one), focused);
   },
 });
