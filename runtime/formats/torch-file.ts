@@ -60,6 +60,7 @@ const PARTS = ['state_dict', 'model_state_dict', 'model', 'net', 'network', 'par
 const MAX_SHARING = 8;
 /** What wrappers of a module put before each of its names. */
 const WRAPPERS = ['module.', '_orig_mod.'];
+const AVERAGED = 'n_averaged';
 
 /** The beginning of a file that is no archive: its magic number as a pickle of protocol 2. */
 const LEGACY_MAGIC = [0x80, 0x02, 0x8a, 0x0a, 0x6c, 0xfc, 0x9c, 0x46, 0xf9, 0x20, 0x6a, 0xa8, 0x50, 0x19, 0x2e];
@@ -86,7 +87,7 @@ export function readTorch(bytes: Uint8Array, source = 'the file'): TorchFile {
   };
   const { value, storages } = isLegacyTorch(bytes) ? readLegacy(bytes, source, fail) : readArchive(bytes, source, fail);
   const { part, table } = findTable(value, fail);
-  const wrapper = WRAPPERS.find((prefix) => [...table.keys()].every((name) => name.startsWith(prefix))) ?? '';
+  const wrapper = wrapperOf([...table.keys()]);
   // Tensors may share a storage, and each becomes a copy: a table of a million views of one storage would be a bomb.
   const stored = [...storages.values()].reduce((sum, { length }) => sum + length, 0);
   const claimed = [...table.values()].reduce((sum, { shape, storage }) => sum + elementsOf(shape) * STORAGE_TYPES[storage.type].bytes, 0);
@@ -95,6 +96,16 @@ export function readTorch(bytes: Uint8Array, source = 'the file'): TorchFile {
   const read = new Map<string, FileTensor['data']>();
   for (const [name, view] of table) tensors.set(name.slice(wrapper.length), tensorOf(name, view, storages, read, fail));
   return { tensors, part };
+}
+
+/** What all names begin with because of wrappers, one around the other (`module._orig_mod.`). */
+function wrapperOf(names: readonly string[]): string {
+  let wrapper = '';
+  for (;;) {
+    const next = WRAPPERS.find((prefix) => names.length > 0 && names.every((name) => name.startsWith(prefix, wrapper.length)));
+    if (next === undefined) return wrapper;
+    wrapper += next;
+  }
 }
 
 interface Contents {
@@ -197,6 +208,8 @@ const CONSTRUCTORS: ReadonlyMap<string, Constructor> = new Map<string, Construct
   ['torch._utils._rebuild_tensor_v2', tensor],
   ['torch._utils._rebuild_tensor', tensor],
   ['torch._utils._rebuild_parameter', parameter],
+  // With attributes that somebody gave it.
+  ['torch._utils._rebuild_parameter_with_state', parameter],
   ['torch.Size', { make: ([sizes]) => sizes }],
   ['torch.device', { make: ([name]) => name }],
   ['argparse.Namespace', { make: () => new Map(), complete: () => undefined }],
@@ -212,11 +225,13 @@ interface Table {
 }
 
 function findTable(value: unknown, fail: Fail): Table {
-  const whole = tensorsIn(value);
-  if (whole.size > 0) return { table: whole };
   if (!(value instanceof Map)) return fail('it holds no table of tensors');
   const parts = [...value].flatMap(([key, part]) => (typeof key === 'string' && tensorsIn(part).size > 0 ? [key] : []));
-  const part = PARTS.find((name) => parts.includes(name)) ?? (parts.length === 1 ? parts[0] : undefined);
+  const usual = PARTS.find((name) => parts.includes(name));
+  // Beside such a table a tensor is a figure of training, as `best_acc1` of PyTorch's own examples.
+  const whole = tensorsIn(value);
+  if (usual === undefined && whole.size > 0) return { table: whole };
+  const part = usual ?? (parts.length === 1 ? parts[0] : undefined);
   if (part !== undefined) return { part, table: tensorsIn(value.get(part)) };
   const keys = [...value.keys()].slice(0, 8).map((key) => quote(String(textOf(key) ?? typeof key)));
   return fail(
@@ -231,6 +246,8 @@ function tensorsIn(value: unknown): Map<string, View> {
   const found = new Map<string, View>();
   if (value instanceof Map)
     for (const [name, entry] of value) if (typeof name === 'string' && entry instanceof View) found.set(name, entry);
+  // How many models the mean is of, beside what PyTorch's AveragedModel wraps.
+  if ([...found.keys()].every((name) => name === AVERAGED || name.startsWith('module.'))) found.delete(AVERAGED);
   return found;
 }
 

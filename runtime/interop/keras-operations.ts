@@ -97,7 +97,6 @@ const FUNCTIONS: Readonly<Record<string, string>> = {
   Softsign: 'softsign',
   HardSigmoid: 'hard_sigmoid',
   HardSilu: 'hard_silu',
-  Elu: 'elu',
   Selu: 'selu',
   Exp: 'exponential',
 };
@@ -136,6 +135,7 @@ function layerOf(kind: string, settings: Config, operands: readonly (number | st
     return undefined;
   }
   if (kind === 'Negative') return rescaling(-1);
+  if (kind === 'Elu') return { type: 'ELU', config: { alpha: settings.alpha ?? 1 } };
   if (FUNCTIONS[kind]) return { type: 'Activation', config: { activation: FUNCTIONS[kind] } };
   if (kind === 'Gelu' && settings.approximate === false) return { type: 'Activation', config: { activation: 'gelu' } };
   if (kind === 'LeakyRelu') return { type: 'LeakyReLU', config: { negative_slope: settings.negative_slope ?? settings.alpha ?? 0.2 } };
@@ -143,7 +143,9 @@ function layerOf(kind: string, settings: Config, operands: readonly (number | st
   if (kind === 'Reshape' && Array.isArray(shape) && (shape[0] === -1 || shape[0] === null))
     return { type: 'Reshape', config: { target_shape: shape.slice(1) } };
   const isOverPixels = `${[settings.axis].flat()}` === '1,2';
-  if ((kind === 'Mean' || kind === 'Max') && isOverPixels)
+  // A largest number of the pixels and of another number is none of the pixels alone.
+  const isPlain = settings.initial === undefined || settings.initial === null;
+  if ((kind === 'Mean' || kind === 'Max') && isOverPixels && isPlain)
     return { type: kind === 'Mean' ? 'GlobalAveragePooling2D' : 'GlobalMaxPooling2D', config: { keepdims: settings.keepdims === true } };
   return undefined;
 }

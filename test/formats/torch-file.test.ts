@@ -57,17 +57,51 @@ describe("PyTorch's files", () => {
   it('a tensor within its storage is read', () => {
     expect(readTorch(archive(2, 1, 0)).tensors.get('w')).toEqual({ shape: [2], data: Float32Array.of(1, 2) });
   });
+
+  it('a figure of training that is a tensor, as best_acc1 of the examples of PyTorch, does not hide the weights beside it', () => {
+    const { tensors, part } = readTorch(packed(dictionary({ state_dict: dictionary({ 'a.weight': TENSOR }), best_acc1: TENSOR })));
+    expect(part).toBe('state_dict');
+    expect([...tensors.keys()]).toEqual(['a.weight']);
+  });
+
+  it.each(['module._orig_mod.', '_orig_mod.module.', 'module.module.'])('wrappers in one another are taken off: %s', (prefix) => {
+    const { tensors } = readTorch(packed(dictionary({ [`${prefix}a.weight`]: TENSOR, [`${prefix}b.weight`]: TENSOR })));
+    expect([...tensors.keys()]).toEqual(['a.weight', 'b.weight']);
+  });
+
+  it('a parameter with attributes of its own is its numbers', () => {
+    const { tensors } = readTorch(packed(dictionary({ w: `ctorch._utils\n_rebuild_parameter_with_state\n(${TENSOR}\x89}}tR` })));
+    expect(tensors.get('w')?.data).toEqual(Float32Array.of(1, 2));
+  });
+
+  it('the count of an AveragedModel is no weight, and its wrapper is taken off', () => {
+    const { tensors } = readTorch(packed(dictionary({ n_averaged: TENSOR, 'module.a.weight': TENSOR })));
+    expect([...tensors.keys()]).toEqual(['a.weight']);
+  });
 });
 
-/** An archive with one tensor `w` of one axis, over a storage of two numbers. */
-function archive(size: number, stride: number, offset: number): Uint8Array {
-  const int = (value: number) => `J${Buffer.from(Int32Array.of(value).buffer).toString('latin1')}`;
+const int = (value: number) => `J${Buffer.from(Int32Array.of(value).buffer).toString('latin1')}`;
+
+/** Instructions that make a tensor of one axis, over a storage of two numbers. */
+function view(size: number, stride: number, offset: number): string {
   const storage = '(U\x07storagectorch\nFloatStorage\nU\x010U\x03cpuK\x02tQ';
-  const pickle = `\x80\x02}U\x01wctorch._utils\n_rebuild_tensor_v2\n(${storage}${int(offset)}${int(size)}\x85${int(stride)}\x85\x89}tRs.`;
-  return writeZip(
+  return `ctorch._utils\n_rebuild_tensor_v2\n(${storage}${int(offset)}${int(size)}\x85${int(stride)}\x85\x89}tR`;
+}
+const TENSOR = view(2, 1, 0);
+
+const dictionary = (entries: Readonly<Record<string, string>>): string =>
+  `}${Object.entries(entries)
+    .map(([key, value]) => `X${int(key.length).slice(1)}${key}${value}s`)
+    .join('')}`;
+
+/** An archive with a pickle of this value. */
+const packed = (value: string): Uint8Array =>
+  writeZip(
     new Map([
-      ['archive/data.pkl', new Uint8Array(Buffer.from(pickle, 'latin1'))],
+      ['archive/data.pkl', new Uint8Array(Buffer.from(`\x80\x02${value}.`, 'latin1'))],
       ['archive/data/0', new Uint8Array(Float32Array.of(1, 2).buffer)],
     ]),
   );
-}
+
+/** An archive with one tensor `w` of one axis, over a storage of two numbers. */
+const archive = (size: number, stride: number, offset: number): Uint8Array => packed(dictionary({ w: view(size, stride, offset) }));

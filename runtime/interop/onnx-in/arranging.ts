@@ -214,7 +214,7 @@ function enlarged(c: Converter, node: NodeView, scalesAt: number, sizesAt: numbe
   node.integer('exclude_outside', 0);
   node.number('extrapolation_value', 0);
   node.integer('antialias', 0);
-  node.text('keep_aspect_ratio_policy', 'stretch');
+  const policy = node.text('keep_aspect_ratio_policy', 'stretch');
   if (node.integers('axes')) node.refuse('has axes');
   const isPlain =
     (transformation === 'asymmetric' && nearest === 'floor') || (transformation.endsWith('half_pixel') && nearest === 'round_prefer_floor');
@@ -231,6 +231,8 @@ function enlarged(c: Converter, node: NodeView, scalesAt: number, sizesAt: numbe
     ![height, width].every((n) => Number.isInteger(n) && n >= 1 && n <= MOST_PADS)
   )
     node.refuse(`makes ${factors.join(', ')} of one number, and whole numbers for height and width are read`);
+  // Of sizes that are another shape of image one side would be shorter or longer than what is said.
+  if (policy !== 'stretch' && height !== width) node.refuse(`has keep_aspect_ratio_policy ${policy}`);
   const y = c.layer('UpSampling2D', { size: [height, width] }, image);
   return new Value([x.shape[0], y.shape[0], y.shape[1]], IMAGE, y, { notNegative: x.facts.notNegative });
 }

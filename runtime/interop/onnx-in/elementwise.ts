@@ -86,6 +86,11 @@ export const elementwise: Rules = {
       return rectified(c, x, most);
     }
     if (least <= LEAST && most >= -LEAST) return x;
+    // Above 0 and below it apart: a number beside a far limit would lose its digits if the limit were subtracted and added again.
+    if (least < 0 && most > 0) {
+      const [above, below] = [rectified(c, x, most), rectified(c, affine(c, node, x, -1, 0), -least)];
+      return merged(c, node, 'Subtract', above, below);
+    }
     if (least <= LEAST) {
       // The other way round: the least of x and most is most − max(most − x, 0).
       return affine(c, node, rectified(c, affine(c, node, x, -1, most), Number.POSITIVE_INFINITY), -1, most);

@@ -117,6 +117,11 @@ export function partsOf(node: NodeView, shape: Shape): Part[] {
   });
 }
 
+/** ONNX's type of elements that are true or false. */
+const BOOL = 9;
+/** Everything but 0 is true; what depends on the number of samples stays so. */
+const truthOf = (value: number): number => (Number.isNaN(value) ? value : Number(value !== 0));
+
 export const FOLDS: Readonly<Record<string, Fold | undefined>> = {
   Identity: (_node, [x]) => x as Constant,
   Cast(node, [x]) {
@@ -125,6 +130,7 @@ export const FOLDS: Readonly<Record<string, Fold | undefined>> = {
     node.integer('saturate', 1);
     const isFloat = [1, 10, 11, 16].includes(to);
     node.spend(values.length);
+    if (to === BOOL) return new Constant(shape, Float64Array.from(values, truthOf), false, name);
     if (!isFloat && (x as Constant).isFloat) {
       return new Constant(shape, Float64Array.from(values, Math.trunc), false, name);
     }
@@ -257,7 +263,8 @@ export const FOLDS: Readonly<Record<string, Fold | undefined>> = {
   Sub: elementwise((a, b) => a - b),
   Mul: elementwise((a, b) => a * b),
   Div: division,
-  Pow: elementwise((a, b) => a ** b),
+  // Of the type of its base.
+  Pow: (node, [base, power]) => elementwise((b, a) => a ** b)(node, [power, base]),
   Sqrt: elementwise((a) => Math.sqrt(a)),
   Reciprocal: elementwise((a) => 1 / a),
   Neg: elementwise((a) => -a),
