@@ -50,6 +50,13 @@ test('an own checkpoint store: the resumed run is the uninterrupted one', async 
   expect(await run('own-checkpoint-store')).toBe('stopped: aborted\nresumed: completed\nthe same bits as the run that was not stopped\n');
 });
 
+test('weights of the last epochs are averaged while the run goes on', async () => {
+  const told = await run('average-weights');
+  expect(told).toMatch(
+    /^(epoch \d: loss \d\.\d+\n){4}the last weights: \d+\.\d % of the test images\nthe mean of 2 epochs: \d+\.\d % of the test images\n$/,
+  );
+});
+
 test('predictions from a worker thread', async () => {
   expect(await run('predict-in-worker')).toMatch(/^(picture [0-3]: class \d, \d+\.\d %\n){4}$/);
 });

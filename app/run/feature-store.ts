@@ -17,6 +17,8 @@ export interface FeatureStoreOptions {
   readonly cacheDir?: string;
   /** Features of more bytes than this in all stay on the disk; a quarter of the memory by default, at most 1 GiB. */
   readonly memoryBudget?: number;
+  /** Bytes of features that the folder may have: the oldest go when others are written, the newest always stay. 4 GiB by default. */
+  readonly diskBudget?: number;
   /** Told where what is kept is damaged. */
   readonly onNotice?: (text: string) => void;
 }
@@ -26,6 +28,7 @@ export function featureStore({
   files = nodeFiles,
   cacheDir = ownCacheDir(),
   memoryBudget = defaultMemoryBudget(),
+  diskBudget = 4 * 2 ** 30,
   onNotice,
 }: FeatureStoreOptions = {}): FeatureStore {
   const folder = join(cacheDir, FEATURES_FOLDER);
@@ -51,6 +54,31 @@ export function featureStore({
       await files.mkdir(folder).catch(() => {}); // the next call says why
       const about = { shape: [1, 1, bytes], classes: ['features'], name: 'features', metadata: new Map([['key', key]]) } as const;
       await writePacked({ files, path: pathOf(key), ...about, labels, signal, images: pieces });
+      await tidy(files, folder, pathOf(key), diskBudget);
     },
   };
+}
+
+/** Features that nobody has written for so long belong to work that is over. */
+const DAYS = 30;
+/** What `writePacked` leaves. Whatever else is in the folder is not ours. */
+const KEPT_NAME = /^[0-9a-f]{32}\.safetensors$/;
+
+/**
+ * Removes features that are old, and the oldest while all are more than the folder may have. A run that reads them has them open; what cannot be
+ * removed is left to the next time, since nobody's run is to fail by it.
+ */
+async function tidy(files: Files, folder: string, newest: string, budget: number): Promise<void> {
+  const names = await files.readdir(folder).catch(() => []);
+  const paths = names.filter((name) => KEPT_NAME.test(name)).map((name) => join(folder, name));
+  const found = await Promise.all(paths.map(async (path) => ({ path, stat: await files.stat(path).catch(() => null) })));
+  const oldestLast = found
+    .flatMap(({ path, stat }) => (stat?.kind === 'file' ? [{ path, ...stat }] : []))
+    .sort((a, b) => Number(b.path === newest) - Number(a.path === newest) || b.modified - a.modified);
+  let bytes = 0;
+  for (const { path, size, modified } of oldestLast) {
+    bytes += size;
+    if (path === newest) continue;
+    if (bytes > budget || Date.now() - modified > DAYS * 86_400_000) await files.unlink(path).catch(() => {});
+  }
 }

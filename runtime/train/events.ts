@@ -33,8 +33,8 @@ export interface TrainInputs {
   /** Settings that may differ from those the checkpoint was made with: their names, or their words in `RESUME_SETTINGS`. */
   readonly allowChanged?: readonly string[];
   /**
-   * Called when an epoch is over, its validation and checkpoint included, with what its event has and access to the weights; the run waits for it, and
-   * what it throws ends the run. Epochs that are done again after a rollback are told again; of a resumed run those before are not.
+   * Called when an epoch is over, its validation and checkpoint included, with what its event has and access to the weights; the run waits for it, unless
+   * it is stopped, and what it throws ends the run. Epochs that are done again after a rollback are told again; of a resumed run those before are not.
    */
   readonly onEpoch?: (epoch: Extract<TrainEvent, { type: 'epoch' }>, state: EpochState) => void | Promise<void>;
   /** Takes a timeline of the run. */
@@ -46,6 +46,8 @@ export interface TrainInputs {
 export interface EpochState {
   /** A copy of parameters and moving statistics by name, read from the device at the call. Rejects with E_USAGE after `onEpoch` has returned. */
   weights(): Promise<ReadonlyMap<string, Float32Array>>;
+  /** All that `resume` needs, as a `CheckpointStore` is given it. Rejects with E_DIVERGED where a value is not finite, and later as `weights`. */
+  checkpoint(): Promise<Checkpoint>;
 }
 
 /** What `train` takes: device, model, data and number of epochs; all else has a default. */

@@ -1,6 +1,6 @@
 // Features of a frozen backbone that are kept: runs are those without them, whatever happens.
 
-import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { readdirSync, readFileSync, statSync, utimesSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { featureStore } from '../../app/run/feature-store.ts';
@@ -167,6 +167,33 @@ describe('features in the cache', () => {
       expect(told.some((text) => text.includes('are computed in'))).toBe(true);
     }
     expect(readdirSync(join(cacheDir, 'features'))).toHaveLength(1 + others.length);
+  });
+
+  it('are removed when they are old, and the oldest of more than the folder may have', async () => {
+    const cacheDir = tempFolder();
+    const folder = join(cacheDir, 'features');
+    const names = () => readdirSync(folder);
+    const written = async (seed: bigint, diskBudget?: number) => {
+      const before = new Set(seed === 1n ? [] : names());
+      await outcome({ ...changes, seed, features: featureStore({ cacheDir, diskBudget }) });
+      return names().find((name) => !before.has(name)) as string;
+    };
+    const aged = (name: string, days: number) => utimesSync(join(folder, name), new Date(), new Date(Date.now() - days * 86_400_000));
+    const first = await written(1n);
+    const { size } = statSync(join(folder, first));
+    writeFileSync(join(folder, 'a-file-of-others'), 'x');
+    aged('a-file-of-others', 99);
+    aged(first, 31);
+    const second = await written(2n);
+    expect(names()).toEqual([second, 'a-file-of-others'].sort());
+    aged(second, 2);
+    const third = await written(3n);
+    aged(third, 1);
+    const fourth = await written(4n, 2.5 * size);
+    expect(names()).toEqual([third, fourth, 'a-file-of-others'].sort());
+    // The newest stay, whatever their size.
+    const fifth = await written(5n, 1);
+    expect(names()).toEqual([fifth, 'a-file-of-others'].sort());
   });
 
   it('are written from the first where they do not fit into memory', async () => {

@@ -1,12 +1,15 @@
 // `onEpoch`: the weights behind an epoch for whoever asks, in the order of the run.
 
 import { expect, it } from 'vitest';
+import { openWasmDevice } from '../../asm/host/device.ts';
 import { openReferenceDevice } from '../../runtime/reference.ts';
+import type { Checkpoint } from '../../runtime/train/checkpoint.ts';
 import { evaluate } from '../../runtime/train/evaluate.ts';
 import type { EpochState, TrainOptions } from '../../runtime/train/events.ts';
 import { train } from '../../runtime/train/run.ts';
 import { hybridError } from '../support/expect-error.ts';
-import { MemoryStore, smallModel, smallOptions } from '../support/runs.ts';
+import { onCompile } from '../support/on-compile.ts';
+import { digestOf, MemoryStore, smallModel, smallOptions } from '../support/runs.ts';
 import { shapesDataset } from '../support/shapes-dataset.ts';
 
 const model = smallModel;
@@ -73,4 +76,42 @@ it('refuses the weights later, when they are those of another step, and what is 
   );
   const wrong = train(options({ onEpoch: 'log' as unknown as TrainOptions['onEpoch'] }));
   expect((await hybridError('E_USAGE', wrong.result)).message).toBe('onEpoch is of type string');
+});
+
+it('may wait for the run to stop, and a run that is stopped does not wait for it', async () => {
+  const waiting = train(options({ onEpoch: async ({ epoch }) => void (epoch === 2 && (await waiting.stop())) }));
+  expect(await waiting.result).toMatchObject({ reason: 'aborted', epochs: 2 });
+  const endless = train(options({ onEpoch: () => new Promise(() => {}) }));
+  for await (const event of endless) if (event.type === 'epoch') void endless.stop();
+  expect(await endless.result).toMatchObject({ reason: 'aborted', epochs: 1 });
+});
+
+it('has the state that a store is given, and a run goes on from it to the same bits', async () => {
+  const [store, again] = [new MemoryStore(), new MemoryStore()];
+  const states: Checkpoint[] = [];
+  await using device = await openWasmDevice({ threads: 1 }); // the reference device keeps doubles
+  await train(options({ device, store, onEpoch: async (_, state) => void states.push(await state.checkpoint()) })).result;
+  const last = ({ saved }: MemoryStore) => saved.filter(({ kind }) => kind === 'last').map(({ checkpoint }) => digestOf(checkpoint));
+  expect(states.map(digestOf)).toEqual(last(store));
+  await train(options({ device, store: again, resume: states[0] })).result;
+  expect(last(again)).toEqual(last(store).slice(1));
+});
+
+it('that asks for nothing has nothing read', async () => {
+  const readsWith = async (onEpoch: TrainOptions['onEpoch']) => {
+    let reads = 0;
+    const device = onCompile(openReferenceDevice(), (executable) => {
+      const read = executable.read.bind(executable);
+      executable.read = (name) => {
+        reads++;
+        return read(name);
+      };
+      return executable;
+    });
+    await train(options({ device, onEpoch })).result;
+    return reads;
+  };
+  const none = await readsWith(undefined);
+  expect(await readsWith(() => {})).toBe(none);
+  expect(await readsWith(async (_, state) => void (await state.weights()))).toBe(none + 3 * model.variables.length);
 });
