@@ -75,11 +75,18 @@ export const MODEL_SETTINGS = {
       help: 'what batch normalisation of convmixer adds to variances; PyTorch has 1e-5',
     },
   }),
-  /** Rate of the dropout before the head; 0.5 by default. With 0 the layer stays in the list and does nothing. */
+  /** Rate of the dropout before the head; that of the architecture by default. With 0 the layer stays in the list and does nothing. */
   dropout: setting({
-    kind: below1,
-    usual: 0.5,
+    kind: optional(below1),
+    usual: undefined,
     keeps: 'bits',
-    flag: { name: 'dropout', group: 'Model', kind: below1, example: '0.5', help: 'rate of the dropout before the last layer' },
+    flag: {
+      name: 'dropout',
+      group: 'Model',
+      kind: below1,
+      example: '0.5',
+      otherwise: '0.5, 0.2 of efficientnet-lite0, none of resnet-20',
+      help: 'rate of the dropout before the last layer',
+    },
   }),
 } as const satisfies SettingTable;

@@ -24,7 +24,7 @@ describe('examples/networks', () => {
     ['resnet-20', 274_042],
     ['mobilenet-v2', 607_674],
     ['custom-head', 32_938],
-    ['small-vit', 0],
+    ['small-vit', 84_154],
   ])('%s has %d parameters, and is trained', async (name, parameters) => {
     const file = `${EXAMPLES}${name}.mjs`;
     const { stdout } = await inFolder('summary', file, '--json');
@@ -89,7 +89,7 @@ test('one for other images is refused with what it would have to be, and one tha
   const { status, stderr } = await inFolder('train', '--model', net, ...SMALL);
   expect([status, stderr]).toEqual([
     2,
-    expect.stringMatching(/small takes 8×8×3 images of 3 classes; .*\n.*input of \[32, 32, 3\] and 10 units/),
+    expect.stringMatching(/small takes 8×8×3 images of 3 classes; .*\n.*input of \[8, 8, 3\] and 10 units/),
   ]);
   expect(await inFolder('train', '--model', 'nowhere.mjs', ...SMALL)).toMatchObject({ status: 5 });
 });

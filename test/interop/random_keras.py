@@ -75,13 +75,15 @@ class Maker:
 
     def arranging(self, x):
         height, width, channels = x.shape[1:]
-        kind = self.of("pad", "crop", "up", "permute", "reshape", "dense", "dropout")
+        kind = self.of("pad", "crop", "up", "permute", "reshape", "dense", "dropout", "resize")
         if kind == "pad":
             return L.ZeroPadding2D(((self.number(0, 2), self.number(0, 2)), (self.number(0, 2), self.number(0, 2))))(x)
         if kind == "crop" and height > 4 and width > 4:
             return L.Cropping2D(((self.number(0, 1), self.number(0, 1)), (self.number(0, 1), 1)))(x)
         if kind == "up" and height * width < 60:
-            return L.UpSampling2D((self.of(1, 2), self.of(2, 3)))(x)
+            return L.UpSampling2D((self.of(1, 2), self.of(2, 3)), interpolation=self.of("nearest", "bilinear"))(x)
+        if kind == "resize":
+            return L.Resizing(self.number(2, 8), self.number(2, 8), interpolation=self.of("nearest", "bilinear"))(x)
         if kind == "permute":
             return L.Permute((2, 1, 3))(x)
         if kind == "reshape":
@@ -97,9 +99,23 @@ class Maker:
             lambda: L.PReLU(shared_axes=self.of(None, (1, 2)), alpha_initializer=keras.initializers.RandomUniform(0.1, 0.4))(x),
             lambda: L.ELU(0.5)(x),
             lambda: L.Activation(self.activation() or "linear")(x),
+            lambda: L.Softmax()(x),
             lambda: x * 0.5 + 0.25,
             lambda: 1.5 - x,
         )()
+
+    def attention(self, x):
+        """Of pixels to each other, over the image or over a sequence with positions."""
+        height, width, channels = x.shape[1:]
+        heads, size = self.number(1, 3), self.number(1, 5)
+        bias = bool(self.number(0, 1))
+        if self.number(0, 1):
+            y = L.MultiHeadAttention(heads, size, value_dim=self.number(1, 5), use_bias=bias)(x, x)
+        else:
+            y = L.Reshape((height * width, channels))(x)
+            y = L.EinsumDense("abc,cd->abd", output_shape=(height * width, channels), bias_axes=self.of(None, "d", "bd"), activation=self.activation())(y)
+            y = L.Reshape((height, width, channels))(L.MultiHeadAttention(heads, size, use_bias=bias)(y, y))
+        return L.Add()([x, y])
 
     def merging(self, x, earlier):
         alike = [y for y in earlier if y.shape == x.shape and y is not x]
@@ -116,7 +132,7 @@ class Maker:
         x = L.Rescaling(self.of(1 / 255, 1 / 127.5), offset=self.of(0.0, -0.5))(images)
         earlier = []
         for _ in range(self.number(3, 9)):
-            make = self.of(self.convolution, self.convolution, self.normalization, self.activating, self.arranging, self.pooling, None)
+            make = self.of(self.convolution, self.convolution, self.normalization, self.activating, self.arranging, self.pooling, self.attention, None)
             if make == self.pooling and min(x.shape[1:3]) < 2:
                 make = self.normalization
             y = self.merging(x, earlier) if make is None else make(x)
