@@ -62,7 +62,7 @@ export function describeProgram(io: CliIo, setStatus: (status: number) => void):
     .option('--allow-changed <SETTINGS>', 'settings, separated by commas, that a resumed run may have otherwise than before')
     .option('--dry-run', 'print what the run would take, and stop')
     .option('--distributed <mpi>', 'this process is one of several that mpiexec started, and computes its share of every batch')
-    .option('--rank-timeout <SECONDS>', 'time after which a rank that does not come is taken for lost, and all end (default: 300)')
+    .option('--rank-timeout <SECONDS>', 'seconds to wait for a rank before it is considered lost and the run ends (default: 300)')
     .optionsGroup('Output:')
     .option(
       '--trace <FILE>',

@@ -71,7 +71,7 @@ export function resolveSettings(
         continue;
       }
       if (FLAGS_ONLY.includes(name)) {
-        problems.push(`${file?.path} has the key ${key}, but that is of the call and not of the configuration`);
+        problems.push(`${file?.path} has the key ${key}, which is a command-line flag and cannot be set in a configuration file`);
         remedies.push(`Give it as a flag, --${name === 'figures' ? 'no-figures' : name}. ${WHICH_KEYS}`);
         continue;
       }

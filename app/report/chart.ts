@@ -40,12 +40,15 @@ export function chart({ title, series, x, format, mark, legend = true, width = 4
 
   const all = shown.flatMap(({ points }) => points);
   const [left, right] = extent(all.map(([at]) => at));
-  const ticks = niceTicks(...extent(all.map(([, y]) => y)), 5);
+  const values = all.map(([, y]) => y);
+  const [low, highest] = extent(values);
+  const high = withoutSpikes(values, low, highest);
+  const ticks = niceTicks(low, high, 5);
   const [bottom, top] = [ticks[0], ticks[ticks.length - 1]];
   const margin = ticks.reduce((most, tick) => Math.max(most, textWidth(format(tick), 10)), 0) + 10;
   const box = { x: margin, y: 26, width: width - margin - 12, height: height - 26 - 40 };
   const toX = (at: number) => box.x + ((at - left) / (right - left || 1)) * box.width;
-  const toY = (y: number) => box.y + box.height - ((y - bottom) / (top - bottom || 1)) * box.height;
+  const toY = (y: number) => box.y + box.height - ((Math.min(y, top) - bottom) / (top - bottom || 1)) * box.height;
 
   const body: string[] = [];
   for (const tick of ticks) {
@@ -59,13 +62,15 @@ export function chart({ title, series, x, format, mark, legend = true, width = 4
       `<path class="grid" d="M${px(at)} ${px(y)}v4"/><text class="small muted middle" x="${px(at)}" y="${px(y + 16)}">${tick}</text>`,
     );
   }
-  body.push(`<text class="small muted middle" x="${px(box.x + box.width / 2)}" y="${px(height - 6)}">${escaped(x)}</text>`);
+  body.push(
+    `<text class="small muted middle" x="${px(box.x + box.width / 2)}" y="${px(height - 6)}">${escaped(highest > top ? `${x}; values up to ${format(highest)} are cut off` : x)}</text>`,
+  );
   if (mark && mark.x >= left && mark.x <= right) {
     const at = toX(mark.x);
     const onLeft = at > box.x + box.width / 2;
     body.push(`<path class="grid" stroke-dasharray="3 3" d="M${px(at)} ${px(box.y)}v${px(box.height)}"/>`);
     body.push(
-      `<text class="small muted${onLeft ? ' end' : ''}" x="${px(at + (onLeft ? -4 : 4))}" y="${px(box.y + 10)}">${escaped(mark.label)}</text>`,
+      `<text class="small muted${onLeft ? ' end' : ''}" x="${px(at + (onLeft ? -4 : 4))}" y="${px(box.y - 3)}">${escaped(mark.label)}</text>`,
     );
   }
   for (const { color, faint, dots = true, points, name } of shown) {
@@ -87,6 +92,16 @@ export function chart({ title, series, x, format, mark, legend = true, width = 4
     at += 19 + textWidth(text, 10) + 12;
   }
   return figure(body.join(''));
+}
+
+/** Fewer values than this have no percentiles worth the name. */
+const LEAST_VALUES = 20;
+
+/** The highest value to draw: a few spikes, far above all others, must not flatten the rest. */
+function withoutSpikes(values: readonly number[], low: number, highest: number): number {
+  if (values.length < LEAST_VALUES) return highest;
+  const usual = [...values].sort((a, b) => a - b)[Math.floor(0.98 * (values.length - 1))];
+  return highest - low > 2 * (usual - low) && usual > low ? usual : highest;
 }
 
 function extent(values: readonly number[]): [number, number] {

@@ -3,11 +3,14 @@
 import { hex, isDark, type Rgb, sequential } from './colors.ts';
 import { escaped, type Figure, fitted, px, textWidth } from './svg.ts';
 
+const MOST_NAMED = 120;
+
 /** @param confusion classes × classes counts: row = label, column = prediction. */
 export function confusionFigure(confusion: ArrayLike<number>, classes: readonly string[], subject: string): Figure {
   const n = classes.length;
-  const cell = Math.max(6, Math.min(44, Math.floor(640 / n)));
-  // Names of many classes are left out rather than drawn over each other.
+  // Up to so many classes the figure grows, so that their names can be read; it scrolls in the page.
+  const cell = Math.max(n <= MOST_NAMED ? 11 : 6, Math.min(44, Math.floor(640 / n)));
+  // Names of more classes are left out rather than drawn over each other.
   const named = cell >= 11;
   const size = cell >= 24 ? 12 : 10;
   const longest = named

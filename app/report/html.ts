@@ -1,5 +1,6 @@
-// The report of a run as one page: no script, nothing from the network, light or dark as its reader's system is.
+// The report of a run as one page: nothing from the network, no script but the clock of a run in progress, light or dark as its reader's system is.
 
+import { createHash } from 'node:crypto';
 import { formatSelfTest } from '../../runtime/compile/self-test.ts';
 import { formatBytes } from '../../runtime/model/summary.ts';
 import { curveCharts } from './curves.ts';
@@ -36,9 +37,6 @@ export function reportPage(record: RunRecord, { figures = [], refreshSeconds, wr
       ),
     ),
     section('Machine', pairs(machineRows(record))),
-    record.warnings.length > 0
-      ? section('Warnings', record.warnings.map((text) => `<p class="warning">${escaped(text)}</p>`).join(''))
-      : '',
   ];
   return `<!doctype html>
 <html lang="en">
@@ -46,7 +44,7 @@ export function reportPage(record: RunRecord, { figures = [], refreshSeconds, wr
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <meta name="color-scheme" content="light dark">
-<meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'; img-src data:">
+<meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'; img-src data:${running ? `; script-src 'sha256-${CLOCK_HASH}'` : ''}">
 ${refreshSeconds !== undefined ? `<meta http-equiv="refresh" content="${refreshSeconds}">\n` : ''}<title>${escaped(record.name)} – hybrid</title>
 <style>${PAGE_STYLE}</style>
 </head>
@@ -55,12 +53,28 @@ ${refreshSeconds !== undefined ? `<meta http-equiv="refresh" content="${refreshS
 <h1>${escaped(record.name)}</h1>
 <p class="state ${running ? 'running' : record.state}">${escaped(stateText(record, running))}</p>
 </header>
-${record.failure === null ? '' : `<p class="warning">${escaped(record.failure)}</p>`}${headline(record)}
+${running ? liveness(written) : ''}${[...(record.failure === null ? [] : [record.failure]), ...record.warnings].map((text) => `<p class="warning">${escaped(text)}</p>`).join('\n')}${headline(record)}
 ${sections.filter(Boolean).join('\n')}
 <footer>Written by hybrid on ${escaped(written.toISOString().replace('T', ' ').slice(0, 16))} UTC${running ? '; this page follows the run' : ''}.</footer>
 </body>
 </html>
 `;
+}
+
+/** A live page is written again at least so often; one that is older by some such periods has lost its run. */
+const CLOCK =
+  "const t=document.getElementById('updated'),show=()=>{const s=Math.max(0,Math.round((Date.now()-Date.parse(t.dateTime))/1000));" +
+  "t.textContent=s<60?s+' s ago':Math.round(s/60)+' min ago';document.getElementById('lost').hidden=s<120};show();setInterval(show,1000)";
+const CLOCK_HASH = createHash('sha256').update(CLOCK).digest('base64');
+
+/** When the page was written, as an age; and a warning where that is so long ago that the process must have ended. */
+function liveness(written: Date): string {
+  const time = written.toISOString();
+  return (
+    `<p class="note">updated <time id="updated" datetime="${time}">${time.slice(11, 16)} UTC</time></p>` +
+    '<p class="warning" id="lost" hidden>No sign of life for two minutes: the process has ended without a word, or the machine sleeps. ' +
+    `hybrid train --resume continues from the last checkpoint.</p><script>${CLOCK}</script>`
+  );
 }
 
 function stateText({ state, end, start, epochs }: RunRecord, running: boolean): string {
@@ -106,6 +120,7 @@ function headline(record: RunRecord): string {
   }
   if (!end && step) cards.push(['now', `epoch ${step.epoch}`, `loss ${step.loss.toFixed(4)}, accuracy ${percent(step.accuracy)}`]);
   else if (last && !end) cards.push(['last epoch', percent(last.train.accuracy), `training loss ${last.train.loss.toFixed(4)}`]);
+  if (!end && step) cards.push(['time left', clock(step.etaSeconds), `at step ${step.step} of epoch ${step.epoch}`]);
   if (speed) cards.push(['throughput', `${rounded(speed)}/s`, 'training images']);
   if (seconds > 0) cards.push(['time', clock(seconds), plural(epochs.length, 'epoch')]);
   if (start) cards.push(['model', start.arch, `${start.parameters.toLocaleString('en-US')} parameters`]);
@@ -119,7 +134,8 @@ function headline(record: RunRecord): string {
 function curvesSection(record: RunRecord): string {
   if (record.epochs.length === 0 && record.trace.length === 0) return '';
   const charts = curveCharts(record).map((figure) => `<figure><figcaption>${escaped(figure.title)}</figcaption>${inline(figure)}</figure>`);
-  const note = 'Training figures are means over the epoch while it went on; the thin line follows the steps.';
+  const note =
+    'Training figures are means over the epoch while it went on; the thin line follows the steps. The legend has the values of the last epoch.';
   return section('Training', `<p class="note">${note}</p><div class="charts">${charts.join('')}</div>`);
 }
 

@@ -35,12 +35,16 @@ export class LiveReport {
   #pause = LEAST_PAUSE_MS;
   #writing: Promise<void> | null = null;
   #broken = false;
+  /** Writes the page where no events come, as in a long validation: its age tells a living run from a dead one. */
+  readonly #heartbeat: ReturnType<typeof setInterval>;
 
   constructor(record: RunRecord, { files = nodeFiles, onProblem, now = () => performance.now() }: LiveReportOptions) {
     this.record = record;
     this.#files = files;
     this.#onProblem = onProblem;
     this.#now = now;
+    this.#heartbeat = setInterval(() => this.#refresh(), REFRESH_SECONDS * 1000);
+    this.#heartbeat.unref();
   }
 
   /** To be called with every event of the run, in order. Writing goes on in the background: a slow disk makes no run slower. */
@@ -48,7 +52,11 @@ export class LiveReport {
     this.record.add(event);
     const passed = this.#now() - this.#written;
     const due = passed >= Math.max(this.#pause, event.type === 'epoch' ? 0 : REFRESH_SECONDS * 1000);
-    if (!due || this.#writing) return;
+    if (due) this.#refresh();
+  }
+
+  #refresh(): void {
+    if (this.#writing) return;
     this.#writing = this.#write(REFRESH_SECONDS).finally(() => {
       this.#writing = null;
     });
@@ -56,6 +64,7 @@ export class LiveReport {
 
   /** The last page: it does not look for a newer one. */
   async finish(figures: readonly Figure[] = []): Promise<void> {
+    clearInterval(this.#heartbeat);
     await this.#writing;
     this.record.running = false;
     await this.#write(undefined, figures);

@@ -38,6 +38,8 @@ export async function misclassifiedFigure({ mistakes, shape, classes, caption }:
     body.push(
       `<image x="${x}" y="${y}" width="${picture.width}" height="${picture.height}" href="${await dataUri(picture)}"><title>${file === undefined ? `image ${index}` : escaped(file)}</title></image>`,
     );
+    const name = file === undefined ? `image ${index}` : file.replace(/^.*[\\/]/, '');
+    body.push(`<text class="small muted" x="${x}" y="${y + PICTURE + 11}">${escaped(fitted(name, CARD.width - 10, 10))}</text>`);
     const right = x + PICTURE + 10;
     body.push(`<text class="small muted" x="${right}" y="${y + 10}">is ${escaped(fitted(classes[label], BAR - 14, 10))}</text>`);
     for (const [k, entry] of barsOf(probabilities, label).entries()) {

@@ -154,7 +154,7 @@ class WasmDevice implements Device {
       if (fits(middle)) largest = middle;
       else above = middle;
     }
-    const what = cause ? 'and this system refuses to give as much' : `but only ${mebibytes(limit)} MiB can be had`;
+    const what = cause ? 'and the operating system refused the allocation' : `but only ${mebibytes(limit)} MiB are available`;
     const remedy =
       largest > 0 ? `Use a smaller batch: \`batch: ${largest}\`${cause ? '' : ' is the largest that fits'}.` : 'Use a smaller model.';
     return new HybridError('E_MEMORY', `a batch of ${capacity} needs ${mebibytes(bytes)} MiB of memory, ${what}`, remedy, {

@@ -65,7 +65,7 @@ export async function runsShowCommand(given: string, command: Command, io: CliIo
 
 export async function runsCompareCommand(given: readonly string[], command: Command, io: CliIo): Promise<number> {
   const flags = command.opts<Flags>();
-  if (given.length < 2) throw new HybridError('E_USAGE', 'one run has nothing to be compared with', 'Name two runs or more.');
+  if (given.length < 2) throw new HybridError('E_USAGE', 'runs compare needs at least two runs, got one', 'Pass two or more run names.');
   const format = flags.figure === undefined ? undefined : formatOf(flags.figure);
   if (format && given.length > MOST_CURVES) {
     throw new HybridError(

@@ -96,7 +96,7 @@ export class WebGpuDevice implements Device {
         if (lost || this.#gpu.isLost) await this.#renew(lost?.gpu ?? this.#gpu);
         invariant(!this.#closed, 'the device is closed');
         const lane = trace && (await GpuTrace.open(this.#gpu, trace));
-        if (lane === null) this.#options.onNotice?.('This GPU tells no time (no timestamp-query): the timeline has no lane for it.');
+        if (lane === null) this.#options.onNotice?.('This GPU does not support timestamp queries: the trace has no GPU track.');
         const layout = this.#layOut(compiled, capacity);
         const parts = { gpu: this.#gpu, graphs: compiled, layout, capacity, seed, resident, trace: lane ?? undefined };
         return WebGpuExecutable.create(parts, this.#pipelines).catch((error: unknown) => {
@@ -129,7 +129,7 @@ export class WebGpuDevice implements Device {
       return {
         worthwhile: false,
         possible: true,
-        reason: `that is more than the ${formatMebibytes(RESIDENT_BYTES)} that are taken unasked`,
+        reason: `the set is larger than ${formatMebibytes(RESIDENT_BYTES)}, the limit for automatic placement`,
       };
     return { worthwhile: true, possible: true, reason: '' };
   }

@@ -17,7 +17,7 @@ export class GpuTrace {
   readonly #behind: number;
   #left = TRACED_RUNS;
 
-  /** Null where the GPU tells no time. */
+  /** Null where the GPU does not support timestamp queries. */
   static async open(gpu: Gpu, trace: Trace): Promise<GpuTrace | null> {
     return tellsTime(gpu) ? new GpuTrace(gpu, trace, await compareClocks(gpu)) : null;
   }

@@ -13,12 +13,12 @@ export class Stopwatch {
   readonly #resolved: GPUBuffer;
   readonly #staging: GPUBuffer;
 
-  /** Throws E_ENVIRONMENT where the GPU tells no time. */
+  /** Throws E_ENVIRONMENT where the GPU does not support timestamp queries. */
   constructor(gpu: Gpu, count: number) {
     if (!tellsTime(gpu)) {
       throw new HybridError(
         'E_ENVIRONMENT',
-        `${gpu.adapter.name} tells no time (no timestamp-query)`,
+        `${gpu.adapter.name} does not support timestamp queries (timestamp-query)`,
         'Measure whole steps: `hybrid bench train`.',
       );
     }

@@ -97,7 +97,7 @@ function allocate(ring: RingOptions): SharedArrayBuffer {
   } catch (error) {
     const copies = (ring.floats ? 5 : 1) + (ring.raw ? (ring.pairs ? 2 : 1) : 0);
     const bytes = ring.slots * ring.capacity * ring.imageBytes * copies;
-    const what = `${ring.slots} batches of ${ring.capacity} images need ${mebibytes(bytes)} MiB of shared memory, and this system refuses to give as much`;
+    const what = `${ring.slots} batches of ${ring.capacity} images need ${mebibytes(bytes)} MiB of shared memory, and the operating system refused the allocation`;
     throw new HybridError('E_MEMORY', what, 'Use a smaller `batch`.', { cause: error, field: 'batch' });
   }
 }

@@ -14,7 +14,7 @@ import { loadMpi, type MpiLibrary, ranksStarted, stable, startedByMpi } from './
 
 /** How the group is found, and how long ranks wait for each other. */
 export interface MpiOptions {
-  /** Seconds after which a rank that does not come is taken for lost. */
+  /** Seconds to wait for a rank before it is considered lost. */
   readonly timeoutSeconds: number;
   /** File of the MPI library; by default it is looked for. */
   readonly library?: string;

@@ -132,7 +132,7 @@ export type TrainEvent =
 /** The last event of a run. */
 export type TrainResult = Extract<TrainEvent, { type: 'end' }>;
 
-/** A run in progress. It goes on whether or not anybody iterates; `step` events nobody has taken are merged into the newest. */
+/** A run in progress. It proceeds whether or not its events are consumed; unread `step` events are merged into the newest. */
 export interface TrainRun extends AsyncIterable<TrainEvent>, AsyncDisposable {
   /** Rejects where the run failed: diverged, out of memory, disk full. An aborted run resolves with reason `aborted`. */
   readonly result: Promise<TrainResult>;

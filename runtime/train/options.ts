@@ -65,7 +65,7 @@ export function checkDataset(model: TrainableModel, { name, shape, classes, size
     `${shape}` !== `${model.input}`
       ? `has images of ${shape.join(' × ')}, but ${model.arch} takes ${model.input.join(' × ')}`
       : classes.length > model.classes
-        ? `has ${classes.length} classes, but ${model.arch} tells only ${model.classes} apart`
+        ? `has ${classes.length} classes, but ${model.arch} has only ${model.classes} outputs`
         : stray >= 0
           ? `has label ${labels[stray]} at image ${stray}, but only ${classes.length} classes`
           : undefined;

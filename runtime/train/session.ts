@@ -267,12 +267,12 @@ async function placeImages({
       ? 'epochs take versions of them in turn'
       : await residentImages(train, augment, seed);
   if (typeof images !== 'string') {
-    return { images, notice: `All training images (${mebibytes(bytes)} MiB) lie on the device: a step sends indices alone.` };
+    return { images, notice: `All training images (${mebibytes(bytes)} MiB) are stored on the device; each step transfers only indices.` };
   }
   if (dataOnDevice === 'auto') return { notice: fromTheHost(images) };
   throw new HybridError(
     'E_USAGE',
-    `the training images cannot lie on the device: ${images}`,
+    `the training images cannot be stored on the device: ${images}`,
     'Leave `dataOnDevice` out: images come from the host then, batch by batch.',
     { field: 'dataOnDevice', suggested: 'auto' },
   );

@@ -288,7 +288,7 @@ export const TRAIN_SETTINGS = {
       help: 'momentum of the moving statistics of batch normalisation; short runs need less than 0.99',
     },
   }),
-  /** Training batches over which moving statistics are measured anew before each validation; 0, the default: off. */
+  /** Number of training batches used to recompute batch-norm statistics before each validation; 0, the default, disables it. */
   recalibrateBn: setting({
     kind: integer(0),
     usual: 0,
@@ -302,7 +302,7 @@ export const TRAIN_SETTINGS = {
     },
   }),
   /**
-   * What to do where loss or gradients are not finite (the step is never applied): `stop`, the default, throws E_DIVERGED;
+   * What to do when the loss or a gradient is NaN or infinite (the step is never applied): `stop`, the default, throws E_DIVERGED;
    * `skip` goes on with the next batch; `rollback` goes back to the last saved state and halves the rate.
    */
   onNan: setting({

@@ -38,6 +38,6 @@ async function goOn({ options, position, best, stopping, snapshots, reporter, ch
     return;
   }
   reporter.say(
-    `${done === 1 ? 'The only epoch was' : `All ${done} epochs were`} done: only the test is left. Raise \`epochs\` to train longer.`,
+    `${done === 1 ? 'The only epoch is' : `All ${done} epochs are`} complete; only the test remains. Raise \`epochs\` to train longer.`,
   );
 }

@@ -46,7 +46,7 @@ export class Watchdog {
     const limit = Math.max(this.#options.limitMs, PATIENCE * (this.#longest.get(this.#doing) ?? 0));
     if (this.#told || waited < limit) return;
     this.#told = true;
-    this.#options.onStall(`Nothing has happened for ${seconds(waited)}: the run waits for ${this.#doing} (${this.#where}).`);
+    this.#options.onStall(`No progress for ${seconds(waited)}: waiting for ${this.#doing} (${this.#where}).`);
   }
 }
 

@@ -242,7 +242,7 @@ describe('refusals', () => {
     const error = await wasm.compile(graphs, { capacity: 10_000, seed: 0n }).catch((reason) => reason);
     expect(error).toMatchObject({
       code: 'E_MEMORY',
-      message: expect.stringMatching(/^a batch of 10000 needs [\d,]+ MiB of memory, but only [\d,]+ MiB can be had$/),
+      message: expect.stringMatching(/^a batch of 10000 needs [\d,]+ MiB of memory, but only [\d,]+ MiB are available$/),
     });
     const largest = Number(/`batch: (\d+)` is the largest that fits/.exec(error.remedy)?.[1]);
     expect(error).toMatchObject({ field: 'batch', suggested: largest });

@@ -58,7 +58,7 @@ describe('--on-nan', () => {
 });
 
 test('--data-on-device on: a device that cannot have the images refuses, and off does not ask it', async () => {
-  expect((await run('--data-on-device', 'on')).stderr).toMatch(/error\[E_USAGE\]: the training images cannot lie on the device/);
+  expect((await run('--data-on-device', 'on')).stderr).toMatch(/error\[E_USAGE\]: the training images cannot be stored on the device/);
   expect(await run('--data-on-device', 'off')).toMatchObject({ status: 0 });
 });
 

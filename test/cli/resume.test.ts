@@ -108,7 +108,7 @@ test('--epochs extends a run that was complete', async () => {
   await begin(['--epochs', '4', '--name', 'whole']);
   const done = await resume(join('runs', 'r'));
   expect(done.stdout).toContain('best weights of epoch');
-  expect(done.stderr).toContain('All 2 epochs were done: only the test is left.');
+  expect(done.stderr).toContain('All 2 epochs are complete; only the test remains.');
   expect(await resume(join('runs', 'r'), '--epochs', '1')).toMatchObject({ status: 2 });
   expect(await resume(join('runs', 'r'), '--epochs', '4', '--quiet')).toMatchObject({ status: 0 });
   expect(digest(join(cwd, 'runs', 'r'))).toBe(digest(join(cwd, 'runs', 'whole')));

@@ -95,7 +95,7 @@ describe('what is wrong is one sentence with a remedy', () => {
     [['show', 'none'], 5, /there is neither none nor runs.none/],
     [['show', 'no run'], 5, /no run is not a run folder/],
     [['show', 'damaged'], 5, /config.json is not a JSON object/],
-    [['compare', 'first'], 2, /one run has nothing to be compared with/],
+    [['compare', 'first'], 2, /runs compare needs at least two runs, got one/],
     [['list', '--sort', 'size'], 2, /--sort is "size"/],
     [['compare', 'first', 'second', '--figure', 'x.gif'], 2, /--figure is "x.gif"/],
     [['compare', ...Array<string>(9).fill('first'), '--figure', 'x.svg'], 2, /--figure draws at most 8 runs, and these are 9/],

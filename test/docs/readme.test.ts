@@ -15,6 +15,16 @@ test('the main job and the tests are one command each, and are said to want a cl
   for (const [, code] of text.matchAll(/`(npm ci && npx hybrid [^`]*)`/g)) expect(callsIn(code).map(problemOf)).toEqual([null]);
 });
 
+test('it shows the twelve lines of a run, as the tutorial that is run by a test does', () => {
+  const lines = blocksOf(text)[1].code.split('\n');
+  expect(lines).toHaveLength(12);
+  const shape = (line: string) => line.replace(/[\d.,:]+/g, '#');
+  const tutorial = blocksOf(readDocument('docs/tutorial.md')).flatMap(({ code }) => code.split('\n').map(shape));
+  // Every kind of line is one of the tutorial's, which shows the first epoch for all.
+  for (const line of lines)
+    expect(tutorial).toContain(shape(line).replace(/^best weights of epoch # of #: /, 'best weights of epoch # of #: '));
+});
+
 test('its program runs as it stands, and prints an accuracy for each epoch', () => {
   const code = blocksOf(text)
     .find(({ language }) => language === 'ts')

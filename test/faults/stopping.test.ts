@@ -52,7 +52,7 @@ describe('case 26: memory that the system refuses', () => {
         throw new RangeError('WebAssembly.Memory(): could not allocate memory');
       } as never);
       const error = await hybridError('E_MEMORY', runPart(smallOptions({ device, model })));
-      expect(error.message).toMatch(/^a batch of 8 needs [\d,]+ MiB of memory, and this system refuses to give as much$/);
+      expect(error.message).toMatch(/^a batch of 8 needs [\d,]+ MiB of memory, and the operating system refused the allocation$/);
       expect(error.remedy).toMatch(/`batch: \d+`|smaller model/);
       refuse.mockRestore();
       expect(WebAssembly.Memory).toBe(Memory);

@@ -193,10 +193,10 @@ describe('what a machine lacks', () => {
     const executable = await device.compile(graphs, { capacity: CAPACITY, seed: 1n, trace });
     await executable.gradient(batch);
     expect(spans).toEqual([]);
-    expect(notices).toEqual(['This GPU tells no time (no timestamp-query): the timeline has no lane for it.']);
+    expect(notices).toEqual(['This GPU does not support timestamp queries: the trace has no GPU track.']);
     for (const call of [() => executable.profile?.(batch, HYPER), () => device.bounds()]) {
       const error = await hybridError('E_ENVIRONMENT', call() as Promise<unknown>);
-      expect(error.message).toMatch(/ tells no time \(no timestamp-query\)$/);
+      expect(error.message).toMatch(/ does not support timestamp queries \(timestamp-query\)$/);
     }
     await device.close();
   });

@@ -145,7 +145,7 @@ describe.runIf(hasSwiftShader)('on SwiftShader', () => {
       return { steps, digest: digestOf(store.saved.at(-1)?.checkpoint as never), said: ofType(events, 'message').map(({ text }) => text) };
     };
     const [on, off, auto] = [await run('on'), await run('off'), await run('auto')];
-    expect(on.said[0]).toBe('All training images (1 MiB) lie on the device: a step sends indices alone.');
+    expect(on.said[0]).toBe('All training images (1 MiB) are stored on the device; each step transfers only indices.');
     expect(auto.said[0]).toBe('Training images come from the host, batch by batch: the memory of a software adapter is that of the host.');
     expect(off.said.some((text) => text.includes('images'))).toBe(false);
     for (const { steps, digest } of [on, auto]) expect({ steps, digest }).toEqual({ steps: off.steps, digest: off.digest });
@@ -224,7 +224,7 @@ describe('on the null backend', () => {
       );
       return ofType(events, 'message').map(({ text }) => text)[0];
     };
-    expect(await said({})).toBe('All training images (1 MiB) lie on the device: a step sends indices alone.');
+    expect(await said({})).toBe('All training images (1 MiB) are stored on the device; each step transfers only indices.');
     const augment = { crop: 1, flip: true, zoom: 0.1 };
     expect(await said({ augment })).toBe(
       'Training images come from the host, batch by batch: only crop and flip can be done on the device.',
@@ -234,7 +234,7 @@ describe('on the null backend', () => {
     faults.memoryBytes = 100_000;
     expect(await said({})).toMatch(/^Training images come from the host, batch by batch: .*the GPU does not give \d+ MiB of memory/);
     const error = await hybridError('E_USAGE', runPart(smallOptions({ device, model, train: large, augment, dataOnDevice: 'on' })));
-    expect(error.message).toBe('the training images cannot lie on the device: only crop and flip can be done on the device');
+    expect(error.message).toBe('the training images cannot be stored on the device: only crop and flip can be done on the device');
     await device.close();
     instance.release();
   });
@@ -256,7 +256,7 @@ describe('on the null backend', () => {
       if (event.type === 'message') said.push(event.text);
     }
     expect(await run.result).toMatchObject({ reason: 'completed', epochs: 2 });
-    expect(said[0]).toContain('lie on the device');
+    expect(said[0]).toContain('stored on the device');
     expect(said.filter((text) => /^Training images come from the host, batch by batch: .*does not give/.test(text))).toHaveLength(1);
     await device.close();
     instance.release();
@@ -266,5 +266,5 @@ describe('on the null backend', () => {
 it('devices that compute in the memory of the host say so', async () => {
   const device = openReferenceDevice();
   const error = await hybridError('E_USAGE', runPart(smallOptions({ device, dataOnDevice: 'on' })));
-  expect(error.message).toBe('the training images cannot lie on the device: the reference device computes in the memory where they are');
+  expect(error.message).toBe('the training images cannot be stored on the device: the reference device computes in the memory where they are');
 });

@@ -188,5 +188,5 @@ it('a dataset of other images, or of more classes, is refused with both sizes', 
   );
   const two = buildModel('convmixer', { input: [8, 8, 3], classes: 2, dim: 4, depth: 1 });
   const asked = { device: openReferenceDevice(), model: two, weights: new Map(), dataset: shapesDataset(9), batch: 4 };
-  expect((await hybridError('E_DATA', evaluate(asked))).message).toBe('9 squares has 4 classes, but convmixer tells only 2 apart');
+  expect((await hybridError('E_DATA', evaluate(asked))).message).toBe('9 squares has 4 classes, but convmixer has only 2 outputs');
 });

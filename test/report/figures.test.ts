@@ -293,15 +293,25 @@ test('a chart leaves out what is not finite, and says so where nothing is left',
   expect(of([[1, 5]])).toContain('<circle');
 });
 
-test('a confusion matrix of a hundred classes draws no words', () => {
-  const n = 100;
+test.each([
+  [100, 302], // a name in each row and column, an accuracy a row, and the two axes
+  [200, 2],
+])('a confusion matrix of %i classes draws %i words: names as long as they can be read', (n, words) => {
   const { body } = confusionFigure(
     new Uint32Array(n * n).fill(3),
     Array.from({ length: n }, (_, i) => `class ${i}`),
     'All',
   );
   expect(body.match(/<rect /g)).toHaveLength(n * n);
-  expect(body.match(/<text /g)).toHaveLength(2);
+  expect(body.match(/<text /g)).toHaveLength(words);
+});
+
+test('one spike does not flatten a curve: it is cut off, and the axis says so', () => {
+  const points = Array.from({ length: 40 }, (_, i) => [i, i === 7 ? 900 : 2 - i / 40] as const);
+  const { body } = chart({ title: 'Loss', series: [{ name: 'training', color: 'first', points }], x: 'epoch', format: String });
+  expect(body).toContain('epoch; values up to 900 are cut off');
+  expect(body).toContain('>2</text>');
+  expect(body).not.toContain('>1000</text>');
 });
 
 test('probabilities of any logits sum to one, and there are none of what is not finite', () => {

@@ -123,6 +123,9 @@ test('a page of a run in progress looks again; a finished one does not', () => {
   const record = RunRecord.from('/runs/a', { batch: 100 }, events({ epochs: 2, end: false }));
   expect(reportPage(record, { refreshSeconds: 15 })).toMatch(/http-equiv="refresh" content="15"[\s\S]*running, 2 epochs of 3 done/);
   expect(reportPage(record)).not.toContain('http-equiv="refresh"');
+  // Its age tells a dead run from a living one.
+  expect(reportPage(record, { refreshSeconds: 15 })).toMatch(/id="updated" datetime="20[^"]*Z"[\s\S]*No sign of life/);
+  expect(reportPage(record)).not.toContain('No sign of life');
   expect(html).not.toContain('<script');
   expect(html).toContain('&lt;script&gt;');
 });

@@ -201,7 +201,7 @@ describe('what changed meanwhile', () => {
     const again = await runPart(smallOptions({ store, resume: await lastOf(store) }));
     expect(again.result).toEqual(result);
     expect(ofType(again.events, 'message').map(({ text }) => text)).toContain(
-      'All 2 epochs were done: only the test is left. Raise `epochs` to train longer.',
+      'All 2 epochs are complete; only the test remains. Raise `epochs` to train longer.',
     );
   });
 

@@ -21,7 +21,7 @@ it('speaks once when nothing happens, and when it goes on', () => {
   vi.advanceTimersByTime(55_000);
   expect(told).toEqual([]);
   vi.advanceTimersByTime(200_000);
-  expect(told).toEqual(['Nothing has happened for 60 s: the run waits for the device (gradient of epoch 1, step 1).']);
+  expect(told).toEqual(['No progress for 60 s: waiting for the device (gradient of epoch 1, step 1).']);
   dog.begin('the next images', 'epoch 1, step 2');
   expect(told[1]).toBe('The run goes on: the device (gradient of epoch 1, step 1) took 255 s.');
   dog.stop();

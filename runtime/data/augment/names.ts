@@ -31,11 +31,7 @@ export function augmentOptions(list: string): AugmentOptions {
     const named = AUGMENT_NAMES[name];
     const value = text === undefined ? named.value : Number(text);
     if (more.length > 0 || text === '' || !Number.isFinite(value)) {
-      throw new HybridError(
-        'E_USAGE',
-        `${JSON.stringify(item)} has no number after the sign of equality`,
-        `Give one, such as ${name}=${named.value}.`,
-      );
+      throw new HybridError('E_USAGE', `${JSON.stringify(item)} expects a number after '='`, `Give one, such as ${name}=${named.value}.`);
     }
     for (const [key, option] of Object.entries(named.options(value))) {
       const other = from.get(key);
