@@ -68,7 +68,7 @@ it('a run whose device hangs says where', async () => {
   );
   for await (const event of run) {
     // Bringing everything up may take longer than that as well.
-    if (event.type !== 'message' || !/^Nothing .* the device \(gradient of epoch 1, step 4\)\.$/.test(event.text)) continue;
+    if (event.type !== 'message' || !/^No progress .* the device \(gradient of epoch 1, step 4\)\.$/.test(event.text)) continue;
     expect(event.level).toBe('warning');
     told.push(event.text);
     controller.abort();
