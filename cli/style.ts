@@ -61,7 +61,7 @@ export function fittingFields(fields: readonly (readonly Piece[])[], columns: nu
     if (field.length === 0) continue;
     const next = line.length > 0 ? ['  ', ...field] : field;
     if (line.length > 0 && widthOf(line) + widthOf(next) > columns) break;
-    line.push(...next);
+    for (const piece of next) line.push(piece);
   }
   return line;
 }

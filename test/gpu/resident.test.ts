@@ -266,5 +266,7 @@ describe('on the null backend', () => {
 it('devices that compute in the memory of the host say so', async () => {
   const device = openReferenceDevice();
   const error = await hybridError('E_USAGE', runPart(smallOptions({ device, dataOnDevice: 'on' })));
-  expect(error.message).toBe('the training images cannot be stored on the device: the reference device computes in the memory where they are');
+  expect(error.message).toBe(
+    'the training images cannot be stored on the device: the reference device computes in the memory where they are',
+  );
 });
