@@ -14,6 +14,8 @@ interface Placed extends ListedImage {
   readonly index: number;
 }
 
+/** Bytes that people should know of: a network for large images asks for its size without being told to. */
+const MUCH = 2 ** 30;
 /** Images that are read at a time. */
 const PIECE = 64;
 
@@ -27,6 +29,12 @@ export async function resized(source: DataSource, { imageSize, ...options }: Res
   const { crop, interpolation, signal } = options;
   const parts = new Map(PARTS.flatMap((part) => (source[part] ? [[part, listed(part, source[part])] as const] : [])));
   const shape = [...imageSize, channels] as const;
+  const count = [...parts.values()].reduce((sum, { length }) => sum + length, 0);
+  const bytes = count * shape[0] * shape[1] * shape[2];
+  options.onNotice?.(
+    bytes > MUCH ? 'warning' : 'info',
+    `${count.toLocaleString('en-US')} images of ${height} × ${width} are resized to ${imageSize.join(' × ')}: ${(bytes / 1e6).toFixed(0)} MB, kept in the cache. \`imageSize\` says how large.`,
+  );
   const set = {
     name: `${train.name} at ${imageSize.join(' × ')}`,
     classes: train.classes,

@@ -79,13 +79,20 @@ describe('a set of pixels at another size', () => {
   it('is resized once; other pixels are another set', async () => {
     const cacheDir = tempFolder();
     const decoded: number[] = [];
+    const said: string[] = [];
     const open = (first: number) =>
       resized(
         { train: setOf('train', 4, [6, 6, 3], first), test: null },
-        { ...options(cacheDir), imageSize: [9, 9], onDecoded: (done) => decoded.push(done) },
+        {
+          ...options(cacheDir),
+          imageSize: [9, 9],
+          onDecoded: (done) => decoded.push(done),
+          onNotice: (level, text) => said.push(`${level}: ${text}`),
+        },
       );
     const one = await imageOf((await open(0)).train, 3);
     expect(decoded).toEqual([4]);
+    expect(said).toEqual(['info: 4 images of 6 × 6 are resized to 9 × 9: 0 MB, kept in the cache. `imageSize` says how large.']);
     expect(await imageOf((await open(0)).train, 3)).toEqual(one);
     expect(decoded).toEqual([4]);
     expect(await imageOf((await open(1)).train, 2)).toEqual(one);
