@@ -62,9 +62,14 @@ export class LiveReport {
     });
   }
 
+  /** No page is written from now on unless it is asked for: a dead run must not look alive. */
+  stop(): void {
+    clearInterval(this.#heartbeat);
+  }
+
   /** The last page: it does not look for a newer one. */
   async finish(figures: readonly Figure[] = []): Promise<void> {
-    clearInterval(this.#heartbeat);
+    this.stop();
     await this.#writing;
     this.record.running = false;
     await this.#write(undefined, figures);

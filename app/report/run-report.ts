@@ -76,6 +76,7 @@ export class RunReport {
   }
 
   async close(): Promise<void> {
+    this.#page.stop(); // whatever became of `finish` or `fail`
     await this.#toTensorBoard((events) => events.close());
   }
 

@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { expect, test } from 'vitest';
+import { expect, test, vi } from 'vitest';
 import { LiveReport } from '../../app/report/live-report.ts';
 import { RunRecord, thinned, timeShares } from '../../app/report/record.ts';
 import { type Files, nodeFiles } from '../../runtime/base/files.ts';
@@ -51,6 +51,29 @@ test('the page follows the run: at once, after epochs, else at most every 15 sec
   await report.finish();
   expect(writes).toBe(4);
   expect(readFileSync(join(folder, 'report.html'), 'utf8')).not.toContain('refresh');
+});
+
+test('a living run writes its page where no events come, a dead one does not', async () => {
+  vi.useFakeTimers({ toFake: ['setInterval', 'clearInterval'] });
+  try {
+    for (const end of ['finish', 'stop'] as const) {
+      let writes = 0;
+      const files: Files = { ...nodeFiles, rename: (from, to) => nodeFiles.rename(from, to).then(() => void writes++) };
+      const report = new LiveReport(new RunRecord(tempFolder(), { batch: 100 }), {
+        files,
+        onProblem: (error) => expect.unreachable(`${error}`),
+      });
+      vi.advanceTimersByTime(15_000);
+      await vi.waitFor(() => expect(writes).toBe(1), { timeout: 30_000 });
+      await report[end]();
+      const before = writes;
+      vi.advanceTimersByTime(60_000);
+      await new Promise((resolve) => setTimeout(resolve, 50));
+      expect(writes, end).toBe(before);
+    }
+  } finally {
+    vi.useRealTimers();
+  }
 });
 
 test('what goes wrong is told once', async () => {
