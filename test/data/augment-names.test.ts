@@ -35,9 +35,9 @@ describe('augmentOptions', () => {
     ['crop,crop-reflect', /crop and crop-reflect are two ways of one thing/],
     ['erase,cutout', /erase and cutout are two ways/],
     ['mixup,cutmix', /mixup and cutmix are two ways/],
-    ['crop=', /has no number/],
-    ['crop=1=2', /has no number/],
-    ['crop=x', /has no number/],
+    ['crop=', /expects a number after '='/],
+    ['crop=1=2', /expects a number after '='/],
+    ['crop=x', /expects a number after '='/],
   ])('%s is refused', (list, message) => {
     expect(() => augmentOptions(list)).toThrow(expect.objectContaining({ code: 'E_USAGE', message: expect.stringMatching(message) }));
   });
