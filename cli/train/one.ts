@@ -223,7 +223,7 @@ async function run({ options, settings, flags, io, progress, earlier, group, cho
       onEvent(event) {
         hasBegun = true;
         if (flags.json)
-          io.stdout.write(`${JSON.stringify({ ...event, time: new Date().toISOString(), run: basename(folder.location) })}\n`);
+          io.stdout.write(`${JSON.stringify({ ...event, time: new Date().toISOString(), runId: basename(folder.location) })}\n`);
         else if (talk) progress.event(event);
         if (event.type === 'start' && talk) progress.line(`run folder ${shown(folder.location, io)}`);
       },

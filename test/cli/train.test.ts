@@ -1,6 +1,6 @@
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest';
 import type { CliIo } from '../../cli/io.ts';
 import { readSafetensors } from '../../runtime/entries/formats.ts';
@@ -92,6 +92,11 @@ describe('a run', () => {
     const [end] = of('end');
     expect(end.test?.accuracy).toBeGreaterThanOrEqual(0);
     expect(existsSync(end.run as string)).toBe(true);
+    // Whose and when: also where several runs write to one stream.
+    for (const event of events as unknown as Record<string, string>[]) {
+      expect(event.runId).toBe(basename(end.run as string));
+      expect(new Date(event.time).toISOString()).toBe(event.time);
+    }
   });
 
   test('with --quiet says only the result', async () => {
