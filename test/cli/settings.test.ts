@@ -323,7 +323,7 @@ describe('the configuration file', () => {
   test.each([
     ['an unknown key', 'lrr: 1', /unknown key "lrr"; did you mean lr/],
     ['a switch as its flag is written', 'no-shuffle: true', /has the key no-shuffle, but a switch is written in the positive/],
-    ['a flag that is no setting', 'no-figures: true', /has the key no-figures, but that is of the call/],
+    ['a flag that is no setting', 'no-figures: true', /has the key no-figures, which is a command-line flag/],
     ['a key of the code instead of the flag', 'weightDecay: 1', /did you mean weight-decay/],
     ['__proto__', '{"__proto__": {"lr": 1}}', /unknown key "__proto__"/],
     ['constructor', 'constructor: 1', /unknown key "constructor"/],
