@@ -5,11 +5,11 @@ import { type ActivationName, activationOp } from '../../layers/activations.ts';
 import { ACTIVATIONS, type Activation, parametersOf } from '../../ops/activations.ts';
 import type { Emitter } from './emitter.ts';
 
-/** By Keras' name. Softmax is over the last axis as ONNX has it: images that have channels first are turned by who calls. */
-export function activate(e: Emitter, activation: ActivationName, x: string, name: string): string {
+/** By Keras' name. `axis`: that of the channels, over which softmax is: 1 of images as convolutions make them. */
+export function activate(e: Emitter, activation: ActivationName, x: string, name: string, axis = -1): string {
   // What the last layer ends with is left out: an ONNX file gives logits.
   if (activation === e.end) return x;
-  if (activation === 'softmax') return e.node('Softmax', `${name}/softmax`, [x], { axis: -1 });
+  if (activation === 'softmax') return e.node('Softmax', `${name}/softmax`, [x], { axis });
   const op = activationOp(activation);
   return op ? activateOp(e, op, {}, x, name) : x;
 }

@@ -7,6 +7,9 @@ import { channelsFirst } from '../layouts.ts';
 import { activate } from './activations.ts';
 import type { Emitter, OnnxRules } from './emitter.ts';
 
+/** The axis of channels in what a convolution makes. */
+const CHANNELS = 1;
+
 export const convolution = {
   Conv2D: {
     affine: ({ config }) => (config.padding === 'valid' || `${config.kernelSize}` === '1,1' ? 'takes' : undefined),
@@ -27,7 +30,7 @@ export const convolution = {
         depthwise: true,
       });
       const pointwise = { ...kernelOf('pointwise_kernel'), name, bias: e.weight(layer, 'bias'), group: 1, depthwise: false };
-      return activate(e, config.activation, convolve(e, { ...layer, config: ONE_PIXEL }, between, pointwise), name);
+      return activate(e, config.activation, convolve(e, { ...layer, config: ONE_PIXEL }, between, pointwise), name, CHANNELS);
     },
   },
 } satisfies Partial<OnnxRules>;
@@ -37,7 +40,7 @@ const ONE_PIXEL = { kernelSize: [1, 1], strides: [1, 1], padding: 'valid', dilat
 function finish(e: Emitter, layer: Layer<'Conv2D' | 'DepthwiseConv2D'>, x: string, group: number, depthwise: boolean): string {
   const { name, config } = layer;
   const result = convolve(e, layer, x, { ...e.absorbed(layer), shape: e.shapeOf(layer, 'kernel'), name, group, depthwise });
-  return activate(e, config.activation, result, name);
+  return activate(e, config.activation, result, name, CHANNELS);
 }
 
 /** What a convolution has besides its window. */
