@@ -28,6 +28,20 @@ test('a layer that is called as the output: MobileNetV3 of Keras has one', () =>
   expect(emitter.nodes.filter(({ output }) => output === 'logits')).toHaveLength(1);
 });
 
+test('the softmax of a convolution in the midst is over its channels', () => {
+  const images = input([4, 4, 3]);
+  const shares = layers.conv2d(images, { filters: 5, kernelSize: 2, activation: 'softmax' });
+  const model = functionalModel({ name: 'net', input: images, output: layers.dense(layers.flatten(shares), { units: 2 }) });
+  const weights = new Map([...initialize(model, 1n)].map(([name, values]) => [name, Float32Array.from(values)]));
+  const emitter = new Emitter(
+    { model, weights, classes: numberedClasses(model) },
+    { ...core, ...convolution } as unknown as OnnxRules,
+    false,
+  );
+  emitter.run();
+  expect(emitter.nodes.filter(({ op }) => op === 'Softmax').map(({ attributes }) => attributes)).toEqual([{ axis: 1 }]);
+});
+
 const COMPUTE: Readonly<Record<string, (...args: number[]) => number>> = {
   Add: (a, b) => a + b,
   Sub: (a, b) => a - b,
