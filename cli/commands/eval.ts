@@ -48,7 +48,7 @@ export async function evalCommand(path: string, command: Command, io: CliIo): Pr
     throw new HybridError(
       'E_USAGE',
       `the model takes ${model.input.join('×')} images; those of ${source.train.name} are ${shape.join('×')}`,
-      'Name the data it was trained on with --data.',
+      `Name the data it was trained on with --data, or bring the images to its size with --image-size ${model.input.slice(0, 2).join('x')}.`,
     );
   }
   // Without test images those that training held back, if it was on these images; else all: whoever names a folder wants it measured.

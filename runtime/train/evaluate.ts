@@ -1,6 +1,7 @@
 // Loss and accuracy of a model over a dataset, in inference mode.
 
 import { HybridError } from '../base/errors.ts';
+import { refuseUnknown } from '../base/kinds.ts';
 import { own } from '../base/own.ts';
 import type { Dataset } from '../data/dataset.ts';
 import type { LoadedBatch } from '../data/epoch.ts';
@@ -65,12 +66,18 @@ export interface EvaluateOptions {
   readonly onLogits?: (first: number, logits: Float32Array) => void;
 }
 
+const OPTIONS = Object.keys({
+  ...{ device: true, model: true, weights: true, dataset: true, batch: true, workers: true, tta: true },
+  ...{ signal: true, onProgress: true, onLogits: true },
+} satisfies Record<keyof EvaluateOptions, true>);
+
 /**
- * Loss and accuracy in inference mode, over all images of the dataset. Rejects with E_USAGE for an impossible batch, E_DATA where model and data do not fit,
+ * Loss and accuracy in inference mode, over all images of the dataset. Rejects with E_USAGE for an impossible batch or an option that there is not, E_DATA where model and data do not fit,
  * E_CHECKPOINT for weights of another model, E_DIVERGED where logits are not finite, E_MEMORY, or an AbortError.
  */
 export async function evaluate(options: EvaluateOptions): Promise<Evaluation> {
   const { device, model, weights, dataset, batch = 128, workers, tta = 'none', signal, onProgress, onLogits } = own(options);
+  refuseUnknown(Object.keys(options), OPTIONS, 'evaluate');
   TRAIN_SETTINGS.batch.kind.check(batch, 'batch');
   ttaKind.check(tta, 'tta');
   checkDataset(model, dataset);

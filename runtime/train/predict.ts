@@ -2,6 +2,7 @@
 
 import { arrayKind, isBytes } from '../base/array-kind.ts';
 import { HybridError } from '../base/errors.ts';
+import { refuseUnknown } from '../base/kinds.ts';
 import type { Device } from '../device.ts';
 import type { TrainableModel } from '../model/model.ts';
 import { writeWeights } from './evaluate.ts';
@@ -24,18 +25,18 @@ export interface PredictOptions {
   readonly signal?: AbortSignal;
 }
 
+const OPTIONS = Object.keys({ device: true, trained: true, images: true, batch: true, tta: true, signal: true } satisfies Record<
+  keyof PredictOptions,
+  true
+>);
+
 /**
  * Yields the probabilities of the classes, one list an image, in the order of the images. Throws E_DATA for an image that is not of the model's
  * size, or no bytes, E_DIVERGED where logits are not finite, E_CHECKPOINT for weights of another model, E_MEMORY.
  */
-export async function* predict({
-  device,
-  trained,
-  images,
-  batch = 32,
-  tta = 'none',
-  signal,
-}: PredictOptions): AsyncGenerator<Float64Array> {
+export async function* predict(options: PredictOptions): AsyncGenerator<Float64Array> {
+  refuseUnknown(Object.keys(options), OPTIONS, 'predict');
+  const { device, trained, images, batch = 32, tta = 'none', signal } = options;
   TRAIN_SETTINGS.batch.kind.check(batch, 'batch');
   ttaKind.check(tta, 'tta');
   const { model, weights } = trained;

@@ -132,5 +132,16 @@ describe('test-time augmentation', () => {
   it('another word is refused', async () => {
     const one = predict({ device, trained, images, tta: 'mirrored' as 'mirror' });
     expect((await hybridError('E_USAGE', one.next())).message).toMatch(/tta.*mirrored/);
+    const misspelt = { device, trained, images, bach: 3 };
+    expect((await hybridError('E_USAGE', predict(misspelt).next())).message).toBe('predict has no "bach"; did you mean batch?');
+    const dataset = memoryDataset({
+      name: 'one',
+      images: images[0],
+      labels: Uint8Array.of(0),
+      shape: [...model.input],
+      classes: [...trained.classes],
+    });
+    const other = { device, model, weights, dataset, wrkers: 1 };
+    expect((await hybridError('E_USAGE', evaluate(other))).message).toBe('evaluate has no "wrkers"; did you mean workers?');
   });
 });
