@@ -159,7 +159,7 @@ describe.each(LAUNCHERS)('$library', { timeout: 120_000, retry: 1 }, ({ library,
     await until(() => existsSync(join(out, name, 'checkpoints/last/COMPLETE')));
     process.kill(ranksOf(name).find((pid) => rankOf(pid) === 1) as number, 'SIGTERM');
     const { status, stderr } = await run.ended;
-    expect(stderr).toContain('the state after its last completed step is in');
+    expect(stderr).toContain('the state after the last completed step is in');
     expect(status).not.toBe(0);
     const { epoch } = JSON.parse(readFileSync(join(out, name, 'checkpoints/last/state.json'), 'utf8')).progress;
     const args = ['train', '--resume', join(out, name), '--epochs', `${epoch + 1}`];
