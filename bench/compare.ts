@@ -230,7 +230,7 @@ export function formatComparison({ cpu, cores, node, device, batch, steps, round
     '| --- | --- | --- | --- | --- |',
     ...rows.map(({ arch, system, batch: own, stepMs, imagesPerSecond, hybridIsFasterBy }) => {
       const name = own === batch ? system : `${system}, batch ${own}`;
-      return `| ${arch} | ${name} | ${stepMs.toFixed(0)} | ${imagesPerSecond.toPrecision(3)} | ${system === 'hybrid' ? '' : ratio(hybridIsFasterBy)} |`;
+      return `| ${arch} | ${name} | ${stepMs.toFixed(0)} | ${imagesPerSecond.toLocaleString('en-US', { maximumSignificantDigits: 3 })} | ${system === 'hybrid' ? '' : ratio(hybridIsFasterBy)} |`;
     }),
   ];
   return `${lines.join('\n')}\n`;

@@ -69,9 +69,15 @@ describe('rivals', () => {
     expect(slow.hybridIsFasterBy).toBeCloseTo(own.imagesPerSecond / 1e-3, 6);
     expect(quick.hybridIsFasterBy).toBeLessThan(1);
     expect(formatComparison(result)).toMatch(
-      /^.+, \d+ cores?, Node v.+\n\n\| model .+\n\| --- .+\n\| convmixer \| hybrid \| .+ \| {2}\|\n\| convmixer \| slow 1.0, batch 1 \| 1000000 \| 0.00100 \| .+× \|\n/,
+      /^.+, \d+ cores?, Node v.+\n\n\| model .+\n\| --- .+\n\| convmixer \| hybrid \| .+ \| {2}\|\n\| convmixer \| slow 1.0, batch 1 \| 1000000 \| 0.001 \| .+× \|\n/,
     );
   });
+});
+
+test('the table has no number in powers of ten', () => {
+  const row = { arch: 'a', system: 'hybrid', batch: 64, stepMs: 37.4, imagesPerSecond: 1711.2, hybridIsFasterBy: 1 };
+  const table = formatComparison({ cpu: 'c', cores: 2, node: 'v24', device: 'wasm', batch: 64, steps: 3, rounds: 3, rows: [row] });
+  expect(table).toContain('| a | hybrid | 37 | 1,710 |  |');
 });
 
 test('the command: rivals in their processes, the table on stdout', async () => {
