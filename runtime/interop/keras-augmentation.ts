@@ -67,7 +67,18 @@ const RULES: Readonly<Record<string, (config: Config, size: readonly number[]) =
   RandomGaussianBlur: () => NONE('blurring'),
   RandomPerspective: () => NONE('a change of perspective'),
   RandomElasticTransform: () => NONE('elastic distortion'),
+  RandomColorDegeneration: () => NONE('colours that fade'),
+  Solarization: () => NONE('its inversion of bright pixels'),
+  Equalization: () => NONE('its equalisation of tones'),
+  MixUp: () => NONE('mixed images (--augment mixup makes such)'),
+  CutMix: () => NONE('images with parts of others (--augment cutmix makes such)'),
+  RandAugment: () => NONE('its changes of images (--augment randaugment has such)'),
+  AugMix: () => NONE('its mixed changes of images'),
   GaussianNoise: () => NONE('noise'),
+  GaussianDropout: () => NONE('its noise'),
+  AlphaDropout: () => NONE('its dropout'),
+  ActivityRegularization: () => NONE('what it adds to the loss; see weight decay'),
+  Identity: () => ({ names: [] }),
 };
 
 /** What becomes of a layer; undefined: it is none that only training has. */

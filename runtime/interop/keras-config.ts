@@ -52,11 +52,12 @@ const DEEPEST = 16;
 
 /**
  * @param file The parsed `config.json`.
+ * @param isOlder Keras 2 wrote it.
  * @param fail For a file that is not as Keras writes it. What is well-formed and cannot be read throws E_CHECKPOINT with the layer's name.
  */
-export function readModel(file: object, source: string, fail: Fail): KerasModel {
+export function readModel(file: object, source: string, fail: Fail, { isOlder = false } = {}): KerasModel {
   const { class_name, config, compile_config } = file as Config;
-  const reader = new Reader(source, fail);
+  const reader = new Reader(source, fail, isOlder);
   const top = reader.container(String(class_name), object(config, 'config', fail), '', 0, '');
   const input = top.inputs?.[0];
   if (!input || top.inputs?.length !== 1)
@@ -69,7 +70,7 @@ export function readModel(file: object, source: string, fail: Fail): KerasModel 
       'Models of images are read: [height, width, channels].',
     );
   const output = reader.read(() => top.call([]));
-  for (const notice of readLoss((compile_config as Config | null | undefined)?.loss, output, source)) reader.notices.push(notice);
+  for (const notice of readLoss(compile_config as Config | null | undefined, output, source)) reader.notices.push(notice);
   const name = modelName((config as Config).name);
   const { model: network, instances } = reader.read(() => assemble({ name, input, output }));
   const momenta = new Set(network.layers.flatMap((layer) => (layer.type === 'BatchNormalization' ? [layer.config.momentum] : [])));
@@ -129,12 +130,14 @@ class Reader {
   readonly augment: string[] = [];
   readonly #source: string;
   readonly #fail: Fail;
+  readonly #isOlder: boolean;
   readonly #names = new Set<string>();
   #layers = 0;
 
-  constructor(source: string, fail: Fail) {
+  constructor(source: string, fail: Fail, isOlder: boolean) {
     this.#source = source;
     this.#fail = fail;
+    this.#isOlder = isOlder;
   }
 
   /** Refusals of layers, as those of a file. */
@@ -230,19 +233,24 @@ class Reader {
         type === 'TFOpLambda' ||
         (typeof module === 'string'
           ? module.startsWith('keras.src.ops')
-          : module === undefined && nodes.length > 0 && !Array.isArray(settings.layers) && settings.trainable === undefined);
+          : module === undefined &&
+            nodes.length > 0 &&
+            !Array.isArray(settings.layers) &&
+            settings.trainable === undefined &&
+            !type.startsWith('SpatialDropout'));
       if (isOperation) return this.#operation(type, settings, own, nodes);
       const snake = snakeCase(type);
       const earlier = counts.get(snake) ?? 0;
       counts.set(snake, earlier + 1);
       const at = `${path}layers/${snake}${earlier ? `_${earlier}` : ''}`;
       const isModel = Array.isArray(settings.layers);
+      if (!isModel) this.#refuseCode(type, own, module, registered_name);
       const passed = this.#augmentation(type, settings, own);
       const part = passed
         ? passed
         : isModel
           ? this.container(type, settings, `${at}/`, depth + 1, top || own)
-          : this.#layer(this.#known(type, own, module, registered_name), settings, own, at, top || own);
+          : this.#layer(this.#known(type, own), settings, own, at, top || own);
       const calls = nodes.map((call) => this.#reads(call, own, type, settings));
       // Of a model Keras 2 counts the call that made it.
       return { name: own, part, calls, firstCall: isModel && Array.isArray(nodes[0]) ? 1 : 0 };
@@ -268,8 +276,8 @@ class Reader {
     };
   }
 
-  /** The class of a layer, if there is one here; what is code of somebody's own is refused as that, whatever it is called. */
-  #known(type: string, name: string, module: unknown, registered: unknown): string {
+  /** What is code of somebody's own is refused as that, whatever it is called. */
+  #refuseCode(type: string, name: string, module: unknown, registered: unknown): void {
     const layer = `${name} (${type})`;
     const isOwn =
       (typeof module === 'string' && !/^(tf_)?keras\b/.test(module)) ||
@@ -286,10 +294,14 @@ class Reader {
         `${layer} is a layer of its author's own${typeof registered === 'string' ? `, ${quote(registered)}` : ''}, whose code is not in the file`,
         "Build the model of Keras' own layers.",
       );
+  }
+
+  /** The class of a layer, if there is one here. */
+  #known(type: string, name: string): string {
     if (!layerNamed(type))
       return refuse(
         this.#source,
-        `${layer} is of a class that there is not here`,
+        `${name} (${type}) is of a class that there is not here`,
         `Replace it. Layers that are read: ${Object.keys(LAYERS).join(', ')}.`,
       );
     return type;
@@ -325,15 +337,27 @@ class Reader {
   /** What a layer is told about training that training here does not do. */
   #notes(type: string, settings: Config, name: string): void {
     const { dtype } = settings;
-    const policy = typeof dtype === 'string' ? dtype : ((dtype as Config | null)?.config as Config | undefined)?.name;
+    // Anything but a name is a table of policies, or somebody's own.
+    const policy = typeof dtype === 'string' || (dtype ?? null) === null ? dtype : (Object((dtype as Config).config).name ?? 'a policy of its own');
     if (type === 'InputLayer' && (policy === 'string' || policy === 'bool'))
       refuse(
         this.#source,
         `${name} (InputLayer) takes ${policy === 'string' ? 'text' : 'true and false'} (dtype ${quote(policy)})`,
         'Models of images are read.',
       );
-    if (type !== 'InputLayer' && policy !== undefined && policy !== 'float32' && !String(policy).startsWith('mixed_'))
+    const isMixed = String(policy).startsWith('mixed_');
+    if (type !== 'InputLayer' && (policy ?? 'float32') !== 'float32' && !isMixed)
       refuse(this.#source, `${name} (${type}) computes in ${quote(String(policy))}`, 'Save the model in float32.');
+    const rounding = `The model computes in ${String(policy)} in Keras, and in float32 here: results are not rounded to 16 bits`;
+    if (isMixed && !this.notices.includes(rounding)) this.notices.push(rounding);
+    if (settings.synchronized === true)
+      this.notices.push(`${name} (${type}) is synchronized over devices; here that is so in one process, and over several with --sync-bn`);
+    if (this.#isOlder && JSON.stringify(settings.activation ?? null).includes('"hard_sigmoid"'))
+      refuse(
+        this.#source,
+        `${name} (${type}) has activation "hard_sigmoid" of Keras 2, 0.2·x + 0.5; that of Keras 3, which is the one here, is x/6 + 0.5`,
+        'Save the model with Keras 3, or write it as Rescaling(0.2, offset=0.5) and ReLU(max_value=1).',
+      );
     for (const [key, value] of Object.entries(settings))
       if (key.endsWith('_regularizer') && value !== null)
         this.notices.push(`${name} (${type}) has a ${key}, which training here does not have; see weight decay`);
@@ -342,11 +366,22 @@ class Reader {
   /** The results that a call reads, in order. */
   #reads(call: unknown, name: string, type: string, { trainable }: Config): Reads {
     const { args, kwargs } = callOf(call);
-    for (const [key, value] of Object.entries(kwargs))
-      if (value === true && key !== 'training') refuse(this.#source, `${name} (${type}) is called with ${key}`, `Call it without ${key}.`);
-    const read = referencesIn({ args, kwargs });
-    // Keras 2 keeps to what a call says, which is a list there. Keras 3 overrides it in training; and of dropout it is the default, written for every call.
+    // Keras 2 keeps to what a call says, which is a list there. Keras 3 overrides it in training and in inference; and of dropout it is the default, written for every call.
     const [isOlder, isOff] = [Array.isArray(call), kwargs.training === false];
+    for (const [key, value] of Object.entries(kwargs)) {
+      const isTensor = referencesIn(value).length > 0;
+      const asks = key === 'training' ? value === true && isOlder : isTensor ? !TENSORS.has(key) : (value ?? false) !== false;
+      if (asks) refuse(this.#source, `${name} (${type}) is called with ${key}`, `Call it without ${key}.`);
+    }
+    if (args.some((value) => value !== null && typeof value !== 'object'))
+      refuse(this.#source, `${name} (${type}) is called with ${JSON.stringify(args)}`, 'Call it with tensors alone.');
+    const read = referencesIn({ args, kwargs });
+    if (layerNamed(type)?.takesTwice && new Set(read).size > 1)
+      refuse(
+        this.#source,
+        `${name} (${type}) asks with ${nameOf(read[0])} and attends to ${nameOf(read.find((one) => one !== read[0]) as string)}`,
+        'Give it one tensor as query, value and key, without a mask: attention of a tensor to itself is read.',
+      );
     if (isOff && !isOlder && trainable !== false && !/Dropout/.test(type))
       this.notices.push(
         `${name} is called with training=False; in training Keras 3 overrides that, and so it is here: set trainable = False`,
@@ -358,9 +393,25 @@ class Reader {
   }
 }
 
-/** Settings that say how a layer is computed; regularisation is told of, and is no part of that. */
+/** Arguments of calls that are the tensors that a layer reads, by name. */
+const TENSORS = new Set(['inputs', 'x', 'query', 'value', 'key']);
+
+/** Settings that say how a layer is computed; regularisation is told of, and is no part of that, nor is how many images a batch has. */
 const readable = (settings: Config): Config =>
-  Object.fromEntries(Object.entries(settings).filter(([key]) => !key.endsWith('_regularizer')));
+  Object.fromEntries(
+    Object.entries(settings)
+      .filter(([key]) => !key.endsWith('_regularizer'))
+      .map(([key, value]) => [
+        key,
+        /^batch_(input_)?shape$/.test(key) && Array.isArray(value) ? [null, ...value.slice(1)] : (numbersOf(value) ?? value),
+      ]),
+  );
+
+/** An array of numpy's as Keras writes it. */
+const numbersOf = (value: unknown): unknown => {
+  const { class_name, config } = Object(value) as Config;
+  return class_name === '__numpy__' || class_name === '__tensor__' ? Object(config).value : undefined;
+};
 
 const nameOf = (key: string): string => key.split('\n')[0];
 

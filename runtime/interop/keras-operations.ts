@@ -74,6 +74,7 @@ const TENSORFLOW: Readonly<Record<string, string>> = {
   'nn.softsign': 'Softsign',
   'nn.leaky_relu': 'LeakyRelu',
   'nn.gelu': 'Gelu',
+  'nn.softmax': 'Softmax',
   concat: 'Concatenate',
   reshape: 'Reshape',
 };
@@ -135,6 +136,7 @@ function layerOf(kind: string, settings: Config, operands: readonly (number | st
     return undefined;
   }
   if (kind === 'Negative') return rescaling(-1);
+  if (kind === 'Softmax') return { type: 'Softmax', config: { axis: settings.axis ?? -1 } };
   if (kind === 'Elu') return { type: 'ELU', config: { alpha: settings.alpha ?? 1 } };
   if (FUNCTIONS[kind]) return { type: 'Activation', config: { activation: FUNCTIONS[kind] } };
   if (kind === 'Gelu' && settings.approximate === false) return { type: 'Activation', config: { activation: 'gelu' } };

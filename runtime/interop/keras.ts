@@ -26,6 +26,8 @@ import {
 
 /** The version whose files these are like. */
 const KERAS_VERSION = '3.15.1';
+/** Versions of Keras 2. */
+const KERAS_2 = /^2\.\d+\.\d/;
 /** Of batch normalisation, where nothing is said. */
 const KERAS_MOMENTUM = 0.99;
 const MEMBERS = { metadata: 'metadata.json', config: 'config.json', weights: 'model.weights.h5' } as const;
@@ -107,7 +109,7 @@ function layerConfig(layer: Layer, { model, bnMomentum }: TrainedModel) {
   return {
     module: definition.module ?? 'keras.layers',
     class_name: type,
-    config: { name, trainable: layer.trainable ?? true, dtype: 'float32', ...settings },
+    config: { name, ...(type !== 'SpatialDropout2D' && { trainable: layer.trainable ?? true }), dtype: 'float32', ...settings },
     registered_name: definition.module ? type : null,
     name,
     inbound_nodes:
@@ -173,8 +175,9 @@ export async function readKeras(bytes: Uint8Array, source = 'the file'): Promise
   };
   const members = readZip(bytes, fail);
   const member = (name: string): Uint8Array => members.get(name) ?? fail(`it has no ${name}`);
-  const read = readModel(parse(member(MEMBERS.config), MEMBERS.config, fail), source, fail);
-  const metadata = members.has(MEMBERS.metadata) ? (parse(member(MEMBERS.metadata), MEMBERS.metadata, fail) as { hybrid?: unknown }) : {};
+  const metadata = members.has(MEMBERS.metadata) ? (parse(member(MEMBERS.metadata), MEMBERS.metadata, fail) as Config) : {};
+  const isOlder = KERAS_2.test(String(metadata.keras_version));
+  const read = readModel(parse(member(MEMBERS.config), MEMBERS.config, fail), source, fail, { isOlder });
   const tensors = placed(read, await readHdf5(member(MEMBERS.weights), `${MEMBERS.weights} of ${source}`), fail);
   return trainedModel(read, tensors, source, readCard(JSON.stringify(metadata.hybrid ?? null)));
 }
@@ -212,7 +215,9 @@ export interface OlderFile {
 }
 
 /** Where the older form keeps arrays; Keras 2 writes `:0` behind their names. */
-const OLDER_WEIGHTS = /^model_weights\/([^/]+)\/(?:.*\/)?([^/]+)\/([a-z_]+)(?::0)?$/;
+const OLDER_WEIGHTS = /^model_weights\/([^/]+)\/(.+)\/([a-z_]+)(?::0)?$/;
+/** Variables of the parts of attention, and what it calls these there. */
+const ATTENTION = /^(query|key|value|output)_(kernel|bias)$/;
 /** What Keras 2 calls some variables of a class. */
 const OLDER_ROLES: Readonly<Record<string, string>> = { 'DepthwiseConv2D kernel': 'depthwise_kernel' };
 
@@ -229,20 +234,25 @@ export function readOlderKeras({ tensors, texts }: OlderFile, source: string): T
       cause,
     });
   };
-  const read = readModel({ ...config, compile_config: { optimizer: compiled?.optimizer_config } }, source, fail);
+  const compile_config = compiled && { ...compiled, optimizer: compiled.optimizer_config };
+  const read = readModel({ ...config, compile_config }, source, fail, { isOlder: texts.some((text) => KERAS_2.test(text)) });
   const arrays = [...tensors].flatMap(([path, tensor]) => {
-    const [, top, name, role] = OLDER_WEIGHTS.exec(path) ?? [];
-    return role === undefined ? [] : [{ top, name, role, tensor }];
+    const [, top, within, role] = OLDER_WEIGHTS.exec(path) ?? [];
+    return role === undefined ? [] : [{ top, parts: within.split('/').reverse(), role, tensor }];
   });
   const found = new Map<string, FileTensor>();
   for (const { type, index, repeats, variables } of read.model.layers) {
     if (repeats !== undefined) continue;
     const { top, name } = read.names[index];
     for (const variable of variables) {
-      const roles = [variable.role, OLDER_ROLES[`${type} ${variable.role}`]];
-      const among = arrays.filter((one) => one.top === top && roles.includes(one.role));
+      const [, projection, own = variable.role] = ATTENTION.exec(variable.role) ?? [];
+      const part = projection === 'output' ? 'attention_output' : projection;
+      const roles = [own, OLDER_ROLES[`${type} ${variable.role}`]];
+      const among = arrays.filter(
+        ({ top: at, role, parts }) => at === top && roles.includes(role) && (part === undefined || parts[0] === part),
+      );
       // A layer that was called otherwise when it was made keeps that name here.
-      const those = among.length > 1 ? among.filter((one) => one.name === name) : among;
+      const those = among.length > 1 ? among.filter(({ parts }) => parts[part === undefined ? 0 : 1] === name) : among;
       if (those.length !== 1)
         return fail(`${those.length === 0 ? 'there is no' : `there are ${those.length} of`} ${variable.role} of ${name} (${type})`);
       found.set(variable.name, those[0].tensor);

@@ -42,8 +42,8 @@ export const Conv2D = defineLayer({
   reduced: (config) => (`${config.kernelSize}` === '1,1' ? { ...config, padding: 'valid' } : config),
 });
 
-/** Of the class that convolutions have in common there: one group, and initialisers that nothing is drawn with. */
-const KEYS_OF_KERAS_2 = ['groups', 'kernel_initializer', 'kernel_constraint'];
+/** Of the class that convolutions have in common there: one group, and an initialiser that nothing is drawn with. */
+const KERAS_2 = { ignoredKeys: ['kernel_initializer'], neutral: { groups: 1 } };
 
 export const DepthwiseConv2D = defineLayer({
   type: 'DepthwiseConv2D',
@@ -59,7 +59,7 @@ export const DepthwiseConv2D = defineLayer({
     depthwiseInitializer: optional(initializer, 'glorot_uniform'),
     biasInitializer: optional(initializer, 'zeros'),
   },
-  ignoredKeys: KEYS_OF_KERAS_2,
+  ...KERAS_2,
   variables: ({ kernelSize, depthMultiplier, useBias, depthwiseInitializer, biasInitializer }, [shape]) => {
     const channels = shape.at(-1) ?? 0;
     return {
@@ -89,7 +89,7 @@ export const SeparableConv2D = defineLayer({
     pointwiseInitializer: optional(initializer, 'glorot_uniform'),
     biasInitializer: optional(initializer, 'zeros'),
   },
-  ignoredKeys: KEYS_OF_KERAS_2,
+  ...KERAS_2,
   variables: (config, [shape]) => {
     const { filters, kernelSize, depthMultiplier, useBias, depthwiseInitializer, pointwiseInitializer, biasInitializer } = config;
     const channels = shape.at(-1) ?? 0;

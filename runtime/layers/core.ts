@@ -2,12 +2,13 @@
 
 import { ACTIVATIONS, activation } from './activations.ts';
 import { finish } from './convolution.ts';
-import { defineLayer } from './define-layer.ts';
+import { alongLast, defineLayer } from './define-layer.ts';
 import { initializer } from './initializers.ts';
 import {
   fixed,
   flag,
   type Kind,
+  lastAxis,
   noiseShape,
   number,
   numbers,
@@ -142,8 +143,11 @@ export const PReLU = defineLayer({
 /** Over the last axis. */
 export const Softmax = defineLayer({
   type: 'Softmax',
-  config: { axis: fixed(-1) },
-  build: ({ g, x }) => ACTIVATIONS.softmax(g, x),
+  config: { axis: lastAxis },
+  build(site) {
+    alongLast(site);
+    return ACTIVATIONS.softmax(site.g, site.x);
+  },
 });
 
 export const Reshape = defineLayer({

@@ -56,6 +56,8 @@ export interface LayerDefinition<T extends string = string, S extends Schema = S
   draws?(config: ConfigOf<S>): boolean;
   /** Keys of Keras' configuration that say nothing where the other settings are what can be read. */
   readonly ignoredKeys?: readonly string[];
+  /** Of keys that are no settings here: the value that asks for nothing, where that is neither null nor false. */
+  readonly neutral?: Config;
   /** Settings as those of an equal layer, where two ways to say it compute the same. */
   reduced?(config: ConfigOf<S>): object;
 }
@@ -107,7 +109,7 @@ export function variableNames(path: string, specs: readonly Pick<VariableSpec, '
 }
 
 /** Keys of Keras' configurations that are about no setting of ours: they are read elsewhere, or mean nothing here. */
-const COMMON_KEYS = new Set(['name', 'trainable', 'dtype', 'batch_input_shape', 'input_dtype', 'sparse', 'ragged', 'optional', 'seed']);
+const COMMON_KEYS = new Set(['name', 'trainable', 'dtype', 'batch_input_shape', 'input_dtype', 'optional', 'seed']);
 
 /** The settings of a layer from a configuration of Keras'. */
 export function readConfig(definition: AnyLayer, said: Config, refuse: Refuse): Config {
@@ -116,7 +118,8 @@ export function readConfig(definition: AnyLayer, said: Config, refuse: Refuse): 
   const keys = new Map(Object.entries(schema).flatMap(([name, kind]) => keysOf(name, kind).map((key) => [key, name] as const)));
   for (const [key, value] of Object.entries(given)) {
     // What is off or absent asks for nothing.
-    if (keys.has(key) || COMMON_KEYS.has(key) || definition.ignoredKeys?.includes(key) || value === null || value === false) continue;
+    if (value === null || value === false || value === definition.neutral?.[key]) continue;
+    if (keys.has(key) || COMMON_KEYS.has(key) || definition.ignoredKeys?.includes(key)) continue;
     refuse(`has ${key} ${shown(value)}, which is not known here`, `Save the model without ${key}.`);
   }
   const found = (name: string, kind: AnyKind) => given[keysOf(name, kind).find((key) => given[key] !== undefined) ?? ''];
@@ -172,6 +175,12 @@ const shown = (value: unknown): string => {
   const text = JSON.stringify(value) ?? String(value);
   return text.length > 60 ? `${text.slice(0, 60)}…` : text;
 };
+
+/** Refuses any axis but the last: channels are last here. */
+export function alongLast({ config, shape, refuse }: Site<{ readonly axis: number }>): void {
+  if (config.axis !== -1 && config.axis !== shape.length)
+    refuse(`works along axis ${config.axis} of [${shape.join(', ')}]`, 'Give -1, the last axis: that of the channels.');
+}
 
 /** Adds a layer to a graph; what is wrong is told with the layer's name. */
 export function buildLayer(

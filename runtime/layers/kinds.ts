@@ -135,6 +135,18 @@ export const sampleShape: Kind<readonly number[], readonly number[], false> = {
   write: (shape) => [null, ...shape],
 };
 
+/** The last axis, that of the channels: -1, or its number, counted from the samples (`alongLast` compares it with the shape). Null is all axes: none. */
+export const lastAxis: Kind<number, number, true> = {
+  expected: 'the last axis: -1, or its number, counted from the samples, which are 0',
+  read: (given) => {
+    const [axis, ...more] = [given ?? 0].flat() as unknown[];
+    return more.length === 0 && Number.isSafeInteger(axis) ? (axis as number) : undefined;
+  },
+  fallback: () => -1,
+  reduced: () => -1,
+  '~optional': true,
+};
+
 /** A shape of which one size may be -1: as many as there are. */
 export const targetShape: Kind<readonly number[], readonly number[], false> = {
   expected: 'a list of whole numbers from 1 on, of which one may be -1',

@@ -1,9 +1,9 @@
 // Normalisation.
 
 import type { ValueId } from '../ir/graph.ts';
-import { defineLayer } from './define-layer.ts';
+import { alongLast, defineLayer } from './define-layer.ts';
 import { initializer } from './initializers.ts';
-import { fixed, flag, type Kind, number, numbers, optional, orNone, rate, training, whole } from './kinds.ts';
+import { fixed, flag, type Kind, lastAxis, number, numbers, optional, orNone, rate, training, whole } from './kinds.ts';
 import { sizeOf } from './layer.ts';
 import type { LayerBuilder } from './layer-builder.ts';
 
@@ -15,7 +15,7 @@ export const BatchNormalization = defineLayer({
   type: 'BatchNormalization',
   hasMode: true,
   config: {
-    axis: { ...fixed(-1), read: (given: unknown) => (lastAxis(given) ? -1 : undefined) },
+    axis: lastAxis,
     /** Null: that of the run. */
     momentum: training(orNone(share)),
     epsilon: optional(positive, 1e-3),
@@ -26,7 +26,8 @@ export const BatchNormalization = defineLayer({
     movingMeanInitializer: optional(initializer, 'zeros'),
     movingVarianceInitializer: optional(initializer, 'ones'),
   },
-  ignoredKeys: ['renorm_clipping', 'renorm_momentum'],
+  // Without renorm the two say nothing; over several devices, which keras-config.ts tells of, is the same on one.
+  ignoredKeys: ['renorm_clipping', 'renorm_momentum', 'synchronized'],
   variables: (config, [shape]) => {
     const channels = shape.slice(-1);
     return {
@@ -36,11 +37,12 @@ export const BatchNormalization = defineLayer({
       moving_variance: { shape: channels, initializer: config.movingVarianceInitializer, kind: 'statistic' },
     };
   },
-  build: ({ g, config, x, vars, path, shape }) => normalized(g, x, { ...vars, ...affineOf(g, vars, shape) }, path, config),
+  build(site) {
+    const { g, config, x, vars, path, shape } = site;
+    alongLast(site);
+    return normalized(g, x, { ...vars, ...affineOf(g, vars, shape) }, path, config);
+  },
 });
-
-/** The last axis of an image, in Keras' two ways of counting: files of Keras 2 have it in a list. */
-const lastAxis = (given: unknown): boolean => [-1, 3].includes(Array.isArray(given) && given.length === 1 ? given[0] : given);
 
 /** The last axis, or several in a list. */
 const lastAxes: Kind<number | readonly number[], number | readonly number[], true> = {
@@ -76,7 +78,6 @@ export const LayerNormalization = defineLayer({
     betaInitializer: optional(initializer, 'zeros'),
     gammaInitializer: optional(initializer, 'ones'),
   },
-  ignoredKeys: ['rms_scaling'],
   variables(config, [shape]) {
     const own = shape.slice(countOfAxes(config.axis, shape));
     const flat = own.length > 1 && { flat: true as const };
@@ -112,7 +113,7 @@ export const GroupNormalization = defineLayer({
   type: 'GroupNormalization',
   config: {
     groups: optional(groupCount, 32),
-    axis: { ...fixed(-1), read: (given: unknown) => (lastAxis(given) ? -1 : undefined) },
+    axis: lastAxis,
     epsilon: optional(positive, 1e-3),
     center: optional(flag, true),
     scale: optional(flag, true),
@@ -123,7 +124,9 @@ export const GroupNormalization = defineLayer({
     ...(config.scale && { gamma: { shape: shape.slice(-1), initializer: config.gammaInitializer } }),
     ...(config.center && { beta: { shape: shape.slice(-1), initializer: config.betaInitializer } }),
   }),
-  build({ g, config, x, vars, shape, refuse }) {
+  build(site) {
+    const { g, config, x, vars, shape, refuse } = site;
+    alongLast(site);
     const channels = shape[shape.length - 1];
     const groups = config.groups === -1 ? channels : config.groups;
     if (channels % groups !== 0) return refuse(`has ${groups} groups for ${channels} channels`, 'Give a number that divides the channels.');
@@ -146,7 +149,7 @@ const LEAST_DEVIATION = 1e-7;
 export const Normalization = defineLayer({
   type: 'Normalization',
   config: {
-    axis: { ...fixed([-1]), read: (given: unknown) => (lastAxis(given) ? ([-1] as const) : undefined) },
+    axis: { ...lastAxis, write: (axis: number) => [axis] },
     invert: fixed(false),
     mean: orNone(numbers),
     variance: orNone(numbers),
@@ -159,7 +162,9 @@ export const Normalization = defineLayer({
           count: { shape: [], initializer: 'zeros', kind: 'statistic' },
         }
       : {},
-  build({ g, config, x, vars, shape, refuse }) {
+  build(site) {
+    const { g, config, x, vars, shape, refuse } = site;
+    alongLast(site);
     if ((config.mean === null) !== (config.variance === null)) refuse('has one of mean and variance', 'Give both, or none.');
     if (config.mean === null) {
       const operands = { mean: vars.mean, variance: vars.variance, ...affineOf(g, {}, shape) };

@@ -223,7 +223,32 @@ def modes():
     return keras.Model(images, L.Dense(4)(L.GlobalAveragePooling2D()(L.Activation("tanh")(x))))
 
 
-NETWORKS = {f.__name__.replace("_", "-"): f for f in (sequential, branched, nested, shapes, framed, shared, pooled, windows, excited, frozen, grouped, attending, resized, binary, binary_logit, modes)}
+def odd():
+    """A model in a model in a model, a layer that is called three times, a batch of fixed size, axes by their numbers, and layers that compute nothing."""
+    inner = keras.Sequential([keras.Input((8, 8, 4)), L.Conv2D(4, 3, padding="same", use_bias=False), L.BatchNormalization(axis=3), L.Identity(), L.Activation("tanh")], name="inner")
+    features = keras.Input((8, 8, 4))
+    thrice = L.Conv2D(4, 3, padding="same", activation="tanh", name="thrice")
+    block = keras.Model(features, L.Add()([inner(thrice(thrice(thrice(features)))), features]), name="block")
+    return keras.Sequential([
+        keras.Input((8, 8, 3), batch_size=ROWS),
+        L.Rescaling(np.array([1 / 255, 1 / 200, 1 / 100])),
+        L.Conv2D(4, 1),
+        block,
+        L.SpatialDropout2D(0.0),
+        L.GaussianDropout(0.0),
+        L.Softmax(axis=3),
+        L.MaxPooling2D(4),
+        L.GroupNormalization(2, axis=3),
+        L.Flatten(),
+        L.Dense(6, use_bias=False),
+        L.BatchNormalization(axis=1, synchronized=True),
+        L.ActivityRegularization(0.0),
+        L.Activation("relu"),
+        L.Dense(4),
+    ])
+
+
+NETWORKS = {f.__name__.replace("_", "-"): f for f in (sequential, branched, nested, shapes, framed, shared, pooled, windows, excited, frozen, grouped, attending, resized, binary, binary_logit, modes, odd)}
 GOLDEN = list(NETWORKS)
 
 # Of keras.applications, with the size of the images.

@@ -37,6 +37,7 @@ describe.each([
   'binary',
   'binary-logit',
   'modes',
+  'odd',
 ])('%s', (name) => {
   let network: KerasNetwork;
   beforeAll(async () => {
@@ -158,6 +159,87 @@ describe('refused by the name of the layer and the attribute, with what would he
       /\(Dense\) ends .* with a sigmoid for each of 5 classes/,
       /softmax/,
     ],
+    [
+      'another axis than the last',
+      3,
+      (l) => {
+        l.config.axis = 1;
+      },
+      /\(BatchNormalization\) works along axis 1 of \[6, 5, 6\]/,
+      /-1/,
+    ],
+    [
+      'all axes at once',
+      11,
+      (l) => {
+        Object.assign(l, { class_name: 'Softmax', config: { name: 'all', axis: null } });
+      },
+      /all \(Softmax\) works along axis 0/,
+      /-1/,
+    ],
+    [
+      'scaling by the variance alone',
+      3,
+      (l) => {
+        Object.assign(l, { class_name: 'LayerNormalization', config: { name: 'rms', rms_scaling: true } });
+      },
+      /rms \(LayerNormalization\) has rms_scaling true/,
+      /without rms_scaling/,
+    ],
+    [
+      'a constraint of Keras 2 and groups of a depthwise kernel',
+      5,
+      (l) => {
+        Object.assign(l.config, { groups: 3 });
+      },
+      /\(DepthwiseConv2D\) has groups 3/,
+      /without groups/,
+    ],
+    [
+      'statistics that are corrected',
+      3,
+      (l) => {
+        Object.assign(l.config, { renorm: true, renorm_momentum: 0.9 });
+      },
+      /\(BatchNormalization\) has renorm true/,
+      /without renorm/,
+    ],
+    [
+      'ranks of its own for the training of a kernel',
+      10,
+      (l) => {
+        Object.assign(l.config, { lora_rank: 4, lora_alpha: 4 });
+      },
+      /\(Dense\) has lora_rank 4/,
+      /without lora_rank/,
+    ],
+    [
+      'a table of policies',
+      2,
+      (l) => {
+        l.config.dtype = { class_name: 'DTypePolicyMap', config: { default_policy: null, policy_map: {} } };
+      },
+      /stem \(Conv2D\) computes in "a policy of its own"/,
+      /float32/,
+    ],
+    [
+      'a layer as activation',
+      2,
+      (l) => {
+        l.config.activation = { module: 'keras.layers', class_name: 'LeakyReLU', config: { negative_slope: 0.1 } };
+      },
+      /stem \(Conv2D\) has activation .*LeakyReLU/,
+      /relu/,
+    ],
+    [
+      'images that are sparse',
+      0,
+      (l) => {
+        l.config.sparse = true;
+      },
+      /\(InputLayer\) has sparse true/,
+      /without sparse/,
+    ],
   ])('%s', async (_what, at, change, message, remedy) => {
     const error = await hybridError('E_CHECKPOINT', changed(at, change));
     expect(error.message).toMatch(message);
@@ -220,11 +302,60 @@ describe('refused by the name of the layer and the attribute, with what would he
     ]);
   });
 
+  describe('the loss that it was compiled with', () => {
+    const compiled = (loss: unknown, units: object = {}, more: Json = {}) =>
+      changed(
+        11,
+        (layer) => Object.assign(layer.config, units),
+        (top) => Object.assign(top, { compile_config: { loss, ...more } }),
+      );
+    const fn = (config: string) => ({ module: 'keras.losses', class_name: 'function', config, registered_name: config });
+    const ofClass = (class_name: string, config: Json) => ({ module: 'keras.losses', class_name, config });
+
+    test('is known by its name, its class, and as a function', async () => {
+      for (const loss of ['sparse_categorical_crossentropy', fn('categorical_crossentropy'), ofClass('CategoricalCrossentropy', {})])
+        expect((await compiled(loss)).notices).toBeUndefined();
+      const one = { units: 1, activation: 'sigmoid' };
+      for (const loss of ['binary_crossentropy', 'bce', fn('binary_crossentropy'), ofClass('BinaryCrossentropy', {})])
+        await hybridError('E_CHECKPOINT', compiled(loss, one)).then(({ message }) => expect(message).toMatch(/shape/)); // its weights are of five units
+    });
+
+    test('is told where it differs', async () => {
+      const settings = { label_smoothing: 0.1, ignore_class: 255, reduction: 'sum' };
+      expect((await compiled(ofClass('CategoricalCrossentropy', settings), {}, { loss_weights: [2] })).notices).toEqual([
+        expect.stringContaining('loss_weights'),
+        expect.stringContaining('label_smoothing 0.1'),
+        expect.stringContaining('ignore_class 255'),
+        expect.stringContaining('reduction "sum"'),
+      ]);
+      expect((await compiled(fn('hinge'))).notices).toEqual([expect.stringContaining('compiled with hinge')]);
+    });
+
+    test('of several units that may all be true is refused by the name of the layer', async () => {
+      for (const [loss, activation] of [
+        ['binary_crossentropy', 'linear'],
+        [ofClass('BinaryFocalCrossentropy', { from_logits: true }), 'linear'],
+      ]) {
+        const error = await hybridError('E_CHECKPOINT', compiled(loss, { activation }));
+        expect(error.message).toMatch(/dense_1 has 5 units and is compiled with binary_(focal_)?crossentropy/);
+        expect(error.remedy).toMatch(/CategoricalCrossentropy/);
+      }
+    });
+  });
+
   test('what training here does not do is said, and no error', async () => {
     const { notices } = await changed(2, (layer) => {
       layer.config.kernel_regularizer = { class_name: 'L2', config: { l2: 0.01 } };
     });
     expect(notices).toEqual([expect.stringContaining('stem (Conv2D) has a kernel_regularizer')]);
     expect((await changed(2, () => {})).notices).toBeUndefined();
+    const mixed = await changed(2, (layer) => {
+      layer.config.dtype = { module: 'keras', class_name: 'DTypePolicy', config: { name: 'mixed_float16' } };
+    });
+    expect(mixed.notices).toEqual([expect.stringContaining('computes in mixed_float16 in Keras, and in float32 here')]);
+    const over = await changed(3, (layer) => {
+      layer.config.synchronized = true;
+    });
+    expect(over.notices).toEqual([expect.stringContaining('--sync-bn')]);
   });
 });

@@ -3,8 +3,8 @@
 import { execFile, execFileSync } from 'node:child_process';
 import { promisify } from 'node:util';
 
-/** Seconds may become minutes on a busy machine. */
-const PATIENCE_MS = 600_000;
+/** Seconds may become minutes on a busy machine, and the largest networks take minutes anyway. */
+const PATIENCE_MS = 1_800_000;
 
 /** A Python that has all of the modules; null where there is none, which is said aloud. */
 export function pythonWith(what: string, ...modules: string[]): string | null {
