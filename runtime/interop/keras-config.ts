@@ -338,7 +338,8 @@ class Reader {
   #notes(type: string, settings: Config, name: string): void {
     const { dtype } = settings;
     // Anything but a name is a table of policies, or somebody's own.
-    const policy = typeof dtype === 'string' || (dtype ?? null) === null ? dtype : (Object((dtype as Config).config).name ?? 'a policy of its own');
+    const policy =
+      typeof dtype === 'string' || (dtype ?? null) === null ? dtype : (Object((dtype as Config).config).name ?? 'a policy of its own');
     if (type === 'InputLayer' && (policy === 'string' || policy === 'bool'))
       refuse(
         this.#source,

@@ -39,7 +39,11 @@ export function readLoss(compiled: Config | null | undefined, output: LayerTenso
     ...(weighted === null ? [] : ['The model was compiled with loss_weights, which training here does not have']),
     ...told(settings),
   ];
-  if (!isKnown) return [`The model was compiled with ${called}; here it trains with the cross-entropy of its ${isOneUnit ? 'sigmoid' : 'softmax'}`, ...notices];
+  if (!isKnown)
+    return [
+      `The model was compiled with ${called}; here it trains with the cross-entropy of its ${isOneUnit ? 'sigmoid' : 'softmax'}`,
+      ...notices,
+    ];
   const isEnd = endOf(call.layer.definition, call.layer.config) === (isOneUnit ? 'sigmoid' : 'softmax');
   if (!isEnd && settings.from_logits !== true)
     notices.unshift('The model was compiled for probabilities and ends in none; here its outputs are logits');

@@ -35,7 +35,12 @@ const head = (reads = 'flat', name = 'head') => layer('Dense', name, { units: 4,
 function write(
   file: string,
   layers: readonly unknown[],
-  { inputs = ['images'], outputs = ['head'], version = '3.15.1', ...top }: Json & { inputs?: string[]; outputs?: string[]; version?: string } = {},
+  {
+    inputs = ['images'],
+    outputs = ['head'],
+    version = '3.15.1',
+    ...top
+  }: Json & { inputs?: string[]; outputs?: string[]; version?: string } = {},
 ): string {
   const ends = (names: readonly string[]) => names.map((name) => [name, 0, 0]);
   const config = { name: 'net', trainable: true, layers, input_layers: ends(inputs), output_layers: ends(outputs) };
@@ -229,7 +234,11 @@ test('is refused at once, as a process', async () => {
       const tries: number[] = [];
       while (tries.length < 3 && !tries.some((seconds) => seconds <= SECONDS)) {
         const { status, stderr, seconds } = await run(argv);
-        expect(stderr.split('\n')).toEqual([expect.stringMatching(/^error\[E_CHECKPOINT\]: .*cannot be used: /), expect.stringMatching(/^help: /), '']);
+        expect(stderr.split('\n')).toEqual([
+          expect.stringMatching(/^error\[E_CHECKPOINT\]: .*cannot be used: /),
+          expect.stringMatching(/^help: /),
+          '',
+        ]);
         expect(status).toBe(5);
         tries.push(seconds);
       }

@@ -59,7 +59,10 @@ describe.skipIf(!python)('keras.applications', { timeout: 3_600_000 }, () => {
       };
       for (const [what, error] of Object.entries(found)) expect(error, what).toBeLessThanOrEqual(1e-4);
       const off = [apart(losses, network.losses), apart(back.losses, network.losses)];
-      if (SHOW) console.info(`${name}: ${JSON.stringify(found)}; losses off by ${off.map((one) => largest(one).toExponential(1)).join(' and there by ')}`);
+      if (SHOW)
+        console.info(
+          `${name}: ${JSON.stringify(found)}; losses off by ${off.map((one) => largest(one).toExponential(1)).join(' and there by ')}`,
+        );
       if (largest(off.flat()) <= LOSSES) return;
       const { [name]: wide } = (await runPython(python as string, SCRIPT, 'wide', folder, name)) as Checked;
       const rounding = apart(network.losses, wide.losses);
