@@ -283,13 +283,13 @@ class Reader {
       (typeof module === 'string' && !/^(tf_)?keras\b/.test(module)) ||
       [type, registered].some((one) => typeof one === 'string' && one.includes('>'));
     if (type === 'Lambda')
-      return refuse(
+      refuse(
         this.#source,
         `${layer} is a function in Python, which is not run here`,
         'Write it as layers, such as Rescaling, or as operations on tensors.',
       );
     if (isOwn)
-      return refuse(
+      refuse(
         this.#source,
         `${layer} is a layer of its author's own${typeof registered === 'string' ? `, ${quote(registered)}` : ''}, whose code is not in the file`,
         "Build the model of Keras' own layers.",
