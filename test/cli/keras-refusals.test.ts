@@ -205,44 +205,44 @@ describe.each(Object.entries(FILES))('%s', (_what, [file, message]) => {
   });
 });
 
-/** From the start of the process to its end. A second is what is promised of a machine at rest; tests share theirs. */
-const SECONDS = 5;
 const MAIN = fileURLToPath(new URL('../../dist/cli/main.js', import.meta.url));
 
 interface Ended {
   readonly status: number;
   readonly stderr: string;
+  /** From the start of the process to its end. */
   readonly seconds: number;
 }
 
 const run = (argv: readonly string[]): Promise<Ended> => {
   const begun = performance.now();
   return new Promise((resolve) =>
-    execFile(process.execPath, [MAIN, ...argv], { cwd }, (error, _stdout, stderr) =>
+    execFile(process.execPath, argv, { cwd }, (error, _stdout, stderr) =>
       resolve({ status: error ? Number(error.code) : 0, stderr, seconds: (performance.now() - begun) / 1000 }),
     ),
   );
 };
 
-test('is refused at once, as a process', async () => {
+test('takes less than a second as a process', { timeout: 600_000 }, async () => {
   for (const file of ['own.keras', 'lambda.keras', 'two.keras', 'text.keras', 'lstm.keras']) {
     for (const argv of [
       ['summary', file],
       ['train', '--model', file, '--data', 'synthetic'],
     ]) {
-      // What else runs may hold one back: three times it would be this program.
-      const tries: number[] = [];
-      while (tries.length < 3 && !tries.some((seconds) => seconds <= SECONDS)) {
-        const { status, stderr, seconds } = await run(argv);
-        expect(stderr.split('\n')).toEqual([
+      // Of a machine at rest. Where others keep it busy, Node itself takes long to start, and then this may.
+      const slack: number[] = [];
+      for (let tries = 0; tries < 3; tries++) {
+        const idle = await run(['-e', '']);
+        const { status, stderr, seconds } = await run([MAIN, ...argv]);
+        expect(stderr.trim().split('\n')).toEqual([
           expect.stringMatching(/^error\[E_CHECKPOINT\]: .*cannot be used: /),
           expect.stringMatching(/^help: /),
-          '',
         ]);
         expect(status).toBe(5);
-        tries.push(seconds);
+        slack.push(1 + 10 * idle.seconds - seconds);
+        if (slack[tries] > 0) break;
       }
-      expect(Math.min(...tries), argv.join(' ')).toBeLessThanOrEqual(SECONDS);
+      expect(Math.max(...slack), argv.join(' ')).toBeGreaterThan(0);
     }
   }
 });
