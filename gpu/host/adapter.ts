@@ -4,6 +4,7 @@ import { HybridError } from '../../runtime/base/errors.ts';
 import type { Precision } from '../../runtime/device.ts';
 import { type MatrixShape, subgroupMatrices } from '../kernels/matrices.ts';
 import type { LoweringContext } from '../lowering/lowering.ts';
+import { profileOf } from '../lowering/profile.ts';
 import type { AdapterReport } from './adapter-report.ts';
 
 /** What Dawn says of matrices; experimental, and in no type definition yet. */
@@ -53,7 +54,8 @@ export function describeAdapter(adapter: GPUAdapter): AdapterReport {
     if (typeof value === 'number') known[name] = value;
   }
   const software = info.isFallbackAdapter || SOFTWARE.test(`${description} ${device} ${architecture}`);
-  const unit = software ? null : matrixUnit(adapter);
+  const { matrixTiles } = profileOf(info, process.platform);
+  const unit = software || matrixTiles.length === 0 ? null : matrixUnit(adapter);
   return {
     name: nameOf(info),
     vendor,
@@ -83,7 +85,7 @@ export function checkPrecision({ name, precisions }: AdapterReport, precision: P
   if (precisions.includes(precision)) return;
   const lacks =
     precision === 'f16x3' && precisions.includes('f16')
-      ? 'matrix units (subgroup matrices of f16 with f32 sums)'
+      ? 'matrix units that hybrid uses (subgroup matrices of f16 with f32 sums)'
       : 'f16 in shaders (shader-f16)';
   throw new HybridError(
     'E_ENVIRONMENT',
@@ -134,7 +136,7 @@ export function matrixUnit(adapter: GPUAdapter): MatrixShape | null {
 /** What the kernels may use of a device. */
 export function kernelOptions(
   { limits, features }: GPUDevice,
-  { software, matrixUnit }: AdapterReport,
+  { software, matrixUnit, vendor, device }: AdapterReport,
 ): Pick<LoweringContext, 'limits' | 'features'> {
   return {
     limits: {
@@ -147,6 +149,7 @@ export function kernelOptions(
       subgroups: features.has('subgroups'),
       subgroupMatrix: matrixUnit && subgroupMatrices(matrixUnit),
       barriers: !software,
+      profile: profileOf({ vendor, device }, process.platform),
     },
   };
 }

@@ -23,20 +23,22 @@ export interface TrustOptions extends WebGpuDeviceOptions {
 
 /**
  * Opens a GPU in a tier that was asked for by name. Throws E_ENVIRONMENT where there is none that offers it, E_DEVICE where it fails the self-test:
- * drivers have their bugs in f16 above all. `f32` is taken at its word, as ever.
+ * drivers have their bugs. Software adapters are taken at their word in f32: they compute as the tests of this package do.
  */
 export async function openGpu(
   options: WebGpuDeviceOptions,
 ): Promise<{ readonly device: WebGpuDevice; readonly selfTest?: SelfTestResult }> {
   const device = await (await import('./device.ts')).openWebGpuDevice(options);
-  if (device.precision === 'f32') return { device };
+  if (device.precision === 'f32' && device.adapter.software) return { device };
   try {
     const result = await selfTest(device);
     if (result.passed) return { device, selfTest: result };
     throw new HybridError(
       'E_DEVICE',
       `${device.adapter.name} fails the self-test of the precision ${device.precision} (${formatSelfTest(result)})`,
-      'Use `precision: f32`; and please report it with `hybrid doctor --markdown`.',
+      device.precision === 'f32'
+        ? 'Use `device: wasm`; and please report it with `hybrid doctor --markdown`.'
+        : 'Use `precision: f32`; and please report it with `hybrid doctor --markdown`.',
     );
   } catch (error) {
     await device.close();

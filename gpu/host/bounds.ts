@@ -13,23 +13,44 @@ const GROUP = 64;
 const CHAINS = 8;
 /** The best of so many runs counts. */
 const RUNS = 5;
-/** Work of a software adapter, and how many times as much a GPU gets, for times that can be told from starting a pass. */
-const SOFTWARE = { groups: 256, rounds: 512, bytes: 32 << 20 };
-const HARDWARE = { groups: 16_384, rounds: 2048, bytes: 256 << 20 };
+/** Milliseconds that a run lasts, at least: what starts and ends a pass is little of it, and no watchdog takes notice. */
+const LONG = 5;
+/** Work to begin with, enough for a software adapter, and its bounds. */
+const GROUPS = 256;
+const MOST_GROUPS = 2 ** 22;
+const ROUNDS = 512;
+const SOFTWARE_BYTES = 32 << 20;
+const BYTES = 256 << 20;
+const MOST_COPIES = 256;
+
+/**
+ * The work, and the milliseconds that it takes, of the first of `first`, 2·first, 4·first… that takes `LONG`; the last one looked at is not beyond
+ * `most`. A slow GPU is not given the work of a fast one, whose pass would be over before it is measured.
+ */
+export async function untilLong(
+  milliseconds: (work: number) => Promise<number>,
+  first: number,
+  most: number,
+): Promise<{ readonly work: number; readonly ms: number }> {
+  for (let work = first; ; work *= 2) {
+    const ms = await milliseconds(work);
+    if (ms >= LONG || 2 * work > most) return { work, ms };
+  }
+}
 
 const each = (make: (i: number) => string): string => Array.from({ length: CHAINS }, (_, i) => make(i)).join(' ');
 
-const multiplyAdd = (rounds: number): string => `${STEP_WGSL}
+const MULTIPLY_ADD = `${STEP_WGSL}
 @group(0) @binding(1) var<storage, read_write> out: array<vec4f>;
 @compute @workgroup_size(${GROUP}) fn main(@builtin(global_invocation_id) id: vec3u) {
   let a = vec4f(f32(step.rows) * 0.5);
   ${each((i) => `var x${i} = vec4f(f32(id.x) + ${i}.0);`)}
-  for (var k = 0u; k < ${rounds}u; k++) { ${each((i) => `x${i} = fma(x${i}, a, a);`)} }
+  for (var k = 0u; k < ${ROUNDS}u; k++) { ${each((i) => `x${i} = fma(x${i}, a, a);`)} }
   let sum = ${Array.from({ length: CHAINS }, (_, i) => `x${i}`).join(' + ')};
   if (sum.x == 1.5) { out[0] = sum; }
 }`;
 
-const copy = `${STEP_WGSL}
+const COPY = `${STEP_WGSL}
 @group(0) @binding(1) var<storage, read> x: array<vec4f>;
 @group(0) @binding(2) var<storage, read_write> y: array<vec4f>;
 @compute @workgroup_size(${GROUP}) fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) i: u32) {
@@ -38,24 +59,24 @@ const copy = `${STEP_WGSL}
 }`;
 
 export async function measureBounds(gpu: Gpu, pipelines: Pipelines): Promise<Bounds> {
-  const { groups, rounds, bytes: most } = gpu.adapter.software ? SOFTWARE : HARDWARE;
-  const bytes = Math.min(most, gpu.device.limits.maxStorageBufferBindingSize);
+  const bytes = Math.min(gpu.adapter.software ? SOFTWARE_BYTES : BYTES, gpu.device.limits.maxStorageBufferBindingSize);
   const rows = bytes / 16 / GROUP / 256;
   const [step, from, to] = await gpu.allocate([
     { label: 'step', bytes: STEP_BYTES, usage: USAGE.uniform | USAGE.copyDst },
     { label: 'from', bytes, usage: STORAGE },
     { label: 'to', bytes, usage: STORAGE },
   ]);
-  try {
-    const seconds = async (code: string, buffers: readonly GPUBuffer[], [x, y]: readonly [number, number]): Promise<number> => {
-      const bindings = buffers.map((_, i) => ({
-        operand: { scratch: i },
-        access: i === buffers.length - 1 ? ('read_write' as const) : ('read' as const),
-      }));
-      const dispatch: Dispatch = { kernel: 'bounds', code, bindings, workgroups: () => [x, y, 1] };
-      const pipeline = await pipelines.pipeline(dispatch, 'bounds');
-      const entries = [step, ...buffers].map((buffer, binding) => ({ binding, resource: { buffer } }));
-      const bindGroup = gpu.device.createBindGroup({ layout: pipelines.layout(dispatch), entries });
+  /** Of a shader: milliseconds of the best of a few runs of so many dispatches of x · y workgroups. */
+  const timer = async (code: string, buffers: readonly GPUBuffer[]) => {
+    const bindings = buffers.map((_, i) => ({
+      operand: { scratch: i },
+      access: i === buffers.length - 1 ? ('read_write' as const) : ('read' as const),
+    }));
+    const dispatch: Dispatch = { kernel: 'bounds', code, bindings, workgroups: () => [1, 1, 1] };
+    const pipeline = await pipelines.pipeline(dispatch, 'bounds');
+    const entries = [step, ...buffers].map((buffer, binding) => ({ binding, resource: { buffer } }));
+    const bindGroup = gpu.device.createBindGroup({ layout: pipelines.layout(dispatch), entries });
+    return async (x: number, y: number, dispatches = 1): Promise<number> => {
       const stopwatch = new Stopwatch(gpu, RUNS + 1);
       try {
         await gpu.submit('bounds', (encoder) => {
@@ -63,22 +84,25 @@ export async function measureBounds(gpu: Gpu, pipelines: Pipelines): Promise<Bou
             const pass = encoder.beginComputePass({ timestampWrites: stopwatch.ofPass(run) });
             pass.setPipeline(pipeline);
             pass.setBindGroup(0, bindGroup);
-            pass.dispatchWorkgroups(x, y);
+            for (let i = 0; i < dispatches; i++) pass.dispatchWorkgroups(x, y);
             pass.end();
           }
           stopwatch.resolve(encoder);
         });
         // The first run touches the memory for the first time.
-        return Math.min(...(await stopwatch.read()).slice(1)) / 1000;
+        return Math.min(...(await stopwatch.read()).slice(1));
       } finally {
         stopwatch.destroy();
       }
     };
-    const flops = groups * GROUP * rounds * CHAINS * 4 * 2;
-    return {
-      flopsPerSecond: flops / (await seconds(multiplyAdd(rounds), [to], [groups, 1])),
-      bytesPerSecond: (2 * bytes) / (await seconds(copy, [from, to], [256, rows])),
-    };
+  };
+  try {
+    const multiply = await timer(MULTIPLY_ADD, [to]);
+    const { work: groups, ms } = await untilLong((all) => multiply(GROUPS, all / GROUPS), GROUPS, MOST_GROUPS);
+    const copy = await timer(COPY, [from, to]);
+    const copied = await untilLong((copies) => copy(256, rows, copies), 1, MOST_COPIES);
+    const flops = groups * GROUP * ROUNDS * CHAINS * 4 * 2;
+    return { flopsPerSecond: (1000 * flops) / ms, bytesPerSecond: (1000 * 2 * bytes * copied.work) / copied.ms };
   } finally {
     for (const buffer of [step, from, to]) buffer.destroy();
   }

@@ -3,6 +3,7 @@
 import { HybridError, invariant } from '../../runtime/base/errors.ts';
 import type { CompiledGraphs } from '../../runtime/compile/programs.ts';
 import type { Bounds, CompileOptions, Device, Executable, ModelGraphs, Precision } from '../../runtime/device.ts';
+import { profileOf } from '../lowering/profile.ts';
 import { kernelOptions } from './adapter.ts';
 import type { AdapterReport } from './adapter-report.ts';
 import { acquireInstance, type BindingOptions } from './binding.ts';
@@ -18,8 +19,9 @@ import { largestBuffer, largestPart, RESIDENT_OTHERS } from './resident.ts';
 /** WebGPU does not tell how much memory a GPU has: so much for images is a quarter of a small one. */
 const RESIDENT_BYTES = 512 << 20;
 
-/** To be counted up whenever kernels come to give other bits: a run that is resumed is then told (runtime/train/resume.ts). */
+/** To be counted up whenever kernels come to give other bits: a run that is resumed is then told (runtime/train/resume.ts). Those of matrix units by themselves. */
 const ARITHMETIC_VERSION = 3;
+const MATRICES_VERSION = 4;
 
 const formatMebibytes = (bytes: number): string => `${Math.ceil(bytes / 2 ** 20).toLocaleString('en')} MiB`;
 
@@ -71,10 +73,13 @@ export class WebGpuDevice implements Device {
     this.#options = options;
     this.#pipelines = new Pipelines(gpu);
     this.adapter = gpu.adapter;
-    const { name, description, device, vendor, architecture, software } = gpu.adapter;
+    const { name, description, device, vendor, architecture, software, matrixUnit } = gpu.adapter;
     this.precision = options.precision ?? 'f32';
     // The driver as well: its compiler contracts, and its exp and division round, as they do.
-    this.arithmetic = `${[vendor, architecture, device, description, this.precision].filter(Boolean).join(' ')}, version ${ARITHMETIC_VERSION}`;
+    const { arithmetic: choices } = profileOf({ vendor, device }, process.platform);
+    const version = matrixUnit && this.precision !== 'f32' ? MATRICES_VERSION : ARITHMETIC_VERSION;
+    const of = [vendor, architecture, device, description, this.precision].filter(Boolean).join(' ');
+    this.arithmetic = [of, ...(choices ? [choices] : []), `version ${version}`].join(', ');
     this.description = `WebGPU, ${name}${software ? ' (software: computes on the CPU)' : ''}, ${this.precision}`;
   }
 

@@ -312,7 +312,7 @@ export function conv({
   };
   return {
     ...frame(tile),
-    declarations: [panels(tile, kind !== undefined), a, b, epilogueDeclarations(epilogue, lanes)].join('\n'),
+    declarations: [panels(product, kind !== undefined), a, b, epilogueDeclarations(epilogue, lanes)].join('\n'),
     body: overBlocks(
       { product, rowsPerGroup: kind ? rowsPerTile : groupRows(tile), pixels: windows.oh * windows.ow, depth },
       kind ? declareColumns(tile, kind, blocks) : '',
@@ -341,7 +341,7 @@ export function denseChunks({ depth, columns, tile, chunkDepth }: DenseChunksOpt
   return {
     ...frame(tile),
     declarations: [
-      panels(tile, false),
+      panels({ tile, b: 'columns' }, false),
       positionRows(denseWindows(depth), tile),
       plainColumns('w', columns, tile, depth % tile.bk === 0 ? '' : `${depth}u`),
     ].join('\n'),
@@ -415,7 +415,7 @@ ${overCells(tile, columns, lanes, (cell) => {
   );
   return {
     ...frame(tile),
-    declarations: [panels(tile, false), a, b].join('\n'),
+    declarations: [panels(product, false), a, b].join('\n'),
     body: overBlocks({ product, rowsPerGroup: groupRows(tile), pixels: g.oh * g.ow, depth: g.co }, '', store, ''),
   };
 }
@@ -457,7 +457,9 @@ export function convGradWeight({
   );
   return {
     ...frame(tile),
-    declarations: [panels(tile, false), 'var<private> chunkEnd: u32;', a, plainColumns('dy', columns, tile, 'chunkEnd', slice)].join('\n'),
+    declarations: [panels(product, false), 'var<private> chunkEnd: u32;', a, plainColumns('dy', columns, tile, 'chunkEnd', slice)].join(
+      '\n',
+    ),
     body: `${places(tile)}
 ${
   folds === 1

@@ -10,10 +10,16 @@ import { addToPart, declareMoments, declarePart, joinMoments, PART } from './til
 import { each, type KernelText, range } from './wgsl.ts';
 
 const WORKGROUP = 64;
-/** Registers for the rows of an image. */
-const WINDOW = 96;
 
 export const CHANNELS_PER_GROUP = WORKGROUP;
+
+/** What an invocation holds at a time. Decides the bits of gradients of weights, which are summed strip by strip. */
+export interface Window {
+  /** Registers for the rows of an image. */
+  readonly registers: number;
+  /** Columns of results, at most. */
+  readonly results: number;
+}
 
 /** The columns of an image that are taken at a time. */
 interface Strips {
@@ -26,19 +32,16 @@ interface Strips {
   readonly first: number;
 }
 
-/** Null: a strip would be too narrow. `before`: columns of the window before that of the result. */
-function stripsFor({ w, k }: DepthwiseGeometry, before: number): Strips | null {
-  const most = Math.floor(WINDOW / k);
-  if (w <= most) return { count: 1, width: w, columns: w, first: 0 };
-  const widest = most - (k - 1);
+/** Null: a strip would be too narrow. `before`: columns of the window before that of the result; `window`: see Window. */
+function stripsFor({ w, k }: DepthwiseGeometry, before: number, { registers, results }: Window): Strips | null {
+  const most = Math.floor(registers / k);
+  if (w <= Math.min(most, results)) return { count: 1, width: w, columns: w, first: 0 };
+  const widest = Math.min(most - (k - 1), results);
   if (widest < 1) return null;
   const count = Math.ceil(w / widest);
   const width = Math.ceil(w / count);
   return { count, width, columns: width + k - 1, first: -before };
 }
-
-/** Whether the kernels with rows in registers take it. */
-export const fitsRegisters = (g: DepthwiseGeometry): boolean => stripsFor(g, 0) !== null;
 
 interface Sliding {
   readonly g: DepthwiseGeometry;
@@ -74,10 +77,7 @@ function slide(sliding: Sliding, row: string): string {
   const declare = each(k, (i) => columns.map((j) => `var ${register(i, j)} = 0.0;`).join(' '));
   const shift = each(k - 1, (i) => columns.map((j) => `${register(i, j)} = ${register(i + 1, j)};`).join(' '));
   const below = k - 1 - before;
-  return `for (var sample = firstSample; sample < endSample; sample++) {
-  let image = sample * ${g.h * g.w * g.c}u + c;
-  for (var left = 0; left < ${g.w}; left += ${strips.width}) {
-${declare}
+  const strip = `${declare}
     for (var y = -${below}; y < ${g.h}; y++) {
 ${shift}
 if (y + ${below} < ${g.h}) {
@@ -85,8 +85,11 @@ ${loadRow(sliding, `y + ${below}`)}
 } else { ${columns.map((j) => `${register(k - 1, j)} = 0.0;`).join(' ')} }
 if (y < 0) { continue; }
 ${row}
-    }
-  }
+    }`;
+  // A loop over one strip costs registers: no compiler that was asked takes it away.
+  return `for (var sample = firstSample; sample < endSample; sample++) {
+  let image = sample * ${g.h * g.w * g.c}u + c;
+  ${strips.count === 1 ? `let left = 0;\n${strip}` : `for (var left = 0; left < ${g.w}; left += ${strips.width}) {\n${strip}\n  }`}
 }`;
 }
 
@@ -125,6 +128,7 @@ export interface DepthwiseOptions {
   readonly g: DepthwiseGeometry;
   readonly epilogue: Epilogue;
   readonly normalize: boolean;
+  readonly window: Window;
   /** Taps in reverse order: the gradient of x. */
   readonly reversed: boolean;
   /** Rows that are an invocation's; those of a tile where there are statistics. */
@@ -137,9 +141,9 @@ const tapIndex = (k: number, reversed: boolean, i: number, j: number): number =>
 
 /** y = epilogue(x convolved with w). */
 export function depthwise(options: DepthwiseOptions): KernelText {
-  const { g, epilogue, normalize, reversed, samples } = options;
+  const { g, epilogue, normalize, window, reversed, samples } = options;
   const { k, pad } = g;
-  const strips = stripsFor(g, pad);
+  const strips = stripsFor(g, pad, window);
   if (!strips) return directDepthwise(options);
   const sliding: Sliding = { g, strips, before: pad, load: inputOf(normalize) };
   const columns = overColumns(sliding, (x) => {
@@ -239,6 +243,7 @@ export interface DepthwiseGradOptions {
   /** Of the forward pass. */
   readonly g: DepthwiseGeometry;
   readonly normalize: boolean;
+  readonly window: Window;
   readonly bnGrad: boolean;
   readonly residual: boolean;
   /** Absent: only the gradient of the weights is wanted. */
@@ -254,16 +259,19 @@ export interface DepthwiseGradOptions {
 const PART_MOST = 2048;
 
 /** Rows of a part of a large image, and its parts; null where images are no parts. */
-function partsOfImage(g: DepthwiseGeometry): { readonly rows: number; readonly bands: number; readonly strips: Strips } | null {
-  const strips = stripsFor(g, g.k - 1 - g.pad);
+function partsOfImage(
+  g: DepthwiseGeometry,
+  window: Window,
+): { readonly rows: number; readonly bands: number; readonly strips: Strips } | null {
+  const strips = stripsFor(g, g.k - 1 - g.pad, window);
   if (!strips || g.h * g.w <= PART_MOST) return null;
   const rows = Math.max(1, Math.floor(PART_MOST / strips.width));
   return { rows, bands: Math.ceil(g.h / rows), strips };
 }
 
 /** Parts of each image. */
-export function partsPerImage(g: DepthwiseGeometry): number {
-  const parts = partsOfImage(g);
+export function partsPerImage(g: DepthwiseGeometry, window: Window): number {
+  const parts = partsOfImage(g, window);
   return parts ? parts.bands * parts.strips.count : 1;
 }
 
@@ -275,11 +283,11 @@ const bnGradVectors = (bnGrad: boolean): string => (bnGrad ? 'let yScale = slope
  * same products with x of that pixel). `sums` [parts][k·k (+ 1) (+ 2)][C].
  */
 export function depthwiseGrad(options: DepthwiseGradOptions): KernelText {
-  const { g, normalize, bnGrad, residual, dx, biasGrad, gradientSums, samples } = options;
+  const { g, normalize, window, bnGrad, residual, dx, biasGrad, gradientSums, samples } = options;
   const { k, pad } = g;
   // dy that the pixel (y, x) went into with the tap (i, j) lies at (y − i + pad, x − j + pad): the window, reversed.
   const before = k - 1 - pad;
-  const strips = stripsFor(g, before);
+  const strips = stripsFor(g, before, window);
   if (!strips) return directDepthwiseGrad(options);
   const sliding: Sliding = { g, strips, before, load: slopeOf(bnGrad) };
   const row = overColumns(sliding, (x) => {
@@ -301,7 +309,7 @@ export function depthwiseGrad(options: DepthwiseGradOptions): KernelText {
     ...(gradientSums ? ['gradientSum', 'gradientProduct'] : []),
   ];
   const store = sums.map((name, i) => `set_sums(part + ${i * g.c}u, ${name});`).join('\n');
-  const ofImage = partsOfImage(g);
+  const ofImage = partsOfImage(g, window);
   const storePart = ofImage
     ? `if ((u32(y) + 1u) % ${ofImage.rows}u == 0u || y == ${g.h - 1}) {
   let place = (sample * ${ofImage.strips.count}u + u32(left) / ${ofImage.strips.width}u) * ${ofImage.bands}u + u32(y) / ${ofImage.rows}u;

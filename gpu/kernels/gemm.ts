@@ -1,9 +1,10 @@
 // The matrix product that all convolutions are: C [M, N] = A [M, K] · B [K, N], cut into tiles.
 //
 // A workgroup computes bm × bn elements of C, each invocation tm × tn of them in registers. For bk of the depth at a time the
-// workgroup loads a panel of A and one of B into its memory; while it multiplies them, the next ones are on their way into
-// registers. A lies there in accesses along the depth or along the rows, as it comes from memory: A[i][k..k+3] is broadcast to four
-// multiply-adds in either case. Every element is one chain of multiply-adds in the order of k, so no choice of tile changes a bit.
+// workgroup loads a panel of A and one of B into its memory; with `prefetch` the next ones are on their way into registers while it
+// multiplies them, which hides the way and costs the registers. A lies there in accesses along the depth or along the rows, as it comes from memory: A[i][k..k+3] is broadcast to four
+// multiply-adds in either case. Every element is one chain of multiply-adds in the order of k, so no choice of tile changes a bit of it; sums of
+// columns are made by an invocation of its tm rows and joined in blocks of bm, so that these two decide theirs.
 //
 // Where barriers are dear (software adapters) the same product does without workgroup memory: an invocation reads A and B itself, and
 // neighbouring invocations have neighbouring columns, so that they read the same A and neighbouring B. A workgroup is then one row of
@@ -40,6 +41,8 @@ export interface Tile {
   readonly panels: boolean;
   /** The matrices that multiply the panels, where they do. Then tn = 4. */
   readonly matrices?: MatrixTile;
+  /** Whether the next panels are loaded while these are multiplied. */
+  readonly prefetch?: boolean;
   readonly bm: number;
   readonly bn: number;
   readonly bk: number;
@@ -67,8 +70,14 @@ const sumAccesses = ({ bm, bn, tm }: Tile): number => ((bm / tm) * bn) / 4;
 export function matrixTile(matrices: MatrixTile, bk: number): Tile {
   const { unit, subgroups, blocks } = matrices;
   const [bm, bn] = [subgroups[0] * blocks[0] * unit.m, subgroups[1] * blocks[1] * unit.n];
-  return { panels: true, matrices, bm, bn, bk, tm: (bm * bn) / 4 / matrixInvocations(matrices), tn: 4 };
+  return { panels: true, prefetch: true, matrices, bm, bn, bk, tm: (bm * bn) / 4 / matrixInvocations(matrices), tn: 4 };
 }
+
+/**
+ * Accesses from one depth of the panel of B to the next. Written along the depth, neighbours write to neighbouring depths: an access more, and they are in
+ * different banks.
+ */
+const strideOfB = ({ tile: { bn }, b }: Pick<Product, 'tile' | 'b'>): number => bn / 4 + (b === 'depth' ? 1 : 0);
 
 interface Memory {
   readonly name: string;
@@ -77,14 +86,14 @@ interface Memory {
 }
 
 /** Workgroup memory: the panels of A and B, and the strip of C; columns' sums are at the end where panels or strip were. */
-function memoryOf(tile: Tile, sums: boolean): Memory[] {
+function memoryOf({ tile, b }: Pick<Product, 'tile' | 'b'>, sums: boolean): Memory[] {
   const { panels, matrices, bm, bn, bk } = tile;
   const ofSums = sums ? sumAccesses(tile) : 0;
   if (!panels) return [];
   if (!matrices) {
     return [
       { name: 'panelA', type: 'vec4f', size: Math.max(aAccesses(tile), ofSums) },
-      { name: 'panelB', type: 'vec4f', size: Math.max(bAccesses(tile), ofSums) },
+      { name: 'panelB', type: 'vec4f', size: Math.max(bk * strideOfB({ tile, b }), ofSums) },
     ];
   }
   // A lies along its depth or along its rows.
@@ -101,14 +110,14 @@ function memoryOf(tile: Tile, sums: boolean): Memory[] {
 }
 
 /** Bytes of workgroup memory. */
-export const workgroupBytes = (tile: Tile, sums: boolean): number =>
-  memoryOf(tile, sums).reduce((bytes, { type, size }) => bytes + size * (type === 'half4' ? 8 : 16), 0);
+export const workgroupBytes = (product: Pick<Product, 'tile' | 'b'>, sums: boolean): number =>
+  memoryOf(product, sums).reduce((bytes, { type, size }) => bytes + size * (type === 'half4' ? 8 : 16), 0);
 
 /** Declarations of workgroup memory. */
-export const panels = (tile: Tile, sums: boolean): string =>
+export const panels = (product: Pick<Product, 'tile' | 'b'>, sums: boolean): string =>
   [
-    ...(tile.matrices ? [matrixDeclarations(tile.matrices)] : []),
-    ...memoryOf(tile, sums).map(({ name, type, size }) => `var<workgroup> ${name}: array<${type}, ${size}>;`),
+    ...(product.tile.matrices ? [matrixDeclarations(product.tile.matrices)] : []),
+    ...memoryOf(product, sums).map(({ name, type, size }) => `var<workgroup> ${name}: array<${type}, ${size}>;`),
   ].join('\n');
 
 /** The workgroup, and what the matrices want of a kernel. */
@@ -288,15 +297,16 @@ function multiplyPanels(product: Product, begin: string, end: string): string {
   const { bm, bn, bk, matrices } = tile;
   const threads = invocations(tile);
   const [bk4, bm4, bn4] = [bk / 4, bm / 4, bn / 4];
+  const strideB = matrices ? halfStride(bn) : strideOfB(product);
   const ofA = loads(aAccesses(tile), threads);
   const ofB = loads(bAccesses(tile), threads);
   const rowsOfA = (e: string): string => (a === 'depth' ? `${e} / ${bk4}u` : `${e} % ${bm4}u * 4u`);
   const depthOfA = (e: string): string => (a === 'depth' ? `${e} % ${bk4}u * 4u` : `${e} / ${bm4}u`);
   const columnsOfB = (e: string): string => (b === 'columns' ? `${e} % ${bn4}u` : `${e} / ${bk}u`);
   const depthOfB = (e: string): string => (b === 'columns' ? `${e} / ${bn4}u` : `${e} % ${bk}u`);
-  const load = (k: string): string => `${each(ofA.count, (q) => ofA.text(q, (e) => `nextA${q} = loadA(row${q}, ${k} + ${depthOfA(e)});`))}
-${each(ofB.count, (q) => ofB.text(q, (e) => `nextB${q} = loadB(${k} + ${depthOfB(e)}, n0 + ${columnsOfB(e)} * 4u);`))}`;
-  const placeOfB = (e: string): string => `${depthOfB(e)} * ${matrices ? halfStride(bn) : bn4}u + ${columnsOfB(e)}`;
+  const fromA = (q: number, k: string, e: string): string => `loadA(row${q}, ${k} + ${depthOfA(e)})`;
+  const fromB = (k: string, e: string): string => `loadB(${k} + ${depthOfB(e)}, n0 + ${columnsOfB(e)} * 4u)`;
+  const placeOfB = (e: string): string => `${depthOfB(e)} * ${strideB}u + ${columnsOfB(e)}`;
   const storeA = (e: string, value: string): string => {
     if (!matrices) return `panelA[${e}] = ${value};`;
     const at =
@@ -307,8 +317,22 @@ ${each(ofB.count, (q) => ofB.text(q, (e) => `nextB${q} = loadB(${k} + ${depthOfB
     if (matrices) return writeHalf(matrices, 'panelB', placeOfB(e), value);
     return `panelB[${b === 'columns' ? e : placeOfB(e)}] = ${value};`;
   };
-  return `${each(ofA.count, (q) => `let row${q} = rowOf(m0 + ${rowsOfA(`(local + ${q * threads}u)`)}); var nextA${q} = vec4f();`)}
-${each(ofB.count, (q) => `var nextB${q} = vec4f();`)}
+  const rows = each(ofA.count, (q) => `let row${q} = rowOf(m0 + ${rowsOfA(`(local + ${q * threads}u)`)});`);
+  const multiplied = matrices ? multiplyBlocks(matrices, a, bm, bn, bk) : multiplyRegisters(product);
+  if (!tile.prefetch) {
+    return `${rows}
+for (var k0 = ${begin}; k0 < ${end}; k0 += ${bk}u) {
+  workgroupBarrier();
+  ${each(ofA.count, (q) => ofA.text(q, (e) => storeA(e, fromA(q, 'k0', e))))}
+  ${each(ofB.count, (q) => ofB.text(q, (e) => storeB(e, fromB('k0', e))))}
+  workgroupBarrier();
+  ${multiplied}
+}`;
+  }
+  const load = (k: string): string => `${each(ofA.count, (q) => ofA.text(q, (e) => `nextA${q} = ${fromA(q, k, e)};`))}
+${each(ofB.count, (q) => ofB.text(q, (e) => `nextB${q} = ${fromB(k, e)};`))}`;
+  return `${rows}
+${each(ofA.count, (q) => `var nextA${q} = vec4f();`)} ${each(ofB.count, (q) => `var nextB${q} = vec4f();`)}
 ${load(begin)}
 for (var k0 = ${begin}; k0 < ${end}; k0 += ${bk}u) {
   workgroupBarrier();
@@ -318,16 +342,17 @@ for (var k0 = ${begin}; k0 < ${end}; k0 += ${bk}u) {
   if (k0 + ${bk}u < ${end}) {
     ${load(`k0 + ${bk}u`)}
   }
-  ${matrices ? multiplyBlocks(matrices, a, bm, bn, bk) : multiplyRegisters(product)}
+  ${multiplied}
 }`;
 }
 
 /** Statements that multiply the panels in registers. */
-function multiplyRegisters({ tile, a }: Product): string {
+function multiplyRegisters({ tile, a, b }: Product): string {
   const { bm, bn, bk, tm, tn } = tile;
-  const [bk4, bm4, bn4] = [bk / 4, bm / 4, bn / 4];
+  const [bk4, bm4, strideB] = [bk / 4, bm / 4, strideOfB({ tile, b })];
   const columns = range(tn / 4);
-  const loadColumns = (k: string): string => columns.map((j) => `let b${j} = panelB[(${k}) * ${bn4}u + tx + ${(j * bn) / tn}u];`).join(' ');
+  const loadColumns = (k: string): string =>
+    columns.map((j) => `let b${j} = panelB[(${k}) * ${strideB}u + tx + ${(j * bn) / tn}u];`).join(' ');
   const multiplyRow = (i: number, factor: string): string =>
     columns.map((j) => `${accumulator(i, j)} = fma(vec4f(${factor}), b${j}, ${accumulator(i, j)});`).join(' ');
   return a === 'depth'

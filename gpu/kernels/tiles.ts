@@ -13,6 +13,8 @@ export interface TileShape {
   readonly pixels: number;
   readonly channels: number;
   readonly samples: number;
+  /** Pixels whose accesses are under way together, where it is not TOGETHER. Decides no bit. */
+  readonly together?: number;
 }
 
 /** Sums that a merge keeps side by side, and tiles of each that are joined before the result is joined with those before. */
@@ -48,7 +50,7 @@ interface TileLoop {
 /** One invocation for each channel and tile; workgroups: channels in x, tiles in y. */
 function tileLoop({ shape, declarations, before, loads, body, firstPart = PART, partBefore, partAfter, after }: TileLoop): KernelText {
   const { pixels, channels, samples } = shape;
-  const together = Math.min(TOGETHER, firstPart);
+  const together = Math.min(shape.together ?? TOGETHER, firstPart);
   const place = (k: number): string => `let at${k} = (pixel + ${k}u) * ${channels}u + c;`;
   const load = (k: number): string =>
     Object.entries(loads)

@@ -12,6 +12,7 @@ import { KernelOperands } from './kernel.ts';
 import type { Dispatch, LoweringContext, Lowerings, Operand } from './lowering.ts';
 import type { MergedFold } from './merge.ts';
 import { strided } from './optimizer.ts';
+import { MOST } from './profile.ts';
 import { dispatchMerges, mergeTiles, sumsScratch, tileGroups, tilesOf } from './tiles.ts';
 
 /** Lanes and accesses of the [C] vectors of a node. */
@@ -260,7 +261,8 @@ function lowerBnGradApply(
     .coefficients(COEFFICIENTS, coefficients, 'read', lanes)
     .read('derivative', derivative, lanes)
     .write('dx', dx, lanes);
-  const text = kernels.bnGradApply(shape, epilogue, lanes);
+  const { together } = context.features.profile ?? MOST;
+  const text = kernels.bnGradApply({ ...shape, together }, epilogue, lanes);
   if (dbias === undefined) return operands.dispatch(text, mapGroups(shape.pixels * shape.channels));
   const sums = sumsScratch(context, tiles, 1, shape, lanes);
   return [

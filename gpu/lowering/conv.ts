@@ -1,5 +1,6 @@
 // Convolutions and dense layers as matrix products (gpu/kernels/conv.ts): which product a node is, and how it is cut into tiles and
-// chunks. Tiles decide the speed only; chunks, which decide bits, follow from the shape of a sample alone.
+// chunks. Elements are the same bits for any tile. What decides bits: chunks, which follow from the shape of a sample alone; and of a product with
+// statistics the rows (bm, tm) of its tile, which the maker's profile and the shape of a sample decide (profile.ts), never rows or capacity.
 
 import { ceilTo } from '../../runtime/base/units.ts';
 import { elementCount } from '../../runtime/ir/graph.ts';
@@ -7,7 +8,7 @@ import { samplesPerTile } from '../../runtime/ops/check.ts';
 import { type ConvGeometry, convGeometry } from '../../runtime/ops/conv.ts';
 import * as kernels from '../kernels/conv.ts';
 import { zero } from '../kernels/elementwise.ts';
-import { invocations, matrixTile, type Tile, workgroupBytes } from '../kernels/gemm.ts';
+import { invocations, matrixTile, type Product, type Tile, workgroupBytes } from '../kernels/gemm.ts';
 import type { MatrixTile } from '../kernels/matrices.ts';
 import { foldedGroups, lanesFor, range } from '../kernels/wgsl.ts';
 import type { GpuNode } from '../ops/index.ts';
@@ -17,28 +18,14 @@ import { epilogueOf, epilogueOperands } from './epilogue.ts';
 import { KernelOperands } from './kernel.ts';
 import type { Dispatch, LoweringContext, Lowerings } from './lowering.ts';
 import type { MergedFold } from './merge.ts';
+import { MOST, type ProductTile } from './profile.ts';
 import { mergeTiles } from './tiles.ts';
 
-/** Tiles with panels, from the largest on; the first that fits device and product is taken. */
-const TILES: readonly Omit<Tile, 'bk' | 'panels'>[] = [
-  { bm: 128, bn: 128, tm: 8, tn: 8 },
-  { bm: 64, bn: 128, tm: 4, tn: 8 },
-  { bm: 64, bn: 64, tm: 4, tn: 4 },
-  { bm: 64, bn: 32, tm: 4, tn: 4 },
-  { bm: 64, bn: 16, tm: 4, tn: 4 },
-];
 /** Tiles without. */
-const DIRECT_TILES: readonly Omit<Tile, 'bk' | 'panels'>[] = [
+const DIRECT_TILES: readonly Omit<ProductTile, 'least'>[] = [
   { bm: 8, bn: 64, tm: 8, tn: 4 },
   { bm: 8, bn: 32, tm: 8, tn: 4 },
   { bm: 8, bn: 16, tm: 8, tn: 4 },
-];
-/** Tiles of matrices, in subgroups and in accumulators of each. */
-const MATRIX_TILES: readonly Pick<MatrixTile, 'subgroups' | 'blocks'>[] = [
-  { subgroups: [2, 4], blocks: [4, 2] },
-  { subgroups: [2, 4], blocks: [2, 2] },
-  { subgroups: [2, 2], blocks: [2, 2] },
-  { subgroups: [4, 1], blocks: [1, 2] },
 ];
 /** Depth of a panel. */
 const PANEL = 16;
@@ -57,6 +44,8 @@ interface Cut {
   readonly parts?: number;
   /** Rows whose sums are one partial result: what decides bits, so that the capacity has no say in it. */
   readonly rowsPerTile?: number;
+  /** Which way the loads of B go. */
+  readonly b?: Product['b'];
   /** What multiplies, if not the invocations. */
   readonly matrices?: Pick<MatrixTile, 'unit' | 'passes'>;
 }
@@ -74,24 +63,33 @@ function matricesFor({ kh, kw, ci, co, h, w, groups }: ConvGeometry, { precision
   return pays ? { unit, passes: precision === 'f16' ? 1 : 3 } : undefined;
 }
 
-function tileFor({ columns, depth, rows, parts = 1, rowsPerTile, matrices }: Cut, { limits, features }: LoweringContext): Tile {
+function tileFor(
+  { columns, depth, rows, parts = 1, b = 'columns', rowsPerTile, matrices }: Cut,
+  { limits, features }: LoweringContext,
+): Tile {
+  const profile = features.profile ?? MOST;
   const last = <T>(tiles: readonly T[]): T => tiles[tiles.length - 1];
   if (!features.barriers) {
     return { ...(DIRECT_TILES.find(({ bn }) => columns > bn / 2) ?? last(DIRECT_TILES)), bk: 4, panels: false };
   }
   const bk = Math.min(PANEL, ceilTo(depth, 4));
-  const fitting = (tiles: readonly Tile[]): Tile[] =>
+  const fitting = <T extends Tile>(tiles: readonly T[]): T[] =>
     tiles.filter(
-      (tile) => invocations(tile) <= limits.invocations && workgroupBytes(tile, rowsPerTile !== undefined) <= limits.workgroupStorage,
+      (tile) =>
+        invocations(tile) <= limits.invocations && workgroupBytes({ tile, b }, rowsPerTile !== undefined) <= limits.workgroupStorage,
     );
   const ofMatrices = matrices
-    ? fitting(MATRIX_TILES.flatMap((tile) => [2, 1].map((depths) => matrixTile({ ...matrices, ...tile }, depths * matrices.unit.k))))
+    ? fitting(
+        profile.matrixTiles.flatMap((tile) => [2, 1].map((depths) => matrixTile({ ...matrices, ...tile }, depths * matrices.unit.k))),
+      ).map((tile) => ({ ...tile, least: tile.bn / 2 }))
     : [];
-  const candidates = ofMatrices.length > 0 ? ofMatrices : fitting(TILES.map((tile) => ({ ...tile, bk, panels: true })));
+  const { prefetch } = profile;
+  const candidates: (Tile & { least: number })[] =
+    ofMatrices.length > 0 ? ofMatrices : fitting(profile.tiles.map((tile) => ({ ...tile, bk, panels: true, prefetch })));
   const isBusy = ({ bm, bn }: Tile): boolean => Math.ceil(rows / bm) * Math.ceil(columns / bn) * parts >= BUSY;
   // A tile of sums begins at a tile of C: where it is lower than that, rows would be idle.
-  const fits = (tile: Tile): boolean =>
-    columns > tile.bn / 2 && (tile.bn * tile.bm <= SMALL || (rowsPerTile === undefined ? isBusy(tile) : tile.bm <= rowsPerTile));
+  const fits = (tile: Tile & { least: number }): boolean =>
+    columns > tile.least && (tile.bn * tile.bm <= SMALL || (rowsPerTile === undefined ? isBusy(tile) : tile.bm <= rowsPerTile));
   return candidates.find(fits) ?? last(candidates);
 }
 
@@ -183,7 +181,10 @@ function lowerConvGradInput(
   const g = convGeometry(inputShape, context.spec(w).shape, { stride, padding, dilation, groups });
   if (arePatches(g)) {
     const columns = g.kh * g.kw * g.ci;
-    const tile = tileFor({ rows: context.capacity * g.oh * g.ow, columns, depth: g.co, matrices: matricesFor(g, context) }, context);
+    const tile = tileFor(
+      { rows: context.capacity * g.oh * g.ow, columns, depth: g.co, b: 'depth', matrices: matricesFor(g, context) },
+      context,
+    );
     const covered = g.oh * g.kh === g.h && g.ow * g.kw === g.w;
     const lanes = lanesFor(g.ci);
     const perSample = elementCount(context.spec(dx)) / lanes;
@@ -205,6 +206,7 @@ function lowerConvGradInput(
       rows: context.capacity * pixels,
       columns,
       depth: g.kh * g.kw * channels,
+      b: 'depth',
       rowsPerTile: merged ? samplesPerTile(pixels) * pixels : undefined,
       matrices: matricesFor(g, context),
     },

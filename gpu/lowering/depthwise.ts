@@ -12,6 +12,7 @@ import { epilogueOf, epilogueOperands } from './epilogue.ts';
 import { KernelOperands } from './kernel.ts';
 import type { Dispatch, LoweringContext, Lowerings } from './lowering.ts';
 import type { MergedFold } from './merge.ts';
+import { MOST } from './profile.ts';
 import { dispatchMerges, mergeOutputs } from './tiles.ts';
 
 /** Pixels behind one part of a weight gradient, at least. */
@@ -48,8 +49,9 @@ function lowerConvolution(
   const g = reversed ? { ...forward, pad: forward.k - 1 - forward.pad } : forward;
   const epilogue = epilogueOf(node);
   const samples = epilogue.stats ? samplesPerTile(g.h * g.w) : 1;
+  const { window } = context.features.profile ?? MOST;
   const operands = new KernelOperands('depthwise', context).read('x', x).vectors({ w, bias, scale, shift }, 1);
-  const text = kernels.depthwise({ g, epilogue, normalize: scale !== undefined, reversed, samples });
+  const text = kernels.depthwise({ g, epilogue, normalize: scale !== undefined, window, reversed, samples });
   return epilogueOperands(node, operands, 1).dispatch(text, channelGroups(g, samples));
 }
 
@@ -72,9 +74,11 @@ interface Gradients {
 function lowerGradients(g: DepthwiseGeometry, gradients: Gradients, context: LoweringContext): Dispatch[] {
   const { dy, x, dx, dw, dbias, activation, coefficients = [], derivative, scale, shift, merged } = gradients;
   const samples = Math.max(1, Math.floor(PART_PIXELS / (g.h * g.w)));
+  const { window } = context.features.profile ?? MOST;
   const options = {
     g,
     normalize: scale !== undefined,
+    window,
     bnGrad: coefficients.length > 0,
     residual: dx?.residual !== undefined,
     dx: dx !== undefined,
@@ -83,7 +87,7 @@ function lowerGradients(g: DepthwiseGeometry, gradients: Gradients, context: Low
     samples,
   };
   const vectors = kernels.sumsOf(options);
-  const perRow = kernels.partsPerImage(g);
+  const perRow = kernels.partsPerImage(g, window);
   const parts = context.scratch(Math.ceil((Math.ceil(context.capacity / samples) * perRow * vectors * g.c * 4) / 16) * 16);
   const lanes = lanesFor(g.c);
   const merge = new KernelOperands('mergeSums', context).raw('sums', parts, 'read', lanes);

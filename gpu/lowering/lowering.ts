@@ -6,6 +6,7 @@ import type { Slot, TensorSpec, ValueId } from '../../runtime/ir/graph.ts';
 import type { MatrixUnit } from '../kernels/matrices.ts';
 import type { Storage } from '../kernels/wgsl.ts';
 import type { GpuNode, GpuOpName } from '../ops/index.ts';
+import type { Profile } from './profile.ts';
 
 /**
  * What a binding refers to: a value of the graph, scratch that lives during this node only, or a whole flat range of the plan.
@@ -60,6 +61,8 @@ export interface LoweringContext {
      * invocation that waits into a coroutine, and takes minutes to compile a large one.
      */
     readonly barriers?: boolean;
+    /** Of the GPU's maker; by default that of most. */
+    readonly profile?: Profile;
   };
   spec(id: ValueId): TensorSpec;
   /** How a value is stored (storage.ts). */

@@ -62,6 +62,9 @@ describe.runIf(hasSwiftShader)('the webgpu device', () => {
     }
     const wrong = { compile: async (...args: Parameters<Device['compile']>) => new Wrong(await device.compile(...args)) };
     expect(await selfTest(wrong)).toMatchObject({ passed: false, tensor: 'gradients/parameter 9' });
+    // In f32 nothing overflows: as a GPU in f16 that stores its largest number in place of infinity.
+    const saturating = { precision: 'f16' as const, compile: (...args: Parameters<Device['compile']>) => device.compile(...args) };
+    expect(await selfTest(saturating)).toMatchObject({ passed: false, tensor: 'an activation beyond f16, which should be infinite' });
   });
 
   it('is software, says so, and is not what `auto` takes', async () => {

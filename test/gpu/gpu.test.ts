@@ -3,7 +3,7 @@
 import { spawnSync } from 'node:child_process';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { acquireInstance, USAGE } from '../../gpu/host/binding.ts';
-import { measureBounds } from '../../gpu/host/bounds.ts';
+import { measureBounds, untilLong } from '../../gpu/host/bounds.ts';
 import { Gpu, STORAGE } from '../../gpu/host/gpu.ts';
 import { Pipelines } from '../../gpu/host/pipelines.ts';
 import { Staging } from '../../gpu/host/staging.ts';
@@ -101,4 +101,16 @@ it('survives garbage collection while a device lives, and ends by itself', () =>
     });
     expect(child).toMatchObject({ status: 0, signal: null, stdout: 'done\n', stderr: '' });
   }
+});
+
+it('the work of a measurement is doubled until it lasts, and no further than the most', async () => {
+  const measured: number[] = [];
+  const at = (perWork: number) => async (work: number) => {
+    measured.push(work);
+    return perWork * work;
+  };
+  expect(await untilLong(at(0.3), 4, 1000)).toEqual({ work: 32, ms: 9.6 });
+  expect(measured).toEqual([4, 8, 16, 32]);
+  expect(await untilLong(at(100), 4, 1000)).toEqual({ work: 4, ms: 400 });
+  expect(await untilLong(at(1e-9), 4, 20)).toMatchObject({ work: 16 });
 });
