@@ -355,6 +355,11 @@ export function describeProgram(io: CliIo, setStatus: (status: number) => void):
     .optionsGroup('Output:')
     .option('--json', 'the report as JSON')
     .option('--markdown', 'the report as a table for a bug report')
+    .option(
+      '--gpu-report <FILE>',
+      'measure the GPU for some two minutes and write FILE.html and FILE.json, to send to the makers of hybrid',
+    )
+    .option('--software', 'with --gpu-report, measure a software adapter as well')
     .action(async (_, command: Command) => setStatus(await (await import('./commands/doctor.ts')).doctorCommand(command, io)));
 
   program.commandsGroup('Help:');
