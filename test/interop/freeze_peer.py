@@ -15,10 +15,8 @@ import keras  # noqa: E402
 import numpy as np  # noqa: E402
 import tensorflow as tf  # noqa: E402
 
-folder = Path(sys.argv[1])
 
-
-def run(case):
+def run(folder, case):
     model = keras.models.load_model(folder / f"{case['arch']}.keras")
     data = np.load(folder / f"{case['arch']}.data.npz")
     images, labels = data["images"].astype("float32"), data["labels"]
@@ -41,5 +39,7 @@ def run(case):
     return {"loss": float(value), "gradients": gradients, "losses": losses, "weights": [w.ravel().tolist() for w in model.get_weights()]}
 
 
-cases = json.loads((folder / "cases.json").read_text())
-print(json.dumps({"keras": keras.__version__, "cases": [run(case) for case in cases]}))
+if __name__ == "__main__":
+    folder = Path(sys.argv[1])
+    cases = json.loads((folder / "cases.json").read_text())
+    print(json.dumps({"keras": keras.__version__, "cases": [run(folder, case) for case in cases]}))
