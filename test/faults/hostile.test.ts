@@ -11,12 +11,14 @@ import {
   attackOnnx,
   attackPickles,
   attackSafetensors,
+  attackTorch,
 } from '../support/hostile.ts';
 
 test.each([
   ['safetensors files', 20_000, attackSafetensors],
   ['.npz files', 2000, attackNpz],
   ['pickles', 3000, attackPickles],
+  ["PyTorch's files", 2000, attackTorch],
   ['ONNX files', 500, attackOnnx],
   ['archives', 60, attackArchives],
   ['images', 150, attackImages],

@@ -8,9 +8,12 @@ const file = (name: string): Uint8Array => new Uint8Array(readFileSync(new URL(`
 const TABLE: Record<string, [number[], number[]]> = JSON.parse(Buffer.from(file('table.json')).toString());
 
 function refusal(bytes: Uint8Array): HybridError {
+  const start = process.cpuUsage();
   try {
     readTorch(bytes, 'x.pth');
   } catch (error) {
+    const { user, system } = process.cpuUsage(start);
+    expect((user + system) / 1e6).toBeLessThan(1);
     expect(error).toMatchObject({ name: 'HybridError', code: 'E_CHECKPOINT', remedy: expect.stringMatching(/./) });
     return error as HybridError;
   }
@@ -46,6 +49,33 @@ describe("PyTorch's files", () => {
   it.each(['table.pth', 'table-legacy.pth'])('%s cut short at every byte is refused', (name) => {
     const whole = file(name);
     for (let length = 0; length < whole.length; length++) refusal(whole.subarray(0, length));
+  });
+
+  /** Each in an archive, and as the older kind. */
+  const hostile = Object.entries({
+    'a call of os.system': ["cos\nsystem\n(S'touch /tmp/x'\ntR", 'os.system'],
+    'a call of builtins.eval in protocol 4': ['\x8c\x08builtins\x8c\x04eval\x93\x8c\x011\x85R', 'builtins.eval'],
+    'code that a state is given to': ["csubprocess\nPopen\n)\x81}S'args'\nS'ls'\nsb", 'subprocess.Popen'],
+    'a table of torch.load': ['ctorch\nload\n(U\x01xtR', 'torch.load'],
+    'a text of 4 GB': ['X\xff\xff\xff\xff', '4294967295 bytes'],
+    'tuples in tuples': [`)${'\x85'.repeat(500_000)}`, 'more than 400000'],
+  });
+  it.each(hostile)('%s is refused, and nothing is done', (_, [text, words]) => {
+    expect(refusal(packed(text)).message).toContain(words);
+    expect(refusal(legacy(text)).message).toContain(words);
+  });
+
+  it('a memo that is used twice in each of 10,000 lists is no table, whatever it stands for', () => {
+    const doubling = `]q\x00${'](h\x00h\x00eq\x00'.repeat(10_000)}`;
+    const text = `${doubling}${'0'.repeat(10_000)}`;
+    expect(refusal(packed(text)).message).toContain('no table of tensors');
+    expect(refusal(legacy(text)).message).toContain('names a storage that no tensor uses');
+  });
+
+  it('a storage of 4 GB in the older kind is one that is not there', () => {
+    const count = new Uint8Array(BigUint64Array.of(2n ** 30n).buffer);
+    const file = legacy(dictionary({ w: TENSOR }), count, new Uint8Array(Float32Array.of(1, 2).buffer));
+    expect(refusal(file).message).toMatch(/1073741824|4294967296/);
   });
 
   it.each([
@@ -105,3 +135,13 @@ const packed = (value: string): Uint8Array =>
 
 /** An archive with one tensor `w` of one axis, over a storage of two numbers. */
 const archive = (size: number, stride: number, offset: number): Uint8Array => packed(dictionary({ w: view(size, stride, offset) }));
+
+/** A file of the older kind with a pickle of this value, and its storage `0`: the number of its elements, and these. */
+const legacy = (
+  value: string,
+  count = new Uint8Array(BigUint64Array.of(2n).buffer),
+  data = new Uint8Array(Float32Array.of(1, 2).buffer),
+): Uint8Array => {
+  const pickles = ['\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19', 'M\xe9\x03', '}U\x0dlittle_endian\x88s', value, ']U\x010a'];
+  return new Uint8Array(Buffer.concat([Buffer.from(pickles.map((text) => `\x80\x02${text}.`).join(''), 'latin1'), count, data]));
+};

@@ -13,6 +13,7 @@ import {
   attackOnnx,
   attackPickles,
   attackSafetensors,
+  attackTorch,
   checkedStatuses,
   hostileArgv,
 } from '../support/hostile.ts';
@@ -24,7 +25,8 @@ it.each([
   ['safetensors files', 1_000_000, attackSafetensors],
   ['.npz files', 100_000, attackNpz],
   ['pickles', 1_000_000, attackPickles],
-  ['ONNX files', 50_000, attackOnnx],
+  ["PyTorch's files", 1_000_000, attackTorch],
+  ['ONNX files', 200_000, attackOnnx],
   ['archives', 5000, attackArchives],
   ['images', 5000, attackImages],
   ['command lines', 50_000, attackCommandLines],
