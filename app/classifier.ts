@@ -7,6 +7,7 @@ import { integer, number, record } from '../runtime/base/kinds.ts';
 import type { Device, Executable } from '../runtime/device.ts';
 import { openDevice } from '../runtime/devices.ts';
 import type { TrainedModel } from '../runtime/interop/trained-model.ts';
+import { forInference } from '../runtime/model/stem.ts';
 import { writeWeights } from '../runtime/train/evaluate.ts';
 import { inferenceGraphs } from '../runtime/train/graphs.ts';
 import { argmax, probabilitiesOf } from '../runtime/train/logits.ts';
@@ -108,11 +109,8 @@ async function modelFrom(source: string | TrainedModel): Promise<TrainedModel> {
   throw new HybridError('E_CHECKPOINT', `${source} does not say which model it is`, 'Name a run, or a file that has a card.');
 }
 
-async function compiled(
-  { model, weights }: TrainedModel,
-  device: Device,
-  { batch, tta }: Pick<Limits, 'batch' | 'tta'>,
-): Promise<Executable> {
+async function compiled(trained: TrainedModel, device: Device, { batch, tta }: Pick<Limits, 'batch' | 'tta'>): Promise<Executable> {
+  const { model, weights } = forInference(trained);
   const executable = await device.compile(inferenceGraphs(model), { capacity: batch, seed: 0n, programs: ['predict'] });
   try {
     await writeWeights(executable, model, weights);

@@ -88,7 +88,7 @@ export function fromOnnx(file: OnnxFile, source: string, options: OnnxImportOpti
     );
   const sizes = isLast ? [height, width, channels] : [channels, height, width];
   const pixels = scale === 1 && offset === 0 ? tensor : converter.layer('Rescaling', { scale, offset }, tensor);
-  const value = new Value(sizes, isLast ? [0, 1, 2] : IMAGE, pixels, { isImage: true });
+  const value = new Value(sizes, isLast ? [0, 1, 2] : IMAGE, pixels, { isImage: isBytes ? 'bytes' : true });
   const result = converter.run([images.name, value], output.name);
   const logits = logitsOf(result, source);
   const { model, weights } = converter.model(modelName(source), tensor, logits.facts.flat ? logits.facts.flat.inOrder() : logits.tensor);

@@ -10,6 +10,7 @@ import type { Loader } from '../data/loader.ts';
 import { DataPipeline } from '../data/pipeline.ts';
 import type { Device, Executable } from '../device.ts';
 import type { TrainableModel } from '../model/model.ts';
+import { forInference } from '../model/stem.ts';
 import type { Metrics } from './events.ts';
 import { inferenceGraphs } from './graphs.ts';
 import { argmax, logSoftmax, notFinite } from './logits.ts';
@@ -76,11 +77,12 @@ const OPTIONS = Object.keys({
  * E_CHECKPOINT for weights of another model, E_DIVERGED where logits are not finite, E_MEMORY, or an AbortError.
  */
 export async function evaluate(options: EvaluateOptions): Promise<Evaluation> {
-  const { device, model, weights, dataset, batch = 128, workers, tta = 'none', signal, onProgress, onLogits } = own(options);
+  const { device, model: given, dataset, batch = 128, workers, tta = 'none', signal, onProgress, onLogits, ...others } = own(options);
   refuseUnknown(Object.keys(options), OPTIONS, 'evaluate');
   TRAIN_SETTINGS.batch.kind.check(batch, 'batch');
   ttaKind.check(tta, 'tta');
-  checkDataset(model, dataset);
+  checkDataset(given, dataset);
+  const { model, weights } = forInference({ model: given, weights: others.weights });
   const capacity = Math.min(batch, dataset.size);
   const opening = DataPipeline.open({ test: evaluationFeed(dataset, capacity) }, { workers }); // comes up while the device compiles
   opening.catch(() => {});

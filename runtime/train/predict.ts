@@ -5,6 +5,7 @@ import { HybridError } from '../base/errors.ts';
 import { refuseUnknown } from '../base/kinds.ts';
 import type { Device } from '../device.ts';
 import type { TrainableModel } from '../model/model.ts';
+import { forInference } from '../model/stem.ts';
 import { writeWeights } from './evaluate.ts';
 import { inferenceGraphs } from './graphs.ts';
 import { probabilitiesOf } from './logits.ts';
@@ -39,7 +40,7 @@ export async function* predict(options: PredictOptions): AsyncGenerator<Float64A
   const { device, trained, images, batch = 32, tta = 'none', signal } = options;
   TRAIN_SETTINGS.batch.kind.check(batch, 'batch');
   ttaKind.check(tta, 'tta');
-  const { model, weights } = trained;
+  const { model, weights } = forInference(trained);
   const imageBytes = model.input[0] * model.input[1] * model.input[2];
   const executable = await device.compile(inferenceGraphs(model), { capacity: batch, seed: 0n, programs: ['predict'] });
   try {

@@ -3,6 +3,7 @@
 import type { LayerTensor } from '../../layers/functional.ts';
 import { sizeOf } from '../../layers/layer.ts';
 import { type Converter, IMAGE, type Rules } from './converter.ts';
+import { isBytes } from './elementwise.ts';
 import { axesOf, axisOf, type Part, partsOf, shapePart, unsqueezed } from './fold.ts';
 import type { NodeView } from './node-view.ts';
 import { Constant, Value } from './value.ts';
@@ -169,7 +170,7 @@ export const arranging: Rules = {
     const of = (axis: number) => around.get(axis) ?? ([0, 0] as const);
     const y = c.layer('ZeroPadding2D', { padding: [of(order[0]), of(order[1])] }, c.inOrder(x, order));
     const shape = x.shape.map((n, axis) => n + of(axis)[0] + of(axis)[1]);
-    return new Value(shape, order, y, { notNegative: x.facts.notNegative });
+    return new Value(shape, order, y, { notNegative: x.facts.notNegative, ...(isBytes(x) && { isImage: 'bytes' }) });
   },
   Resize: (c, node) => enlarged(c, node, node.opset < 11 ? 1 : 2, 3),
   Upsample: (c, node) => enlarged(c, node, 1, 2),

@@ -5,12 +5,14 @@ import type { Pair } from '../../layers/kinds.ts';
 import { placeWindow } from '../../ops/window.ts';
 import { channelsLast } from '../layouts.ts';
 import { type Converter, IMAGE, type Rules } from './converter.ts';
+import { forTraining } from './elementwise.ts';
+import { nameOf } from './names.ts';
 import type { NodeView } from './node-view.ts';
 import { Value } from './value.ts';
 
 export const convolution: Rules = {
   Conv(c, node) {
-    const x = node.value();
+    const { value: x, by } = forTraining(c, node, node.value());
     const kernel = node.constant(1);
     const [outputs, inputs, height, width] = kernel.shape;
     if (kernel.shape.length !== 4) node.refuse(`has a kernel of [${kernel.shape.join(', ')}], and only those of images are read`);
@@ -22,7 +24,8 @@ export const convolution: Rules = {
     const { padded, padding } = surrounded(c, window, image);
     const isDepthwise = groups > 1 && groups === image.shape[2];
     const shape = isDepthwise ? [height, width, groups, outputs / groups] : [height, width, inputs, outputs];
-    const weights = () => channelsLast(shape, Float32Array.from(kernel.values), isDepthwise);
+    const numbers = () => Float32Array.from(kernel.values, (value) => value * by);
+    const weights = () => channelsLast(shape, numbers(), isDepthwise);
     const common = { kernelSize: [height, width] as const, strides: window.stride, padding, dilationRate: window.dilation };
     const make = (bias?: Float32Array): Value => {
       const options = { ...common, useBias: bias !== undefined };
@@ -105,23 +108,4 @@ export function surrounded(c: Converter, { pads: [top, left, bottom, right], isS
     [left, right],
   ] as const;
   return { padded: c.layer('ZeroPadding2D', { padding }, image), padding: 'valid' as const };
-}
-
-/** What people call the layer: the module that its weights are of, else the path of the node. */
-export function nameOf(node: NodeView): string | undefined {
-  for (const input of node.inputs) {
-    const name = input && !(input instanceof Value) ? input.name : '';
-    const [, module] = /^([\w.]*[A-Za-z]\w*(?:\.\w+)*)\.(?:weight|bias|running_mean)$/.exec(name) ?? [];
-    if (module) return module;
-  }
-  // PyTorch's `/layer1/layer1.0/conv1/Conv`: each module with the name of the one around it.
-  const parts = node.name.split('/').filter((part) => part !== '');
-  if (parts.length > 1 && parts[parts.length - 1].startsWith(node.op)) parts.pop();
-  const own: string[] = [];
-  for (const part of parts) {
-    const before = own[own.length - 1];
-    if (before !== undefined && part.startsWith(`${before}.`)) own[own.length - 1] = part;
-    else own.push(part);
-  }
-  return parts.length > 0 && node.name.includes('/') ? own.join('.') : undefined;
 }

@@ -2,7 +2,7 @@
 
 import type { LayerTensor } from '../../layers/functional.ts';
 import type { Converter, Rules } from './converter.ts';
-import { nameOf } from './convolution.ts';
+import { nameOf } from './names.ts';
 import type { NodeView } from './node-view.ts';
 import { type Constant, placesOf, Value } from './value.ts';
 

@@ -4,7 +4,7 @@
 import type { ActivationName } from '../../layers/activations.ts';
 import type { LayerTensor } from '../../layers/functional.ts';
 import type { Converter, Rule, Rules } from './converter.ts';
-import { nameOf } from './convolution.ts';
+import { nameOf } from './names.ts';
 import type { NodeView } from './node-view.ts';
 import { layerNormalization } from './normalization.ts';
 import { Constant, type Made, type Numbers, Value } from './value.ts';
@@ -193,6 +193,21 @@ const combined = (a: Numbers, b: Numbers, f: (a: number, b: number) => number): 
 const isOne = (numbers: Numbers): boolean => (typeof numbers === 'number' ? Math.abs(numbers - 1) < 1e-6 : numbers.every((n) => n === 1));
 const isZero = (numbers: Numbers): boolean => (typeof numbers === 'number' ? numbers === 0 : numbers.every((n) => n === 0));
 const optionOf = (numbers: Numbers): number | number[] => (typeof numbers === 'number' ? numbers : Array.from(numbers));
+
+/** The largest byte. */
+const LARGEST_PIXEL = 255;
+
+/**
+ * Images as a convolution reads them, and what its kernel is to be multiplied by. Files may have the pixels' scale in the kernel, which is so
+ * small then that training would be too coarse for it: of pixels that come from 0 to 255, ones up to 1 and a kernel of the usual size are made.
+ */
+export function forTraining(c: Converter, node: NodeView, x: Value): { readonly value: Value; readonly by: number } {
+  if (!isBytes(x)) return { value: x, by: 1 };
+  return { value: affine(c, node, x, 1 / LARGEST_PIXEL, 0), by: LARGEST_PIXEL };
+}
+
+/** Whether it is pixels that nothing has multiplied yet. */
+export const isBytes = (x: Value): boolean => x.facts.isImage === 'bytes' && isOne(affineOf(x).scale);
 
 /** x·scale + offset: one layer with what was done to x before, or none. */
 function affine(c: Converter, node: NodeView, x: Value, scale: Numbers, offset: Numbers): Value {

@@ -1,8 +1,8 @@
 // Normalisation.
 
 import { type Converter, IMAGE, type Rules } from './converter.ts';
-import { nameOf } from './convolution.ts';
 import { axisOf } from './fold.ts';
+import { nameOf } from './names.ts';
 import type { NodeView } from './node-view.ts';
 import { Value } from './value.ts';
 

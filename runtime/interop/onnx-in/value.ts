@@ -64,8 +64,8 @@ interface Facts {
   readonly made?: Made;
   /** Whether no number of it can be below 0. */
   readonly notNegative?: boolean;
-  /** Whether it is the images, with arithmetic at most. */
-  readonly isImage?: boolean;
+  /** Whether it is the images, with arithmetic at most; `bytes`: the file takes pixels from 0 to 255. */
+  readonly isImage?: boolean | 'bytes';
   readonly flat?: Flat;
 }
 

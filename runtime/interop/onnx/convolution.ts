@@ -2,6 +2,7 @@
 
 import type { Layer } from '../../layers/index.ts';
 import type { Pair } from '../../layers/kinds.ts';
+import { isPadded } from '../../model/stem.ts';
 import { placeWindow } from '../../ops/window.ts';
 import { channelsFirst } from '../layouts.ts';
 import { activate } from './activations.ts';
@@ -12,7 +13,7 @@ const CHANNELS = 1;
 
 export const convolution = {
   Conv2D: {
-    affine: ({ config }) => (config.padding === 'valid' || `${config.kernelSize}` === '1,1' ? 'takes' : undefined),
+    affine: (layer) => (isPadded(layer) ? undefined : 'takes'),
     emit: (e, layer, [x]) => finish(e, layer, x, layer.config.groups, false),
   },
   DepthwiseConv2D: { emit: (e, layer, [x]) => finish(e, layer, x, layer.inputShape[2], true) },

@@ -5,6 +5,7 @@ import type { OnnxNode, OnnxTensor } from '../../formats/onnx.ts';
 import type { Layer, LayerType } from '../../layers/index.ts';
 import type { Place, VariableRole } from '../../layers/layer.ts';
 import type { Model } from '../../model/model.ts';
+import { type Affine, type Stem, stemOf, withAffine } from '../../model/stem.ts';
 import type { TrainedModel } from '../trained-model.ts';
 
 /** What a layer becomes. Images go from layer to layer channels first. */
@@ -29,12 +30,6 @@ export const channelsLast = (e: Emitter, { name, inputShape }: Pick<Place, 'name
 /** What a layer made with channels last, as later layers expect it. */
 export const channelsFirst = (e: Emitter, { name, outputShape }: Pick<Place, 'name' | 'outputShape'>, y: string): string =>
   outputShape.length === 3 ? e.node('Transpose', `${name}/channels_first`, [y], { perm: [0, 3, 1, 2] }) : y;
-
-/** y = x·scale + shift, by channel. */
-interface Affine {
-  readonly scale: Float64Array;
-  readonly shift: Float64Array;
-}
 
 export class Emitter {
   readonly nodes: OnnxNode[] = [];
@@ -62,7 +57,12 @@ export class Emitter {
   run(): void {
     const { layers } = this.#model;
     const isOneUnit = layers[layers.length - 1].outputShape[0] === 1;
+    const stem = stemOf(this.#model, this.#weights);
     for (const layer of layers) {
+      if (stem?.before.includes(layer)) {
+        this.#values.push(layer === stem.before[stem.before.length - 1] ? this.#pixelsFor(stem) : 'images');
+        continue;
+      }
       if (layer.index === layers.length - 1) this.end = isOneUnit ? 'sigmoid' : 'softmax';
       const rule = this.#rules[layer.type];
       const inputs = layer.inputs.map((index) =>
@@ -114,22 +114,14 @@ export class Emitter {
 
   #isShared = ({ index, repeats }: Layer): boolean => repeats !== undefined || this.#model.layers.some((layer) => layer.repeats === index);
 
-  /** Kernel and bias of a layer, with the normalisation before it if there is one to take up: W·(s·x + t) + b = (W·s)·x + (W·t + b). */
+  /** Kernel and bias of a layer, with the normalisation before it if there is one to take up. */
   absorbed(layer: Layer): { readonly kernel: Float32Array; readonly bias: Float32Array | undefined } {
     const kernel = this.weight(layer, 'kernel') as Float32Array;
     const bias = this.weight(layer, 'bias');
     const affine = this.#absorbed.get(layer.index);
     if (!affine) return { kernel, bias };
-    const { scale, shift } = affine;
-    const outputs = this.shapeOf(layer, 'kernel').at(-1) ?? 1;
-    const sums = bias ? Float64Array.from(bias) : new Float64Array(outputs);
-    // The last axis but one is the input's channels; after flattening they repeat, the channel fastest.
-    const folded = kernel.map((w, i) => {
-      const channel = Math.floor(i / outputs) % scale.length;
-      sums[i % outputs] += w * shift[channel];
-      return w * scale[channel];
-    });
-    return { kernel: folded, bias: Float32Array.from(sums) };
+    const groups = layer.type === 'Conv2D' ? layer.config.groups : 1;
+    return withAffine({ kernel, bias }, affine, this.shapeOf(layer, 'kernel').at(-1) ?? 1, groups);
   }
 
   node(op: string, name: string, inputs: readonly string[], attributes: OnnxNode['attributes'] = {}, output = `${name}:0`): string {
@@ -157,6 +149,20 @@ export class Emitter {
     if (typeof values === 'number') return this.scalar(name, values);
     const data = Float32Array.from(values);
     return this.constant(name, inputShape.length === 3 && !last ? [data.length, 1, 1] : [data.length], data);
+  }
+
+  /** The images as a stem reads them that takes up their mean and deviation. Where it pads, its zeros are those of pixels less their mean. */
+  #pixelsFor({ layer, pads, scale, shift }: Stem): string {
+    this.#absorbed.set(layer.index, pads ? { scale, shift: new Float64Array(scale.length) } : { scale, shift });
+    if (!pads || shift.every((t) => t === 0)) return this.#imageFloats();
+    const floats = this.node('Cast', 'images/cast', ['images'], { to: 1 });
+    const addend = this.byChannel(
+      'images/addend',
+      shift.map((t, c) => t / scale[c]),
+      this.#model.input,
+      true,
+    );
+    return this.node('Transpose', 'images/channels_first', [this.node('Add', 'images/add', [floats, addend])], { perm: [0, 3, 1, 2] });
   }
 
   /** The images as floats, channels first, for layers that do not read bytes. */
