@@ -3,7 +3,7 @@
 
 import { arrayKind, isBytes } from '../runtime/base/array-kind.ts';
 import { abortError, HybridError } from '../runtime/base/errors.ts';
-import { integer, number, record } from '../runtime/base/kinds.ts';
+import { integer, number, record, refuseUnknownOptions } from '../runtime/base/kinds.ts';
 import type { Device, Executable } from '../runtime/device.ts';
 import { openDevice } from '../runtime/devices.ts';
 import type { TrainedModel } from '../runtime/interop/trained-model.ts';
@@ -165,7 +165,9 @@ class OpenClassifier implements Classifier {
     return this.input[0] * this.input[1] * this.input[2];
   }
 
-  async classify(image: ClassifierInput, { signal }: { readonly signal?: AbortSignal } = {}): Promise<Classification> {
+  async classify(image: ClassifierInput, options: { readonly signal?: AbortSignal } = {}): Promise<Classification> {
+    refuseUnknownOptions(options, { signal: true }, 'classify');
+    const { signal } = options;
     if (this.#closing) throw new HybridError('E_USAGE', 'the classifier is closed', 'Open another one.');
     if (signal?.aborted) throw abortError(signal);
     const { queue } = this.#limits;

@@ -1,6 +1,7 @@
 // A checkpoint from a model that was trained elsewhere: a run that stands before its first step here, with the weights and, where there is
 // one, the optimizer's state from there. Counting epochs begins anew, as it does in Keras after `load_model`.
 
+import { type OptionNames, refuseUnknownOptions } from '../runtime/base/kinds.ts';
 import { cardOf, optimizerVariables, type TrainedModel } from '../runtime/interop/trained-model.ts';
 import { graphDigest, serializeGraph } from '../runtime/ir/serialize.ts';
 import { sizeOf } from '../runtime/layers/layer.ts';
@@ -20,8 +21,12 @@ export interface ImportRunOptions {
   readonly optimizer?: OptimizerName | OptimizerOptions;
 }
 
+const OPTIONS: OptionNames<ImportRunOptions> = { seed: true, batch: true, learningRate: true, optimizer: true };
+
 /** A checkpoint from which a run goes on with the weights of another program, and the state of its optimizer where it has one. */
-export function importRun(trained: TrainedModel, { seed, batch, learningRate, optimizer: options }: ImportRunOptions): Checkpoint {
+export function importRun(trained: TrainedModel, given: ImportRunOptions): Checkpoint {
+  refuseUnknownOptions(given, OPTIONS, 'importRun');
+  const { seed, batch, learningRate, optimizer: options } = given;
   const { model, weights, optimizer } = trained;
   const { predict } = inferenceGraphs(model);
   const progress: RunProgress = {

@@ -1,5 +1,6 @@
 // What the compiler makes of a model, stage by stage, as text; and what a run of it would take.
 
+import { type OptionNames, refuseUnknownOptions } from './base/kinds.ts';
 import { compileGraph } from './compile/compile.ts';
 import { planMemory } from './compile/plan.ts';
 import { printPlan } from './compile/print-plan.ts';
@@ -26,8 +27,12 @@ export interface InspectOptions {
   readonly device: Device;
 }
 
+const OPTIONS: OptionNames<InspectOptions> = { program: true, capacity: true, withoutRules: true, device: true };
+
 /** What the compiler makes of a model, as text: one line a node, tensor or kernel call. */
-export function inspectModel(model: TrainableModel, stage: Stage, { program, capacity, withoutRules, device }: InspectOptions): string {
+export function inspectModel(model: TrainableModel, stage: Stage, options: InspectOptions): string {
+  refuseUnknownOptions(options, OPTIONS, 'inspectModel');
+  const { program, capacity, withoutRules, device } = options;
   const graphs = trainingGraphs(model);
   const graph = graphs[program];
   const compiled = () => compileGraph(graph, { withoutRules });

@@ -1,14 +1,17 @@
 // Draws the figures of a run. Loaded with the first one (figures.ts): nobody else needs what draws them.
 
 import { HybridError, nearest } from '../../runtime/base/errors.ts';
-import { augmentationCaption } from '../../runtime/data/augment/augmentations.ts';
+import { type AugmentOptions, augmentationCaption, drawsOf } from '../../runtime/data/augment/augmentations.ts';
+import { mixOf } from '../../runtime/data/augment/mix.ts';
 import type { Dataset } from '../../runtime/data/dataset.ts';
 import type { LoadedBatch } from '../../runtime/data/epoch.ts';
-import type { FeedOptions } from '../../runtime/data/feed.ts';
+import { type FeedOptions, mixingOf } from '../../runtime/data/feed.ts';
 import { DataPipeline } from '../../runtime/data/pipeline.ts';
+import { samplesOf } from '../../runtime/data/split.ts';
 import type { Layer, LayerConfig } from '../../runtime/layers/index.ts';
 import type { Model } from '../../runtime/model/model.ts';
 import { activations } from '../../runtime/train/activations.ts';
+import { MOST_CONFUSION_CLASSES } from '../../runtime/train/evaluate.ts';
 import { heatMap, imageBitmap, imageOf } from './bitmap.ts';
 import { confusionFigure } from './confusion.ts';
 import { curvesFigure } from './curves.ts';
@@ -18,9 +21,6 @@ import { misclassifiedFigure } from './misclassified.ts';
 import type { Figure } from './svg.ts';
 import { tilesFigure } from './tiles.ts';
 import { weightsFigure } from './weights.ts';
-
-/** At the least size of a cell this is 6,000 pixels wide. */
-const MOST_DRAWN_CLASSES = 1000;
 
 export class Drawing {
   readonly #sources: FigureSources;
@@ -52,10 +52,10 @@ export class Drawing {
         return;
       case 'confusion': {
         if (!held) return void (yield skip('the data has no test or validation images'));
-        if (model.classes > MOST_DRAWN_CLASSES)
-          return void (yield skip(
-            `a matrix of ${model.classes.toLocaleString('en-US')} classes is too large to be looked at: eval lists the most confused`,
-          ));
+        if (model.classes > MOST_CONFUSION_CLASSES) {
+          const classes = model.classes.toLocaleString('en-US');
+          return void (yield skip(`a matrix of ${classes} classes is too large to draw: \`hybrid eval\` lists the most confused`));
+        }
         const { confusion, classes, subject } = await this.#examine(held);
         if (confusion) yield confusionFigure(confusion, classes, subject);
         return;
@@ -122,6 +122,7 @@ export class Drawing {
   async #augmented(train: Dataset): Promise<Figure> {
     const { batch: rows, seed, shuffle, augment } = this.#sources;
     const { images: limit = 36 } = this.#options;
+    const mixed = mixing(train, seed, augment);
     const batch = await firstBatch({ dataset: train, batch: Math.min(rows, limit), seed, shuffle, augment });
     const bytes = train.shape.reduce((product, n) => product * n, 1);
     const changes = augmentationCaption(augment);
@@ -131,7 +132,7 @@ export class Drawing {
       caption: `The first ${batch.rows} images of the first epoch as the model gets them: ${changes || 'unchanged, augmentation is off'}.`,
       tiles: Array.from({ length: batch.rows }, (_, i) => ({
         picture: imageBitmap(batch.images.subarray(i * bytes, (i + 1) * bytes), train.shape),
-        label: classOf(train, batch.labels[i]),
+        label: mixed?.(batch.samples[i]) ?? classOf(train, batch.labels[i]),
       })),
       size: 96,
     });
@@ -188,14 +189,29 @@ export class Drawing {
 const MOST_MAPS = 1024;
 
 /** As training gets it, in arrays of its own. */
-async function firstBatch(feed: FeedOptions): Promise<Pick<LoadedBatch, 'rows' | 'images' | 'labels'>> {
+async function firstBatch(feed: FeedOptions): Promise<Pick<LoadedBatch, 'rows' | 'images' | 'labels' | 'samples'>> {
   const data = await DataPipeline.open({ train: feed }, { workers: 0 });
   try {
-    for await (const { rows, images, labels } of data.loader('train').epoch(1)) return { rows, images: images.slice(), labels };
+    for await (const { rows, images, labels, samples } of data.loader('train').epoch(1))
+      return { rows, images: images.slice(), labels, samples };
     throw new HybridError('E_DATA', `${feed.dataset.name} has no images`, 'Name data with at least one image.');
   } finally {
     await data.close();
   }
+}
+
+/** Names what a sample of the first epoch is made of: both classes with their shares. Undefined where nothing is mixed. */
+function mixing(dataset: Dataset, seed: bigint, augment: AugmentOptions): ((sample: number) => string | undefined) | undefined {
+  const options = mixingOf(augment);
+  if (!options) return undefined;
+  const places = new Map(Array.from(samplesOf(dataset), (sample, place) => [sample, place]));
+  const named = (place: number, share: number) => `${classOf(dataset, dataset.labels[place])} ${Math.round(100 * share)} %`;
+  return (sample) => {
+    const place = places.get(sample);
+    const drawn = place === undefined ? null : mixOf(drawsOf(seed, 1, sample), options, dataset.size, dataset.shape);
+    if (place === undefined || !drawn) return undefined;
+    return `${named(place, drawn.share)}\n${named(drawn.partner, 1 - drawn.share)}`;
+  };
 }
 
 /** Windows side by side: the kernel is as large as its strides. */

@@ -5,28 +5,30 @@ import { formatSelfTest } from '../../runtime/compile/self-test.ts';
 import { formatBytes } from '../../runtime/model/summary.ts';
 import { curveCharts } from './curves.ts';
 import { asObject, type RunRecord, timeShares } from './record.ts';
-import { type ColorName, DARK, escaped, type Figure, inline, LIGHT, styleSheet } from './svg.ts';
+import { type ColorName, DARK, escaped, type Figure, type FigureTable, inline, LIGHT, styleSheet } from './svg.ts';
+import { timelineFigure } from './timeline.ts';
+import { type Guess, verdictOf } from './verdict.ts';
 
-/** Of one state of the page. */
+/** Options for a report: what is on the page beside the record of the run. */
 export interface ReportOptions {
   readonly figures?: readonly Figure[];
-  /** The run goes on: the page loads itself again after so many seconds. */
+  /** Seconds after which the page of a run in progress loads itself again. */
   readonly refreshSeconds?: number;
+  /** What guessing comes to on the images that were measured; absent: the verdict does not compare with it. */
+  readonly guess?: Guess | null;
   /** Said at its foot; now by default. */
   readonly written?: Date;
 }
 
 /** The whole file. */
-export function reportPage(record: RunRecord, { figures = [], refreshSeconds, written = new Date() }: ReportOptions = {}): string {
+export function reportPage(record: RunRecord, options: ReportOptions = {}): string {
+  const { figures = [], refreshSeconds, guess, written = new Date() } = options;
   const running = refreshSeconds !== undefined || record.running;
   const sections = [
     curvesSection(record),
     timeSection(record),
     // The curves are there already.
-    `<div class="figures">${figures
-      .filter(({ name }) => name !== 'curves')
-      .map(figureSection)
-      .join('')}</div>`,
+    figuresSections(figures.filter(({ name }) => name !== 'curves')),
     section('Epochs', epochsTable(record)),
     section(
       'Configuration',
@@ -53,13 +55,23 @@ ${refreshSeconds !== undefined ? `<meta http-equiv="refresh" content="${refreshS
 <h1>${escaped(record.name)}</h1>
 <p class="state ${running ? 'running' : record.state}">${escaped(stateText(record, running))}</p>
 </header>
-${running ? liveness(written) : ''}${[...(record.failure === null ? [] : [record.failure]), ...record.warnings].map((text) => `<p class="warning">${escaped(text)}</p>`).join('\n')}${headline(record)}
+${running ? liveness(written) : verdictSection(record, guess)}${warningsOf(record)}${headline(record)}
 ${sections.filter(Boolean).join('\n')}
 <footer>Written by hybrid on ${escaped(written.toISOString().replace('T', ' ').slice(0, 16))} UTC${running ? '; this page follows the run' : ''}.</footer>
 </body>
 </html>
 `;
 }
+
+/** What the run came to: the first sentence for those who read no other. */
+function verdictSection(record: RunRecord, guess: Guess | null | undefined): string {
+  const [first, ...more] = verdictOf(record, guess);
+  if (first === undefined) return '';
+  return `<div class="verdict"><p><b>${escaped(first)}</b></p>${more.map((sentence) => `<p>${escaped(sentence)}</p>`).join('')}</div>`;
+}
+
+const warningsOf = ({ failure, warnings }: RunRecord): string =>
+  [...(failure === null ? [] : [failure]), ...warnings].map((text) => `<p class="warning">${escaped(text)}</p>`).join('\n');
 
 /** A live page is written again at least so often; one that is older by some such periods has lost its run. */
 const CLOCK =
@@ -154,15 +166,49 @@ function timeSection(record: RunRecord): string {
     ([color, name, seconds]) =>
       `<li><i class="${color}-back"></i>${name} <b>${share(seconds / whole)}</b> <span class="muted">${clock(seconds)}</span></li>`,
   );
-  return section('Where the time went', `<div class="bar">${bar.join('')}</div><ul class="key">${key.join('')}</ul>`);
+  const timeline = timelineFigure(record);
+  const overlap = timeline
+    ? `<figure><figcaption>${timeline.title}</figcaption>${inline(timeline)}<p class="note">${escaped(timeline.caption)}</p></figure>`
+    : '';
+  const shown = `<div><div class="bar">${bar.join('')}</div><ul class="key">${key.join('')}</ul></div>`;
+  return section('Where the time went', `<div class="charts">${shown}${overlap}</div>`);
+}
+
+/** A confusion matrix that is wider than this leaves no room beside it. */
+const WIDEST_BESIDE = 700;
+
+/** The mistakes beside the matrix and its tables, where there is room; everything else after them. */
+function figuresSections(figures: readonly Figure[]): string {
+  const confusion = figures.find(({ name }) => name === 'confusion');
+  const mistakes = figures.find(({ name }) => name === 'misclassified');
+  const beside = confusion && mistakes && confusion.width <= WIDEST_BESIDE ? [confusion, mistakes] : [];
+  const pair = beside.length > 0 ? `<div class="beside">${beside.map(figureSection).join('')}</div>` : '';
+  const rest = figures.filter((figure) => !beside.includes(figure)).map(figureSection);
+  return `${pair}<div class="figures">${rest.join('')}</div>`;
 }
 
 function figureSection(figure: Figure): string {
-  const { title, caption, width, legible = 0 } = figure;
+  const { name, title, caption, width, legible = 0, pieces = [], tables = [] } = figure;
+  const picture =
+    pieces.length > 0
+      ? `<div class="pieces">${pieces.map((piece) => inline({ ...piece, title })).join('')}</div>`
+      : `<div class="wide"><div style="min-width:${Math.round(legible)}px">${inline(figure)}</div></div>`;
   return (
-    `<section style="width:${Math.max(width, LEAST_WIDTH)}px"><h2>${escaped(title)}</h2><p class="note">${escaped(caption)}</p>` +
-    `<div class="wide"><div style="min-width:${Math.round(legible)}px">${inline(figure)}</div></div></section>`
+    `<section id="${escaped(name)}" style="width:${Math.max(width, LEAST_WIDTH)}px"><h2>${escaped(title)}</h2>` +
+    `<p class="note">${escaped(caption)}</p>${picture}<div class="tables">${tables.map(figureTable).join('')}</div></section>`
   );
+}
+
+/** Texts on the left, numbers on the right: a column is of numbers where all its cells have a digit, a dash or nothing else. */
+function figureTable({ title, head, rows }: FigureTable): string {
+  const isNumber = head.map((_, column) => rows.every((row) => /^(–|[\d,.]+( %)?)$/.test(row[column])));
+  const cells = (tag: string, values: readonly string[]) =>
+    `<tr>${values.map((value, i) => `<${tag}${isNumber[i] && i > 0 ? '' : ' class="name"'}>${escaped(value)}</${tag}>`).join('')}</tr>`;
+  const body = `<div class="wide"><table class="numbers"><thead>${cells('th', head)}</thead><tbody>${rows.map((row) => cells('td', row)).join('')}</tbody></table></div>`;
+  const heading = `<h3>${escaped(title)}</h3>`;
+  return rows.length <= OPEN_ROWS
+    ? `<div>${heading}${body}</div>`
+    : `<div>${heading}<details><summary>${rows.length.toLocaleString('en-US')} rows</summary>${body}</details></div>`;
 }
 
 /** Of a section of the page in pixels, for the sake of its words. */
@@ -269,7 +315,12 @@ const PAGE_STYLE = [
   'svg{display:block;max-width:100%;height:auto;font-family:inherit}.charts svg{width:100%}',
   // Wide things scroll by themselves, so that the page never does.
   '.wide{overflow-x:auto}',
-  '.figures{display:flex;flex-wrap:wrap;gap:0 48px}.figures section{max-width:100%;min-width:0}',
+  '.figures{display:flex;flex-wrap:wrap;gap:0 48px}.figures section,.beside section{max-width:100%;min-width:0}',
+  // The mistakes take what the matrix leaves, in as many columns as that has room for.
+  '@media (min-width:1000px){.beside{display:flex;gap:48px}.beside section:first-child{flex:none}.beside section:last-child{flex:1}}',
+  '.pieces{display:flex;flex-wrap:wrap;gap:10px 0}',
+  '.tables{display:flex;flex-wrap:wrap;gap:0 40px}.tables>div{min-width:0;max-width:100%}h3{font-size:14px;margin:18px 0 4px}',
+  '.verdict{margin:14px 0;padding:10px 14px;border-radius:10px;background:var(--panel)}.verdict p{margin:2px 0}',
   '.bar{display:flex;height:18px;border-radius:5px;overflow:hidden;background:var(--panel)}.bar i{flex-basis:0}',
   '.key{list-style:none;padding:0;margin:10px 0 0;display:flex;flex-wrap:wrap;gap:4px 22px;font-size:14px}',
   '.key i{display:inline-block;width:11px;height:11px;border-radius:3px;margin-right:6px}',
@@ -277,7 +328,7 @@ const PAGE_STYLE = [
   'dl{display:grid;grid-template-columns:repeat(auto-fill,minmax(min(100%,360px),1fr));gap:4px 32px;margin:0;font-size:14px}',
   'dl div{display:flex;gap:12px}dt{color:var(--muted);flex:0 0 110px}dd{margin:0;overflow-wrap:anywhere;min-width:0}',
   '.numbers{font-variant-numeric:tabular-nums}.numbers th,.numbers td{text-align:right;padding:3px 14px 3px 0;white-space:nowrap;border-bottom:1px solid var(--grid)}',
-  '.numbers th{color:var(--muted);font-weight:400}.numbers th:first-child,.numbers td:first-child{text-align:left}',
+  '.numbers th{color:var(--muted);font-weight:400}.numbers th:first-child,.numbers td:first-child,.numbers .name{text-align:left}',
   'summary{cursor:pointer}.warning{margin:0 0 8px;padding-left:12px;border-left:3px solid var(--second)}',
   'footer{margin-top:36px;color:var(--muted);font-size:12px}',
 ].join('\n');

@@ -2,10 +2,12 @@
 
 import { join } from 'node:path';
 import { type Files, nodeFiles, writeAtomically } from '../../runtime/base/files.ts';
+import { type OptionNames, refuseUnknownOptions } from '../../runtime/base/kinds.ts';
 import type { TrainEvent } from '../../runtime/train/events.ts';
-import { reportPage } from './html.ts';
+import { type ReportOptions, reportPage } from './html.ts';
 import type { RunRecord } from './record.ts';
 import type { Figure } from './svg.ts';
+import type { Guess } from './verdict.ts';
 
 /** Name of the report in the folder of its run. */
 export const REPORT_FILE = 'report.html';
@@ -38,7 +40,9 @@ export class LiveReport {
   /** Writes the page where no events come, as in a long validation: its age tells a living run from a dead one. */
   readonly #heartbeat: ReturnType<typeof setInterval>;
 
-  constructor(record: RunRecord, { files = nodeFiles, onProblem, now = () => performance.now() }: LiveReportOptions) {
+  constructor(record: RunRecord, options: LiveReportOptions) {
+    refuseUnknownOptions<LiveReportOptions>(options, { files: true, onProblem: true, now: true }, 'LiveReport');
+    const { files = nodeFiles, onProblem, now = () => performance.now() } = options;
     this.record = record;
     this.#files = files;
     this.#onProblem = onProblem;
@@ -57,7 +61,7 @@ export class LiveReport {
 
   #refresh(): void {
     if (this.#writing) return;
-    this.#writing = this.#write(REFRESH_SECONDS).finally(() => {
+    this.#writing = this.#write({ refreshSeconds: REFRESH_SECONDS }).finally(() => {
       this.#writing = null;
     });
   }
@@ -68,18 +72,18 @@ export class LiveReport {
   }
 
   /** The last page: it does not look for a newer one. */
-  async finish(figures: readonly Figure[] = []): Promise<void> {
+  async finish(figures: readonly Figure[] = [], guess?: Guess | null): Promise<void> {
     this.stop();
     await this.#writing;
     this.record.running = false;
-    await this.#write(undefined, figures);
+    await this.#write({ figures, guess });
   }
 
-  async #write(refreshSeconds?: number, figures?: readonly Figure[]): Promise<void> {
+  async #write(page: ReportOptions): Promise<void> {
     if (this.#broken) return;
     this.#written = this.#now();
     try {
-      await writeReport(this.record, { files: this.#files, refreshSeconds, figures });
+      await writeReport(this.record, { files: this.#files, ...page });
     } catch (error) {
       this.#broken = true;
       this.#onProblem(error);
@@ -88,11 +92,18 @@ export class LiveReport {
   }
 }
 
+const OPTIONS: OptionNames<{ readonly files?: Files } & ReportOptions> = {
+  files: true,
+  figures: true,
+  refreshSeconds: true,
+  guess: true,
+  written: true,
+};
+
 /** Writes the report into the folder of its run. Throws E_DISK. */
-export async function writeReport(
-  record: RunRecord,
-  { files = nodeFiles, ...page }: { readonly files?: Files } & Parameters<typeof reportPage>[1],
-): Promise<string> {
+export async function writeReport(record: RunRecord, options: { readonly files?: Files } & ReportOptions): Promise<string> {
+  refuseUnknownOptions(options, OPTIONS, 'writeReport');
+  const { files = nodeFiles, ...page } = options;
   const path = join(record.location, REPORT_FILE);
   await writeAtomically(files, path, [new TextEncoder().encode(reportPage(record, page))]);
   return path;

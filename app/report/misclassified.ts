@@ -1,7 +1,7 @@
 // Images that a model took for something else, with what it thought of them.
 
 import { dataUri, imageBitmap, resized } from './bitmap.ts';
-import { escaped, type Figure, fitted, px } from './svg.ts';
+import { escaped, type Figure, type FigurePiece, fitted, px } from './svg.ts';
 
 export interface Mistake {
   /** Index in the dataset. */
@@ -31,19 +31,19 @@ const COLUMNS = 4;
 const BARS = 3;
 
 export async function misclassifiedFigure({ mistakes, shape, classes, caption }: MisclassifiedOptions): Promise<Figure> {
-  const body: string[] = [];
-  for (const [i, { index, file, label, probabilities, image }] of mistakes.entries()) {
-    const [x, y] = [(i % COLUMNS) * CARD.width, Math.floor(i / COLUMNS) * CARD.height];
+  const pieces: FigurePiece[] = [];
+  for (const { index, file, label, probabilities, image } of mistakes) {
+    const body: string[] = [];
     const picture = resized(imageBitmap(image, shape), PICTURE);
     body.push(
-      `<image x="${x}" y="${y}" width="${picture.width}" height="${picture.height}" href="${await dataUri(picture)}"><title>${file === undefined ? `image ${index}` : escaped(file)}</title></image>`,
+      `<image x="0" y="0" width="${picture.width}" height="${picture.height}" href="${await dataUri(picture)}"><title>${file === undefined ? `image ${index}` : escaped(file)}</title></image>`,
     );
     const name = file === undefined ? `image ${index}` : file.replace(/^.*[\\/]/, '');
-    body.push(`<text class="small muted" x="${x}" y="${y + PICTURE + 11}">${escaped(fitted(name, CARD.width - 10, 10))}</text>`);
-    const right = x + PICTURE + 10;
-    body.push(`<text class="small muted" x="${right}" y="${y + 10}">is ${escaped(fitted(classes[label], BAR - 14, 10))}</text>`);
+    body.push(`<text class="small muted" x="0" y="${PICTURE + 11}">${escaped(fitted(name, CARD.width - 10, 10))}</text>`);
+    const right = PICTURE + 10;
+    body.push(`<text class="small muted" x="${right}" y="10">is ${escaped(fitted(classes[label], BAR - 14, 10))}</text>`);
     for (const [k, entry] of barsOf(probabilities, label).entries()) {
-      const top = y + 22 + k * 26;
+      const top = 22 + k * 26;
       const share = probabilities[entry];
       const color = entry === label ? 'third' : 'second';
       body.push(`<text class="small" x="${right}" y="${top + 8}">${escaped(fitted(classes[entry], BAR - 40, 10))}</text>`);
@@ -51,8 +51,11 @@ export async function misclassifiedFigure({ mistakes, shape, classes, caption }:
       body.push(`<rect class="panel" x="${right}" y="${top + 12}" width="${BAR}" height="6" rx="3"/>`);
       body.push(`<rect class="${color}-fill" x="${right}" y="${top + 12}" width="${px(Math.max(2, BAR * share))}" height="6" rx="3"/>`);
     }
+    pieces.push({ ...CARD, body: body.join('') });
   }
-  if (mistakes.length === 0) body.push('<text x="0" y="16">none</text>');
+  const placed = pieces.map(
+    ({ body }, i) => `<g transform="translate(${(i % COLUMNS) * CARD.width} ${Math.floor(i / COLUMNS) * CARD.height})">${body}</g>`,
+  );
   const columns = Math.max(1, Math.min(COLUMNS, mistakes.length));
   const width = Math.max(420, columns * CARD.width);
   return {
@@ -62,7 +65,8 @@ export async function misclassifiedFigure({ mistakes, shape, classes, caption }:
     width,
     legible: 0.9 * width,
     height: Math.max(24, Math.ceil(mistakes.length / COLUMNS) * CARD.height),
-    body: body.join(''),
+    body: placed.join('') || '<text x="0" y="16">none</text>',
+    pieces,
   };
 }
 

@@ -15,6 +15,10 @@ export interface TracePoint {
   readonly loss: number;
   readonly accuracy: number;
   readonly lr: number;
+  /** Share of the time in which the device waited for data, 0 to 1. */
+  readonly dataWait: number;
+  /** Share of it in which data was ready and waited for the device; in the rest both were busy. */
+  readonly deviceWait: number;
 }
 
 const MOST_POINTS = 4096;
@@ -39,6 +43,10 @@ export class RunRecord {
   failureCode: string | null = null;
   /** Running sums of the epoch in progress up to the last step event: rows, loss, right answers. */
   #sums = { epoch: 0, rows: 0, loss: 0, correct: 0 };
+  /** Seconds of the epoch in progress, and those of its waits, up to the last step event. */
+  #waits = { epoch: 0, seconds: 0, data: 0, device: 0 };
+  /** Where this part of the run began: rates and shares of an epoch count from there. */
+  #begun = { epoch: 1, step: 0 };
 
   constructor(location: string, config: Readonly<Record<string, unknown>>) {
     this.location = location;
@@ -90,6 +98,8 @@ export class RunRecord {
         this.end = null;
         break;
       case 'resume':
+        this.#begun = event;
+        this.#waits = { epoch: 0, seconds: 0, data: 0, device: 0 };
         this.#rewind(event.epoch, event.step);
         break;
       case 'step':
@@ -127,6 +137,8 @@ export class RunRecord {
     const before = this.#sums.epoch === epoch && this.#sums.rows < rows ? this.#sums : { rows: 0, loss: 0, correct: 0 };
     this.#sums = sums;
     const count = rows - before.rows;
+    const begunRows = this.#begun.epoch === epoch ? this.#begun.step * batch : 0;
+    const waits = this.#addWaits(event, (rows - begunRows) / event.imagesPerSecond);
     // A long run must not fill the memory: the older points, too, come closer together than anybody can see.
     if (this.trace.length >= MOST_POINTS) this.trace = thinned(this.trace, MOST_POINTS / 2);
     this.trace.push({
@@ -134,7 +146,18 @@ export class RunRecord {
       loss: (sums.loss - before.loss) / count,
       accuracy: (sums.correct - before.correct) / count,
       lr,
+      ...waits,
     });
+  }
+
+  /** Shares of the time since the event before; those of events are of the time since the epoch began, which are `seconds`. */
+  #addWaits({ epoch, dataWait, deviceWait }: EventOf<'step'>, seconds: number): Pick<TracePoint, 'dataWait' | 'deviceWait'> {
+    const before = this.#waits.epoch === epoch && this.#waits.seconds < seconds ? this.#waits : { seconds: 0, data: 0, device: 0 };
+    // Records of the first versions have no waits of the device.
+    const waits = { epoch, seconds, data: dataWait * seconds || 0, device: deviceWait * seconds || 0 };
+    this.#waits = waits;
+    const share = (part: number) => Math.min(1, Math.max(0, part / (seconds - before.seconds) || 0));
+    return { dataWait: share(waits.data - before.data), deviceWait: share(waits.device - before.device) };
   }
 }
 
@@ -143,9 +166,10 @@ export function thinned(trace: readonly TracePoint[], count: number): TracePoint
   if (trace.length <= count) return [...trace];
   return Array.from({ length: count }, (_, i) => {
     const part = trace.slice(Math.floor((i * trace.length) / count), Math.floor(((i + 1) * trace.length) / count));
-    const mean = (key: 'loss' | 'accuracy') => part.reduce((sum, point) => sum + point[key], 0) / part.length;
+    const mean = (key: 'loss' | 'accuracy' | 'dataWait' | 'deviceWait') => part.reduce((sum, point) => sum + point[key], 0) / part.length;
     // A rate has a value at a place, and no mean: that of a schedule's peak would not be its peak.
-    return { at: part[part.length - 1].at, loss: mean('loss'), accuracy: mean('accuracy'), lr: part[part.length - 1].lr };
+    const { at, lr } = part[part.length - 1];
+    return { at, loss: mean('loss'), accuracy: mean('accuracy'), lr, dataWait: mean('dataWait'), deviceWait: mean('deviceWait') };
   });
 }
 

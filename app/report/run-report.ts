@@ -14,6 +14,7 @@ import { LiveReport } from './live-report.ts';
 import { RunRecord } from './record.ts';
 import { render } from './render.ts';
 import type { Figure } from './svg.ts';
+import { guessOf } from './verdict.ts';
 
 export interface RunReportOptions {
   /** Its earlier events, of a run that goes on, are read. */
@@ -60,13 +61,14 @@ export class RunReport {
   /** After the last event: the figures, as files and in the page. `sources` null: without. */
   async finish(sources: Omit<FigureSources, 'weights' | 'record'> | null): Promise<void> {
     const figures: Figure[] = [];
+    const measured = sources?.test ?? sources?.validation;
     try {
       if (sources) await this.#draw(sources, figures);
     } catch (error) {
       if (!isAbortError(error)) this.#options.onProblem(`figures are missing: ${reason(error)}`);
     }
     this.#options.onStatus(null);
-    await this.#page.finish(figures);
+    await this.#page.finish(figures, measured ? guessOf(measured) : null);
   }
 
   /** In place of `finish`, where the run ends with an error. */

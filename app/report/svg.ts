@@ -14,6 +14,24 @@ export interface Figure {
   readonly legible?: number;
   /** SVG elements in a box of that size. */
   readonly body: string;
+  /** The same picture in pieces, which a page arranges by its width; absent: it is one piece. */
+  readonly pieces?: readonly FigurePiece[];
+  /** What the figure shows as numbers, for a page. */
+  readonly tables?: readonly FigureTable[];
+}
+
+/** A piece of a figure that stands alone: its size in pixels and its SVG elements. */
+export interface FigurePiece {
+  readonly width: number;
+  readonly height: number;
+  readonly body: string;
+}
+
+/** A table that belongs to a figure; its cells are plain text. */
+export interface FigureTable {
+  readonly title: string;
+  readonly head: readonly string[];
+  readonly rows: readonly (readonly string[])[];
 }
 
 /** The classes that bodies use, as style sheets. `stroke` of lines, `fill` of texts and areas. */
@@ -101,7 +119,7 @@ export function document({ title, caption, width, height, body }: Figure): strin
 }
 
 /** The figure alone, for a page that has the classes. It shrinks with the page, and grows no larger than it is. */
-export function inline({ title, width, height, body }: Figure): string {
+export function inline({ title, width, height, body }: Pick<Figure, 'title' | 'width' | 'height' | 'body'>): string {
   return `<svg viewBox="0 0 ${width} ${height}" width="${width}" height="${height}" role="img" aria-label="${escaped(title)}">${body}</svg>`;
 }
 

@@ -5,6 +5,7 @@ import { escaped, type Figure, fitted, px } from './svg.ts';
 
 export interface Tile {
   readonly picture: Bitmap;
+  /** Below the picture, a line each. */
   readonly label?: string;
 }
 
@@ -17,6 +18,7 @@ export interface TilesOptions extends Pick<Figure, 'name' | 'title' | 'caption'>
 
 const GAP = 6;
 const LABEL = 15;
+const LINE = 12;
 /** Width that a figure of many tiles should not exceed. */
 const WIDEST = 900;
 
@@ -28,8 +30,9 @@ export async function tilesFigure({ name, title, caption, tiles, size, columns: 
   const width = pictures.reduce((most, picture) => Math.max(most, picture.width), 1);
   const height = pictures.reduce((most, picture) => Math.max(most, picture.height), 1);
   const gap = width < 12 ? 2 : width < 40 ? 3 : GAP;
-  const labelled = tiles.some(({ label }) => label !== undefined);
-  const [stepX, stepY] = [width + gap, height + gap + (labelled ? LABEL : 0)];
+  const lines = tiles.reduce((most, { label }) => Math.max(most, label?.split('\n').length ?? 0), 0);
+  const labelled = lines > 0;
+  const [stepX, stepY] = [width + gap, height + gap + (labelled ? LABEL + (lines - 1) * LINE : 0)];
   const rows = Math.ceil(tiles.length / columns);
 
   const body: string[] = [];
@@ -38,8 +41,10 @@ export async function tilesFigure({ name, title, caption, tiles, size, columns: 
     body.push(`<image x="${x}" y="${y}" width="${picture.width}" height="${picture.height}" href="${await dataUri(picture)}"/>`);
     const { label } = tiles[i];
     if (label === undefined) continue;
-    const text = escaped(fitted(label, width + gap, 10));
-    body.push(`<text class="small middle" x="${px(x + width / 2)}" y="${y + height + 12}">${text}</text>`);
+    for (const [line, text] of label.split('\n').entries()) {
+      const words = escaped(fitted(text, width + gap, 10));
+      body.push(`<text class="small middle" x="${px(x + width / 2)}" y="${y + height + 12 + line * LINE}">${words}</text>`);
+    }
   }
   const whole = Math.max(240, columns * stepX - gap);
   return {

@@ -4,6 +4,7 @@
 import { join } from 'node:path';
 import { HybridError } from '../../runtime/base/errors.ts';
 import { type Files, nodeFiles } from '../../runtime/base/files.ts';
+import { type OptionNames, refuseUnknownOptions } from '../../runtime/base/kinds.ts';
 import { PARTS, type PartName } from '../../runtime/data/dataset.ts';
 import type { FeatureStore, KeptFeatures } from '../../runtime/train/feature-store.ts';
 import { FEATURES_FOLDER, openPacked, writePacked } from '../sources/packed.ts';
@@ -23,14 +24,12 @@ export interface FeatureStoreOptions {
   readonly onNotice?: (text: string) => void;
 }
 
+const OPTIONS: OptionNames<FeatureStoreOptions> = { files: true, cacheDir: true, memoryBudget: true, diskBudget: true, onNotice: true };
+
 /** A store of features in a folder: for `train`, which computes what a frozen backbone makes of its images once. */
-export function featureStore({
-  files = nodeFiles,
-  cacheDir = ownCacheDir(),
-  memoryBudget = defaultMemoryBudget(),
-  diskBudget = 4 * 2 ** 30,
-  onNotice,
-}: FeatureStoreOptions = {}): FeatureStore {
+export function featureStore(options: FeatureStoreOptions = {}): FeatureStore {
+  refuseUnknownOptions(options, OPTIONS, 'featureStore');
+  const { files = nodeFiles, cacheDir = ownCacheDir(), memoryBudget = defaultMemoryBudget(), diskBudget = 4 * 2 ** 30, onNotice } = options;
   const folder = join(cacheDir, FEATURES_FOLDER);
   const pathOf = (key: string): string => join(folder, `${key.slice(0, 32)}.safetensors`);
   return {

@@ -1,6 +1,7 @@
 // Everything that a run folder keeps of a run beside its checkpoints: metrics, environment, report, figures, and the crash where it comes to one.
 
 import type { Files } from '../../runtime/base/files.ts';
+import { type OptionNames, refuseUnknownOptions } from '../../runtime/base/kinds.ts';
 import type { SkippedImage } from '../../runtime/data/dataset.ts';
 import type { Device } from '../../runtime/device.ts';
 import type { Checkpoint } from '../../runtime/train/checkpoint.ts';
@@ -51,6 +52,23 @@ export interface RecordedRun {
   readonly isKept: boolean;
 }
 
+const OPTIONS: OptionNames<RecordRunOptions> = {
+  device: true,
+  resume: true,
+  config: true,
+  choice: true,
+  precision: true,
+  skipped: true,
+  figures: true,
+  tensorboard: true,
+  files: true,
+  signal: true,
+  onEvent: true,
+  onResult: true,
+  onProblem: true,
+  onStatus: true,
+};
+
 /**
  * Follows a run to its end and keeps in its folder what `hybrid train` keeps: metrics.jsonl, environment.json, report.html, figures, and
  * crash.json where it fails. The run saves its checkpoints there itself: the folder is its `store`. The folder stays open; that of a run
@@ -62,6 +80,7 @@ export async function recordRun(
   folder: RunFolder,
   options: RecordRunOptions,
 ): Promise<RecordedRun> {
+  refuseUnknownOptions(options, OPTIONS, 'recordRun');
   const { device, resume, config = folder.config, choice, precision, skipped, figures, tensorboard = false, files, signal } = options;
   const { onEvent, onResult, onProblem = () => {}, onStatus = () => {} } = options;
   let run: TrainRun | undefined;

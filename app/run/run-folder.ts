@@ -20,6 +20,7 @@ import {
   writeAll,
   writeAtomically,
 } from '../../runtime/base/files.ts';
+import { type OptionNames, refuseUnknownOptions } from '../../runtime/base/kinds.ts';
 import { own } from '../../runtime/base/own.ts';
 import type { Checkpoint, CheckpointKind, CheckpointStore } from '../../runtime/train/checkpoint.ts';
 import { CheckpointFolder, type NewestCheckpoint } from './checkpoint-folder.ts';
@@ -50,6 +51,8 @@ export interface CreateRunOptions {
   readonly files?: Files;
 }
 
+const OPTIONS: OptionNames<CreateRunOptions> = { out: true, name: true, config: true, files: true };
+
 /** A run on the disk: configuration, metrics, checkpoints, each written whole or not at all; locked by the process that trains in it. */
 export class RunFolder implements CheckpointStore, AsyncDisposable {
   /** Absolute path. */
@@ -78,6 +81,7 @@ export class RunFolder implements CheckpointStore, AsyncDisposable {
 
   /** Makes a folder that was not there before, with its configuration: an unwritable disk shows here, before any training. Throws E_DISK. */
   static async create(options: CreateRunOptions): Promise<RunFolder> {
+    refuseUnknownOptions(options, OPTIONS, 'RunFolder.create');
     const { out, name, config, files = nodeFiles } = own(options);
     if (name !== undefined) checkRunName(name);
     const base = name ?? `${config.arch ?? 'run'}-${timestamp(new Date())}`;

@@ -2,9 +2,10 @@
 // two parts, or in two classes.
 
 import { createHash } from 'node:crypto';
+import { refuseUnknownOptions } from '../../runtime/base/kinds.ts';
 import type { Dataset } from '../../runtime/data/dataset.ts';
 import { samplesOf } from '../../runtime/data/split.ts';
-import { type ReadAllOptions, readAll } from './describe.ts';
+import { READ_ALL_OPTIONS, type ReadAllOptions, readAll } from './describe.ts';
 
 /** The parts of a set, split or as they come. */
 export interface ConcernedParts {
@@ -70,6 +71,7 @@ function alikeButForCase(classes: readonly string[]): (readonly [string, string]
  * with what reading throws.
  */
 export async function duplicateConcerns({ train, validation, test }: ConcernedParts, options: ReadAllOptions = {}): Promise<string[]> {
+  refuseUnknownOptions(options, READ_ALL_OPTIONS, 'duplicateConcerns');
   const seen = new Map<string, { readonly part: string; readonly dataset: Dataset; readonly index: number }>();
   const shared = new Map<string, { readonly one: string; count: number; examples: string[] }>();
   const add = (key: string, one: string, example: () => string): void => {

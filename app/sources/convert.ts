@@ -2,6 +2,7 @@
 
 import { abortError, HybridError } from '../../runtime/base/errors.ts';
 import { type Files, nodeFiles, writeAtomically } from '../../runtime/base/files.ts';
+import { type OptionNames, refuseUnknownOptions } from '../../runtime/base/kinds.ts';
 import { type DataSource, type Dataset, PARTS, type PartName } from '../../runtime/data/dataset.ts';
 import { type NpyArray, writeNpz } from '../../runtime/formats/npz.ts';
 import { type ReadAllOptions, readAll } from './describe.ts';
@@ -19,11 +20,12 @@ export interface ConvertOptions extends ReadAllOptions {
 /** ZIP archives without 64-bit extensions end here, with room for the directory. */
 const MAX_NPZ_BYTES = 2 ** 32 - 2 ** 20;
 
+const OPTIONS: OptionNames<ConvertOptions> = { files: true, path: true, name: true, signal: true, onProgress: true };
+
 /** Throws E_USAGE for another ending or where something is there already, E_DATA for a set too large for .npz, E_DISK, or an AbortError. */
-export async function convertData(
-  source: DataSource,
-  { files = nodeFiles, path, name, signal, onProgress }: ConvertOptions,
-): Promise<void> {
+export async function convertData(source: DataSource, options: ConvertOptions): Promise<void> {
+  refuseUnknownOptions(options, OPTIONS, 'convertData');
+  const { files = nodeFiles, path, name, signal, onProgress } = options;
   const parts = PARTS.flatMap((part) => (source[part] ? [[part, source[part] as Dataset] as const] : []));
   const total = parts.reduce((sum, [, { size }]) => sum + size, 0);
   if (await files.stat(path)) throw new HybridError('E_USAGE', `${path} is there already`, 'Remove it, or give another name.');

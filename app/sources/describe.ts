@@ -1,6 +1,7 @@
 // What a dataset is like: its classes and its colours. Reads every image once.
 
 import { abortError } from '../../runtime/base/errors.ts';
+import { type OptionNames, refuseUnknownOptions } from '../../runtime/base/kinds.ts';
 import type { Dataset } from '../../runtime/data/dataset.ts';
 
 /** Sizes, classes and colours of a dataset. */
@@ -24,6 +25,9 @@ export interface ReadAllOptions {
   readonly onProgress?: (done: number, total: number) => void;
 }
 
+/** Names of `ReadAllOptions`. */
+export const READ_ALL_OPTIONS: OptionNames<ReadAllOptions> = { signal: true, onProgress: true };
+
 /** Of images read at a time. */
 const PIECE_BYTES = 4 << 20;
 
@@ -44,6 +48,7 @@ export async function* readAll(dataset: Dataset, { signal, onProgress }: ReadAll
 
 /** Reads all images once. Rejects with an AbortError, or with what reading throws. */
 export async function describeDataset(dataset: Dataset, options: ReadAllOptions = {}): Promise<Description> {
+  refuseUnknownOptions(options, READ_ALL_OPTIONS, 'describeDataset');
   const { name, size, shape, labels } = dataset;
   const counts = new Array<number>(dataset.classes.length).fill(0);
   for (const label of labels) counts[label]++;

@@ -6,6 +6,7 @@ import { open, stat } from 'node:fs/promises';
 import type { Sharp } from 'sharp';
 import { HybridError } from '../../runtime/base/errors.ts';
 import { systemCode } from '../../runtime/base/files.ts';
+import { type OptionNames, refuseUnknownOptions } from '../../runtime/base/kinds.ts';
 import { remedyOfRestriction } from '../../runtime/base/restrictions.ts';
 import type { Interpolation } from '../../runtime/data/preprocessing.ts';
 import { enlarge, MARGIN } from './enlarge.ts';
@@ -34,6 +35,8 @@ const MAX_BYTES = 2 ** 28;
 /** Of decoding one image: an honest one at the limit of pixels takes a few. */
 const MAX_SECONDS = 30;
 
+const OPTIONS: OptionNames<DecodeOptions> = { shape: true, maxPixels: true, maxBytes: true, name: true, crop: true, interpolation: true };
+
 /**
  * Decodes an image, given as the path of a file or as the bytes of one, to height · width · channels bytes, row by row (NHWC without
  * N). It is turned upright as its EXIF data say, scaled until it covers the shape (or, with `crop`, more than that) and cut to its middle. Transparent pixels are laid on
@@ -42,6 +45,7 @@ const MAX_SECONDS = 30;
  * Throws E_DATA where it is no such image, damaged, cut short or above a limit; E_ENVIRONMENT where sharp is not installed.
  */
 export async function decodeImage(source: string | Uint8Array, options: DecodeOptions): Promise<Uint8Array> {
+  refuseUnknownOptions(options, OPTIONS, 'decodeImage');
   const { maxPixels = MAX_PIXELS, maxBytes = maxBytesOf(options) } = options;
   const name = typeof source === 'string' ? source : (options.name ?? 'the image');
   if (typeof source !== 'string') checkBytes(name, source.length, maxBytes);

@@ -2,6 +2,7 @@
 // by epoch, by the very kernels that training uses.
 
 import { HybridError } from '../../runtime/base/errors.ts';
+import { type OptionNames, refuseUnknownOptions } from '../../runtime/base/kinds.ts';
 import type { AugmentOptions } from '../../runtime/data/augment/augmentations.ts';
 import type { Dataset } from '../../runtime/data/dataset.ts';
 import { DataPipeline } from '../../runtime/data/pipeline.ts';
@@ -32,8 +33,12 @@ const GAP = 4;
 const LEAST_SIDE = 96;
 const MOST_PIXELS = 2 ** 26;
 
+const OPTIONS: OptionNames<PreviewOptions> = { rows: true, columns: true, augment: true, seed: true, signal: true };
+
 /** Images from the first on. Throws what reading throws, E_USAGE for a picture that is too large or options that are not possible. */
-export async function previewPicture(dataset: Dataset, { rows, columns, augment, seed, signal }: PreviewOptions): Promise<Picture> {
+export async function previewPicture(dataset: Dataset, options: PreviewOptions): Promise<Picture> {
+  refuseUnknownOptions(options, OPTIONS, 'previewPicture');
+  const { rows, columns, augment, seed, signal } = options;
   const [height, width, channels] = dataset.shape;
   const scale = Math.max(1, Math.ceil(LEAST_SIDE / Math.max(height, width)));
   const [cellHeight, cellWidth] = [height * scale + GAP, width * scale + GAP];

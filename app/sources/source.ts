@@ -6,6 +6,7 @@ import { homedir, totalmem } from 'node:os';
 import { isAbsolute, join } from 'node:path';
 import { HybridError, nearest } from '../../runtime/base/errors.ts';
 import { type Files, nodeFiles, systemCode } from '../../runtime/base/files.ts';
+import { type OptionNames, refuseUnknownOptions } from '../../runtime/base/kinds.ts';
 import { own } from '../../runtime/base/own.ts';
 import type { DataSource } from '../../runtime/data/dataset.ts';
 import type { Interpolation } from '../../runtime/data/preprocessing.ts';
@@ -103,6 +104,30 @@ export type DataPlace =
   | { readonly kind: 'npz' | 'packed' | 'cifar-archive'; readonly path: string }
   | { readonly kind: 'synthetic' };
 
+const OPTIONS: OptionNames<OpenDataOptions> = {
+  files: true,
+  url: true,
+  localDir: true,
+  cacheDir: true,
+  kerasDir: true,
+  imageSize: true,
+  crop: true,
+  interpolation: true,
+  maxBad: true,
+  maxPixels: true,
+  images: true,
+  labels: true,
+  labelColumn: true,
+  followLinks: true,
+  memoryBudget: true,
+  decodeAnew: true,
+  signal: true,
+  onProgress: true,
+  onNotice: true,
+  silence: true,
+  archive: true,
+};
+
 /**
  * Opens a dataset.
  *
@@ -115,9 +140,10 @@ export type DataPlace =
  * - `auto`: like `cifar10`, but where nothing is found and nothing can be fetched `onNotice` gets a warning and the built-in
  *   set is returned. Without `onNotice` it is `cifar10`.
  *
- * Throws E_USAGE for an option of another kind, E_DATA, E_NETWORK, E_DISK, E_ENVIRONMENT, or an AbortError.
+ * Throws E_USAGE for an unknown option or one of another kind, E_DATA, E_NETWORK, E_DISK, E_ENVIRONMENT, or an AbortError.
  */
 export async function openData(spec: string, given: OpenDataOptions = {}): Promise<DataSource> {
+  refuseUnknownOptions(given, OPTIONS, 'openData');
   const options = own(given);
   for (const [name, { kind }] of Object.entries(DATA_SETTINGS)) {
     const value = (options as Readonly<Record<string, unknown>>)[name];
@@ -177,6 +203,7 @@ const mixed = async (source: DataSource | Promise<DataSource>): Promise<DataSour
 
 /** Finds a dataset, and fetches it where it is one that can be fetched; opens nothing. Throws as `openData` does. */
 export async function locateData(spec: string, options: OpenDataOptions = {}): Promise<DataPlace> {
+  refuseUnknownOptions(options, OPTIONS, 'locateData');
   const { files = nodeFiles, onNotice } = options;
   checkUrl(options.url);
   if (spec === 'synthetic') return { kind: 'synthetic' };

@@ -11,6 +11,7 @@ import {
   type FigureName,
   FIGURE_FORMATS as FORMATS,
   type FigureFormat as Format,
+  guessOf,
   isSkipped,
   RunRecord,
   renderFigure as render,
@@ -114,7 +115,10 @@ export async function visualizeCommand(path: string, command: Command, io: CliIo
       }
     }
     // A page with some of the figures in place of all of them would be a loss.
-    if (record && flags.figures === undefined) say(await writeReport(record, { files, figures }));
+    if (record && flags.figures === undefined) {
+      const measured = test ?? validation;
+      say(await writeReport(record, { files, figures, guess: measured ? guessOf(measured) : null }));
+    }
   } finally {
     progress.clear();
     await device.close();

@@ -83,7 +83,7 @@ export async function trainOne(
   // What `auto` came to, so that the configuration of the run says what it really used.
   const data = given.data === 'auto' && source.train.name.startsWith('synthetic') ? 'synthetic' : given.data;
   const split = splitOf(source, given.split);
-  const parts = partsOf(source, { ...given, split });
+  const parts = partsOf(source, { valFraction: given.valFraction, limit: given.limit, seed: given.seed, split });
   const named = network
     ? begun
       ? modelLike(network.model, parts.train.shape, parts.train.classes.length)

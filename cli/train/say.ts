@@ -1,5 +1,6 @@
 // What `hybrid train` says at the end: of a run, of several, of one that was stopped, and how to go on.
 
+import { guessOf, isLikeGuessing } from '../../runtime/entries/runs.ts';
 import { formatBytes } from '../../runtime/entries/tools.ts';
 import { HybridError, type RunFolder, type TrainEvent, type TrainResult } from '../../runtime/index.ts';
 import { type CliIo, shown, stoppedStatus } from '../io.ts';
@@ -72,14 +73,12 @@ export function resultText({ test, best, reason, epochs }: TrainResult, options:
   return `${lines.join('\n')}\n`;
 }
 
-/** What is to be said of a result that guessing may explain: the most frequent class is right as often, within two standard errors. Null: nothing. */
+/** A warning where guessing may explain the result. Null: nothing to warn of. */
 export function verdict({ test }: Pick<TrainResult, 'test'>, { test: images }: Pick<Options, 'test'>): string | null {
-  if (!test || !images) return null;
-  const counts = new Map<number, number>();
-  for (let i = 0; i < images.size; i++) counts.set(images.labels[i], (counts.get(images.labels[i]) ?? 0) + 1);
-  const [label, most] = [...counts].reduce((a, b) => (b[1] > a[1] ? b : a));
-  const share = most / images.size;
-  if (share === 1 || test.accuracy > share + 2 * Math.sqrt((share * (1 - share)) / images.size)) return null;
-  const guess = `to say ${JSON.stringify(images.classes[label])} of every image is right for ${percent(share)} of them`;
-  return `${percent(test.accuracy)} is no better than guessing: ${guess}. More images of each class help, more epochs, and weights to begin with: --init`;
+  const guess = images && guessOf(images);
+  if (!test || !guess || !isLikeGuessing(test.accuracy, guess)) return null;
+  return (
+    `${percent(test.accuracy)} is no better than guessing: answering "${guess.className}" for every image gives ${percent(guess.share)}. ` +
+    'More images of each class, more epochs or trained initial weights (--init) may help'
+  );
 }

@@ -165,6 +165,14 @@ export function refuseUnknown(
   );
 }
 
+/** The names of a function's options: its type sees to it that none is missing. */
+export type OptionNames<T extends object> = { readonly [K in keyof Required<T>]: true };
+
+/** Throws E_USAGE for an option that the function does not have, with the nearest that it has; `what` is the function. */
+export function refuseUnknownOptions<T extends object>(given: NoInfer<Partial<T>>, names: OptionNames<T>, what: string): void {
+  refuseUnknown(Object.keys(given), Object.keys(names), what);
+}
+
 function kind<T>({ expected, accepts, remedy }: { expected: string; accepts(value: unknown): boolean; remedy?: string }): Kind<T> {
   return {
     expected,

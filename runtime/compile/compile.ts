@@ -1,5 +1,6 @@
 // The order of the passes. `prepare` is what every device does to a graph before it lowers it.
 
+import { refuseUnknownOptions } from '../base/kinds.ts';
 import type { Graph } from '../ir/graph.ts';
 import { verify } from '../ir/verify.ts';
 import { ops } from '../ops/index.ts';
@@ -22,7 +23,9 @@ export interface UpdateOptions {
  * A forward graph in training mode → the graph of a training step: forward, backward, update.
  * @throws HybridError E_USAGE for an optimizer that there is not, and groups that leave nothing to train.
  */
-export function trainingGraph(forward: Graph, { optimizer, groups }: UpdateOptions = {}): Graph {
+export function trainingGraph(forward: Graph, options: UpdateOptions = {}): Graph {
+  refuseUnknownOptions<UpdateOptions>(options, { optimizer: true, groups: true }, 'trainingGraph');
+  const { optimizer, groups } = options;
   verify(forward, ops, 'building');
   const parameters = forward.values
     .filter(({ state }) => state === 'parameter')
@@ -47,7 +50,9 @@ export function calibrationGraph(forward: Graph): Graph {
 }
 
 /** Expanded and fused, ready to be planned. */
-export function compileGraph(graph: Graph, { withoutRules = [] }: { withoutRules?: readonly string[] } = {}): Graph {
+export function compileGraph(graph: Graph, options: { readonly withoutRules?: readonly string[] } = {}): Graph {
+  refuseUnknownOptions(options, { withoutRules: true }, 'compileGraph');
+  const { withoutRules = [] } = options;
   const expanded = expand(graph);
   verify(expanded, ops, 'expand');
   const { graph: fused } = fuse(expanded, withoutRules);

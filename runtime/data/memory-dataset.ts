@@ -2,6 +2,7 @@
 
 import { arrayKind, isBytes } from '../base/array-kind.ts';
 import { HybridError } from '../base/errors.ts';
+import { type OptionNames, refuseUnknownOptions } from '../base/kinds.ts';
 import type { Dataset, Shared, SharedImages } from './dataset.ts';
 import { interleave } from './planar.ts';
 
@@ -19,8 +20,12 @@ export interface MemoryDatasetOptions {
   readonly records?: Pick<SharedImages, 'offset' | 'stride' | 'layout'>;
 }
 
-/** A dataset of images in memory. Throws E_DATA where `images` are no bytes, or their length and that of `labels` do not belong together. */
-export function memoryDataset({ name, shape, classes, labels, images, records }: MemoryDatasetOptions): Dataset {
+const OPTIONS: OptionNames<MemoryDatasetOptions> = { name: true, shape: true, classes: true, labels: true, images: true, records: true };
+
+/** A dataset of images in memory. Throws E_USAGE for an unknown option, E_DATA where `images` are no bytes, or their length and that of `labels` do not belong together. */
+export function memoryDataset(options: MemoryDatasetOptions): Dataset {
+  refuseUnknownOptions(options, OPTIONS, 'memoryDataset');
+  const { name, shape, classes, labels, images, records } = options;
   const imageBytes = shape[0] * shape[1] * shape[2];
   if (!['Uint8Array', 'Int32Array'].includes(arrayKind(labels))) {
     const what = `the labels of ${name} are a ${arrayKind(labels)}`;

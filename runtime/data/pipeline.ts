@@ -5,6 +5,7 @@
 // asks for the next batch. Tasks end in any order; every row has its place, so batches are the same for any number of workers.
 
 import { HybridError, invariant } from '../base/errors.ts';
+import { refuseUnknownOptions } from '../base/kinds.ts';
 import type { Trace } from '../base/trace.ts';
 import { type FeedOptions, setUp } from './feed.ts';
 import { type KernelModule, loadDataKernels } from './kernels.ts';
@@ -37,6 +38,7 @@ export class DataPipeline<Name extends string = string> implements AsyncDisposab
     feeds: { readonly [name in Name]?: FeedOptions },
     options: PipelineOptions = {},
   ): Promise<DataPipeline<Name>> {
+    refuseUnknownOptions<PipelineOptions>(options, { workers: true, trace: true, crew: true }, 'DataPipeline.open');
     const { workers = 1, trace, crew } = options;
     if (!(Number.isInteger(workers) && workers >= 0 && workers <= 256))
       throw new HybridError('E_USAGE', `${workers} data workers`, 'Give a whole number from 0 to 256.');

@@ -1,6 +1,7 @@
 // Which samples are for training and which for validation. Nothing is copied: a part remembers where its samples are.
 
 import { HybridError } from '../base/errors.ts';
+import { refuseUnknownOptions } from '../base/kinds.ts';
 import { PURPOSE, philox4x32, philoxKey } from '../base/philox.ts';
 import { type DataSource, type Dataset, type ImageSource, imagesAt, imagesFrom, type Subset } from './dataset.ts';
 
@@ -23,7 +24,9 @@ export interface Selection {
  * ⌊size · valFraction⌋ samples are for validation and the rest for training, both in stored order: the first ones, as in the original
  * script, where nothing is shuffled before; or a draw that has of every class its share. Throws E_USAGE unless 0 ≤ valFraction < 1.
  */
-export function split(dataset: Dataset, { valFraction, ...selection }: { readonly valFraction: number } & Selection): Split {
+export function split(dataset: Dataset, options: { readonly valFraction: number } & Selection): Split {
+  refuseUnknownOptions(options, { valFraction: true, split: true, seed: true }, 'splitDataset');
+  const { valFraction, ...selection } = options;
   if (!(valFraction >= 0 && valFraction < 1)) {
     throw new HybridError('E_USAGE', `the validation fraction is ${valFraction}`, 'Give a number from 0 to below 1, such as 0.1.');
   }
@@ -85,8 +88,10 @@ export interface PartsOptions {
 export const splitOf = ({ mixed }: DataSource, split: PartsOptions['split'] = 'auto'): 'stratified' | 'first' =>
   split !== 'auto' ? split : mixed ? 'first' : 'stratified';
 
-/** Source to parts in one step: split, unless the set has validation images of its own, then limited where a limit is given. */
-export function partsOf(source: DataSource, { valFraction, limit, split: asked, seed }: PartsOptions): Parts {
+/** Source to parts in one step: split, unless the set has validation images of its own, then limited where a limit is given. Throws E_USAGE. */
+export function partsOf(source: DataSource, options: PartsOptions): Parts {
+  refuseUnknownOptions<PartsOptions>(options, { valFraction: true, limit: true, split: true, seed: true }, 'partsOf');
+  const { valFraction, limit, split: asked, seed } = options;
   const { train, validation, test } = source;
   const selection = { split: splitOf(source, asked), seed };
   const parts = { ...(validation ? { train, validation } : split(train, { valFraction, ...selection })), test };

@@ -5,6 +5,7 @@
 //
 // Only + − × ÷, comparisons and floor are used, no sine and the like: the bytes are the same on every engine.
 
+import { refuseUnknownOptions } from '../base/kinds.ts';
 import { PURPOSE, philox4x32, philoxKey } from '../base/philox.ts';
 import type { DataSource, Dataset } from './dataset.ts';
 import { memoryDataset } from './memory-dataset.ts';
@@ -21,7 +22,9 @@ const SIDE = 32;
 const IMAGE_BYTES = SIDE * SIDE * 3;
 
 /** Draws the set (below a second for the default size). Labels go round: image i is of class i mod 10. */
-export function syntheticSource({ train = 5_000, test = 1_000, seed = 0n }: SyntheticOptions = {}): DataSource {
+export function syntheticSource(options: SyntheticOptions = {}): DataSource {
+  refuseUnknownOptions<SyntheticOptions>(options, { train: true, test: true, seed: true }, 'syntheticSource');
+  const { train = 5_000, test = 1_000, seed = 0n } = options;
   return { train: drawPart('training', 0, train, seed), test: test > 0 ? drawPart('test', 1, test, seed) : null, mixed: true };
 }
 

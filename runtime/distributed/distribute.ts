@@ -8,6 +8,7 @@
 // Stopping is a common decision. A rank that is asked to stop says so in its next exchange, and all stop after it: the signal of
 // the loop is the one that `distribute` returns, which all ranks abort at the same place.
 
+import { type OptionNames, refuseUnknownOptions } from '../base/kinds.ts';
 import type { Device, ModelGraphs } from '../device.ts';
 import { elementCount } from '../ir/graph.ts';
 import type { Communicator } from './communicator.ts';
@@ -32,8 +33,12 @@ export interface Distributed {
   readonly signal: AbortSignal;
 }
 
+const OPTIONS: OptionNames<DistributeOptions> = { device: true, communicator: true, syncBatchNorm: true, signal: true };
+
 /** The device as this rank's part of the group. Closing it leaves the communicator open. */
-export function distribute({ device, communicator, signal, syncBatchNorm = false }: DistributeOptions): Distributed {
+export function distribute(options: DistributeOptions): Distributed {
+  refuseUnknownOptions(options, OPTIONS, 'distribute');
+  const { device, communicator, signal, syncBatchNorm = false } = options;
   const agreed = new AbortController();
   const rank = new Rank(communicator, agreed, signal, syncBatchNorm);
   return {

@@ -9,6 +9,7 @@
 
 import { fstatSync } from 'node:fs';
 import { HybridError, invariant } from '../base/errors.ts';
+import { refuseUnknownOptions } from '../base/kinds.ts';
 import type { Communicator } from './communicator.ts';
 import { loadMpi, type MpiLibrary, ranksStarted, stable, startedByMpi } from './mpi-library.ts';
 
@@ -30,7 +31,9 @@ const EAGER_MS = 3;
 const LOOKS = 16;
 
 /** Joins the group that mpiexec started. Throws E_ENVIRONMENT where there is no MPI that understands it, E_USAGE where no launcher started this process. */
-export async function openMpi({ timeoutSeconds, library, env = process.env }: MpiOptions): Promise<Communicator> {
+export async function openMpi(options: MpiOptions): Promise<Communicator> {
+  refuseUnknownOptions<MpiOptions>(options, { timeoutSeconds: true, library: true, env: true }, 'openMpi');
+  const { timeoutSeconds, library, env = process.env } = options;
   if (!startedByMpi(env)) {
     throw new HybridError(
       'E_USAGE',

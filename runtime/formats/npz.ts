@@ -2,6 +2,7 @@
 // usual sizes, in either byte order; arrays of Python's objects are refused.
 
 import { HybridError } from '../base/errors.ts';
+import { refuseUnknownOptions } from '../base/kinds.ts';
 import { fromHalf } from './half.ts';
 import { rowMajor } from './strided.ts';
 import { type Fail, quote, readZip, writeZip } from './zip.ts';
@@ -72,6 +73,7 @@ const MAX_RANK = 64;
  * @throws HybridError for anything but one complete array of a known type.
  */
 export function readNpy(bytes: Uint8Array, options: NpyOptions = {}): NpyArray {
+  refuseUnknownOptions<NpyOptions>(options, { source: true, code: true }, 'readNpy');
   return parseNpy(bytes, refuse('.npy', options));
 }
 
@@ -81,6 +83,7 @@ export function readNpy(bytes: Uint8Array, options: NpyOptions = {}): NpyArray {
  * @throws HybridError for anything but a complete archive of complete arrays of known types.
  */
 export function readNpz(bytes: Uint8Array, options: NpyOptions = {}): Map<string, NpyArray> {
+  refuseUnknownOptions<NpyOptions>(options, { source: true, code: true }, 'readNpz');
   const members = openNpzMembers(bytes, options);
   return new Map(members.names.map((name) => [name, members.array(name)]));
 }

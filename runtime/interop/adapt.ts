@@ -1,6 +1,7 @@
 // A trained model for other images: its layers for their size and classes, with the weights that fit, and the rest begun anew.
 
 import { HybridError } from '../base/errors.ts';
+import { type OptionNames, refuseUnknownOptions } from '../base/kinds.ts';
 import { matchClasses } from '../data/classes.ts';
 import type { Layer } from '../layers/index.ts';
 import { type Shape, sizeOf } from '../layers/layer.ts';
@@ -34,6 +35,8 @@ export interface AdaptedModel {
   readonly summary: string;
 }
 
+const OPTIONS: OptionNames<AdaptOptions> = { classes: true, input: true, seed: true };
+
 /**
  * A trained model for images of other classes, or another size: layers as they are but for the last one with weights, which has a unit for each
  * class; weights that fit by name and shape. The head is kept, its classes in the order of the names, where all of these are the same; else its
@@ -41,7 +44,9 @@ export interface AdaptedModel {
  *
  * @throws HybridError E_USAGE where the layers cannot take such images, E_CHECKPOINT where no weights fit.
  */
-export function adaptModel(trained: TrainedModel, { classes, input = trained.model.input, seed = 0n }: AdaptOptions): AdaptedModel {
+export function adaptModel(trained: TrainedModel, options: AdaptOptions): AdaptedModel {
+  refuseUnknownOptions(options, OPTIONS, 'adaptModel');
+  const { classes, input = trained.model.input, seed = 0n } = options;
   const model = modelLike(trained.model, input, classes.length);
   return fitWeights({ ...trained, name: trained.model.arch }, model, { classes, seed });
 }

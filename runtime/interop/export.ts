@@ -1,5 +1,6 @@
 // A trained model as a file for another program, by the name of a format. Formats are loaded when they are asked for.
 
+import { type OptionNames, refuseUnknown, refuseUnknownOptions } from '../base/kinds.ts';
 import { writeNpz } from '../formats/npz.ts';
 import { writeSafetensors } from '../formats/safetensors.ts';
 import { torchTensors } from './torch.ts';
@@ -28,8 +29,12 @@ export interface ExportOptions {
   readonly version?: string;
 }
 
-/** The contents of the file. The weights are the same in all formats (but for `half`); the state of the optimizer goes into Keras' own two. */
+const OPTIONS: OptionNames<ExportOptions> = { foldBatchNorm: true, layout: true, half: true, version: true };
+
+/** The contents of the file. The weights are the same in all formats (but for `half`); the state of the optimizer goes into Keras' own two. Throws E_USAGE for an unknown format or option. */
 export async function exportModel(trained: TrainedModel, format: ExportFormat, options: ExportOptions = {}): Promise<Uint8Array> {
+  refuseUnknown([format], Object.keys(EXPORT_FORMATS), 'exportModel');
+  refuseUnknownOptions(options, OPTIONS, 'exportModel');
   switch (format) {
     case 'keras':
       return (await import('./keras.ts')).writeKeras(trained);

@@ -2,6 +2,7 @@
 // Keras writes them.
 
 import { HybridError, nearest } from '../base/errors.ts';
+import { type OptionNames, refuseUnknownOptions } from '../base/kinds.ts';
 import { input as imageInput, type LayerTensor, layers } from '../layers/functional.ts';
 import { efficientNetLite0 } from './efficientnet.ts';
 import { assemble } from './layered-model.ts';
@@ -125,12 +126,29 @@ export function architectureName(name: string): ArchitectureName {
   );
 }
 
+const OPTIONS: OptionNames<ModelOptions & ModelConfig> = {
+  arch: true,
+  input: true,
+  classes: true,
+  dropout: true,
+  network: true,
+  width: true,
+  dim: true,
+  depth: true,
+  kernel: true,
+  patch: true,
+  activation: true,
+  epsilon: true,
+};
+
 /**
  * Builds a model for any image size that leaves at least one pixel and any number of classes from 2 on. Rows and columns
  * that fill no whole patch at the bottom and at the right are not looked at, as in Keras. Throws E_USAGE.
  */
 export function buildModel(arch: string, options: ModelOptions): Model {
   const name = architectureName(arch);
+  // The configuration of a model is taken as well as options.
+  refuseUnknownOptions<ModelOptions & ModelConfig>(options, OPTIONS, 'buildModel');
   const { input, classes } = options;
   for (const [i, what] of ['height', 'width', 'channels'].entries()) wholeNumber(`image ${what}`, input[i], 1);
   wholeNumber('number of classes', classes, 2);

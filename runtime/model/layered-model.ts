@@ -2,6 +2,7 @@
 // variables follow from that order alone, so that a file from here finds its places there, and the other way round.
 
 import { HybridError, invariant } from '../base/errors.ts';
+import { refuseUnknownOptions } from '../base/kinds.ts';
 import { type AnyLayer, type Config, endOf, readConfig, refusal, writeConfig } from '../layers/define-layer.ts';
 import { callLayer, input as inputTensor, type LayerCall, type LayerInstance, LayerTensor } from '../layers/functional.ts';
 import { LAYERS, type Layer, layerNamed } from '../layers/index.ts';
@@ -19,7 +20,9 @@ export interface FunctionalModelOptions {
 }
 
 /** A model of the layers that lead from the input to the output. Throws E_USAGE where they do not, or the output is no vector of logits. */
-export function functionalModel({ name, input, output }: FunctionalModelOptions): Model {
+export function functionalModel(options: FunctionalModelOptions): Model {
+  refuseUnknownOptions<FunctionalModelOptions>(options, { name: true, input: true, output: true }, 'functionalModel');
+  const { name, input, output } = options;
   const { model } = assemble({ name, input, output });
   return model;
 }
@@ -34,7 +37,9 @@ export interface SequentialModelOptions {
 }
 
 /** A model of layers one after the other. Throws E_USAGE as `functionalModel` does. */
-export function sequentialModel({ name, input, layers }: SequentialModelOptions): Model {
+export function sequentialModel(options: SequentialModelOptions): Model {
+  refuseUnknownOptions<SequentialModelOptions>(options, { name: true, input: true, layers: true }, 'sequentialModel');
+  const { name, input, layers } = options;
   const images = inputTensor(input);
   return functionalModel({ name, input: images, output: layers.reduce((x, layer) => layer(x), images) });
 }

@@ -1,5 +1,6 @@
 // The graphs that training, evaluation and prediction of a model run.
 
+import { refuseUnknownOptions } from '../base/kinds.ts';
 import { calibrationGraph, trainingGraph, type UpdateOptions } from '../compile/compile.ts';
 import { areAlike, cutGraph, lastFixed } from '../compile/cut.ts';
 import type { ModelGraphs } from '../device.ts';
@@ -28,10 +29,9 @@ export function inferenceGraphs(model: TrainableModel): Required<Pick<ModelGraph
  * All graphs of a model, for `Device.compile`. Batch normalisation whose parameters are all frozen uses its moving statistics in training too, and
  * does not move them, as Keras' layers do that are not trainable. Throws as `trainingGraph`, and E_USAGE for a loss that there is not.
  */
-export function trainingGraphs(
-  model: TrainableModel,
-  { loss = { name: 'crossEntropy' }, groups: given, ...others }: TrainingGraphOptions = {},
-): Required<ModelGraphs> {
+export function trainingGraphs(model: TrainableModel, asked: TrainingGraphOptions = {}): Required<ModelGraphs> {
+  refuseUnknownOptions<TrainingGraphOptions>(asked, { loss: true, optimizer: true, groups: true }, 'trainingGraphs');
+  const { loss = { name: 'crossEntropy' }, groups: given, ...others } = asked;
   const untrainable = untrainablePaths(model);
   const own: ParameterGroup[] = untrainable.size > 0 ? [{ match: ({ name }) => untrainable.has(pathOf(name)), frozen: true }] : [];
   const options = { ...others, groups: own.length > 0 ? [...own, ...(given ?? [])] : given };

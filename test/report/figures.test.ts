@@ -11,6 +11,7 @@ import { drawFigures, isSkipped } from '../../app/report/figures.ts';
 import { RunRecord } from '../../app/report/record.ts';
 import { render } from '../../app/report/render.ts';
 import { document, escaped, type Figure } from '../../app/report/svg.ts';
+import { timelineFigure } from '../../app/report/timeline.ts';
 import { weightsFigure } from '../../app/report/weights.ts';
 import { augmentOptions } from '../../runtime/data/augment/names.ts';
 import type { Dataset } from '../../runtime/data/dataset.ts';
@@ -169,13 +170,13 @@ describe('from a trained-looking model', () => {
     expect(misclassified.body).not.toContain('undefined');
   });
 
-  test('a matrix of more than a thousand classes is left out, with the reason', async () => {
+  test('a matrix of more classes than are counted is left out, with the reason', async () => {
     const skipped: string[] = [];
-    const many = { ...model, classes: 1001 };
+    const many = { ...model, classes: 2049 };
     for await (const figure of drawFigures(['confusion'], sourcesFor(model, { model: many }))) {
       if (isSkipped(figure)) skipped.push(figure.reason);
     }
-    expect(skipped).toEqual(['a matrix of 1,001 classes is too large to be looked at: eval lists the most confused']);
+    expect(skipped).toEqual(['a matrix of 2,049 classes is too large to draw: `hybrid eval` lists the most confused']);
   });
 
   test('mistakes are those of all batches, each once, with its own label, whether or not anybody listens to the progress', async () => {
@@ -294,16 +295,82 @@ test('a chart leaves out what is not finite, and says so where nothing is left',
 });
 
 test.each([
-  [100, 302], // a name in each row and column, an accuracy a row, and the two axes
-  [200, 2],
-])('a confusion matrix of %i classes draws %i words: names as long as they can be read', (n, words) => {
-  const { body } = confusionFigure(
-    new Uint32Array(n * n).fill(3),
-    Array.from({ length: n }, (_, i) => `class ${i}`),
-    'All',
+  [100, 100],
+  [121, 60],
+])('a confusion matrix of %i classes names all that it draws: %i', (n, drawn) => {
+  // The classes from 40 on are never wrong but for the last, which is always taken for the one before.
+  const counts = new Uint32Array(n * n);
+  for (let i = 0; i < n; i++) counts[i * n + i] = 9;
+  for (let i = 0; i < 40; i++) counts[i * n + ((i + 1) % 40)] = 2;
+  counts[n * n - 1] = 0;
+  counts[n * n - 2] = 9;
+  const names = Array.from({ length: n }, (_, i) => `class ${i}`);
+  const { body, caption, width, legible = 0 } = confusionFigure(counts, names, 'All');
+  expect(body.match(/<rect /g)).toHaveLength(drawn * drawn);
+  // A name in each row and column, a share a row, and the two axes.
+  expect(body.match(/<text /g)).toHaveLength(3 * drawn + 2);
+  expect(caption.includes(`the ${drawn} of ${n} classes with the most mistakes`)).toBe(drawn < n);
+  for (const name of [...names.slice(0, 40), ...names.slice(-2)]) expect(body).toContain(`>${name}<`);
+  // Letters of 10 pixels keep at least 8 of them.
+  expect(legible).toBeGreaterThanOrEqual(0.8 * width);
+});
+
+test('the tables of a confusion matrix have recall, precision and the most confused pairs', () => {
+  const { tables = [] } = confusionFigure([6, 4, 0, 1, 9, 0, 0, 0, 0], ['cat', 'dog', 'emu'], 'All');
+  expect(tables.map(({ head }) => head)).toEqual([
+    ['class', 'images', 'right', 'recall', 'precision'],
+    ['class', 'taken for', 'images', 'of the class'],
+  ]);
+  expect(tables[0].rows).toEqual([
+    ['cat', '10', '6', '60.0 %', '85.7 %'],
+    ['dog', '10', '9', '90.0 %', '69.2 %'],
+    ['emu', '0', '0', '–', '–'],
+  ]);
+  expect(tables[1].rows).toEqual([
+    ['cat', 'dog', '4', '40.0 %'],
+    ['dog', 'cat', '1', '10.0 %'],
+  ]);
+  expect(confusionFigure([3, 0, 0, 3], ['a', 'b'], 'All').tables).toHaveLength(1);
+});
+
+test('mixed images are named with both classes and their shares, and unmixed ones with theirs', async () => {
+  const model = smallModels()[0];
+  const names = ['cat', 'dog', 'emu', 'fox'].slice(0, model.classes);
+  const labelsOf = async (augment: string) => {
+    const train = { ...noise(12, model.input, model.classes), classes: names };
+    const [{ body }] = await draw(['augmented'], sourcesFor(model, { train, augment: augmentOptions(augment) }), { images: 8 });
+    return [...body.matchAll(/<text [^>]*>([^<]*)</g)].map(([, text]) => text);
+  };
+  const mixed = await labelsOf('mixup');
+  expect(mixed).toHaveLength(16);
+  for (let i = 0; i < mixed.length; i += 2) {
+    const shares = mixed.slice(i, i + 2).map((text) => /^(cat|dog|emu|fox) (\d+) %$/.exec(text)?.[2]);
+    expect(Number(shares[0]) + Number(shares[1])).toBeGreaterThanOrEqual(99);
+    expect(Number(shares[0]) + Number(shares[1])).toBeLessThanOrEqual(101);
+  }
+  expect(new Set(mixed).size).toBeGreaterThan(4);
+  for (const label of await labelsOf('none')) expect(names).toContain(label);
+});
+
+test('the timeline is as full as each side was busy, epoch by epoch', () => {
+  // Waits of events are shares since the epoch began: 0 after one step, half after two is a second step that waited all the time.
+  const list = events({ epochs: 1 }).map((event) =>
+    event.type === 'step' ? { ...event, dataWait: event.step > 1 ? 1 - 1 / event.step : 0, deviceWait: 0.25 } : event,
   );
-  expect(body.match(/<rect /g)).toHaveLength(n * n);
-  expect(body.match(/<text /g)).toHaveLength(words);
+  const record = RunRecord.from('/runs/a', { batch: 100 }, list);
+  expect(record.trace.map(({ dataWait }) => Number(dataWait.toFixed(6)))).toEqual([0, 1, 1, 1]);
+  expect(record.trace.map(({ deviceWait }) => Number(deviceWait.toFixed(6)))).toEqual([0.25, 0.25, 0.25, 0.25]);
+  const figure = timelineFigure(record);
+  expect(figure?.body).toMatch(/>data<[^>]*>[^>]*>75 %</);
+  expect(figure?.body).toMatch(/>device<[^>]*>[^>]*>25 %</);
+  expect(timelineFigure(RunRecord.from('/runs/a', {}, events().slice(0, 2)))).toBeNull();
+});
+
+test('records without the waits of the device, of the first version, have a timeline too', () => {
+  const list = events({ epochs: 1 }).map((event) => ({ ...event, deviceWait: undefined }));
+  const record = RunRecord.from('/runs/a', { batch: 100 }, list);
+  expect(record.trace.every(({ deviceWait }) => deviceWait === 0)).toBe(true);
+  expect(timelineFigure(record)?.body).not.toContain('NaN');
 });
 
 test('one spike does not flatten a curve: it is cut off, and the axis says so', () => {
