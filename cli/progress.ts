@@ -6,7 +6,7 @@ import { RunRecord, thinned } from '../runtime/entries/runs.ts';
 import type { TrainEvent } from '../runtime/index.ts';
 import type { CliIo } from './io.ts';
 import { inFlags } from './spelling.ts';
-import { bar, fittingFields, hasUnicode, type Piece, sparkline, styled, wantsColor, widthOf } from './style.ts';
+import { bar, fittedTo, fittingFields, hasUnicode, type Piece, sparkline, styled, wantsColor, widthOf } from './style.ts';
 
 type StepEvent = Extract<TrainEvent, { type: 'step' }>;
 type EpochEvent = Extract<TrainEvent, { type: 'epoch' }>;
@@ -64,11 +64,12 @@ export class Progress {
 
   /** A line that stays. Settings that it names become flags. */
   line(text: string): void {
-    this.#write([inFlags(text)]);
+    this.#write([fittedTo(this.#io.stderr, inFlags(text))]);
   }
 
   warn(text: string): void {
-    this.#write([['warning:', 'warn'], ` ${inFlags(text)}`]);
+    const label = 'warning:';
+    this.#write([[label, 'warn'], fittedTo(this.#io.stderr, `${label} ${inFlags(text)}`).slice(label.length)]);
   }
 
   /** A line that the next one replaces. Without a terminal it is written at most once a minute. */

@@ -8,6 +8,7 @@ import { HybridError } from '../runtime/index.ts';
 import { WEIGHT_FILES } from '../runtime/settings.ts';
 import { type CliIo, shown } from './io.ts';
 import { Progress } from './progress.ts';
+import { fittedTo } from './style.ts';
 
 /**
  * A run by its path, or by its name among the others in the folder `out`. Of several that were given the same name, and so have `-2` and
@@ -29,7 +30,8 @@ async function look(given: string, out: string, io: CliIo, which: 'newest' | 'of
   if (which === 'of that name') return named;
   const newest = await newestOf(given, dirname(named), files);
   if (newest === null) return named;
-  io.stderr.write(`${given} is the run ${shown(newest, io)}, the newest of that name; the first one is ${shown(named, io)}\n`);
+  const message = `${given} is the run ${shown(newest, io)}, the newest of that name; the first one is ${shown(named, io)}`;
+  io.stderr.write(`${fittedTo(io.stderr, message)}\n`);
   return newest;
 }
 

@@ -5,6 +5,7 @@ import type { HybridError } from '../runtime/index.ts';
 import { type CliIo, stoppedStatus } from './io.ts';
 import { describeProgram } from './program.ts';
 import { inFlags } from './spelling.ts';
+import { fittedTo } from './style.ts';
 import { commandOf, usageError } from './usage.ts';
 
 const USAGE = 2;
@@ -42,7 +43,7 @@ async function reportError(error: unknown, argv: readonly string[], io: CliIo, p
         .filter(Boolean)
         .map((line) => `help: ${line}`),
     ];
-    io.stderr.write(`${lines.join('\n')}\n`);
+    io.stderr.write(`${fittedTo(io.stderr, lines.join('\n'))}\n`);
     const about = isHybridError(error) && { field: error.field, suggested: error.suggested };
     if (argv.includes('--json')) io.stdout.write(`${JSON.stringify({ type: 'error', code, message, remedy, status, ...about })}\n`);
   }

@@ -65,3 +65,23 @@ export function fittingFields(fields: readonly (readonly Piece[])[], columns: nu
   }
   return line;
 }
+
+/** Text in lines of at most `columns` characters, broken between words; lines that follow are indented. Longer words stay whole. */
+export function wrapped(text: string, columns: number): string {
+  const lines = text.split('\n').map((line) => {
+    const indent = /^ */.exec(line)?.[0] ?? '';
+    let [done, last] = ['', indent];
+    for (const word of line.slice(indent.length).split(' ')) {
+      const isFirst = last.trim() === '';
+      if (isFirst || [...last].length + 1 + [...word].length <= columns) last += `${isFirst ? '' : ' '}${word}`;
+      else [done, last] = [`${done}${last}\n`, `${indent}  ${word}`];
+    }
+    return done + last;
+  });
+  return lines.join('\n');
+}
+
+/** A message for a stream: broken between words on a terminal, which would break within them; files and pipes get the lines as they are. */
+export function fittedTo({ isTTY, columns }: { readonly isTTY?: boolean; readonly columns?: number }, message: string): string {
+  return isTTY && columns ? wrapped(message, columns) : message;
+}

@@ -5,6 +5,7 @@ import { formatBytes } from '../../runtime/entries/tools.ts';
 import { HybridError, type RunFolder, type TrainEvent, type TrainResult } from '../../runtime/index.ts';
 import { type CliIo, shown, stoppedStatus } from '../io.ts';
 import { count, duration, percent } from '../progress.ts';
+import { fittedTo } from '../style.ts';
 import { table } from '../table.ts';
 import type { Flags, Options } from './flags.ts';
 
@@ -51,7 +52,7 @@ export function sayStopped(
   const where = saved ? `the state after the last completed step is in ${shown(saved.path ?? 'memory', io)}` : nothing;
   const wayOn = isKept ? `resume with: hybrid train --resume ${quoted(folder)}\n` : '';
   if (!flags.quiet && io.signal?.reason !== 'EPIPE') {
-    io.stderr.write(`stopped by ${io.signal?.reason ?? 'its user'}: ${where}\n${wayOn}`);
+    io.stderr.write(fittedTo(io.stderr, `stopped by ${io.signal?.reason ?? 'its user'}: ${where}\n${wayOn}`));
   }
   return stoppedStatus(io);
 }

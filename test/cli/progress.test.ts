@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import type { CliIo } from '../../cli/io.ts';
 import { count, duration, Progress } from '../../cli/progress.ts';
-import { hasUnicode, sparkline } from '../../cli/style.ts';
+import { hasUnicode, sparkline, wrapped } from '../../cli/style.ts';
 import type { TrainEvent } from '../../runtime/index.ts';
 
 const start: TrainEvent = {
@@ -244,6 +244,39 @@ describe.each([
     progress.event(epoch);
     expect(written).toHaveLength(5);
     for (const line of written) expect(line).toMatch(/^epoch 2\/3 [\P{Control}]*\n$/u);
+  });
+});
+
+describe('long messages', () => {
+  const text = 'the validation loss has not improved for five epochs: the run stops early, and its best weights are those of epoch 7';
+  const told = (tty: boolean, columns: number) => {
+    const { progress, written } = record({ tty, columns, env: { NO_COLOR: '1' } });
+    progress.line(text);
+    progress.warn(text);
+    return written.join('');
+  };
+
+  test.each([30, 60, 80])('are broken between words on a terminal of %i columns', (columns) => {
+    const lines = told(true, columns).trimEnd().split('\n');
+    for (const line of lines) expect(line.length).toBeLessThanOrEqual(columns);
+    expect(lines.length).toBeGreaterThan(3);
+    expect(lines.join(' ').replace(/ +/g, ' ')).toBe(`${text} warning: ${text}`);
+    expect(lines[1]).toMatch(/^ {2}\S/);
+  });
+
+  test('are whole in files and pipes, on wide terminals and where the width is not known', () => {
+    for (const [tty, columns] of [
+      [false, 30],
+      [true, 200],
+      [true, 0],
+    ] as const)
+      expect(told(tty, columns)).toBe(`${text}\nwarning: ${text}\n`);
+  });
+
+  test('words that are longer than a line stay whole, indents and line ends too', () => {
+    expect(wrapped('see https://example.org/a/long/address now', 12)).toBe('see\n  https://example.org/a/long/address\n  now');
+    expect(wrapped('  one two\nthree', 7)).toBe('  one\n    two\nthree');
+    expect(wrapped('', 5)).toBe('');
   });
 });
 

@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { KEYS, spelling } from '../../cli/options.ts';
+import { runCli } from '../../cli/run.ts';
 import { COMMANDS_ELSEWHERE, OPTIONS_ELSEWHERE } from '../../cli/usage.ts';
 import { EXIT_STATUS, nodeFiles } from '../../runtime/entries/internal.ts';
 import { writeSafetensors } from '../../runtime/formats/safetensors.ts';
@@ -133,6 +134,17 @@ describe('usage errors', () => {
     [['bench', 'train', '--steps', '0'], /--steps is "0"/, /whole number/],
   ] as const)('%j', async (argv, message, remedy) => {
     await expectError(argv, 2, message, remedy);
+  });
+
+  test('on a terminal errors are broken between words, each line of them', async () => {
+    const written: string[] = [];
+    const stderr = { isTTY: true, columns: 40, write: (text: string) => written.push(text) };
+    const status = await runCli(['train', '--learnrate', '0.1'], { stdout: { write() {} }, stderr, env: {}, cwd: '/' });
+    expect(status).toBe(2);
+    const lines = written.join('').trimEnd().split('\n');
+    for (const line of lines) expect(line.length).toBeLessThanOrEqual(40);
+    expect(lines.length).toBeGreaterThan(2);
+    expect(lines[0]).toMatch(/^error\[E_USAGE\]: /);
   });
 
   test('with --json there is an error event on stdout as well', async () => {
