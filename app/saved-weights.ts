@@ -63,6 +63,8 @@ const REMEDY = `Name a run folder, or a file of weights: ${WEIGHT_FILES}.`;
  * Reads the best checkpoint of a run folder, the last one of a run that never got to a best, or a file: safetensors, a `.keras` archive,
  * `.weights.h5`, `.npz`, ONNX, or what PyTorch saves, told apart by their contents. Nothing in a file is executed. Throws E_CHECKPOINT.
  * @param told What files of other programs' networks do not say of these.
+ *
+ * @category Weights and files
  */
 export async function readWeights(
   path: string,
@@ -234,7 +236,7 @@ function refuseArchive(path: string, what: string): never {
   throw new HybridError(
     'E_CHECKPOINT',
     `${path} is not a .keras, .npz or PyTorch file: ${what}`,
-    'If it was copied or downloaded, fetch it again.',
+    'If it was copied or downloaded, download it again.',
   );
 }
 

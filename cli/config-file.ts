@@ -35,7 +35,7 @@ export async function readConfigFile(path: string, io: CliIo): Promise<FileValue
   const { parse } = await import('yaml');
   let value: unknown;
   try {
-    // As a Map: its keys cannot be taken for properties of an object, whatever they are. And a seed from 2^53 on is no number of JavaScript.
+    // As a Map: its keys cannot be taken for properties of an object, whatever they are. And a seed from 2^53 on is not a number of JavaScript.
     value = parse(text, { mapAsMap: true, intAsBigInt: true, maxAliasCount: 0, prettyErrors: true, logLevel: 'error' });
   } catch (error) {
     return fail(`is not valid YAML or JSON: ${(error as Error).message.split('\n')[0].replace(/:$/, '')}`, error);

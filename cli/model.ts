@@ -77,7 +77,11 @@ export async function openModel(given: string, command: Command, io: CliIo): Pro
   );
   const { trained } = saved;
   if (!trained)
-    throw new HybridError('E_CHECKPOINT', `${given} does not hold a model that this version knows`, 'Train it again, or name another one.');
+    throw new HybridError(
+      'E_CHECKPOINT',
+      `${given} holds a model that this version does not support`,
+      'Train it again, or use another one.',
+    );
   if (named.has('arch') && named.get('arch') !== trained.model.arch) {
     throw new HybridError(
       'E_USAGE',

@@ -26,7 +26,7 @@ export async function moduleNetwork(path: string, io: CliIo): Promise<Model> {
           cause: error,
         },
       );
-    throw new HybridError('E_USAGE', `${name} throws: ${message}`, remedy ?? `Mend it: \`node ${name}\` says where.`, { cause: error });
+    throw new HybridError('E_USAGE', `${name} throws: ${message}`, remedy ?? `Correct it: \`node ${name}\` says where.`, { cause: error });
   }
   const given = await exported;
   const { config, forward, layers } = Object(given) as Partial<Record<'config' | 'forward' | 'layers', unknown>>;
@@ -39,7 +39,9 @@ export async function moduleNetwork(path: string, io: CliIo): Promise<Model> {
   const model = Array.isArray(layers) ? modelOf(JSON.parse(JSON.stringify(config ?? null))) : undefined;
   if (model) return model;
   const what =
-    exported === undefined ? 'exports nothing by default' : `exports ${given === null ? 'null' : `a ${typeof given}`} that is no network`;
+    exported === undefined
+      ? 'exports nothing by default'
+      : `exports ${given === null ? 'null' : `a ${typeof given}`} that is not a network`;
   throw new HybridError(
     'E_USAGE',
     `${name} ${what}`,

@@ -56,34 +56,32 @@ export function describeProgram(io: CliIo, setStatus: (status: number) => void):
     .optionsGroup('Run:')
     .option(
       '-c, --config <FILE>',
-      'options from a YAML or JSON file, where flags win: those under Model, Data, Training and Machine, and out, name, checkpoint-every and keep-every; a key is the name without dashes, a switch is written in the positive, as in shuffle: false',
+      'options from a YAML or JSON file, which flags override: those under Model, Data, Training and Machine, and out, name, checkpoint-every and keep-every; a key is the name without dashes, a switch is written in the positive, as in shuffle: false',
     )
-    .option('--resume [RUN]', 'go on with a run where it stopped: its folder or name; the newest of --out if there is none')
-    .option('--allow-changed <SETTINGS>', 'settings, separated by commas, that a resumed run may have otherwise than before')
-    .option('--dry-run', 'print what the run would take, and stop')
-    .option('--distributed <mpi>', 'this process is one of several that mpiexec started, and computes its share of every batch')
+    .option('--resume [RUN]', 'resume a run: its folder, name or last checkpoint; without a value, the newest run in --out')
+    .option('--allow-changed <SETTINGS>', 'settings, separated by commas, that may change when a run is resumed')
+    .option('--dry-run', 'print memory, time and settings of the run without training')
+    .option('--distributed <mpi>', 'one of several processes started by mpiexec, each of which computes its share of every batch')
     .option('--rank-timeout <SECONDS>', 'seconds to wait for a rank before it is considered lost and the run ends (default: 300)')
     .optionsGroup('Output:')
     .option(
       '--trace <FILE>',
-      "a timeline of data workers, compute threads or the GPU (in the first 64 runs), steps and waits, in Chrome's format, for Perfetto",
+      "timeline of data workers, compute threads or the GPU (in the first 64 steps), steps and waits, in Chrome's trace format, for Perfetto",
     )
-    .option('--json', 'one JSON event a line on stdout, each with its time and the name of the run')
-    .option('--quiet', 'print the result only')
-    .option('--no-figures', 'do without the figures at the end')
-    .option('--tensorboard', "write TensorBoard's event file into the run folder as well")
+    .option('--json', 'events on stdout, one JSON object a line, each with its time and the name of the run')
+    .option('--quiet', 'no progress: print only the result')
+    .option('--no-figures', 'skip the figures at the end')
+    .option('--tensorboard', "also write TensorBoard's event file into the run folder")
     .action(async (_, command: Command) => setStatus(await (await import('./commands/train.ts')).trainCommand(command, io)));
 
-  const data = program.command('data').description('fetch, check, look at and convert data');
+  const data = program.command('data').description('download, check, inspect and convert data');
   addFlags(
-    data
-      .command('download')
-      .description('fetch a set, or the weights of a published model, unless they are there, and print where they are'),
+    data.command('download').description('download a data set, or the weights of a published model, unless present, and print its path'),
     ['dataUrl'],
   )
     .argument('[cifar10|cifar100|efficientnet-lite0]', 'the set or model (default: cifar10)')
     .optionsGroup('Output:')
-    .option('--to <DIR>', 'folder that it goes to (default: the cache)')
+    .option('--to <DIR>', 'target folder (default: the cache)')
     .option('--json', 'the result as JSON')
     .action(async (set: string | undefined, _, command: Command) =>
       setStatus(await (await import('./commands/data.ts')).downloadCommand(set, command, io)),
@@ -95,21 +93,21 @@ export function describeProgram(io: CliIo, setStatus: (status: number) => void):
     .action(async (set: string | undefined, _, command: Command) =>
       setStatus(await (await import('./commands/data.ts')).verifyCommand(set, command, io)),
     );
-  addFlags(data.command('info').description('sizes, classes and colours of a set'), OPENED)
+  addFlags(data.command('info').description('show sizes, classes and colours of a set'), OPENED)
     .argument('[DATA]', 'what --data of train takes (default: cifar10)')
     .optionsGroup('Output:')
     .option('--json', 'the result as JSON')
     .action(async (set: string | undefined, _, command: Command) =>
       setStatus(await (await import('./commands/data.ts')).infoCommand(set, command, io)),
     );
-  addFlags(data.command('preview').description('draw images of a set as a PNG picture, with --augment epoch by epoch'), [
+  addFlags(data.command('preview').description('draw images of a set into a PNG picture, with --augment one column per epoch'), [
     ...OPENED,
     'augment',
     'seed',
   ])
     .argument('[DATA]', 'what --data of train takes (default: cifar10)')
     .optionsGroup('Output:')
-    .option('--out <FILE>', 'the picture; replaced if it is there (default: preview.png)')
+    .option('--out <FILE>', 'the picture; an existing file is replaced (default: preview.png)')
     .option('--part <train|validation|test>', 'which images (default: train)')
     .option('--rows <N>', 'rows of images (default: 8)')
     .option('--columns <N>', 'columns of images (default: 8)')
@@ -129,22 +127,22 @@ export function describeProgram(io: CliIo, setStatus: (status: number) => void):
   program.commandsGroup('Use a model:');
   const tta = [
     `--tta <${ttaKind.placeholder}>`,
-    'test-time augmentation: the mean of the logits of an image and its mirror image, or of both moved by a pixel as well (default: none)',
+    'test-time augmentation: mean of the logits of an image and its mirror image, or also of both shifted by a pixel (default: none)',
   ] as const;
-  const classNames = ['--class-names <NAMES|FILE>', 'names of the classes: separated by commas, or a text file with one a line'] as const;
+  const classNames = ['--class-names <NAMES|FILE>', 'names of the classes: separated by commas, or a text file with one per line'] as const;
   addFlags(
-    program.command('predict').description('the most probable classes of pictures'),
+    program.command('predict').description('print the most probable classes of pictures'),
     ['device', 'precision', 'threads', 'revectorize', 'maxMegapixels', ...MODEL, 'imageSize', ...PIXELS],
     [...MODEL, 'imageSize'],
   )
-    .argument('<MODEL>', 'run folder or its name, a file as for eval, or convmixer-2stage-cifar10, which comes with hybrid')
+    .argument('<MODEL>', 'run folder or its name, a file as for eval, or the bundled model convmixer-2stage-cifar10')
     .argument(
       '<IMAGES...>',
       'image files of any size (PNG, JPEG, WebP, GIF, TIFF, AVIF, BMP), folders of them, or - for one on standard input',
     )
     .optionsGroup('Output:')
-    .option('-k, --top-k <N>', 'classes an image', '3')
-    .option('--format <table|json|csv>', 'of the result (default: table)')
+    .option('-k, --top-k <N>', 'number of classes per image', '3')
+    .option('--format <table|json|csv>', 'format of the result (default: table)')
     .option('--json', 'the same as --format json')
     .option(...classNames)
     .optionsGroup('Measurement:')
@@ -160,14 +158,14 @@ export function describeProgram(io: CliIo, setStatus: (status: number) => void):
   )
     .argument(
       '<MODEL>',
-      `run folder or its name (its best checkpoint counts), a file (${WEIGHT_FILES}), or a model that comes with hybrid: convmixer-2stage-cifar10`,
+      `run folder or its name (its best checkpoint counts), a file (${WEIGHT_FILES}), or the bundled model convmixer-2stage-cifar10`,
     )
     .optionsGroup('Measurement:')
     .option(...tta)
     .optionsGroup('Output:')
     .option(
       '--csv <FILE>',
-      'a table of every image: its file, its class, the answer and the probabilities of both; replaced if it is there',
+      'table with one row per image: file, class, prediction and the probabilities of both; an existing file is replaced',
     )
     .option('--json', 'the result as JSON')
     .action(async (path: string, _, command: Command) =>
@@ -175,26 +173,29 @@ export function describeProgram(io: CliIo, setStatus: (status: number) => void):
     );
 
   addFlags(
-    program.command('export').description('a trained model as a file for another program'),
+    program.command('export').description('write a trained model as a file for another program'),
     [...MODEL, 'imageSize', ...PIXELS],
     [...MODEL, 'imageSize'],
   )
     .argument('<MODEL>', 'run folder or its name, or a file as for eval')
     .optionsGroup('Output:')
-    .option('--format <keras|h5|onnx|safetensors|npz>', 'of the file; keras (.keras) and h5 (.weights.h5) hold the state of the optimizer')
-    .option('-o, --output <FILE>', 'the file (default: name of the run and format, in the current folder)')
-    .option('--layout <keras|torch>', 'of safetensors: names and axes of Keras, or of PyTorch (default: keras)')
+    .option(
+      '--format <keras|h5|onnx|safetensors|npz>',
+      'format of the file; keras (.keras) and h5 (.weights.h5) include the optimizer state',
+    )
+    .option('-o, --output <FILE>', 'output file (default: name of the run and format, in the current folder)')
+    .option('--layout <keras|torch>', 'safetensors: names and axes as in Keras, or as in PyTorch (default: keras)')
     .option('--half', 'safetensors: weights of 16 bits, half the size')
     .option('--fold-bn', 'ONNX: fold batch normalisation into multiplications, additions and, where it is exact, the next layer')
     .option(...classNames)
     .option('--license <TEXT>', 'licence of the weights, for the metadata')
-    .option('--force', 'replace a file that is there')
+    .option('--force', 'replace an existing file')
     .option('--json', 'the result as JSON')
     .action(async (model: string, _, command: Command) =>
       setStatus(await (await import('./commands/export.ts')).exportCommand(model, command, io)),
     );
 
-  addFlags(program.command('import').description('a run folder from the file of another program, to go on with'), KEYS, [
+  addFlags(program.command('import').description('make a run folder from the file of another program, to resume training there'), KEYS, [
     ...MODEL,
     'optimizer',
     'imageSize',
@@ -212,28 +213,28 @@ export function describeProgram(io: CliIo, setStatus: (status: number) => void):
     );
 
   program.commandsGroup('Look at runs and models:');
-  const runs = program.command('runs').description('what there is to know of earlier runs');
+  const runs = program.command('runs').description('list, show, compare and delete runs');
   const runsOptions = (inner: Command) =>
     inner
       .optionsGroup('Output:')
       .option('--out <DIR>', 'folder that holds the runs (default: runs)')
       .option('--json', 'the result as JSON');
-  runsOptions(runs.command('list').description('one line a run'))
-    .option('--sort <date|name|accuracy|loss>', 'what comes first (default: date)')
+  runsOptions(runs.command('list').description('list the runs, one per line'))
+    .option('--sort <date|name|accuracy|loss>', 'sort order (default: date)')
     .action(async (_, command: Command) => setStatus(await (await import('./commands/runs.ts')).runsListCommand(command, io)));
-  runsOptions(runs.command('show').description('results, time, settings and epochs of a run'))
+  runsOptions(runs.command('show').description('show results, time, settings and epochs of a run'))
     .argument('<RUN>', 'run folder, or its name')
     .action(async (run: string, _, command: Command) =>
       setStatus(await (await import('./commands/runs.ts')).runsShowCommand(run, command, io)),
     );
-  runsOptions(runs.command('compare').description('results of several runs beside each other, and the settings that differ'))
+  runsOptions(runs.command('compare').description('compare results of several runs side by side, and the settings that differ'))
     .argument('<RUNS...>', 'run folders, or their names')
-    .option('--figure <FILE>', 'their curves as a picture (.svg or .png) too; at most eight runs')
-    .option('--csv <FILE>', 'every epoch of every run as a table too')
+    .option('--figure <FILE>', 'also draw their curves (.svg or .png), for at most eight runs')
+    .option('--csv <FILE>', 'also write every epoch of every run as a table')
     .action(async (names: string[], _, command: Command) =>
       setStatus(await (await import('./commands/runs.ts')).runsCompareCommand(names, command, io)),
     );
-  runsOptions(runs.command('delete').description('delete runs for good, with their checkpoints'))
+  runsOptions(runs.command('delete').description('delete runs permanently, with their checkpoints'))
     .argument('<RUNS...>', 'run folders, or their full names')
     .action(async (names: string[], _, command: Command) =>
       setStatus(await (await import('./commands/runs.ts')).runsDeleteCommand(names, command, io)),
@@ -248,21 +249,21 @@ export function describeProgram(io: CliIo, setStatus: (status: number) => void):
     .optionsGroup('Figures:')
     .option(
       '--figures <FIGURES>',
-      'which, separated by commas: curves, confusion, misclassified, samples, augmented, patch-embedding, depthwise, feature-maps (default: all)',
+      'figures to draw, separated by commas: curves, confusion, misclassified, samples, augmented, patch-embedding, depthwise, feature-maps (default: all)',
     )
-    .option('--layer <NAME>', 'whose weights and feature maps (default: the patch embedding)')
-    .option('--block <N|all>', 'whose depthwise kernels (default: the middle one)')
+    .option('--layer <NAME>', 'layer whose weights and feature maps are drawn (default: the patch embedding)')
+    .option('--block <N|all>', 'block whose depthwise kernels are drawn (default: the middle one)')
     .option('--image <N>', 'test image whose feature maps are drawn (default: 0)')
-    .option('--images <N>', 'most images in a figure')
+    .option('--images <N>', 'maximum number of images in a figure')
     .optionsGroup('Output:')
-    .option('--format <png|svg|png,svg>', 'of the files (default: both)')
-    .option('--output <DIR>', 'where they go (default: figures in the run folder)')
+    .option('--format <png|svg|png,svg>', 'format of the files (default: both)')
+    .option('--output <DIR>', 'target folder (default: figures in the run folder)')
     .option('--json', 'the paths as JSON')
     .action(async (path: string, _, command: Command) =>
       setStatus(await (await import('./commands/visualize.ts')).visualizeCommand(path, command, io)),
     );
 
-  addFlags(program.command('summary').description('the layers of a model, with shapes, parameters and FLOPs'), [...MEASURES])
+  addFlags(program.command('summary').description('show the layers of a model, with shapes, parameters and FLOPs'), [...MEASURES])
     .argument('<ARCH>', 'name of the architecture, a run folder, or a file as for eval')
     .optionsGroup('Output:')
     .option('--json', 'the table as JSON')
@@ -270,7 +271,7 @@ export function describeProgram(io: CliIo, setStatus: (status: number) => void):
       setStatus(await (await import('./commands/summary.ts')).summaryCommand(arch, command, io)),
     );
 
-  addFlags(program.command('inspect').description('what the compiler makes of a model'), [
+  addFlags(program.command('inspect').description('show the compiled graph, memory plan or program of a model'), [
     'batch',
     'device',
     'precision',
@@ -279,9 +280,9 @@ export function describeProgram(io: CliIo, setStatus: (status: number) => void):
   ])
     .argument('<ARCH>', 'name of the architecture, a run folder, or a file as for eval')
     .optionsGroup('Output:')
-    .option('--stage <graph|fused|plan|program>', 'what is printed (default: graph)')
-    .option('--program <train|calibrate|evaluate|predict>', 'of which program (default: train)')
-    .option('--without <RULES>', 'fusion rules that are left out, separated by commas, or all')
+    .option('--stage <graph|fused|plan|program>', 'stage to print (default: graph)')
+    .option('--program <train|calibrate|evaluate|predict>', 'program to print (default: train)')
+    .option('--without <RULES>', 'fusion rules to disable, separated by commas, or all')
     .action(async (arch: string, _, command: Command) =>
       setStatus(await (await import('./commands/inspect.ts')).inspectCommand(arch, command, io)),
     );
@@ -292,66 +293,63 @@ export function describeProgram(io: CliIo, setStatus: (status: number) => void):
   addFlags(
     bench
       .command('devices', { isDefault: true })
-      .description('compare wasm on one thread and on all, and the GPU, in turn; what runs without a name')
+      .description('compare wasm on one thread, wasm on all threads, and the GPU, in turn (the default)')
       .argument('[NAME]'),
     ['model', 'arch', ...MEASURES, 'batch', 'precision'],
   )
     .optionsGroup('Measurement:')
-    .option('--rounds <N>', 'turns of each (default: 3)')
-    .option('--software', 'take a GPU that is software as well: minutes for large models')
+    .option('--rounds <N>', 'rounds per device (default: 3)')
+    .option('--software', 'include a software GPU, which takes minutes for large models')
     .optionsGroup('Output:')
     .option('--json', 'the result as JSON')
     .action(async (name: string | undefined, _, command: Command) => {
       if (name !== undefined) (bench as unknown as { unknownCommand(): never }).unknownCommand();
       setStatus(await (await import('./commands/bench.ts')).benchDevicesCommand(command, io));
     });
-  addFlags(bench.command('train').description('time whole training steps on made-up images'), measured)
+  addFlags(bench.command('train').description('time whole training steps on random images'), measured)
     .optionsGroup('Measurement:')
-    .option('--steps <N>', 'steps that are timed (default: 10)')
-    .option('--warmup <N>', 'steps before them that are not (default: 2)')
+    .option('--steps <N>', 'number of timed steps (default: 10)')
+    .option('--warmup <N>', 'number of steps before them (default: 2)')
     .optionsGroup('Output:')
     .option('--json', 'the result as JSON, on the last line')
     .action(async (_, command: Command) => setStatus(await (await import('./commands/bench.ts')).benchTrainCommand(command, io)));
-  addFlags(bench.command('kernels').description("time every kernel of a training step beside the machine's own bounds"), measured)
+  addFlags(bench.command('kernels').description('time every kernel of a training step, next to the limits of the machine'), measured)
     .optionsGroup('Measurement:')
-    .option('--steps <N>', 'steps of which the median counts (default: 5)')
+    .option('--steps <N>', 'number of steps, of which the median is reported (default: 5)')
     .optionsGroup('Output:')
     .option('--json', 'the result as JSON, on the last line')
     .action(async (_, command: Command) => setStatus(await (await import('./commands/bench.ts')).benchKernelsCommand(command, io)));
-  addFlags(bench.command('compare').description('training steps beside the rivals that are installed here, in turn, and the ratios'), [
+  addFlags(bench.command('compare').description('compare training steps with other frameworks installed here, in turn'), [
     ...MEASURES,
     'batch',
     'revectorize',
   ])
     .optionsGroup('Measurement:')
-    .option('--device <wasm|webgpu>', 'where all of them run: on the CPU, or on the GPU (default: wasm)')
+    .option('--device <wasm|webgpu>', 'where all systems run: CPU or GPU (default: wasm)')
     .option('--arch <LIST>', "architectures, separated by commas (default: the original script's five)")
-    .option(
-      '--model <LIST>',
-      'files that Keras saved, separated by commas: their networks, which PyTorch gets from torchvision where it has them',
-    )
+    .option('--model <LIST>', 'files saved by Keras, separated by commas; PyTorch uses the same networks from torchvision, where available')
     .option('--python <LIST>', 'Python interpreters, separated by commas, that may have Keras on TensorFlow, or PyTorch (default: python3)')
     .option('--npm <DIR>', 'folder where @jax-js/jax or @tensorflow/tfjs may be installed (default: the current one)')
-    .option('--steps <N>', 'steps that are timed in a turn (default: 4)')
-    .option('--rounds <N>', 'turns of each system (default: 2)')
+    .option('--steps <N>', 'number of timed steps per round (default: 4)')
+    .option('--rounds <N>', 'rounds per system (default: 2)')
     .optionsGroup('Output:')
     .option('--json', 'the result as JSON')
     .action(async (_, command: Command) => setStatus(await (await import('./commands/bench.ts')).benchCompareCommand(command, io)));
   bench
     .command('data')
-    .description('images a second of the data kernels and of the pipeline')
+    .description('measure images per second of the data kernels and of the pipeline')
     .optionsGroup('Measurement:')
-    .option('--images <N>', 'images of the set (default: 50000)')
-    .option('--workers <N>', 'most data workers (default: 2)')
-    .option('--rows <LIST>', 'rows of a task, several separated by commas (default: 128,512)')
-    .option('--seconds <N>', 'of each measurement (default: 1)')
+    .option('--images <N>', 'size of the data set in images (default: 50000)')
+    .option('--workers <N>', 'maximum number of data workers (default: 2)')
+    .option('--rows <LIST>', 'images per task, several values separated by commas (default: 128,512)')
+    .option('--seconds <N>', 'seconds per measurement (default: 1)')
     .optionsGroup('Output:')
     .option('--json', 'the result as JSON')
     .action(async (_, command: Command) => setStatus(await (await import('./commands/bench.ts')).benchDataCommand(command, io)));
 
   program
     .command('doctor')
-    .description('what this machine offers, and what --device auto makes of it')
+    .description('show what this machine offers, and which device --device auto chooses')
     .optionsGroup('Output:')
     .option('--json', 'the report as JSON')
     .option('--markdown', 'the report as a table for a bug report')
@@ -365,7 +363,7 @@ export function describeProgram(io: CliIo, setStatus: (status: number) => void):
   program.commandsGroup('Help:');
   program
     .command('completion')
-    .description('a script that completes commands, options and their values in a shell')
+    .description('print a script for shell completion of commands, options and values')
     .argument('<bash|zsh|fish>', 'the shell')
     .action(async (shell: string) => setStatus(await (await import('./commands/completion.ts')).completionCommand(shell, program, io)));
 

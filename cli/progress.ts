@@ -47,7 +47,7 @@ export class Progress {
         );
         break;
       case 'resume':
-        this.line(`${event.reason}: on from epoch ${event.epoch}, step ${event.step}`);
+        this.line(`${event.reason}: continues after epoch ${event.epoch}, step ${event.step}`);
         break;
       case 'step':
         this.#draw(() => this.#stepLines(event));

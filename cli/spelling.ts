@@ -5,7 +5,7 @@ import { camelCase } from '../runtime/settings.ts';
 import { FLAG_OF, FLAGS_ONLY, KEY_OF, USUAL } from './options.ts';
 
 const LATER = [...FLAGS_ONLY, ...KEY_OF.keys(), 'block', 'layer'].map((flag) => [camelCase(flag), flag] as const);
-/** Flag by name in code. Where a name is no setting of the library it is the flag in camel case. */
+/** Flag by name in code. Where a name is not a setting of the library it is the flag in camel case. */
 const FLAGS: ReadonlyMap<string, string> = new Map([...LATER, ...FLAG_OF]);
 
 /** The sentence with flags in place of settings. What is in backticks and is none stays. */

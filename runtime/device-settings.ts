@@ -1,4 +1,4 @@
-// What `openDevice` can be told that a person has a use for.
+// Options of `openDevice` that are also flags of the command line.
 
 import { choice, integer, optional, toggle } from './base/kinds.ts';
 import { type SettingTable, setting } from './base/setting.ts';
@@ -35,7 +35,7 @@ export const DEVICE_SETTINGS = {
       help: 'threads of the wasm device',
     },
   }),
-  /** False: the wasm device does without V8's revectorizer, even where it is faster. */
+  /** False disables V8's revectorizer in the wasm device, even where it is faster. */
   revectorize: setting({
     kind: toggle,
     usual: true,
@@ -45,7 +45,7 @@ export const DEVICE_SETTINGS = {
       group: 'Machine',
       kind: toggle,
       example: 'false',
-      help: "do without V8's revectorizer, even where a test at the start finds it equal and faster",
+      help: "disable V8's revectorizer, even where the start-up test finds it exact and faster",
     },
   }),
 } as const satisfies SettingTable;

@@ -29,7 +29,7 @@ export interface Executable extends Runs, Store, AsyncDisposable {
 
 /** What the machine can do at most: multiply-adds (two operations each) out of registers; bytes read and written by a copy. */
 export interface Bounds {
-  /** Of the operations that the kernels use. */
+  /** Kind of arithmetic that the kernels use. */
   readonly flopsPerSecond: number;
   /** What they are, such as `256-bit`; absent: the device does not say. */
   readonly width?: string;
@@ -40,6 +40,8 @@ export interface Bounds {
 
 /**
  * What computes. Opened by `openDevice`; several may be open, and each may have several executables. Disposing of it is `close`.
+ *
+ * @category Devices
  */
 export interface Device extends AsyncDisposable {
   readonly name: 'reference' | 'wasm' | 'webgpu';

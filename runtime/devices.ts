@@ -9,28 +9,36 @@ import { DEVICE_SETTINGS } from './device-settings.ts';
 
 /** Names that `openDevice` takes. */
 export const DEVICES = ['auto', 'wasm', 'webgpu', 'reference'] as const;
-/** `auto`: a GPU that passes the self-test, else `wasm`. */
+/**
+ * `auto`: a GPU that passes the self-test, else `wasm`.
+ *
+ * @category Devices
+ */
 export type DeviceName = (typeof DEVICES)[number];
 
-/** Options for `openDevice`. Those that do not apply to a device are ignored. */
+/**
+ * Options for `openDevice`. Those that do not apply to a device are ignored.
+ *
+ * @category Devices
+ */
 export interface DeviceOptions {
   /** Threads of the wasm device; all usable cores by default, from four on all but one. */
   readonly threads?: number;
   /**
    * Allows the wasm device to set flags of V8, which hold for the whole process and stay set: on Node 20 for fused multiply-add, on Node 24
    * for 256-bit operations. It sets none in a worker thread, and none on later versions, where the process must be started with them
-   * (`onNotice` is told how). Off by default.
+   * (`onNotice` reports how). Off by default.
    */
   readonly v8Flags?: boolean;
-  /** False: the wasm device does without V8's revectorizer, even where it is faster. */
+  /** False disables V8's revectorizer in the wasm device, even where it is faster. */
   readonly revectorize?: boolean;
   /** Tier of the numbers; others than f32 are a GPU's. `auto`, the default: f32, until the others have been measured on hardware. */
   readonly precision?: Precision | 'auto';
-  /** Told in a sentence what people should know of: that a GPU was lost and another one goes on. */
+  /** Called with notices for people, such as that a lost GPU was replaced by another one. */
   readonly onNotice?: (text: string) => void;
-  /** Told why `auto` took the device that it took. */
+  /** Called with the reason why `auto` chose the device. */
   readonly onChoice?: (reason: string) => void;
-  /** Told which tier is used, and why. */
+  /** Called with the precision in use, and the reason. */
   readonly onPrecision?: (reason: string) => void;
 }
 
@@ -44,17 +52,15 @@ const ELSEWHERE: Readonly<Record<string, DeviceName>> = { cpu: 'wasm', gpu: 'web
  * Opens a device, `auto` by default, which its caller closes. Throws E_USAGE for an unknown name, option or number of threads, E_ENVIRONMENT where this machine
  * lacks what the device needs: a GPU, the package `webgpu`, built kernels, or a tier of the GPU. E_DEVICE: the GPU fails the self-test of a tier
  * other than f32.
+ *
+ * @category Devices
  */
 export async function openDevice(name: DeviceName = 'auto', given: DeviceOptions = {}): Promise<Device> {
   refuseUnknown(Object.keys(given), OPTION_NAMES, 'DeviceOptions');
   const options = own(given);
   const { precision = 'auto', onNotice, onPrecision } = options;
   if (precision !== 'auto' && !PRECISIONS.includes(precision))
-    throw new HybridError(
-      'E_USAGE',
-      `no precision is called ${JSON.stringify(precision)}`,
-      `Choose one of auto, ${PRECISIONS.join(', ')}.`,
-    );
+    throw new HybridError('E_USAGE', `unknown precision ${JSON.stringify(precision)}`, `Choose one of auto, ${PRECISIONS.join(', ')}.`);
   for (const [setting, { kind }] of Object.entries(DEVICE_SETTINGS)) {
     const value = options[setting as keyof typeof DEVICE_SETTINGS];
     if (value !== undefined) kind.check(value, setting);
@@ -75,7 +81,7 @@ export async function openDevice(name: DeviceName = 'auto', given: DeviceOptions
         throw new HybridError(
           'E_USAGE',
           `the wasm device computes in f32, not in ${precision}`,
-          'Use `device: webgpu`, or leave `precision` out.',
+          'Use `device: webgpu`, or omit `precision`.',
           { field: 'precision', suggested: 'f32' },
         );
       return (await import('../asm/host/device.ts')).openWasmDevice(options);
@@ -87,7 +93,7 @@ export async function openDevice(name: DeviceName = 'auto', given: DeviceOptions
     }
     case 'reference':
       if (precision !== 'auto')
-        throw new HybridError('E_USAGE', `the reference device computes in doubles, not in ${precision}`, 'Leave `precision` out.');
+        throw new HybridError('E_USAGE', `the reference device computes in doubles, not in ${precision}`, 'Omit `precision`.');
       return (await import('./reference.ts')).openReferenceDevice();
     default:
       throw unknownDevice(name);
@@ -98,14 +104,14 @@ function unknownDevice(name: unknown): HybridError {
   const word = String(name).toLowerCase();
   const near = Object.hasOwn(ELSEWHERE, word) ? ELSEWHERE[word] : nearest(word, DEVICES);
   const meant = near === undefined ? '' : `; did you mean ${near}?`;
-  return new HybridError('E_USAGE', `no device is called ${JSON.stringify(name)}${meant}`, `Choose one of ${DEVICES.join(', ')}.`);
+  return new HybridError('E_USAGE', `unknown device ${JSON.stringify(name)}${meant}`, `Choose one of ${DEVICES.join(', ')}.`);
 }
 
-const WITHOUT_GPU = 'Leave `precision` out, or look at `hybrid doctor`.';
+const WITHOUT_GPU = 'Omit `precision`, or see `hybrid doctor`.';
 
 /** In one line. */
 function whyPrecision(precision: Precision | 'auto', selfTest: Parameters<typeof formatSelfTest>[0] | undefined): string {
-  if (precision === 'auto') return 'f32: what auto means until f16 and f16x3 have been measured on hardware (`precision` asks for them)';
+  if (precision === 'auto') return 'f32: the meaning of auto until f16 and f16x3 have been measured on hardware (`precision` selects them)';
   const tested = selfTest ? `; it passes the self-test (${formatSelfTest(selfTest)})` : '';
-  return `${precision}: asked for${tested}${precision === 'f32' ? '' : '; the loss is scaled'}`;
+  return `${precision}: requested${tested}${precision === 'f32' ? '' : '; the loss is scaled'}`;
 }

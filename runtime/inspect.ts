@@ -58,7 +58,7 @@ export const nodeCost = (node: Node, inputs: readonly TensorSpec[], outputs: rea
 export interface Estimate {
   readonly memoryBytes: number;
   readonly memoryLimit: number;
-  /** Of one training step with a full batch. */
+  /** Cost of one training step with a full batch. */
   readonly flopsPerStep: number;
   readonly bytesPerStep: number;
 }

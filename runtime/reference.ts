@@ -52,7 +52,7 @@ export function openReferenceDevice(): ReferenceDevice {
     threads: 1,
     memoryLimit: Number.MAX_SAFE_INTEGER,
     async compile(graphs, options) {
-      if (isClosed) throw new HybridError('E_USAGE', 'the device is closed', 'Open another one.');
+      if (isClosed) throw new HybridError('E_USAGE', 'the device is closed', 'Open a new one.');
       if (options.exchange) {
         throw new HybridError(
           'E_USAGE',

@@ -69,13 +69,13 @@ describe('a classifier', () => {
     expect((await classifier.classify(await imageFile('png', 9, 9))).unsure).toBe(true);
   });
 
-  it('refuses what is no image, other pixels, and more than may wait, and goes on', async () => {
+  it('refuses what is not an image, other pixels, and more than may wait, and goes on', async () => {
     await using classifier = await openClassifier(trained, { device, queue: 2 });
     await hybridError('E_DATA', classifier.classify(new TextEncoder().encode('no image')));
     expect((await hybridError('E_DATA', classifier.classify({ pixels: new Uint8Array(5) }))).message).toContain('takes 16 × 12 × 3');
     const file = await imageFile('png', 9, 9);
     const [first, second] = [classifier.classify(file), classifier.classify(file)];
-    expect((await hybridError('E_USAGE', classifier.classify(file))).message).toBe('2 pictures wait already');
+    expect((await hybridError('E_USAGE', classifier.classify(file))).message).toBe('2 pictures are already waiting');
     expect((await first).index).toBe((await second).index);
     expect((await classifier.classify(file)).index).toBe((await first).index);
   });

@@ -22,7 +22,7 @@ const DIVERGING: readonly Rgb[] = [
   [148, 28, 40],
 ];
 
-/** Colour of `t` in [0, 1]; what lies outside, or is no number, gets the nearest end, or the lowest. */
+/** Colour of `t` in [0, 1]; what lies outside, or is not a number, gets the nearest end, or the lowest. */
 const ramp =
   (stops: readonly Rgb[]) =>
   (t: number): Rgb => {

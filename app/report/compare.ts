@@ -75,7 +75,7 @@ export interface Spread {
 /** What runs come to that differ in nothing but their seed. */
 export interface SeedGroup {
   readonly runs: readonly string[];
-  /** Of the accuracy on validation and test images, a share of one; null where fewer than two runs have it. */
+  /** Accuracy on validation and test images, from 0 to 1; null where fewer than two runs have it. */
   readonly validation: Spread | null;
   readonly test: Spread | null;
 }

@@ -34,7 +34,7 @@ export function curvesFigure(record: RunRecord): Figure {
   const caption = [
     `${name}: ${epochs.length} ${epochs.length === 1 ? 'epoch' : 'epochs'}.`,
     ...(best ? [`Lowest monitored loss after epoch ${best.epoch}.`] : []),
-    'Training figures are means over the epoch while it went on; the thin line follows the steps. The legend has the values of the last epoch.',
+    'Training values are means over the running epoch; the thin line follows the steps. The legend shows the values of the last epoch.',
   ].join(' ');
   return row('curves', 'Training curves', caption, curveCharts(record));
 }

@@ -12,7 +12,7 @@ export interface ExamineOptions extends Omit<EvaluateOptions, 'onLogits'> {
   readonly part: PartName;
   /** How many mistakes are kept. */
   readonly keep: number;
-  /** Only so many images, of every class its share. */
+  /** Only so many images, in proportion to the classes. */
   readonly limit?: number;
 }
 
@@ -62,7 +62,7 @@ export async function examine({ part, keep, limit, dataset: whole, ...options }:
   const count = dataset.size.toLocaleString('en-US');
   const subject =
     dataset.size < whole.size
-      ? `${count} of ${whole.size.toLocaleString('en-US')} ${part} images, of every class its share`
+      ? `${count} of ${whole.size.toLocaleString('en-US')} ${part} images, in proportion to the classes`
       : `All ${count} ${part} images`;
   return { subject, confusion, classes: perClass.map(({ name }) => name), wrong, mistakes };
 }

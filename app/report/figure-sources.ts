@@ -20,7 +20,7 @@ export const FIGURES = [
 /** A figure of a run. */
 export type FigureName = (typeof FIGURES)[number];
 
-/** What figures are drawn from. */
+/** Sources of figures. */
 export interface FigureSources {
   readonly model: Model;
   /** Parameters and moving statistics by name. */
@@ -28,9 +28,9 @@ export interface FigureSources {
   readonly device: Device;
   readonly train: Dataset;
   readonly test: Dataset | null;
-  /** In place of test images, where there are none. Neither: no confusion matrix and no misclassified images. */
+  /** Used where there are no test images. Without either, there is no confusion matrix and there are no misclassified images. */
   readonly validation?: Dataset | null;
-  /** How training batches are made. */
+  /** Augmentation of training batches. */
   readonly augment: AugmentOptions;
   readonly shuffle: boolean;
   readonly seed: bigint;
@@ -39,7 +39,7 @@ export interface FigureSources {
   readonly record?: RunRecord;
 }
 
-/** Which layers and images figures show. */
+/** Options for `drawFigures`: layers and images to show. */
 export interface FigureOptions {
   /** The first convolution, the patch embedding, by default: of the weights and of the feature maps. */
   readonly layer?: string;
@@ -49,7 +49,7 @@ export interface FigureOptions {
   readonly images?: number;
   /** Whose feature maps: index of a test image, or of what stands in for them, 0 by default. */
   readonly image?: number;
-  /** Only so many test images are looked at, of every class its share; all by default. */
+  /** Only so many test images are looked at, in proportion to the classes; all by default. */
   readonly testLimit?: number;
   readonly signal?: AbortSignal;
   readonly onProgress?: (done: number, total: number) => void;

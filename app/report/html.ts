@@ -57,7 +57,7 @@ ${refreshSeconds !== undefined ? `<meta http-equiv="refresh" content="${refreshS
 </header>
 ${running ? liveness(written) : verdictSection(record, guess)}${warningsOf(record)}${headline(record)}
 ${sections.filter(Boolean).join('\n')}
-<footer>Written by hybrid on ${escaped(written.toISOString().replace('T', ' ').slice(0, 16))} UTC${running ? '; this page follows the run' : ''}.</footer>
+<footer>Written by hybrid on ${escaped(written.toISOString().replace('T', ' ').slice(0, 16))} UTC${running ? '; this page updates itself' : ''}.</footer>
 </body>
 </html>
 `;
@@ -84,7 +84,7 @@ function liveness(written: Date): string {
   const time = written.toISOString();
   return (
     `<p class="note">updated <time id="updated" datetime="${time}">${time.slice(11, 16)} UTC</time></p>` +
-    '<p class="warning" id="lost" hidden>No sign of life for two minutes: the process has ended without a word, or the machine sleeps. ' +
+    '<p class="warning" id="lost" hidden>No update for two minutes: the process ended without a report, or the machine sleeps. ' +
     `hybrid train --resume continues from the last checkpoint.</p><script>${CLOCK}</script>`
   );
 }
@@ -104,7 +104,7 @@ function stateText({ state, end, start, epochs }: RunRecord, running: boolean): 
     case 'failed':
       return `failed, ${plural(epochs.length, 'epoch')}${of} done`;
     case 'unfinished':
-      return `has no end in its records, ${plural(epochs.length, 'epoch')}${of} done`;
+      return `ended without a record, ${plural(epochs.length, 'epoch')}${of} done`;
   }
 }
 
@@ -147,7 +147,7 @@ function curvesSection(record: RunRecord): string {
   if (record.epochs.length === 0 && record.trace.length === 0) return '';
   const charts = curveCharts(record).map((figure) => `<figure><figcaption>${escaped(figure.title)}</figcaption>${inline(figure)}</figure>`);
   const note =
-    'Training figures are means over the epoch while it went on; the thin line follows the steps. The legend has the values of the last epoch.';
+    'Training values are means over the running epoch; the thin line follows the steps. The legend shows the values of the last epoch.';
   return section('Training', `<p class="note">${note}</p><div class="charts">${charts.join('')}</div>`);
 }
 

@@ -34,7 +34,7 @@ export class RunRecord {
   trace: TracePoint[] = [];
   readonly warnings: string[] = [];
   end: EventOf<'end'> | null = null;
-  /** What `describeEnvironment` told when the run began, or went on. */
+  /** Result of `describeEnvironment` when the run started or resumed. */
   environment: Readonly<Record<string, unknown>> = {};
   /** Whether a process was at work in the folder when it was read. */
   running = false;
@@ -53,14 +53,14 @@ export class RunRecord {
     this.config = config;
   }
 
-  /** Of lines of a metrics file: what is no event is passed over. */
+  /** Record from the lines of a metrics file; lines that are no events are ignored. */
   static from(location: string, config: Readonly<Record<string, unknown>>, events: Iterable<unknown>): RunRecord {
     const record = new RunRecord(location, config);
     for (const event of events) if (isEvent(event)) record.add(event);
     return record;
   }
 
-  /** Of a run folder. Throws E_CHECKPOINT where it is none. Lines that cannot be read are passed over. */
+  /** Record of a run folder. Throws E_CHECKPOINT for other folders. Unreadable lines are ignored. */
   static async read(path: string, files: Files = nodeFiles): Promise<RunRecord> {
     const folder = await RunFolder.open(path, files);
     const record = RunRecord.from(folder.location, folder.config, await folder.events());
@@ -118,7 +118,7 @@ export class RunRecord {
     }
   }
 
-  /** Forgets what came after the step that a run goes on from. */
+  /** Removes everything after the step from which a run resumes. */
   #rewind(epoch: number, step: number): void {
     const done = epoch - 1 + step / (this.start?.stepsPerEpoch ?? 1);
     this.epochs = this.epochs.filter((record) => record.epoch <= done);

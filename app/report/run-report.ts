@@ -41,7 +41,7 @@ export class RunReport {
     this.#options = options;
     this.#page = new LiveReport(record, {
       files,
-      onProblem: (error) => onProblem(`report.html cannot be written any more: ${reason(error)}`),
+      onProblem: (error) => onProblem(`report.html can no longer be written: ${reason(error)}`),
     });
     this.#events = events;
   }
@@ -104,7 +104,7 @@ export class RunReport {
       await work(this.#events);
     } catch (error) {
       this.#events = undefined;
-      this.#options.onProblem(`TensorBoard's file cannot be written any more: ${reason(error)}`);
+      this.#options.onProblem(`TensorBoard's event file can no longer be written: ${reason(error)}`);
     }
   }
 }

@@ -3,14 +3,14 @@
 
 /** A drawing with its title and caption. */
 export interface Figure {
-  /** Of its files. */
+  /** Name of its files. */
   readonly name: string;
   readonly title: string;
-  /** What one sees, in a sentence. */
+  /** Description in a sentence. */
   readonly caption: string;
   readonly width: number;
   readonly height: number;
-  /** Narrower than this its words cannot be read; absent: it has none, or they are large. */
+  /** Minimum width at which its text is readable; absent: no text, or large text. */
   readonly legible?: number;
   /** SVG elements in a box of that size. */
   readonly body: string;

@@ -10,9 +10,9 @@ import type { FeatureStore, KeptFeatures } from '../../runtime/train/feature-sto
 import { FEATURES_FOLDER, openPacked, writePacked } from '../sources/packed.ts';
 import { defaultMemoryBudget, ownCacheDir } from '../sources/source.ts';
 
-/** Of `featureStore`. */
+/** Options for `featureStore`. */
 export interface FeatureStoreOptions {
-  /** Node's by default. */
+  /** File system; Node's by default. */
   readonly files?: Files;
   /** Features are kept in its folder `features`, which may be deleted at any time; the user's cache by default. */
   readonly cacheDir?: string;
@@ -20,7 +20,7 @@ export interface FeatureStoreOptions {
   readonly memoryBudget?: number;
   /** Bytes of features that the folder may have: the oldest go when others are written, the newest always stay. 4 GiB by default. */
   readonly diskBudget?: number;
-  /** Told where what is kept is damaged. */
+  /** Called with a sentence where a stored file is damaged. */
   readonly onNotice?: (text: string) => void;
 }
 

@@ -36,13 +36,13 @@ export function parseObject(bytes: Uint8Array, path: string): Record<string, unk
   throw new HybridError('E_CHECKPOINT', `${path} is not a JSON object`, 'Use another checkpoint, or train again.');
 }
 
-/** What is no list, because somebody has changed it, counts as an empty one. */
+/** What is not a list, because somebody has changed it, counts as an empty one. */
 export function parseList(text: string): unknown[] {
   const value = parseJson(text);
   return Array.isArray(value) ? value : [];
 }
 
-/** Undefined where it is no JSON. */
+/** Undefined where it is not JSON. */
 export function parseJson(text: string): unknown {
   try {
     return JSON.parse(text);

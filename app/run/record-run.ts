@@ -13,13 +13,13 @@ import { describeEnvironment } from './environment.ts';
 import type { RunConfig, RunFolder } from './run-folder.ts';
 import { selfCheck } from './self-check.ts';
 
-/** What `recordRun` is told of the run, and whom it tells. */
+/** Options for `recordRun`. */
 export interface RecordRunOptions {
   /** What the run computes on: described in environment.json, and tested in the shadow of the second step. */
   readonly device: Device;
-  /** Of a run that goes on, as `train` was given it: the metrics go on from there. */
+  /** Checkpoint of a resumed run, as given to `train`: the metrics continue from there. */
   readonly resume?: Checkpoint;
-  /** Configuration of a run that goes on, where it is other than before. */
+  /** Configuration of a resumed run, if it has changed. */
   readonly config?: RunConfig;
   /** For environment.json: why this device was taken, and which tier of numbers, and why. */
   readonly choice?: string;
@@ -33,17 +33,17 @@ export interface RecordRunOptions {
   readonly files?: Files;
   /** Stops the drawing of figures. */
   readonly signal?: AbortSignal;
-  /** Told each event, after it was kept. */
+  /** Called with each event after it is stored. */
   readonly onEvent?: (event: TrainEvent) => void;
-  /** Told the result, before the figures are drawn. */
+  /** Called with the result, before the figures are drawn. */
   readonly onResult?: (result: TrainResult) => void;
-  /** Told what could not be kept beside the metrics, and of a device that fails its self-test. */
+  /** Called with problems: files that could not be written besides the metrics, a device that fails its self-test. */
   readonly onProblem?: (text: string) => void;
-  /** Told what takes a moment, and null when it is over. */
+  /** Called with the current activity if it takes a moment, and with null when it is over. */
   readonly onStatus?: (text: string | null) => void;
 }
 
-/** What became of the run and its folder. */
+/** Outcome of the run and its folder. */
 export interface RecordedRun {
   readonly result: TrainResult;
   /** The last checkpoint that was written. */

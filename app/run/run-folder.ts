@@ -40,7 +40,7 @@ const CHECKPOINTS = 'checkpoints';
 /** The resolved configuration of a run: plain JSON. */
 export type RunConfig = Readonly<Record<string, unknown>>;
 
-/** Where a run folder is made. */
+/** Options for `RunFolder.create`. */
 export interface CreateRunOptions {
   /** Folder that holds the runs; made if it is missing. */
   readonly out: string;
@@ -53,7 +53,11 @@ export interface CreateRunOptions {
 
 const OPTIONS: OptionNames<CreateRunOptions> = { out: true, name: true, config: true, files: true };
 
-/** A run on the disk: configuration, metrics, checkpoints, each written whole or not at all; locked by the process that trains in it. */
+/**
+ * A run on the disk: configuration, metrics, checkpoints, each written whole or not at all; locked by the process that trains in it.
+ *
+ * @category Training
+ */
 export class RunFolder implements CheckpointStore, AsyncDisposable {
   /** Absolute path. */
   readonly location: string;

@@ -159,7 +159,7 @@ function locked(folder: string, path: string, owner: Owner | null): HybridError 
   const who = owner?.pid ? `process ${owner.pid}${owner.host === hostname() ? '' : ` on ${owner.host}`}` : 'another process';
   return new HybridError(
     'E_LOCKED',
-    `${who} is at work in the run folder ${folder}`,
-    `Wait for it or stop it; if it is gone for certain, remove ${path}.`,
+    `${who} is using the run folder ${folder}`,
+    `Wait for it or stop it; if it no longer exists, remove ${path}.`,
   );
 }

@@ -22,7 +22,7 @@ export async function selfCheck(
     said = (error as Error).message;
     result = { passed, failure: said };
   }
-  if (!passed) onProblem(`the device fails its self-test (${said}): do not trust this run; see hybrid doctor`);
+  if (!passed) onProblem(`the device failed its self-test (${said}): the results of this run are not reliable; see hybrid doctor`);
   // Where the disk is full, what is more important than this tells.
   await folder.amendEnvironment({ selfTest: result }).catch(() => {});
 }

@@ -150,7 +150,7 @@ function readDictionary(path: string, bytes: Uint8Array): Map<string, unknown> {
     constructors: CONSTRUCTORS,
     source: path,
     code: 'E_DATA',
-    remedy: () => 'A batch of CIFAR holds lists and NumPy arrays only: replace the file with a good copy.',
+    remedy: () => 'A batch of CIFAR holds lists and NumPy arrays only: replace the file with an intact copy.',
   });
   if (!(value instanceof Map)) throw batchError(path, 'holds no dictionary');
   return new Map([...value].flatMap(([key, entry]) => (text(key) === undefined ? [] : [[text(key) as string, entry]])));
@@ -164,4 +164,8 @@ function text(value: unknown): string | undefined {
 const shortly = (value: unknown): string => String(value).slice(0, 40);
 
 const batchError = (path: string, what: string): HybridError =>
-  new HybridError('E_DATA', `${path} ${what}`, 'Replace the file with a good copy, or name cifar10 as the data: it is found or fetched.');
+  new HybridError(
+    'E_DATA',
+    `${path} ${what}`,
+    'Replace the file with an intact copy, or use cifar10 as the data, which is found or downloaded.',
+  );

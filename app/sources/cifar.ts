@@ -245,10 +245,15 @@ async function readClasses(files: ReadableFiles, labels: Labels, path: string): 
 }
 
 const REMEDY =
-  'Give a folder with CIFAR-10 or CIFAR-100 (data_batch_1.bin …, train.bin), a folder of class folders with images, or cifar10, which is found or fetched.';
+  'Give a folder with CIFAR-10 or CIFAR-100 (data_batch_1.bin …, train.bin), a folder of class folders with images, or cifar10, which is found or downloaded.';
 
 const dataError = (message: string, options?: ErrorOptions): HybridError =>
-  new HybridError('E_DATA', message, 'Replace the file with a good copy, or name cifar10 as the data: it is found or fetched.', options);
+  new HybridError(
+    'E_DATA',
+    message,
+    'Replace the file with an intact copy, or use cifar10 as the data, which is found or downloaded.',
+    options,
+  );
 
 /** Says in the message of a system error which path it is about. */
 export async function describingErrors<T>(path: string, body: () => Promise<T>): Promise<T> {

@@ -31,7 +31,7 @@ export function classConcerns({ classes, labels, size }: Dataset): string[] {
   if (alike.length > 0) {
     const pairs = alike.slice(0, SHOWN).map((pair) => pair.map((name) => JSON.stringify(name)).join(' and '));
     concerns.push(
-      `classes differ in capital letters alone (${pairs.join(', ')}${alike.length > SHOWN ? ', …' : ''}): if they are one, put their images together`,
+      `classes differ only in upper and lower case (${pairs.join(', ')}${alike.length > SHOWN ? ', …' : ''}): if they are the same, merge them`,
     );
   }
   const few = present.filter((label) => counts[label] < FEW).sort((a, b) => counts[a] - counts[b] || a - b);
@@ -48,8 +48,8 @@ export function classConcerns({ classes, labels, size }: Dataset): string[] {
   if (counts[most] > MOST_TIMES * counts[least]) {
     const times = Math.round(counts[most] / counts[least]);
     concerns.push(
-      `the classes are of very different sizes: ${JSON.stringify(classes[most])} has ${counts[most].toLocaleString('en-US')} training images, ` +
-        `${times} times as many as ${JSON.stringify(classes[least])} (${counts[least]}): look at the accuracy of each class, not at the mean alone`,
+      `class sizes differ widely: ${JSON.stringify(classes[most])} has ${counts[most].toLocaleString('en-US')} training images, ` +
+        `${times} times as many as ${JSON.stringify(classes[least])} (${counts[least]}): check the accuracy of each class, not only the mean`,
     );
   }
   return concerns;

@@ -8,12 +8,12 @@ import { type NpyArray, writeNpz } from '../../runtime/formats/npz.ts';
 import { type ReadAllOptions, readAll } from './describe.ts';
 import { writePacked } from './packed.ts';
 
-/** Where and as what a set is written. */
+/** Options for `convertData`: where and in which format a set is written. */
 export interface ConvertOptions extends ReadAllOptions {
   readonly files?: Files;
-  /** Its ending says what is written: `.safetensors` or `.npz`. */
+  /** Path of the file; its ending selects the format, `.safetensors` or `.npz`. */
   readonly path: string;
-  /** Of the set, in a packed file. */
+  /** Name of the set in a packed file. */
   readonly name: string;
 }
 
@@ -22,13 +22,13 @@ const MAX_NPZ_BYTES = 2 ** 32 - 2 ** 20;
 
 const OPTIONS: OptionNames<ConvertOptions> = { files: true, path: true, name: true, signal: true, onProgress: true };
 
-/** Throws E_USAGE for another ending or where something is there already, E_DATA for a set too large for .npz, E_DISK, or an AbortError. */
+/** Throws E_USAGE for another ending or where something already exists, E_DATA for a set too large for .npz, E_DISK, or an AbortError. */
 export async function convertData(source: DataSource, options: ConvertOptions): Promise<void> {
   refuseUnknownOptions(options, OPTIONS, 'convertData');
   const { files = nodeFiles, path, name, signal, onProgress } = options;
   const parts = PARTS.flatMap((part) => (source[part] ? [[part, source[part] as Dataset] as const] : []));
   const total = parts.reduce((sum, [, { size }]) => sum + size, 0);
-  if (await files.stat(path)) throw new HybridError('E_USAGE', `${path} is there already`, 'Remove it, or give another name.');
+  if (await files.stat(path)) throw new HybridError('E_USAGE', `${path} already exists`, 'Remove it, or give another name.');
   let before = 0;
   const pieces = async function* (dataset: Dataset): AsyncGenerator<Uint8Array, void, undefined> {
     yield* readAll(dataset, { signal, onProgress: (done) => onProgress?.(before + done, total) });

@@ -117,7 +117,7 @@ export async function openDecoded<T extends ListedImage>(set: EncodedSet<T>, opt
   } catch (error) {
     // A cache that cannot be written is no reason not to train, as long as the images fit into memory.
     if (!(error instanceof HybridError && error.code === 'E_DISK' && pass.bytes <= options.memoryBudget)) throw error;
-    onNotice?.('warning', `the decoded images are not kept for the next time: ${error.message}`);
+    onNotice?.('warning', `the decoded images cannot be cached: ${error.message}`);
     const held = await pass.into((parts, images) => hold(set, parts, images, options));
     return named(held, set, pass.skipped, options);
   }
@@ -299,10 +299,10 @@ async function judge<T extends ListedImage>(
     throw new HybridError(
       'E_DATA',
       [...shown, ...more].join('\n'),
-      `Replace or remove the files, or allow more of them to be left out with \`maxBad\`: ${allowed} ${allowed === 1 ? 'is' : 'are'} allowed.`,
+      `Replace or remove the files, or allow more to be skipped with \`maxBad\`: ${allowed} ${allowed === 1 ? 'is' : 'are'} allowed.`,
     );
   }
-  const left = skipped.length === 1 ? '1 file is left out because it' : `${skipped.length} files are left out because they`;
+  const left = skipped.length === 1 ? '1 file is skipped because it' : `${skipped.length} files are skipped because they`;
   options.onNotice?.('warning', [`${left} cannot be decoded:`, ...shown, ...more].join('\n'));
   return skipped;
 }

@@ -12,16 +12,16 @@ export interface Description {
   readonly shape: Dataset['shape'];
   /** Images of each class, in the order of the labels. */
   readonly classes: readonly { readonly name: string; readonly count: number }[];
-  /** Of each channel over all pixels, with bytes as 0 … 1. */
+  /** Mean of each channel over all pixels, on a scale from 0 to 1. */
   readonly mean: readonly number[];
-  /** Standard deviation likewise. */
+  /** Standard deviation of each channel. */
   readonly deviation: readonly number[];
 }
 
-/** Of reading a whole set. */
+/** Options for reading a whole set. */
 export interface ReadAllOptions {
   readonly signal?: AbortSignal;
-  /** Images read so far. */
+  /** Called with the number of images read so far. */
   readonly onProgress?: (done: number, total: number) => void;
 }
 

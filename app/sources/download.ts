@@ -51,7 +51,7 @@ export async function download(remote: RemoteFile, options: DownloadOptions): Pr
     const last = first && (await attempt(remote, target, options));
     if (last) throw last;
     const hash = target.digest();
-    if (hash !== remote.sha256) throw networkError(remote, `what came has the SHA-256 ${hash} instead of ${remote.sha256}`);
+    if (hash !== remote.sha256) throw networkError(remote, `the downloaded file has SHA-256 ${hash} instead of ${remote.sha256}`);
     await target.finish();
   } catch (error) {
     await target.discard();
@@ -80,7 +80,8 @@ async function attempt(remote: RemoteFile, target: DownloadTarget, options: Down
     await target.start(await firstByte(remote, response, target.bytes));
     for await (const chunk of response.body ?? []) {
       timer.refresh();
-      if (target.bytes + chunk.length > remote.size) throw networkError(remote, `more than the expected ${count(remote.size)} bytes came`);
+      if (target.bytes + chunk.length > remote.size)
+        throw networkError(remote, `the server sent more than the expected ${count(remote.size)} bytes`);
       await target.write(chunk);
       onProgress?.(target.bytes, remote.size);
       timer.refresh(); // time that the disk or the caller took is not the network's silence
@@ -91,7 +92,7 @@ async function attempt(remote: RemoteFile, target: DownloadTarget, options: Down
   } catch (error) {
     if (error instanceof HybridError) throw error;
     if (signal?.aborted) throw abortError(signal);
-    if (silent) return networkError(remote, `nothing came for ${silence / 1000} seconds`, error);
+    if (silent) return networkError(remote, `no data received for ${silence / 1000} seconds`, error);
     return networkError(remote, reasonOf(error), error);
   } finally {
     clearTimeout(timer);
@@ -106,7 +107,7 @@ async function firstByte(remote: RemoteFile, response: Response, wanted: number)
   if (status !== 200 && status !== 206) throw networkError(remote, `the server answered with status ${status}`);
   const range = /^bytes (\d+)-/.exec(headers.get('content-range') ?? '');
   const start = status === 206 ? Number(range?.[1] ?? Number.NaN) : 0;
-  if (start !== 0 && start !== wanted) throw networkError(remote, 'the server sent another range than was asked for');
+  if (start !== 0 && start !== wanted) throw networkError(remote, 'the server sent a different range than requested');
   const length = headers.get('content-length');
   if (length !== null && start + Number(length) !== remote.size) {
     throw networkError(remote, `the server offers ${count(start + Number(length))} bytes instead of ${count(remote.size)}`);
@@ -178,12 +179,12 @@ class DownloadTarget {
 }
 
 const REASONS: Readonly<Record<string, string>> = {
-  ENOTFOUND: 'the name of the server is not known here',
-  EAI_AGAIN: 'the name of the server cannot be looked up',
+  ENOTFOUND: 'the server name is unknown',
+  EAI_AGAIN: 'the server name cannot be resolved',
   ECONNREFUSED: 'the server refuses the connection',
-  ECONNRESET: 'the connection broke',
-  UND_ERR_SOCKET: 'the connection broke',
-  ENETUNREACH: 'there is no network',
+  ECONNRESET: 'the connection was lost',
+  UND_ERR_SOCKET: 'the connection was lost',
+  ENETUNREACH: 'the network is not available',
   EHOSTUNREACH: 'the server cannot be reached',
   ETIMEDOUT: 'the server does not answer',
   UND_ERR_CONNECT_TIMEOUT: 'the server does not answer',
@@ -208,6 +209,6 @@ const networkError = (remote: RemoteFile, what: string, cause?: unknown): Hybrid
   new HybridError(
     'E_NETWORK',
     `cannot fetch ${remote.url}: ${what}`,
-    'Fetch and unpack it by other means and name its folder as the data, name a mirror with `url`, or train on synthetic.',
+    'Download and unpack it by other means and pass its folder as the data, pass a mirror with `url`, or train on synthetic.',
     { cause },
   );

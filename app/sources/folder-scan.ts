@@ -95,7 +95,7 @@ export async function scanFolder(folder: string, options: ScanOptions = {}): Pro
     .map(
       (name): ScanNotice => ({
         level: 'warning',
-        text: `${folder}: the folder ${quote(name)} is taken for a class, since there is no folder train`,
+        text: `${folder}: the folder ${quote(name)} is used as a class, because there is no folder train`,
       }),
     );
   return fromFolders(scan, new Map([['train', base]]), notices);
@@ -157,7 +157,7 @@ async function unusedFolders(scan: FolderTree, base: string, top: readonly strin
   const notices: ScanNotice[] = [];
   for (const path of unused) {
     const flat = partOfName(basename(path)) !== undefined;
-    const why = flat ? 'its images are in no class folders' : 'it is no part for training, validation or test';
+    const why = flat ? 'its images are in no class folders' : 'it is not a part for training, validation or test';
     notices.push({ level: 'warning', text: `${scan.path('')}: the folder ${quote(slashes(path))} is not used: ${why}` });
   }
   return notices;
@@ -209,7 +209,7 @@ async function fromFolders(scan: FolderTree, bases: Bases, notices: readonly Sca
           {
             level: 'warning',
             text:
-              `${scan.path(trainBase)}: ${listed(classes)} are taken for the classes, and each of them has the same folders (${listed(inner)}): ` +
+              `${scan.path(trainBase)}: ${listed(classes)} are used as the classes, and each of them contains the same folders (${listed(inner)}): ` +
               'if those are the classes, put the images of each into one folder',
           },
         ];

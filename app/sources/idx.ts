@@ -119,4 +119,4 @@ async function readArray(files: ReadableFiles, path: string, axes: number): Prom
 }
 
 const idxError = (path: string, what: string): HybridError =>
-  new HybridError('E_DATA', `${path} ${what}`, 'Replace the file with a good copy.');
+  new HybridError('E_DATA', `${path} ${what}`, 'Replace the file with an intact copy.');

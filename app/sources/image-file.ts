@@ -245,8 +245,8 @@ export async function loadSharp(): Promise<typeof import('sharp')['default']> {
   } catch (error) {
     throw new HybridError(
       'E_ENVIRONMENT',
-      `image files are decoded by the package sharp, which cannot be loaded here: ${firstLine(error)}`,
-      remedyOfRestriction(error) ?? 'Install it with `npm install sharp`; data in binary form (CIFAR, .npz) does without.',
+      `decoding image files needs the package sharp, which cannot be loaded here: ${firstLine(error)}`,
+      remedyOfRestriction(error) ?? 'Install it with `npm install sharp`; data in binary form (CIFAR, .npz) does not need it.',
       { cause: error },
     );
   }

@@ -30,7 +30,7 @@ export async function openImageFolder(options: FolderOptions): Promise<DataSourc
   const { classes, parts, others, notices } = await scanFolder(folder, options);
   for (const { level, text } of notices) onNotice?.(level, text);
   if (others > 0)
-    onNotice?.('info', `${folder}: ${others === 1 ? '1 file that is no image is' : `${others} files that are no images are`} left out`);
+    onNotice?.('info', `${folder}: ${others === 1 ? '1 file that is not an image is' : `${others} files that are no images are`} left out`);
   const set = {
     name: folder,
     ...{ classes, parts },
@@ -45,7 +45,7 @@ export async function openImageFolder(options: FolderOptions): Promise<DataSourc
       },
       reason: ({ path }: ListedImage) =>
         decodeImage(join(folder, path), { shape, maxPixels, crop, interpolation }).then(
-          () => `${path} could not be decoded a moment ago`,
+          () => `${path} can no longer be decoded`,
           (error: Error) => error.message,
         ),
     },

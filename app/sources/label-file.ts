@@ -150,7 +150,7 @@ async function readTable(path: string): Promise<{ readonly records: string[][]; 
     throw tableError(path, `has ${size.toLocaleString('en-US')} bytes, more than the ${MAX_BYTES.toLocaleString('en-US')} that are read`);
   }
   const decoded = decodeText(await readFile(path));
-  if (!decoded) throw tableError(path, 'is no text file', 'Save the table as CSV in UTF-8.');
+  if (!decoded) throw tableError(path, 'is not a text file', 'Save the table as CSV in UTF-8.');
   const { text, encoding } = decoded;
   if (/\.(jsonl|ndjson|json)$/i.test(path)) return { records: recordsOfJson(path, text), notices: [] };
   const notices = encoding === 'UTF-8' ? [] : [`${path} is read as ${encoding}`];
@@ -167,7 +167,7 @@ async function readTable(path: string): Promise<{ readonly records: string[][]; 
     });
     return { records, notices };
   } catch (error) {
-    throw tableError(path, `is no table that can be read: ${(error as Error).message}`);
+    throw tableError(path, `is not a table that can be read: ${(error as Error).message}`);
   }
 }
 
@@ -177,7 +177,7 @@ function recordsOfJson(path: string, text: string): string[][] {
     try {
       return JSON.parse(json);
     } catch (error) {
-      throw tableError(path, `is no JSON that can be read${where}: ${(error as Error).message}`);
+      throw tableError(path, `is not JSON that can be read${where}: ${(error as Error).message}`);
     }
   };
   const cell = (value: unknown): string => (typeof value === 'string' || typeof value === 'number' ? `${value}` : '');
@@ -186,7 +186,7 @@ function recordsOfJson(path: string, text: string): string[][] {
     ? parsed(text)
     : text.split('\n').flatMap((line, i) => (line.trim() === '' ? [] : [parsed(line, ` in line ${i + 1}`)]));
   if (isObject(whole)) return Object.entries(whole).map(([file, label]) => [file, cell(label)]);
-  if (!Array.isArray(whole) || !whole.every(isObject)) throw tableError(path, 'is no list of objects with a file and a class each');
+  if (!Array.isArray(whole) || !whole.every(isObject)) throw tableError(path, 'is not a list of objects with a file and a class each');
   const keys = Object.keys(whole[0] ?? {});
   return [keys, ...whole.map((row) => keys.map((key) => (Object.hasOwn(row, key) ? cell((row as Record<string, unknown>)[key]) : '')))];
 }
@@ -217,7 +217,7 @@ function chooseLabels({ path, header, body, fileColumn, partColumn, wanted }: Co
     const label = (row[column] ?? '').trim();
     if (label === '') throw tableError(path, `has no class in row ${line}`);
     if (label.length > MAX_LABEL_LENGTH || /\p{Cc}/u.test(label))
-      throw tableError(path, `has a class in row ${line} that is no name: ${shown(label)}`);
+      throw tableError(path, `has a class in row ${line} that is not a name: ${shown(label)}`);
     return label;
   };
   const width = body.slice(0, PROBE).reduce((most, { length }) => Math.max(most, length), Number.NEGATIVE_INFINITY);

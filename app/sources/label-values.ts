@@ -38,7 +38,7 @@ export function classesOf({ path, values, names, onNotice }: LabelValues): Class
   const unfit = [...sorted, ...(names ?? [])].find(
     (name) => typeof name === 'string' && (name === '' || name.length > MAX_NAME_LENGTH || /\p{Cc}/u.test(name)),
   );
-  if (unfit !== undefined) throw labelError(path, `has a class that is no name: ${JSON.stringify(String(unfit).slice(0, 60))}`);
+  if (unfit !== undefined) throw labelError(path, `has a class that is not a name: ${JSON.stringify(String(unfit).slice(0, 60))}`);
   const label = new Map(sorted.map((value, i) => [value, i]));
   const labelsOf = (of: readonly LabelValue[]): Int32Array => Int32Array.from(of, (value) => label.get(valued(value)) as number);
   if (!allNumbers) return { classes: sorted.map(String), labelsOf };

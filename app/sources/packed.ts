@@ -184,4 +184,4 @@ function understand(path: string, tensors: ReadonlyMap<string, TensorPlace>, met
 }
 
 const damaged = (path: string, what: string, cause?: unknown): HybridError =>
-  new HybridError('E_DATA', `${path} is no usable file of images: ${what}`, 'Write it again with `hybrid data convert`.', { cause });
+  new HybridError('E_DATA', `${path} is not a usable file of images: ${what}`, 'Write it again with `hybrid data convert`.', { cause });

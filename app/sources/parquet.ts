@@ -70,7 +70,7 @@ export async function openParquetSet(options: ParquetSetOptions): Promise<DataSo
     }
     if (rows.length === 0) continue;
     if (part !== 'train' && values.every((value) => value === -1)) {
-      onNotice?.('warning', `${shards.path}: the ${part} images have no classes (-1): not used`);
+      onNotice?.('warning', `${shards.path}: the ${part} images have no classes (-1): ignored`);
       continue;
     }
     read.set(part, { rows, values });
@@ -80,10 +80,7 @@ export async function openParquetSet(options: ParquetSetOptions): Promise<DataSo
   for (const [part, { rows, values }] of names ? read : []) {
     const known = values.flatMap((value, i) => (value === -1 ? [] : [i]));
     if (known.length === values.length) continue;
-    onNotice?.(
-      'warning',
-      `${shards.path}: ${values.length - known.length} of ${values.length} ${part} images have no class (-1): left out`,
-    );
+    onNotice?.('warning', `${shards.path}: ${values.length - known.length} of ${values.length} ${part} images have no class (-1): skipped`);
     if (known.length > 0) read.set(part, { rows: known.map((i) => rows[i]), values: known.map((i) => values[i]) });
     else read.delete(part);
   }
@@ -121,7 +118,7 @@ export async function openParquetSet(options: ParquetSetOptions): Promise<DataSo
         reason: async (image) => {
           try {
             await decodeImage(await bytesOf(image), { shape, maxPixels, crop, interpolation, name: image.path });
-            return `${image.path} could not be decoded a moment ago`;
+            return `${image.path} can no longer be decoded`;
           } catch (error) {
             return (error as Error).message;
           }
@@ -197,7 +194,7 @@ async function describe(path: string, { images, labelColumn }: ParquetSetOptions
       const bytes = new Uint8Array(length);
       for (let done = 0; done < length; ) {
         const { bytesRead } = await file.read(bytes, done, length - done, offset + done);
-        if (bytesRead === 0) throw parquetError(path, `ends at byte ${offset + done}: it was cut while it was in use`);
+        if (bytesRead === 0) throw parquetError(path, `ends at byte ${offset + done}: it was truncated while in use`);
         done += bytesRead;
       }
       return bytes;

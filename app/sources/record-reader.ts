@@ -63,7 +63,11 @@ function openUnchanged(file: RecordFile): number {
   if (stat.size === file.size && stat.mtimeMs === file.modified) return handle;
   closeSync(handle);
   const sizes = stat.size === file.size ? '' : ` from ${file.size} to ${stat.size} bytes`;
-  throw new HybridError('E_DATA', `${file.path} changed${sizes} while it was in use`, 'Start again, and leave the data alone meanwhile.');
+  throw new HybridError(
+    'E_DATA',
+    `${file.path} changed${sizes} while it was in use`,
+    'Start again, and do not change the data during the run.',
+  );
 }
 
 function readFully(file: RecordFile, handle: number, target: Uint8Array, record: number): void {
@@ -74,8 +78,8 @@ function readFully(file: RecordFile, handle: number, target: Uint8Array, record:
       const where = `byte ${at + done}, within record ${record}`;
       throw new HybridError(
         'E_DATA',
-        `${file.path} ends at ${where}: it was cut while it was in use`,
-        'Replace the file with a good copy.',
+        `${file.path} ends at ${where}: it was truncated while in use`,
+        'Replace the file with an intact copy.',
       );
     }
     done += got;

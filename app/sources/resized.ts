@@ -39,7 +39,7 @@ export async function resized(source: DataSource, { imageSize, ...options }: Res
     name: `${train.name} at ${imageSize.join(' × ')}`,
     classes: train.classes,
     parts,
-    remedy: 'Look at the set with `hybrid data verify`.',
+    remedy: 'Check the set with `hybrid data verify`.',
     decoder: {
       open: (images: readonly Placed[]) => ({
         async read(indices: ArrayLike<number>, out: Uint8Array) {

@@ -29,7 +29,7 @@ export const DATA_SETTINGS = {
       kind: text('URL', 'a URL'),
       example: 'http://localhost/cifar-10-binary.tar.gz',
       otherwise: 'the official archive',
-      help: 'where to fetch the CIFAR-10 archive from',
+      help: 'address from which the CIFAR-10 archive is downloaded',
     },
   }),
   /** [height, width] that images are brought to. Sets of pixels come as they are where it is 32. */
@@ -43,7 +43,7 @@ export const DATA_SETTINGS = {
       kind: form('N|HxW', 'a size from 1 to 4096, or height x width', parseSize),
       example: '40x48',
       usual: '32',
-      help: 'size, in pixels, to which images are resized and centre-cropped; sets of pixels (CIFAR, MNIST, arrays) keep theirs by default',
+      help: 'size, in pixels, to which images are resized and centre-cropped; CIFAR, MNIST and arrays keep theirs by default',
       read(size): ImageSize {
         const [height, width = height] = size.split('x').map(Number);
         return [height, width];
@@ -61,7 +61,7 @@ export const DATA_SETTINGS = {
       kind: share,
       example: '0.875',
       usual: 1,
-      help: 'share of an image of a folder that is kept when it is cropped to its middle',
+      help: 'share of an image file that centre-cropping keeps',
     },
   }),
   /** How pixels are weighed where such images are made smaller; `lanczos` by default. */
@@ -74,7 +74,7 @@ export const DATA_SETTINGS = {
       group: 'Data',
       kind: choice(...INTERPOLATIONS),
       example: 'cubic',
-      help: 'how pixels of images of a folder are weighed when these are made smaller',
+      help: 'interpolation for scaling image files down',
     },
   }),
   /** Name of the array or column of images in a file of several. */
@@ -101,7 +101,7 @@ export const DATA_SETTINGS = {
       group: 'Data',
       kind: text('FILE|NAME', 'a path or a name'),
       example: 'photos/labels.csv',
-      otherwise: 'the one beside the images, where that is clear',
+      otherwise: 'the one next to the images, if there is only one',
       help: 'table (CSV, TSV, JSON) of image files and their classes; for an .npz file, the array of labels',
     },
   }),
@@ -115,7 +115,7 @@ export const DATA_SETTINGS = {
       group: 'Data',
       kind: text('NAME', 'the name of a column'),
       example: 'species',
-      otherwise: 'the one that can be no other',
+      otherwise: 'the only possible one',
       help: 'column of the classes in the table of labels (its number, from 1, where there is no header) or in Parquet files; of CIFAR-100, coarse',
     },
   }),
@@ -129,7 +129,7 @@ export const DATA_SETTINGS = {
       group: 'Data',
       kind: toggle,
       example: 'true',
-      help: 'follow links that lead out of a folder of images, or to folders',
+      help: 'follow symbolic links that lead out of the data folder, or to folders',
     },
   }),
   /** How many files of a folder may be left out because they cannot be decoded. */
@@ -143,7 +143,7 @@ export const DATA_SETTINGS = {
       kind: integer(0),
       example: '10',
       otherwise: 'one in a hundred, at most 10',
-      help: 'image files of a folder that may be left out because they cannot be decoded',
+      help: 'number of image files that may be skipped because they cannot be decoded',
     },
   }),
   /** Images of files that have more pixels are refused before they are decoded. */
@@ -157,7 +157,7 @@ export const DATA_SETTINGS = {
       kind: integer(1, 100_000),
       example: '200',
       otherwise: '67',
-      help: 'millions of pixels that one image file may have; larger ones count as files that cannot be decoded',
+      help: 'limit for one image file, in millions of pixels; larger files are treated as undecodable',
       read: (millions) => millions * 1e6,
     },
   }),
@@ -172,7 +172,7 @@ export const DATA_SETTINGS = {
       kind: integer(0),
       example: '512',
       otherwise: 'a quarter of the memory, at most 1024',
-      help: 'MiB of images held in memory; larger sets are read from the disk as they are needed',
+      help: 'memory for images, in MiB; larger sets are read from disk as needed',
       read: (mebibytes) => mebibytes * 2 ** 20,
     },
   }),

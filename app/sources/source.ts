@@ -37,20 +37,20 @@ export interface DataProgress {
   readonly total: number;
 }
 
-/** A sentence that people should know of. */
+/** A notice for people. */
 export interface DataNotice {
   readonly level: 'info' | 'warning';
   readonly text: string;
 }
 
-/** Where data is looked for and kept, and how much of it in memory. */
+/** Options for `openData`: where data is searched and cached, and how it is read. */
 export interface OpenDataOptions {
   readonly files?: Files;
   /** Another place of the official archive: size and hash stay the same. */
   readonly url?: string;
   /** Where `cifar10`, `cifar100` and `auto` look first; `data` by default. */
   readonly localDir?: string;
-  /** Where they look then and keep what they fetch, and where decoded images are kept; `userCacheDir` by default. */
+  /** Cache, searched next, for downloads and decoded images; `userCacheDir` by default. */
   readonly cacheDir?: string;
   /** Where they look after that: Keras' folder of datasets; `~/.keras/datasets` by default, or below KERAS_HOME. */
   readonly kerasDir?: string;
@@ -58,9 +58,9 @@ export interface OpenDataOptions {
   readonly imageSize?: readonly [number, number];
   /** Share of what covers the size that is kept of an image that is decoded, its middle; 1 by default. */
   readonly crop?: number;
-  /** How pixels are weighed where such images are made smaller; `lanczos` by default. */
+  /** Interpolation for scaling such images down; `lanczos` by default. */
   readonly interpolation?: Interpolation;
-  /** How many files of a folder may be left out because they cannot be decoded; one in a hundred and ten at most by default. */
+  /** Number of files of a folder that may be skipped because they cannot be decoded; by default one in a hundred, at most ten. */
   readonly maxBad?: number;
   /** Images of files that have more pixels are refused before they are decoded; 2²⁶ (67 million) by default. */
   readonly maxPixels?: number;
@@ -79,7 +79,7 @@ export interface OpenDataOptions {
   readonly signal?: AbortSignal;
   readonly onProgress?: (progress: DataProgress) => void;
   readonly onNotice?: (notice: DataNotice) => void;
-  /** How long the network may be silent, in milliseconds. */
+  /** Timeout of a silent network connection, in milliseconds. */
   readonly silence?: number;
   /** What the archive is; the official one by default. */
   readonly archive?: { readonly remote: RemoteFile; readonly contents: ArchiveContents };
@@ -93,7 +93,7 @@ const SETS = { auto: CIFAR10, cifar10: CIFAR10, cifar100: CIFAR100 } as const;
 /** Bytes of images that are held in memory: a quarter of the machine's, and at most 1 GiB. */
 export const defaultMemoryBudget = (): number => Math.min(2 ** 30, Math.floor(totalmem() / 4));
 
-/** What `--data` comes to. */
+/** Location and kind of a data set, as resolved from `--data`. */
 export type DataPlace =
   | { readonly kind: 'cifar'; readonly set: CifarSet; readonly path: string }
   | { readonly kind: 'cifar-python'; readonly found: PythonCifarFolder; readonly path: string }
@@ -141,6 +141,8 @@ const OPTIONS: OptionNames<OpenDataOptions> = {
  *   set is returned. Without `onNotice` it is `cifar10`.
  *
  * Throws E_USAGE for an unknown option or one of another kind, E_DATA, E_NETWORK, E_DISK, E_ENVIRONMENT, or an AbortError.
+ *
+ * @category Data
  */
 export async function openData(spec: string, given: OpenDataOptions = {}): Promise<DataSource> {
   refuseUnknownOptions(given, OPTIONS, 'openData');
@@ -223,7 +225,7 @@ export async function locateData(spec: string, options: OpenDataOptions = {}): P
 /** A mistyped address must not pass for a missing network. */
 function checkUrl(url: string | undefined): void {
   if (url === undefined || (URL.canParse(url) && ['http:', 'https:'].includes(new URL(url).protocol))) return;
-  throw new HybridError('E_USAGE', `${JSON.stringify(url)} is no address to fetch from`, 'Give one that starts with https:// or http://.');
+  throw new HybridError('E_USAGE', `${JSON.stringify(url)} is not a valid address`, 'Give one that starts with https:// or http://.');
 }
 
 async function locatePath(files: Files, path: string): Promise<DataPlace> {
@@ -296,7 +298,7 @@ async function unknownFile(path: string): Promise<HybridError> {
               : /\.(tfrecords?|record|beton|mdb|lmdb|pkl|pickle|pt|mat)$/i.test(path)
                 ? ['is of a form that is not read', 'Save its arrays with numpy.savez, or write the images as files.']
                 : [
-                    'is no set of images that is read',
+                    'is not a set of images that is read',
                     'Give a folder, or an .npz, .parquet, .tar, .tar.gz (CIFAR) or packed .safetensors file.',
                   ];
   return new HybridError('E_DATA', `${path} ${what}`, remedy);
@@ -325,8 +327,7 @@ async function locateCifar(files: Files, set: CifarSet, options: OpenDataOptions
     // A place that cannot be looked at is as good as an empty one here: nobody named it.
     const found = await placeOfCifar(files, place, [set]).catch(() => null);
     if (!found) continue;
-    if (place === keras && 'path' in found)
-      onNotice?.({ level: 'info', text: `${set.title} is read from ${found.path}, where Keras keeps it` });
+    if (place === keras && 'path' in found) onNotice?.({ level: 'info', text: `${set.title} is read from Keras' cache, ${found.path}` });
     return found;
   }
   await removeAbandoned(files, cacheDir);
@@ -334,7 +335,7 @@ async function locateCifar(files: Files, set: CifarSet, options: OpenDataOptions
   const { silence, signal, onProgress, url = remote.url } = options;
   onNotice?.({
     level: 'info',
-    text: `${set.title} is neither in ${localDir} nor in ${cacheDir}: fetching ${url} (${megabytes(remote.size)} MB)`,
+    text: `${set.title} is neither in ${localDir} nor in ${cacheDir}: downloading ${url} (${megabytes(remote.size)} MB)`,
   });
 
   // Not shared with other processes that fetch the same, so that none can spoil another's.
@@ -394,7 +395,7 @@ const megabytes = (bytes: number): string => (bytes / 1e6).toFixed(0);
 
 const syntheticWarning = (error: HybridError): string =>
   [
-    '*** NOT CIFAR-10 *** This run uses the built-in synthetic images: CIFAR-10 was not found and could not be fetched.',
+    '*** NOT CIFAR-10 *** This run uses the built-in synthetic images: CIFAR-10 was not found and could not be downloaded.',
     `Reason: ${error.message}.`,
-    'Accuracies below say nothing about CIFAR-10. To train on the real set, put the binary version into ./data, or name its folder with `data`.',
+    'Accuracies below say nothing about CIFAR-10. To train on the real set, put the binary version into ./data, or pass its folder with `data`.',
   ].join('\n');

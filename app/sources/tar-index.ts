@@ -58,7 +58,7 @@ export async function* readTarIndex({ size, readAt, fail, signal }: TarIndexOpti
         const properties = propertiesOf(record, fail);
         longName = properties.get('path') ?? longName;
         const claimed = properties.get('size');
-        if (claimed !== undefined) longSize = /^\d{1,15}$/.test(claimed) ? Number(claimed) : fail('a size is no number');
+        if (claimed !== undefined) longSize = /^\d{1,15}$/.test(claimed) ? Number(claimed) : fail('a size is not a number');
       }
       continue;
     }
@@ -80,7 +80,7 @@ function checkSum(header: Uint8Array, at: number, fail: Fail): void {
     .replace(/[\0 ]+$/, '')
     .trim();
   if (!/^[0-7]+$/.test(digits) || Number.parseInt(digits, 8) !== sum)
-    fail(`it is no tar archive, or is damaged: there is no header at byte ${at}`);
+    fail(`it is not a tar archive, or is damaged: there is no header at byte ${at}`);
 }
 
 /** Octal digits or, for what they cannot hold, bytes after a first one of 0x80. */
@@ -93,7 +93,7 @@ function sizeOf(field: Uint8Array, fail: Fail): number {
     .toString('latin1')
     .replace(/[\0 ]+$/, '')
     .trim();
-  return /^[0-7]{1,12}$/.test(digits) ? Number.parseInt(digits, 8) : fail('an entry has a size that is no number');
+  return /^[0-7]{1,12}$/.test(digits) ? Number.parseInt(digits, 8) : fail('an entry has a size that is not a number');
 }
 
 function nameOf(header: Uint8Array, fail: Fail): string {

@@ -66,7 +66,7 @@ export async function openWebDataset(options: WebDatasetOptions): Promise<DataSo
   if (others > 0)
     onNotice?.(
       'info',
-      `${shards.path}: ${others === 1 ? '1 file that is' : `${others} files that are`} neither images nor classes passed over`,
+      `${shards.path}: ${others === 1 ? '1 file that is' : `${others} files that are`} neither images nor classes: ignored`,
     );
   const beside = await classNames(dirname(shards.parts.get('train')?.[0] as string));
   const names = beside?.names;
@@ -106,7 +106,7 @@ export async function openWebDataset(options: WebDatasetOptions): Promise<DataSo
           try {
             checkBytes(path, size, maxBytesOf({ maxPixels }));
             await decodeImage(await readPlace(shard, offset, size), { shape, maxPixels, crop, interpolation, name: path });
-            return `${path} could not be decoded a moment ago`;
+            return `${path} can no longer be decoded`;
           } catch (error) {
             return (error as Error).message;
           }
@@ -138,7 +138,7 @@ async function readShard(
     throw setError(
       shard,
       `cannot be read as a shard: ${what}`,
-      'Write it with tar or webdataset, uncompressed; if it was copied or downloaded, fetch it again.',
+      'Write it with tar or webdataset, uncompressed; if it was copied or downloaded, download it again.',
       cause,
     );
   };
@@ -204,7 +204,7 @@ async function textAt(
   fail: Fail,
 ): Promise<string> {
   if (size > most) fail(`its file ${quoted(name)} has ${size} bytes, more than ${most}`);
-  return decodeText(await readAt(offset, size))?.text.trim() ?? fail(`its file ${quoted(name)} is no text`);
+  return decodeText(await readAt(offset, size))?.text.trim() ?? fail(`its file ${quoted(name)} is not text`);
 }
 
 function classIn(text: string, name: string, fail: Fail): LabelValue {
@@ -217,7 +217,7 @@ function jsonClass(text: string, name: string, wanted: string | undefined, fail:
   try {
     object = JSON.parse(text);
   } catch (error) {
-    fail(`its file ${quoted(name)} is no JSON: ${(error as Error).message}`, error);
+    fail(`its file ${quoted(name)} is not JSON: ${(error as Error).message}`, error);
   }
   if (typeof object === 'number' || typeof object === 'string') return classIn(String(object), name, fail);
   const entries = Object.entries(Object(object)).filter(([, value]) => typeof value === 'number' || typeof value === 'string');
@@ -269,7 +269,7 @@ function aboutNames({ path, names }: NamesFile, classes: readonly string[], pres
   if (names.length >= 2 * present)
     return [
       'warning',
-      `${path} names ${names.length} classes, and only ${present} have images; if it is no list of the classes, move it away`,
+      `${path} names ${names.length} classes, and only ${present} have images; if it is not a list of the classes, move it away`,
     ];
   return ['info', `the names of the classes are those in ${path}`];
 }

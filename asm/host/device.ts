@@ -78,7 +78,7 @@ class WasmDevice implements Device {
   }
 
   async compile(graphs: ModelGraphs, options: CompileOptions): Promise<WasmExecutable> {
-    if (this.#closed) throw new HybridError('E_USAGE', 'the device is closed', 'Open another one.');
+    if (this.#closed) throw new HybridError('E_USAGE', 'the device is closed', 'Open a new one.');
     const { capacity, seed, exchange, onGradients, trace } = options;
     const gang = new Gang({ threads: this.threads }); // its threads come up meanwhile
     try {

@@ -111,7 +111,7 @@ export async function benchCompareCommand(command: Command, io: CliIo): Promise<
   const pythons = (options.python ?? 'python3').split(',');
   const rivals = await findRivals(pythons, resolve(io.cwd, options.npm ?? '.'), { signal: io.signal, onLine });
   const names = rivals.map(({ name }) => name).join(', ');
-  progress.line(rivals.length > 0 ? `comparing with ${names}` : 'no rival is installed here: see --python and --npm');
+  progress.line(rivals.length > 0 ? `comparing with ${names}` : 'no other framework is installed here: see --python and --npm');
   const result = await compareTraining({
     device,
     networks,

@@ -40,7 +40,7 @@ export async function downloadCommand(set: string | undefined, command: Command,
   if (!REMOTE.includes(settings.data)) {
     throw new HybridError(
       'E_USAGE',
-      `${quote(settings.data)} is nothing that can be fetched`,
+      `${quote(settings.data)} cannot be downloaded`,
       `Choose one of ${[...REMOTE, ...Object.keys(PUBLISHED)].join(', ')}.`,
     );
   }

@@ -61,12 +61,12 @@ export async function evalCommand(path: string, command: Command, io: CliIo): Pr
     throw new HybridError('E_DATA', 'the data has no test images', 'Add some: test_batch.bin, a folder test, or x_test and y_test.');
   if (!source.test && !json) {
     const which = held === validation ? 'its validation images' : `all its ${count(held.size, 'image')}`;
-    progress.line(`the data has no test images: measured on ${which}`);
+    progress.line(`the data has no test images: measuring ${which}`);
   }
   const known = { name: `the model in ${shown(saved.source, io)}`, classes };
   const matched = relabelled(held, classes, matchClasses(known, held));
   if (!json && hasNames(held.classes) && !hasNames(classes))
-    progress.warn(`${known.name} has no names of classes: class 0 is taken for ${held.classes[0]}, and so on`);
+    progress.warn(`${known.name} has no class names: class 0 is matched with ${held.classes[0]}, and so on`);
   const { train: dataset } = partsOf({ train: matched, test: null, mixed: source.mixed }, { valFraction: 0, limit: settings.limit });
   const device = await openDevice(settings.device, {
     ...deviceSettings(settings),

@@ -43,7 +43,7 @@ export async function exportCommand(given: string, command: Command, io: CliIo):
   const path = resolve(io.cwd, name);
   const files = io.files ?? nodeFiles;
   if (!flags.force && (await files.stat(path).catch((error) => Promise.reject(diskError(path, error))))) {
-    throw new HybridError('E_USAGE', `${name} is there already`, 'Name another file with --output, or replace it with --force.');
+    throw new HybridError('E_USAGE', `${name} already exists`, 'Name another file with --output, or replace it with --force.');
   }
   const bytes = await exportModel(trained, format, { layout, half: flags.half, foldBatchNorm: flags.foldBn, version: version() });
   await writeAtomically(files, path, [bytes]);

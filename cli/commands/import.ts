@@ -67,7 +67,7 @@ export async function importCommand(given: string, command: Command, io: CliIo):
   io.stdout.write(
     command.opts().json
       ? `${JSON.stringify(result)}\n`
-      : `${model.arch} for ${model.input.join('×')} images and ${model.classes} classes, ${state}\nrun folder ${run}; go on with: hybrid train --resume ${run}\n`,
+      : `${model.arch} for ${model.input.join('×')} images and ${model.classes} classes, ${state}\nrun folder ${run}; resume with: hybrid train --resume ${run}\n`,
   );
   return 0;
 }

@@ -46,7 +46,7 @@ export async function runsListCommand(command: Command, io: CliIo): Promise<numb
     } catch (error) {
       // A folder that is no run, or is damaged, must not hide the others. One that looks like a run is missed.
       const parts = await Promise.all(['checkpoints', 'metrics.jsonl'].map((part) => files.stat(join(path, part)).catch(() => null)));
-      if (parts.some(Boolean)) new Progress(io).warn(`${name} is left out: ${error instanceof Error ? error.message : error}`);
+      if (parts.some(Boolean)) new Progress(io).warn(`${name} is skipped: ${error instanceof Error ? error.message : error}`);
     }
   }
   const summaries = records.map(summaryOf).sort(order(sort));

@@ -97,7 +97,7 @@ export async function visualizeCommand(path: string, command: Command, io: CliIo
       testLimit: settings.limit,
       signal: io.signal,
       onProgress(done, total) {
-        if (talk) progress.status(`looking at ${count(done)} of ${count(total)} images  ${Math.floor((100 * done) / total)}%`);
+        if (talk) progress.status(`evaluated ${count(done)} of ${count(total)} images  ${Math.floor((100 * done) / total)}%`);
       },
     });
     const figures: Figure[] = [];

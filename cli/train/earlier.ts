@@ -49,8 +49,8 @@ async function runOf(path: string, io: CliIo): Promise<string> {
   if (isIn === path || basename(path) === 'last') return dirname(isIn);
   throw new HybridError(
     'E_USAGE',
-    `${shown(path, io)} is not the last checkpoint of its run, and a run goes on from that`,
-    `Go on with \`--resume ${shown(dirname(isIn), io)}\`, or begin a new run with these weights: \`--init ${shown(join(path, 'model.safetensors'), io)}\`.`,
+    `${shown(path, io)} is not the last checkpoint of its run, and runs resume from that one`,
+    `Resume with \`--resume ${shown(dirname(isIn), io)}\`, or start a new run with these weights: \`--init ${shown(join(path, 'model.safetensors'), io)}\`.`,
   );
 }
 
@@ -63,8 +63,8 @@ export function refuseOtherModel({ values }: FileValues, config: ReturnType<type
   if (differing.length === 0) return;
   throw new HybridError(
     'E_CHECKPOINT',
-    `the run was begun with another model: ${differing.map((key) => `${key} is ${config[key]}, but was ${values.get(key)}`).join('; ')}`,
-    'Go on with the same one, or begin a new run, which may have these weights where they fit: --init.',
+    `the run was started with another model: ${differing.map((key) => `${key} is ${config[key]}, but was ${values.get(key)}`).join('; ')}`,
+    'Resume with the same model, or start a new run with these weights: --init.',
   );
 }
 
@@ -100,12 +100,12 @@ export async function checkpointOf(folder: RunFolder, values: FileValues, progre
   if (!newest) {
     throw new HybridError(
       'E_CHECKPOINT',
-      `the run ${folder.location} has no checkpoint to go on from`,
-      'Begin it again, from its configuration: -c.',
+      `the run ${folder.location} has no checkpoint to resume from`,
+      'Start it again from its configuration: -c.',
     );
   }
   for (const problem of newest.damaged) progress.warn(problem);
-  if (newest.damaged.length > 0) progress.warn(`going on from ${newest.path}, which is older, but whole`);
+  if (newest.damaged.length > 0) progress.warn(`resuming from ${newest.path}, an older checkpoint that is intact`);
   const events = await folder.events();
   return completeProgress(newest.checkpoint, { options: trainSettings(resolveSettings(new Map(), values)), events });
 }

@@ -34,12 +34,12 @@ export async function networkOf(
 ): Promise<NamedNetwork | undefined> {
   if (model === undefined) {
     if (init === 'none' && !earlier)
-      throw new HybridError('E_USAGE', '--init none is for --model, whose file has weights', 'Leave it out: an architecture begins anew.');
+      throw new HybridError('E_USAGE', '--init none is for --model, whose file has weights', 'Omit it: an architecture has no weights.');
     return undefined;
   }
   if (earlier) {
     if (earlier.network) return { model: earlier.network };
-    throw new HybridError('E_CHECKPOINT', 'the run has no checkpoint that says which network it trains', 'Begin it again.');
+    throw new HybridError('E_CHECKPOINT', 'the run has no checkpoint that says which network it trains', 'Start it again.');
   }
   for (const key of ['arch', ...MEASURES, 'dropout'] as const) {
     if (!isGiven(key)) continue;
@@ -56,7 +56,7 @@ export function fitting({ model, weights }: NamedNetwork, { shape, classes, name
     'E_USAGE',
     `${model.arch} takes ${model.input.join('×')} images of ${model.classes} classes; those of ${name} are ${shape.join('×')} of ${classes.length} classes`,
     weights
-      ? 'Name the network with --init in place of --model: it is adapted to the data then, with a new last layer.'
+      ? 'Pass the network as --init instead of --model, which adapts it to the data with a new last layer.'
       : `Give it an input of [${shape.join(', ')}] and ${classes.length} units at its end, or bring the images to its size with --image-size.`,
   );
 }
@@ -69,7 +69,7 @@ export function weightsFor({ model, weights, classes }: NamedNetwork, data: Data
   throw new HybridError(
     'E_USAGE',
     `the weights of ${model.arch} are of other classes than those of ${data.name}`,
-    'Name the file with --init in place of --model, which gives it a new last layer, or begin anew with --init none.',
+    'Pass the file as --init instead of --model, which replaces its last layer, or ignore its weights with --init none.',
   );
 }
 

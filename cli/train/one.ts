@@ -106,15 +106,15 @@ export async function trainOne(
   const recipe = start?.newHead ? 'tune' : isSmall ? 'small' : undefined;
   const settings = { ...resolveSettings(flagged, values, { ofModel, recipe, images }), data, split };
   if (talk && recipe === settings.recipe && !flagged.has('recipe')) {
-    const why = recipe === 'tune' ? 'a trained network with a new last layer' : `a set of ${count(source.train.size)} pictures`;
-    progress.line(`recipe ${recipe}, for ${why} (--recipe names another)`);
+    const why = recipe === 'tune' ? 'a trained network with a new last layer' : `a set of ${count(source.train.size)} images`;
+    progress.line(`recipe ${recipe}, for ${why} (--recipe chooses another)`);
   }
   if (settings.limit !== undefined && talk) {
     const sizes = [parts.train.size, parts.validation?.size ?? 0, parts.test?.size ?? 0].map((size) => count(size));
     const which = settings.split === 'first' ? 'the first ' : '';
-    const share = settings.split === 'first' ? '' : ', of every class its share';
+    const share = settings.split === 'first' ? '' : ', in proportion to the classes';
     progress.line(
-      `limited to ${which}${sizes[0]} training, ${sizes[1]} validation and ${sizes[2]} test images${share}: accuracies are rough`,
+      `limited to ${which}${sizes[0]} training, ${sizes[1]} validation and ${sizes[2]} test images${share}: accuracies are approximate`,
     );
   }
   if (earlier) refuseOtherModel(earlier.values, toConfig({ ...settings, ...measures(model) }));
@@ -170,7 +170,7 @@ export async function trainOne(
     progress.clear();
     await device.close();
     // A timeline is no reason for a run to fail, nor to hide why it did.
-    await trace?.close().catch((error: Error) => progress.warn(`the timeline ${flags.trace} is not whole: ${error.message}`));
+    await trace?.close().catch((error: Error) => progress.warn(`the timeline ${flags.trace} is incomplete: ${error.message}`));
   }
 }
 

@@ -39,7 +39,7 @@ export function outcomesText(outcomes: readonly Outcome[], io: CliIo): string {
 export function withWayOn(error: unknown, location: string): unknown {
   if (!(error instanceof HybridError && error.code === 'E_RANK')) return error;
   const command = `hybrid train --resume ${location} --distributed mpi`;
-  return error.withMessage(error.message, `The last checkpoint is intact: go on with \`${command}\` under mpiexec.`);
+  return error.withMessage(error.message, `The last checkpoint is intact: resume with \`${command}\` under mpiexec.`);
 }
 
 export function sayStopped(

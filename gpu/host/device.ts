@@ -84,7 +84,7 @@ export class WebGpuDevice implements Device {
   }
 
   async compile(graphs: ModelGraphs, options: CompileOptions): Promise<Executable> {
-    if (this.#closed) throw new HybridError('E_USAGE', 'the device is closed', 'Open another one.');
+    if (this.#closed) throw new HybridError('E_USAGE', 'the device is closed', 'Open a new one.');
     const { capacity, seed, exchange, resident, trace } = options;
     if (exchange) {
       throw new HybridError(
@@ -173,8 +173,8 @@ export class WebGpuDevice implements Device {
           gpu.close();
           throw new HybridError(
             'E_DEVICE',
-            `${lost.adapter.name} was lost, and in its place this machine offers ${gpu.adapter.name}, which would give other bits`,
-            'Resume the run when the GPU is back, or go on with the other one: `hybrid train --resume RUN --allow-changed arithmetic`.',
+            `${lost.adapter.name} was lost, and this machine now offers ${gpu.adapter.name}, which computes different bits`,
+            'Resume the run when the GPU is back, or resume it on the other one: `hybrid train --resume RUN --allow-changed arithmetic`.',
           );
         }
         lost.close();

@@ -11,7 +11,7 @@ export const EXIT_STATUS = {
   E_CHECKPOINT: 5, // a checkpoint or weight file that is missing, corrupt or of another model
   E_DIVERGED: 6, // loss or gradients are not finite
   E_WORKER: 7, // a data worker that hangs, or fails again and again
-  E_LOCKED: 8, // another process is at work in the run folder
+  E_LOCKED: 8, // another process is using the run folder
   E_MEMORY: 9, // does not fit in the memory of the device
   E_RANK: 11, // a rank of a distributed run that is lost, or disagrees
   E_DISK: 10, // the disk is full or refuses to write
@@ -20,33 +20,39 @@ export const EXIT_STATUS = {
   E_INTERNAL: 1, // a defect of this program
 } as const;
 
-/** A stable code of `HybridError`; docs/errors.md has causes and remedies. */
+/**
+ * A stable code of `HybridError`; docs/errors.md has causes and remedies.
+ *
+ * @category Errors
+ */
 export type ErrorCode = keyof typeof EXIT_STATUS;
 
-/** What an error says beside its sentences, for programs. */
+/** Machine-readable details of an error. */
 export interface ErrorDetails extends ErrorOptions {
-  /** The setting that it is about, by its name in code. */
+  /** The setting concerned, by its name in code. */
   readonly field?: string;
-  /** A value of that setting with which it would not have happened. */
+  /** A value of that setting that avoids the error. */
   readonly suggested?: string | number | boolean;
-  /** Of a group of processes: all ranks come to it, so that none has to be told by another one. */
+  /** In a group of processes: whether all ranks encounter it by themselves. */
   readonly onAllRanks?: boolean;
 }
 
 /**
- * An error that a person can meet: what happened, with the numbers (`message`), and what to do about it (`remedy`). Both name settings as
+ * An error reported to a person: what happened, with the numbers (`message`), and what to do about it (`remedy`). Both name settings as
  * code does, in backticks where they are meant to be given: `` `batch` `` or `` `batch: 48` ``. The command line puts its flags there.
+ *
+ * @category Errors
  */
 export class HybridError extends Error {
   override readonly name = 'HybridError';
   readonly code: ErrorCode;
-  /** What the reader can do about it: one sentence. */
+  /** Remedy for the reader, in one sentence. */
   readonly remedy: string;
-  /** The setting that it is about, by its name in code. */
+  /** The setting concerned, by its name in code. */
   readonly field?: string;
-  /** A value of that setting with which it would not have happened. */
+  /** A value of that setting that avoids the error. */
   readonly suggested?: string | number | boolean;
-  /** Whether all ranks of a group come to it. */
+  /** Whether all ranks of a group encounter it by themselves. */
   readonly onAllRanks: boolean;
 
   constructor(code: ErrorCode, message: string, remedy = '', details?: ErrorDetails) {
@@ -82,7 +88,11 @@ export function abortError(signal?: AbortSignal): Error {
   return Object.assign(error, { code: 'ABORT_ERR' });
 }
 
-/** Whether an error says that its caller stopped the call. */
+/**
+ * Whether an error says that its caller stopped the call.
+ *
+ * @category Errors
+ */
 export function isAbortError(error: unknown): boolean {
   return error instanceof Error && error.name === 'AbortError';
 }

@@ -50,7 +50,7 @@ export interface Files {
   rename(from: string, to: string): Promise<void>;
   /** Removes a file. */
   unlink(path: string): Promise<void>;
-  /** With its parents; no error where it is there already. */
+  /** With its parents; no error where it already exists. */
   mkdir(path: string): Promise<void>;
   /** A folder with all that is in it, or a file; no error where nothing is there. */
   remove(path: string): Promise<void>;
@@ -207,8 +207,8 @@ const REASONS: Readonly<Record<string, string>> = {
   EIO: 'the disk reports an error',
   ENOENT: 'the folder does not exist',
   ENOTDIR: 'part of the path is not a folder',
-  EEXIST: 'something is there already',
-  EISDIR: 'a folder of that name is there',
+  EEXIST: 'something already exists',
+  EISDIR: 'a folder with that name exists',
   ERR_ACCESS_DENIED: 'Node may not write there',
 };
 

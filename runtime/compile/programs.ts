@@ -120,7 +120,7 @@ export function inputsOf(graph: Graph, batch: Batch, program: string, hasImages 
     };
     if (!data || !(data.length >= count)) return refuse(`${program} needs ${count} elements of ${name}, got ${data?.length ?? 'none'}`);
     if (arrayKind(data) !== ARRAYS[spec.dtype])
-      return refuse(`${name} of ${program} are a ${arrayKind(data)}, and have to be a ${ARRAYS[spec.dtype]}`);
+      return refuse(`${name} of ${program} are a ${arrayKind(data)}, and must be a ${ARRAYS[spec.dtype]}`);
     if (name === 'labels') checkLabels(graph, data, count);
     return { name, data: data.subarray(0, count) };
   });

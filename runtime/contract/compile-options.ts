@@ -31,6 +31,8 @@ export const PRECISIONS = ['f32', 'f16', 'f16x3'] as const;
  * `f32`: everything. `f16`: activations and their gradients are stored, and multiplied where the GPU has matrix units, as f16. `f16x3`:
  * stored as f32, and multiplied by matrix units in three passes of f16, which are nearly as exact. Sums, statistics, parameters and their
  * gradients, moments and the loss are f32 in every tier.
+ *
+ * @category Devices
  */
 export type Precision = (typeof PRECISIONS)[number];
 

@@ -25,22 +25,22 @@ export interface Batch {
   readonly epoch?: number;
 }
 
-/** Of one update. */
+/** Scalars of one update. */
 export type Hyperparameters = Scalars;
 
-/** Of one run on a device. */
+/** Options for one run on a device. */
 export interface RunOptions {
   /** Ends the run after at most one kernel; it then rejects with an AbortError. */
   readonly signal?: AbortSignal;
 }
 
-/** Of a run with labels: the mean loss over the rows and the number of rows whose largest logit is that of their label. */
+/** Result of a run with labels: the mean loss over the rows and the number of rows whose largest logit is that of their label. */
 export interface BatchMetrics {
   readonly loss: number;
   readonly correct: number;
 }
 
-/** What became of an update. */
+/** Result of an update. */
 export interface Update {
   /** False: something is not finite, and nothing was changed. */
   readonly applied: boolean;
@@ -60,7 +60,7 @@ export interface KernelTime {
   /** Types of the operands and results of the node. */
   readonly inputs: readonly TensorSpec[];
   readonly outputs: readonly TensorSpec[];
-  /** Of the whole node, which may be several calls. */
+  /** Cost of the whole node, which may be several calls. */
   readonly cost: Cost;
   readonly ms: number;
 }

@@ -3,7 +3,11 @@
 
 import { invariant } from '../base/errors.ts';
 
-/** Images with a class each. Embedders may implement it: docs/library.md. */
+/**
+ * Images with a class each. Embedders may implement it: docs/library.md.
+ *
+ * @category Data
+ */
 export interface Dataset {
   /** For people and for the resume check, such as `cifar10 (4,653 of 45,000 training images)`. */
   readonly name: string;
@@ -72,7 +76,11 @@ export type PartName = (typeof PARTS)[number];
 /** What comes after the name of a set in the name of one of its parts. */
 export const partTitle = (part: PartName): string => (part === 'train' ? 'training set' : `${part} set`);
 
-/** The parts of a set as they come: before the validation images are split off, unless the set has some of its own. */
+/**
+ * The parts of a set as they come: before the validation images are split off, unless the set has some of its own.
+ *
+ * @category Data
+ */
 export interface DataSource {
   readonly train: Dataset;
   readonly validation?: Dataset | null;

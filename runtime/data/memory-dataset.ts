@@ -22,7 +22,11 @@ export interface MemoryDatasetOptions {
 
 const OPTIONS: OptionNames<MemoryDatasetOptions> = { name: true, shape: true, classes: true, labels: true, images: true, records: true };
 
-/** A dataset of images in memory. Throws E_USAGE for an unknown option, E_DATA where `images` are no bytes, or their length and that of `labels` do not belong together. */
+/**
+ * A dataset of images in memory. Throws E_USAGE for an unknown option, E_DATA where `images` are no bytes, or their length and that of `labels` do not belong together.
+ *
+ * @category Data
+ */
 export function memoryDataset(options: MemoryDatasetOptions): Dataset {
   refuseUnknownOptions(options, OPTIONS, 'memoryDataset');
   const { name, shape, classes, labels, images, records } = options;

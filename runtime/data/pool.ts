@@ -147,7 +147,7 @@ class Pool implements Crew {
       throw new HybridError(
         'E_WORKER_BOOT',
         `the data workers did not start: ${message}`,
-        `${remedyOfRestriction(error) ?? 'Reinstall the package.'} With \`workers: 0\` there are no data workers.`,
+        `${remedyOfRestriction(error) ?? 'Reinstall the package.'} \`workers: 0\` disables the workers.`,
         { cause: error, field: 'workers', suggested: 0 },
       );
     } finally {
@@ -166,7 +166,7 @@ class Pool implements Crew {
     });
     // Of a worker that dies without a task, or whose replacement cannot be loaded: piscina does not start another one then.
     piscina.on('error', (error: Error) => {
-      if (piscina.threads.length === 0) this.#fail(`all data workers are gone: ${error.message}`, error);
+      if (piscina.threads.length === 0) this.#fail(`all data workers have ended: ${error.message}`, error);
     });
     this.#watch = setInterval(() => this.#look(), taskLimitMs / LOOKS);
     this.#watch.unref();
@@ -241,7 +241,7 @@ class Pool implements Crew {
     this.#failure ??= new HybridError(
       'E_WORKER',
       what,
-      'If the dataset reads with code of its own, look there; else please report it. `workers: 0` does without workers.',
+      'If the dataset uses a custom reader, check it; otherwise please report this. `workers: 0` disables the workers.',
       { cause },
     );
     // Ends the threads and, by that, rejects what is in flight.

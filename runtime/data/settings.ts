@@ -15,7 +15,7 @@ export const PART_SETTINGS = {
       group: 'Data',
       kind: below1,
       example: '0.1',
-      help: 'share of the training images kept for validation; 0: training loss is monitored',
+      help: 'share of the training images held out for validation; 0: the training loss is monitored',
     },
   }),
   /**
@@ -31,7 +31,7 @@ export const PART_SETTINGS = {
       group: 'Data',
       kind: choice('auto', 'stratified', 'first'),
       example: 'stratified',
-      help: 'images kept for validation and by --limit; stratified: of every class its share; auto: the first ones of CIFAR and folders, else stratified',
+      help: 'selection of validation images and of those that --limit keeps; stratified: in proportion to the classes; first: in stored order; auto: first for CIFAR and folders, else stratified',
     },
   }),
   /** Only so many training images; validation and test then are at most a fifth of them, and not below 100. */
@@ -45,7 +45,7 @@ export const PART_SETTINGS = {
       kind: integer(1),
       example: '2000',
       otherwise: 'all',
-      help: 'only N training images; validation and test then are at most max(100, N/5)',
+      help: 'number of training images to use; validation and test then use at most max(100, N/5) each',
     },
   }),
 } as const satisfies SettingTable;

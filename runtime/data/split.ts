@@ -16,7 +16,7 @@ export interface Split {
 export interface Selection {
   /** `stratified` draws of every class its share; `first`, the default, takes the first ones. */
   readonly split?: 'stratified' | 'first';
-  /** Of the draw; 0 by default. */
+  /** Seed of the draw; 0 by default. */
   readonly seed?: bigint;
 }
 
@@ -74,21 +74,25 @@ export function limitParts({ train, validation, test }: Parts, limit: number, se
   };
 }
 
-/** What `partsOf` is told. */
+/** Options for `partsOf`. */
 export interface PartsOptions {
   readonly valFraction: number;
   readonly limit?: number;
   /** `auto`, the default: `first` where the set says that its order is `mixed`, else `stratified`. */
   readonly split?: 'auto' | 'stratified' | 'first';
-  /** Of what is drawn; 0 by default. */
+  /** Seed of the draws; 0 by default. */
   readonly seed?: bigint;
 }
 
-/** What `auto` comes to for a set. */
+/** Resolves `auto` for a set. */
 export const splitOf = ({ mixed }: DataSource, split: PartsOptions['split'] = 'auto'): 'stratified' | 'first' =>
   split !== 'auto' ? split : mixed ? 'first' : 'stratified';
 
-/** Source to parts in one step: split, unless the set has validation images of its own, then limited where a limit is given. Throws E_USAGE. */
+/**
+ * Source to parts in one step: split, unless the set has validation images of its own, then limited where a limit is given. Throws E_USAGE.
+ *
+ * @category Data
+ */
 export function partsOf(source: DataSource, options: PartsOptions): Parts {
   refuseUnknownOptions<PartsOptions>(options, { valFraction: true, limit: true, split: true, seed: true }, 'partsOf');
   const { valFraction, limit, split: asked, seed } = options;
@@ -234,7 +238,7 @@ class Picked implements Subset {
     const samples = samplesOf(whole);
     this.samples = positions.map((position) => samples[position]);
     this.images = imagesAt(whole.images, positions);
-    this.name = `${whole.name}, ${this.size} of ${whole.size} images, of every class its share`;
+    this.name = `${whole.name}, ${this.size} of ${whole.size} images, in proportion to the classes`;
   }
 
   fileOf(index: number): string | undefined {

@@ -50,7 +50,7 @@ export async function openMpi(options: MpiOptions): Promise<Communicator> {
   await group.close();
   throw new HybridError(
     'E_ENVIRONMENT',
-    `the launcher started ${started} ranks, but ${group.description.split(',')[0]} finds ${group.size}: they do not belong together`,
+    `the launcher started ${started} ranks, but ${group.description.split(',')[0]} finds ${group.size}: launcher and library do not match`,
     'Use the mpiexec of that library; under Slurm `srun --mpi=pmi2` for MPICH and `srun --mpi=pmix` for Open MPI.',
   );
 }
@@ -74,7 +74,7 @@ function checkLauncher({ PMI_FD }: NodeJS.ProcessEnv): void {
   }
   throw new HybridError(
     'E_ENVIRONMENT',
-    'the connection to the MPI launcher was lost on the way to this process: npx does not pass it on',
+    'the connection to the MPI launcher was lost on the way to this process: npx does not pass it through',
     'Use `mpiexec -pmi-port -n 4 npx hybrid …`, or start the program itself: `mpiexec -n 4 node PATH/dist/cli/main.js …`.',
   );
 }
@@ -193,8 +193,8 @@ class MpiCommunicator implements Communicator {
     const who = ranks.length === 0 ? 'a rank' : `rank${ranks.length === 1 ? '' : 's'} ${ranks.join(', ')}`;
     return new HybridError(
       'E_RANK',
-      `${who} of ${this.size} did not come to a common step within ${this.#timeoutMs / 1000} s: dead, hanging, or cut off from rank ${this.rank}`,
-      'See the messages of that rank, and go on from the last checkpoint.',
+      `${who} of ${this.size} did not reach a common step within ${this.#timeoutMs / 1000} s: it has ended, hangs, or is disconnected from rank ${this.rank}`,
+      'See the messages of that rank, and resume from the last checkpoint.',
     );
   }
 

@@ -1,4 +1,8 @@
-// `@hybrid-train/hybrid/data`: sets of images, and the pipeline that makes batches of them.
+/**
+ * Sets of images, and the pipeline that makes batches of them: `@hybrid-train/hybrid/data`.
+ *
+ * @module Data
+ */
 
 export type { CifarSet } from '../../app/sources/cifar.ts';
 export { type ConcernedParts, classConcerns, duplicateConcerns } from '../../app/sources/concerns.ts';

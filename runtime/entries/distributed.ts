@@ -1,4 +1,8 @@
-// `@hybrid-train/hybrid/distributed`: training in a group of processes.
+/**
+ * Training in several processes: `@hybrid-train/hybrid/distributed`.
+ *
+ * @module Distributed training
+ */
 
 export { type Communicator, solo as singleRank } from '../distributed/communicator.ts';
 export { type Distributed, type DistributeOptions, distribute } from '../distributed/distribute.ts';

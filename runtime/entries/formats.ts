@@ -1,4 +1,8 @@
-// `@hybrid-train/hybrid/formats`: files of tensors, and the formats that models are exported to.
+/**
+ * File formats of weights and arrays: `@hybrid-train/hybrid/formats`.
+ *
+ * @module Formats
+ */
 
 export type { ToldOptions } from '../../app/saved-weights.ts';
 export { type NpyArray, type NpyOptions, readNpy, readNpz, writeNpy, writeNpz } from '../formats/npz.ts';

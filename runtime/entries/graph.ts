@@ -1,4 +1,8 @@
-// `@hybrid-train/hybrid/graph`: graphs of one's own, what is done to them, and executables that run them.
+/**
+ * Graphs, their operations and passes: `@hybrid-train/hybrid/graph`.
+ *
+ * @module Graphs
+ */
 
 export { differentiate } from '../compile/autodiff.ts';
 export { calibrationGraph, compileGraph, trainingGraph } from '../compile/compile.ts';

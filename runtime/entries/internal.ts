@@ -1,4 +1,8 @@
-// `@hybrid-train/hybrid/~internal`: what the command line and the benchmarks need besides. No promise: it changes without notice.
+/**
+ * Names that the command line needs as well, without any promise: `@hybrid-train/hybrid/~internal`.
+ *
+ * @module Internal
+ */
 
 export { type FetchModelOptions, fetchModel, PUBLISHED, type PublishedName } from '../../app/fetched-models.ts';
 export { asObject } from '../../app/report/record.ts';

@@ -1,4 +1,8 @@
-// `@hybrid-train/hybrid/layers`: the layers of models, and how their variables begin.
+/**
+ * Models as Keras users write them: `@hybrid-train/hybrid/layers`.
+ *
+ * @module Layers
+ */
 
 export type { ActivationName } from '../layers/activations.ts';
 export { input, type LayerFunction, LayerTensor, layers } from '../layers/functional.ts';

@@ -1,4 +1,8 @@
-// `@hybrid-train/hybrid/runs`: run folders, reports and figures, presets.
+/**
+ * Run folders, reports and figures, presets: `@hybrid-train/hybrid/runs`.
+ *
+ * @module Runs
+ */
 
 export type { Classification, ClassifierInput, ClassifierOptions } from '../../app/classifier.ts';
 export { type ImportRunOptions, importRun } from '../../app/import-run.ts';

@@ -1,4 +1,8 @@
-// `@hybrid-train/hybrid/tools`: what looks at machines, devices and models.
+/**
+ * Inspection of the machine, models and runs: `@hybrid-train/hybrid/tools`.
+ *
+ * @module Tools
+ */
 
 export { examineMachine, type MachineReport } from '../../app/doctor.ts';
 export type { AdapterReport } from '../../gpu/host/adapter-report.ts';

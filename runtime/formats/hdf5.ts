@@ -43,7 +43,7 @@ export async function readHdf5File(bytes: Uint8Array, source = 'the file'): Prom
     throw new HybridError(
       'E_CHECKPOINT',
       `${source} is not an HDF5 file of weights: ${what}`,
-      'Use a file that Keras wrote; if it was copied or downloaded, fetch it again.',
+      'Use a file that Keras wrote; if it was copied or downloaded, download it again.',
       { cause },
     );
   };

@@ -38,7 +38,7 @@ const isNumeric = (matrixClass: number): boolean => matrixClass >= 6 && matrixCl
 export function readMat(bytes: Uint8Array, source: string): Map<string, MatMatrix> {
   const fail: Fail = (what, cause) => {
     const remedy = 'Save the lists as CSV, or fetch the file again.';
-    throw new HybridError('E_DATA', `${source} is no MATLAB file that can be read: ${what}`, remedy, { cause });
+    throw new HybridError('E_DATA', `${source} is not a MATLAB file that can be read: ${what}`, remedy, { cause });
   };
   if (Buffer.from(bytes.subarray(0, 8)).toString('latin1').startsWith('\x89HDF'))
     fail('it is of version 7.3 (HDF5); version 5 to 7 is read');

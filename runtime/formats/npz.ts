@@ -52,7 +52,7 @@ export interface NpzMembers {
   strings(name: string): readonly string[] | undefined;
 }
 
-/** Of messages and errors about a file. */
+/** Options for reading a file: how errors name it. */
 export interface NpyOptions {
   /** Name of the file. */
   readonly source?: string;
@@ -110,7 +110,7 @@ function refuse(format: string, { source = 'the file', code = 'E_DATA' }: NpyOpt
     throw new HybridError(
       code,
       `${source} is not a ${format} file that can be read: ${what}`,
-      'Write arrays of plain numbers with numpy.savez or numpy.save; if the file was copied or downloaded, fetch it again.',
+      'Write arrays of plain numbers with numpy.savez or numpy.save; if the file was copied or downloaded, download it again.',
       { cause },
     );
   };

@@ -106,7 +106,7 @@ const failure =
     throw new HybridError(
       'E_CHECKPOINT',
       `${source} is not an ONNX file that can be used: ${what}`,
-      'If it was copied or downloaded, fetch it again; else export the model again.',
+      'If it was copied or downloaded, download it again; else export the model again.',
       { cause },
     );
   };

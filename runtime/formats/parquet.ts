@@ -71,7 +71,7 @@ const MAX_ROWS = 2 ** 26;
 const PEEK_BYTES = 2 ** 23;
 const MOST_CATEGORIES = 2 ** 16;
 
-const WRITE_AGAIN = 'Write it again with pandas, pyarrow or datasets; if it was copied or downloaded, fetch it again.';
+const WRITE_AGAIN = 'Write it again with pandas, pyarrow or datasets; if it was copied or downloaded, download it again.';
 const SMALLER_GROUPS = 'Write it again in smaller groups of rows: row_group_size=1000 (pyarrow, pandas), batch_size=1000 (datasets).';
 const FEWER_GROUPS = 'Write it again as several files, or in groups of more rows: row_group_size=1000.';
 const OTHER_COMPRESSION = "Write it again with compression='snappy' (pandas, pyarrow)";

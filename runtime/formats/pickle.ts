@@ -59,9 +59,14 @@ class Machine {
 
   readonly #fail: Fail = (what, cause) => {
     const { code, source } = this.#options;
-    throw new HybridError(code, `${source} cannot be read as a pickle: ${what}`, 'If the file was copied or downloaded, fetch it again.', {
-      cause,
-    });
+    throw new HybridError(
+      code,
+      `${source} cannot be read as a pickle: ${what}`,
+      'If the file was copied or downloaded, download it again.',
+      {
+        cause,
+      },
+    );
   };
 
   run(): Unpickled {
@@ -83,7 +88,7 @@ class Machine {
     return this.#fail(
       name
         ? `it uses ${name} at byte ${this.#at - 1}, which is not read`
-        : `byte ${this.#at - 1} (0x${opcode.toString(16).padStart(2, '0')}) is no instruction`,
+        : `byte ${this.#at - 1} (0x${opcode.toString(16).padStart(2, '0')}) is not an instruction`,
     );
   }
 
@@ -201,7 +206,7 @@ class Machine {
       (m) => {
         const items = m.#toMark();
         const set = m.#top();
-        if (!(set instanceof Set)) return m.#fail('it adds items to what is no set');
+        if (!(set instanceof Set)) return m.#fail('it adds items to what is not a set');
         for (const item of items) set.add(item);
       },
     ],
@@ -224,7 +229,7 @@ class Machine {
       (m) => {
         const name = textOf(m.#pop());
         const module = textOf(m.#pop());
-        if (name === undefined || module === undefined) return m.#fail('it names a constructor by what is no text');
+        if (name === undefined || module === undefined) return m.#fail('it names a constructor by what is not text');
         m.#push(m.#named(`${module}.${name}`));
       },
     ],
@@ -335,7 +340,7 @@ class Machine {
     // Protocol 0 writes truth values so.
     if (line === '00') return false;
     if (line === '01') return true;
-    if (!/^[+-]?\d+L?$/.test(line) || line.length > MAX_INTEGER_BYTES) this.#fail(`${quote(line)} is no whole number`);
+    if (!/^[+-]?\d+L?$/.test(line) || line.length > MAX_INTEGER_BYTES) this.#fail(`${quote(line)} is not a whole number`);
     return narrow(BigInt(line.replace(/^\+|L$/g, '')));
   }
 
@@ -352,12 +357,12 @@ class Machine {
     const special: Record<string, number> = { nan: Number.NaN, inf: Number.POSITIVE_INFINITY, '-inf': Number.NEGATIVE_INFINITY };
     if (Object.hasOwn(special, line)) return special[line];
     const value = Number(line);
-    if (line.trim() === '' || Number.isNaN(value)) this.#fail(`${quote(line)} is no number`);
+    if (line.trim() === '' || Number.isNaN(value)) this.#fail(`${quote(line)} is not a number`);
     return value;
   }
 
   #index(line: string): number {
-    if (!/^\d{1,10}$/.test(line)) this.#fail(`${quote(line)} is no index`);
+    if (!/^\d{1,10}$/.test(line)) this.#fail(`${quote(line)} is not an index`);
     return Number(line);
   }
 
@@ -365,7 +370,7 @@ class Machine {
   #quoted(): ByteString {
     const line = this.#line();
     const mark = line[0];
-    if (line.length < 2 || (mark !== "'" && mark !== '"') || line.at(-1) !== mark) this.#fail(`${quote(line)} is no quoted text`);
+    if (line.length < 2 || (mark !== "'" && mark !== '"') || line.at(-1) !== mark) this.#fail(`${quote(line)} is not a quoted text`);
     const known: Record<string, string> = { n: '\n', r: '\r', t: '\t', '\\': '\\', "'": "'", '"': '"' };
     const text = line.slice(1, -1).replace(/\\(?:x([0-9a-fA-F]{2})|(.))/g, (whole, hex, character) => {
       if (hex !== undefined) return String.fromCharCode(Number.parseInt(hex, 16));
@@ -434,11 +439,11 @@ class Machine {
   #append(items: readonly unknown[]): void {
     const list = this.#top();
     if (Array.isArray(list)) for (const item of items) list.push(item);
-    else this.#fail('it appends to what is no list');
+    else this.#fail('it appends to what is not a list');
   }
 
   #setItems(dictionary: unknown, items: readonly unknown[]): void {
-    const target = dictionary instanceof Map ? dictionary : this.#fail('it sets an item of what is no dictionary');
+    const target = dictionary instanceof Map ? dictionary : this.#fail('it sets an item of what is not a dictionary');
     if (items.length % 2 !== 0) this.#fail('it sets a key without a value');
     for (let i = 0; i < items.length; i += 2) target.set(textOf(items[i]) ?? items[i], items[i + 1]);
   }
@@ -453,7 +458,7 @@ class Machine {
 
   #call(callee: unknown, args: unknown): unknown {
     const rule = callee instanceof PickleName ? this.#options.constructors.get(callee.name) : undefined;
-    if (!rule || !(callee instanceof PickleName)) return this.#fail('it calls a value that is no constructor');
+    if (!rule || !(callee instanceof PickleName)) return this.#fail('it calls a value that is not a constructor');
     if (!rule.make) return this.#fail(`it calls ${shown(callee.name)}, which is a name here and not a constructor`);
     if (!Array.isArray(args)) return this.#fail(`it gives ${shown(callee.name)} arguments that are no tuple`);
     this.#container(null);

@@ -112,7 +112,7 @@ class Field implements ProtobufField {
       return utf8.decode(this.bytes());
     } catch (cause) {
       if (!(cause instanceof TypeError)) throw cause;
-      return this.#fail(`${this.#what} has text that is no UTF-8`, cause);
+      return this.#fail(`${this.#what} has text that is not UTF-8`, cause);
     }
   }
 

@@ -190,7 +190,7 @@ const refuse =
     throw new HybridError(
       code,
       `${source} is not a valid safetensors file: ${what}`,
-      'Use a file in the safetensors format; if it was copied or downloaded, fetch it again.',
+      'Use a file in the safetensors format; if it was copied or downloaded, download it again.',
     );
   };
 

@@ -83,7 +83,7 @@ export const torchPickle = (members: ReadonlyMap<string, Uint8Array>): string | 
  */
 export function readTorch(bytes: Uint8Array, source = 'the file'): TorchFile {
   const fail: Fail = (what, cause) => {
-    throw new HybridError('E_CHECKPOINT', `${source} is no file of PyTorch's that can be read: ${what}`, REMEDY, { cause });
+    throw new HybridError('E_CHECKPOINT', `${source} is not a file of PyTorch's that can be read: ${what}`, REMEDY, { cause });
   };
   const { value, storages } = isLegacyTorch(bytes) ? readLegacy(bytes, source, fail) : readArchive(bytes, source, fail);
   const { part, table } = findTable(value, fail);

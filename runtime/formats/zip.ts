@@ -107,7 +107,7 @@ function findEnd(view: DataView, fail: Fail): number {
   for (let at = last; at >= Math.max(0, last - END.maxComment); at--) {
     if (view.getUint32(at, true) === END.signature && view.getUint16(at + 20, true) === last - at) return at;
   }
-  return fail('it is no ZIP archive, or is cut short');
+  return fail('it is not a ZIP archive, or is cut short');
 }
 
 /** Where the bytes of a member begin. Its local header repeats the directory's entry, with a name and extra fields of its own lengths. */

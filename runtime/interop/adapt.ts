@@ -17,7 +17,7 @@ export interface AdaptOptions {
   readonly classes: readonly string[];
   /** [height, width, channels] of the images; as before by default. */
   readonly input?: Model['input'];
-  /** Of what begins anew; 0 by default. */
+  /** Seed of the randomly initialised layers; 0 by default. */
   readonly seed?: bigint;
 }
 
@@ -43,6 +43,8 @@ const OPTIONS: OptionNames<AdaptOptions> = { classes: true, input: true, seed: t
  * kernel begins at zero, so that all classes are equally probable.
  *
  * @throws HybridError E_USAGE where the layers cannot take such images, E_CHECKPOINT where no weights fit.
+ *
+ * @category Models
  */
 export function adaptModel(trained: TrainedModel, options: AdaptOptions): AdaptedModel {
   refuseUnknownOptions(options, OPTIONS, 'adaptModel');
@@ -80,8 +82,8 @@ export function fitWeights(
   if (!taken.some(({ variables }) => variables.some(({ shape }) => shape.length > 1))) {
     throw new HybridError(
       'E_CHECKPOINT',
-      `nothing of ${name} fits ${model.arch}: no layer has weights of the same name and shape`,
-      'Train the architecture that the weights are of: leave `arch` and its measures out.',
+      `no weights of ${name} fit ${model.arch}: no layer has the same name and shape`,
+      'Train the architecture of the weights: omit `arch` and its measures.',
       { field: 'init' },
     );
   }
@@ -138,13 +140,13 @@ const MOST_NAMED = 3;
 
 function summaryOf(name: string, taken: number, anew: readonly Layer[], head: Layer, before: number, now: number): string {
   const all = taken + anew.length;
-  if (anew.length === 0) return `weights of ${name}: those of all ${all} layers that have any are taken`;
+  if (anew.length === 0) return `weights of ${name}: all ${all} layers are loaded`;
   const named = anew.slice(0, MOST_NAMED).map((layer) => {
     if (layer !== head || before === 0) return layer.name;
     return `${layer.name} (${before === now ? 'other classes' : `${before} classes before, ${now} now`})`;
   });
   const rest = anew.length > MOST_NAMED ? ` and ${anew.length - MOST_NAMED} more` : '';
-  return `weights of ${name}: those of ${taken} of ${all} layers are taken; anew ${anew.length === 1 ? 'begins' : 'begin'} ${named.join(', ')}${rest}`;
+  return `weights of ${name}: ${taken} of ${all} layers are loaded; initialised randomly: ${named.join(', ')}${rest}`;
 }
 
 /** The same layers for images of another size, and another number of classes. Throws E_USAGE. */

@@ -6,7 +6,7 @@ import { writeSafetensors } from '../formats/safetensors.ts';
 import { torchTensors } from './torch.ts';
 import { cardOf, NPZ_CARD, type TrainedModel } from './trained-model.ts';
 
-/** With the ending of the file. */
+/** File endings by format. */
 export const EXPORT_FORMATS = {
   keras: '.keras',
   h5: '.weights.h5',
@@ -17,7 +17,7 @@ export const EXPORT_FORMATS = {
 /** A format that `exportModel` writes. */
 export type ExportFormat = keyof typeof EXPORT_FORMATS;
 
-/** What a format leaves open. */
+/** Options for `exportModel`. */
 export interface ExportOptions {
   /** ONNX only: see `OnnxOptions`. */
   readonly foldBatchNorm?: boolean;
@@ -25,13 +25,17 @@ export interface ExportOptions {
   readonly layout?: 'keras' | 'torch';
   /** safetensors only: weights of 16 bits, half the size. */
   readonly half?: boolean;
-  /** Of this program, where the format has a place for it. */
+  /** Version of this program, for formats with metadata. */
   readonly version?: string;
 }
 
 const OPTIONS: OptionNames<ExportOptions> = { foldBatchNorm: true, layout: true, half: true, version: true };
 
-/** The contents of the file. The weights are the same in all formats (but for `half`); the state of the optimizer goes into Keras' own two. Throws E_USAGE for an unknown format or option. */
+/**
+ * The contents of the file. The weights are the same in all formats (but for `half`); the state of the optimizer goes into Keras' own two. Throws E_USAGE for an unknown format or option.
+ *
+ * @category Weights and files
+ */
 export async function exportModel(trained: TrainedModel, format: ExportFormat, options: ExportOptions = {}): Promise<Uint8Array> {
   refuseUnknown([format], Object.keys(EXPORT_FORMATS), 'exportModel');
   refuseUnknownOptions(options, OPTIONS, 'exportModel');

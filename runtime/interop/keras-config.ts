@@ -192,7 +192,7 @@ class Reader {
       );
     const own = inputs.map((key) => {
       const [tensor] = byName.get(nameOf(key))?.part.inputs ?? [];
-      return tensor ?? this.#fail(`its input ${quote(nameOf(key))} is no layer of it`);
+      return tensor ?? this.#fail(`its input ${quote(nameOf(key))} is not a layer of it`);
     });
     return {
       inputs: own,
@@ -215,7 +215,7 @@ class Reader {
           }
           waiting = left;
         }
-        return results.get(outputs[0]) ?? this.#fail(`its output ${quote(nameOf(outputs[0]))} is no layer of it`);
+        return results.get(outputs[0]) ?? this.#fail(`its output ${quote(nameOf(outputs[0]))} is not a layer of it`);
       },
     };
   }

@@ -169,7 +169,7 @@ export async function readKeras(bytes: Uint8Array, source = 'the file'): Promise
     throw new HybridError(
       'E_CHECKPOINT',
       `${source} is not a .keras file that can be used: ${what}`,
-      'Use a file that Keras wrote with model.save; if it was copied or downloaded, fetch it again.',
+      'Use a file that Keras wrote with model.save; if it was copied or downloaded, download it again.',
       { cause },
     );
   };
@@ -230,7 +230,7 @@ export function readOlderKeras({ tensors, texts }: OlderFile, source: string): T
   if (!config) return null;
   const compiled = objects.find(({ optimizer_config }) => optimizer_config !== undefined);
   const fail: Fail = (what, cause) => {
-    throw new HybridError('E_CHECKPOINT', `${source} is no model of Keras' that can be used: ${what}`, 'Save it again, as .keras.', {
+    throw new HybridError('E_CHECKPOINT', `${source} is not a model of Keras' that can be used: ${what}`, 'Save it again, as .keras.', {
       cause,
     });
   };

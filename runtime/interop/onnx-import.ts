@@ -220,7 +220,7 @@ function normalizationOf(file: OnnxFile, source: string, channels: number, { mea
   return { scale: short(scale), offset: short(offset), told };
 }
 
-/** Of files of this program: the metadata has a key for each of the card's; what is no text is JSON. */
+/** Of files of this program: the metadata has a key for each of the card's; what is not text is JSON. */
 function cardIn(metadata: ReadonlyMap<string, string>): ReturnType<typeof readCard> {
   const read = (key: string): unknown => {
     try {

@@ -22,7 +22,7 @@ export interface OnnxOptions {
    * next convolution or dense layer can take it up exactly: where nothing else reads it and no zero padding follows.
    */
   readonly foldBatchNorm?: boolean;
-  /** Of this program, for the file's own record. */
+  /** Version of this program, for the metadata of the file. */
   readonly version?: string;
 }
 

@@ -72,7 +72,7 @@ function modelOfSizes(options: ModelOptions, source: string): Model {
       return buildModel('convmixer', options);
     } catch (cause) {
       if (!(cause instanceof HybridError)) throw cause;
-      throw new HybridError('E_CHECKPOINT', `${source} is no ConvMixer that can be built: ${cause.message}`, cause.remedy, { cause });
+      throw new HybridError('E_CHECKPOINT', `${source} is not a ConvMixer that can be built: ${cause.message}`, cause.remedy, { cause });
     }
   }
   throw new HybridError('E_CHECKPOINT', `${source} claims a ConvMixer of impossible sizes`, 'It is damaged, or of another network.');

@@ -16,7 +16,11 @@ export interface OptimizerSettings {
   readonly weightDecay: number;
 }
 
-/** A model made of layers with its weights, and what their user must know: what is exported, imported and asked for predictions. */
+/**
+ * A model made of layers with its weights, and what their user must know: what is exported, imported and asked for predictions.
+ *
+ * @category Weights and files
+ */
 export interface TrainedModel {
   readonly model: Model;
   /** Parameters and moving statistics by name, in Keras' layouts. */
@@ -24,13 +28,13 @@ export interface TrainedModel {
   /** `optimizer/vars/…` by name, the step count first; absent: training cannot go on where it was. */
   readonly optimizer?: ReadonlyMap<string, Float32Array>;
   readonly optimizerSettings?: OptimizerSettings;
-  /** Of batch normalisation in training, of layers that have none of their own. */
+  /** Momentum of batch normalisation in training, for layers without their own. */
   readonly bnMomentum?: number;
   /** Names of the classes, in the order of the logits. */
   readonly classes: readonly string[];
-  /** Of the weights, such as an SPDX identifier. */
+  /** Licence of the weights, such as an SPDX identifier. */
   readonly license?: string;
-  /** Of pictures, before the model sees them; absent: as `decodeImage` does it where nobody says. */
+  /** Preparation of pictures for the model; absent: the defaults of `decodeImage`. */
   readonly preprocessing?: Preprocessing;
   /** Names of variables in files of weights that Keras writes for this model, by names here, where they differ: of models in models above all. */
   readonly kerasNames?: ReadonlyMap<string, string>;

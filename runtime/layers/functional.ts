@@ -15,7 +15,7 @@ import { LayerBuilder } from './layer-builder.ts';
 
 /** What flows between layers: the result of a call of a layer. */
 export class LayerTensor {
-  /** Of one sample. */
+  /** Shape of one sample. */
   readonly shape: Shape;
   /** Bytes are images as they come. */
   readonly dtype: TensorSpec['dtype'];
@@ -131,7 +131,7 @@ export function layerOf(definition: AnyLayer, given: Named & Readonly<Record<str
 }
 
 type Named = {
-  /** Of the layer, in tables and in files; its class with a number where there is none. */
+  /** Name of the layer in tables and files; by default its class with a number. */
   readonly name?: string;
   /** False: training leaves the layer as it is, and batch normalisation is in inference mode. True by default. */
   readonly trainable?: boolean;

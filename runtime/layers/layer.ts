@@ -50,7 +50,7 @@ export interface Place {
   readonly path: string;
   /** Indices of the layers it reads. */
   readonly inputs: readonly number[];
-  /** Of the first tensor it reads. */
+  /** Shape of its first input. */
   readonly inputShape: Shape;
   readonly outputShape: Shape;
   readonly variables: readonly VariableInfo[];

@@ -13,7 +13,7 @@ export const CROSS_ENTROPY = {
       name: 'labelSmoothing',
       flag: 'label-smoothing',
       example: '0.1',
-      help: 'share of the truth that the training loss gives to all classes alike; validation and test measure without it',
+      help: 'label smoothing: share of the target that the training loss spreads evenly over all classes; not used in validation and test',
     },
   }),
   /** With γ the label's part counts (1 − p)^γ times: focal loss (Lin et al., 2017), as Keras' `gamma`. What smoothing adds stays as it is. */
@@ -24,7 +24,7 @@ export const CROSS_ENTROPY = {
       name: 'focalGamma',
       flag: 'focal-gamma',
       example: '2',
-      help: 'focal loss: images count (1 − p)^X times in training, p the probability of their class, so that those that are right count little; 0: all alike',
+      help: 'focal loss: weight (1 − p)^X of each training image, where p is the probability of its class, so that easy images count less; 0 disables',
     },
   }),
 } as const satisfies LossAttributes;

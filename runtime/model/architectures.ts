@@ -9,7 +9,11 @@ import { assemble } from './layered-model.ts';
 import type { Model, ModelConfig } from './model.ts';
 import { resNet20 } from './resnet.ts';
 
-/** Sizes of a model. */
+/**
+ * Sizes of a model.
+ *
+ * @category Models
+ */
 export interface ModelOptions {
   /** [height, width, channels] of the images. */
   readonly input: readonly [number, number, number];
@@ -101,7 +105,11 @@ const NAMED = {
 /** Networks of others, which have no measures to choose but image size, classes and dropout. */
 const NETWORKS = { 'resnet-20': resNet20, 'efficientnet-lite0': efficientNetLite0 } as const;
 
-/** Five models of the script, `convmixer`, whose measures are free, and a network of others. */
+/**
+ * Five models of the script, `convmixer`, whose measures are free, and a network of others.
+ *
+ * @category Models
+ */
 export type ArchitectureName = keyof typeof NAMED | 'convmixer' | keyof typeof NETWORKS;
 
 /** Every name that `buildModel` takes. */
@@ -111,7 +119,11 @@ export const ARCHITECTURE_NAMES: readonly ArchitectureName[] = [
   ...(Object.keys(NETWORKS) as (keyof typeof NETWORKS)[]),
 ];
 
-/** The names of the models of the script and of their family, of those that `buildModel` takes. */
+/**
+ * The names of the models of the script and of their family, of those that `buildModel` takes.
+ *
+ * @category Models
+ */
 export const ARCHITECTURES: readonly ArchitectureName[] = [...(Object.keys(NAMED) as (keyof typeof NAMED)[]), 'convmixer'];
 
 /** The architecture of that name, or E_USAGE with the nearest one. */
@@ -144,6 +156,8 @@ const OPTIONS: OptionNames<ModelOptions & ModelConfig> = {
 /**
  * Builds a model for any image size that leaves at least one pixel and any number of classes from 2 on. Rows and columns
  * that fill no whole patch at the bottom and at the right are not looked at, as in Keras. Throws E_USAGE.
+ *
+ * @category Models
  */
 export function buildModel(arch: string, options: ModelOptions): Model {
   const name = architectureName(arch);
@@ -184,7 +198,7 @@ const isNetwork = (name: ArchitectureName): name is keyof typeof NETWORKS => nam
 function network(name: keyof typeof NETWORKS, options: ModelOptions): Model {
   for (const key of [...MIXER_KEYS, 'width'] as const) {
     if (options[key] === undefined) continue;
-    throw new HybridError('E_USAGE', `${name} has a ${key} of its own; ${options[key]} was given`, `Leave ${key} out.`);
+    throw new HybridError('E_USAGE', `${name} has a fixed ${key}, but ${options[key]} was given`, `Omit ${key}.`);
   }
   const { input, classes, dropout } = options;
   return NETWORKS[name]({ input: [...input], classes, dropout });
@@ -226,7 +240,7 @@ function named(name: keyof typeof NAMED, shared: ModelConfig, options: ModelOpti
     if (options[key] === undefined) continue;
     throw new HybridError(
       'E_USAGE',
-      `${name} has a ${key} of its own; ${options[key]} was given`,
+      `${name} has a fixed ${key}, but ${options[key]} was given`,
       `Use the architecture convmixer to choose ${key}.`,
     );
   }

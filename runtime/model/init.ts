@@ -73,8 +73,8 @@ function sourceOf(initializer: Initializer, shape: Shape, name: string): number 
   }
   throw new HybridError(
     'E_USAGE',
-    `${name} begins with the initialiser ${type}, which is not known here`,
-    `Begin with weights that are there already, or use ${Object.keys(SCALINGS).join(', ')}, zeros or ones.`,
+    `${name} uses the initialiser ${type}, which is not supported`,
+    `Provide initial weights, or use ${Object.keys(SCALINGS).join(', ')}, zeros or ones.`,
   );
 }
 

@@ -19,7 +19,7 @@ export interface FunctionalModelOptions {
   readonly output: LayerTensor;
 }
 
-/** A model of the layers that lead from the input to the output. Throws E_USAGE where they do not, or the output is no vector of logits. */
+/** A model of the layers that lead from the input to the output. Throws E_USAGE where they do not, or the output is not a vector of logits. */
 export function functionalModel(options: FunctionalModelOptions): Model {
   refuseUnknownOptions<FunctionalModelOptions>(options, { name: true, input: true, output: true }, 'functionalModel');
   const { name, input, output } = options;
@@ -54,7 +54,7 @@ interface Assembled {
 export function assemble({ name, input, output, config }: FunctionalModelOptions & { readonly config?: ModelConfig }): Assembled {
   for (const [what, tensor] of Object.entries({ input, output }))
     if (!(tensor instanceof LayerTensor))
-      throw new HybridError('E_USAGE', `the ${what} of ${name} is no tensor`, 'Give what input() and layers return.');
+      throw new HybridError('E_USAGE', `the ${what} of ${name} is not a tensor`, 'Give what input() and layers return.');
   const { calls, order } = inKerasOrder(output);
   checkEnds(name, input, output, calls);
 
@@ -124,7 +124,7 @@ function checkEnds(name: string, input: LayerTensor, output: LayerTensor, calls:
     const { definition, config, name: given } = before.call.layer;
     if (endOf(definition, config) === made)
       refusal(definition, given ?? snakeCase(definition.type))(
-        `makes probabilities, and ${name} goes on behind them`,
+        `computes probabilities, and ${name} has further layers after it`,
         `Give the last layer the ${made}.`,
       );
   }
@@ -231,12 +231,12 @@ export function instanceOf(type: string, config: Config, name?: string, trainabl
   const definition = layerNamed(type);
   if (!definition)
     return refusal({ type } as AnyLayer, name ?? snakeCase(type))(
-      'is of a class that is not known here',
+      'is of an unsupported class',
       `Known are ${Object.keys(LAYERS).join(', ')}.`,
     );
   return { definition, config: readConfig(definition, config, refusal(definition, name ?? snakeCase(type))), name, trainable, calls: [] };
 }
 
 function broken(name: string, what: string): never {
-  throw new HybridError('E_USAGE', `${name} is no network: ${what}`, 'Build it with input() and layers.');
+  throw new HybridError('E_USAGE', `${name} is not a network: ${what}`, 'Build it with input() and layers.');
 }

@@ -21,14 +21,14 @@ export interface ModelConfig {
   readonly network?: readonly NetworkLayer[];
   /** Factor on the channels of a named architecture. */
   readonly width?: number;
-  /** Of `convmixer` only. */
+  /** Measures of `convmixer` only. */
   readonly dim?: number;
   readonly depth?: number;
   readonly kernel?: number;
   readonly patch?: number;
   /** Where it is not GELU. */
   readonly activation?: 'gelu' | 'relu';
-  /** Of its batch normalisation, where it is not 0.001. */
+  /** Epsilon of its batch normalisation, if not 0.001. */
   readonly epsilon?: number;
 }
 
@@ -54,7 +54,11 @@ interface ModelCore {
   readonly variables: readonly VariableInfo[];
 }
 
-/** A model made of layers. */
+/**
+ * A model made of layers.
+ *
+ * @category Models
+ */
 export interface Model extends ModelCore {
   readonly layers: readonly Layer[];
   readonly config: ModelConfig;
@@ -66,7 +70,11 @@ export interface GraphModel extends ModelCore {
   forward(mode: 'train' | 'inference', options: { readonly loss: WithLoss; readonly frozen?: FrozenLayers }): Graph;
 }
 
-/** What can be trained, evaluated and asked for predictions. */
+/**
+ * What can be trained, evaluated and asked for predictions.
+ *
+ * @category Models
+ */
 export type TrainableModel = Model | GraphModel;
 
 /** Layers that training leaves as they are, by their paths. */

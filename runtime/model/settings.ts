@@ -72,7 +72,7 @@ export const MODEL_SETTINGS = {
       kind: below1,
       example: '1e-5',
       otherwise: '0.001',
-      help: 'what batch normalisation of convmixer adds to variances; PyTorch has 1e-5',
+      help: 'epsilon of batch normalisation in convmixer, added to the variance; PyTorch uses 1e-5',
     },
   }),
   /** Rate of the dropout before the head; that of the architecture by default. With 0 the layer stays in the list and does nothing. */

@@ -9,12 +9,12 @@ export interface SummaryRow {
   readonly index: number;
   readonly name: string;
   readonly type: LayerType;
-  /** Of one image. */
+  /** Shape for one image. */
   readonly outputShape: Shape;
   readonly parameters: number;
   /** Names of the layers it reads. */
   readonly connectedTo: readonly string[];
-  /** Of one image, forward; 0 where the convention counts none (see `Place.flops`). */
+  /** FLOPs of one image, forward; 0 where the convention counts none (see `Place.flops`). */
   readonly flops: number;
 }
 
@@ -33,11 +33,15 @@ export interface Summary {
   readonly total: ParameterCount;
   readonly trainable: ParameterCount;
   readonly nonTrainable: ParameterCount;
-  /** Of one image, forward. */
+  /** FLOPs of one image, forward. */
   readonly flops: number;
 }
 
-/** The summary as data; `formatSummary` prints it. */
+/**
+ * The summary as data; `formatSummary` prints it.
+ *
+ * @category Models
+ */
 export function summarize(model: Model): Summary {
   const layers = model.layers
     .filter(({ repeats }) => repeats === undefined)
@@ -67,7 +71,11 @@ export function summarize(model: Model): Summary {
   };
 }
 
-/** Keras' table. As in Keras, the column `Connected to` is there where the model is not a plain chain, that is, where it adds. */
+/**
+ * Keras' table. As in Keras, the column `Connected to` is there where the model is not a plain chain, that is, where it adds.
+ *
+ * @category Models
+ */
 export function formatSummary(summary: Summary): string {
   const branches = summary.layers.some((layer) => layer.connectedTo.length > 1);
   const header = ['#', 'Layer (type)', 'Output Shape', 'Param #', 'FLOPs', ...(branches ? ['Connected to'] : [])];

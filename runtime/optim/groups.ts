@@ -14,9 +14,9 @@ export interface ParameterInfo {
 export interface ParameterGroup {
   /** Which parameters belong to it, of those that belong to no group before it. */
   match(parameter: ParameterInfo): boolean;
-  /** Of the learning rate; 1 by default. */
+  /** Factor on the learning rate; 1 by default. */
   readonly rateFactor?: number;
-  /** Of the weight decay; 1 by default. */
+  /** Factor on the weight decay; 1 by default. */
   readonly decayFactor?: number;
   /** They stay as they are: neither gradients nor slots are made for them. */
   readonly frozen?: boolean;
@@ -69,7 +69,8 @@ export function groupParameters<P extends ParameterInfo>(parameters: readonly P[
   }
   if (parameters.length === 0) throw new HybridError('E_USAGE', 'there are no parameters to train', 'Evaluate the model, or declare some.');
   const found = [...runs.values()].filter(({ members }) => members.length > 0);
-  if (found.length === 0) throw new HybridError('E_USAGE', `all ${parameters.length} parameters are frozen`, 'Leave some to be trained.');
+  if (found.length === 0)
+    throw new HybridError('E_USAGE', `all ${parameters.length} parameters are frozen`, 'Leave at least one trainable.');
   if (found.length > MOST_GROUPS) {
     throw new HybridError(
       'E_USAGE',

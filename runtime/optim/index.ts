@@ -56,7 +56,7 @@ export function describeOptimizer(options: OptimizerName | OptimizerOptions): st
   return [rule.name, ...changed.map(([key, value]) => `${key}=${value}`)].join(':');
 }
 
-/** What people write; undefined where it is no optimizer. */
+/** What people write; undefined where it is not an optimizer. */
 export function parseOptimizer(text: string): OptimizerOptions | undefined {
   const [name, ...parts] = text.split(':');
   const rule = Object.hasOwn(OPTIMIZERS, name) ? ruleOf(name as OptimizerName) : undefined;

@@ -3,7 +3,11 @@
 
 import type { ModelCard } from '../interop/trained-model.ts';
 
-/** A snapshot of a run: enough to go on, and to use the weights elsewhere. */
+/**
+ * A snapshot of a run: enough to go on, and to use the weights elsewhere.
+ *
+ * @category Training
+ */
 export interface Checkpoint {
   /** Parameters and moving statistics by name, in Keras' layouts. */
   readonly weights: ReadonlyMap<string, { readonly shape: readonly number[]; readonly data: Float32Array }>;
@@ -20,7 +24,11 @@ export interface Checkpoint {
 /** `last`: the state to go on from. `best`: of the lowest monitored loss. `epoch-…`: kept for good. */
 export type CheckpointKind = 'best' | 'last' | `epoch-${string}`;
 
-/** Where checkpoints go. Embedders may implement it: examples/own-checkpoint-store.mjs. What it throws ends the run. */
+/**
+ * Where checkpoints go. Embedders may implement it: examples/own-checkpoint-store.mjs. What it throws ends the run.
+ *
+ * @category Training
+ */
 export interface CheckpointStore {
   /** For messages: the run folder. */
   readonly location: string;

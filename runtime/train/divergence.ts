@@ -75,7 +75,7 @@ export class Divergence {
 
 /** No divergence: the forward pass is as good as any, and a scale that is halved each time soon suits, or is 1, where it would be one. */
 const overflowed = ({ epoch, step }: JudgedStep, scale: number): string =>
-  `epoch ${epoch}, step ${step}: the gradients went beyond the range of f16 at a loss scale of ${scale}: the step is left out, and the scale is ${scale / 2} from here on.`;
+  `epoch ${epoch}, step ${step}: the gradients went beyond the range of f16 at a loss scale of ${scale}: the step is skipped, and the scale is ${scale / 2} from here on.`;
 
 function diverged({ epoch, step, batch, rate }: JudgedStep, loss: number, cause?: string): HybridError {
   const samples = Array.from(batch.samples?.subarray(0, Math.min(batch.rows, 8)) ?? []);
@@ -85,7 +85,7 @@ function diverged({ epoch, step, batch, rate }: JudgedStep, loss: number, cause?
   return new HybridError(
     'E_DIVERGED',
     `epoch ${epoch}, step ${step}: ${what} at learning rate ${rate}; batch of ${batch.rows} images, samples ${samples.join(', ')}${more}.`,
-    'The step was not applied and the checkpoints are as they were. Try a smaller `learningRate`.',
+    'The step was not applied and the checkpoints are unchanged. Try a smaller `learningRate`.',
     { field: 'learningRate', onAllRanks: true },
   );
 }

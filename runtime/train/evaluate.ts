@@ -18,7 +18,11 @@ import { checkDataset } from './options.ts';
 import { TRAIN_SETTINGS } from './settings.ts';
 import { type TestTimeAugmentation, ttaKind, withViews } from './views.ts';
 
-/** Loss and accuracy over a dataset, and where the mistakes are. */
+/**
+ * Loss and accuracy over a dataset, and where the mistakes are.
+ *
+ * @category Using a model
+ */
 export interface Evaluation extends Metrics {
   readonly perClass: readonly { readonly name: string; readonly accuracy: number; readonly count: number }[];
   /** classes × classes counts: row = label, column = prediction. Null for more than `MOST_CONFUSION_CLASSES`: `confused` has what is in it. */
@@ -33,7 +37,7 @@ export interface Evaluation extends Metrics {
 export interface SampleLoss {
   /** Index in the whole set. */
   readonly sample: number;
-  /** What people call it, where the dataset says. */
+  /** File or name of the image, if the dataset has one. */
   readonly file?: string;
   readonly label: number;
   readonly predicted: number;
@@ -48,7 +52,11 @@ const LARGEST_LOSSES = 25;
 /** Of a confusion matrix: 16 MiB. It grows with the square, and that of 100,000 classes would be 40 GB of zeros. */
 export const MOST_CONFUSION_CLASSES = 2048;
 
-/** Of `evaluate`. */
+/**
+ * Options for `evaluate`.
+ *
+ * @category Using a model
+ */
 export interface EvaluateOptions {
   readonly device: Device;
   readonly model: TrainableModel;
@@ -63,7 +71,7 @@ export interface EvaluateOptions {
   readonly tta?: TestTimeAugmentation;
   readonly signal?: AbortSignal;
   readonly onProgress?: (done: number, total: number) => void;
-  /** Gets the logits of each batch, rows × classes, from sample `first` of the dataset on. */
+  /** Called with the logits of each batch, rows × classes, from sample `first` of the dataset on. */
   readonly onLogits?: (first: number, logits: Float32Array) => void;
 }
 
@@ -75,6 +83,8 @@ const OPTIONS = Object.keys({
 /**
  * Loss and accuracy in inference mode, over all images of the dataset. Rejects with E_USAGE for an impossible batch or an option that there is not, E_DATA where model and data do not fit,
  * E_CHECKPOINT for weights of another model, E_DIVERGED where logits are not finite, E_MEMORY, or an AbortError.
+ *
+ * @category Using a model
  */
 export async function evaluate(options: EvaluateOptions): Promise<Evaluation> {
   const { device, model: given, dataset, batch = 128, workers, tta = 'none', signal, onProgress, onLogits, ...others } = own(options);

@@ -9,12 +9,12 @@ import type { Checkpoint, CheckpointKind, CheckpointStore } from './checkpoint.t
 import type { FeatureStore } from './feature-store.ts';
 import type { TrainSettings } from './settings.ts';
 
-/** What a training run works on and with. */
+/** Inputs of a training run. */
 export interface TrainInputs {
-  /** It may run other things at the same time, and stays open. */
+  /** Device, which stays open and may be shared. */
   readonly device: Device;
   readonly model: TrainableModel;
-  /** Its images must be as large as the model's input, and its classes as many. */
+  /** Training set; its image size must be that of the model's input, and its classes at most as many. */
   readonly train: Dataset;
   /** Null, the default: the training loss is monitored. */
   readonly validation?: Dataset | null;
@@ -22,19 +22,19 @@ export interface TrainInputs {
   readonly test?: Dataset | null;
   /** Initial weights by name instead of the initialisers. */
   readonly init?: ReadonlyMap<string, Float32Array>;
-  /** What checkpoints say of the weights besides: licence, and how pictures become images. Of a resumed run: as before. */
+  /** Metadata of the weights for checkpoints: licence and preprocessing. A resumed run keeps its own. */
   readonly origin?: Pick<TrainedModel, 'license' | 'preprocessing'>;
-  /** Where checkpoints go; absent: best weights are kept in memory only. */
+  /** Store of checkpoints; absent: best weights are kept in memory only. */
   readonly store?: CheckpointStore;
-  /** Where the features of a frozen backbone are kept from run to run; absent: in memory, for the run alone. */
+  /** Cache for features of a frozen backbone across runs; absent: in memory, for this run only. */
   readonly features?: FeatureStore;
-  /** The state to go on from, in place of initial weights. The best weights of before come from `store`. */
+  /** Checkpoint to resume from, instead of initial weights. Earlier best weights are read from `store`. */
   readonly resume?: Checkpoint;
   /** Settings that may differ from those the checkpoint was made with: their names, or their words in `RESUME_SETTINGS`. */
   readonly allowChanged?: readonly string[];
   /**
-   * Called when an epoch is over, its validation and checkpoint included, with what its event has and access to the weights; the run waits for it, unless
-   * it is stopped, and what it throws ends the run. Epochs that are done again after a rollback are told again; of a resumed run those before are not.
+   * Called after each epoch, including its validation and checkpoint, with the contents of its event and access to the weights. The run waits for it, unless
+   * stopped; an exception ends the run. Epochs repeated after a rollback are reported again, earlier epochs of a resumed run are not.
    */
   readonly onEpoch?: (epoch: Extract<TrainEvent, { type: 'epoch' }>, state: EpochState) => void | Promise<void>;
   /** Takes a timeline of the run. */
@@ -50,7 +50,11 @@ export interface EpochState {
   checkpoint(): Promise<Checkpoint>;
 }
 
-/** What `train` takes: device, model, data and number of epochs; all else has a default. */
+/**
+ * Options for `train`: device, model, data and number of epochs; everything else has a default.
+ *
+ * @category Training
+ */
 export interface TrainOptions extends TrainInputs, Partial<TrainSettings> {
   readonly epochs: number;
 }
@@ -61,7 +65,11 @@ export interface CompleteTrainOptions extends TrainInputs, TrainSettings {
   readonly test: Dataset | null;
 }
 
-/** Mean loss and accuracy (a fraction) over samples. */
+/**
+ * Mean loss and accuracy (a fraction) over samples.
+ *
+ * @category Training
+ */
 export interface Metrics {
   readonly loss: number;
   readonly accuracy: number;
@@ -71,8 +79,10 @@ export interface Metrics {
 export type EndReason = 'completed' | 'early-stopped' | 'aborted' | 'diverged';
 
 /**
- * What a run tells while it goes on. Losses are means over images, accuracies and shares of time fractions, times seconds; epochs and
+ * Events of a run in progress. Losses are means over images, accuracies and shares of time fractions, times seconds; epochs and
  * steps count from 1.
+ *
+ * @category Training
  */
 export type TrainEvent =
   | {
@@ -90,7 +100,7 @@ export type TrainEvent =
   | {
       readonly type: 'step';
       readonly epoch: number;
-      /** Of the epoch, from 1. */
+      /** Step within the epoch, from 1. */
       readonly step: number;
       readonly loss: number;
       readonly accuracy: number;
@@ -115,7 +125,7 @@ export type TrainEvent =
       /** Whether the monitored loss improved. */
       readonly best: boolean;
     }
-  /** The run goes on after `step` of `epoch`: events of later ones, before this event, tell of work that was undone. */
+  /** The run continues after `step` of `epoch`; earlier events of later steps describe work that was undone. */
   | { readonly type: 'resume'; readonly reason: 'resumed' | 'rolled back'; readonly epoch: number; readonly step: number }
   | { readonly type: 'checkpoint'; readonly kind: CheckpointKind; readonly epoch: number; readonly path: string | null }
   /** The script's messages: improved, reduced, stopped early; and hints. `again`: a repetition, in Keras' words, of the epoch event before it. */
@@ -129,10 +139,18 @@ export type TrainEvent =
       readonly run: string | null;
     };
 
-/** The last event of a run. */
+/**
+ * The last event of a run.
+ *
+ * @category Training
+ */
 export type TrainResult = Extract<TrainEvent, { type: 'end' }>;
 
-/** A run in progress. It proceeds whether or not its events are consumed; unread `step` events are merged into the newest. */
+/**
+ * A run in progress. It proceeds whether or not its events are consumed; unread `step` events are merged into the newest.
+ *
+ * @category Training
+ */
 export interface TrainRun extends AsyncIterable<TrainEvent>, AsyncDisposable {
   /** Rejects where the run failed: diverged, out of memory, disk full. An aborted run resolves with reason `aborted`. */
   readonly result: Promise<TrainResult>;

@@ -101,7 +101,7 @@ export async function keepFeatures(given: KeepOptions): Promise<Features | strin
 
   const key = store && (await sha256(new TextEncoder().encode(`${digest} ${(await imageDigests(given)).join(' ')}`)));
   const found = key !== undefined && (await store?.load(key, signal));
-  if (found) return made(found, `were computed before, and are read and checked in ${seconds()}`);
+  if (found) return made(found, `were read from the cache and checked in ${seconds()}`);
 
   if (bytesOf(sizes) <= (store?.memoryBudget ?? MEMORY_BUDGET)) {
     const held = new Uint8Array(new SharedArrayBuffer(bytesOf(sizes)));
@@ -116,15 +116,15 @@ export async function keepFeatures(given: KeepOptions): Promise<Features | strin
       if (key !== undefined) await store?.save(key, sizes, () => pieces(held), signal);
     } catch (error) {
       if (!(error instanceof HybridError && error.code === 'E_DISK')) throw error;
-      onWarning(`The features are not kept for the next run: ${error.message}`);
-      place = ', in memory alone';
+      onWarning(`The features cannot be cached for the next run: ${error.message}`);
+      place = ', in memory only';
     }
-    return made(heldIn(held, sizes), `are computed in ${took} and kept${place}`);
+    return made(heldIn(held, sizes), `were computed in ${took} and cached${place}`);
   }
   try {
     await store?.save(key as string, sizes, () => compute(given), signal);
     const kept = await store?.load(key as string, signal);
-    if (kept) return made(kept, `are computed in ${seconds()} and kept on the disk`);
+    if (kept) return made(kept, `were computed in ${seconds()} and cached on disk`);
     return 'their file was changed while it was written';
   } catch (error) {
     if (isAbortError(error) || !(error instanceof HybridError && error.code === 'E_DISK')) throw error;
@@ -136,7 +136,7 @@ function notice({ sizes, variants }: FeaturePlan, how: string): string {
   const forms = variants.count === 1 ? '' : ` in ${variants.count} forms each`;
   const count = (n: number) => n.toLocaleString('en');
   const validation = sizes.validation > 0 ? ` and ${count(sizes.validation)} validation images` : '';
-  return `The features of ${count(sizes.train / variants.count)} training images${forms}${validation} (${count(sizes.bytes / 4)} numbers each, ${mebibytes(bytesOf(sizes))} MiB) ${how}: an epoch costs the rest of the network alone.`;
+  return `The features of ${count(sizes.train / variants.count)} training images${forms}${validation} (${count(sizes.bytes / 4)} numbers each, ${mebibytes(bytesOf(sizes))} MiB) ${how}: an epoch only computes the rest of the network.`;
 }
 
 const CHUNK = 1 << 20;

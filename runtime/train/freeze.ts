@@ -100,7 +100,7 @@ function matching(model: TrainableModel, patterns: string): ReadonlySet<string> 
       const near = nearest(pattern, [...WORDS, ...names.keys()]);
       throw new HybridError(
         'E_USAGE',
-        `no layer of ${model.arch} is called ${JSON.stringify(pattern)}${near ? `; did you mean ${near}?` : ''}`,
+        `${model.arch} has no layer called ${JSON.stringify(pattern)}${near ? `; did you mean ${near}?` : ''}`,
         'Name layers with weights as `hybrid summary` prints them, or use none, backbone or a number of epochs.',
         { field: 'freeze', suggested: near },
       );
@@ -108,7 +108,7 @@ function matching(model: TrainableModel, patterns: string): ReadonlySet<string> 
     for (const [, path] of matched) found.add(path);
   }
   if (!paths.some((path) => !found.has(path))) {
-    throw new HybridError('E_USAGE', `\`freeze: ${patterns}\` leaves nothing of ${model.arch} to be trained`, 'Name fewer layers.', {
+    throw new HybridError('E_USAGE', `\`freeze: ${patterns}\` freezes all layers of ${model.arch}`, 'Name fewer layers.', {
       field: 'freeze',
     });
   }

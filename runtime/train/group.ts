@@ -15,7 +15,7 @@ import { resumeSettings } from './progress.ts';
 import { train } from './run.ts';
 import { describeSettings, GROUP_SETTINGS } from './settings.ts';
 
-/** Of `trainInGroup`. */
+/** Options for `trainInGroup`. */
 export interface GroupTrainOptions extends TrainOptions {
   readonly communicator: Communicator;
   /** Batch normalisation over the rows of all ranks. */

@@ -38,11 +38,11 @@ export function completeOptions(given: TrainOptions): CompleteTrainOptions {
   checkSettings(TRAIN_SETTINGS, options, { what: 'train', others: Object.keys(INPUTS) });
   for (const [name, isNeeded] of Object.entries(INPUTS)) {
     if (!isNeeded || typeof options[name as keyof TrainInputs] === 'object') continue;
-    throw new HybridError('E_USAGE', `train has not been given its ${name}`, `Give ${name} as an option.`, { field: name });
+    throw new HybridError('E_USAGE', `train needs the option ${name}`, `Give ${name} as an option.`, { field: name });
   }
   const { onEpoch } = options;
   if (onEpoch !== undefined && typeof onEpoch !== 'function')
-    throw new HybridError('E_USAGE', `onEpoch is of type ${typeof onEpoch}`, 'Give a function: it is called behind every epoch.', {
+    throw new HybridError('E_USAGE', `onEpoch is of type ${typeof onEpoch}`, 'Give a function; it is called after every epoch.', {
       field: 'onEpoch',
     });
   const settings = Object.entries(completed(TRAIN_SETTINGS, options)).map(([name, value]) => [name, isPlain(value) ? own(value) : value]);

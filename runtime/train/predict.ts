@@ -12,7 +12,11 @@ import { probabilitiesOf } from './logits.ts';
 import { TRAIN_SETTINGS } from './settings.ts';
 import { type TestTimeAugmentation, ttaKind, withViews } from './views.ts';
 
-/** Of `predict`. */
+/**
+ * Options for `predict`.
+ *
+ * @category Using a model
+ */
 export interface PredictOptions {
   readonly device: Device;
   /** A `TrainedModel`, or any model with its weights by name. */
@@ -34,6 +38,8 @@ const OPTIONS = Object.keys({ device: true, trained: true, images: true, batch: 
 /**
  * Yields the probabilities of the classes, one list an image, in the order of the images. Throws E_DATA for an image that is not of the model's
  * size, or no bytes, E_DIVERGED where logits are not finite, E_CHECKPOINT for weights of another model, E_MEMORY.
+ *
+ * @category Using a model
  */
 export async function* predict(options: PredictOptions): AsyncGenerator<Float64Array> {
   refuseUnknown(Object.keys(options), OPTIONS, 'predict');
@@ -71,7 +77,7 @@ export async function* predict(options: PredictOptions): AsyncGenerator<Float64A
 /** Throws E_DATA for an image that is not of the model's size, or no bytes. */
 export function checkImage(image: Uint8Array, { input, arch }: Pick<TrainableModel, 'input' | 'arch'>): void {
   if (image.length !== input[0] * input[1] * input[2]) {
-    throw new HybridError('E_DATA', `an image has ${image.length} bytes; ${arch} takes ${input.join(' × ')}`, 'Bring it to this size.');
+    throw new HybridError('E_DATA', `an image has ${image.length} bytes; ${arch} takes ${input.join(' × ')}`, 'Resize it to this size.');
   }
   // Numbers from 0 to 1 would all become 0 or 1 as bytes.
   if (!isBytes(image))

@@ -114,8 +114,8 @@ export function checkResume(
   if (history.length <= epochs) return changes;
   throw new HybridError(
     'E_USAGE',
-    `the run has completed ${history.length} epochs already, and ${epochs} were asked for`,
-    `Ask for more than ${history.length} \`epochs\`.`,
+    `the run has already completed ${history.length} epochs, and ${epochs} were requested`,
+    `Request more than ${history.length} \`epochs\`.`,
     { field: 'epochs' },
   );
 }
@@ -205,7 +205,7 @@ export function compareSettings(
     const words = changed.map(([word]) => word).join(',');
     throw new HybridError(
       'E_CHECKPOINT',
-      `the run was begun with other settings: ${told(refused).join('; ')}`,
+      `the run was started with other settings: ${told(refused).join('; ')}`,
       `Resume with the original settings, or allow the change: \`allowChanged: ${words}\`. The result will then differ from that of one run.`,
       { field: 'allowChanged', suggested: words },
     );
@@ -235,8 +235,8 @@ export function readProgress({ progress }: Pick<Checkpoint, 'progress'>): RunPro
   const settings = object(progress, 'settings');
   const seed = own(progress, 'seed');
   if (!callbacks) throw damaged('callbacks are missing');
-  if (!Array.isArray(history)) throw damaged('history is no list');
-  if (typeof seed !== 'string') throw damaged('seed is no text');
+  if (!Array.isArray(history)) throw damaged('history is not a list');
+  if (typeof seed !== 'string') throw damaged('seed is not text');
   return {
     epoch: number(progress, 'epoch', 1),
     step: number(progress, 'step', 0),
@@ -260,7 +260,7 @@ export function readProgress({ progress }: Pick<Checkpoint, 'progress'>): RunPro
 function damaged(what: string): HybridError {
   return new HybridError(
     'E_CHECKPOINT',
-    `the progress in the checkpoint makes no sense: ${what}`,
+    `the progress in the checkpoint is invalid: ${what}`,
     'It is damaged or of another version: resume from another one.',
   );
 }
@@ -275,8 +275,8 @@ export function stepAfterBatchChange(step: number, { before, now, size }: { befo
   if (samples % now === 0) return samples / now;
   throw new HybridError(
     'E_CHECKPOINT',
-    `the run stopped after ${samples} images of an epoch, which is no whole number of batches of ${now}`,
-    `Go on with batches of ${before} to the end of the epoch, or use a divisor of ${samples}.`,
+    `the run stopped after ${samples} images of an epoch, which is not a whole number of batches of ${now}`,
+    `Resume with batches of ${before} to the end of the epoch, or use a divisor of ${samples}.`,
   );
 }
 

@@ -10,6 +10,8 @@ import { completeOptions } from './options.ts';
  * Starts a training run. It proceeds whether or not its events are consumed. Invalid options and failures at run time reject both `result` and the
  * iteration: E_USAGE, E_DATA, E_CHECKPOINT, E_DIVERGED, E_MEMORY, E_DISK, E_WORKER,
  * E_DEVICE; an AbortError where the signal was aborted before the run began.
+ *
+ * @category Training
  */
 export function train(options: TrainOptions): TrainRun {
   const given = own(options);

@@ -201,7 +201,7 @@ class OpenSession implements Session {
     if (!isThere) {
       const features = await keepFeatures(given);
       if (typeof features === 'string') {
-        say(`The features of the frozen layers are not kept: ${features}.`);
+        say(`The features of the frozen layers are not cached: ${features}.`);
         return this.leaveFeatures();
       }
       this.#features = features;
@@ -245,7 +245,7 @@ async function openFeatures(options: LoopOptions, capacity: number, feeds: Featu
   return { pipeline, batches: new TrainingBatches(pipeline.loader('train'), signal), close: () => pipeline.close() };
 }
 
-const fromTheHost = (reason: string): string => `Training images come from the host, batch by batch: ${reason}.`;
+const fromTheHost = (reason: string): string => `Training images are sent from the host, batch by batch: ${reason}.`;
 
 /** The training images, if the device is to have them, and what is to be said of it. */
 async function placeImages({
@@ -273,7 +273,7 @@ async function placeImages({
   throw new HybridError(
     'E_USAGE',
     `the training images cannot be stored on the device: ${images}`,
-    'Leave `dataOnDevice` out: images come from the host then, batch by batch.',
+    'Omit `dataOnDevice`; images are then sent from the host, batch by batch.',
     { field: 'dataOnDevice', suggested: 'auto' },
   );
 }

@@ -90,7 +90,7 @@ export const TRAIN_SETTINGS = {
         return options && describeOptimizer(options);
       }),
       example: 'adamw:beta2=0.95',
-      help: `how the weights follow the gradients: ${optimizerNames.join(', ')}, each also with constants as NAME:CONSTANT=VALUE`,
+      help: `optimizer: ${optimizerNames.join(', ')}, each also with constants as NAME:CONSTANT=VALUE`,
       read: (text): OptimizerOptions => parseOptimizer(text) as OptimizerOptions,
       write: describeOptimizer,
     },
@@ -112,7 +112,7 @@ export const TRAIN_SETTINGS = {
       group: 'Training',
       kind: choice('none', 'balanced'),
       example: 'balanced',
-      help: 'factors on the training loss; balanced: every class weighs as much as the others, however many images it has',
+      help: 'class weights of the training loss; balanced: all classes count equally, however many images they have',
       read: (name): ClassWeights => name,
       write: (value) => (value === 'balanced' ? 'balanced' : 'none'),
     },
@@ -137,7 +137,7 @@ export const TRAIN_SETTINGS = {
         parseFreeze,
       ),
       example: '1',
-      help: 'what stays as it is: all but the last layer; that for N epochs, and then nothing, at rates that grow towards the last layer; or layers by their names in the summary, such as "conv2d*,dense"',
+      help: 'layers that are not trained; backbone: all but the last; N: those for N epochs, then none, with learning rates that grow towards the last layer; NAMES: as in the summary, such as "conv2d*,dense"',
       read: readFreeze,
       write: String,
     },
@@ -176,7 +176,7 @@ export const TRAIN_SETTINGS = {
       group: 'Training',
       kind: integer(0),
       example: '4',
-      help: 'epochs without improvement after which training stops; 0: never',
+      help: 'epochs without improvement before training stops; 0: never',
       read: (patience) => (patience > 0 ? { patience } : null),
       write: (value) => value?.patience ?? 0,
     },
@@ -208,7 +208,7 @@ export const TRAIN_SETTINGS = {
       kind: form('AUGMENTATIONS', 'names of augmentations separated by commas, or none', parseAugment),
       example: 'crop,flip',
       usual: 'crop,flip',
-      help: `random changes of training images, separated by commas: ${Object.keys(AUGMENT_NAMES).join(', ')}, each also as NAME=VALUE; none`,
+      help: `random augmentation of training images, separated by commas: ${Object.keys(AUGMENT_NAMES).join(', ')}, each also as NAME=VALUE; none`,
       read: augmentOptions,
     },
   }),
@@ -226,7 +226,7 @@ export const TRAIN_SETTINGS = {
       group: 'Data',
       kind: integer(0),
       example: '4',
-      help: 'versions of each training image that augmentation makes, which epochs take in turn; 0: always new ones',
+      help: 'number of augmented versions of each training image, used by the epochs in turn; 0: new ones in each epoch',
     },
   }),
   /**
@@ -243,7 +243,7 @@ export const TRAIN_SETTINGS = {
       group: 'Data',
       kind: choice('all', 'balanced'),
       example: 'balanced',
-      help: 'which images an epoch has; all: each once; balanced: as many of every class, those of small classes several times',
+      help: 'images of an epoch; all: each once; balanced: equally many of each class, repeating those of small classes',
     },
   }),
   /** Another order of the images in each epoch; true by default. */
@@ -256,7 +256,7 @@ export const TRAIN_SETTINGS = {
       group: 'Data',
       kind: toggle,
       example: 'false',
-      help: 'train on the images in the order in which they are stored',
+      help: 'disable shuffling: train on the images in stored order',
     },
   }),
   /** 64 bits, of the initial weights, the order of the images, augmentation and dropout; 0 by default. */
@@ -298,7 +298,7 @@ export const TRAIN_SETTINGS = {
       group: 'Training',
       kind: integer(0),
       example: '20',
-      help: 'number of training batches used to measure these statistics anew before each validation; 0: off',
+      help: 'number of training batches used to recompute batch-norm statistics before each validation; 0 disables',
     },
   }),
   /**
@@ -314,7 +314,7 @@ export const TRAIN_SETTINGS = {
       group: 'Training',
       kind: choice('stop', 'skip', 'rollback'),
       example: 'skip',
-      help: 'what to do when the loss or a gradient is not finite: stop; skip the step; or roll back to the last saved state and halve the rate',
+      help: 'what to do when the loss or a gradient is NaN or infinite: stop, skip the step, or roll back to the last saved state and halve the learning rate',
     },
   }),
   /** Threads that prepare batches; 1 by default. 0: the calling thread does. The same bytes in any case. */
@@ -327,7 +327,7 @@ export const TRAIN_SETTINGS = {
       group: 'Machine',
       kind: integer(0, 256),
       example: '2',
-      help: 'threads that read and augment images while the device computes; 0: none, the main thread does',
+      help: 'threads that read and augment images while the device computes; 0: the main thread does this',
     },
   }),
   /**
@@ -343,7 +343,7 @@ export const TRAIN_SETTINGS = {
       group: 'Machine',
       kind: choice('auto', 'on', 'off'),
       example: 'off',
-      help: 'whether a GPU takes all training images to itself; auto: up to 512 MiB, with no augmentation but crop and flip',
+      help: 'whether all training images are stored on the GPU; auto: up to 512 MiB, with no augmentation except crop and flip',
     },
   }),
   /**
@@ -359,7 +359,7 @@ export const TRAIN_SETTINGS = {
       group: 'Machine',
       kind: toggle,
       example: 'false',
-      help: 'compute what a frozen backbone makes of the images once, in place of once an epoch; possible without augmentation, with flips alone, and with --augment-versions',
+      help: 'compute the features of a frozen backbone once instead of in each epoch; possible without augmentation, with flips only, and with --augment-versions',
     },
   }),
   /** Saves `last` also within epochs; absent: after each epoch only. */
@@ -375,7 +375,7 @@ export const TRAIN_SETTINGS = {
       ),
       example: '10m',
       otherwise: 'after each epoch only',
-      help: 'save the last state also within epochs, every N steps or N minutes',
+      help: 'also save a checkpoint within epochs, every N steps or N minutes',
       read: (text): CheckpointInterval => ({ [text.endsWith('m') ? 'minutes' : 'steps']: Number.parseInt(text, 10) }),
     },
   }),
@@ -389,7 +389,7 @@ export const TRAIN_SETTINGS = {
       group: 'Output',
       kind: integer(0),
       example: '10',
-      help: 'keep the state of every N-th epoch for good, beside the last and the best; 0: none',
+      help: 'also keep the checkpoint of every N-th epoch, in addition to last and best; 0: none',
     },
   }),
   /** Seconds without any progress after which the run says what it waits for; 60 by default. */
@@ -410,12 +410,16 @@ export const GROUP_SETTINGS = {
       group: 'Machine',
       kind: toggle,
       example: 'true',
-      help: 'batch normalisation over the rows of all ranks, not those of each: the result of one process with the same batch',
+      help: 'batch normalisation over the images of all ranks: gives the result of a single process with the same batch',
     },
   }),
 } as const satisfies SettingTable;
 
-/** Every setting of a training run. */
+/**
+ * Every setting of a training run.
+ *
+ * @category Training
+ */
 export interface TrainSettings extends ValuesOf<typeof TRAIN_SETTINGS> {}
 
 /** Options that are off, or absent, say nothing: checkpoints from before there were any stay valid. */

@@ -141,7 +141,7 @@ export class Snapshots {
       throw new HybridError(
         'E_DIVERGED',
         `after epoch ${epoch}, step ${step}, ${bad} is not finite (learning rate ${base}).`,
-        'The checkpoints are as they were. Try a smaller `learningRate`.',
+        'The checkpoints are unchanged. Try a smaller `learningRate`.',
         { field: 'learningRate', onAllRanks: true },
       );
     }

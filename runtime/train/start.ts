@@ -30,7 +30,7 @@ function initialWeights({ init, model, seed }: LoopOptions): ReadonlyMap<string,
 
 async function goOn({ options, position, best, stopping, snapshots, reporter, changes }: Training): Promise<void> {
   if (best.epoch > 0) await snapshots.recoverBest(best);
-  for (const change of changes) reporter.warn(`${change}: from here on this is another run than before.`);
+  for (const change of changes) reporter.warn(`${change}: from here on the results differ from an uninterrupted run.`);
   reporter.resume('resumed', position);
   const done = position.history.length;
   if (done < options.epochs) {

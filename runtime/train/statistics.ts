@@ -43,6 +43,6 @@ export function shortRunWarning(
   const lower = bnMomentum > 0.9 ? '`bnMomentum: 0.9`, or ' : '';
   return (
     `${steps === 1 ? '1 step is' : `${steps} steps are`} too few for a batch-norm momentum of ${bnMomentum}: the moving statistics need about ${needed}, and until then ` +
-    `validation looks worse than the model is. Use ${lower}\`recalibrateBn: 20\` to measure them before each validation.`
+    `validation looks worse than the model is. Use ${lower}\`recalibrateBn: 20\` to recompute them before each validation.`
   );
 }

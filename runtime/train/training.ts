@@ -106,12 +106,7 @@ function checkRecalibration({ model, recalibrateBn }: LoopOptions): void {
   if (recalibrateBn === 0 || !('layers' in model)) return;
   const twice = model.layers.find(({ type, repeats }) => type === 'BatchNormalization' && repeats !== undefined);
   if (!twice) return;
-  throw new HybridError(
-    'E_USAGE',
-    `${twice.name} is called twice, and its statistics cannot be measured anew`,
-    'Leave `recalibrateBn` out.',
-    {
-      field: 'recalibrateBn',
-    },
-  );
+  throw new HybridError('E_USAGE', `${twice.name} is called twice, so its statistics cannot be recomputed`, 'Leave `recalibrateBn` out.', {
+    field: 'recalibrateBn',
+  });
 }

@@ -30,7 +30,7 @@ export class Watchdog {
     const now = performance.now();
     const took = now - this.#since;
     this.#longest.set(this.#doing, Math.max(took, this.#longest.get(this.#doing) ?? 0));
-    if (this.#told) this.#options.onStall(`The run goes on: ${this.#doing} (${this.#where}) took ${seconds(took)}.`);
+    if (this.#told) this.#options.onStall(`The run continues: ${this.#doing} (${this.#where}) took ${seconds(took)}.`);
     this.#doing = doing;
     this.#where = where;
     this.#since = now;

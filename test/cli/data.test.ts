@@ -142,7 +142,7 @@ describe('other data than CIFAR-10 from the disk to the test accuracy', () => {
       ['train', '--data', 'other', '--init', 'runs/one', '--name', 'two', '--no-figures', '--epochs', '2', '--device', 'wasm'],
       io,
     );
-    expect(tuned.stderr).toMatch(/weights of convmixer: those of \d+ of \d+ layers are taken; anew begins dense \(other classes\)/);
+    expect(tuned.stderr).toMatch(/weights of convmixer: \d+ of \d+ layers are loaded; initialised randomly: dense \(other classes\)/);
     expect(tuned.status).toBe(0);
     const { arch, dim, recipe, freeze, 'image-size': size } = JSON.parse(readFileSync(join(cwd, 'runs/two/config.json'), 'utf8'));
     expect({ arch, dim, recipe, freeze, size }).toEqual({ arch: 'convmixer', dim: 8, recipe: 'tune', freeze: '1', size: '16x16' });
@@ -193,9 +193,9 @@ describe('other data than CIFAR-10 from the disk to the test accuracy', () => {
     const resume = (name: string, ...argv: string[]) =>
       cli(['train', '--no-figures', '--resume', join('runs', name), '--epochs', '2', ...argv], { cwd });
     for (const name of ['plain', 'fair']) expect(await resume(name)).toMatchObject({ status: 0 });
-    expect((await resume('plain', '--split', 'stratified')).stderr).toMatch(/the run was begun with other settings: data is 72 images/);
+    expect((await resume('plain', '--split', 'stratified')).stderr).toMatch(/the run was started with other settings: data is 72 images/);
     const limited = await train('limited', '--limit', '9');
-    expect(limited.stderr).toContain('limited to 9 training, 18 validation and 0 test images, of every class its share');
+    expect(limited.stderr).toContain('limited to 9 training, 18 validation and 0 test images, in proportion to the classes');
     expect(limited.stderr).not.toContain('There is no');
   });
 
@@ -257,7 +257,7 @@ describe('what cannot be read', () => {
     writeFileSync(bad, good.subarray(0, 50));
     const argv = ['train', '--data', 'pets', '--image-size', '8', '--name', 'r', '--no-figures', ...TINY];
     const { status, stderr } = await cli(argv, io);
-    expect([status, stderr]).toEqual([0, expect.stringContaining('warning: 1 file is left out because it cannot be decoded:\n')]);
+    expect([status, stderr]).toEqual([0, expect.stringContaining('warning: 1 file is skipped because it cannot be decoded:\n')]);
     const [{ skipped }] = JSON.parse(readFileSync(join(cwd, 'runs', 'r', 'environment.json'), 'utf8'));
     expect(skipped).toEqual([{ path: 'kind 1/7.png', reason: expect.stringContaining('7.png cannot be decoded') }]);
     const verified = await cli(['data', 'verify', 'pets'], io);
@@ -292,7 +292,7 @@ describe('what cannot be read', () => {
     ['x.tfrecord', 'abc', /is of a form that is not read/],
     ['x.arrow', 'ARROW1', /is an Arrow file/],
     ['one.jpg', '\xff\xd8\xff', /is one JPEG image\nhelp: Give a folder of images/],
-    ['notes', 'hello', /is no set of images that is read/],
+    ['notes', 'hello', /is not a set of images that is read/],
     ['empty.npz', '', /empty\.npz is not a \.npz file that can be read/],
     ['empty.parquet', '', /is not a Parquet file that can be read: it is too short/],
     ['empty.tar', '', /it holds no sample|cut short/],
@@ -330,7 +330,7 @@ describe('hybrid data', () => {
     expect(JSON.parse(json.stdout)).toEqual({ set: 'cifar10', path: join(io.cwd, 'data') });
     expect(await cli(['data', 'download', 'synthetic'], io)).toMatchObject({
       status: 2,
-      stderr: expect.stringContaining('"synthetic" is nothing that can be fetched'),
+      stderr: expect.stringContaining('"synthetic" cannot be downloaded'),
     });
   });
 
@@ -338,17 +338,17 @@ describe('hybrid data', () => {
     const io = cifarFolder();
     const { status, stdout, stderr } = await cli(['data', 'download', 'cifar100', '--data-url', 'http://127.0.0.1:9/x'], io);
     expect([status, stdout]).toEqual([4, '']);
-    expect(stderr).toMatch(/error\[E_NETWORK\].*\nhelp: .*name its folder/);
+    expect(stderr).toMatch(/error\[E_NETWORK\].*\nhelp: .*pass its folder/);
   });
 
   test('remedies suit data that is an argument, as here, and --data', async () => {
     const helps = async (...argv: string[]) => (await cli(['data', ...argv], { cwd: process.cwd() })).stderr.split('\n')[1];
     expect(await helps('info', 'cifar-10')).toBe('help: Did you mean cifar10?');
     for (const command of ['info', 'verify', 'preview'])
-      expect(await helps(command, 'nowhere'), command).toMatch(/or cifar10, which is found or fetched/);
+      expect(await helps(command, 'nowhere'), command).toMatch(/or cifar10, which is found or downloaded/);
     const { stderr } = await cli(['data', 'info', '--data-url', 'http://127.0.0.1:9/x', 'cifar100'], cifarFolder());
     expect(stderr).toMatch(
-      /\nhelp: Fetch and unpack it by other means and name its folder as the data, name a mirror with --data-url, or train on synthetic/,
+      /\nhelp: Download and unpack it by other means and pass its folder as the data, pass a mirror with --data-url, or train on synthetic/,
     );
   });
 
@@ -451,7 +451,7 @@ describe('hybrid data', () => {
     );
     expect(infos[1]).toEqual(infos[0]);
     expect(infos[2]).toEqual(infos[0]);
-    expect((await cli(['data', 'convert', 'pets', 'pets.npz', ...size], io)).stderr).toContain('pets.npz is there already');
+    expect((await cli(['data', 'convert', 'pets', 'pets.npz', ...size], io)).stderr).toContain('pets.npz already exists');
     expect((await cli(['data', 'convert', 'pets', 'pets.zip', ...size], io)).stderr).toContain('neither of the endings');
     const { status, stdout } = await cli(['train', '--data', 'pets.safetensors', ...TINY], io);
     expect([status, stdout]).toEqual([0, expect.stringContaining('pets test set, 10 images')]);

@@ -159,7 +159,7 @@ describe('export and import', () => {
     [['export', 'r', '--format', 'onnx', '-o', 'none/x.onnx'], 10, /the folder does not exist/],
     [['export', 'r', '--format', 'onnx', '--class-names', 'a,b'], 2, /gives 2 names, and the model has 10 classes/],
     [['export', 'missing', '--format', 'onnx'], 5, /there is neither missing nor runs.missing/],
-    [['import', 'r.onnx'], 5, /r\.onnx is not an ONNX file that can be used: .*\nhelp: .*fetch it again/],
+    [['import', 'r.onnx'], 5, /r\.onnx is not an ONNX file that can be used: .*\nhelp: .*download it again/],
     [['import', 'cifar/test_batch.bin'], 5, /not a valid safetensors file/],
     [['import', 'runs/r'], 2, /a run of this program already/],
   ])('%j is refused', async (argv, status, message) => {

@@ -198,7 +198,7 @@ describe.each(Object.entries(FILES))('%s', (_what, [file, message]) => {
     ]) {
       const { status, stdout, stderr } = await cli(command, { cwd });
       expect(stderr).toMatch(message);
-      expect(stderr).not.toMatch(/fetch it again|a file that Keras wrote/);
+      expect(stderr).not.toMatch(/download it again|a file that Keras wrote/);
       expect(stderr.trim().split('\n').length).toBeLessThanOrEqual(3);
       expect([status, stdout]).toEqual([5, '']);
     }

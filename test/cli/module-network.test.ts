@@ -60,11 +60,11 @@ test('a run of a module needs it no more: it is resumed, evaluated and exported 
 test.each([
   ['throws', "throw new Error('no such thing')", /throws\.mjs throws: no such thing/],
   ['nothing', 'export const model = 1;', /nothing\.mjs exports nothing by default/],
-  ['number', 'export default 5;', /number\.mjs exports a number that is no network/],
+  ['number', 'export default 5;', /number\.mjs exports a number that is not a network/],
   [
     'broken',
     "export default { layers: [], config: { arch: 'x', input: [8, 8, 3], classes: 2, network: [] } };",
-    /broken\.mjs exports a object that is no network/,
+    /broken\.mjs exports a object that is not a network/,
   ],
   ['graph', 'export default { forward() {} };', /graph\.mjs exports a model that is a graph/],
   [

@@ -93,7 +93,7 @@ test('it is trained further on other classes, with its backbone frozen', { timeo
     ],
     ...['--device', 'reference', '--workers', '0', '--no-figures', '--name', 'tuned'],
   );
-  expect(stdout + stderr).toMatch(/weights of torch: those of \d+ of \d+ layers are taken; anew begins fc \(5 classes before, 3 now\)/);
+  expect(stdout + stderr).toMatch(/weights of torch: \d+ of \d+ layers are loaded; initialised randomly: fc \(5 classes before, 3 now\)/);
 });
 
 test('what cannot be taken in is told by the node, and the options that do not go with a file are', async () => {
@@ -128,7 +128,7 @@ test('a folder is read in the size of the network, measured as a whole where it 
     for (let k = 0; k < 4; k++) cpSync(join(cwd, 'a.png'), join(cwd, 'flat', name, `${k}.png`));
   }
   const whole = await run('eval', 'torch.onnx', '--data', 'flat', ...machine);
-  expect(whole.stderr).toContain('the data has no test images: measured on all its 20 images');
+  expect(whole.stderr).toContain('the data has no test images: measuring all its 20 images');
   expect(whole.stdout).toContain('20');
   const short = ['--epochs', '1', '--batch', '4', '--workers', '0', '--no-figures', '--val-fraction', '0.25', '--split', 'first'];
   const trained = await run('train', '--model', 'torch.onnx', '--data', 'flat', '--name', 'r', ...short, ...machine);

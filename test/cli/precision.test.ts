@@ -49,7 +49,7 @@ describe.runIf(hasSwiftShader)('on a GPU without f16', () => {
     const told: string[] = [];
     const device = await openDevice('webgpu', { onPrecision: (reason) => told.push(reason) });
     expect(device).toMatchObject({ precision: 'f32', description: expect.stringMatching(/, f32$/) });
-    expect(told).toEqual([expect.stringMatching(/^f32: what auto means/)]);
+    expect(told).toEqual([expect.stringMatching(/^f32: the meaning of auto/)]);
     await device.close();
   });
 });

@@ -121,7 +121,7 @@ describe('is refused, and nothing is changed,', () => {
     const before = contents(run);
     const { status, stderr } = await resume('r', '--dim', '8', '--patch', '4');
     expect(stderr).toMatch(
-      /error\[E_CHECKPOINT\]: the run was begun with another model: dim is 8, but was 4; patch is 4, but was 8\nhelp: .*\n$/,
+      /error\[E_CHECKPOINT\]: the run was started with another model: dim is 8, but was 4; patch is 4, but was 8\nhelp: .*\n$/,
     );
     expect(status).toBe(5);
     expect(contents(run)).toEqual(before);
@@ -134,7 +134,7 @@ describe('is refused, and nothing is changed,', () => {
     const refused = await resume('--lr', '0.5', '--seed', '3', '--val-fraction', '0.2');
     expect(refused.status).toBe(5);
     expect(refused.stderr).toMatch(
-      /^error\[E_CHECKPOINT\]: the run was begun with other settings: --lr is 0\.5, but was 0\.002; --seed is 3, but was 0; data is .*; validation is 16 images.*, but was 8 images.*\nhelp: .*--allow-changed lr,seed,data,validation\..*\n$/m,
+      /^error\[E_CHECKPOINT\]: the run was started with other settings: --lr is 0\.5, but was 0\.002; --seed is 3, but was 0; data is .*; validation is 16 images.*, but was 8 images.*\nhelp: .*--allow-changed lr,seed,data,validation\..*\n$/m,
     );
     expect(contents(run)).toEqual(before);
     expect((await resume('--lr', '0.5', '--allow-changed', 'lr', '--quiet')).status).toBe(0);
@@ -149,12 +149,10 @@ describe('is refused, and nothing is changed,', () => {
     const before = contents(run);
     const refused = await resume();
     expect(refused.status).toBe(8);
-    expect(refused.stderr).toMatch(
-      new RegExp(`^error\\[E_LOCKED\\]: process ${process.ppid} is at work in the run folder .*\\nhelp: .*\\n$`),
-    );
+    expect(refused.stderr).toMatch(new RegExp(`^error\\[E_LOCKED\\]: process ${process.ppid} is using the run folder .*\\nhelp: .*\\n$`));
     expect(contents(run)).toEqual(before);
     writeFileSync(lock, JSON.stringify({ ...owner, host: 'elsewhere' }));
-    expect((await resume()).stderr).toContain('on elsewhere is at work');
+    expect((await resume()).stderr).toContain('on elsewhere is using');
     // A process that is gone, and one that began at another time than the lock says.
     const { pid } = spawnSync(process.execPath, ['--version']);
     for (const stale of [
@@ -185,7 +183,7 @@ describe('is refused, and nothing is changed,', () => {
     expect((await resume('nowhere')).stderr).toMatch(/there is neither nowhere nor runs.nowhere/);
     const run = await interrupted('r');
     rmSync(join(run, 'checkpoints'), { recursive: true });
-    expect((await resume('r')).stderr).toMatch(/has no checkpoint to go on from/);
+    expect((await resume('r')).stderr).toMatch(/has no checkpoint to resume from/);
   });
 
   test('by the folder of a checkpoint that is not the last', async () => {
@@ -225,7 +223,7 @@ test('a damaged last state gives way to an older one, aloud', async () => {
   }
   const { status, stderr } = await resume('r', '--epochs', '4');
   expect(stderr).toMatch(/^warning: the checkpoint .*last cannot be used: model\.safetensors has changed since it was written$/m);
-  expect(stderr).toMatch(/^warning: going on from .*epoch-0002, which is older, but whole$/m);
+  expect(stderr).toMatch(/^warning: resuming from .*epoch-0002, an older checkpoint that is intact$/m);
   expect(status).toBe(0);
   expect(digest(run)).toBe(digest(join(cwd, 'runs', 'whole')));
 });

@@ -227,7 +227,7 @@ describe('weight errors', () => {
   test('a pickle', async () => {
     const cwd = tempFolder();
     writeFileSync(join(cwd, 'model.pt'), 'PK\x03\x04 and so on, a zip archive with a pickle in it');
-    await expectError(['eval', 'model.pt'], 5, /not a .keras, .npz or PyTorch file: it is no ZIP archive/, /fetch it again/, cwd);
+    await expectError(['eval', 'model.pt'], 5, /not a .keras, .npz or PyTorch file: it is not a ZIP archive/, /download it again/, cwd);
   });
 
   test('a file that does not say what it is for', async () => {
@@ -260,7 +260,7 @@ describe('weight errors', () => {
       argv,
       5,
       /nothing of .*w\.safetensors fits convmixer: no layer has weights/,
-      /leave --arch and its measures out/,
+      /omit --arch and its measures/,
       cwd,
     );
   });

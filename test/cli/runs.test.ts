@@ -63,7 +63,7 @@ test('list: a run that cannot be read is left out aloud', async () => {
   rmSync(metrics);
   expect(status).toBe(0);
   expect(JSON.parse(stdout)).toHaveLength(3);
-  expect(stderr).toMatch(/^warning: damaged is left out: .*config\.json is not a JSON object\n$/);
+  expect(stderr).toMatch(/^warning: damaged is skipped: .*config\.json is not a JSON object\n$/);
 });
 
 test('list without runs says so, not on stdout', async () => {

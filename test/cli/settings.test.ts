@@ -323,11 +323,11 @@ describe('the configuration file', () => {
   test.each([
     ['an unknown key', 'lrr: 1', /unknown key "lrr"; did you mean lr/],
     ['a switch as its flag is written', 'no-shuffle: true', /has the key no-shuffle, but a switch is written in the positive/],
-    ['a flag that is no setting', 'no-figures: true', /has the key no-figures, which is a command-line flag/],
+    ['a flag that is not a setting', 'no-figures: true', /has the key no-figures, which is a command-line flag/],
     ['a key of the code instead of the flag', 'weightDecay: 1', /did you mean weight-decay/],
     ['__proto__', '{"__proto__": {"lr": 1}}', /unknown key "__proto__"/],
     ['constructor', 'constructor: 1', /unknown key "constructor"/],
-    ['a key that is no text', '[1]: 2', /unknown key/],
+    ['a key that is not text', '[1]: 2', /unknown key/],
     ['a list', 'augment: [crop, flip]', /augment in c.yaml is a list or a map, but must be names of augmentations/],
     ['nothing after a key', 'lr:', /lr in c.yaml is empty/],
     ['NaN', 'lr: .nan', /lr in c.yaml is "NaN"/],

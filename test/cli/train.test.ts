@@ -275,7 +275,7 @@ describe('what goes wrong', () => {
       if (files.calls.length < failAt) continue;
       // The very last thing that is written is the report: without it a run is a success.
       const whole = failAt > calls - 15 && result.status === 0;
-      if (whole) expect(result.stderr).toMatch(/^(warning: report.html cannot be written any more: .*\n)?$/);
+      if (whole) expect(result.stderr).toMatch(/^(warning: report.html can no longer be written: .*\n)?$/);
       else expect(result.status).toBe(10);
       if (!whole)
         expect(result.stderr).toMatch(
@@ -313,7 +313,7 @@ describe('a timeline that cannot be written', () => {
   test('is a warning', async () => {
     const { status, stderr } = await train(['--epochs', '1', '--quiet', '--trace', 't.json'], { files: full('t.json') });
     expect(status).toBe(0);
-    expect(stderr).toMatch(/^warning: the timeline t.json is not whole: .*\n$/);
+    expect(stderr).toMatch(/^warning: the timeline t.json is incomplete: .*\n$/);
   });
 
   test('does not hide the error of the run', async () => {

@@ -74,7 +74,7 @@ describe('unpackArchive', () => {
       () => tarGz([...SMALL_ENTRIES.slice(0, -1), { name: `${FOLDER}/readme.html` }]),
       'has 0 bytes instead of 1 to 4096',
     ],
-    ['a size that is no number', () => withFirstFile({ size: '-0000006146\0' }), 'not octal'],
+    ['a size that is not a number', () => withFirstFile({ size: '-0000006146\0' }), 'not octal'],
     ['a size in binary', () => withFirstFile({ size: '\x80\0\0\0\0\0\0\0\0\0\x18\x02' }), 'not octal'],
     ['a header with a wrong checksum', () => withFirstFile({ badChecksum: true }), 'checksum'],
     ['a missing file', () => tarGz(SMALL_ENTRIES.filter((entry) => entry.name !== batch)), 'it lacks data_batch_1.bin'],

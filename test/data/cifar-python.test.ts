@@ -99,7 +99,7 @@ describe("CIFAR's Python version", () => {
       (folder: string) => writeFileSync(join(folder, 'data_batch_1'), "cos\nsystem\n(S'x'\ntR."),
       /asks for os\.system, which is not executed/,
     ],
-    ['a batch that is no dictionary', (folder: string) => writeFileSync(join(folder, 'data_batch_1'), ']. '), /holds no dictionary/],
+    ['a batch that is not a dictionary', (folder: string) => writeFileSync(join(folder, 'data_batch_1'), ']. '), /holds no dictionary/],
     [
       'a file of names for a batch',
       (folder: string) => copyFileSync(join(folder, 'batches.meta'), join(folder, 'data_batch_2')),

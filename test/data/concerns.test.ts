@@ -20,7 +20,7 @@ test('classes of a few images, and of very different sizes, are told with their 
   expect(classConcerns(setOf([...many(20, 0), ...many(30, 1), ...many(12, 2)]))).toEqual([]);
   expect(classConcerns(setOf([...many(150, 0), ...many(3, 1), ...many(9, 2)]))).toEqual([
     '2 classes have fewer than 10 training images ("bee" 3, "cow" 9): add some, or leave them out',
-    'the classes are of very different sizes: "ant" has 150 training images, 50 times as many as "bee" (3): look at the accuracy of each class, not at the mean alone',
+    'class sizes differ widely: "ant" has 150 training images, 50 times as many as "bee" (3): check the accuracy of each class, not only the mean',
   ]);
   // A class without an image is another matter, and told elsewhere.
   expect(classConcerns(setOf([...many(20, 0), ...many(30, 1)]))).toEqual([]);
@@ -28,7 +28,7 @@ test('classes of a few images, and of very different sizes, are told with their 
 
 test('classes that differ in capital letters alone are told', () => {
   expect(classConcerns(setOf([...many(20, 0), ...many(20, 1), ...many(20, 2)], ['Cat', 'cat', 'dog']))).toEqual([
-    'classes differ in capital letters alone ("Cat" and "cat"): if they are one, put their images together',
+    'classes differ only in upper and lower case ("Cat" and "cat"): if they are the same, merge them',
   ]);
 });
 

@@ -116,23 +116,23 @@ describe('download', () => {
     ['a login page', (_, response) => void response.end('<html>'), 'offers 6 bytes instead of 300,000', 1],
     ['a body too long', (_, response) => void response.write(BYTES, () => response.end('more')), 'more than the expected 300,000 bytes', 1],
     ['a wrong hash', (_, response) => void response.end(Buffer.from(BYTES).fill(1, 150_000)), 'instead of', 1],
-    ['silence', () => {}, 'nothing came for 1 seconds', 1],
-    ['a connection that breaks at once', (request) => void request.socket.destroy(), 'the connection broke', 1],
+    ['silence', () => {}, 'no data received for 1 seconds', 1],
+    ['a connection that breaks at once', (request) => void request.socket.destroy(), 'the connection was lost', 1],
     // Both tries get the first part only.
-    ['a body that breaks twice', (_, response) => breakOff(response, BYTES, 1_000, arrived), 'the connection broke', 2],
+    ['a body that breaks twice', (_, response) => breakOff(response, BYTES, 1_000, arrived), 'the connection was lost', 2],
     [
       'another range than asked for',
       (request, response) => {
         if (rangeStart(request) === 0) breakOff(response, BYTES, 1_000, arrived);
         else response.writeHead(206, { 'content-range': `bytes 5-${BYTES.length - 1}/${BYTES.length}` }).end(BYTES.subarray(5));
       },
-      'another range',
+      'a different range',
       2,
     ],
-    ['a part without its place', (_, response) => void response.writeHead(206).end(BYTES), 'another range', 1],
+    ['a part without its place', (_, response) => void response.writeHead(206).end(BYTES), 'a different range', 1],
   ])('%s: a network error, and nothing left behind', async (_, listener, message, count) => {
     const { url, requests } = await serve(listener);
-    const { fetchFrom, left } = target({ silence: message.startsWith('nothing came') ? SILENCE : PATIENCE });
+    const { fetchFrom, left } = target({ silence: message.startsWith('no data received') ? SILENCE : PATIENCE });
     const error = await hybridError('E_NETWORK', fetchFrom(url));
     expect(error.message).toContain(`cannot fetch ${url}: `);
     expect(error.message).toContain(message);

@@ -37,16 +37,16 @@ describe('a published model', () => {
     const path = await fetch();
     expect(readFileSync(path).equals(WEIGHTS)).toBe(true);
     expect(left()).toEqual(['weights.pth']);
-    expect(notices[0]).toBe(`efficientnet-lite0 (Apache-2.0) is not in the cache: fetching ${url} (0.1 MB)`);
+    expect(notices[0]).toBe(`efficientnet-lite0 (Apache-2.0) is not in the cache: downloading ${url} (0.1 MB)`);
     await fetch();
     expect(requests).toHaveLength(1);
     writeFileSync(path, 'not it');
     await fetch();
     expect([requests.length, readFileSync(path).equals(WEIGHTS)]).toEqual([2, true]);
-    expect(notices[1]).toMatch(/weights\.pth is damaged, and fetched again$/);
+    expect(notices[1]).toMatch(/weights\.pth is damaged and will be downloaded again$/);
   });
 
-  test('goes on where the connection broke, once', async () => {
+  test('goes on where the connection was lost, once', async () => {
     const arrived = { bytes: 0 };
     const onProgress = (bytes: number) => {
       arrived.bytes = bytes;

@@ -90,7 +90,7 @@ describe('parts by their usual names', () => {
     const folds = await scan(pictures('fold1/a/1.png', 'fold1/b/2.png', 'fold2/a/3.png', 'fold2/b/4.png'));
     expect(folds.classes).toEqual(['fold1', 'fold2']);
     expect(warnings(folds)).toMatch(
-      /: "fold1", "fold2" are taken for the classes, and each of them has the same folders \("a", "b"\): if those are/,
+      /: "fold1", "fold2" are used as the classes, and each of them contains the same folders \("a", "b"\): if those are/,
     );
     for (const more of ['fold2/c/5.png', 'fold2/5.png']) {
       expect(warnings(await scan(pictures('fold1/a/1.png', 'fold1/b/2.png', 'fold2/a/3.png', 'fold2/b/4.png', more)))).toBe('');
@@ -192,10 +192,10 @@ describe('tables of labels', () => {
   });
 
   it.each([
-    ['x.jsonl', '{"file":"1.png"', /is no JSON that can be read in line 1/],
-    ['x.json', '{', /is no JSON that can be read: /],
-    ['x.json', '[1]', /is no list of objects with a file and a class each/],
-    ['x.json', '"a"', /is no list of objects/],
+    ['x.jsonl', '{"file":"1.png"', /is not JSON that can be read in line 1/],
+    ['x.json', '{', /is not JSON that can be read: /],
+    ['x.json', '[1]', /is not a list of objects with a file and a class each/],
+    ['x.json', '"a"', /is not a list of objects/],
     ['x.json', '[]', /./],
     ['x.json', '{}', /is empty/],
   ])('%s of %s is refused', async (name, text, message) => {

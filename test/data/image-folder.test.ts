@@ -143,7 +143,7 @@ describe('openImageFolder', () => {
     const { open, notices, cached } = await folderOf({ a: 3, b: 4 });
     const full = () => faultyFiles(nodeFiles, { failAt: 1, keepFailing: true });
     expect((await open({ files: full() })).train.size).toBe(7);
-    expect(notices[0]).toMatch(/^warning: the decoded images are not kept for the next time: cannot write .*: the disk is full \(ENOSPC\)/);
+    expect(notices[0]).toMatch(/^warning: the decoded images cannot be cached: cannot write .*: the disk is full \(ENOSPC\)/);
     await hybridError('E_DISK', open({ files: full(), memoryBudget: 100 }));
     // Full in the middle: nothing is left, and the images are there.
     const later = faultyFiles(nodeFiles, { failAt: 5, keepFailing: false });
@@ -180,7 +180,7 @@ describe('a folder that is not as it should be', () => {
 
     const { train } = await open({ maxBad: 4 });
     expect([train.size, blues(train).sort((a, b) => a - b)]).toEqual([4, [0, 1, 10, 11]]);
-    expect(notices).toEqual([expect.stringMatching(/^warning: 4 files are left out because they cannot be decoded:\n/)]);
+    expect(notices).toEqual([expect.stringMatching(/^warning: 4 files are skipped because they cannot be decoded:\n/)]);
     // The file in the cache remembers them: a later run is told again, and held to its own limit.
     expect((await open({ maxBad: 4 })).train.size).toBe(4);
     expect(notices.length).toBe(2);
@@ -198,7 +198,7 @@ describe('a folder that is not as it should be', () => {
     expect((await hybridError('E_DATA', nothing.open({ folder: join(nothing.root, 'no') }))).message).toContain('it does not exist');
   });
 
-  test('what is no image is counted and left out; hidden files are not there', async () => {
+  test('what is not an image is counted and left out; hidden files are not there', async () => {
     const { open, notices } = await folderOf(
       { a: 2, b: 2 },
       {

@@ -94,7 +94,7 @@ describe('Parquet files of a set', () => {
         path: 'train/0000.parquet, row 7',
         reason: expect.stringMatching(/cannot be decoded: .+/),
       });
-      expect(told).toMatch(/1 file is left out .*\ntrain\/0000\.parquet, row 7/);
+      expect(told).toMatch(/1 file is skipped .*\ntrain\/0000\.parquet, row 7/);
       expect([source.train.fileOf?.(7), source.test?.fileOf?.(7)]).toEqual(['train/0000.parquet, row 8', 'test/0000.parquet, row 7']);
     }
   });
@@ -107,7 +107,7 @@ describe('Parquet files of a set', () => {
       [0, 1, 2, 0, 1],
     ]);
     expect(source.train.fileOf?.(4)).toBe('a.parquet, row 5');
-    expect(told).toMatch(/1 of 6 train images have no class \(-1\): left out/);
+    expect(told).toMatch(/1 of 6 train images have no class \(-1\): skipped/);
   });
 
   it('the column of images is the one that the description says, or the one that has an image among its first values', async () => {

@@ -124,8 +124,8 @@ describe('labels', () => {
     const of = (values: readonly (number | string)[]) => () => classesOf({ path: 'x', values: [values] });
     expect(of(Array.from({ length: 65_537 }, (_, i) => i))).toThrow(/x has 65,537 classes, more than 65,536/);
     expect(of([3, 3])).toThrow(/one class only/);
-    expect(of(['a', ''])).toThrow(/is no name/);
-    expect(of(['a', 'b'.repeat(201)])).toThrow(/is no name/);
+    expect(of(['a', ''])).toThrow(/is not a name/);
+    expect(of(['a', 'b'.repeat(201)])).toThrow(/is not a name/);
     expect(classesOf({ path: 'x', values: [['../../etc', 'a/b']] }).classes).toEqual(['../../etc', 'a/b']);
   });
 });

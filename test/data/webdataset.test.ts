@@ -106,7 +106,7 @@ describe('WebDataset', () => {
     expect(await text({ 'labels.txt': 'a\nb\nc' })).not.toMatch(/labels\.txt/);
   });
 
-  it('a member of 300 MB, and one of 3 GB, is no image and is not read', async () => {
+  it('a member of 300 MB, and one of 3 GB, is not an image and is not read', async () => {
     for (const size of [3e8, 3e9]) {
       const folder = folderOf({ 'a.tar': tar(samples(0, 6), Buffer.alloc(0)) });
       const path = join(folder, 'a.tar');
@@ -160,7 +160,7 @@ describe('WebDataset', () => {
     entries[50][0] = { name: '50.png', data: IMAGES[0].subarray(0, 40) };
     const { source, notices } = await opened(join(folderOf({ 'a.tar': tar(entries.flat()) }), 'a.tar'));
     expect([source.train.size, source.skipped?.map(({ path }) => path)]).toEqual([119, ['a.tar: 50.png']]);
-    expect(notices.map(({ text }) => text).join()).toMatch(/1 file is left out because it cannot be decoded:\na\.tar: 50\.png/);
+    expect(notices.map(({ text }) => text).join()).toMatch(/1 file is skipped because it cannot be decoded:\na\.tar: 50\.png/);
     expect([source.train.fileOf?.(49), source.train.fileOf?.(50)]).toEqual(['a.tar: 49.png', 'a.tar: 51.png']);
   });
 
@@ -201,7 +201,7 @@ describe('WebDataset', () => {
           { name: 'a.png', data: IMAGES[0] },
           { name: 'a.json', data: '{' },
         ]),
-      /is no JSON/,
+      /is not JSON/,
     ],
     ['one class', () => tar([...sample(0, 1), ...sample(1, 1)]), /one class only/],
     ['a name of 100,000 bytes', () => tar([{ name: 'x', type: 'L', data: 'a'.repeat(100_000) }, ...sample(1)]), /too long/],

@@ -485,7 +485,7 @@ export function contract(name: string, { open, isBad = Number.isNaN, immediate =
         'E_USAGE',
         train({ ...options, train: { ...options.train, classes: ['a', 'b', 'c', 'd'].slice(0, 3), labels: new Uint8Array(8) } }).result,
       );
-      expect(error.message).toBe('batch_normalization is called twice, and its statistics cannot be measured anew');
+      expect(error.message).toBe('batch_normalization is called twice, so its statistics cannot be recomputed');
     });
 
     describe('models that cannot be trained', () => {

@@ -132,7 +132,7 @@ describe.each(LAUNCHERS)('$library', { timeout: 120_000, retry: 1 }, ({ library,
     await until(() => run.stderr().includes('E_RANK') || performance.now() - begin > 30_000);
     process.kill(hanging, 'SIGKILL');
     const { status, stderr } = await run.ended;
-    expect(stderr).toMatch(/error\[E_RANK\]: rank 0: rank 1 of 2 did not come to a common step within 2 s/);
+    expect(stderr).toMatch(/error\[E_RANK\]: rank 0: rank 1 of 2 did not reach a common step within 2 s/);
     expect(stderr).toContain(`hybrid train --resume ${join(out, name)}`);
     expect(status).not.toBe(0);
     const resumed = await start(process.execPath, [PROGRAM, 'train', '--resume', join(out, name), '--epochs', '1', '--dry-run']).ended;

@@ -1,5 +1,5 @@
 // What the package exports is documented where it is declared: every export of its entries, every public method of its classes, and every
-// method of its interfaces. What the text says, people have to judge; `npm run docs:api` makes pages of it.
+// method of its interfaces. What the text says, people have to judge; `npm run docs:site` makes pages of it.
 
 import { readdirSync, readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';

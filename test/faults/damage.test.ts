@@ -84,11 +84,11 @@ describe('case 15: executable formats', () => {
       const path = join(tempFolder(), name);
       writeFileSync(path, bytes);
       const error = await hybridError('E_CHECKPOINT', readWeights(path));
-      // Read as data, neither is run; a name in it that is no tensor's is never looked up.
+      // Read as data, neither is run; a name in it that is not a tensor's is never looked up.
       expect(error.message).toMatch(
         /is not a (valid safetensors|\.keras, \.npz or PyTorch) file|is a pickle, but not one of PyTorch's tables of tensors/,
       );
-      expect(error.remedy).toMatch(/safetensors|fetch it again/);
+      expect(error.remedy).toMatch(/safetensors|download it again/);
     }
   });
 });

@@ -25,7 +25,7 @@ describe('case 10: two runs in one folder', () => {
     const ended = new Promise((resolve) => child.on('close', resolve));
     await new Promise((resolve) => child.stdout.once('data', resolve));
     const error = await hybridError('E_LOCKED', RunFolder.reopen(path));
-    expect(error.message).toMatch(new RegExp(`^process ${child.pid} is at work in the run folder .*r$`));
+    expect(error.message).toMatch(new RegExp(`^process ${child.pid} is using the run folder .*r$`));
     child.kill('SIGKILL');
     await ended;
     const run = await RunFolder.reopen(path);

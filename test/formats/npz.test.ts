@@ -145,7 +145,7 @@ describe('.npz', () => {
     ['has overlapping members', zip([{ name: 'a.npy' }, { name: 'b.npy', start: 0 }]), /overlaps/],
     ['is encrypted', zip([{ name: 'a.npy', flags: 1 }]), /encrypted/],
     ['is compressed otherwise', zip([{ name: 'a.npy', method: 14 }]), /compressed in a way \(14\)/],
-    ['has a name that is no text', zip([{ name: Buffer.from([0xff, 0xfe]) }]), /not UTF-8/],
+    ['has a name that is not text', zip([{ name: Buffer.from([0xff, 0xfe]) }]), /not UTF-8/],
     ['claims more members than fit', zip([{ name: 'a.npy' }], { count: 60_000 }), /cannot hold the 60000 members/],
     ['is ZIP64', zip([{ name: 'a.npy' }], { count: 0xffff }), /ZIP64/],
     ['has a bad array', zip([{ name: 'a.npy', data: Buffer.from('text') }]), /its array "a.npy": it does not begin/],

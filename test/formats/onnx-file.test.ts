@@ -140,7 +140,7 @@ describe('a file', () => {
     [
       'an attribute that nobody knows',
       net([node({ op: 'Relu', inputs: ['x'], name: 'r', attributes: { steep: 3 } })], 'r'),
-      /its node Relu "r" has the attribute steep 3, which is not known here/,
+      /its node Relu "r" has the attribute steep 3, which is not supported/,
     ],
     [
       'a subgraph in a subgraph',

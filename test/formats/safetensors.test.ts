@@ -127,7 +127,7 @@ describe('refuses', () => {
     ['a header that is no object', fileOf('[]'), /"\[" at position 0/],
     ['a leading space', fileOf(' {}'), /position 0/],
     ['a byte order mark', fileOf('\uFEFF{}'), /position 0/],
-    ['text that is no UTF-8', fileOf('{', Uint8Array.of(0xff), 2n), /UTF-8/],
+    ['text that is not UTF-8', fileOf('{', Uint8Array.of(0xff), 2n), /UTF-8/],
     ['text after the object', fileOf('{}x'), /"x" at position 2/],
     ['an unclosed object', fileOf('{"a":'), /the end at position 5/],
     ['a pickle', Buffer.from('\x80\x02}q\x00(X\x05\x00\x00\x00epochK\x01u.'), /header of/],
@@ -163,7 +163,7 @@ describe('refuses', () => {
     ['an unknown field', fileOf('{"a":{"dtype":"F32","shape":[0],"data_offsets":[0,0],"x":1}}'), /unknown field "x"/],
     ['a missing field', fileOf('{"a":{"dtype":"F32","shape":[0]}}'), /lacks/],
     ['a lone surrogate', fileOf('{"\\ud800":{"dtype":"F32","shape":[0],"data_offsets":[0,0]}}'), /broken character/],
-    ['metadata that is no text', fileOf('{"__metadata__":{"a":1}}'), /a string was expected/],
+    ['metadata that is not text', fileOf('{"__metadata__":{"a":1}}'), /a string was expected/],
     ['deep nesting', fileOf(`{"a":${'['.repeat(100_000)}`), /position 5/],
   ])('%s', (_, bytes, message) => {
     expect(refusal(bytes)).toMatch(message);

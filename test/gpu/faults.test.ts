@@ -81,7 +81,7 @@ describe('a lost device', () => {
       await executable.gradient(batch);
       Object.assign(faults, { loseAtSubmit: seen.submits, info: { ...card, ...other } });
       const error = await hybridError('E_DEVICE', executable.predict(batch));
-      expect(error.message).toMatch(/^RTX 4070 \(driver 1\) was lost, and in its place this machine offers (Iris Xe|RTX 4070|llvmpipe)/);
+      expect(error.message).toMatch(/^RTX 4070 \(driver 1\) was lost, and this machine now offers (Iris Xe|RTX 4070|llvmpipe)/);
       await device.close();
     }
   });

@@ -146,7 +146,9 @@ describe.runIf(hasSwiftShader)('on SwiftShader', () => {
     };
     const [on, off, auto] = [await run('on'), await run('off'), await run('auto')];
     expect(on.said[0]).toBe('All training images (1 MiB) are stored on the device; each step transfers only indices.');
-    expect(auto.said[0]).toBe('Training images come from the host, batch by batch: the memory of a software adapter is that of the host.');
+    expect(auto.said[0]).toBe(
+      'Training images are sent from the host, batch by batch: the memory of a software adapter is that of the host.',
+    );
     expect(off.said.some((text) => text.includes('images'))).toBe(false);
     for (const { steps, digest } of [on, auto]) expect({ steps, digest }).toEqual({ steps: off.steps, digest: off.digest });
     await device.close();
@@ -227,12 +229,12 @@ describe('on the null backend', () => {
     expect(await said({})).toBe('All training images (1 MiB) are stored on the device; each step transfers only indices.');
     const augment = { crop: 1, flip: true, zoom: 0.1 };
     expect(await said({ augment })).toBe(
-      'Training images come from the host, batch by batch: only crop and flip can be done on the device.',
+      'Training images are sent from the host, batch by batch: only crop and flip can be done on the device.',
     );
     const { images: _, ...apart } = large;
-    expect(await said({ train: apart })).toBe('Training images come from the host, batch by batch: they are not in memory.');
+    expect(await said({ train: apart })).toBe('Training images are sent from the host, batch by batch: they are not in memory.');
     faults.memoryBytes = 100_000;
-    expect(await said({})).toMatch(/^Training images come from the host, batch by batch: .*the GPU does not give \d+ MiB of memory/);
+    expect(await said({})).toMatch(/^Training images are sent from the host, batch by batch: .*the GPU does not give \d+ MiB of memory/);
     const error = await hybridError('E_USAGE', runPart(smallOptions({ device, model, train: large, augment, dataOnDevice: 'on' })));
     expect(error.message).toBe('the training images cannot be stored on the device: only crop and flip can be done on the device');
     await device.close();
@@ -257,7 +259,7 @@ describe('on the null backend', () => {
     }
     expect(await run.result).toMatchObject({ reason: 'completed', epochs: 2 });
     expect(said[0]).toContain('stored on the device');
-    expect(said.filter((text) => /^Training images come from the host, batch by batch: .*does not give/.test(text))).toHaveLength(1);
+    expect(said.filter((text) => /^Training images are sent from the host, batch by batch: .*does not give/.test(text))).toHaveLength(1);
     await device.close();
     instance.release();
   });

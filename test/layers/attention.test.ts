@@ -133,7 +133,7 @@ describe('one unit', () => {
         )
       ).message;
     expect(await of(dense(flatten(images), { units: 3, activation: 'sigmoid' }))).toContain('a sigmoid for each of 3 classes');
-    expect(await of(flatten(softmax(dense(flatten(images), { units: 3 }))))).toContain('goes on behind them');
+    expect(await of(flatten(softmax(dense(flatten(images), { units: 3 }))))).toContain('has further layers after it');
   });
 });
 

@@ -140,7 +140,7 @@ describe('refusals name the layer, the value and the limit', () => {
     ['no tensor', () => flatten(5 as never), ['flatten (Flatten) was given something else']],
     ['an input that is none', () => input([6, 6] as never), ['6,6']],
     [
-      'an output that is no vector',
+      'an output that is not a vector',
       () => functionalModel({ name: 'm', input: x, output: flatten(x) && conv2d(x, { filters: 2, kernelSize: 1 }) }),
       ['[6, 6, 2]'],
     ],
@@ -167,7 +167,7 @@ describe('refusals name the layer, the value and the limit', () => {
     expect(error.message).toMatch(/^batch_normalization \(BatchNormalization\) has epsilon /);
   });
 
-  test('what somebody has written to Object.prototype is no setting', () => {
+  test('what somebody has written to Object.prototype is not a setting', () => {
     Object.defineProperty(Object.prototype, 'activation', { value: 'relu', configurable: true, writable: true });
     Object.defineProperty(Object.prototype, 'name', { value: 'everything', configurable: true, writable: true });
     try {

@@ -244,7 +244,7 @@ describe('refused by the name of the layer and the attribute, with what would he
     const error = await hybridError('E_CHECKPOINT', changed(at, change));
     expect(error.message).toMatch(message);
     expect(error.remedy).toMatch(remedy);
-    expect(error.remedy).not.toContain('fetch it again');
+    expect(error.remedy).not.toContain('download it again');
   });
 
   test('a model of a class of its own', async () => {

@@ -26,7 +26,7 @@ describe('a model for other classes', () => {
     expect(newHead).toBe(true);
     expect(anew).toEqual(['dense']);
     expect(summary).toBe(
-      `weights of convmixer: those of ${taken.length} of ${taken.length + 1} layers are taken; anew begins dense (4 classes before, 3 now)`,
+      `weights of convmixer: ${taken.length} of ${taken.length + 1} layers are loaded; initialised randomly: dense (4 classes before, 3 now)`,
     );
     for (const { name } of model.variables)
       expect(weights.get(name), name).toBe(name.startsWith('layers/dense/') ? weights.get(name) : before.weights.get(name));
@@ -76,7 +76,7 @@ describe('a model for other classes', () => {
     });
     const { model, anew, summary } = adaptModel(trained(dense), { classes: ['x', 'y'], input: [10, 10, 3] });
     expect([model.input, model.classes, anew]).toEqual([[10, 10, 3], 2, ['answer']]);
-    expect(summary).toBe('weights of net: those of 1 of 2 layers are taken; anew begins answer (4 classes before, 2 now)');
+    expect(summary).toBe('weights of net: 1 of 2 layers are loaded; initialised randomly: answer (4 classes before, 2 now)');
     const images = input([8, 8, 3]);
     const body = layers.conv2d(layers.rescaling(images, { scale: 1 / 255 }), { filters: 5, kernelSize: 3 });
     const convolutional = functionalModel({
@@ -98,7 +98,7 @@ describe('weights for a model that was named', () => {
       },
     );
     expect(anew).toEqual(['depthwise_conv2d_2', 'batch_normalization_5', 'conv2d_3', 'batch_normalization_6']);
-    expect(summary).toContain(`those of ${taken.length} of ${taken.length + 4} layers are taken; anew begin depthwise_conv2d_2,`);
+    expect(summary).toContain(`${taken.length} of ${taken.length + 4} layers are loaded; initialised randomly: depthwise_conv2d_2,`);
     expect(summary).toMatch(/conv2d_3 and 1 more$/);
   });
 

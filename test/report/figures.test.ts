@@ -149,7 +149,7 @@ describe('from a trained-looking model', () => {
 
   test('mistakes are sorted by certainty, with the counts of the whole set', async () => {
     const [confusion, misclassified] = await draw(['confusion', 'misclassified'], sourcesFor(model), { images: 2, testLimit: 10 });
-    expect(confusion.caption).toMatch(/^10 of 12 test images, of every class its share: \d/);
+    expect(confusion.caption).toMatch(/^10 of 12 test images, in proportion to the classes: \d/);
     const shares = [...misclassified.body.matchAll(/>(\d+\.\d) %</g)].map((match) => Number(match[1]));
     expect(misclassified.body.match(/<image /g)).toHaveLength(2);
     expect(shares[0]).toBeGreaterThanOrEqual(shares[3]);

@@ -124,14 +124,14 @@ test('a page of a run in progress looks again; a finished one does not', () => {
   expect(reportPage(record, { refreshSeconds: 15 })).toMatch(/http-equiv="refresh" content="15"[\s\S]*running, 2 epochs of 3 done/);
   expect(reportPage(record)).not.toContain('http-equiv="refresh"');
   // Its age tells a dead run from a living one.
-  expect(reportPage(record, { refreshSeconds: 15 })).toMatch(/id="updated" datetime="20[^"]*Z"[\s\S]*No sign of life/);
-  expect(reportPage(record)).not.toContain('No sign of life');
+  expect(reportPage(record, { refreshSeconds: 15 })).toMatch(/id="updated" datetime="20[^"]*Z"[\s\S]*No update for/);
+  expect(reportPage(record)).not.toContain('No update for');
   expect(html).not.toContain('<script');
   expect(html).toContain('&lt;script&gt;');
 });
 
 test.each([
-  ['nothing has happened yet', [], /has no end in its records/],
+  ['nothing has happened yet', [], /ended without a record/],
   ['an epoch began', events().slice(0, 3), /epoch 1/],
   ['all ended well', events(), /54\.32 %/],
 ] as const)('a page can be made when %s', (_, list, expected) => {

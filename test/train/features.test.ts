@@ -233,8 +233,8 @@ describe('features in the cache', () => {
     expect(kept.digests).toEqual(plain.digests);
     expect(kept.told.join('\n')).toMatch(
       memoryBudget > 10
-        ? /are not kept for the next run: .*[\s\S]*kept, in memory alone/
-        : /The features of the frozen layers are not kept: .*(full|space)/,
+        ? /are not kept for the next run: .*[\s\S]*kept, in memory only/
+        : /The features of the frozen layers are not cached: .*(full|space)/,
     );
   });
 });
@@ -260,7 +260,7 @@ describe('a network', () => {
     const { events } = await runPart(options({ epochs: 2 }));
     expect(ofType(events, 'message').map(({ text }) => text)).toContainEqual(
       expect.stringMatching(
-        /^The features of 43 training images and 20 validation images \(6 numbers each, 1 MiB\) are computed in [\d.]+ s and kept: an epoch costs the rest of the network alone\.$/,
+        /^The features of 43 training images and 20 validation images \(6 numbers each, 1 MiB\) were computed in [\d.]+ s and cached: an epoch only computes the rest of the network\.$/,
       ),
     );
     await train(options({ epochs: 1 })).result;

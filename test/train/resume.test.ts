@@ -158,7 +158,7 @@ describe('what changed meanwhile', () => {
     expect(stepAfterBatchChange(3, { before: 8, now: 4, size: 43 })).toBe(6);
     expect(stepAfterBatchChange(6, { before: 8, now: 10, size: 43 })).toBe(5);
     expect(() => stepAfterBatchChange(3, { before: 8, now: 10, size: 43 })).toThrow(
-      '24 images of an epoch, which is no whole number of batches of 10',
+      '24 images of an epoch, which is not a whole number of batches of 10',
     );
     const store = new MemoryStore();
     await runPart(smallOptions({ store, checkpointEvery: { steps: 8 } }));
@@ -187,7 +187,7 @@ describe('what changed meanwhile', () => {
       return ofType(events, 'message').flatMap(({ level, text }) => (level === 'warning' ? [text] : []));
     };
     const told =
-      '`epochs` is 4, but was 2, and the rates of the schedule one-cycle follow from it: from here on this is another run than before.';
+      '`epochs` is 4, but was 2, and the rates of the schedule one-cycle follow from it: from here on the results differ from an uninterrupted run.';
     expect(await warnings({ epochs: 4 })).toContain(told);
     expect(await warnings({})).not.toContainEqual(expect.stringContaining('another run'));
     // A checkpoint of version 0.1.0 does not say how many there were.

@@ -83,7 +83,7 @@ test('that are not there are E_CHECKPOINT', async () => {
   await expect(readWeights(join(folder, 'empty'))).rejects.toMatchObject({ code: 'E_CHECKPOINT' });
 });
 
-test('a pickle that is no table of tensors is refused, whatever it asks for', async () => {
+test('a pickle that is not a table of tensors is refused, whatever it asks for', async () => {
   const path = join(tempFolder(), 'weights.pt');
   writeFileSync(path, Buffer.concat([Buffer.from([0x80, 4]), Buffer.from("cos\nsystem\n(S'touch /tmp/never'\ntR.")]));
   await expect(readWeights(path)).rejects.toMatchObject({

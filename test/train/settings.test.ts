@@ -79,7 +79,7 @@ describe('a name that does not exist is refused with the nearest', () => {
   });
 
   it('and what is needed is asked for', async () => {
-    expect((await refused({ model: undefined })).message).toBe('train has not been given its model');
+    expect((await refused({ model: undefined })).message).toBe('train needs the option model');
   });
 });
 

@@ -23,7 +23,7 @@ it('speaks once when nothing happens, and when it goes on', () => {
   vi.advanceTimersByTime(200_000);
   expect(told).toEqual(['No progress for 60 s: waiting for the device (gradient of epoch 1, step 1).']);
   dog.begin('the next images', 'epoch 1, step 2');
-  expect(told[1]).toBe('The run goes on: the device (gradient of epoch 1, step 1) took 255 s.');
+  expect(told[1]).toBe('The run continues: the device (gradient of epoch 1, step 1) took 255 s.');
   dog.stop();
   vi.advanceTimersByTime(1e6);
   expect(told).toHaveLength(2);

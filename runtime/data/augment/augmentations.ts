@@ -12,7 +12,11 @@ import { type MixingOptions, mix } from './mix.ts';
 import { type PolicyOptions, policy } from './policy.ts';
 import { type WarpOptions, warp } from './warp.ts';
 
-/** What is done to training images, anew in each epoch. Draws follow from seed, epoch and sample alone. */
+/**
+ * What is done to training images, anew in each epoch. Draws follow from seed, epoch and sample alone.
+ *
+ * @category Data
+ */
 export interface AugmentOptions extends WarpOptions, CropOptions, PolicyOptions, ColourOptions, ErasingOptions, MixingOptions {
   /** Share of the images that become grey, 0 to 1; 0 by default. */
   readonly grayscale?: number;

@@ -8,7 +8,7 @@ const PURPOSE = 11;
 /** Images that do not have three channels stay as they are. Words of the Philox block at counter (sample, epoch, purpose 11, 0): the image becomes grey if w0 / 2³² is below the share. */
 export const grayscale = defineAugmentation<{ readonly grayscale?: number }>({
   kernel: 'grayscale',
-  names: { grayscale: { value: 0.2, help: '0.2 of the images without their colours', options: (grayscale) => ({ grayscale }) } },
+  names: { grayscale: { value: 0.2, help: '0.2 of the images converted to grey', options: (grayscale) => ({ grayscale }) } },
   purpose: PURPOSE,
   inPlace: true,
   active: ({ grayscale = 0 }) => grayscale > 0,

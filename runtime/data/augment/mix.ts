@@ -23,7 +23,7 @@ export interface MixingOptions {
 export interface Mix {
   /** Position of the other image in the dataset. */
   readonly partner: number;
-  /** Of the image itself, 0 to 1. */
+  /** Share of the image itself, 0 to 1. */
   readonly share: number;
   /** Whether the label is that of the other image. */
   readonly swapped: boolean;

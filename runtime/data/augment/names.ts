@@ -12,8 +12,10 @@ export const AUGMENT_NAMES: Readonly<Record<string, AugmentName<AugmentOptions>>
 
 /**
  * The options that a list of names asks for, `none` for nothing. A name may have a value: `rotate=0.1`. Throws E_USAGE for an unknown name, a
- * value that is no number, a name given twice, or two names for one thing. Whether values are possible depends on the images: that is
+ * value that is not a number, a name given twice, or two names for one thing. Whether values are possible depends on the images: that is
  * found when the data pipeline is opened.
+ *
+ * @category Data
  */
 export function augmentOptions(list: string): AugmentOptions {
   const given: Record<string, unknown> = {};
@@ -25,7 +27,7 @@ export function augmentOptions(list: string): AugmentOptions {
       throw new HybridError(
         'E_USAGE',
         `there is no augmentation ${JSON.stringify(name)}${near ? `; did you mean ${near}?` : ''}`,
-        `Choose of ${Object.keys(AUGMENT_NAMES).join(', ')}, separated by commas, or none.`,
+        `Choose from ${Object.keys(AUGMENT_NAMES).join(', ')}, separated by commas, or none.`,
       );
     }
     const named = AUGMENT_NAMES[name];
@@ -38,7 +40,7 @@ export function augmentOptions(list: string): AugmentOptions {
       if (other !== undefined) {
         throw new HybridError(
           'E_USAGE',
-          other === name ? `${name} is there twice` : `${other} and ${name} are two ways of one thing`,
+          other === name ? `${name} is given twice` : `${other} and ${name} exclude each other`,
           'Leave one out.',
         );
       }

@@ -93,7 +93,7 @@ export const MOST_PIXELS = 4096;
 export const warp = defineAugmentation<WarpOptions>({
   kernel: 'warp',
   names: {
-    resize: { value: 2, help: '2 pixels larger, then a window of the own size', options: (grow) => ({ grow }) },
+    resize: { value: 2, help: 'enlarged by 2 pixels, then cropped to the original size', options: (grow) => ({ grow }) },
     rotate: { value: 0.06, help: 'by up to 0.06 of a turn', options: (rotate) => ({ rotate }) },
     zoom: { value: 0.06, help: 'in and out by up to 0.06', options: (zoom) => ({ zoom }) },
   },

@@ -61,7 +61,7 @@ export class Converter {
       const results = this.#convert(node, inputs);
       for (const [k, name] of node.outputs.entries()) {
         if (name === '') continue;
-        if (values.has(name)) refuseNode(this.#source, node, `makes ${quote(name)}, which is there already`);
+        if (values.has(name)) refuseNode(this.#source, node, `makes ${quote(name)}, which already exists`);
         const result = results[k];
         if (result) values.set(name, result);
       }

@@ -113,7 +113,7 @@ export class NodeView {
   done(): void {
     for (const [name, value] of this.#node.attributes)
       if (!this.#asked.has(name))
-        this.refuse(`has the attribute ${shown(name)}${typeof value === 'number' ? ` ${value}` : ''}, which is not known here`);
+        this.refuse(`has the attribute ${shown(name)}${typeof value === 'number' ? ` ${value}` : ''}, which is not supported`);
   }
 
   // Operands.

@@ -24,7 +24,7 @@ export const pooling: Rules = {
       const { padded, padding } = surrounded(c, window, image);
       return pool(padded, { poolSize: kernel, strides: stride, padding });
     }
-    // With a step of one pixel `same` pads like that with what is no number, and then every so many pixels are taken.
+    // With a step of one pixel `same` pads like that with what is not a number, and then every so many pixels are taken.
     const [height, width] = kernel;
     if (`${pads}` !== `${[(height - 1) / 2, (width - 1) / 2, (height - 1) / 2, (width - 1) / 2]}`)
       return node.refuse(`has pads [${pads.join(', ')}] around numbers that may be negative`);
