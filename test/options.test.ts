@@ -50,7 +50,7 @@ const CALLS: readonly (readonly [string, string, string, (given: object) => unkn
   ['trainingGraphs', 'optimiser', 'optimizer', (given) => graph.trainingGraphs(model, wrong(given))],
   ['compileGraph', 'withoutRule', 'withoutRules', (given) => graph.compileGraph(graph.trainingGraphs(model).predict, wrong(given))],
   ['evaluate', 'datasets', 'dataset', (given) => root.evaluate(wrong({ device, model, weights, ...given }))],
-  ['predict', 'image', 'images', (given) => root.predict(wrong({ device, model, weights, ...given }))],
+  ['predict', 'image', 'images', (given) => root.predict(wrong({ device, trained, ...given })).next()],
   ['train', 'epoch', 'epochs', (given) => train(wrong({ device, model, train: set, ...given })).result],
   ['openClassifier', 'queues', 'queue', (given) => openClassifier(trained, wrong({ device, ...given }))],
   ['featureStore', 'cachedir', 'cacheDir', (given) => runs.featureStore(wrong(given))],
@@ -71,7 +71,7 @@ const CALLS: readonly (readonly [string, string, string, (given: object) => unkn
 describe('an option with a wrong name is refused, with the right one', () => {
   test.each(CALLS)('%s: %s', async (_, given, meant, call) => {
     const error = await Promise.resolve()
-      .then(() => call({ [given]: undefined }))
+      .then(() => call({ [given]: 1 }))
       .then(
         () => null,
         (reason: unknown) => reason,

@@ -153,7 +153,7 @@ describe('other data than CIFAR-10 from the disk to the test accuracy', () => {
     const refused = await cli(named, io);
     expect(refused.status).toBe(2);
     expect(refused.stderr).toMatch(
-      /the weights of convmixer are of other classes than those of .*other training set\nhelp: Name the file with --init /,
+      /the weights of convmixer are of other classes than those of .*other training set\nhelp: Pass the file as --init /,
     );
     expect((await cli([...named, '--init', 'none'], io)).status).toBe(0);
   });

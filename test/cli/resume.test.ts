@@ -79,7 +79,7 @@ test('goes on to the same end as an uninterrupted run, and its folder tells of o
   const told = metrics(run).length;
   appendFileSync(join(run, 'metrics.jsonl'), '{"type":"step","epoch":4,"step":1}\n{"type":"epo');
   const { status, stdout, stderr } = await resume(join('runs', 'cut'), '--threads', '2');
-  expect(stderr).toMatch(/^resumed: on from epoch [123], step \d$/m);
+  expect(stderr).toMatch(/^resumed: continues after epoch [123], step \d$/m);
   expect(status).toBe(0);
   expect(digest(run)).toBe(digest(whole));
   const epochs = (folder: string) =>
@@ -191,7 +191,7 @@ describe('is refused, and nothing is changed,', () => {
     const refused = await resume(join('runs', 'r', 'checkpoints', 'epoch-0001'));
     expect([refused.status, refused.stdout]).toEqual([2, '']);
     expect(refused.stderr).toMatch(
-      /epoch-0001 is not the last checkpoint of its run.*\nhelp: Go on with `--resume runs.r`, or .*`--init runs.r.checkpoints.epoch-0001.model\.safetensors`/,
+      /epoch-0001 is not the last checkpoint of its run.*\nhelp: Resume with `--resume runs.r`, or .*`--init runs.r.checkpoints.epoch-0001.model\.safetensors`/,
     );
   });
 

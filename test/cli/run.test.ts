@@ -110,7 +110,7 @@ describe('usage errors', () => {
     [['train', '--epochs', '-1'], /--epochs is "-1"/, /whole number from 1/],
     [['train', '--arch', 'convmixer-2stag'], /no architecture "convmixer-2stag"; did you mean convmixer-2stage/, /convmixer-256-8/],
     [['train', '--arch', 'resnet', '--data', 'synthetic'], /no architecture "resnet"/, /Choose one of/],
-    [['train', '--dim', '8', '--data', 'synthetic'], /convmixer-2stage has a dim of its own/, /convmixer/],
+    [['train', '--dim', '8', '--data', 'synthetic'], /convmixer-2stage has a fixed dim, but 8 was given/, /convmixer/],
     [['train', 'photos'], /`hybrid train` does not take the argument "photos"/, /Did you mean `hybrid train --data photos`/],
     [['train', 'my photos', 'x'], /does not take the arguments "my photos", "x"/, /--data "my photos"`/],
     [['train', 'conv-pooling'], /does not take the argument "conv-pooling"/, /Did you mean `hybrid train --arch conv-pooling`/],
@@ -259,7 +259,7 @@ describe('weight errors', () => {
     await expectError(
       argv,
       5,
-      /nothing of .*w\.safetensors fits convmixer: no layer has weights/,
+      /no weights of .*w\.safetensors fit convmixer: no layer has the same/,
       /omit --arch and its measures/,
       cwd,
     );

@@ -115,13 +115,13 @@ describe('weights for a model that was named', () => {
         ))(),
     );
     expect(error).toMatchObject({ field: 'init' });
-    expect(error.message).toBe('nothing of other fits convmixer: no layer has weights of the same name and shape');
+    expect(error.message).toBe('no weights of other fit convmixer: no layer has the same name and shape');
   });
 
   it('do not fit by their number of elements alone', () => {
     const weights = new Map([['layers/conv2d/vars/0', new Float32Array(2 * 2 * 3 * 6)]]);
     const shapes = new Map([['layers/conv2d/vars/0', [6, 2, 2, 3]]]);
-    expect(() => fitWeights({ name: 'torch', weights, shapes }, convmixer(), { classes: CLASSES })).toThrow(/nothing of torch fits/);
+    expect(() => fitWeights({ name: 'torch', weights, shapes }, convmixer(), { classes: CLASSES })).toThrow(/no weights of torch fit/);
   });
 });
 

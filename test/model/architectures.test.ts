@@ -302,8 +302,8 @@ describe('efficientnet-lite0', () => {
   });
 
   test('has measures of its own', () => {
-    expect(() => buildModel('efficientnet-lite0', { ...options, dim: 5 })).toThrow('efficientnet-lite0 has a dim of its own; 5 was given');
-    expect(() => buildModel('efficientnet-lite0', { ...options, width: 0.5 })).toThrow('has a width of its own');
+    expect(() => buildModel('efficientnet-lite0', { ...options, dim: 5 })).toThrow('efficientnet-lite0 has a fixed dim, but 5 was given');
+    expect(() => buildModel('efficientnet-lite0', { ...options, width: 0.5 })).toThrow('has a fixed width');
     expect(buildModel('efficientnet-lite0', options).layers.find(({ type }) => type === 'Dropout')?.config).toMatchObject({ rate: 0.2 });
   });
 });
