@@ -256,13 +256,7 @@ describe('weight errors', () => {
       'reference',
       '--quiet',
     ];
-    await expectError(
-      argv,
-      5,
-      /no weights of .*w\.safetensors fit convmixer: no layer has the same/,
-      /omit --arch and its measures/,
-      cwd,
-    );
+    await expectError(argv, 5, /no weights of .*w\.safetensors fit convmixer: no layer has the same/, /omit --arch and its measures/, cwd);
   });
 });
 

@@ -15,7 +15,8 @@ test('one file of the program connects to a network: that of the downloads', () 
     ),
   );
   expect(files.length).toBeGreaterThan(200);
-  const connects = /from 'node:(?:https?|http2|net|tls|dgram|dns)'|import\('node:(?:https?|net|tls)|(?<![\w.])fetch\(|new (?:WebSocket|EventSource)\b/;
+  const connects =
+    /from 'node:(?:https?|http2|net|tls|dgram|dns)'|import\('node:(?:https?|net|tls)|(?<![\w.])fetch\(|new (?:WebSocket|EventSource)\b/;
   const found = files.filter((file) => connects.test(readFileSync(join(ROOT, file), 'utf8').replace(/^\s*(?:\/\/|\*).*$/gm, '')));
   expect(found).toEqual(['app/sources/download.ts']);
 });

@@ -40,7 +40,9 @@ test('a device that computes a gradient wrongly: a warning with the tensor and h
   };
   const { warnings, kept } = await check(wrong);
   expect(warnings).toEqual([
-    expect.stringMatching(/failed its self-test \(at most 5\.0e-1 off the reference, in gradients\/.+\): the results of this run are not reliable/),
+    expect.stringMatching(
+      /failed its self-test \(at most 5\.0e-1 off the reference, in gradients\/.+\): the results of this run are not reliable/,
+    ),
   ]);
   expect(kept).toMatchObject([{ selfTest: { passed: false } }]);
 });
