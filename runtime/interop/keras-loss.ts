@@ -26,7 +26,7 @@ export function readLoss(compiled: Config | null | undefined, output: LayerTenso
   const isBinary = name.startsWith('binary_');
   if (isOneUnit && !isBinary)
     refuse(
-      `its one output is compiled with ${called}, and is no logit of a class`,
+      `its one output is compiled with ${called}, and is not a logit of a class`,
       'Classifiers are read; compile it with BinaryCrossentropy if it is one of two classes.',
     );
   if (isBinary && !isOneUnit)

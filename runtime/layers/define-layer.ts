@@ -120,7 +120,7 @@ export function readConfig(definition: AnyLayer, said: Config, refuse: Refuse): 
     // What is off or absent asks for nothing.
     if (value === null || value === false || value === definition.neutral?.[key]) continue;
     if (keys.has(key) || COMMON_KEYS.has(key) || definition.ignoredKeys?.includes(key)) continue;
-    refuse(`has ${key} ${shown(value)}, which is not known here`, `Save the model without ${key}.`);
+    refuse(`has ${key} ${shown(value)}, which is not supported`, `Save the model without ${key}.`);
   }
   const found = (name: string, kind: AnyKind) => given[keysOf(name, kind).find((key) => given[key] !== undefined) ?? ''];
   return complete(schema, found, (name, kind, value) => {
