@@ -120,7 +120,7 @@ describe('refused by the name of the layer and the attribute, with what would he
       (l) => {
         l.config.kernel_constraint = { class_name: 'MaxNorm' };
       },
-      /stem \(Conv2D\) has kernel_constraint .*not known/,
+      /stem \(Conv2D\) has kernel_constraint .*not supported/,
       /without kernel_constraint/,
     ],
     [
