@@ -346,6 +346,8 @@ class Reader {
         `${name} (InputLayer) takes ${policy === 'string' ? 'text' : 'true and false'} (dtype ${quote(policy)})`,
         'Models of images are read.',
       );
+    if (type === 'InputLayer' && policy === 'int8')
+      refuse(this.#source, `${name} (InputLayer) takes int8, which has no room for pixels up to 255`, 'Give it uint8 or float32.');
     const isMixed = String(policy).startsWith('mixed_');
     if (type !== 'InputLayer' && (policy ?? 'float32') !== 'float32' && !isMixed)
       refuse(this.#source, `${name} (${type}) computes in ${quote(String(policy))}`, 'Save the model in float32.');
@@ -361,13 +363,13 @@ class Reader {
       );
     for (const [key, value] of Object.entries(settings))
       if (key.endsWith('_regularizer') && value !== null)
-        this.notices.push(`${name} (${type}) has a ${key}, which training here does not have; see weight decay`);
+        this.notices.push(`${name} (${type}) has ${/^[aeiou]/.test(key) ? 'an' : 'a'} ${key}, which training here does not have; see weight decay`);
   }
 
   /** The results that a call reads, in order. */
   #reads(call: unknown, name: string, type: string, { trainable }: Config): Reads {
     const { args, kwargs } = callOf(call);
-    // Keras 2 keeps to what a call says, which is a list there. Keras 3 overrides it in training and in inference; and of dropout it is the default, written for every call.
+    // Keras 2 keeps to what a call says, which is a list there. Keras 3 overrides it in training and in inference; and of dropout and noise it is the default, written for every call.
     const [isOlder, isOff] = [Array.isArray(call), kwargs.training === false];
     for (const [key, value] of Object.entries(kwargs)) {
       const isTensor = referencesIn(value).length > 0;
@@ -383,7 +385,7 @@ class Reader {
         `${name} (${type}) asks with ${nameOf(read[0])} and attends to ${nameOf(read.find((one) => one !== read[0]) as string)}`,
         'Give it one tensor as query, value and key, without a mask: attention of a tensor to itself is read.',
       );
-    if (isOff && !isOlder && trainable !== false && !/Dropout/.test(type))
+    if (isOff && !isOlder && trainable !== false && !/Dropout|GaussianNoise/.test(type))
       this.notices.push(
         `${name} is called with training=False; in training Keras 3 overrides that, and so it is here: set trainable = False`,
       );

@@ -232,6 +232,15 @@ describe('refused by the name of the layer and the attribute, with what would he
       /relu/,
     ],
     [
+      'pixels that have no room',
+      0,
+      (l) => {
+        l.config.dtype = 'int8';
+      },
+      /\(InputLayer\) takes int8, which has no room for pixels up to 255/,
+      /uint8/,
+    ],
+    [
       'images that are sparse',
       0,
       (l) => {
@@ -353,6 +362,12 @@ describe('refused by the name of the layer and the attribute, with what would he
       layer.config.dtype = { module: 'keras', class_name: 'DTypePolicy', config: { name: 'mixed_float16' } };
     });
     expect(mixed.notices).toEqual([expect.stringContaining('computes in mixed_float16 in Keras, and in float32 here')]);
+    // Keras 3 writes its default for every call of noise.
+    const noise = await changed(9, (layer) => {
+      Object.assign(layer, { class_name: 'GaussianNoise', config: { name: 'noise', stddev: 0.1 } });
+      layer.inbound_nodes = [{ args: [], kwargs: { training: false } }];
+    });
+    expect(noise.notices).toEqual([expect.stringContaining('noise (GaussianNoise) is left out of training')]);
     const over = await changed(3, (layer) => {
       layer.config.synchronized = true;
     });
