@@ -132,7 +132,7 @@ describe('.npz', () => {
   });
 
   test.each([
-    ['is not one', Buffer.from('PK\x03\x04 but no more'), /no ZIP archive, or is cut short/],
+    ['is not one', Buffer.from('PK\x03\x04 but no more'), /not a ZIP archive, or is cut short/],
     ['has two members of a name', zip([{ name: 'a.npy' }, { name: 'a.npy' }]), /two members called "a.npy"/],
     ['lies about a checksum', zip([{ name: 'a.npy', crc: 1 }]), /wrong checksum/],
     ['claims more than deflate can pack', zip([{ name: 'a.npy', deflate: true, size: 2 ** 31 }]), /claims 2147483648 bytes/],

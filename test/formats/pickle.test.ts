@@ -98,7 +98,7 @@ describe('hostile pickles', () => {
     ['no mark', 't.', 'mark'],
     ['values left over', 'K\x01K\x02.', 'too many'],
     ['an odd dictionary', '(K\x01d.', 'without a value'],
-    ['an item of a list', ']K\x01K\x02s.', 'no dictionary'],
+    ['an item of a list', ']K\x01K\x02s.', 'not a dictionary'],
     ['a protocol of the future', '\x80\x09N.', 'protocol 9'],
     ['a number of megabytes', `L${'9'.repeat(60_000)}L\n.`, 'whole number'],
     ['a line without end', `L${'9'.repeat(100_000)}`, 'no end'],
