@@ -16,7 +16,7 @@ test.each([
 ])('the device %s is not there: %s is meant', async (name, meant) => {
   await expect(openDevice(name as DeviceName)).rejects.toMatchObject({
     code: 'E_USAGE',
-    message: `no device is called "${name}"; did you mean ${meant}?`,
+    message: `unknown device "${name}"; did you mean ${meant}?`,
   });
 });
 

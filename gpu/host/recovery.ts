@@ -237,7 +237,7 @@ export class RecoveringExecutable extends ForwardingExecutable {
       }
     }
     this.#options.onNotice?.(
-      `${(cause as Error).message}; continued with a new one from the host's copy: ${this.#journal.length} calls were repeated`,
+      `${(cause as Error).message}; continued with a new one from the host's copy: ${this.#journal.length} ${this.#journal.length === 1 ? 'call was' : 'calls were'} repeated`,
     );
     // Not later: who hears that a call has failed may make another one at once.
     this.#isRecovering = false;

@@ -363,7 +363,9 @@ class Reader {
       );
     for (const [key, value] of Object.entries(settings))
       if (key.endsWith('_regularizer') && value !== null)
-        this.notices.push(`${name} (${type}) has ${/^[aeiou]/.test(key) ? 'an' : 'a'} ${key}, which training here does not have; see weight decay`);
+        this.notices.push(
+          `${name} (${type}) has ${/^[aeiou]/.test(key) ? 'an' : 'a'} ${key}, which training here does not have; see weight decay`,
+        );
   }
 
   /** The results that a call reads, in order. */

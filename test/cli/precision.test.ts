@@ -13,7 +13,7 @@ describe('--precision', () => {
     const { status, stderr } = await cli([...BENCH, '--device', 'wasm', '--precision', precision]);
     expect(status).toBe(2);
     expect(stderr).toContain(`error[E_USAGE]: the wasm device computes in f32, not in ${precision}`);
-    expect(stderr).toContain('help: Use --device webgpu, or leave --precision out.');
+    expect(stderr).toContain('help: Use --device webgpu, or omit --precision.');
   });
 
   it('is one of its names', async () => {

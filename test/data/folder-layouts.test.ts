@@ -105,7 +105,7 @@ describe('parts by their usual names', () => {
   it('a class may be called test where there is no train, and is told', async () => {
     const listing = await scan(pictures('control/1.png', 'test/2.png'));
     expect(listing.classes).toEqual(['control', 'test']);
-    expect(warnings(listing)).toContain('"test" is taken for a class');
+    expect(warnings(listing)).toContain('the folder "test" is used as a class');
   });
 
   it('NFC and NFD of one name are one class, and two folders of one part that look alike are refused', async () => {
@@ -248,10 +248,10 @@ describe('tables of labels', () => {
     ['one class', 'id,label\n1,a\n2,a\n', /one class only/],
     ['a path that leads out', 'id,label\n1,a\n2,b\n../../etc/passwd,b\n', /not there: "..\/..\/etc\/passwd"/],
     ['no names of images', 'id,label\nx,a\ny,b\n', /no column with the names of the 3 images/],
-    ['a class that speaks to the terminal', 'id,label\n1,a\n2,"b\u001b[2J"\n', /no name/],
+    ['a class that speaks to the terminal', 'id,label\n1,a\n2,"b\u001b[2J"\n', /that is not a name/],
     ['an empty table', '', /is empty/],
     ['a header alone', 'id,label\n', /no rows/],
-    ['zero bytes', 'id,label\n1,\0\n', /no text file/],
+    ['zero bytes', 'id,label\n1,\0\n', /is not a text file/],
     ['two ones in a row', 'id,a,b\n1,1,0\n2,0,1\n3,1,1\n', /2 classes in row 4/],
   ])('%s is refused', async (_, table, message) => {
     const error = await hybridError('E_DATA', scan({ ...FLAT, 'train.csv': table }));

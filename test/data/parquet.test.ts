@@ -82,7 +82,7 @@ describe('which files', () => {
   it('the labels of a test that are kept secret (-1) are told, and its images not used', async () => {
     const { source, notices } = await opened(folderOf({ 'train.parquet': 'secret/train', 'test.parquet': 'secret/test' }));
     expect(sizes(source)).toEqual([9, undefined, undefined]);
-    expect(notices).toMatch(/the test images have no classes \(-1\): not used/);
+    expect(notices).toMatch(/the test images have no classes \(-1\): ignored/);
   });
 });
 

@@ -170,8 +170,8 @@ describe('WebDataset', () => {
     ['a size beyond all files', () => Buffer.concat([beyond(), END]), /impossible size/],
     ['a link', () => tar([{ name: '0.png', type: '2', link: '/etc/passwd' }, ...sample(1)]), /neither a file nor a folder but a link/],
     ['a hard link', () => tar([...sample(1), { name: '0.png', type: '1', link: '0001.png' }]), /a link or device/],
-    ['a wrong checksum', () => tar([{ name: '0.png', badChecksum: true }]), /no tar archive, or is damaged/],
-    ['another file', () => Buffer.alloc(2048, 'hello '), /no tar archive/],
+    ['a wrong checksum', () => tar([{ name: '0.png', badChecksum: true }]), /not a tar archive, or is damaged/],
+    ['another file', () => Buffer.alloc(2048, 'hello '), /not a tar archive/],
     ['an empty archive', () => Buffer.alloc(10_240), /no sample of an image and a class/],
     ['an image without a class', () => tar([{ name: 'a.png', data: IMAGES[0] }, ...sample(1)]), /sample "a" has an image and no class/],
     [
@@ -193,7 +193,7 @@ describe('WebDataset', () => {
         ]),
       /2000 bytes, more than 1024/,
     ],
-    ['a class that speaks to the terminal', () => tar([...sample(0, 'a\x1b[2J'), ...sample(1, 'b')]), /no name/],
+    ['a class that speaks to the terminal', () => tar([...sample(0, 'a\x1b[2J'), ...sample(1, 'b')]), /that is not a name/],
     [
       'JSON that is none',
       () =>

@@ -348,10 +348,10 @@ export function contract(name: string, { open, isBad = Number.isNaN, immediate =
         const floats = { ...batch, labels: Float32Array.from(batch.labels) as never };
         await expect(compiled.evaluate(floats)).rejects.toMatchObject({
           code: 'E_USAGE',
-          message: 'labels of evaluate are a Float32Array, and have to be a Int32Array',
+          message: 'labels of evaluate are a Float32Array, and must be a Int32Array',
         });
         const pixels = { ...batch, images: new Float32Array(batch.images.length) as never };
-        await expect(compiled.predict(pixels)).rejects.toThrow('images of predict are a Float32Array, and have to be a Uint8Array');
+        await expect(compiled.predict(pixels)).rejects.toThrow('images of predict are a Float32Array, and must be a Uint8Array');
         expect((await compiled.predict({ ...batch, images: Buffer.from(batch.images) })).length).toBe(CAPACITY * 5);
       });
 

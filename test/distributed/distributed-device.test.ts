@@ -38,11 +38,11 @@ async function wasm(): Promise<Device> {
 }
 
 /** An executable for every rank, each over a device of its own. */
-async function ranks(size: number, capacity: number, options: { syncBatchNorm?: boolean; signals?: AbortSignal[] } = {}) {
+async function ranks(size: number, capacity: number, { signals, ...options }: { syncBatchNorm?: boolean; signals?: AbortSignal[] } = {}) {
   const group = localGroup(size);
   return Promise.all(
     group.map(async (communicator, rank) => {
-      const distributed = distribute({ device: await wasm(), communicator, signal: options.signals?.[rank], ...options });
+      const distributed = distribute({ device: await wasm(), communicator, signal: signals?.[rank], ...options });
       return { executable: await compiled(distributed.device, capacity), signal: distributed.signal };
     }),
   );

@@ -67,7 +67,7 @@ describe('a lost device', () => {
     const outcomes = await Promise.allSettled(waiting);
     expect(outcomes.map(({ status }) => status)).toEqual(['fulfilled', 'fulfilled', 'fulfilled']);
     expect(seen.devices).toBe(2);
-    expect(notices).toEqual([expect.stringMatching(/^the GPU was lost: the cable was pulled; went on with a new one/)]);
+    expect(notices).toEqual([expect.stringMatching(/^the GPU was lost: the cable was pulled; continued with a new one/)]);
     await device.close();
   });
 

@@ -166,7 +166,7 @@ describe.runIf(hasSwiftShader)('loss scaling on SwiftShader', () => {
     expect(told[0]).toEqual({
       type: 'message',
       level: 'info',
-      text: `epoch 1, step 1: the gradients went beyond the range of f16 at a loss scale of ${2 ** 126}: the step is left out, and the scale is ${2 ** 125} from here on.`,
+      text: `epoch 1, step 1: the gradients went beyond the range of f16 at a loss scale of ${2 ** 126}: the step is skipped, and the scale is ${2 ** 125} from here on.`,
     });
     for (const { train } of ofType(events, 'epoch')) expect(train.loss).toBeGreaterThan(0);
     const whole = (await store.load('last')) as Checkpoint;

@@ -84,7 +84,7 @@ describe("files of timm's class", () => {
     [
       'with an impossible kernel',
       (t: Map<string, unknown>) => t.set('stem.0.weight', { shape: [6, 3, 0, 0], data: new Float32Array() }),
-      /claims a ConvMixer of|no ConvMixer that can be built/,
+      /claims a ConvMixer of|not a ConvMixer that can be built/,
     ],
   ])('%s are refused', async (_, change, message) => {
     const { tensors } = readTorch(new Uint8Array(readFileSync(fixture('relu.pth'))));

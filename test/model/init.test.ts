@@ -114,6 +114,8 @@ describe('other initialisers', () => {
 
   test('constants, and one that is not known', () => {
     expect([...weights({ type: 'Constant', settings: { value: 0.25 } }, [3])]).toEqual([0.25, 0.25, 0.25]);
-    expect(() => weights({ type: 'Orthogonal', settings: {} }, [3, 3])).toThrow(/w uses the initialiser Orthogonal, which is not supported/);
+    expect(() => weights({ type: 'Orthogonal', settings: {} }, [3, 3])).toThrow(
+      /w uses the initialiser Orthogonal, which is not supported/,
+    );
   });
 });

@@ -35,7 +35,7 @@ async function outcome(changes: Partial<TrainOptions>) {
   return {
     result,
     told,
-    isKept: told.some((text) => /^The features of .* kept/.test(text)),
+    isKept: told.some((text) => /^The features of .*: an epoch only computes the rest/.test(text)),
     digests: store.saved.map(({ kind, checkpoint }) => `${kind} ${digestOf(checkpoint)}`),
     epochs: ofType(events, 'epoch').map(({ train, validation }) => ({ train, validation })),
   };
@@ -104,7 +104,7 @@ describe('a run that keeps features', () => {
       const { events } = await runPart(options({ ...changes, features, store, resume }));
       expect(`last ${digestOf((await store.load('last')) as never)}`, `stopped after ${stopAt}`).toBe(whole.digests.at(-1));
       const said = ofType(events, 'message').find(({ text }) => text.startsWith('The features'))?.text;
-      if (stopAt < 15) expect(said).toContain('were computed before, and are read and checked in');
+      if (stopAt < 15) expect(said).toContain('were read from the cache and checked in');
     }
   });
 
@@ -155,7 +155,7 @@ describe('features in the cache', () => {
     const [plain, first] = [await outcome(changes), await outcome({ ...changes, features: featureStore({ cacheDir }) })];
     const again = await outcome({ ...changes, features: featureStore({ cacheDir, memoryBudget: 0 }), workers: 2 });
     for (const { digests } of [first, again]) expect(digests).toEqual(plain.digests);
-    expect([first.told, again.told].map((told) => told.some((text) => text.includes('were computed before')))).toEqual([false, true]);
+    expect([first.told, again.told].map((told) => told.some((text) => text.includes('were read from the cache')))).toEqual([false, true]);
     const others: Partial<TrainOptions>[] = [
       { seed: 8n }, // other weights
       { train: shapesDataset(43, { seed: 5 }) },
@@ -164,7 +164,7 @@ describe('features in the cache', () => {
     ];
     for (const other of others) {
       const { told } = await outcome({ ...changes, ...other, features: featureStore({ cacheDir }) });
-      expect(told.some((text) => text.includes('are computed in'))).toBe(true);
+      expect(told.some((text) => text.includes('were computed in'))).toBe(true);
     }
     expect(readdirSync(join(cacheDir, 'features'))).toHaveLength(1 + others.length);
   });
@@ -200,7 +200,7 @@ describe('features in the cache', () => {
     const cacheDir = tempFolder();
     const [plain, kept] = [await outcome(changes), await outcome({ ...changes, features: featureStore({ cacheDir, memoryBudget: 10 }) })];
     expect(kept.digests).toEqual(plain.digests);
-    expect(kept.told.join()).toContain('kept on the disk');
+    expect(kept.told.join()).toContain('cached on disk');
   });
 
   it.each<[string, (bytes: Buffer) => Buffer]>([
@@ -217,7 +217,7 @@ describe('features in the cache', () => {
     const notices: string[] = [];
     const again = await outcome({ ...changes, features: featureStore({ cacheDir, onNotice: (text) => notices.push(text) }) });
     expect(again.digests).toEqual(whole.digests);
-    expect(again.told.join()).toContain('are computed in');
+    expect(again.told.join()).toContain('were computed in');
     expect(notices).toHaveLength(1);
     expect(notices[0]).toMatch(/\.safetensors is .*; the features are computed again$/);
     expect(readFileSync(path).equals(bytes)).toBe(true);
@@ -233,7 +233,7 @@ describe('features in the cache', () => {
     expect(kept.digests).toEqual(plain.digests);
     expect(kept.told.join('\n')).toMatch(
       memoryBudget > 10
-        ? /are not kept for the next run: .*[\s\S]*kept, in memory only/
+        ? /cannot be cached for the next run: .*[\s\S]*cached, in memory only/
         : /The features of the frozen layers are not cached: .*(full|space)/,
     );
   });

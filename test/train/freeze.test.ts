@@ -57,9 +57,9 @@ describe('what is frozen', () => {
   });
 
   it.each([
-    ['conv2b', /^no layer of convmixer is called "conv2b"; did you mean conv2d\?$/],
-    ['gelu*', /^no layer of convmixer is called "gelu\*"/],
-    ['*', /^`freeze: \*` leaves nothing of convmixer to be trained$/],
+    ['conv2b', /^convmixer has no layer called "conv2b"; did you mean conv2d\?$/],
+    ['gelu*', /^convmixer has no layer called "gelu\*"/],
+    ['*', /^`freeze: \*` freezes all layers of convmixer$/],
   ])('%s is refused', async (freeze, message) => {
     expect((await hybridError('E_USAGE', train(onReference({ freeze })).result)).message).toMatch(message);
   });
