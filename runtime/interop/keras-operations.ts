@@ -112,7 +112,9 @@ export function operationOf(
   const given = [...args, ...OPERANDS.flatMap((name) => (kwargs[name] === undefined ? [] : [kwargs[name]]))];
   const operands = given.flatMap((value): (number | string)[] => (typeof value === 'number' ? [value] : referencesIn(value)));
   const kind = type === 'TFOpLambda' ? TENSORFLOW[String(settings.function)] : type;
-  const layer = kind && layerOf(kind, { ...kwargs, ...settings }, operands);
+  // A function of TensorFlow says nothing of what is at its default.
+  const usual = type === 'TFOpLambda' ? { approximate: false } : {};
+  const layer = kind && layerOf(kind, { ...usual, ...kwargs, ...settings }, operands);
   return layer ? { layer, reads: operands.filter((operand) => typeof operand === 'string') } : undefined;
 }
 

@@ -47,8 +47,11 @@ export interface TrainedModel {
 /** Where Keras 2 has the layers of a functional model. */
 const KERAS_2_LAYERS = /^_layer_checkpoint_dependencies\//;
 
+/** What it calls the parts of attention. */
+const KERAS_2_ATTENTION = /\/_(query|key|value|output)_dense\//;
+
 /** The name that Keras has for a variable now. */
-export const kerasName = (name: string): string => name.replace(KERAS_2_LAYERS, 'layers/');
+export const kerasName = (name: string): string => name.replace(KERAS_2_LAYERS, 'layers/').replace(KERAS_2_ATTENTION, '/$1_dense/');
 
 /** The card that goes into the metadata of every format: plain JSON. */
 export function cardOf({

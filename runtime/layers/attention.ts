@@ -57,6 +57,8 @@ export const MultiHeadAttention = defineLayer({
     biasInitializer: optional(initializer, 'zeros'),
   },
   draws: ({ dropout }) => dropout > 0,
+  // Keras 2 writes what was read.
+  ignoredKeys: ['query_shape', 'key_shape', 'value_shape'],
   variables({ numHeads, keyDim, valueDim, useBias, outputShape, kernelInitializer, biasInitializer }, [shape]) {
     const features = shape[shape.length - 1];
     const units = outputShape ?? features;

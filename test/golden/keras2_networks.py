@@ -57,6 +57,18 @@ def operations(keras):
     return keras.Model(images, L.Dense(4)(x))
 
 
+def attention(keras):
+    """Attention, whose parts have other names there, functions of TensorFlow at their defaults, and batch normalisation of a vector, whose axis has a number."""
+    L = keras.layers
+    images = keras.Input((8, 8, 3))
+    x = L.Reshape((4, 8))(L.Conv2D(8, 4, strides=4)(L.Rescaling(1 / 255)(images)))
+    y = L.LayerNormalization()(x)
+    x = x + L.MultiHeadAttention(2, 4, value_dim=3)(y, y)
+    x = tf.nn.gelu(L.Dense(8, name="query")(x)) + tf.nn.softmax(x)
+    x = L.BatchNormalization()(L.Dense(6, use_bias=False)(L.GlobalAveragePooling1D()(x)))
+    return keras.Model(images, L.Dense(4)(L.Activation("tanh")(x)))
+
+
 def older(keras):
     """A file of Keras 3 with the ending .h5: a model in a model, in a shared layer's order."""
     L = keras.layers
@@ -68,7 +80,7 @@ def older(keras):
     return keras.Model(images, L.Dense(4)(L.GlobalAveragePooling2D()(x)))
 
 
-KERAS_2 = {"sequential": sequential, "operations": operations}
+KERAS_2 = {"sequential": sequential, "operations": operations, "attention": attention}
 KERAS_3 = {"older": older}
 
 

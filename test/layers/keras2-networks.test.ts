@@ -22,6 +22,8 @@ describe.each([
   ['sequential', '.h5'],
   ['operations', '.keras'],
   ['operations', '.h5'],
+  ['attention', '.keras'],
+  ['attention', '.h5'],
   ['older', '.h5'],
 ])('%s%s', (name, ending) => {
   test('computes what Keras computes, and is the same model again from the file written here', async () => {
