@@ -4,9 +4,7 @@ import { dirname, join } from 'node:path';
 import { HybridError } from '../runtime/base/errors.ts';
 import { type Files, nodeFiles } from '../runtime/base/files.ts';
 import { readNpz } from '../runtime/formats/npz.ts';
-import { externalFiles, looksLikeOnnx, readOnnx } from '../runtime/formats/onnx-file.ts';
 import { readSafetensors } from '../runtime/formats/safetensors.ts';
-import { isLegacyTorch, readTorch, torchPickle } from '../runtime/formats/torch-file.ts';
 import { readZip } from '../runtime/formats/zip.ts';
 import type { OnnxImportOptions } from '../runtime/interop/onnx-import.ts';
 import type { TimmOptions } from '../runtime/interop/timm.ts';
@@ -166,13 +164,16 @@ async function fromFile(path: string, files: Files, modelFor: ModelFor | undefin
       const trained = await readKeras(bytes, path);
       return { source: path, weights: trained.weights, trained };
     }
+    const { torchPickle } = await import('../runtime/formats/torch-file.ts');
     if (torchPickle(members) !== undefined) return fromTorchFile(bytes, path, modelFor, told);
     const card = members.get(NPZ_CARD);
     const metadata = new Map(card ? [['hybrid', Buffer.from(card).toString()]] : []);
     if (![...members.keys()].some((name) => name.endsWith('.npy'))) refuseArchive(path, 'it has neither config.json nor arrays');
     return fromTensors(path, readNpz(bytes, { source: path, code: 'E_CHECKPOINT' }), metadata, modelFor);
   }
+  const { looksLikeOnnx } = await import('../runtime/formats/onnx-file.ts');
   if (/\.onnx$/i.test(path) || looksLikeOnnx(bytes)) return fromOnnxFile(bytes, path, files, told);
+  const { isLegacyTorch } = await import('../runtime/formats/torch-file.ts');
   if (isLegacyTorch(bytes)) return fromTorchFile(bytes, path, modelFor, told);
   if (bytes[0] === PICKLE && bytes[8] !== BRACE)
     throw new HybridError(
@@ -188,6 +189,7 @@ async function fromFile(path: string, files: Files, modelFor: ModelFor | undefin
 
 /** A model with its graph; constants may be in files beside it. */
 async function fromOnnxFile(bytes: Uint8Array, path: string, files: Files, told: ToldOptions): Promise<SavedWeights> {
+  const { externalFiles, readOnnx } = await import('../runtime/formats/onnx-file.ts');
   const external = new Map<string, Uint8Array>();
   for (const name of externalFiles(bytes, path)) {
     const at = join(dirname(path), name);
@@ -210,6 +212,7 @@ const PICKLE = 0x80;
 const BRACE = 0x7b;
 
 async function fromTorchFile(bytes: Uint8Array, path: string, modelFor: ModelFor | undefined, told: ToldOptions): Promise<SavedWeights> {
+  const { readTorch } = await import('../runtime/formats/torch-file.ts');
   const { tensors } = readTorch(bytes, path);
   const foreign = await readForeign(tensors, path, told);
   if (foreign) return foreign;

@@ -3,7 +3,7 @@
 
 import { spawnSync } from 'node:child_process';
 import { mkdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
-import { dirname, join } from 'node:path';
+import { dirname, join, relative, sep } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import ts from 'typescript';
 import { describe, expect, it } from 'vitest';
@@ -62,6 +62,32 @@ const namesOf = (file: string): Names => {
   return { values: names(false), types: names(true) };
 };
 
+/** Of the root entry: what it loads is what every program waits for at its start. A new layer or op may raise it, a reader of files may not. */
+const MOST_FILES = 190;
+
+/** Files that importing one loads, from the root of the package on; an address where it is of something else. */
+function loadedBy(file: string): string[] {
+  const hook = `import { writeSync } from 'node:fs';
+    export const load = (url, context, next) => { if (!url.startsWith('node:')) writeSync(1, url + '\\n'); return next(url, context); };`;
+  const program = `import { register } from 'node:module';
+    register('data:text/javascript,' + encodeURIComponent(${JSON.stringify(hook)}));
+    await import(${JSON.stringify(pathToFileURL(join(root, file)).href)});`;
+  const { stdout, stderr } = spawnSync(process.execPath, ['--input-type=module', '-e', program], { encoding: 'utf8' });
+  expect(stdout, stderr).not.toBe('');
+  const lines = stdout.trim().split('\n');
+  return lines.map((url) => (url.startsWith('file:') ? relative(root, fileURLToPath(url)).split(sep).join('/') : url));
+}
+
+/** The entry that a name of before is in now, and its name there. Types come from the entry, values from the file that has them. */
+function placeNow({ name, original, from }: Export): { readonly entry: string; readonly name: string } {
+  for (const [entry, file] of entries) {
+    if (entry === '.') continue;
+    const found = exportsOf(file).find((each) => (from === file ? each.name : each.from === from && each.original) === original);
+    if (found) return { entry, name: found.name };
+  }
+  throw new Error(`${name} is in no entry`);
+}
+
 describe('entries of the package', () => {
   it.each([...entries, ['deprecated', DEPRECATED] as const])('%s has the names that are listed', (entry, file) => {
     expect(namesOf(file)).toEqual(listed[entry]);
@@ -83,25 +109,37 @@ describe('entries of the package', () => {
 
   it('names of before are in the root one still, are said to be deprecated, and where they went', async () => {
     const library = (await import(pathToFileURL(join(root, 'runtime/index.ts')).href)) as Record<string, unknown>;
-    for (const { name, original, isType, from, comment } of exportsOf(DEPRECATED)) {
-      const entry = [...entries].find(([, file]) => file === from)?.[0] as string;
-      const target = `${manifest.name}${entry.slice(1)}`;
+    for (const before of exportsOf(DEPRECATED)) {
+      const { name, isType, comment } = before;
+      const now = placeNow(before);
       const text =
-        entry === './~internal'
+        now.entry === './~internal'
           ? 'No part of the API any more.'
-          : `Import ${name === original ? 'it' : `\`${original}\``} from \`${target}\`.`;
+          : `Import ${name === now.name ? 'it' : `\`${now.name}\``} from \`${manifest.name}${now.entry.slice(1)}\`.`;
       expect(comment.trim(), name).toBe(`/** @deprecated ${text} */`);
       if (isType) continue;
-      const module = (await import(pathToFileURL(join(root, from)).href)) as Record<string, unknown>;
-      expect(library[name], name).toBe(module[original]);
+      const module = (await import(pathToFileURL(join(root, entries.get(now.entry) as string)).href)) as Record<string, unknown>;
+      expect(library[name], name).toBe(module[now.name]);
     }
   });
 
   it('names of before that are other words now stand in the CHANGELOG, each with its new one', () => {
     const text = readFileSync(join(root, 'CHANGELOG.md'), 'utf8').replace(/\s+/g, ' ');
-    const renamed = exportsOf(DEPRECATED).filter(({ name, original }) => name !== original);
+    const renamed = exportsOf(DEPRECATED)
+      .map((before) => ({ name: before.name, now: placeNow(before).name }))
+      .filter(({ name, now }) => name !== now);
     expect(renamed.length).toBeGreaterThan(5);
-    for (const { name, original } of renamed) expect(text).toContain(`\`${name}\` → \`${original}\``);
+    for (const { name, now } of renamed) expect(text).toContain(`\`${name}\` → \`${now}\``);
+  });
+
+  it('the root one loads few files, none of a package, and nothing that a run, a set of images or a report needs', () => {
+    const files = loadedBy('dist/runtime/index.js');
+    expect(files).toContain('dist/runtime/train/run.js');
+    expect(files.filter((file) => !file.startsWith('dist/'))).toEqual([]);
+    const late =
+      /train\/(loop|session|features)\.|data\/(pool|loader|preparer)\.|sources\/(locate|open-place|parquet)\.|report\/html\.|^dist\/(asm|gpu)\//;
+    expect(files.filter((file) => late.test(file))).toEqual([]);
+    expect(files.length).toBeLessThanOrEqual(MOST_FILES);
   });
 
   it.each([

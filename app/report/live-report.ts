@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { type Files, nodeFiles, writeAtomically } from '../../runtime/base/files.ts';
 import { type OptionNames, refuseUnknownOptions } from '../../runtime/base/kinds.ts';
 import type { TrainEvent } from '../../runtime/train/events.ts';
-import { type ReportOptions, reportPage } from './html.ts';
+import type { ReportOptions } from './html.ts';
 import type { RunRecord } from './record.ts';
 import type { Figure } from './svg.ts';
 import type { Guess } from './verdict.ts';
@@ -105,6 +105,7 @@ export async function writeReport(record: RunRecord, options: { readonly files?:
   refuseUnknownOptions(options, OPTIONS, 'writeReport');
   const { files = nodeFiles, ...page } = options;
   const path = join(record.location, REPORT_FILE);
+  const { reportPage } = await import('./html.ts');
   await writeAtomically(files, path, [new TextEncoder().encode(reportPage(record, page))]);
   return path;
 }

@@ -8,7 +8,7 @@ import { type OptionNames, refuseUnknownOptions } from '../../runtime/base/kinds
 import { PARTS, type PartName } from '../../runtime/data/dataset.ts';
 import type { FeatureStore, KeptFeatures } from '../../runtime/train/feature-store.ts';
 import { FEATURES_FOLDER, openPacked, writePacked } from '../sources/packed.ts';
-import { defaultMemoryBudget, ownCacheDir } from '../sources/source.ts';
+import { defaultMemoryBudget, ownCacheDir } from '../sources/place.ts';
 
 /** Options for `featureStore`. */
 export interface FeatureStoreOptions {

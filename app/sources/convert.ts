@@ -6,7 +6,6 @@ import { type OptionNames, refuseUnknownOptions } from '../../runtime/base/kinds
 import { type DataSource, type Dataset, PARTS, type PartName } from '../../runtime/data/dataset.ts';
 import { type NpyArray, writeNpz } from '../../runtime/formats/npz.ts';
 import { type ReadAllOptions, readAll } from './describe.ts';
-import { writePacked } from './packed.ts';
 
 /** Options for `convertData`: where and in which format a set is written. */
 export interface ConvertOptions extends ReadAllOptions {
@@ -40,6 +39,7 @@ export async function convertData(source: DataSource, options: ConvertOptions): 
     const images = async function* (): AsyncGenerator<Uint8Array, void, undefined> {
       for (const [, dataset] of parts) yield* pieces(dataset);
     };
+    const { writePacked } = await import('./packed.ts');
     return writePacked({
       files,
       path,

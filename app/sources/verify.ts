@@ -5,9 +5,9 @@ import { join } from 'node:path';
 import { abortError, HybridError } from '../../runtime/base/errors.ts';
 import { nodeFiles } from '../../runtime/base/files.ts';
 import { PARTS, type PartName } from '../../runtime/data/dataset.ts';
-import { scanFolder } from './folder-scan.ts';
 import { decodeImage, loadSharp } from './image-file.ts';
-import { type DataPlace, locateData, type OpenDataOptions, openData } from './source.ts';
+import type { DataPlace, OpenDataOptions } from './place.ts';
+import { locateData, openData } from './source.ts';
 
 /** A file of a set, read from beginning to end. */
 export interface VerifiedFile {
@@ -103,6 +103,7 @@ async function verifyFolder(
   folder: string,
   { signal, labels, labelColumn, followLinks, maxPixels, onProgress, onNotice }: OpenDataOptions,
 ): Promise<Verification> {
+  const { scanFolder } = await import('./folder-scan.ts');
   const { parts, classes, notices } = await scanFolder(folder, { signal, labels, labelColumn, followLinks });
   for (const notice of notices) onNotice?.(notice);
   await loadSharp();

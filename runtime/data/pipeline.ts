@@ -7,11 +7,10 @@
 import { HybridError, invariant } from '../base/errors.ts';
 import { refuseUnknownOptions } from '../base/kinds.ts';
 import type { Trace } from '../base/trace.ts';
-import { type FeedOptions, setUp } from './feed.ts';
-import { type KernelModule, loadDataKernels } from './kernels.ts';
-import { Loader } from './loader.ts';
-import { type Crew, type CrewOptions, type CrewStats, openCrew } from './pool.ts';
-import type { FeedSetup } from './preparer.ts';
+import type { FeedOptions } from './feed.ts';
+import { loadDataKernels } from './kernels.ts';
+import type { Loader } from './loader.ts';
+import type { Crew, CrewOptions, CrewStats } from './pool.ts';
 
 /** What works on the batches of a pipeline. */
 export interface PipelineOptions {
@@ -44,20 +43,21 @@ export class DataPipeline<Name extends string = string> implements AsyncDisposab
       throw new HybridError('E_USAGE', `${workers} data workers`, 'Give a whole number from 0 to 256.');
     const entries = Object.entries<FeedOptions | undefined>(feeds).flatMap(([name, feed]) => (feed ? [[name, feed] as const] : []));
     const kernels = await loadDataKernels();
+    // Loaded with the first pipeline, not with the library.
+    const [{ setUp }, { Loader }, { openCrew }] = await Promise.all([import('./feed.ts'), import('./loader.ts'), import('./pool.ts')]);
     const setups = await Promise.all(entries.map(([, feed]) => setUp(feed, workers)));
     const opened = await openCrew({ workers, trace, kernels, feeds: setups, ...crew });
-    return new DataPipeline(
-      entries.map(([name, feed], index) => [name, feed, setups[index]] as const),
-      opened,
-      kernels,
-    );
-  }
-
-  private constructor(feeds: readonly (readonly [string, FeedOptions, FeedSetup])[], crew: Crew, kernels: KernelModule) {
-    this.#crew = crew;
     // Datasets that this thread reads are asked one call at a time, whichever loaders they feed.
     const turn = turns();
-    this.#loaders = new Map(feeds.map(([name, feed, setup], index) => [name, new Loader({ feed, setup, index, crew, turn, kernels })]));
+    const loaders = entries.map(([name, feed], index) => {
+      return [name, new Loader({ feed, setup: setups[index], index, crew: opened, turn, kernels })] as const;
+    });
+    return new DataPipeline(new Map(loaders), opened);
+  }
+
+  private constructor(loaders: ReadonlyMap<string, Loader>, crew: Crew) {
+    this.#crew = crew;
+    this.#loaders = loaders;
   }
 
   /** The loader of a feed. Throws E_INTERNAL for a name that the pipeline was not opened with. */

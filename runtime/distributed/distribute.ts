@@ -12,8 +12,6 @@ import { type OptionNames, refuseUnknownOptions } from '../base/kinds.ts';
 import type { Device, ModelGraphs } from '../device.ts';
 import { elementCount } from '../ir/graph.ts';
 import type { Communicator } from './communicator.ts';
-import { DistributedExecutable } from './executable.ts';
-import { GradientSum } from './gradient-sum.ts';
 import { Rank } from './rank.ts';
 
 /** A device and the group that it becomes part of. */
@@ -51,6 +49,7 @@ export function distribute(options: DistributeOptions): Distributed {
       memoryLimit: device.memoryLimit,
       holds: device.holds && (() => ({ worthwhile: false, possible: false, reason: 'ranks get the rows of a batch that are theirs' })),
       compile: async (graphs, options) => {
+        const [{ DistributedExecutable }, { GradientSum }] = await Promise.all([import('./executable.ts'), import('./gradient-sum.ts')]);
         const gradients = new GradientSum(rank, options.trace);
         const local = await device.compile(graphs, { ...rank.local(options), onGradients: gradients.add });
         return new DistributedExecutable({ local, capacity: options.capacity, perRow: perRow(graphs), gradients, rank });

@@ -10,16 +10,10 @@ export { type ConvertOptions, convertData } from '../../app/sources/convert.ts';
 export { type Description as DatasetDescription, describeDataset, type ReadAllOptions } from '../../app/sources/describe.ts';
 export { type DecodeOptions, decodeImage } from '../../app/sources/image-file.ts';
 export { IMAGE_ENDINGS } from '../../app/sources/image-formats.ts';
+export { DATA_NAMES, type DataNotice, type DataPlace, type DataProgress, type OpenDataOptions } from '../../app/sources/place.ts';
 export { type Picture, type PreviewOptions, previewPicture } from '../../app/sources/preview.ts';
 export type { Shards } from '../../app/sources/shards.ts';
-export {
-  DATA_NAMES,
-  type DataNotice,
-  type DataPlace,
-  type DataProgress,
-  locateData,
-  type OpenDataOptions,
-} from '../../app/sources/source.ts';
+export { locateData } from '../../app/sources/source.ts';
 export { type Verification as DataVerification, type VerifiedFile, verifyData } from '../../app/sources/verify.ts';
 export type { AugmentName, ImageShape } from '../data/augment/augmentation.ts';
 export type { ColourOptions } from '../data/augment/colour.ts';

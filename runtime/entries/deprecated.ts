@@ -1,5 +1,304 @@
-// Names that the root entry had before there were others. They stay for one version.
+// Names that the root entry had before there were others. They stay for one version. Values come from the files that have them, and not from the
+// entries: nothing else of these is loaded with the root.
 
+export {
+  /** @deprecated Import it from `@hybrid-train/hybrid/tools`. */
+  examineMachine,
+} from '../../app/doctor.ts';
+export {
+  /** @deprecated Import it from `@hybrid-train/hybrid/runs`. */
+  importRun,
+} from '../../app/import-run.ts';
+export {
+  /** @deprecated Import it from `@hybrid-train/hybrid/runs`. */
+  presetFor,
+  /** @deprecated Import it from `@hybrid-train/hybrid/runs`. */
+  RECIPES,
+} from '../../app/presets.ts';
+export {
+  /** @deprecated Import it from `@hybrid-train/hybrid/runs`. */
+  PRETRAINED,
+  /** @deprecated Import it from `@hybrid-train/hybrid/runs`. */
+  pretrainedPath,
+} from '../../app/pretrained.ts';
+export {
+  /** @deprecated Import it from `@hybrid-train/hybrid/runs`. */
+  EventFile,
+} from '../../app/report/event-file.ts';
+export {
+  /** @deprecated Import it from `@hybrid-train/hybrid/runs`. */
+  FIGURES,
+} from '../../app/report/figure-sources.ts';
+export {
+  /** @deprecated Import it from `@hybrid-train/hybrid/runs`. */
+  drawFigures,
+  /** @deprecated Import it from `@hybrid-train/hybrid/runs`. */
+  isSkipped,
+} from '../../app/report/figures.ts';
+export {
+  /** @deprecated Import it from `@hybrid-train/hybrid/runs`. */
+  LiveReport,
+  /** @deprecated Import it from `@hybrid-train/hybrid/runs`. */
+  REPORT_FILE,
+  /** @deprecated Import it from `@hybrid-train/hybrid/runs`. */
+  writeReport,
+} from '../../app/report/live-report.ts';
+export {
+  /** @deprecated No part of the API any more. */
+  asObject,
+  /** @deprecated Import it from `@hybrid-train/hybrid/runs`. */
+  RunRecord,
+  /** @deprecated Import it from `@hybrid-train/hybrid/runs`. */
+  thinned,
+  /** @deprecated Import it from `@hybrid-train/hybrid/runs`. */
+  timeShares,
+} from '../../app/report/record.ts';
+export {
+  /** @deprecated Import `FIGURE_FORMATS` from `@hybrid-train/hybrid/runs`. */
+  FORMATS,
+  /** @deprecated Import `renderFigure` from `@hybrid-train/hybrid/runs`. */
+  render,
+} from '../../app/report/render.ts';
+export {
+  /** @deprecated Import it from `@hybrid-train/hybrid/runs`. */
+  describeEnvironment,
+} from '../../app/run/environment.ts';
+export {
+  /** @deprecated Import it from `@hybrid-train/hybrid/runs`. */
+  checkRunName,
+} from '../../app/run/run-name.ts';
+export {
+  /** @deprecated No part of the API any more. */
+  checkGraph,
+} from '../../app/saved-weights.ts';
+export {
+  /** @deprecated Import it from `@hybrid-train/hybrid/data`. */
+  convertData,
+} from '../../app/sources/convert.ts';
+export {
+  /** @deprecated Import it from `@hybrid-train/hybrid/data`. */
+  describeDataset,
+} from '../../app/sources/describe.ts';
+export {
+  /** @deprecated Import it from `@hybrid-train/hybrid/data`. */
+  decodeImage,
+} from '../../app/sources/image-file.ts';
+export {
+  /** @deprecated Import it from `@hybrid-train/hybrid/data`. */
+  IMAGE_ENDINGS,
+} from '../../app/sources/image-formats.ts';
+export {
+  /** @deprecated Import it from `@hybrid-train/hybrid/data`. */
+  DATA_NAMES,
+  /** @deprecated No part of the API any more. */
+  userCacheDir,
+} from '../../app/sources/place.ts';
+export {
+  /** @deprecated Import it from `@hybrid-train/hybrid/data`. */
+  previewPicture,
+} from '../../app/sources/preview.ts';
+export {
+  /** @deprecated Import it from `@hybrid-train/hybrid/data`. */
+  locateData,
+} from '../../app/sources/source.ts';
+export {
+  /** @deprecated Import it from `@hybrid-train/hybrid/data`. */
+  verifyData,
+} from '../../app/sources/verify.ts';
+export {
+  /** @deprecated Import it from `@hybrid-train/hybrid/tools`. */
+  ChromeTrace,
+} from '../base/chrome-trace.ts';
+export {
+  /** @deprecated No part of the API any more. */
+  copyBytes,
+} from '../base/copy-bytes.ts';
+export {
+  /** @deprecated No part of the API any more. */
+  abortError,
+  /** @deprecated No part of the API any more. */
+  EXIT_STATUS,
+  /** @deprecated No part of the API any more. */
+  nearest,
+} from '../base/errors.ts';
+export {
+  /** @deprecated No part of the API any more. */
+  diskError,
+  /** @deprecated No part of the API any more. */
+  nodeFiles,
+  /** @deprecated No part of the API any more. */
+  writeAtomically,
+} from '../base/files.ts';
+export {
+  /** @deprecated Import it from `@hybrid-train/hybrid/graph`. */
+  differentiate,
+} from '../compile/autodiff.ts';
+export {
+  /** @deprecated Import it from `@hybrid-train/hybrid/graph`. */
+  calibrationGraph,
+  /** @deprecated Import it from `@hybrid-train/hybrid/graph`. */
+  compileGraph,
+  /** @deprecated Import it from `@hybrid-train/hybrid/graph`. */
+  trainingGraph,
+} from '../compile/compile.ts';
+export {
+  /** @deprecated Import it from `@hybrid-train/hybrid/graph`. */
+  FUSION_RULES,
+} from '../compile/fuse.ts';
+export {
+  /** @deprecated Import it from `@hybrid-train/hybrid/tools`. */
+  formatSelfTest,
+  /** @deprecated Import it from `@hybrid-train/hybrid/tools`. */
+  selfTest,
+} from '../compile/self-test.ts';
+export {
+  /** @deprecated No part of the API any more. */
+  PRECISIONS,
+} from '../contract/compile-options.ts';
+export {
+  /** @deprecated Import it from `@hybrid-train/hybrid/graph`. */
+  GRADIENTS,
+  /** @deprecated Import it from `@hybrid-train/hybrid/graph`. */
+  STATISTICS,
+} from '../contract/store.ts';
+export {
+  /** @deprecated Import it from `@hybrid-train/hybrid/data`. */
+  AUGMENT_NAMES,
+} from '../data/augment/names.ts';
+export {
+  /** @deprecated No part of the API any more. */
+  ImageKernels,
+  /** @deprecated No part of the API any more. */
+  kernelCalls,
+  /** @deprecated No part of the API any more. */
+  loadDataKernels,
+  /** @deprecated Import it from `@hybrid-train/hybrid/data`. */
+  normalization,
+} from '../data/kernels.ts';
+export {
+  /** @deprecated Import it from `@hybrid-train/hybrid/data`. */
+  DataPipeline,
+} from '../data/pipeline.ts';
+export {
+  /** @deprecated Import `splitDataset` from `@hybrid-train/hybrid/data`. */
+  split,
+} from '../data/split.ts';
+export {
+  /** @deprecated Import it from `@hybrid-train/hybrid/data`. */
+  syntheticSource,
+} from '../data/synthetic.ts';
+export {
+  /** @deprecated No part of the API any more. */
+  DEVICES,
+} from '../devices.ts';
+export {
+  /** @deprecated Import `singleRank` from `@hybrid-train/hybrid/distributed`. */
+  solo,
+} from '../distributed/communicator.ts';
+export {
+  /** @deprecated Import it from `@hybrid-train/hybrid/distributed`. */
+  distribute,
+} from '../distributed/distribute.ts';
+export {
+  /** @deprecated Import it from `@hybrid-train/hybrid/distributed`. */
+  openMpi,
+} from '../distributed/mpi.ts';
+export {
+  /** @deprecated Import it from `@hybrid-train/hybrid/formats`. */
+  readNpy,
+  /** @deprecated Import it from `@hybrid-train/hybrid/formats`. */
+  readNpz,
+  /** @deprecated Import it from `@hybrid-train/hybrid/formats`. */
+  writeNpy,
+  /** @deprecated Import it from `@hybrid-train/hybrid/formats`. */
+  writeNpz,
+} from '../formats/npz.ts';
+export {
+  /** @deprecated Import it from `@hybrid-train/hybrid/formats`. */
+  readSafetensors,
+  /** @deprecated Import it from `@hybrid-train/hybrid/formats`. */
+  writeSafetensors,
+} from '../formats/safetensors.ts';
+export {
+  /** @deprecated Import it from `@hybrid-train/hybrid/tools`. */
+  estimate,
+  /** @deprecated Import it from `@hybrid-train/hybrid/tools`. */
+  inspectModel,
+  /** @deprecated Import it from `@hybrid-train/hybrid/graph`. */
+  nodeCost,
+  /** @deprecated Import it from `@hybrid-train/hybrid/tools`. */
+  STAGES,
+} from '../inspect.ts';
+export {
+  /** @deprecated Import it from `@hybrid-train/hybrid/formats`. */
+  EXPORT_FORMATS,
+} from '../interop/export.ts';
+export {
+  /** @deprecated No part of the API any more. */
+  numberedClasses,
+  /** @deprecated No part of the API any more. */
+  optimizerVariables,
+} from '../interop/trained-model.ts';
+export {
+  /** @deprecated Import it from `@hybrid-train/hybrid/graph`. */
+  GraphBuilder,
+} from '../ir/graph.ts';
+export {
+  /** @deprecated Import it from `@hybrid-train/hybrid/graph`. */
+  printGraph,
+} from '../ir/print.ts';
+export {
+  /** @deprecated Import it from `@hybrid-train/hybrid/graph`. */
+  graphDigest,
+} from '../ir/serialize.ts';
+export {
+  /** @deprecated Import `verifyGraph` from `@hybrid-train/hybrid/graph`. */
+  verify,
+} from '../ir/verify.ts';
+export {
+  /** @deprecated No part of the API any more. */
+  architectureName,
+} from '../model/architectures.ts';
+export {
+  /** @deprecated Import it from `@hybrid-train/hybrid/graph`. */
+  graphModel,
+  /** @deprecated Import it from `@hybrid-train/hybrid/graph`. */
+  ModelBuilder,
+} from '../model/graph-model.ts';
+export {
+  /** @deprecated Import it from `@hybrid-train/hybrid/layers`. */
+  initialize,
+} from '../model/init.ts';
+export {
+  /** @deprecated Import it from `@hybrid-train/hybrid/tools`. */
+  formatBytes,
+} from '../model/summary.ts';
+export {
+  /** @deprecated Import it from `@hybrid-train/hybrid/graph`. */
+  ops,
+} from '../ops/index.ts';
+export {
+  /** @deprecated Import it from `@hybrid-train/hybrid/graph`. */
+  trainingGraphs,
+} from '../train/graphs.ts';
+export {
+  /** @deprecated No part of the API any more. */
+  shareCheckpoint,
+  /** @deprecated Import it from `@hybrid-train/hybrid/distributed`. */
+  trainInGroup,
+} from '../train/group.ts';
+export {
+  /** @deprecated No part of the API any more. */
+  completeProgress,
+  /** @deprecated No part of the API any more. */
+  RESUME_SETTINGS,
+  /** @deprecated No part of the API any more. */
+  readProgress,
+} from '../train/progress.ts';
+export {
+  /** @deprecated Import it from `@hybrid-train/hybrid/runs`. */
+  SCHEDULES,
+} from '../train/schedule.ts';
 export type {
   /** @deprecated Import it from `@hybrid-train/hybrid/data`. */
   CifarSet,
@@ -70,34 +369,6 @@ export type {
   /** @deprecated Import it from `@hybrid-train/hybrid/data`. */
   VerifiedFile,
 } from './data.ts';
-export {
-  /** @deprecated Import it from `@hybrid-train/hybrid/data`. */
-  AUGMENT_NAMES,
-  /** @deprecated Import it from `@hybrid-train/hybrid/data`. */
-  convertData,
-  /** @deprecated Import it from `@hybrid-train/hybrid/data`. */
-  DATA_NAMES,
-  /** @deprecated Import it from `@hybrid-train/hybrid/data`. */
-  DataPipeline,
-  /** @deprecated Import it from `@hybrid-train/hybrid/data`. */
-  decodeImage,
-  /** @deprecated Import it from `@hybrid-train/hybrid/data`. */
-  describeDataset,
-  /** @deprecated Import it from `@hybrid-train/hybrid/data`. */
-  IMAGE_ENDINGS,
-  /** @deprecated Import it from `@hybrid-train/hybrid/data`. */
-  locateData,
-  /** @deprecated Import it from `@hybrid-train/hybrid/data`. */
-  normalization,
-  /** @deprecated Import it from `@hybrid-train/hybrid/data`. */
-  previewPicture,
-  /** @deprecated Import `splitDataset` from `@hybrid-train/hybrid/data`. */
-  splitDataset as split,
-  /** @deprecated Import it from `@hybrid-train/hybrid/data`. */
-  syntheticSource,
-  /** @deprecated Import it from `@hybrid-train/hybrid/data`. */
-  verifyData,
-} from './data.ts';
 export type {
   /** @deprecated Import it from `@hybrid-train/hybrid/distributed`. */
   Communicator,
@@ -109,16 +380,6 @@ export type {
   GroupTrainOptions,
   /** @deprecated Import it from `@hybrid-train/hybrid/distributed`. */
   MpiOptions,
-} from './distributed.ts';
-export {
-  /** @deprecated Import it from `@hybrid-train/hybrid/distributed`. */
-  distribute,
-  /** @deprecated Import it from `@hybrid-train/hybrid/distributed`. */
-  openMpi,
-  /** @deprecated Import `singleRank` from `@hybrid-train/hybrid/distributed`. */
-  singleRank as solo,
-  /** @deprecated Import it from `@hybrid-train/hybrid/distributed`. */
-  trainInGroup,
 } from './distributed.ts';
 export type {
   /** @deprecated Import it from `@hybrid-train/hybrid/formats`. */
@@ -133,22 +394,6 @@ export type {
   NpyOptions,
   /** @deprecated Import it from `@hybrid-train/hybrid/formats`. */
   SafetensorsFile,
-} from './formats.ts';
-export {
-  /** @deprecated Import it from `@hybrid-train/hybrid/formats`. */
-  EXPORT_FORMATS,
-  /** @deprecated Import it from `@hybrid-train/hybrid/formats`. */
-  readNpy,
-  /** @deprecated Import it from `@hybrid-train/hybrid/formats`. */
-  readNpz,
-  /** @deprecated Import it from `@hybrid-train/hybrid/formats`. */
-  readSafetensors,
-  /** @deprecated Import it from `@hybrid-train/hybrid/formats`. */
-  writeNpy,
-  /** @deprecated Import it from `@hybrid-train/hybrid/formats`. */
-  writeNpz,
-  /** @deprecated Import it from `@hybrid-train/hybrid/formats`. */
-  writeSafetensors,
 } from './formats.ts';
 export type {
   /** @deprecated Import it from `@hybrid-train/hybrid/graph`. */
@@ -212,40 +457,6 @@ export type {
   /** @deprecated Import it from `@hybrid-train/hybrid/graph`. */
   ValueId,
 } from './graph.ts';
-export {
-  /** @deprecated Import it from `@hybrid-train/hybrid/graph`. */
-  calibrationGraph,
-  /** @deprecated Import it from `@hybrid-train/hybrid/graph`. */
-  compileGraph,
-  /** @deprecated Import it from `@hybrid-train/hybrid/graph`. */
-  differentiate,
-  /** @deprecated Import it from `@hybrid-train/hybrid/graph`. */
-  FUSION_RULES,
-  /** @deprecated Import it from `@hybrid-train/hybrid/graph`. */
-  GRADIENTS,
-  /** @deprecated Import it from `@hybrid-train/hybrid/graph`. */
-  GraphBuilder,
-  /** @deprecated Import it from `@hybrid-train/hybrid/graph`. */
-  graphDigest,
-  /** @deprecated Import it from `@hybrid-train/hybrid/graph`. */
-  graphModel,
-  /** @deprecated Import it from `@hybrid-train/hybrid/graph`. */
-  ModelBuilder,
-  /** @deprecated Import it from `@hybrid-train/hybrid/graph`. */
-  nodeCost,
-  /** @deprecated Import it from `@hybrid-train/hybrid/graph`. */
-  ops,
-  /** @deprecated Import it from `@hybrid-train/hybrid/graph`. */
-  printGraph,
-  /** @deprecated Import it from `@hybrid-train/hybrid/graph`. */
-  STATISTICS,
-  /** @deprecated Import it from `@hybrid-train/hybrid/graph`. */
-  trainingGraph,
-  /** @deprecated Import it from `@hybrid-train/hybrid/graph`. */
-  trainingGraphs,
-  /** @deprecated Import `verifyGraph` from `@hybrid-train/hybrid/graph`. */
-  verifyGraph as verify,
-} from './graph.ts';
 export type {
   /** @deprecated No part of the API any more. */
   CompleteTrainOptions,
@@ -268,52 +479,6 @@ export type {
   /** @deprecated No part of the API any more. */
   SteadyOptions,
 } from './internal.ts';
-export {
-  /** @deprecated No part of the API any more. */
-  abortError,
-  /** @deprecated No part of the API any more. */
-  architectureName,
-  /** @deprecated No part of the API any more. */
-  asObject,
-  /** @deprecated No part of the API any more. */
-  checkGraph,
-  /** @deprecated No part of the API any more. */
-  completeProgress,
-  /** @deprecated No part of the API any more. */
-  copyBytes,
-  /** @deprecated No part of the API any more. */
-  DEVICES,
-  /** @deprecated No part of the API any more. */
-  diskError,
-  /** @deprecated No part of the API any more. */
-  EXIT_STATUS,
-  /** @deprecated No part of the API any more. */
-  ImageKernels,
-  /** @deprecated No part of the API any more. */
-  kernelCalls,
-  /** @deprecated No part of the API any more. */
-  loadDataKernels,
-  /** @deprecated No part of the API any more. */
-  nearest,
-  /** @deprecated No part of the API any more. */
-  nodeFiles,
-  /** @deprecated No part of the API any more. */
-  numberedClasses,
-  /** @deprecated No part of the API any more. */
-  optimizerVariables,
-  /** @deprecated No part of the API any more. */
-  PRECISIONS,
-  /** @deprecated No part of the API any more. */
-  RESUME_SETTINGS,
-  /** @deprecated No part of the API any more. */
-  readProgress,
-  /** @deprecated No part of the API any more. */
-  shareCheckpoint,
-  /** @deprecated No part of the API any more. */
-  userCacheDir,
-  /** @deprecated No part of the API any more. */
-  writeAtomically,
-} from './internal.ts';
 export type {
   /** @deprecated Import it from `@hybrid-train/hybrid/layers`. */
   ActivationName,
@@ -329,10 +494,6 @@ export type {
   Shape,
   /** @deprecated Import it from `@hybrid-train/hybrid/layers`. */
   VariableInfo,
-} from './layers.ts';
-export {
-  /** @deprecated Import it from `@hybrid-train/hybrid/layers`. */
-  initialize,
 } from './layers.ts';
 export type {
   /** @deprecated Import it from `@hybrid-train/hybrid/runs`. */
@@ -380,48 +541,6 @@ export type {
   /** @deprecated Import it from `@hybrid-train/hybrid/runs`. */
   TracePoint,
 } from './runs.ts';
-export {
-  /** @deprecated Import it from `@hybrid-train/hybrid/runs`. */
-  checkRunName,
-  /** @deprecated Import it from `@hybrid-train/hybrid/runs`. */
-  describeEnvironment,
-  /** @deprecated Import it from `@hybrid-train/hybrid/runs`. */
-  drawFigures,
-  /** @deprecated Import it from `@hybrid-train/hybrid/runs`. */
-  EventFile,
-  /** @deprecated Import `FIGURE_FORMATS` from `@hybrid-train/hybrid/runs`. */
-  FIGURE_FORMATS as FORMATS,
-  /** @deprecated Import it from `@hybrid-train/hybrid/runs`. */
-  FIGURES,
-  /** @deprecated Import it from `@hybrid-train/hybrid/runs`. */
-  importRun,
-  /** @deprecated Import it from `@hybrid-train/hybrid/runs`. */
-  isSkipped,
-  /** @deprecated Import it from `@hybrid-train/hybrid/runs`. */
-  LiveReport,
-  /** @deprecated Import it from `@hybrid-train/hybrid/runs`. */
-  PRETRAINED,
-  /** @deprecated Import it from `@hybrid-train/hybrid/runs`. */
-  presetFor,
-  /** @deprecated Import it from `@hybrid-train/hybrid/runs`. */
-  pretrainedPath,
-  /** @deprecated Import it from `@hybrid-train/hybrid/runs`. */
-  RECIPES,
-  /** @deprecated Import it from `@hybrid-train/hybrid/runs`. */
-  REPORT_FILE,
-  /** @deprecated Import it from `@hybrid-train/hybrid/runs`. */
-  RunRecord,
-  /** @deprecated Import `renderFigure` from `@hybrid-train/hybrid/runs`. */
-  renderFigure as render,
-  /** @deprecated Import it from `@hybrid-train/hybrid/runs`. */
-  SCHEDULES,
-  /** @deprecated Import it from `@hybrid-train/hybrid/runs`. */
-  thinned,
-  /** @deprecated Import it from `@hybrid-train/hybrid/runs`. */
-  timeShares,
-  /** @deprecated Import it from `@hybrid-train/hybrid/runs`. */
-  writeReport,
-} from './runs.ts';
 export type {
   /** @deprecated Import it from `@hybrid-train/hybrid/tools`. */
   AdapterReport,
@@ -443,22 +562,4 @@ export type {
   SummaryRow,
   /** @deprecated Import it from `@hybrid-train/hybrid/tools`. */
   Trace,
-} from './tools.ts';
-export {
-  /** @deprecated Import it from `@hybrid-train/hybrid/tools`. */
-  ChromeTrace,
-  /** @deprecated Import it from `@hybrid-train/hybrid/tools`. */
-  estimate,
-  /** @deprecated Import it from `@hybrid-train/hybrid/tools`. */
-  examineMachine,
-  /** @deprecated Import it from `@hybrid-train/hybrid/tools`. */
-  formatBytes,
-  /** @deprecated Import it from `@hybrid-train/hybrid/tools`. */
-  formatSelfTest,
-  /** @deprecated Import it from `@hybrid-train/hybrid/tools`. */
-  inspectModel,
-  /** @deprecated Import it from `@hybrid-train/hybrid/tools`. */
-  STAGES,
-  /** @deprecated Import it from `@hybrid-train/hybrid/tools`. */
-  selfTest,
 } from './tools.ts';

@@ -10,7 +10,7 @@ export { checkGraph, type ModelFor, type SavedWeights } from '../../app/saved-we
 export { isHidden } from '../../app/sources/hidden.ts';
 export { isImageFile } from '../../app/sources/image-file.ts';
 export { isImageName, READ_FORMATS } from '../../app/sources/image-formats.ts';
-export { userCacheDir } from '../../app/sources/source.ts';
+export { userCacheDir } from '../../app/sources/place.ts';
 export { copyBytes } from '../base/copy-bytes.ts';
 export { abortError, EXIT_STATUS, nearest } from '../base/errors.ts';
 export { diskError, type FileStat, type Files, nodeFiles, type OpenFile, writeAtomically } from '../base/files.ts';

@@ -3,7 +3,6 @@
 import { type OptionNames, refuseUnknown, refuseUnknownOptions } from '../base/kinds.ts';
 import { writeNpz } from '../formats/npz.ts';
 import { writeSafetensors } from '../formats/safetensors.ts';
-import { torchTensors } from './torch.ts';
 import { cardOf, NPZ_CARD, type TrainedModel } from './trained-model.ts';
 
 /** File endings by format. */
@@ -48,13 +47,13 @@ export async function exportModel(trained: TrainedModel, format: ExportFormat, o
       return (await import('./onnx.ts')).toOnnx(trained, options);
     case 'safetensors': {
       const torch = options.layout === 'torch';
+      const tensors = torch ? (await import('./torch.ts')).torchTensors(trained) : kerasTensors(trained);
       const metadata = new Map([
         ['format', torch ? 'pt' : 'keras'],
         // A card names the model of weights in Keras' layouts; these are in others.
         [torch ? 'about' : 'hybrid', JSON.stringify(cardOf(trained))],
       ]);
-      const tensors = [...(torch ? torchTensors(trained) : kerasTensors(trained))];
-      return writeSafetensors(new Map(tensors.map(([name, tensor]) => [name, { ...tensor, half: options.half }])), metadata);
+      return writeSafetensors(new Map([...tensors].map(([name, tensor]) => [name, { ...tensor, half: options.half }])), metadata);
     }
     case 'npz':
       return writeNpz(kerasTensors(trained), new Map([[NPZ_CARD, new TextEncoder().encode(JSON.stringify(cardOf(trained)))]]));

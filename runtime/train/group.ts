@@ -2,7 +2,6 @@
 // checkpoints.
 
 import { HybridError } from '../base/errors.ts';
-import { agree } from '../distributed/agree.ts';
 import type { Communicator } from '../distributed/communicator.ts';
 import { distribute } from '../distributed/distribute.ts';
 import { readSafetensors, writeSafetensors } from '../formats/safetensors.ts';
@@ -37,6 +36,7 @@ export async function trainInGroup({ communicator, syncBatchNorm = false, ...opt
     );
   }
   GROUP_SETTINGS.syncBatchNorm.kind.check(syncBatchNorm, 'syncBatchNorm');
+  const { agree } = await import('../distributed/agree.ts');
   await agree(communicator, {
     ...(await resumeSettings(completeOptions(options), 'ranks')),
     ...describeSettings(GROUP_SETTINGS, { syncBatchNorm }, 'ranks'),

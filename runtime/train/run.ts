@@ -1,9 +1,8 @@
-// `train`: a run as its caller sees it, an iteration of events, a result, and a way to stop it. The loop is in loop.ts.
+// `train`: a run as its caller sees it, an iteration of events, a result, and a way to stop it. The loop is in loop.ts, and loaded when there is a run.
 
 import { own } from '../base/own.ts';
 import { EventStream } from './event-stream.ts';
 import type { TrainOptions, TrainRun } from './events.ts';
-import { runTraining } from './loop.ts';
 import { completeOptions } from './options.ts';
 
 /**
@@ -22,7 +21,11 @@ export function train(options: TrainOptions): TrainRun {
   if (signal?.aborted) abort();
   else signal?.addEventListener('abort', abort);
   const stream = new EventStream();
-  const run = async () => runTraining(own({ ...completeOptions(given), signal: controller.signal }), (event) => stream.push(event));
+  const run = async () => {
+    const complete = own({ ...completeOptions(given), signal: controller.signal });
+    const { runTraining } = await import('./loop.ts');
+    return runTraining(complete, (event) => stream.push(event));
+  };
   const outcome = run().finally(() => signal?.removeEventListener('abort', abort));
   const result = outcome.then(({ result }) => result);
   result.then(

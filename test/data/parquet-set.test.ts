@@ -1,7 +1,8 @@
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { beforeAll, describe, expect, it } from 'vitest';
-import { type DataNotice, openData } from '../../app/sources/source.ts';
+import type { DataNotice } from '../../app/sources/place.ts';
+import { openData } from '../../app/sources/source.ts';
 import type { DataSource } from '../../runtime/data/dataset.ts';
 import { hybridError } from '../support/expect-error.ts';
 import { solid } from '../support/images.ts';
