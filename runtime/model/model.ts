@@ -81,6 +81,10 @@ export type TrainableModel = Model | GraphModel;
 export const untrainablePaths = (model: TrainableModel): ReadonlySet<string> =>
   new Set('layers' in model ? model.layers.filter(({ trainable }) => trainable === false).map(({ path }) => path) : []);
 
+/** Names of the kernels of products and convolutions: all parameters but biases and what normalisation has. */
+export const kernelsOf = ({ variables }: TrainableModel): ReadonlySet<string> =>
+  new Set(variables.filter(({ role }) => /kernel$/.test(role)).map(({ name }) => name));
+
 /** Parameters that an optimizer trains where nothing is frozen besides, in the order of the model. */
 export function trainedVariables(model: TrainableModel): VariableInfo[] {
   const frozen = untrainablePaths(model);

@@ -22,6 +22,14 @@ export interface ParameterGroup {
   readonly frozen?: boolean;
 }
 
+/** The same groups, but that only the parameters with one of the `names` decay. */
+export function decayOf(names: ReadonlySet<string>, groups: readonly ParameterGroup[]): readonly ParameterGroup[] {
+  return [...groups, { match: () => true }].flatMap((group) => {
+    const undecayed = { ...group, match: (one: ParameterInfo) => !names.has(one.name) && group.match(one), decayFactor: 0 };
+    return group.frozen ? [group] : [undecayed, group];
+  });
+}
+
 /** So many parameters that follow one another. */
 export interface GroupRun {
   readonly count: number;

@@ -149,6 +149,20 @@ export const TRAIN_SETTINGS = {
     keeps: 'bits',
     flag: { name: 'weight-decay', group: 'Training', kind: from0, example: '0.0001', help: 'decoupled weight decay' },
   }),
+  /** What weight decay makes smaller: `all` parameters, the default, or `kernels`, those of products and convolutions: no biases, and nothing of normalisation. */
+  decayOn: setting({
+    kind: choice('all', 'kernels'),
+    usual: 'all',
+    keeps: 'bits',
+    added: true,
+    flag: {
+      name: 'decay-on',
+      group: 'Training',
+      kind: choice('all', 'kernels'),
+      example: 'kernels',
+      help: 'what weight decay makes smaller; kernels: those of products and convolutions, no biases and nothing of normalisation',
+    },
+  }),
   /** How the learning rate changes from step to step; constant by default. */
   schedule: setting({
     kind: scheduleKind,

@@ -3,6 +3,8 @@
 
 import type { LossOptions } from '../losses/index.ts';
 import { lossAttributes } from '../losses/settings.ts';
+import { kernelsOf } from '../model/model.ts';
+import { decayOf } from '../optim/groups.ts';
 import { factorsOf } from './class-weights.ts';
 import { planFeatures } from './features.ts';
 import { stagesOf } from './freeze.ts';
@@ -52,8 +54,9 @@ export class Stages {
   }
 
   #graphsOf(stage: number): StageGraphs {
-    const { model, train, optimizer, classWeights, epochs } = this.#options;
-    const { groups, end } = this.#stages[stage];
+    const { model, train, optimizer, classWeights, epochs, decayOn } = this.#options;
+    const { groups: given, end } = this.#stages[stage];
+    const groups = decayOn === 'all' ? given : decayOf(kernelsOf(model), given);
     const loss: LossOptions = { name: 'crossEntropy', ...lossAttributes(this.#options), classWeights: factorsOf(classWeights, train) };
     const graphs: TrainingGraphOptions = { optimizer, groups, loss };
     const isFrozen = groups.some(({ frozen }) => frozen);

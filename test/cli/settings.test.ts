@@ -2,20 +2,21 @@ import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
+import { DATA_SETTINGS } from '../../app/sources/settings.ts';
 import { readConfigFile } from '../../cli/config-file.ts';
 import type { CliIo } from '../../cli/io.ts';
 import { FLAGS_ONLY, KEY_OF, KEYS, type Key, OPTIONS, spelling } from '../../cli/options.ts';
 import { describeProgram } from '../../cli/program.ts';
 import { CIFAR10, deviceSettings, modelOptions, resolveSettings, sourceSettings, toConfig, trainSettings } from '../../cli/settings.ts';
 import { inFlags } from '../../cli/spelling.ts';
-import { camelCase, type PlainOf } from '../../runtime/base/setting.ts';
+import { camelCase, type SettingTable } from '../../runtime/base/setting.ts';
+import { DEVICE_SETTINGS } from '../../runtime/device-settings.ts';
 import { DEVICES } from '../../runtime/entries/internal.ts';
 import { presetFor, RECIPES, SCHEDULES } from '../../runtime/entries/runs.ts';
 import { ARCHITECTURES, HybridError } from '../../runtime/index.ts';
-import { LOSS_SETTINGS } from '../../runtime/losses/settings.ts';
+import { MODEL_SETTINGS } from '../../runtime/model/settings.ts';
+import { TRAIN_SETTINGS } from '../../runtime/train/settings.ts';
 import { tempFolder } from '../support/temp-folder.ts';
-
-type LossKey = keyof PlainOf<typeof LOSS_SETTINGS>;
 
 const flags = (values: Partial<Record<Key, string>> = {}) => new Map(Object.entries(values)) as Map<Key, string>;
 const file = (values: Record<string, unknown>) => ({ path: 'c.yaml', values: new Map<unknown, unknown>(Object.entries(values)) });
@@ -179,16 +180,21 @@ test('what is no key of a configuration is known: every other option of train is
   expect(keys).toHaveLength(KEYS.length - output.length);
 });
 
-/** The attributes of the loss, from their table. */
-const LOSS_FLAGS = Object.fromEntries(
-  Object.entries(LOSS_SETTINGS).map(([name, { flag }]) => [
-    camelCase(flag?.name as string),
-    ['train', flag?.example, Number(flag?.example), name],
-  ]),
-) as unknown as Record<LossKey, readonly ['train', string, number, string]>;
+type Reach = readonly [part: 'command' | 'model' | 'source' | 'device' | 'train', text: string, value: unknown, setting?: string];
 
-/** What each flag means to the library: where it goes, and as what. */
-const REACHES = {
+/** Flags that the library gets as they are: their settings, with the examples of the tables. A new setting of this kind needs no line below. */
+const PLAIN = Object.fromEntries(
+  Object.entries({ model: MODEL_SETTINGS, source: DATA_SETTINGS, device: DEVICE_SETTINGS, train: TRAIN_SETTINGS }).flatMap(
+    ([part, table]) =>
+      Object.entries(table as SettingTable).flatMap(([name, { flag }]) =>
+        flag && !flag.read ? [[camelCase(flag.name), [part, flag.example, flag.kind.parse(flag.example), name]]] : [],
+      ),
+  ),
+) as Partial<Record<Key, Reach>>;
+
+/** What the other flags mean to the library: where they go, and as what; of some that are plain, too, what they are as a value. */
+const REACHES: Partial<Record<Key, Reach>> = {
+  ...PLAIN,
   arch: ['command', 'convmixer-256-8', 'convmixer-256-8'],
   model: ['command', 'net.keras', 'net.keras'],
   init: ['command', 'a', 'a'],
@@ -226,7 +232,6 @@ const REACHES = {
   epochs: ['train', '7', 7, 'epochs'],
   batch: ['train', '32', 32, 'batch'],
   lr: ['train', '0.5', 0.5, 'learningRate'],
-  ...LOSS_FLAGS,
   classWeights: ['train', 'balanced', 'balanced', 'classWeights'],
   freeze: ['train', '2', 2, 'freeze'],
   optimizer: ['train', 'adamw:beta2=0.95', { name: 'adamw', beta2: 0.95 }, 'optimizer'],
@@ -247,7 +252,7 @@ const REACHES = {
   checkpointEvery: ['train', '10m', { minutes: 10 }, 'checkpointEvery'],
   keepEvery: ['train', '5', 5, 'keepEvery'],
   syncBn: ['command', 'true', true],
-} as const satisfies Record<Key, readonly ['command' | 'model' | 'source' | 'device' | 'train', string, unknown, string?]>;
+};
 
 describe('every flag reaches what it is for, with its value', () => {
   const parts = (given: ReadonlyMap<Key, string>): Record<string, Record<string, unknown>> => {
@@ -262,7 +267,8 @@ describe('every flag reaches what it is for, with its value', () => {
   };
   const usual = parts(flags());
   test.each(KEYS.map((key) => [key] as const))('%s', (key) => {
-    const [where, text, value, name = key] = REACHES[key] as readonly [string, string, unknown, string?];
+    expect(REACHES[key], `what --${spelling(key)} means to the library is in REACHES`).toBeDefined();
+    const [where, text, value, name = key] = REACHES[key] as Reach;
     expect(usual[where][name]).not.toEqual(value);
     const changed = parts(flags({ [key]: text }));
     expect(changed[where][name]).toEqual(value);
