@@ -50,47 +50,78 @@ export function rescale(args: RescaleArgs): void {
   }
 }
 
-export function add(args: AddArgs): void {
-  const a = args.a;
-  const b = args.b;
-  const y = args.y;
-  const elements = rows() * args.elements;
-  const tasks = chunks(elements);
+/** What is done to two numbers: a constant where it is used, so that nothing of it is left but the instruction. */
+const ADD = 0;
+const SUBTRACT = 1;
+const MULTIPLY = 2;
+
+// @ts-ignore: decorator
+@inline
+function combine(how: i32, a: v128, b: v128): v128 {
+  if (how == ADD) return f32x4.add(a, b);
+  if (how == SUBTRACT) return f32x4.sub(a, b);
+  return f32x4.mul(a, b);
+}
+
+/** y = a ∘ b, element by element. */
+// @ts-ignore: decorator
+@inline
+function elements(how: i32, a: usize, b: usize, y: usize, count: i32): void {
+  const tasks = chunks(count);
   for (let task = nextTask(); task < tasks; task = nextTask()) {
     let i = (<usize>(task * CHUNK)) << 2;
-    const end = (<usize>chunkEnd(task * CHUNK, elements)) << 2;
-    for (; i + 16 <= end; i += 16) v128.store(y + i, f32x4.add(v128.load(a + i), v128.load(b + i)));
-    for (; i < end; i += 4) store<f32>(y + i, load<f32>(a + i) + load<f32>(b + i));
+    const end = (<usize>chunkEnd(task * CHUNK, count)) << 2;
+    for (; i + 16 <= end; i += 16) v128.store(y + i, combine(how, v128.load(a + i), v128.load(b + i)));
+    for (; i < end; i += 4) v128.store_lane<f32>(y + i, combine(how, v128.load32_splat(a + i), v128.load32_splat(b + i)), 0);
   }
 }
 
-export function subtract(args: SubtractArgs): void {
-  const a = args.a;
-  const b = args.b;
-  const y = args.y;
-  const elements = rows() * args.elements;
-  const tasks = chunks(elements);
+/** y = x ∘ vector [C], pixel by pixel. */
+// @ts-ignore: decorator
+@inline
+function channelwise(how: i32, x: usize, vector: usize, y: usize, pixels: i32, channels: i32): void {
+  const width = (<usize>channels) << 2;
+  const vectors = width & ~15;
+  const perChunk = pixelsPerChunk(channels);
+  const tasks = (pixels + perChunk - 1) / perChunk;
   for (let task = nextTask(); task < tasks; task = nextTask()) {
-    let i = (<usize>(task * CHUNK)) << 2;
-    const end = (<usize>chunkEnd(task * CHUNK, elements)) << 2;
-    for (; i + 16 <= end; i += 16) v128.store(y + i, f32x4.sub(v128.load(a + i), v128.load(b + i)));
-    for (; i < end; i += 4) store<f32>(y + i, load<f32>(a + i) - load<f32>(b + i));
+    const begin = task * perChunk;
+    const end = <usize>min(begin + perChunk, pixels) * width;
+    for (let at = <usize>begin * width; at < end; at += width) {
+      let c: usize = 0;
+      for (; c < vectors; c += 16) v128.store(y + at + c, combine(how, v128.load(x + at + c), v128.load(vector + c)));
+      for (; c < width; c += 4)
+        v128.store_lane<f32>(y + at + c, combine(how, v128.load32_splat(x + at + c), v128.load32_splat(vector + c)), 0);
+    }
   }
+}
+
+export function add(args: AddArgs): void {
+  elements(ADD, args.a, args.b, args.y, rows() * args.elements);
+}
+
+export function subtract(args: SubtractArgs): void {
+  elements(SUBTRACT, args.a, args.b, args.y, rows() * args.elements);
 }
 
 /** y = a·b: also the gradient of an activation whose slope the forward pass kept. */
 export function multiply(args: MultiplyArgs): void {
-  const a = args.a;
-  const b = args.b;
-  const y = args.y;
-  const elements = rows() * args.elements;
-  const tasks = chunks(elements);
-  for (let task = nextTask(); task < tasks; task = nextTask()) {
-    let i = (<usize>(task * CHUNK)) << 2;
-    const end = (<usize>chunkEnd(task * CHUNK, elements)) << 2;
-    for (; i + 16 <= end; i += 16) v128.store(y + i, f32x4.mul(v128.load(a + i), v128.load(b + i)));
-    for (; i < end; i += 4) store<f32>(y + i, load<f32>(a + i) * load<f32>(b + i));
-  }
+  elements(MULTIPLY, args.a, args.b, args.y, rows() * args.elements);
+}
+
+/** y = a + b, tensors without rows. */
+export function addParameters(args: AddParametersArgs): void {
+  elements(ADD, args.a, args.b, args.y, args.elements);
+}
+
+/** y = x + b [C]. */
+export function bias(args: BiasArgs): void {
+  channelwise(ADD, args.x, args.b, args.y, rows() * args.pixels, args.channels);
+}
+
+/** y = x·factors [C]. */
+export function multiplyChannels(args: MultiplyChannelsArgs): void {
+  channelwise(MULTIPLY, args.x, args.factors, args.y, rows() * args.pixels, args.channels);
 }
 
 /**
@@ -124,65 +155,6 @@ export function dropout(args: DropoutArgs): void {
         }
       }
     }
-  }
-}
-
-/** y = x + b [C]. */
-export function bias(args: BiasArgs): void {
-  const x = args.x;
-  const b = args.b;
-  const y = args.y;
-  const pixels = rows() * args.pixels;
-  const channels = args.channels;
-  const width = (<usize>channels) << 2;
-  const vectors = width & ~15;
-  const perChunk = pixelsPerChunk(channels);
-  const tasks = (pixels + perChunk - 1) / perChunk;
-  for (let task = nextTask(); task < tasks; task = nextTask()) {
-    const begin = task * perChunk;
-    const end = <usize>min(begin + perChunk, pixels) * width;
-    for (let at = <usize>begin * width; at < end; at += width) {
-      let c: usize = 0;
-      for (; c < vectors; c += 16) v128.store(y + at + c, f32x4.add(v128.load(x + at + c), v128.load(b + c)));
-      for (; c < width; c += 4) store<f32>(y + at + c, load<f32>(x + at + c) + load<f32>(b + c));
-    }
-  }
-}
-
-/** y = x·factors [C]. */
-export function multiplyChannels(args: MultiplyChannelsArgs): void {
-  const x = args.x;
-  const factors = args.factors;
-  const y = args.y;
-  const pixels = rows() * args.pixels;
-  const channels = args.channels;
-  const width = (<usize>channels) << 2;
-  const vectors = width & ~15;
-  const perChunk = pixelsPerChunk(channels);
-  const tasks = (pixels + perChunk - 1) / perChunk;
-  for (let task = nextTask(); task < tasks; task = nextTask()) {
-    const begin = task * perChunk;
-    const end = <usize>min(begin + perChunk, pixels) * width;
-    for (let at = <usize>begin * width; at < end; at += width) {
-      let c: usize = 0;
-      for (; c < vectors; c += 16) v128.store(y + at + c, f32x4.mul(v128.load(x + at + c), v128.load(factors + c)));
-      for (; c < width; c += 4) store<f32>(y + at + c, load<f32>(x + at + c) * load<f32>(factors + c));
-    }
-  }
-}
-
-/** y = a + b, tensors without rows. */
-export function addParameters(args: AddParametersArgs): void {
-  const a = args.a;
-  const b = args.b;
-  const y = args.y;
-  const elements = args.elements;
-  const tasks = chunks(elements);
-  for (let task = nextTask(); task < tasks; task = nextTask()) {
-    let i = (<usize>(task * CHUNK)) << 2;
-    const end = (<usize>chunkEnd(task * CHUNK, elements)) << 2;
-    for (; i + 16 <= end; i += 16) v128.store(y + i, f32x4.add(v128.load(a + i), v128.load(b + i)));
-    for (; i < end; i += 4) store<f32>(y + i, load<f32>(a + i) + load<f32>(b + i));
   }
 }
 

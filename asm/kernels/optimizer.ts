@@ -1,9 +1,19 @@
-// The update phase: finite check, the optimizers over the flat ranges of the plan, step count. Memory-bound; none of it uses fused
+// The update phase: finite check, length of the gradients, the optimizers over the flat ranges of the plan, step count. Memory-bound; none of it uses fused
 // multiply-add, so that it rounds as Keras in float32 does, in both builds.
 
-import { AdamwArgs, CountStepArgs, FiniteChunksArgs, FiniteMergeArgs, LionArgs, nextTask, SCRATCH, SgdArgs } from '../lib/abi';
-import { CHUNK, chunkEnd, chunks } from '../lib/chunks';
-import { nextPiece, Piece } from '../lib/groups';
+import {
+  AdamwArgs,
+  CountStepArgs,
+  FiniteChunksArgs,
+  FiniteMergeArgs,
+  LionArgs,
+  nextTask,
+  SCRATCH,
+  SgdArgs,
+  SquareChunksArgs,
+  SquareMergeArgs,
+} from '../lib/abi';
+import { nextChunk, nextPiece, Piece } from '../lib/groups';
 
 const PIECE = changetype<Piece>(SCRATCH);
 
@@ -13,20 +23,10 @@ const EXPONENT: i32 = 0x7f800000;
 /** flags, an i32 a chunk: no element of the chunk is infinite or NaN. */
 export function finiteChunks(args: FiniteChunksArgs): void {
   const flags = args.flags;
-  const ranges = args.ranges;
   const mask = i32x4.splat(EXPONENT);
-  let tasks = 0;
-  for (let r = 0; r < ranges; r++) tasks += chunks(args.at(r).elements);
-  for (let task = nextTask(); task < tasks; task = nextTask()) {
-    let r = 0;
-    let chunk = task;
-    for (let n = chunks(args.at(0).elements); chunk >= n; n = chunks(args.at(r).elements)) {
-      chunk -= n;
-      r++;
-    }
-    const range = args.at(r);
-    let at = range.address + ((<usize>(chunk * CHUNK)) << 2);
-    const end = range.address + ((<usize>chunkEnd(chunk * CHUNK, range.elements)) << 2);
+  for (let task = nextChunk(args.at(0), args.ranges, PIECE); task >= 0; task = nextChunk(args.at(0), args.ranges, PIECE)) {
+    let at = PIECE.begin;
+    const end = PIECE.end;
     let bad = i32x4.splat(0);
     for (; at + 16 <= end; at += 16) bad = v128.or(bad, i32x4.eq(v128.and(v128.load(at), mask), mask));
     for (; at < end; at += 4) bad = v128.or(bad, i32x4.eq(v128.and(v128.load32_splat(at), mask), mask));
@@ -44,6 +44,44 @@ export function finiteMerge(args: FiniteMergeArgs): void {
   store<i32>(args.ok, ok);
 }
 
+/** sums, an f64 a chunk: the squares of the chunk's elements. */
+export function squareChunks(args: SquareChunksArgs): void {
+  const sums = args.sums;
+  for (let task = nextChunk(args.at(0), args.ranges, PIECE); task >= 0; task = nextChunk(args.at(0), args.ranges, PIECE)) {
+    let at = PIECE.begin;
+    const end = PIECE.end;
+    let low = f64x2.splat(0);
+    let high = f64x2.splat(0);
+    for (; at + 16 <= end; at += 16) {
+      const g = v128.load(at);
+      const first = f64x2.promote_low_f32x4(g);
+      const last = f64x2.promote_low_f32x4(v128.shuffle<i64>(g, g, 1, 1));
+      low = f64x2.add(low, f64x2.mul(first, first));
+      high = f64x2.add(high, f64x2.mul(last, last));
+    }
+    let sum = f64x2.extract_lane(low, 0) + f64x2.extract_lane(low, 1) + f64x2.extract_lane(high, 0) + f64x2.extract_lane(high, 1);
+    for (; at < end; at += 4) sum += <f64>load<f32>(at) * <f64>load<f32>(at);
+    store<f64>(sums + ((<usize>task) << 3), sum);
+  }
+}
+
+/** scale = norm over the root of all sums where that is less than 1, else 1. */
+export function squareMerge(args: SquareMergeArgs): void {
+  const sums = args.sums;
+  const count = args.count;
+  if (nextTask() != 0) return;
+  let sum: f64 = 0;
+  for (let i = 0; i < count; i++) sum += load<f64>(sums + ((<usize>i) << 3));
+  store<f32>(args.scale, <f32>min<f64>(1, args.norm / Math.sqrt(sum)));
+}
+
+/** A factor of all gradients: 1 where there is none, which changes no bit. */
+// @ts-ignore: decorator
+@inline
+function factor(scale: usize): v128 {
+  return scale ? v128.load32_splat(scale) : f32x4.splat(1);
+}
+
 /** beta to the power of t, by squaring. */
 function power(beta: f64, t: i32): f64 {
   let result: f64 = 1;
@@ -55,6 +93,7 @@ function power(beta: f64, t: i32): f64 {
 export function adamw(args: AdamwArgs): void {
   if (load<i32>(args.ok) == 0) return;
   const gradients = args.gradients;
+  const scale = factor(args.scale);
   const parameters = args.parameters;
   const moments1 = args.moment1;
   const moments2 = args.moment2;
@@ -69,7 +108,7 @@ export function adamw(args: AdamwArgs): void {
     const decay = f32x4.splat(PIECE.decay);
     const end = PIECE.end;
     for (let i = PIECE.begin; i < end; i += 16) {
-      const g = v128.load(gradients + i);
+      const g = f32x4.mul(v128.load(gradients + i), scale);
       let w = v128.load(parameters + i);
       let m = v128.load(moments1 + i);
       let v = v128.load(moments2 + i);
@@ -88,6 +127,7 @@ export function adamw(args: AdamwArgs): void {
 export function sgd(args: SgdArgs): void {
   if (load<i32>(args.ok) == 0) return;
   const gradients = args.gradients;
+  const scale = factor(args.scale);
   const parameters = args.parameters;
   const velocities = args.velocity;
   const nesterov = args.nesterov != 0;
@@ -97,7 +137,7 @@ export function sgd(args: SgdArgs): void {
     const decay = f32x4.splat(PIECE.decay);
     const end = PIECE.end;
     for (let i = PIECE.begin; i < end; i += 16) {
-      const slope = f32x4.mul(v128.load(gradients + i), rate);
+      const slope = f32x4.mul(f32x4.mul(v128.load(gradients + i), scale), rate);
       let w = v128.load(parameters + i);
       w = f32x4.sub(w, f32x4.mul(f32x4.mul(w, decay), rate));
       if (velocities) {
@@ -117,6 +157,7 @@ export function sgd(args: SgdArgs): void {
 export function lion(args: LionArgs): void {
   if (load<i32>(args.ok) == 0) return;
   const gradients = args.gradients;
+  const scale = factor(args.scale);
   const parameters = args.parameters;
   const momenta = args.momentum;
   const beta1 = f32x4.splat(<f32>args.beta1);
@@ -129,7 +170,7 @@ export function lion(args: LionArgs): void {
     const decay = f32x4.splat(PIECE.decay);
     const end = PIECE.end;
     for (let i = PIECE.begin; i < end; i += 16) {
-      const g = v128.load(gradients + i);
+      const g = f32x4.mul(v128.load(gradients + i), scale);
       let w = v128.load(parameters + i);
       const m = v128.load(momenta + i);
       const mean = f32x4.add(f32x4.mul(m, beta1), f32x4.mul(g, rest1));

@@ -29,6 +29,32 @@ workgroupBarrier();
 if (local == 0u) { set_flags(group.x, atomicLoad(&bad)); }`,
 };
 
+/** Leaves in `sums` for each workgroup the squares of its share of `gradients`. */
+export const squareGroups: KernelText = {
+  workgroup: [WORKGROUP, 1, 1],
+  declarations: `var<workgroup> parts: array<f32, ${WORKGROUP}>;`,
+  body: `var own = 0.0;
+for (var i = group.x * ${WORKGROUP}u + local; i < arrayLength(&gradients_buffer); i += groups.x * ${WORKGROUP}u) {
+  own += gradients(i) * gradients(i);
+}
+parts[local] = own;
+workgroupBarrier();
+if (local == 0u) {
+  var sum = 0.0;
+  for (var k = 0u; k < ${WORKGROUP}u; k++) { sum += parts[k]; }
+  set_sums(group.x, sum);
+}`,
+};
+
+/** scale = norm over the length of all gradients, of whose squares `groups` workgroups left sums, where they are longer; else 1. */
+export const squareMerge = (groups: number, norm: number): KernelText => ({
+  workgroup: [1, 1, 1],
+  body: `var sum = 0.0;
+for (var k = 0u; k < ${groups}u; k++) { sum += sums(k); }
+let size = sqrt(sum);
+set_scale(0u, select(1.0, ${f32(norm)} / size, size > ${f32(norm)}));`,
+});
+
 export interface ScaleRules {
   /** Exponent of the scale whose state is zero. */
   readonly initial: number;
@@ -73,7 +99,7 @@ interface UpdateText {
   readonly declarations?: string;
   /** Before the elements of a group: what follows from `rate`, `decay` (those of the group) and `t`, the number of the step, from 1 on. */
   readonly prepare?: string;
-  /** For element `i`: sets w and the slots, from them and g. */
+  /** For element `i`: sets w and the slots, from them and `slope`, the gradient. */
   readonly element: string;
 }
 
@@ -87,8 +113,7 @@ const UPDATES: { readonly [N in OptimizerName]: (constants: ConstantsOf<N>) => U
   return -x * sum;
 }`,
     prepare: `let alpha = rate * sqrt(${correction(beta2)}) / ${correction(beta1)};`,
-    element: `let slope = g(i);
-  let decayed = w(i) - w(i) * decay * rate;
+    element: `let decayed = w(i) - w(i) * decay * rate;
   let first = moment1(i) + (slope - moment1(i)) * ${f32(1 - beta1)};
   let second = moment2(i) + (slope * slope - moment2(i)) * ${f32(1 - beta2)};
   set_moment1(i, first);
@@ -96,22 +121,21 @@ const UPDATES: { readonly [N in OptimizerName]: (constants: ConstantsOf<N>) => U
   set_w(i, decayed - first * alpha / (sqrt(second) + ${f32(epsilon)}));`,
   }),
   sgd: ({ momentum, nesterov }) => {
-    const ahead = nesterov ? `next * ${f32(momentum)} - slope` : 'next';
+    const ahead = nesterov ? `next * ${f32(momentum)} - change` : 'next';
     return {
-      element: `let slope = g(i) * rate;
+      element: `let change = slope * rate;
   let decayed = w(i) - w(i) * decay * rate;
   ${
     momentum === 0
-      ? 'set_w(i, decayed - slope);'
-      : `let next = velocity(i) * ${f32(momentum)} - slope;
+      ? 'set_w(i, decayed - change);'
+      : `let next = velocity(i) * ${f32(momentum)} - change;
   set_velocity(i, next);
   set_w(i, decayed + (${ahead}));`
   }`,
     };
   },
   lion: ({ beta1, beta2 }) => ({
-    element: `let slope = g(i);
-  let decayed = w(i) - w(i) * decay * rate;
+    element: `let decayed = w(i) - w(i) * decay * rate;
   set_w(i, decayed - rate * sign(momentum(i) * ${f32(beta1)} + slope * ${f32(1 - beta1)}));
   set_momentum(i, momentum(i) * ${f32(beta2)} + slope * ${f32(1 - beta2)});`,
   }),
@@ -125,8 +149,8 @@ export interface UpdateGroup {
   readonly decay: number;
 }
 
-/** An optimizer over whole flat ranges, whose padding is and stays zero, group by group. */
-export function update(name: OptimizerName, constants: Constants, groups: readonly UpdateGroup[]): KernelText {
+/** An optimizer over whole flat ranges, whose padding is and stays zero, group by group; `isScaled`: the gradients times `scale`. */
+export function update(name: OptimizerName, constants: Constants, groups: readonly UpdateGroup[], isScaled = false): KernelText {
   const { declarations, prepare = '', element } = (UPDATES[name] as (constants: Constants) => UpdateText)(constants);
   const scaled = (scalar: string, factor: number): string => (factor === 1 ? scalar : `${scalar} * ${f32(factor)}`);
   const blocks = groups.map(
@@ -135,6 +159,7 @@ let rate = ${scaled('step.learningRate', rate)};
 let decay = ${scaled('step.weightDecay', decay)};
 ${prepare}
 for (var i = ${begin}u + group.x * ${WORKGROUP}u + local; i < ${end}u; i += groups.x * ${WORKGROUP}u) {
+  let slope = g(i)${isScaled ? ' * factor' : ''};
   ${element}
 }
 }`,
@@ -144,7 +169,7 @@ for (var i = ${begin}u + group.x * ${WORKGROUP}u + local; i < ${end}u; i += grou
     declarations,
     body: `if (ok(0u) == 0i) { return; }
 let t = f32(counter(0u) + 1i);
-${blocks.join('\n')}`,
+${isScaled ? 'let factor = scale(0u);\n' : ''}${blocks.join('\n')}`,
   };
 }
 

@@ -1,4 +1,4 @@
-// The update phase to kernels of gpu/kernels/optimizer.ts. The gradients of finiteCheck and the tensors of an optimizer are those of the
+// The update phase to kernels of gpu/kernels/optimizer.ts. The gradients of finiteCheck and gradientScale, and the tensors of an optimizer are those of the
 // plan's flat ranges, all of them in order, so that each op is one kernel over whole ranges.
 
 import type { Constants } from '../../runtime/base/constants.ts';
@@ -29,6 +29,22 @@ export const optimizer = {
 
   finiteCheckScaled: ({ args: { loss, gradients = [] }, results: { ok, overflow }, updates: [scale] }, context) =>
     lowerFiniteCheck(loss, gradients, { ok, overflow, scale }, context),
+
+  gradientScale({ args: { gradients }, results: { scale }, attrs: { norm } }, context) {
+    const groups = strided(elements(gradients, context), kernels.CHECK_GROUPS);
+    const count = groups(1)[0];
+    const sums = context.scratch(Math.ceil(count / 4) * 16);
+    return [
+      ...new KernelOperands('squareGroups', context)
+        .raw('gradients', { range: 'gradients' }, 'read', 1)
+        .raw('sums', sums, 'read_write', 1)
+        .dispatch(kernels.squareGroups, groups),
+      ...new KernelOperands('squareMerge', context)
+        .raw('sums', sums, 'read', 1)
+        .write('scale', scale)
+        .dispatch(kernels.squareMerge(count, norm as number), () => [1, 1, 1]),
+    ];
+  },
 
   ...ofEach(lowerUpdate),
 
@@ -69,7 +85,7 @@ function lowerFiniteCheck(
 /** An optimizer's op to its kernel, over whole flat ranges. */
 function lowerUpdate(rule: OptimizerRule) {
   return (node: GpuNode<OptimizerName>, context: LoweringContext): Dispatch[] => {
-    const { ok, counter, gradients } = node.args;
+    const { ok, counter, gradients, scale } = node.args;
     const constants = node.attrs as unknown as Constants;
     const padded = (id: number) => Math.ceil(byteLength(context.spec(id), 1) / RANGE_ALIGNMENT) * (RANGE_ALIGNMENT / 4);
     let members = 0;
@@ -83,9 +99,10 @@ function lowerUpdate(rule: OptimizerRule) {
       .read('ok', ok)
       .read('counter', counter)
       .raw('g', { range: 'gradients' }, 'read', 1)
+      .read('scale', scale)
       .raw('w', { range: 'parameters' }, 'read_write', 1);
     for (const slot of slotsOf(rule, constants)) operands.raw(slot, { range: `slot:${slot}` }, 'read_write', 1);
-    const text = kernels.update(rule.name as OptimizerName, constants, groups);
+    const text = kernels.update(rule.name as OptimizerName, constants, groups, scale !== undefined);
     return operands.dispatch(text, strided(elements(gradients, context), 4096));
   };
 }

@@ -17,6 +17,8 @@ export interface UpdateOptions {
   readonly optimizer?: OptimizerName | OptimizerOptions;
   /** Groups of parameters with factors of their own, or frozen. */
   readonly groups?: readonly ParameterGroup[];
+  /** Length of all gradients together, beyond which they are made shorter; 0, the default: any. */
+  readonly clipNorm?: number;
 }
 
 /**
@@ -24,8 +26,8 @@ export interface UpdateOptions {
  * @throws HybridError E_USAGE for an optimizer that there is not, and groups that leave nothing to train.
  */
 export function trainingGraph(forward: Graph, options: UpdateOptions = {}): Graph {
-  refuseUnknownOptions<UpdateOptions>(options, { optimizer: true, groups: true }, 'trainingGraph');
-  const { optimizer, groups } = options;
+  refuseUnknownOptions<UpdateOptions>(options, { optimizer: true, groups: true, clipNorm: true }, 'trainingGraph');
+  const { optimizer, groups, clipNorm } = options;
   verify(forward, ops, 'building');
   const parameters = forward.values
     .filter(({ state }) => state === 'parameter')
@@ -37,7 +39,7 @@ export function trainingGraph(forward: Graph, options: UpdateOptions = {}): Grap
     trained.map(({ id }) => id),
   );
   verify(differentiated, ops, 'autodiff');
-  const updating = addUpdate(differentiated, optimizerOf(optimizer), runs);
+  const updating = addUpdate(differentiated, optimizerOf(optimizer), runs, clipNorm);
   verify(updating, ops, 'optimize');
   return updating;
 }

@@ -12,11 +12,15 @@ const BATCH_MEAN = '/mean';
 /** What the path of a layer has behind it in the outputs of its second call and later ones: each moves the statistics once, in order. */
 const LATER_CALL = /~\d+$/;
 
-/** `runs`: the groups of the parameters, in the order of the gradients. Learning rate and weight decay are arguments of each run. */
+/**
+ * `runs`: the groups of the parameters, in the order of the gradients. `clipNorm`: the length that all gradients together have at most; 0: any.
+ * Learning rate and weight decay are arguments of each run.
+ */
 export function addUpdate(
   graph: Graph,
   { rule, constants, slots }: Optimizer = optimizerOf(),
   runs: readonly GroupRun[] = oneGroup(graph.gradients.length),
+  clipNorm = 0,
 ): Graph {
   const g = GraphBuilder.from(graph, ops);
   g.phase = 'update';
@@ -31,7 +35,9 @@ export function addUpdate(
   );
   const ok = g.one('finiteCheck', [graph.outputs.loss, ...gradients]);
   const isOne = runs.length === 1 && runs[0].rate === 1 && runs[0].decay === 1;
-  g.add(rule.name, [ok, counter, ...gradients], isOne ? constants : { ...constants, groups: runs }, { updates: [...parameters, ...kept] });
+  const scale = clipNorm > 0 ? g.one('gradientScale', { gradients }, { norm: clipNorm }) : undefined;
+  const attrs = isOne ? constants : { ...constants, groups: runs };
+  g.add(rule.name, { ok, counter, gradients, ...(scale !== undefined && { scale }) }, attrs, { updates: [...parameters, ...kept] });
   addMovingAverages(g, ok, graph);
   g.add('countStep', [ok], {}, { updates: [counter] });
   g.output('applied', ok);

@@ -1,7 +1,7 @@
 // Classes by their names: a model trained on one set is asked about another, whose classes may come in another order, or be others.
 
 import { HybridError } from '../base/errors.ts';
-import type { Dataset, Subset } from './dataset.ts';
+import { changed, type Dataset } from './dataset.ts';
 
 /** Names in the order of the labels, and whose they are, for messages. */
 export interface NamedClasses {
@@ -54,21 +54,7 @@ export function matchClasses(model: NamedClasses, data: NamedClasses & { readonl
 /** The dataset with labels of the model's classes, as `matchClasses` gives them. The same one where they are already. */
 export function relabelled(dataset: Dataset, classes: readonly string[], matched: Int32Array): Dataset {
   if (dataset.classes.length === classes.length && matched.every((to, label) => to === label)) return dataset;
-  const { name, size, shape, images } = dataset;
-  const labels = Int32Array.from(dataset.labels, (label) => matched[label]);
-  const read: Dataset['read'] = (indices, out) => dataset.read(indices, out);
-  const fileOf: Dataset['fileOf'] = (index) => dataset.fileOf?.(index);
-  return {
-    name,
-    size,
-    shape,
-    classes,
-    labels,
-    read,
-    images,
-    fileOf,
-    ...('samples' in dataset && { samples: (dataset as Subset).samples }),
-  };
+  return changed(dataset, { classes, labels: Int32Array.from(dataset.labels, (label) => matched[label]) });
 }
 
 const MOST = 8;

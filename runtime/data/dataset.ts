@@ -103,6 +103,18 @@ export interface Subset extends Dataset {
   readonly samples: Int32Array;
 }
 
+/** A dataset that is another one but for some things: what `changes` does not say is asked there. */
+export function changed(dataset: Dataset, changes: Partial<Subset>): Dataset {
+  const { name, size, shape, classes, labels, images } = dataset;
+  return {
+    ...{ name, size, shape, classes, labels, images },
+    read: (indices, out) => dataset.read(indices, out),
+    fileOf: (index) => dataset.fileOf?.(index),
+    ...('samples' in dataset && { samples: dataset.samples }),
+    ...changes,
+  };
+}
+
 /** Where the images of a part are that begins at sample `first` of the whole. */
 export function imagesFrom(images: ImageSource | undefined, first: number): ImageSource | undefined {
   if (images?.places) return { ...images, places: images.places.subarray(first) };

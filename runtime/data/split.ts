@@ -3,7 +3,7 @@
 import { HybridError } from '../base/errors.ts';
 import { refuseUnknownOptions } from '../base/kinds.ts';
 import { PURPOSE, philox4x32, philoxKey } from '../base/philox.ts';
-import { type DataSource, type Dataset, type ImageSource, imagesAt, imagesFrom, type Subset } from './dataset.ts';
+import { changed, type DataSource, type Dataset, imagesAt, imagesFrom, type Subset } from './dataset.ts';
 
 /** A training set, and what was taken off it. */
 export interface Split {
@@ -39,7 +39,7 @@ export function split(dataset: Dataset, options: { readonly valFraction: number 
     if (chosen[k] === i) k++;
     else rest[at++] = i;
   }
-  return { train: new Picked(dataset, rest), validation: new Picked(dataset, chosen) };
+  return { train: picked(dataset, rest), validation: picked(dataset, chosen) };
 }
 
 /** The first `count` samples, or all where there are fewer. */
@@ -48,7 +48,7 @@ export const firstSamples = (dataset: Dataset, count: number): Subset => range(d
 /** `count` samples in stored order, or all where there are fewer: as `split` says. */
 export function someSamples(dataset: Dataset, count: number, selection: Selection = {}): Subset {
   if (selection.split !== 'stratified' || count >= dataset.size) return firstSamples(dataset, count);
-  return new Picked(dataset, fairDraw(dataset, count, { ...selection, draw: DRAW.limit, leaveOne: false }));
+  return picked(dataset, fairDraw(dataset, count, { ...selection, draw: DRAW.limit, leaveOne: false }));
 }
 
 /** How many samples `limit` leaves for validation and for the test: a fifth of those for training, but not below 100. */
@@ -176,79 +176,40 @@ export function samplesOf(dataset: Dataset | Subset): Int32Array {
   return 'samples' in dataset ? dataset.samples : Int32Array.from({ length: dataset.size }, (_, i) => i);
 }
 
-const range = (dataset: Dataset, from: number, to: number): Subset =>
-  dataset instanceof Range ? new Range(dataset.whole, dataset.from + from, dataset.from + to) : new Range(dataset, from, to);
+/** Of parts that are a range: what of. A range of a range is one of the whole. */
+const RANGES = new WeakMap<Dataset, { readonly whole: Dataset; readonly first: number }>();
 
-/** Samples `from` to before `to` of a whole set. */
-class Range implements Subset {
-  readonly name: string;
-  readonly size: number;
-  readonly shape: Dataset['shape'];
-  readonly classes: readonly string[];
-  readonly labels: Uint8Array | Int32Array;
-  readonly samples: Int32Array;
-  readonly images: ImageSource | undefined;
-  readonly whole: Dataset;
-  readonly from: number;
-  #wholeIndices = new Int32Array(0);
-
-  constructor(whole: Dataset, from: number, to: number) {
-    this.whole = whole;
-    this.from = from;
-    this.size = to - from;
-    this.shape = whole.shape;
-    this.classes = whole.classes;
-    this.labels = whole.labels.subarray(from, to);
-    this.samples = samplesOf(whole).subarray(from, to);
-    this.images = imagesFrom(whole.images, from);
-    this.name = this.size === whole.size ? whole.name : `${whole.name}, images ${from} to ${to - 1} of ${whole.size}`;
-  }
-
-  fileOf(index: number): string | undefined {
-    return this.whole.fileOf?.(this.from + index);
-  }
-
-  read(indices: ArrayLike<number>, out: Uint8Array): void | Promise<void> {
-    if (this.#wholeIndices.length < indices.length) this.#wholeIndices = new Int32Array(indices.length);
-    const wholeIndices = this.#wholeIndices.subarray(0, indices.length);
-    for (let i = 0; i < indices.length; i++) wholeIndices[i] = this.from + indices[i];
-    return this.whole.read(wholeIndices, out);
-  }
+/** Samples `from` to before `to` of a dataset. */
+function range(dataset: Dataset, from: number, to: number): Subset {
+  const { whole, first } = RANGES.get(dataset) ?? { whole: dataset, first: 0 };
+  const [begin, end] = [first + from, first + to];
+  const part = partOf(whole, (index) => begin + index, {
+    name: end - begin === whole.size ? whole.name : `${whole.name}, images ${begin} to ${end - 1} of ${whole.size}`,
+    labels: whole.labels.subarray(begin, end),
+    samples: samplesOf(whole).subarray(begin, end),
+    images: imagesFrom(whole.images, begin),
+  });
+  RANGES.set(part, { whole, first: begin });
+  return part;
 }
 
 /** The samples at some positions of a whole set, in that order. */
-class Picked implements Subset {
-  readonly name: string;
-  readonly size: number;
-  readonly shape: Dataset['shape'];
-  readonly classes: readonly string[];
-  readonly labels: Int32Array;
-  readonly samples: Int32Array;
-  readonly images: ImageSource | undefined;
-  readonly #whole: Dataset;
-  readonly #positions: Int32Array;
+function picked(whole: Dataset, positions: Int32Array): Subset {
+  const samples = samplesOf(whole);
+  return partOf(whole, (index) => positions[index], {
+    name: `${whole.name}, ${positions.length} of ${whole.size} images, in proportion to the classes`,
+    labels: positions.map((position) => whole.labels[position]),
+    samples: positions.map((position) => samples[position]),
+    images: imagesAt(whole.images, positions),
+  });
+}
 
-  constructor(whole: Dataset, positions: Int32Array) {
-    this.#whole = whole;
-    this.#positions = positions;
-    this.size = positions.length;
-    this.shape = whole.shape;
-    this.classes = whole.classes;
-    this.labels = positions.map((position) => whole.labels[position]);
-    const samples = samplesOf(whole);
-    this.samples = positions.map((position) => samples[position]);
-    this.images = imagesAt(whole.images, positions);
-    this.name = `${whole.name}, ${this.size} of ${whole.size} images, in proportion to the classes`;
-  }
-
-  fileOf(index: number): string | undefined {
-    return this.#whole.fileOf?.(this.#positions[index]);
-  }
-
-  read(indices: ArrayLike<number>, out: Uint8Array): void | Promise<void> {
-    return this.#whole.read(
-      Int32Array.from(indices, (index) => this.#positions[index]),
-      out,
-    );
-  }
+/** Samples of a whole set, by where each is in it. */
+function partOf(whole: Dataset, position: (index: number) => number, own: Pick<Subset, 'name' | 'labels' | 'samples' | 'images'>): Subset {
+  return changed(whole, {
+    ...own,
+    size: own.labels.length,
+    read: (indices, out) => whole.read(Int32Array.from(indices, position), out),
+    fileOf: (index) => whole.fileOf?.(position(index)),
+  }) as Subset;
 }

@@ -3,27 +3,47 @@
 import type { ValueId } from '../ir/graph.ts';
 import { ACTIVATIONS, activation } from './activations.ts';
 import { defineLayer, type Site } from './define-layer.ts';
-import { initializer } from './initializers.ts';
+import { type Initializer, initializer } from './initializers.ts';
 import { choice, fixed, flag, optional, type Pair, pair, whole } from './kinds.ts';
+
+/** What all convolutions can be told, in the order in which Keras writes it. */
+const WINDOW = {
+  kernelSize: pair,
+  strides: optional(pair, [1, 1]),
+  padding: optional(choice('valid', 'same'), 'valid'),
+};
+const GRID = {
+  dataFormat: fixed('channels_last'),
+  dilationRate: optional(pair, [1, 1]),
+};
+const ENDING = {
+  activation: optional(activation, 'linear'),
+  useBias: optional(flag, true),
+};
+const glorot = optional(initializer, 'glorot_uniform');
+const biasInitializer = optional(initializer, 'zeros');
+
+/** The variable of `finish`, where there is one. */
+const biasOf = ({ useBias, biasInitializer }: { useBias: boolean; biasInitializer: Initializer }, units: number) =>
+  useBias && { bias: { shape: [units], initializer: biasInitializer } };
 
 export const Conv2D = defineLayer({
   type: 'Conv2D',
   config: {
     filters: whole(),
-    kernelSize: pair,
-    strides: optional(pair, [1, 1]),
-    padding: optional(choice('valid', 'same'), 'valid'),
-    dataFormat: fixed('channels_last'),
-    dilationRate: optional(pair, [1, 1]),
+    ...WINDOW,
+    ...GRID,
     groups: optional(whole(), 1),
-    activation: optional(activation, 'linear'),
-    useBias: optional(flag, true),
-    kernelInitializer: optional(initializer, 'glorot_uniform'),
-    biasInitializer: optional(initializer, 'zeros'),
+    ...ENDING,
+    kernelInitializer: glorot,
+    biasInitializer,
   },
-  variables: ({ filters, kernelSize, groups, useBias, kernelInitializer, biasInitializer }, [shape]) => ({
-    kernel: { shape: [...kernelSize, (shape.at(-1) ?? 0) / groups, filters], initializer: kernelInitializer },
-    ...(useBias && { bias: { shape: [filters], initializer: biasInitializer } }),
+  variables: (config, [shape]) => ({
+    kernel: {
+      shape: [...config.kernelSize, (shape.at(-1) ?? 0) / config.groups, config.filters],
+      initializer: config.kernelInitializer,
+    },
+    ...biasOf(config, config.filters),
   }),
   build(site) {
     const { g, config, x, vars } = site;
@@ -48,23 +68,20 @@ const KERAS_2 = { ignoredKeys: ['kernel_initializer'], neutral: { groups: 1 } };
 export const DepthwiseConv2D = defineLayer({
   type: 'DepthwiseConv2D',
   config: {
-    kernelSize: pair,
-    strides: optional(pair, [1, 1]),
-    padding: optional(choice('valid', 'same'), 'valid'),
+    ...WINDOW,
     depthMultiplier: optional(whole(), 1),
-    dataFormat: fixed('channels_last'),
-    dilationRate: optional(pair, [1, 1]),
-    activation: optional(activation, 'linear'),
-    useBias: optional(flag, true),
-    depthwiseInitializer: optional(initializer, 'glorot_uniform'),
-    biasInitializer: optional(initializer, 'zeros'),
+    ...GRID,
+    ...ENDING,
+    depthwiseInitializer: glorot,
+    biasInitializer,
   },
   ...KERAS_2,
-  variables: ({ kernelSize, depthMultiplier, useBias, depthwiseInitializer, biasInitializer }, [shape]) => {
+  variables: (config, [shape]) => {
+    const { kernelSize, depthMultiplier, depthwiseInitializer } = config;
     const channels = shape.at(-1) ?? 0;
     return {
       kernel: { shape: [...kernelSize, channels, depthMultiplier], initializer: depthwiseInitializer },
-      ...(useBias && { bias: { shape: [channels * depthMultiplier], initializer: biasInitializer } }),
+      ...biasOf(config, channels * depthMultiplier),
     };
   },
   build(site) {
@@ -77,26 +94,22 @@ export const SeparableConv2D = defineLayer({
   type: 'SeparableConv2D',
   config: {
     filters: whole(),
-    kernelSize: pair,
-    strides: optional(pair, [1, 1]),
-    padding: optional(choice('valid', 'same'), 'valid'),
-    dataFormat: fixed('channels_last'),
-    dilationRate: optional(pair, [1, 1]),
+    ...WINDOW,
+    ...GRID,
     depthMultiplier: optional(whole(), 1),
-    activation: optional(activation, 'linear'),
-    useBias: optional(flag, true),
-    depthwiseInitializer: optional(initializer, 'glorot_uniform'),
-    pointwiseInitializer: optional(initializer, 'glorot_uniform'),
-    biasInitializer: optional(initializer, 'zeros'),
+    ...ENDING,
+    depthwiseInitializer: glorot,
+    pointwiseInitializer: glorot,
+    biasInitializer,
   },
   ...KERAS_2,
   variables: (config, [shape]) => {
-    const { filters, kernelSize, depthMultiplier, useBias, depthwiseInitializer, pointwiseInitializer, biasInitializer } = config;
+    const { filters, kernelSize, depthMultiplier, depthwiseInitializer, pointwiseInitializer } = config;
     const channels = shape.at(-1) ?? 0;
     return {
       depthwise_kernel: { shape: [...kernelSize, channels, depthMultiplier], initializer: depthwiseInitializer },
       pointwise_kernel: { shape: [1, 1, channels * depthMultiplier, filters], initializer: pointwiseInitializer },
-      ...(useBias && { bias: { shape: [filters], initializer: biasInitializer } }),
+      ...biasOf(config, filters),
     };
   },
   build(site) {

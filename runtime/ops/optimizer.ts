@@ -9,7 +9,7 @@ import { BYTES_PER_ELEMENT, elementCount } from '../ir/tensor.ts';
 import { type GroupRun, oneGroup } from '../optim/groups.ts';
 import { ofEach, slotsOf } from '../optim/index.ts';
 import type { Element, OptimizerRule } from '../optim/rule.ts';
-import { integer, kinds, sameSpec } from './check.ts';
+import { integer, kinds, parameter, sameSpec } from './check.ts';
 
 const finiteCheck = defineOp({
   doc: 'ok = 1 where the loss and all gradients are finite, else 0 (by bit patterns)',
@@ -20,6 +20,20 @@ const finiteCheck = defineOp({
     ok.data[0] = [loss, ...gradients].every(({ data }) => (data as Float64Array).every(Number.isFinite)) ? 1 : 0;
   },
   flops: () => 0,
+});
+
+const gradientScale = defineOp({
+  doc: 'scale = what brings the gradients, taken together as one vector, down to the length `norm`: norm / ‖gradients‖ where they are longer, else 1',
+  inputs: { gradients: list(kinds.parameter) },
+  outputs: { scale: kinds.scalar },
+  attrs: { norm: attr.positive },
+  infer: () => ({ scale: parameter([1]) }),
+  reference({ inputs: { gradients }, outputs: { scale } }, { norm }) {
+    let sum = 0;
+    for (const { data } of gradients) for (let i = 0; i < data.length; i++) sum += Number(data[i]) ** 2;
+    scale.data[0] = Math.min(1, norm / Math.sqrt(sum));
+  },
+  flops: ({ gradients }) => 2 * gradients.reduce((sum, spec) => sum + elementCount(spec), 0),
 });
 
 /** Of an optimizer's op besides its constants: the groups of the parameters in order; absent, they are one with the factors 1. */
@@ -49,7 +63,8 @@ const ofKind = (kind: Kind<number | boolean>) =>
 const updateOf = (rule: OptimizerRule) =>
   defineOp({
     doc: `a step of the optimizer ${rule.name} with all parameters, where ok is 1; updates are the parameters, then ${rule.slots.join(', then ')} of each`,
-    inputs: { ok: kinds.integer, counter: kinds.integer, gradients: list(kinds.parameter) },
+    // `scale`: of the gradients; absent: 1.
+    inputs: { ok: kinds.integer, counter: kinds.integer, gradients: list(kinds.parameter), scale: optional(kinds.scalar) },
     outputs: {},
     updates: { state: list(kinds.parameter) },
     attrs: {
@@ -61,8 +76,9 @@ const updateOf = (rule: OptimizerRule) =>
       need(grouped === gradients.length, `groups of as many parameters as there are gradients (given: ${grouped})`);
       return {};
     },
-    reference({ step, inputs: { ok, counter, gradients }, updates: { state } }, attrs) {
+    reference({ step, inputs: { ok, counter, gradients, scale }, updates: { state } }, attrs) {
       if (ok.data[0] === 0) return;
+      const factor = scale ? Number(scale.data[0]) : 1;
       const constants = attrs as unknown as Constants;
       const slots = slotsOf(rule, constants);
       const unkept = Object.fromEntries(rule.slots.filter((name) => !slots.includes(name)).map((name) => [name, 0]));
@@ -76,7 +92,7 @@ const updateOf = (rule: OptimizerRule) =>
           const w = state[k].data;
           const kept = slots.map((name, s) => ({ name, data: state[(s + 1) * gradients.length + k].data }));
           for (let i = 0; i < g.length; i++) {
-            Object.assign(at, { w: w[i], g: g[i] }, unkept);
+            Object.assign(at, { w: w[i], g: g[i] * factor }, unkept);
             for (const { name, data } of kept) at[name] = data[i];
             apply(at);
             w[i] = at.w;
@@ -130,4 +146,4 @@ const countStep = defineOp({
   },
 });
 
-export const updates = { finiteCheck, ...updateOps, movingAverage, countStep };
+export const updates = { finiteCheck, gradientScale, ...updateOps, movingAverage, countStep };

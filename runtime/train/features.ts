@@ -4,7 +4,7 @@
 import { HybridError, isAbortError } from '../base/errors.ts';
 import { mebibytes } from '../base/units.ts';
 import type { AugmentOptions } from '../data/augment/augmentations.ts';
-import type { Dataset, ImageSource, Subset } from '../data/dataset.ts';
+import { changed, type Dataset, type ImageSource, type Subset } from '../data/dataset.ts';
 import type { FeedOptions } from '../data/feed.ts';
 import { DataPipeline } from '../data/pipeline.ts';
 import { samplesOf } from '../data/split.ts';
@@ -162,16 +162,10 @@ function feedsOf(kept: KeptFeatures, { variants, sizes }: FeaturePlan, { train, 
 
 /** The samples of a set with features in place of images. */
 function featureSet(of: Dataset | Subset, images: ImageSource, bytes: number): Subset {
-  const { name, size, classes, labels } = of;
-  return {
-    ...{ name, size, classes, labels, images },
-    shape: [1, 1, bytes],
-    samples: samplesOf(of),
-    fileOf: (index) => of.fileOf?.(index),
-    read() {
-      throw new HybridError('E_INTERNAL', `the features of ${name} are read by workers`);
-    },
+  const read = (): never => {
+    throw new HybridError('E_INTERNAL', `the features of ${of.name} are read by workers`);
   };
+  return changed(of, { images, shape: [1, 1, bytes], samples: samplesOf(of), read }) as Subset;
 }
 
 /** Images that are computed together, whatever the batch: the numbers are the same for any. */

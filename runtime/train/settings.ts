@@ -149,6 +149,20 @@ export const TRAIN_SETTINGS = {
     keeps: 'bits',
     flag: { name: 'weight-decay', group: 'Training', kind: from0, example: '0.0001', help: 'decoupled weight decay' },
   }),
+  /** Length that the gradients of a step, taken together as one vector, have at most; longer ones are made shorter. 0, the default: any. */
+  clipNorm: setting({
+    kind: from0,
+    usual: 0,
+    keeps: 'bits',
+    added: true,
+    flag: {
+      name: 'clip-norm',
+      group: 'Training',
+      kind: from0,
+      example: '1',
+      help: 'length that all gradients of a step together have at most, as global_clipnorm in Keras; 0: any',
+    },
+  }),
   /** What weight decay makes smaller: `all` parameters, the default, or `kernels`, those of products and convolutions: no biases, and nothing of normalisation. */
   decayOn: setting({
     kind: choice('all', 'kernels'),

@@ -54,11 +54,11 @@ export class Stages {
   }
 
   #graphsOf(stage: number): StageGraphs {
-    const { model, train, optimizer, classWeights, epochs, decayOn } = this.#options;
+    const { model, train, optimizer, classWeights, epochs, decayOn, clipNorm } = this.#options;
     const { groups: given, end } = this.#stages[stage];
     const groups = decayOn === 'all' ? given : decayOf(kernelsOf(model), given);
     const loss: LossOptions = { name: 'crossEntropy', ...lossAttributes(this.#options), classWeights: factorsOf(classWeights, train) };
-    const graphs: TrainingGraphOptions = { optimizer, groups, loss };
+    const graphs: TrainingGraphOptions = { optimizer, groups, loss, clipNorm };
     const isFrozen = groups.some(({ frozen }) => frozen);
     const stageEpochs = Math.min(end - 1, epochs) - (stage === 0 ? 0 : this.#stages[stage - 1].end - 1);
     const features = isFrozen ? planFeatures(this.#options, { ...graphs, epochs: stageEpochs }) : 'nothing is frozen';

@@ -35,12 +35,13 @@ it('lays fields down in the order of the table: absent tensors as 0, an f64 at a
     ok: 64,
     counter: 128,
     gradients: 192,
+    scale: undefined,
     parameters: 256,
     velocity: undefined,
     ...constants,
     groups: [group],
   });
-  expect(args).toEqual([64, 128, 192, 256, 0, 0, 0, 0x3ff00000, 1, 1, 8, { f32: 0.5 }, { f32: 2 }]);
+  expect(args).toEqual([64, 128, 192, 0, 256, 0, 0, 0x3ff00000, 1, 1, 8, { f32: 0.5 }, { f32: 2 }]);
 });
 
 it('every kernel is in the table, and every entry of the table is a kernel', async () => {

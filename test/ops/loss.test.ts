@@ -117,6 +117,47 @@ test('smoothing as Keras has it: CategoricalCrossentropy(from_logits=True, label
   expect(loss[0]).toBeCloseTo(0.844775915, 6);
 });
 
+// keras.losses.CategoricalFocalCrossentropy(alpha=1, gamma=…, from_logits=True) of Keras 3.15, and its gradient by TensorFlow.
+test.each([
+  [
+    0.5,
+    1.3936785459518433,
+    [
+      -0.2626137435436249, 0.2501590847969055, 0.012454685755074024, 0.012126712128520012, 0.007355222012847662, -0.01948193460702896,
+      0.0008244743221439421, 0.3326166570186615, -0.3334411382675171,
+    ],
+  ],
+  [
+    1.0,
+    1.3066576719284058,
+    [
+      -0.26918965578079224, 0.25642308592796326, 0.012766552157700062, 0.005462042987346649, 0.0033128962386399508, -0.008774938993155956,
+      0.0008614070247858763, 0.34751638770103455, -0.3483777940273285,
+    ],
+  ],
+  [
+    2.0,
+    1.1701585054397583,
+    [
+      -0.263321191072464, 0.2508329451084137, 0.012488236650824547, 0.0009446050971746445, 0.0005729318945668638, -0.0015175370499491692,
+      0.0009286348940804601, 0.37463802099227905, -0.37556666135787964,
+    ],
+  ],
+  [
+    5.0,
+    0.8982312083244324,
+    [
+      -0.1848660707473755, 0.17609862983226776, 0.00876743346452713, 2.956289790745359e-6, 1.793080286915938e-6, -4.749369509227108e-6,
+      0.0010830725077539682, 0.4369426369667053, -0.43802571296691895,
+    ],
+  ],
+])('focal loss with gamma %d as Keras has it', (focus, expected, slopes) => {
+  const inputs = [samples(3, [3], [1, 2, -1, 0.5, 0, 3, -2, 4, 1]), labels(0, 2, 2)];
+  const [{ data: loss }] = runReference('softmaxCrossEntropy', inputs, { focus });
+  expectClose(loss, [expected], { relative: 1e-6 }, 'loss');
+  expectClose(referenceData('softmaxCrossEntropyGrad', inputs, { focus }), slopes, { absolute: 1e-6 }, 'gradient');
+});
+
 test('smoothing 0 leaves no trace in a graph', () => {
   const model = buildModel('convmixer', { input: [8, 8, 3], classes: 3, dim: 4, depth: 1, kernel: 3, patch: 2 });
   const usual = trainingGraphs(model);

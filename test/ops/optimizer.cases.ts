@@ -7,12 +7,21 @@ import type { OptimizerRule } from '../../runtime/optim/rule.ts';
 import { EXACT, type OpCase, type OpFamily, vector } from '../support/op-case.ts';
 import { fixed, type TestTensor, uniform } from '../support/tensors.ts';
 
+interface UpdateCaseOptions {
+  readonly ok?: number;
+  readonly steps?: number;
+  readonly constants?: Constants;
+  readonly groups?: readonly GroupRun[];
+  /** Of the gradients. */
+  readonly scale?: number;
+}
+
 /** A step of an optimizer: gradients, parameters and what it keeps of them, for parameters of these shapes. */
 export function updateCase(
   rule: OptimizerRule,
   name: string,
   shapes: readonly (readonly number[])[],
-  { ok = 1, steps = 6, constants = {}, groups }: { ok?: number; steps?: number; constants?: Constants; groups?: readonly GroupRun[] } = {},
+  { ok = 1, steps = 6, constants = {}, groups, scale }: UpdateCaseOptions = {},
 ): OpCase {
   const each = (seed: number, low: number, high: number): TestTensor[] =>
     shapes.map((shape, k) => fixed(shape, uniform(seed + k, low, high)));
@@ -20,7 +29,12 @@ export function updateCase(
   return {
     name,
     rows: 1,
-    inputs: [fixed([1], [ok], 'i32'), fixed([1], [steps], 'i32'), ...each(100, -1, 1)],
+    inputs: {
+      ok: fixed([1], [ok], 'i32'),
+      counter: fixed([1], [steps], 'i32'),
+      gradients: each(100, -1, 1),
+      ...(scale !== undefined && { scale: fixed([1], [scale]) }),
+    },
     attrs: groups ? { ...all, groups } : all,
     // Not below 0: some optimizers take the root of what they keep.
     updates: [...each(200, -1, 1), ...slotsOf(rule, all).flatMap((_, s) => each(300 + 100 * s, 0, 0.1))],
@@ -32,6 +46,7 @@ const updateCases = (rule: OptimizerRule) => (): OpCase[] => [
   updateCase(rule, 'one scalar', [[1]]),
   updateCase(rule, 'several parameters', [[3, 3, 2, 5], [5], [33]]),
   updateCase(rule, 'not ok', [[7], [2, 3]], { ok: 0 }),
+  updateCase(rule, 'scaled', [[7], [2, 3], [33]], { scale: 0.3 }),
   updateCase(rule, 'groups', [[3, 3, 2, 5], [5], [33], [70]], {
     groups: [
       { count: 1, rate: 0.5, decay: 1 },
@@ -48,6 +63,12 @@ export const otherConstants = ({ constants }: OptimizerRule): Constants[] =>
     const value = typeof usual === 'boolean' ? !usual : kind.parse('0');
     return value === undefined ? [] : [{ [name]: value }];
   });
+
+/** The factor that makes gradients of these shapes shorter. */
+const lengthCase = (name: string, shapes: readonly (readonly number[])[], norm: number): OpCase => ({
+  ...{ name, rows: 1, attrs: { norm } },
+  inputs: { gradients: shapes.map((shape, k) => fixed(shape, uniform(100 + k, -1, 1))) },
+});
 
 /** Parameters of several chunks. */
 const LARGE = [[33_333], [7], [3, 5, 11, 101]];
@@ -75,6 +96,15 @@ export const family = {
         })),
       ),
     tolerance: EXACT,
+  },
+  gradientScale: {
+    cases: () => [
+      lengthCase('longer', [[3, 3, 2, 5], [5], [33]], 0.5),
+      lengthCase('shorter', [[7], [2, 3]], 100),
+      lengthCase('one scalar', [[1]], 0.25),
+      { name: 'zeros', rows: 1, inputs: { gradients: [fixed([5], [0, 0, -0, 0, 0])] }, attrs: { norm: 1 } },
+    ],
+    large: () => [lengthCase('chunks', LARGE, 3), lengthCase('whole chunks', [[32_768], [16_384]], 3)],
   },
   movingAverage: {
     cases: () =>

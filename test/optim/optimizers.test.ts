@@ -7,7 +7,7 @@ import type { Device } from '../../runtime/device.ts';
 import { optimizerConfig, readOptimizer } from '../../runtime/interop/keras-optimizer.ts';
 import { buildModel } from '../../runtime/model/architectures.ts';
 import { initialize } from '../../runtime/model/init.ts';
-import { groupParameters, type ParameterGroup } from '../../runtime/optim/groups.ts';
+import { decayOf, groupParameters, type ParameterGroup } from '../../runtime/optim/groups.ts';
 import { describeOptimizer, type OptimizerOptions, optimizerNames, optimizerOf, parseOptimizer } from '../../runtime/optim/index.ts';
 import { openReferenceDevice } from '../../runtime/reference.ts';
 import { trainingGraphs } from '../../runtime/train/graphs.ts';
@@ -64,6 +64,47 @@ test.each([
   expectClose(w.data, [0.6973028182983398, -1.6943057775497437, 0.5986014008522034], { relative: 5e-7 }, 'weights');
   // Keras takes 1 − β of a β that is rounded already.
   expectClose(momentum.data, momenta, { relative: 2e-6 }, 'momentum');
+});
+
+/*
+ * keras.optimizers.…(0.1, weight_decay=0.01) of Keras 3.15 on a kernel [[1, −2], [0.5, 0.25]] and a bias [0.5, −1], with momentum 0.9 for SGD; gradients
+ * [[0.5, −1], [2, 0.25]]·t and [−0.5, 0.125]·t of step t. What is left after three steps.
+ */
+const KERAS = {
+  // global_clipnorm=3: the first step is shorter than that (2.36), the others are not.
+  clipped: {
+    adamw: [0.6971916556358337, -1.6941938400268555, 0.19868917763233185, -0.05055927485227585, 0.7983128428459167, -1.296810269355774],
+    sgd: [0.6775302886962891, -1.3550605773925781, -0.7793892025947571, 0.08951440453529358, 0.8179742097854614, -1.0768712759017944],
+    lion: [0.6973028182983398, -1.6943057775497437, 0.1988014280796051, -0.05044936388731003, 0.7982016205787659, -1.2967031002044678],
+  },
+  // exclude_from_weight_decay(var_names=['bias'])
+  decayOfKernels: {
+    adamw: [0.7049841284751892, -1.70198655128479, 0.20648185908794403, -0.04276704043149948, 0.7923153042793274, -1.2923120260238647],
+    sgd: [0.5217479467391968, -1.0434958934783936, -1.4025187492370605, 0.011623233556747437, 0.9754999876022339, -1.1188750267028809],
+    lion: [0.6973028182983398, -1.6943057775497437, 0.1988014280796051, -0.05044936388731003, 0.8000000715255737, -1.3000000715255737],
+  },
+} as const;
+
+describe.each(optimizerNames)('%s: three steps of Keras', (name) => {
+  const run = (norm: number, biasDecay: number): number[] => {
+    const { rule, constants, slots } = optimizerOf(name === 'sgd' ? { name, momentum: 0.9, nesterov: false } : name);
+    const [kernel, bias] = [doubles([1, -2, 0.5, 0.25]), doubles([0.5, -1])];
+    const updates = [kernel, bias, ...slots.flatMap(() => [doubles([0, 0, 0, 0]), doubles([0, 0])])];
+    for (let t = 1; t <= 3; t++) {
+      const gradients = [doubles([0.5 * t, -t, 2 * t, 0.25 * t]), doubles([-0.5 * t, 0.125 * t])];
+      const [scale] = runReference('gradientScale', { gradients }, { norm });
+      const groups = [
+        { count: 1, rate: 1, decay: 1 },
+        { count: 1, rate: 1, decay: biasDecay },
+      ];
+      const inputs = { ok: fixed([1], [1], 'i32'), counter: fixed([1], [t - 1], 'i32'), gradients, scale };
+      runReference(rule.name as typeof name, inputs, { ...constants, groups }, { step: { learningRate: 0.1, weightDecay: 0.01 }, updates });
+    }
+    return [...kernel.data, ...bias.data] as number[];
+  };
+
+  test('with the length of the gradients limited', () => expectClose(run(3, 1), KERAS.clipped[name], { absolute: 5e-6 }));
+  test('with decay of kernels alone', () => expectClose(run(1e6, 0), KERAS.decayOfKernels[name], { absolute: 5e-6 }));
 });
 
 // As keras.optimizers.Lion(beta_1=0): "the optimizer degenerates to SignSGD".
@@ -138,6 +179,21 @@ describe('groups', () => {
       );
     expect((await refused({ match: () => true, frozen: true })).message).toBe('all 4 parameters are frozen');
     expect((await refused({ match: () => true, decayFactor: -1 })).message).toBe('a group has decayFactor -1');
+  });
+
+  it('let the parameters with some names decay, whatever else groups say of them', () => {
+    const names = ['a', 'b', 'c', 'd'];
+    const groups = decayOf(new Set(['a', 'c']), [
+      { match: ({ name }) => name === 'd', frozen: true },
+      { match: ({ name }) => name <= 'b', rateFactor: 0.5 },
+    ]);
+    const { trained, runs, frozen } = groupParameters(
+      names.map((name) => ({ name, shape: [1] })),
+      groups,
+    );
+    expect(frozen.map(({ name }) => name)).toEqual(['d']);
+    const each = runs.flatMap(({ count, rate, decay }) => Array.from({ length: count }, () => [rate, decay]));
+    expect(Object.fromEntries(trained.map(({ name }, i) => [name, each[i]]))).toEqual({ a: [0.5, 1], b: [0.5, 0], c: [1, 1] });
   });
 
   it('change neither graph nor bits where all factors are 1', () => {

@@ -132,11 +132,12 @@ export class DispatchRunner {
       ranges.set(name, { buffer, offset: 0, bytes });
       for (const [i, id] of members.entries()) places.set(id, { buffer, offset: offsets[i], bytes: byteLength(specs[id], 1) });
     };
-    if (op === 'finiteCheck') range('gradients', node.inputs.slice(1));
+    const { gradients = [] } = node.args as { readonly gradients?: readonly number[] };
+    if (op === 'finiteCheck' || op === 'gradientScale') range('gradients', gradients);
     if (Object.hasOwn(OPTIMIZERS, op)) {
-      const count = node.inputs.length - 2;
+      const count = gradients.length;
       const slots = slotsOf(ruleOf(op as OptimizerName), attrs as Constants).map((slot) => `slot:${slot}`);
-      range('gradients', node.inputs.slice(2));
+      range('gradients', gradients);
       for (const [i, name] of ['parameters', ...slots].entries()) range(name, node.updates.slice(i * count, (i + 1) * count));
     }
     for (const id of ids) {
