@@ -1,6 +1,6 @@
 // The training loop: epochs of steps, validation, callbacks in the script's order, checkpoints, and the test at the end.
 
-import { abortError, isAbortError } from '../base/errors.ts';
+import { isAbortError } from '../base/errors.ts';
 import type { Loader } from '../data/loader.ts';
 import { readWeights, weightsOf } from './device-state.ts';
 import { runSteps } from './epoch.ts';
@@ -21,7 +21,6 @@ export interface Outcome {
 
 /** A whole run: from its options to its result. */
 export async function runTraining(options: LoopOptions, emit: (event: TrainEvent) => void): Promise<Outcome> {
-  if (options.signal.aborted) throw abortError(options.signal);
   const run = await openTraining(options, emit);
   try {
     await start(run);

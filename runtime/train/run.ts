@@ -1,5 +1,6 @@
 // `train`: a run as its caller sees it, an iteration of events, a result, and a way to stop it. The loop is in loop.ts, and loaded when there is a run.
 
+import { abortError } from '../base/errors.ts';
 import { own } from '../base/own.ts';
 import { EventStream } from './event-stream.ts';
 import type { TrainOptions, TrainRun } from './events.ts';
@@ -23,6 +24,8 @@ export function train(options: TrainOptions): TrainRun {
   const stream = new EventStream();
   const run = async () => {
     const complete = own({ ...completeOptions(given), signal: controller.signal });
+    // What is aborted from now on is a run that was stopped.
+    if (controller.signal.aborted) throw abortError(controller.signal);
     const { runTraining } = await import('./loop.ts');
     return runTraining(complete, (event) => stream.push(event));
   };
