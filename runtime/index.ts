@@ -22,6 +22,7 @@ export type { Device } from './device.ts';
 export { type DeviceName, type DeviceOptions, openDevice } from './devices.ts';
 // Names of the root entry before there were others: for one version.
 export * from './entries/deprecated.ts';
+export type * from './entries/deprecated-types.ts';
 export { adaptModel } from './interop/adapt.ts';
 export { exportModel } from './interop/export.ts';
 export type { TrainedModel } from './interop/trained-model.ts';

@@ -26,7 +26,7 @@ const entries = new Map(
     typeof target === 'string' ? [] : [[entry, target.default.replace('./dist/', '').replace(/\.js$/, '.ts')] as const],
   ),
 );
-const DEPRECATED = 'runtime/entries/deprecated.ts';
+const DEPRECATED = ['runtime/entries/deprecated.ts', 'runtime/entries/deprecated-types.ts'];
 
 interface Export {
   readonly name: string;
@@ -52,8 +52,8 @@ function exportsOf(file: string): Export[] {
   });
 }
 
-const namesOf = (file: string): Names => {
-  const found = exportsOf(file);
+const namesOf = (files: readonly string[]): Names => {
+  const found = files.flatMap(exportsOf);
   const names = (isType: boolean) =>
     found
       .filter((each) => each.isType === isType)
@@ -89,8 +89,11 @@ function placeNow({ name, original, from }: Export): { readonly entry: string; r
 }
 
 describe('entries of the package', () => {
-  it.each([...entries, ['deprecated', DEPRECATED] as const])('%s has the names that are listed', (entry, file) => {
-    expect(namesOf(file)).toEqual(listed[entry]);
+  it.each([
+    ...[...entries].map(([entry, file]) => [entry, [file]] as const),
+    ['deprecated', DEPRECATED] as const,
+  ])('%s has the names that are listed', (entry, files) => {
+    expect(namesOf(files)).toEqual(listed[entry]);
   });
 
   it('are those that are listed, and the root one is small', () => {
@@ -109,7 +112,7 @@ describe('entries of the package', () => {
 
   it('names of before are in the root one still, are said to be deprecated, and where they went', async () => {
     const library = (await import(pathToFileURL(join(root, 'runtime/index.ts')).href)) as Record<string, unknown>;
-    for (const before of exportsOf(DEPRECATED)) {
+    for (const before of DEPRECATED.flatMap(exportsOf)) {
       const { name, isType, comment } = before;
       const now = placeNow(before);
       const text =
@@ -125,7 +128,7 @@ describe('entries of the package', () => {
 
   it('names of before that are other words now stand in the CHANGELOG, each with its new one', () => {
     const text = readFileSync(join(root, 'CHANGELOG.md'), 'utf8').replace(/\s+/g, ' ');
-    const renamed = exportsOf(DEPRECATED)
+    const renamed = DEPRECATED.flatMap(exportsOf)
       .map((before) => ({ name: before.name, now: placeNow(before).name }))
       .filter(({ name, now }) => name !== now);
     expect(renamed.length).toBeGreaterThan(5);
