@@ -30,7 +30,7 @@ export function inferenceGraphs(model: TrainableModel): Required<Pick<ModelGraph
  * does not move them, as Keras' layers do that are not trainable. Throws as `trainingGraph`, and E_USAGE for a loss that there is not.
  */
 export function trainingGraphs(model: TrainableModel, asked: TrainingGraphOptions = {}): Required<ModelGraphs> {
-  refuseUnknownOptions<TrainingGraphOptions>(asked, { loss: true, optimizer: true, groups: true }, 'trainingGraphs');
+  refuseUnknownOptions<TrainingGraphOptions>(asked, { loss: true, optimizer: true, groups: true, clipNorm: true }, 'trainingGraphs');
   const { loss = { name: 'crossEntropy' }, groups: given, ...others } = asked;
   const untrainable = untrainablePaths(model);
   const own: ParameterGroup[] = untrainable.size > 0 ? [{ match: ({ name }) => untrainable.has(pathOf(name)), frozen: true }] : [];
