@@ -30,7 +30,7 @@ const OWN = {
     ...{ name: 'arch', group: 'Model', kind: text('ARCH', 'the name of an architecture') },
     example: 'convmixer-2stage',
     usual: 'convmixer-2stage',
-    help: 'convmixer-256-8, conv-pooling, convmixer-2stage-flatten, convmixer-2stage, convmixer-256-8-block-residual, convmixer, resnet-20 or efficientnet-lite0',
+    help: 'convmixer-256-8, conv-pooling, convmixer-2stage-flatten, convmixer-2stage, convmixer-256-8-block-residual, convmixer, resnet-20, efficientnet-lite0 or airbench',
   },
   model: {
     ...{ name: 'model', group: 'Model', kind: text('FILE', 'a file that Keras wrote, an ONNX file, a module, or a run') },
@@ -63,10 +63,10 @@ const OWN = {
     help: "data set: a name, a folder (of class folders, images and a table of labels, CIFAR, MNIST, Parquet files, WebDataset shards), an .npz, .parquet, .tar, packed file or CIFAR's .tar.gz, or a pattern such as train-*.tar; auto: CIFAR-10 from ./data, the cache, Keras' folder, the network, else synthetic",
   },
   recipe: {
-    ...{ name: 'recipe', group: 'Training', kind: choice('script', 'fast', 'small', 'tune') },
+    ...{ name: 'recipe', group: 'Training', kind: choice('script', 'fast', 'speedrun', 'small', 'tune') },
     example: 'fast',
     otherwise: 'tune for --init with other classes, small for a folder of at most 5,000 images, else script',
-    help: 'defaults of the options below; script: as in the original script for the architecture; fast: one cycle of ten epochs, 24 for conv-pooling; small: for a few hundred images; tune: train the head first, then all layers',
+    help: 'defaults of the options below; script: as in the original script for the architecture; fast: one cycle of ten epochs, 24 for conv-pooling; speedrun: ten epochs for airbench, on all training images; small: for a few hundred images; tune: train the head first, then all layers',
   },
   device: {
     ...{ name: 'device', group: 'Machine', kind: choice('auto', 'wasm', 'webgpu', 'reference') },
@@ -111,7 +111,7 @@ export interface Settings
   readonly mean?: string;
   readonly std?: string;
   readonly data: string;
-  readonly recipe: 'script' | 'fast' | 'small' | 'tune';
+  readonly recipe: 'script' | 'fast' | 'speedrun' | 'small' | 'tune';
   readonly device: 'auto' | 'wasm' | 'webgpu' | 'reference';
   readonly out: string;
   readonly name?: string;

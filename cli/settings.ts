@@ -4,7 +4,7 @@
 import type { Command } from 'commander';
 import type { Preprocessing } from '../runtime/entries/data.ts';
 import { architectureName, nearest, type SavedWeights } from '../runtime/entries/internal.ts';
-import { presetFor, type Recipe, recipeAugment } from '../runtime/entries/runs.ts';
+import { presetFor, type Recipe, recipeAugment, recipeValFraction } from '../runtime/entries/runs.ts';
 import { type Dataset, HybridError, type Model, type ModelOptions, type TrainSettings } from '../runtime/index.ts';
 import {
   DATA_SETTINGS,
@@ -91,7 +91,9 @@ export function resolveSettings(
   const { arch, recipe } = { ...USUAL, recipe: usual, ...ofModel, ...given } as Settings;
   const preset = plainFrom(TRAIN_SETTINGS, presetFor(architectureName(arch), recipe, images));
   const augment = recipeAugment(recipe, ({ ...preset, ...given } as Partial<Settings>).freeze ?? 'none');
-  return { ...USUAL, ...preset, ...(augment !== undefined && { augment }), ...ofModel, ...given, recipe } as Settings;
+  const valFraction = recipeValFraction(recipe);
+  const ofRecipe = { ...preset, ...(augment !== undefined && { augment }), ...(valFraction !== undefined && { valFraction }) };
+  return { ...USUAL, ...ofRecipe, ...ofModel, ...given, recipe } as Settings;
 }
 
 /** What the library finds wrong with a value that only it understands. */

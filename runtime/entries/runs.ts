@@ -6,7 +6,7 @@
 
 export type { Classification, ClassifierInput, ClassifierOptions } from '../../app/classifier.ts';
 export { type ImportRunOptions, importRun } from '../../app/import-run.ts';
-export { type Preset, presetFor, RECIPES, type Recipe, recipeAugment, SMALL_SET } from '../../app/presets.ts';
+export { type Preset, presetFor, RECIPES, type Recipe, recipeAugment, recipeValFraction, SMALL_SET } from '../../app/presets.ts';
 export { PRETRAINED, type PretrainedName, pretrainedPath } from '../../app/pretrained.ts';
 export { compareFigure, epochsTable, MOST_CURVES, type SeedGroup, type Spread, seedGroups } from '../../app/report/compare.ts';
 export { EventFile } from '../../app/report/event-file.ts';
@@ -32,6 +32,6 @@ export type { SampleLoss } from '../train/evaluate.ts';
 export type { EndReason, EpochState, TrainInputs } from '../train/events.ts';
 export type { FeatureSizes, FeatureStore, KeptFeatures } from '../train/feature-store.ts';
 export type { Freeze } from '../train/freeze.ts';
-export { SCHEDULES, type ScheduleName, type ScheduleOptions } from '../train/schedule.ts';
+export { SCHEDULES, type ScheduleName, type ScheduleOptions, type SchedulePoint } from '../train/schedule.ts';
 export type { CheckpointInterval, PlateauOptions } from '../train/settings.ts';
 export type { TestTimeAugmentation } from '../train/views.ts';

@@ -131,12 +131,13 @@ export function readConfig(definition: AnyLayer, said: Config, refuse: Refuse): 
   });
 }
 
-/** The configuration of Keras' for these settings; `compact`: without what is at its default. */
+/** The configuration of Keras' for these settings; `compact`: for this program, without what is at its default. */
 export function writeConfig(definition: AnyLayer, config: Config, { compact = false } = {}): Config {
   const entries = Object.entries(definition.config as Schema).flatMap(([name, kind]) => {
     const value = kind.part === 'fixed' ? kind.fallback?.({}) : config[name];
     if (compact && kind.fallback && JSON.stringify(kind.fallback(config)) === JSON.stringify(value)) return [];
-    return [[keysOf(name, kind)[0], kind.write ? kind.write(value) : value]];
+    const write = (!compact && kind.foreign) || kind.write;
+    return [[keysOf(name, kind)[0], write ? write(value) : value]];
   });
   return Object.fromEntries(entries);
 }

@@ -19,10 +19,23 @@ export const SCALINGS = {
   lecun_normal: { scale: 1, mode: 'fan_in', distribution: 'truncated_normal' },
 } as const satisfies Record<string, VarianceScaling>;
 
-const NAMES = [...(Object.keys(SCALINGS) as (keyof typeof SCALINGS)[]), 'zeros', 'ones'] as const;
+/**
+ * Initialisers that Keras does not have. `dirac`, PyTorch's: filter o of the first min(inputs, filters) passes channel o on as it is, the others are
+ * uniform up to 1/√fan_in. `whitening`: measured of the training images, and not trained; uniform like these until it is measured.
+ */
+const OWN = ['dirac', 'whitening'] as const;
+const NAMES = [...(Object.keys(SCALINGS) as (keyof typeof SCALINGS)[]), 'zeros', 'ones', ...OWN] as const;
+
+/** Whether it follows from the training images, and stays as it is in training. */
+export const isMeasured = (initializer: Initializer): boolean => initializer === 'whitening';
 
 /** A name as Keras has it, or a class of Keras' with its settings. */
 export type Initializer = (typeof NAMES)[number] | { readonly type: string; readonly settings: Readonly<Record<string, unknown>> };
+
+const write = (value: Initializer) =>
+  typeof value === 'string'
+    ? value
+    : { module: 'keras.initializers', class_name: value.type, config: { ...value.settings, seed: null }, registered_name: null };
 
 /** Any initialiser can be read, for weights may come from elsewhere; one that is not known is refused where it would have to be drawn. */
 export const initializer: Kind<Initializer, Initializer, false> = {
@@ -36,8 +49,7 @@ export const initializer: Kind<Initializer, Initializer, false> = {
     const { seed: _, ...rest } = (settings ?? {}) as Record<string, unknown>;
     return NAMES.find((name) => name === snakeCase(type)) ?? { type, settings: rest };
   },
-  write: (value) =>
-    typeof value === 'string'
-      ? value
-      : { module: 'keras.initializers', class_name: value.type, config: { ...value.settings, seed: null }, registered_name: null },
+  write,
+  // Nothing is drawn with it again: the weights are there.
+  foreign: (value) => (OWN.some((name) => name === value) ? 'glorot_uniform' : write(value)),
 };

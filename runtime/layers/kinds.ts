@@ -9,6 +9,8 @@ export interface Kind<V, I = V, O extends boolean = boolean> {
   read(given: unknown): V | undefined;
   /** As Keras' configuration has it; the value itself where this is absent. */
   write?(value: V): unknown;
+  /** The same for a file that Keras reads, where it does not know all values. */
+  foreign?(value: V): unknown;
   /** What Keras takes where nothing is given. */
   readonly fallback?: (config: Readonly<Record<string, unknown>>) => V;
   /** Keras' name, where it is not ours in snake case, and others it has had. */

@@ -4,6 +4,7 @@
 import { HybridError, nearest } from '../base/errors.ts';
 import { type OptionNames, refuseUnknownOptions } from '../base/kinds.ts';
 import { input as imageInput, type LayerTensor, layers } from '../layers/functional.ts';
+import { airbench } from './airbench.ts';
 import { efficientNetLite0 } from './efficientnet.ts';
 import { assemble } from './layered-model.ts';
 import type { Model, ModelConfig } from './model.ts';
@@ -18,7 +19,7 @@ export interface ModelOptions {
   /** [height, width, channels] of the images. */
   readonly input: readonly [number, number, number];
   readonly classes: number;
-  /** Rate of the dropout before the head, in [0, 1); 0.5 by default, 0.2 of efficientnet-lite0, none of resnet-20. With 0 the layer stays in the list and does nothing. */
+  /** Rate of the dropout before the head, in [0, 1); 0.5 by default, 0.2 of efficientnet-lite0, none of resnet-20 and airbench. With 0 the layer stays in the list and does nothing. */
   readonly dropout?: number;
   /**
    * Factor on every number of channels of a named architecture, rounded, at least 1: 1/16 makes 256 channels 16. Image
@@ -103,7 +104,7 @@ const NAMED = {
 } satisfies Record<string, Architecture>;
 
 /** Networks of others, which have no measures to choose but image size, classes and dropout. */
-const NETWORKS = { 'resnet-20': resNet20, 'efficientnet-lite0': efficientNetLite0 } as const;
+const NETWORKS = { 'resnet-20': resNet20, 'efficientnet-lite0': efficientNetLite0, airbench } as const;
 
 /**
  * Five models of the script, `convmixer`, whose measures are free, and a network of others.
@@ -191,7 +192,7 @@ export function buildModel(arch: string, options: ModelOptions): Model {
 }
 
 /** Rates of the networks' own. */
-const DROPOUTS: Readonly<Record<keyof typeof NETWORKS, number>> = { 'resnet-20': 0, 'efficientnet-lite0': 0.2 };
+const DROPOUTS: Readonly<Record<keyof typeof NETWORKS, number>> = { 'resnet-20': 0, 'efficientnet-lite0': 0.2, airbench: 0 };
 
 const isNetwork = (name: ArchitectureName): name is keyof typeof NETWORKS => name in NETWORKS;
 

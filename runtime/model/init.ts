@@ -28,7 +28,7 @@ export function glorotLimit(shape: Shape): number {
  *
  * Element e of the k-th variable that is drawn (kernels, in the order of the model's variables, elements in C order) is a function of
  * word e mod 4 of the Philox block with counter (0, 0, 256 + k, ⌊e/4⌋) and the seed as key: a kernel does not depend on the size of the kernels
- * before it. With u = word / 2³² it is (2u − 1)·limit of a uniform distribution, and the normal distribution's quantile of u otherwise. Throws
+ * before it. A kernel that is measured of images has what PyTorch begins with: training measures it. With u = word / 2³² it is (2u − 1)·limit of a uniform distribution, and the normal distribution's quantile of u otherwise. Throws
  * E_USAGE for an initialiser that is not known here.
  */
 export function initialize(model: Pick<TrainableModel, 'variables'>, seed: bigint): Map<string, Float32Array> {
@@ -41,9 +41,22 @@ export function initialize(model: Pick<TrainableModel, 'variables'>, seed: bigin
       const source = sourceOf(initializer, shape, name);
       if (typeof source === 'number') values.fill(source);
       else fill(values, source, key, PURPOSE.initializer + drawn++);
+      if (initializer === 'dirac') passOn(values, shape);
       return [name, values];
     }),
   );
+}
+
+/** What PyTorch's convolutions begin with: uniform up to 1/√fan_in. */
+const LIKE_PYTORCH: VarianceScaling = { scale: 1 / 3, mode: 'fan_in', distribution: 'uniform' };
+
+/** Filter o of a kernel [height, width, inputs, filters] becomes the identity of channel o, for as many as there are of both. */
+function passOn(values: Float32Array, [height, width, inputs, filters]: Shape): void {
+  const count = Math.min(inputs, filters);
+  // Where padding `same` has the pixel itself.
+  const centre = Math.floor((height - 1) / 2) * width + Math.floor((width - 1) / 2);
+  for (let row = 0; row < height * width * inputs; row++) values.fill(0, row * filters, row * filters + count);
+  for (let o = 0; o < count; o++) values[(centre * inputs + o) * filters + o] = 1;
 }
 
 /** A value from a random number u in [0, 1). */
@@ -53,6 +66,7 @@ type Draw = (u: number) => number;
 function sourceOf(initializer: Initializer, shape: Shape, name: string): number | Draw {
   if (initializer === 'zeros') return 0;
   if (initializer === 'ones') return 1;
+  if (initializer === 'dirac' || initializer === 'whitening') return scaled(LIKE_PYTORCH, shape);
   if (initializer === 'glorot_uniform') return uniform(glorotLimit(shape));
   if (typeof initializer === 'string') return scaled(SCALINGS[initializer], shape);
   const { type, settings } = initializer;

@@ -4,6 +4,7 @@
 import type { Graph } from '../ir/graph.ts';
 import type { Config } from '../layers/define-layer.ts';
 import type { Layer } from '../layers/index.ts';
+import { isMeasured } from '../layers/initializers.ts';
 import { layerPathOf, type VariableInfo } from '../layers/layer.ts';
 import type { FrozenLayers } from '../layers/layer-builder.ts';
 import type { WithLoss } from './graph-parts.ts';
@@ -85,8 +86,27 @@ export const untrainablePaths = (model: TrainableModel): ReadonlySet<string> =>
 export const kernelsOf = ({ variables }: TrainableModel): ReadonlySet<string> =>
   new Set(variables.filter(({ role }) => /kernel$/.test(role)).map(({ name }) => name));
 
+/** Whether training leaves a variable as it is: that of a layer which is not trained, and one that is measured of the images. */
+export function untrainable(model: TrainableModel): (name: string) => boolean {
+  const frozen = untrainablePaths(model);
+  const measured = new Set(measuredVariables(model).map(({ name }) => name));
+  return (name) => measured.has(name) || frozen.has(layerPathOf(name));
+}
+
+/** Those that follow from the training images. */
+export const measuredVariables = ({ variables }: TrainableModel): VariableInfo[] =>
+  variables.filter(({ initializer }) => isMeasured(initializer));
+
+/** Names of the biases of batch normalisation. */
+export function normBiases(model: TrainableModel): ReadonlySet<string> {
+  const biases = model.variables.filter(({ role }) => role === 'beta').map(({ name }) => name);
+  if (!('layers' in model)) return new Set(biases);
+  const paths = new Set(model.layers.filter(({ type }) => type === 'BatchNormalization').map(({ path }) => path));
+  return new Set(biases.filter((name) => paths.has(layerPathOf(name))));
+}
+
 /** Parameters that an optimizer trains where nothing is frozen besides, in the order of the model. */
 export function trainedVariables(model: TrainableModel): VariableInfo[] {
-  const frozen = untrainablePaths(model);
-  return model.variables.filter(({ kind, name }) => kind === 'parameter' && !frozen.has(layerPathOf(name)));
+  const isFrozen = untrainable(model);
+  return model.variables.filter(({ kind, name }) => kind === 'parameter' && !isFrozen(name));
 }

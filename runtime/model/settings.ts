@@ -85,7 +85,7 @@ export const MODEL_SETTINGS = {
       group: 'Model',
       kind: below1,
       example: '0.5',
-      otherwise: '0.5, 0.2 of efficientnet-lite0, none of resnet-20',
+      otherwise: '0.5, 0.2 of efficientnet-lite0, none of resnet-20 and airbench',
       help: 'rate of the dropout before the last layer',
     },
   }),

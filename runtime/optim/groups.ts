@@ -30,6 +30,15 @@ export function decayOf(names: ReadonlySet<string>, groups: readonly ParameterGr
   });
 }
 
+/** The same groups, but that the parameters with one of the `names` have a rate larger by `factor`; what decays of them in a step stays as it is. */
+export function rateOf(names: ReadonlySet<string>, factor: number, groups: readonly ParameterGroup[]): readonly ParameterGroup[] {
+  return [...groups, { match: () => true }].flatMap((group: ParameterGroup) => {
+    const { rateFactor = 1, decayFactor = 1, frozen, match } = group;
+    const faster = { match: (one: ParameterInfo) => names.has(one.name) && match(one) };
+    return frozen ? [group] : [{ ...faster, rateFactor: rateFactor * factor, decayFactor: decayFactor / factor }, group];
+  });
+}
+
 /** So many parameters that follow one another. */
 export interface GroupRun {
   readonly count: number;

@@ -27,27 +27,34 @@ interface Updated extends Update {
 
 /** Runs the steps that are left of the epoch at hand. Throws E_DIVERGED, and an AbortError where the run is stopped. */
 export async function runSteps(run: Training): Promise<Waits> {
-  const { options, session, position, rate, divergence, snapshots, reporter, watchdog, stepsPerEpoch } = run;
+  const { options, session, position, rate, divergence, snapshots, average, reporter, watchdog, stepsPerEpoch } = run;
   const { signal, trace, weightDecay, bnMomentum } = options;
   const { executable } = session;
   const { epoch } = position;
   const start = performance.now();
   const rowsBefore = position.running.rows;
 
+  /** Steps of the run before this epoch. */
+  const before = (epoch - 1) * stepsPerEpoch;
   const begin = (batch: Batch): EpochStep => {
     const step = ++queued;
-    return { batch, step, rate: rate.at((epoch - 1) * stepsPerEpoch + step - 1), gradient: executable.gradient(batch, { signal }) };
+    average?.stepBegins(before + step);
+    return { batch, step, rate: rate.at(before + step - 1), gradient: executable.gradient(batch, { signal }) };
   };
   const finish = async ({ step, rate: { rate: learningRate } }: EpochStep): Promise<Updated> => {
     const update = executable.update({ learningRate, weightDecay, bnMomentum });
-    const state = snapshots.isDue(epoch, step) ? readState(executable) : undefined;
+    const isDue = snapshots.isDue(epoch, step);
+    const averaged = average?.stepEnds(executable, before + step, update, isDue);
+    const state = averaged ? averaged.state : isDue ? readState(executable) : undefined;
     state?.catch(() => {}); // the loop may leave before it comes to need it
+    await averaged?.done;
     return { ...(await update), state };
   };
 
   let queued = position.step;
+  const batches = session.batches.of(epoch, queued);
   const flight = new Flight<BatchMetrics, EpochStep, Updated>({
-    batches: session.batches.of(epoch, queued),
+    batches: average?.gated(batches) ?? batches,
     ahead: executable.stepsAhead ?? 0,
     signal,
     begin,

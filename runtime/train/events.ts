@@ -44,7 +44,7 @@ export interface TrainInputs {
 
 /** The state behind an epoch, as long as `onEpoch` has not returned. */
 export interface EpochState {
-  /** A copy of parameters and moving statistics by name, read from the device at the call. Rejects with E_USAGE after `onEpoch` has returned. */
+  /** A copy of parameters and moving statistics by name, read from the device at the call; of a run with `ema` or `lookahead` their average. Rejects with E_USAGE after `onEpoch` has returned. */
   weights(): Promise<ReadonlyMap<string, Float32Array>>;
   /** All that `resume` needs, as a `CheckpointStore` is given it. Rejects with E_DIVERGED where a value is not finite, and later as `weights`. */
   checkpoint(): Promise<Checkpoint>;

@@ -10,7 +10,7 @@ import type { FrozenLayers } from '../layers/layer-builder.ts';
 import type { LossOptions } from '../losses/index.ts';
 import { buildForward } from '../model/build-graph.ts';
 import type { WithLoss } from '../model/graph-parts.ts';
-import { type TrainableModel, untrainablePaths } from '../model/model.ts';
+import { type TrainableModel, untrainable, untrainablePaths } from '../model/model.ts';
 import { groupParameters, type ParameterGroup } from '../optim/groups.ts';
 import { pathOf } from './freeze.ts';
 
@@ -32,11 +32,16 @@ export function inferenceGraphs(model: TrainableModel): Required<Pick<ModelGraph
 export function trainingGraphs(model: TrainableModel, asked: TrainingGraphOptions = {}): Required<ModelGraphs> {
   refuseUnknownOptions<TrainingGraphOptions>(asked, { loss: true, optimizer: true, groups: true, clipNorm: true }, 'trainingGraphs');
   const { loss = { name: 'crossEntropy' }, groups: given, ...others } = asked;
-  const untrainable = untrainablePaths(model);
-  const own: ParameterGroup[] = untrainable.size > 0 ? [{ match: ({ name }) => untrainable.has(pathOf(name)), frozen: true }] : [];
-  const options = { ...others, groups: own.length > 0 ? [...own, ...(given ?? [])] : given };
+  const options = { ...others, groups: withOwn(model, given) };
   const forward = forwardOf(model, 'train', loss, frozenLayers(model, options.groups));
   return { train: trainingGraph(forward, options), calibrate: calibrationGraph(forward), ...inferenceGraphs(model) };
+}
+
+/** Groups with what the model itself leaves as it is in front. */
+function withOwn(model: TrainableModel, groups: readonly ParameterGroup[] | undefined): readonly ParameterGroup[] | undefined {
+  const isFrozen = untrainable(model);
+  if (!model.variables.some(({ name }) => isFrozen(name))) return groups;
+  return [{ match: ({ name }) => isFrozen(name), frozen: true }, ...(groups ?? [])];
 }
 
 /** A model in two: what is frozen in front of all that is trained, and the rest. */
@@ -50,8 +55,9 @@ export interface SplitGraphs {
 /** The graphs of a model whose first layers are frozen, in two; or why it cannot be cut, as the end of a sentence. */
 export function splitGraphs(
   model: TrainableModel,
-  { loss = { name: 'crossEntropy' }, ...options }: TrainingGraphOptions,
+  { loss = { name: 'crossEntropy' }, groups: given, ...others }: TrainingGraphOptions,
 ): SplitGraphs | string {
+  const options = { ...others, groups: withOwn(model, given) };
   const { trained } = groupParameters(
     model.variables.filter(({ kind }) => kind === 'parameter'),
     options.groups,

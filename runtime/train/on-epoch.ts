@@ -7,7 +7,7 @@ import type { EpochRecord } from './progress.ts';
 import type { Training } from './training.ts';
 
 /** Calls `onEpoch` of the options, if there is one, and waits for it as long as the run is not stopped. Throws what it throws, or an AbortError. */
-export async function tellEpoch({ options, session, snapshots, watchdog }: Training, record: EpochRecord): Promise<void> {
+export async function tellEpoch({ options, session, snapshots, average, watchdog }: Training, record: EpochRecord): Promise<void> {
   const { onEpoch, signal } = options;
   if (!onEpoch) return;
   watchdog.begin('onEpoch to return', `epoch ${record.epoch}`);
@@ -23,7 +23,11 @@ export async function tellEpoch({ options, session, snapshots, watchdog }: Train
       );
     };
   const state: EpochState = {
-    weights: whileItLasts('weights', async () => weightsOf({ weights: await readWeights(session.executable) })),
+    weights: whileItLasts('weights', async () =>
+      average
+        ? new Map([...average.weights].map(([name, data]) => [name, data.slice()]))
+        : weightsOf({ weights: await readWeights(session.executable) }),
+    ),
     checkpoint: whileItLasts('contents of a checkpoint', () => snapshots.take()),
   };
   let leave = (): void => {};

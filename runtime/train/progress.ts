@@ -107,10 +107,14 @@ export function checkResume(
   }
   const { seed, batch, settings, history, epochs: planned } = readProgress(checkpoint);
   const changes = compareSettings(settings ?? { seed, batch: `${batch}` }, run.settings, allowChanged);
-  const { name } = run.options.schedule;
+  const { schedule, lookahead } = run.options;
   // Nothing else goes by their number, so that more of them may be asked for.
-  if (name !== 'constant' && planned !== null && planned !== epochs)
-    changes.push(`\`epochs\` is ${epochs}, but was ${planned}, and the rates of the schedule ${name} follow from it`);
+  const followers = [
+    ...(schedule.name === 'constant' ? [] : [`the rates of the schedule ${schedule.name}`]),
+    ...(lookahead === 0 ? [] : ['the shares of `lookahead`']),
+  ];
+  if (followers.length > 0 && planned !== null && planned !== epochs)
+    changes.push(`\`epochs\` is ${epochs}, but was ${planned}, and ${followers.join(' and ')} follow from it`);
   if (history.length <= epochs) return changes;
   throw new HybridError(
     'E_USAGE',

@@ -14,18 +14,40 @@ export type ScheduleOptions =
    * (0.05) at the share `tail` (0.8), down to 0 at the end. With the defaults it is the schedule behind the published
    * log of convmixer-cifar10.
    */
-  | { readonly name: 'one-cycle'; readonly peak?: number; readonly tail?: number; readonly knee?: number };
+  | { readonly name: 'one-cycle'; readonly peak?: number; readonly tail?: number; readonly knee?: number }
+  /**
+   * Straight lines between `points`, each a share of all steps and a factor on the base rate there: from [0, …] to [1, …], in order. A triangle with
+   * a warm-up is [[0, 0.2], [0.25, 1], [1, 0]].
+   */
+  | { readonly name: 'piecewise'; readonly points: readonly SchedulePoint[] };
+
+/** A share of all steps, and the factor on the base rate there. */
+export type SchedulePoint = readonly [share: number, factor: number];
 
 /** Name of a schedule. */
 export type ScheduleName = ScheduleOptions['name'];
 
 /** Names of the schedules. */
-export const SCHEDULES: readonly ScheduleName[] = ['constant', 'cosine', 'one-cycle'];
+export const SCHEDULES: readonly ScheduleName[] = ['constant', 'cosine', 'one-cycle', 'piecewise'];
 
 const share = number('a share from 0 to 1', (x) => x >= 0 && x <= 1);
 const name = choice(...SCHEDULES);
 
-/** Fields of each schedule, which are all shares and may all be missing. */
+const POINTS = 'a list of [share, factor], from share 0 to share 1 in order, factors from 0 on';
+/** The points of a schedule: shares rise, from 0 to 1. */
+const points: Kind<readonly SchedulePoint[]> = {
+  expected: POINTS,
+  check(value, field) {
+    const list = Array.isArray(value) ? (value as unknown[]) : [];
+    const isPoint = (one: unknown): one is SchedulePoint =>
+      Array.isArray(one) && one.length === 2 && one.every((x) => typeof x === 'number' && Number.isFinite(x) && x >= 0);
+    const rises = list.every((one, i) => isPoint(one) && (i === 0 || one[0] > (list[i - 1] as SchedulePoint)[0]));
+    if (rises && list.length > 1 && (list[0] as SchedulePoint)[0] === 0 && (list[list.length - 1] as SchedulePoint)[0] === 1) return;
+    throw new HybridError('E_USAGE', `${field} is ${list.length > 0 ? list : typeof value}`, `Give ${POINTS}.`, { field });
+  },
+};
+
+/** Fields of each schedule; shares may all be missing. */
 const FIELDS: { readonly [Name in ScheduleName]: Kind<object> } = {
   constant: record<{ name: string }>({ name }),
   cosine: record<{ name: string; warmup?: number }>({ name, warmup: share }, ['warmup']),
@@ -34,6 +56,7 @@ const FIELDS: { readonly [Name in ScheduleName]: Kind<object> } = {
     'tail',
     'knee',
   ]),
+  piecewise: record<{ name: string; points: readonly SchedulePoint[] }>({ name, points }),
 };
 
 /** A schedule: one of the names, with the shares that it knows. */
@@ -53,6 +76,29 @@ export const scheduleKind: Kind<ScheduleOptions> = {
 /** In words, for comparing with a checkpoint. */
 export const describeSchedule = ({ name, ...shares }: ScheduleOptions): string =>
   [name, ...Object.entries(shares).map(([key, value]) => `${key} ${value}`)].join(', ');
+
+/** As people write it: the name, and of `piecewise` the points behind a colon, `piecewise:0=0.2,0.25=1,1=0`. */
+export const spellSchedule = (schedule: ScheduleOptions): string =>
+  schedule.name === 'piecewise'
+    ? `${schedule.name}:${schedule.points.map(([share, factor]) => `${share}=${factor}`).join(',')}`
+    : schedule.name;
+
+/** What people write; undefined where it is no schedule. */
+export function parseSchedule(text: string): ScheduleOptions | undefined {
+  const [name, list, ...more] = text.split(':');
+  const known = SCHEDULES.find((one) => one === name);
+  if (!known || more.length > 0 || (known === 'piecewise') !== (list !== undefined)) return undefined;
+  if (known !== 'piecewise') return { name: known };
+  const numbers = list
+    .split(',')
+    .map((point) => point.split('=').map((part) => (/^\d*\.?\d+(e-?\d+)?$/i.test(part) ? Number(part) : Number.NaN)));
+  try {
+    points.check(numbers, 'points');
+    return { name: known, points: numbers as unknown as SchedulePoint[] };
+  } catch {
+    return undefined;
+  }
+}
 
 const warmupOf = ({ warmup = 0.05 }: Extract<ScheduleOptions, { name: 'cosine' }>): number => warmup;
 const knotsOf = ({ peak = 0.4, tail = 0.8, knee = 0.05 }: Extract<ScheduleOptions, { name: 'one-cycle' }>) => ({ peak, tail, knee });
@@ -79,6 +125,10 @@ export function learningRateAt(
     case 'one-cycle': {
       const { peak, tail, knee } = knotsOf(schedule);
       return base * interpolate(share, [0, peak, tail, 1], [0, 1, knee, 0]);
+    }
+    case 'piecewise': {
+      const [shares, factors] = [0, 1].map((i) => schedule.points.map((point) => point[i]));
+      return base * interpolate(share, shares, factors);
     }
   }
 }

@@ -30,7 +30,9 @@ import {
 } from '../optim/index.ts';
 import { type ClassWeights, classWeightsKind } from './class-weights.ts';
 import { type Freeze, freezeKind, parseFreeze, readFreeze } from './freeze.ts';
-import { describeSchedule, SCHEDULES, type ScheduleOptions, scheduleKind } from './schedule.ts';
+import { describeSchedule, parseSchedule, SCHEDULES, type ScheduleOptions, scheduleKind, spellSchedule } from './schedule.ts';
+import { STEP_SETTINGS } from './step-settings.ts';
+import { ttaKind } from './views.ts';
 
 /** Reduction of the learning rate after epochs without a better loss. */
 export interface PlateauOptions {
@@ -177,6 +179,7 @@ export const TRAIN_SETTINGS = {
       help: 'what weight decay makes smaller; kernels: those of products and convolutions, no biases and nothing of normalisation',
     },
   }),
+  ...STEP_SETTINGS,
   /** How the learning rate changes from step to step; constant by default. */
   schedule: setting({
     kind: scheduleKind,
@@ -186,11 +189,15 @@ export const TRAIN_SETTINGS = {
     flag: {
       name: 'schedule',
       group: 'Training',
-      kind: choice(...SCHEDULES),
+      kind: form(
+        SCHEDULES.map((name) => (name === 'piecewise' ? `${name}:POINTS` : name)).join('|'),
+        `one of ${SCHEDULES.join(', ')}, the last with points SHARE=FACTOR from share 0 to 1 behind a colon, such as piecewise:0=0.2,0.25=1,1=0`,
+        (text) => (parseSchedule(text) ? text : undefined),
+      ),
       example: 'one-cycle',
-      help: 'learning-rate schedule; any other than constant disables the reduction on a plateau',
-      read: (name): ScheduleOptions => ({ name }),
-      write: ({ name }) => name,
+      help: 'learning-rate schedule; piecewise:SHARE=FACTOR,...: straight lines between points, of the share of all steps and the factor on --lr; any other than constant disables the reduction on a plateau',
+      read: (text): ScheduleOptions => parseSchedule(text) as ScheduleOptions,
+      write: spellSchedule,
     },
   }),
   /** Epochs without a better loss after which the run ends. Null, the default: off. */
@@ -223,6 +230,19 @@ export const TRAIN_SETTINGS = {
         ? `${value.patience} epochs, ${value.factor}, ${value.minLearningRate}`
         : 'none',
     flag: null,
+  }),
+  /** Test-time augmentation: the test answers by the mean over several views of an image. `none` by default; what it is without is told besides. */
+  tta: setting({
+    kind: ttaKind,
+    usual: 'none',
+    keeps: 'nothing',
+    flag: {
+      name: 'tta',
+      group: 'Training',
+      kind: ttaKind,
+      example: 'mirror',
+      help: 'mean over views of each test image; mirror: it and its mirror image; shift: these moved by a pixel as well, six times the work',
+    },
   }),
   /** Random changes of the training images; none by default. */
   augment: setting({

@@ -2,6 +2,7 @@
 
 import { HybridError } from '../base/errors.ts';
 import { describeOptimizer, optimizerOf, parseOptimizer } from '../optim/index.ts';
+import { unaveraged, type WeightAverage } from './average.ts';
 import type { Checkpoint, CheckpointKind } from './checkpoint.ts';
 import { CheckpointWriter } from './checkpoint-writer.ts';
 import { type DeviceState, notFiniteIn, readState, readWeights, weightsOf, withRate, writeState } from './device-state.ts';
@@ -20,6 +21,7 @@ export interface SnapshotsOptions {
   readonly stepsPerEpoch: number;
   readonly position: Position;
   readonly rate: LearningRate;
+  readonly average: WeightAverage | null;
   /** What else must survive a restart. */
   readonly resumables: readonly Resumable[];
   /** The same in all checkpoints of the run. */
@@ -120,11 +122,18 @@ export class Snapshots {
     await this.#writer?.settle();
   }
 
+  /** That of the device now, with the average of the weights where the run has one. */
+  async #state(): Promise<DeviceState> {
+    const { session, average } = this.#run;
+    const state = await readState(session.executable);
+    return average?.joined(state) ?? state;
+  }
+
   /**
    * A checkpoint after the last completed step, with the state that the device has now, or had when it was asked for: all is copied or
    * asked for before this returns. Rejects with E_DIVERGED where a value is not finite: such a state must not replace a good one.
    */
-  async take(state = readState(this.#run.session.executable)): Promise<Checkpoint> {
+  async take(state = this.#state()): Promise<Checkpoint> {
     const { options, stepsPerEpoch, position, rate, resumables, settings, identity } = this.#run;
     const { base } = rate.last;
     const { epoch, step } = position;
@@ -150,16 +159,17 @@ export class Snapshots {
 
   /** Takes over the state of a checkpoint, whole. Throws E_CHECKPOINT. */
   async restore(checkpoint: Checkpoint): Promise<void> {
-    const { session, stages, options, stepsPerEpoch, position, resumables } = this.#run;
+    const { session, stages, options, stepsPerEpoch, position, average, resumables } = this.#run;
     const { settings, epoch, history } = readProgress(checkpoint);
     const keeps = (text = 'adamw') => JSON.stringify([text.split(':')[0], optimizerOf(parseOptimizer(text)).slots]);
     const next = history.length + 1;
     await stages.enter(session, next);
-    await writeState(session.executable, checkpoint, {
+    await writeState(session.executable, unaveraged(checkpoint), {
       newOptimizer: keeps(settings?.optimizer) !== keeps(describeOptimizer(options.optimizer)),
       // Another stage, or a run that had other layers frozen: the parameters that are trained are others.
       newParameters: !stages.areOne(epoch, next) || (settings?.freeze ?? 'none') !== `${options.freeze}`,
     });
+    average?.begin(weightsOf(checkpoint));
     position.restore(checkpoint, { batch: options.batch, size: options.train.size, stepsPerEpoch });
     restoreAll(resumables, checkpoint);
     this.#isBehind = false;
@@ -170,7 +180,7 @@ export class Snapshots {
    * the best, what is tested and what the run returns must be one and the same.
    */
   async recoverBest(best: BestKeeper): Promise<void> {
-    const { options, session, position, reporter } = this.#run;
+    const { options, session, position, average, reporter } = this.#run;
     const { store } = options;
     let reason = store ? `${store.location} has no best checkpoint` : 'there is no store that has them';
     const saved = await store?.load('best').catch((error: unknown) => {
@@ -183,7 +193,7 @@ export class Snapshots {
     const last = position.history.at(-1);
     const hasWeightsOfLast = last !== undefined && position.epoch === last.epoch;
     const adopt = async () => {
-      best.weights = weightsOf({ weights: await readWeights(session.executable) });
+      best.weights = average?.weights ?? weightsOf({ weights: await readWeights(session.executable) });
     };
     if (best.epoch === last?.epoch && hasWeightsOfLast) return adopt();
     const lost = best.epoch;

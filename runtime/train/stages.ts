@@ -3,8 +3,8 @@
 
 import type { LossOptions } from '../losses/index.ts';
 import { lossAttributes } from '../losses/settings.ts';
-import { kernelsOf } from '../model/model.ts';
-import { decayOf } from '../optim/groups.ts';
+import { kernelsOf, normBiases } from '../model/model.ts';
+import { decayOf, rateOf } from '../optim/groups.ts';
 import { factorsOf } from './class-weights.ts';
 import { planFeatures } from './features.ts';
 import { stagesOf } from './freeze.ts';
@@ -54,9 +54,10 @@ export class Stages {
   }
 
   #graphsOf(stage: number): StageGraphs {
-    const { model, train, optimizer, classWeights, epochs, decayOn, clipNorm } = this.#options;
+    const { model, train, optimizer, classWeights, epochs, decayOn, clipNorm, normBiasRate } = this.#options;
     const { groups: given, end } = this.#stages[stage];
-    const groups = decayOn === 'all' ? given : decayOf(kernelsOf(model), given);
+    const rated = normBiasRate === 1 ? given : rateOf(normBiases(model), normBiasRate, given);
+    const groups = decayOn === 'all' ? rated : decayOf(kernelsOf(model), rated);
     const loss: LossOptions = { name: 'crossEntropy', ...lossAttributes(this.#options), classWeights: factorsOf(classWeights, train) };
     const graphs: TrainingGraphOptions = { optimizer, groups, loss, clipNorm };
     const isFrozen = groups.some(({ frozen }) => frozen);

@@ -4,15 +4,20 @@ import { HybridError } from '../base/errors.ts';
 import { missingClasses } from '../data/split.ts';
 import { initialize } from '../model/init.ts';
 import { writeWeights } from './evaluate.ts';
+import { measured } from './measure.ts';
 import type { LoopOptions } from './options.ts';
 import { shortRunWarning } from './statistics.ts';
 import type { Training } from './training.ts';
 
 /** Brings the device to where the run begins, or goes on. */
 export async function start(run: Training): Promise<void> {
-  const { options, session, snapshots, reporter, stepsPerEpoch } = run;
+  const { options, session, snapshots, average, reporter, stepsPerEpoch } = run;
   if (options.resume) await snapshots.restore(options.resume);
-  else await writeWeights(session.executable, options.model, initialWeights(options));
+  else {
+    const weights = await initialWeights(options);
+    await writeWeights(session.executable, options.model, weights);
+    average?.begin(weights);
+  }
   reporter.start();
   reporter.say(session.notice);
   for (const lack of missingClasses(options)) reporter.warn(lack);
@@ -21,8 +26,9 @@ export async function start(run: Training): Promise<void> {
   if (options.onNan === 'rollback') snapshots.keepGood();
 }
 
-function initialWeights({ init, model, seed }: LoopOptions): ReadonlyMap<string, Float32Array> {
-  if (!init) return initialize(model, seed);
+async function initialWeights(options: LoopOptions): Promise<ReadonlyMap<string, Float32Array>> {
+  const { init, model, seed } = options;
+  if (!init) return measured(options, initialize(model, seed));
   const bad = [...init].find(([, data]) => !data.every(Number.isFinite));
   if (!bad) return init;
   throw new HybridError('E_CHECKPOINT', `the initial weights ${bad[0]} are not all finite`, 'Start from other weights.', { field: 'init' });

@@ -4,6 +4,7 @@ import { HybridError } from '../base/errors.ts';
 import { batchesPerEpoch } from '../data/loader.ts';
 import { cardOf, readCard } from '../interop/trained-model.ts';
 import { graphDigest, serializeGraph } from '../ir/serialize.ts';
+import { averageOf, type WeightAverage } from './average.ts';
 import { Divergence } from './divergence.ts';
 import type { TrainEvent } from './events.ts';
 import { LearningRate } from './learning-rate.ts';
@@ -26,6 +27,8 @@ export interface Training {
   readonly best: BestKeeper;
   readonly stopping: EarlyStopping | null;
   readonly divergence: Divergence;
+  /** Of the weights, where the run has one. */
+  readonly average: WeightAverage | null;
   readonly snapshots: Snapshots;
   readonly reporter: Reporter;
   readonly watchdog: Watchdog;
@@ -45,6 +48,7 @@ export async function openTraining(options: LoopOptions, emit: (event: TrainEven
   const { graphs } = stages.current;
   const graph = { text: serializeGraph(graphs.predict), digest: graphDigest(graphs.predict) };
   const settings = await resumeSettings(options);
+  const average = averageOf(options, epochs * stepsPerEpoch);
   const changes = resume ? checkResume(resume, { graph, settings, options }) : [];
 
   const reporter = new Reporter(options, stepsPerEpoch, emit);
@@ -57,7 +61,7 @@ export async function openTraining(options: LoopOptions, emit: (event: TrainEven
     const session = await openSession(options, stages.current);
     const { license, preprocessing } = origin ?? readCard(JSON.stringify(resume?.card ?? null));
     const snapshots = new Snapshots({
-      ...{ options, stepsPerEpoch, position, rate, settings, reporter, session, stages },
+      ...{ options, stepsPerEpoch, position, rate, settings, reporter, session, stages, average },
       resumables: [...rate.resumables, best, ...(stopping ? [stopping] : [])],
       identity: { graph, card: cardOf({ model, classes: train.classes, license, preprocessing }) },
     });
@@ -78,6 +82,7 @@ export async function openTraining(options: LoopOptions, emit: (event: TrainEven
       best,
       stopping,
       divergence,
+      average,
       snapshots,
       reporter,
       watchdog,

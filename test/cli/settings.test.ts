@@ -146,7 +146,7 @@ describe('values', () => {
 test('the table agrees with the library about names', () => {
   for (const name of ARCHITECTURES) expect(OPTIONS.arch.help).toContain(name);
   expect(OPTIONS.device.kind.placeholder?.split('|')).toEqual([...DEVICES]);
-  expect(OPTIONS.schedule.kind.placeholder?.split('|')).toEqual([...SCHEDULES]);
+  expect(OPTIONS.schedule.kind.placeholder?.split('|').map((word) => word.split(':')[0])).toEqual([...SCHEDULES]);
   expect(OPTIONS.recipe.kind.placeholder?.split('|')).toEqual([...RECIPES]);
 });
 
@@ -233,6 +233,10 @@ const REACHES: Partial<Record<Key, Reach>> = {
   batch: ['train', '32', 32, 'batch'],
   lr: ['train', '0.5', 0.5, 'learningRate'],
   classWeights: ['train', 'balanced', 'balanced', 'classWeights'],
+  normBiasRate: ['train', '64', 64, 'normBiasRate'],
+  ema: ['train', '0.9', 0.9, 'ema'],
+  tta: ['train', 'shift', 'shift', 'tta'],
+  lookahead: ['train', '5', 5, 'lookahead'],
   freeze: ['train', '2', 2, 'freeze'],
   optimizer: ['train', 'adamw:beta2=0.95', { name: 'adamw', beta2: 0.95 }, 'optimizer'],
   weightDecay: ['train', '0.25', 0.25, 'weightDecay'],

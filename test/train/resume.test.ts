@@ -43,6 +43,9 @@ const VARIANTS: Record<string, Partial<TrainOptions>> = {
   'a constant rate, reduced on plateaus': { epochs: 5, learningRate: 0.3, plateau: { patience: 1, factor: 0.5, minLearningRate: 0.01 } },
   'early stopping': { epochs: 12, learningRate: 0.5, earlyStopping: { patience: 2 } },
   'a schedule and recalibrated statistics': { epochs: 4, schedule: { name: 'one-cycle' }, recalibrateBn: 3 },
+  'a moving average of the weights': { epochs: 3, ema: 0.8, checkpointEvery: { steps: 2 } },
+  'a moving average, without validation': { epochs: 2, ema: 0.5, validation: null },
+  'lookahead, which goes on over the end of an epoch': { epochs: 3, lookahead: 4, checkpointEvery: { steps: 2 } },
   'the training loss alone': { epochs: 3, validation: null, schedule: { name: 'cosine' } },
 };
 

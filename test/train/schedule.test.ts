@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { learningRateAt, type ScheduleOptions, scheduleKind } from '../../runtime/train/schedule.ts';
+import { learningRateAt, parseSchedule, type ScheduleOptions, scheduleKind, spellSchedule } from '../../runtime/train/schedule.ts';
 
 const curve = (schedule: ScheduleOptions, base: number, totalSteps: number) =>
   Array.from({ length: totalSteps }, (_, step) => learningRateAt(schedule, { base, step, totalSteps }));
@@ -48,6 +48,51 @@ describe('cosine', () => {
   });
 });
 
+describe('piecewise', () => {
+  // The triangle of airbench94: 476 steps, 109 of them warm-up, from 0.2 to 1 and down to 0.07.
+  const points = [
+    [0, 0.2],
+    [0.25, 1],
+    [1, 0.07],
+  ] as const;
+
+  test('is straight between its points', () => {
+    const rates = curve({ name: 'piecewise', points }, 2, 8);
+    const expected = [0.6, 1, 0.845, 0.69, 0.535, 0.38, 0.225, 0.07].map((factor) => 2 * factor);
+    rates.forEach((rate, i) => {
+      expect(rate).toBeCloseTo(expected[i], 12);
+    });
+  });
+
+  test('with the points of one-cycle it is one-cycle', () => {
+    const same = [
+      [0, 0],
+      [0.4, 1],
+      [0.8, 0.05],
+      [1, 0],
+    ] as const;
+    expect(curve({ name: 'piecewise', points: same }, 0.05, 175)).toEqual(curve({ name: 'one-cycle' }, 0.05, 175));
+  });
+
+  test('is written and read as people do', () => {
+    const text = 'piecewise:0=0.2,0.25=1,1=0.07';
+    expect(parseSchedule(text)).toEqual({ name: 'piecewise', points });
+    expect(spellSchedule({ name: 'piecewise', points })).toBe(text);
+    expect(parseSchedule('cosine')).toEqual({ name: 'cosine' });
+    for (const bad of [
+      'piecewise',
+      'piecewise:',
+      'piecewise:0=1',
+      'piecewise:0=1,0.5=0',
+      'piecewise:0.1=1,1=0',
+      'piecewise:0=1,1=-1',
+      'cosine:0=1,1=0',
+      'linear',
+    ])
+      expect(parseSchedule(bad), bad).toBeUndefined();
+  });
+});
+
 test('constant is constant', () => {
   expect(new Set(curve({ name: 'constant' }, 2e-3, 50))).toEqual(new Set([2e-3]));
 });
@@ -58,6 +103,30 @@ test('shares out of range are refused, with the number', () => {
     { name: 'cosine', warmup: Number.NaN },
     { name: 'one-cycle', peak: 0.9 },
     { name: 'one-cycle', tail: 1.1 },
+    { name: 'piecewise', points: [] },
+    { name: 'piecewise', points: [[0, 1]] },
+    {
+      name: 'piecewise',
+      points: [
+        [0, 1],
+        [0.5, 1],
+      ],
+    },
+    {
+      name: 'piecewise',
+      points: [
+        [0, 1],
+        [0, 0.5],
+        [1, 0],
+      ],
+    },
+    {
+      name: 'piecewise',
+      points: [
+        [0, 1],
+        [1, -1],
+      ],
+    },
     { name: 'one-cycle', knee: -0.1 },
   ];
   for (const schedule of bad) {
