@@ -51,12 +51,12 @@ class ViewsExecutable extends ForwardingExecutable {
   }
 
   override predict(batch: Batch, options?: RunOptions): Promise<Float32Array> {
-    return this.#mean(batch, (view) => this.target.predict(view, options));
+    return this.#mean(batch, options, (view, own) => this.target.predict(view, own));
   }
 
   override async evaluate(batch: Batch, options?: RunOptions): Promise<BatchMetrics & { readonly logits: Float32Array }> {
     const { rows, labels = new Int32Array() } = batch;
-    const logits = await this.#mean(batch, async (view) => (await this.target.evaluate(view, options)).logits);
+    const logits = await this.#mean(batch, options, async (view, own) => (await this.target.evaluate(view, own)).logits);
     const classes = logits.length / rows;
     let loss = 0;
     let correct = 0;
@@ -68,9 +68,20 @@ class ViewsExecutable extends ForwardingExecutable {
   }
 
   /** Sums in doubles, in the order of the views. All views are queued at once: a device takes them one after the other. */
-  async #mean(batch: Batch, logitsOf: (batch: Batch) => Promise<Float32Array>): Promise<Float32Array> {
-    const runs = this.#views.map((view) => logitsOf({ ...batch, images: seen(batch.images, batch.rows, this.#input, view) }));
-    const all = await Promise.all(runs);
+  async #mean(
+    batch: Batch,
+    { signal }: RunOptions = {},
+    logitsOf: (batch: Batch, options: RunOptions) => Promise<Float32Array>,
+  ): Promise<Float32Array> {
+    // Node warns of a signal that more than ten listen to: the caller's has one listener a batch.
+    const own = new AbortController();
+    const abort = () => own.abort(signal?.reason);
+    if (signal?.aborted) abort();
+    else signal?.addEventListener('abort', abort);
+    const runs = this.#views.map((view) =>
+      logitsOf({ ...batch, images: seen(batch.images, batch.rows, this.#input, view) }, { signal: own.signal }),
+    );
+    const all = await Promise.all(runs).finally(() => signal?.removeEventListener('abort', abort));
     const sum = new Float64Array(all[0].length);
     for (const [v, { weight }] of this.#views.entries()) {
       const logits = all[v];

@@ -7,10 +7,12 @@ import { memoryDataset } from '../../runtime/data/memory-dataset.ts';
 import type { Device } from '../../runtime/device.ts';
 import { buildModel } from '../../runtime/model/architectures.ts';
 import { initialize } from '../../runtime/model/init.ts';
+import { weightsOf } from '../../runtime/train/device-state.ts';
 import { evaluate } from '../../runtime/train/evaluate.ts';
 import { predict } from '../../runtime/train/predict.ts';
 import type { TestTimeAugmentation } from '../../runtime/train/views.ts';
 import { hybridError } from '../support/expect-error.ts';
+import { MemoryStore, ofType, runPart, smallOptions } from '../support/runs.ts';
 
 const [HEIGHT, WIDTH, CHANNELS] = [6, 4, 3];
 const model = buildModel('convmixer', { input: [HEIGHT, WIDTH, CHANNELS], classes: 3, dim: 8, depth: 1, kernel: 3, patch: 2, dropout: 0 });
@@ -127,6 +129,42 @@ describe('test-time augmentation', () => {
     const answers: Float64Array[] = [];
     for await (const one of predict({ device, trained: known, images: [Uint8Array.of(1, 90, 200)], tta: 'shift' })) answers.push(one);
     expect(answers[0].reduce((sum, p) => sum + p, 0)).toBeCloseTo(1, 6);
+  });
+
+  it('a signal stops all views, and has a listener a batch', async () => {
+    const all: Parameters<typeof memoryDataset>[0] = {
+      ...{ name: 'seven', shape: [...model.input], classes: [...trained.classes] },
+      images: Uint8Array.from(images.flatMap((image) => [...image])),
+      labels: Int32Array.from(labels),
+    };
+    const dataset = memoryDataset(all);
+    const warnings: string[] = [];
+    const warned = ({ name }: Error) => void warnings.push(name);
+    process.on('warning', warned);
+    const controller = new AbortController();
+    const { signal } = controller;
+    await evaluate({ device, model, weights, dataset, tta: 'shift', batch: 1, workers: 0, signal });
+    await new Promise((resolve) => setImmediate(resolve));
+    process.off('warning', warned);
+    expect(warnings).toEqual([]);
+    controller.abort();
+    await expect(evaluate({ device, model, weights, dataset, tta: 'shift', batch: 1, workers: 0, signal })).rejects.toMatchObject({
+      name: 'AbortError',
+    });
+  });
+
+  it('the test of a run is made with it, and what it is without is told', async () => {
+    const store = new MemoryStore();
+    const options = smallOptions({ device, store, epochs: 1, tta: 'mirror' });
+    const { result, events } = await runPart(options);
+    const best = (await store.load('best')) ?? expect.fail('nothing was saved');
+    const of = (tta: TestTimeAugmentation) =>
+      evaluate({ device, model: options.model, weights: weightsOf(best), dataset: options.test ?? expect.fail('no test'), batch: 8, tta });
+    expect(result.test?.loss).toBeCloseTo((await of('mirror')).loss, 6);
+    const { loss, accuracy } = await of('none');
+    const text = `Without test-time augmentation: test accuracy ${(100 * accuracy).toFixed(2)} %, loss ${loss.toFixed(4)}.`;
+    expect(ofType(events, 'message').map((message) => message.text)).toContain(text);
+    expect(result.test?.loss).not.toBe(loss);
   });
 
   it('another word is refused', async () => {
