@@ -21,7 +21,9 @@ export interface GoldenRun {
 
 export const GOLDEN_STEP_ROWS = [4, 4, 2] as const;
 
-export const GOLDEN_RUNS: Readonly<Record<Exclude<ArchitectureName, 'convmixer' | 'resnet-20' | 'efficientnet-lite0' | 'airbench'>, GoldenRun>> = {
+export const GOLDEN_RUNS: Readonly<
+  Record<Exclude<ArchitectureName, 'convmixer' | 'resnet-20' | 'efficientnet-lite0' | 'airbench'>, GoldenRun>
+> = {
   'convmixer-256-8': {
     before: { loss: 2.3025865393, logits: { 0: 2.29e-7, 1: -5.7062e-5, 9: -3.7974e-5 } },
     steps: [2.29526476, 2.34201601, 2.31861702],
