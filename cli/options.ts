@@ -167,7 +167,7 @@ export const FLAG_OF: ReadonlyMap<string, string> = new Map(
 
 /** Options of `hybrid train` that are no settings of a run: no keys of a configuration. */
 export const FLAGS_ONLY: readonly string[] = [
-  ...['config', 'resume', 'allow-changed', 'dry-run', 'distributed', 'rank-timeout'],
+  ...['config', 'seeds', 'resume', 'allow-changed', 'dry-run', 'distributed', 'rank-timeout'],
   ...['trace', 'json', 'quiet', 'figures', 'tensorboard'],
 ];
 

@@ -60,6 +60,10 @@ export function describeProgram(io: CliIo, setStatus: (status: number) => void):
     )
     .option('--resume [RUN]', 'resume a run: its folder, name or last checkpoint; without a value, the newest run in --out')
     .option('--allow-changed <SETTINGS>', 'settings, separated by commas, that may change when a run is resumed')
+    .option(
+      '--seeds <N>',
+      'train with N seeds one after the other, from --seed on, and print mean and standard deviation of the test accuracy',
+    )
     .option('--dry-run', 'print memory, time and settings of the run without training')
     .option('--distributed <mpi>', 'one of several processes started by mpiexec, each of which computes its share of every batch')
     .option('--rank-timeout <SECONDS>', 'seconds to wait for a rank before it is considered lost and the run ends (default: 300)')

@@ -92,12 +92,13 @@ export function seedGroups(records: readonly RunRecord[]): SeedGroup[] {
     .filter((group) => new Set(group.map(({ config }) => config.seed)).size > 1)
     .map((group) => ({
       runs: group.map(({ name }) => name),
-      validation: spread(group.flatMap(({ best }) => best?.validation?.accuracy ?? [])),
-      test: spread(group.flatMap(({ end }) => end?.test?.accuracy ?? [])),
+      validation: spreadOf(group.flatMap(({ best }) => best?.validation?.accuracy ?? [])),
+      test: spreadOf(group.flatMap(({ end }) => end?.test?.accuracy ?? [])),
     }));
 }
 
-function spread(values: readonly number[]): Spread | null {
+/** Mean and deviation of measurements; null where there are fewer than two. */
+export function spreadOf(values: readonly number[]): Spread | null {
   const count = values.length;
   if (count < 2) return null;
   const mean = values.reduce((sum, value) => sum + value, 0) / count;

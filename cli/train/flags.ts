@@ -9,6 +9,8 @@ export type Options = CompleteTrainOptions & { readonly model: Model };
 
 export interface Flags extends RankFlags {
   readonly config?: string;
+  /** How many runs, one a seed. */
+  readonly seeds?: string;
   /** True: the newest. */
   readonly resume?: string | true;
   readonly allowChanged?: string;

@@ -8,7 +8,7 @@ export type { Classification, ClassifierInput, ClassifierOptions } from '../../a
 export { type ImportRunOptions, importRun } from '../../app/import-run.ts';
 export { type Preset, presetFor, RECIPES, type Recipe, recipeAugment, recipeValFraction, SMALL_SET } from '../../app/presets.ts';
 export { PRETRAINED, type PretrainedName, pretrainedPath } from '../../app/pretrained.ts';
-export { compareFigure, epochsTable, MOST_CURVES, type SeedGroup, type Spread, seedGroups } from '../../app/report/compare.ts';
+export { compareFigure, epochsTable, MOST_CURVES, type SeedGroup, type Spread, seedGroups, spreadOf } from '../../app/report/compare.ts';
 export { EventFile } from '../../app/report/event-file.ts';
 export { FIGURES, type FigureName, type FigureOptions, type FigureSources, type Skipped } from '../../app/report/figure-sources.ts';
 export { drawFigures, isSkipped } from '../../app/report/figures.ts';
