@@ -13,8 +13,10 @@ const DRY_STEPS = 2;
 export async function dryRun(options: Options, settings: Settings, flags: Flags, io: CliIo): Promise<number> {
   const { model, device, epochs, train: images, validation, test } = options;
   const batch = Math.min(options.batch, images.size);
-  const { memoryBytes, memoryLimit, flopsPerStep, bytesPerStep } = estimate(model, device, batch);
-  const { stepMs } = await benchTrain({ device, model, batch, steps: DRY_STEPS, warmup: 1, signal: io.signal });
+  const part = Math.ceil(batch / options.accumulate);
+  const parts = Math.ceil(batch / part);
+  const { memoryBytes, memoryLimit, flopsPerStep, bytesPerStep } = estimate(model, device, part);
+  const { stepMs } = await benchTrain({ device, model, batch: part, steps: DRY_STEPS, warmup: 1, signal: io.signal });
   const stepsPerEpoch = Math.ceil(images.size / batch);
   const plan = {
     type: 'plan',
@@ -35,11 +37,11 @@ export async function dryRun(options: Options, settings: Settings, flags: Flags,
     augment: settings.augment,
     memoryBytes,
     memoryLimit,
-    flopsPerStep,
-    bytesPerStep,
-    stepSeconds: stepMs.median / 1000,
+    flopsPerStep: parts * flopsPerStep,
+    bytesPerStep: parts * bytesPerStep,
+    stepSeconds: (parts * stepMs.median) / 1000,
     // A validation step is the forward pass, about a third of a training step.
-    estimatedSeconds: (epochs * (stepsPerEpoch + Math.ceil((validation?.size ?? 0) / batch) / 3) * stepMs.median) / 1000,
+    estimatedSeconds: (epochs * (stepsPerEpoch + Math.ceil((validation?.size ?? 0) / batch) / 3) * parts * stepMs.median) / 1000,
   };
   if (flags.json) {
     io.stdout.write(`${JSON.stringify(plan)}\n`);

@@ -30,10 +30,22 @@ export interface FeaturePlan extends SplitGraphs {
 
 /** What the features of a run may be kept for; or why they are not, as the end of a sentence. `epochs`: that the stage has. */
 export function planFeatures(
-  { model, train, validation, augment, augmentVersions, seed, keepFeatures: isWanted, dataOnDevice, features: store }: LoopOptions,
+  {
+    model,
+    train,
+    validation,
+    augment,
+    augmentVersions,
+    seed,
+    keepFeatures: isWanted,
+    dataOnDevice,
+    accumulate,
+    features: store,
+  }: LoopOptions,
   { epochs, ...graphs }: TrainingGraphOptions & { readonly epochs: number },
 ): FeaturePlan | string {
   if (!isWanted) return '`keepFeatures` is false';
+  if (accumulate > 1) return 'gradients are accumulated';
   // A device that is told to have all images makes batches of them itself.
   if (dataOnDevice === 'on') return '`dataOnDevice` is on';
   const variants = variantsOf(augment, augmentVersions, seed);

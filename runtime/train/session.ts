@@ -8,6 +8,7 @@ import type { Loader } from '../data/loader.ts';
 import { DataPipeline } from '../data/pipeline.ts';
 import { imageBytesOf, residentImages } from '../data/resident.ts';
 import type { CompileOptions, Executable, ModelGraphs, ResidentImages } from '../device.ts';
+import { AccumulatingExecutable, rowsOfPart } from './accumulate.ts';
 import { readState, readWeights, weightsOf } from './device-state.ts';
 import { evaluationFeed, writeWeights } from './evaluate.ts';
 import { type FeaturePlan, type Features, featureDigest, type KeepOptions, keepFeatures } from './features.ts';
@@ -100,8 +101,8 @@ class OpenSession implements Session {
   #kept: OpenedData | undefined;
 
   constructor(options: LoopOptions) {
-    const { train, validation, test, batch, seed, withoutRules, trace } = options;
-    const capacity = Math.min(batch, Math.max(train.size, validation?.size ?? 0, test?.size ?? 0));
+    const { train, validation, test, batch, accumulate, seed, withoutRules, trace } = options;
+    const capacity = Math.min(rowsOfPart(batch, accumulate), Math.max(train.size, validation?.size ?? 0, test?.size ?? 0));
     this.#options = options;
     this.#compile = { capacity, seed, withoutRules, programs: ['train', 'calibrate', 'evaluate'], trace };
   }
@@ -125,11 +126,13 @@ class OpenSession implements Session {
   }
 
   async open(stage: StageGraphs): Promise<void> {
-    const { trace } = this.#options;
+    const { trace, accumulate, model } = this.#options;
     this.#isFirst = this.#stage === undefined;
     this.#stage = stage;
     const compiled = typeof stage.features === 'string' ? await this.#onImages(stage.graphs) : await this.#onFeatures(stage.features);
-    this.#executable = trace ? new TracedExecutable(compiled, trace) : compiled;
+    const traced = trace ? new TracedExecutable(compiled, trace) : compiled;
+    const imageBytes = model.input.reduce((product, n) => product * n, 1);
+    this.#executable = accumulate > 1 ? new AccumulatingExecutable(traced, imageBytes) : traced;
   }
 
   /** Nothing is read before the weights are known. */

@@ -19,6 +19,23 @@ export const STEP_SETTINGS = {
     },
   }),
   /**
+   * Parts in which the gradients of a batch are computed, one after the other, with one update for all: the memory is that of a part. Batch
+   * normalisation is that of each part, and its moving statistics follow the last one. 1 by default.
+   */
+  accumulate: setting({
+    kind: integer(1),
+    usual: 1,
+    keeps: 'bits',
+    added: true,
+    flag: {
+      name: 'accumulate',
+      group: 'Training',
+      kind: integer(1),
+      example: '2',
+      help: 'compute each batch in N parts, which need less memory, with one update for all; batch normalisation is that of each part',
+    },
+  }),
+  /**
    * Decay of a moving average of weights and moving statistics, from 0 to below 1: after each step average = average · ema + weights · (1 − ema).
    * Training goes on with the weights; validation, test and checkpoints have the average, and so has all that reads them. 0, the default: none.
    */

@@ -234,6 +234,7 @@ const REACHES: Partial<Record<Key, Reach>> = {
   lr: ['train', '0.5', 0.5, 'learningRate'],
   classWeights: ['train', 'balanced', 'balanced', 'classWeights'],
   normBiasRate: ['train', '64', 64, 'normBiasRate'],
+  accumulate: ['train', '4', 4, 'accumulate'],
   ema: ['train', '0.9', 0.9, 'ema'],
   tta: ['train', 'shift', 'shift', 'tta'],
   lookahead: ['train', '5', 5, 'lookahead'],

@@ -102,7 +102,7 @@ test('what decides bits is kept as the words that checkpoints have had all along
     ...Object.fromEntries(ADDED.map(({ flag, usual, describe = String }) => [flag?.name, describe(usual, {})])),
     optimizer: 'adamw',
     ...Object.fromEntries(Object.values(LOSS_SETTINGS).map(({ flag }) => [flag?.name, '0'])),
-    ...{ 'norm-bias-rate': '1', ema: '0', lookahead: '0' },
+    ...{ 'norm-bias-rate': '1', accumulate: '1', ema: '0', lookahead: '0' },
     'class-weights': 'none',
     freeze: 'none',
     'weight-decay': '0.0001',
