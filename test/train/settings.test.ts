@@ -100,11 +100,6 @@ test('what decides bits is kept as the words that checkpoints have had all along
     lr: '0.02',
     // Checkpoints of version 0.1.0 are without these: they must say what such a run did.
     ...Object.fromEntries(ADDED.map(({ flag, usual, describe = String }) => [flag?.name, describe(usual, {})])),
-    optimizer: 'adamw',
-    ...Object.fromEntries(Object.values(LOSS_SETTINGS).map(({ flag }) => [flag?.name, '0'])),
-    ...{ 'norm-bias-rate': '1', accumulate: '1', ema: '0', lookahead: '0' },
-    'class-weights': 'none',
-    freeze: 'none',
     'weight-decay': '0.0001',
     patience: '3',
     plateau: 'none',
