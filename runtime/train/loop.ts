@@ -1,17 +1,16 @@
 // The training loop: epochs of steps, validation, callbacks in the script's order, checkpoints, and the test at the end.
 
 import { isAbortError } from '../base/errors.ts';
-import type { Loader } from '../data/loader.ts';
 import { readWeights, weightsOf } from './device-state.ts';
 import { runSteps } from './epoch.ts';
-import { evaluateWith, writeWeights } from './evaluate.ts';
+import { writeWeights } from './evaluate.ts';
 import type { EndReason, Metrics, TrainEvent, TrainResult } from './events.ts';
+import { testOf, validationOf } from './held-out.ts';
 import { tellEpoch } from './on-epoch.ts';
 import type { LoopOptions } from './options.ts';
 import { start } from './start.ts';
 import { recalibrate } from './statistics.ts';
 import { openTraining, type Training } from './training.ts';
-import { type TestTimeAugmentation, withViews } from './views.ts';
 
 /** What a run comes to. */
 export interface Outcome {
@@ -71,7 +70,7 @@ async function runEpoch(run: Training, epoch: number): Promise<void> {
   await recalibrate(session, options, epoch, watchdog);
   // The first batches of the next epoch are ready when validation is over.
   if (epoch < epochs) session.batches.prepare(epoch + 1);
-  const validated = validation && (await evaluateAverage(run, session.loader('validation'), 'the validation'));
+  const validated = validation && (await validationOf(run));
 
   const monitored = validated ? validated.loss : metrics.loss;
   const used = rate.last;
@@ -97,28 +96,6 @@ async function runEpoch(run: Training, epoch: number): Promise<void> {
   await tellEpoch(run, record);
 }
 
-async function evaluate(
-  { options, session, watchdog }: Training,
-  loader: Loader,
-  what: string,
-  tta: TestTimeAugmentation = 'none',
-): Promise<Metrics> {
-  const { model, signal } = options;
-  const onProgress = (done: number, total: number) => watchdog.begin(what, `${done} of ${total} images`);
-  onProgress(0, loader.dataset.size);
-  const { loss, accuracy } = await evaluateWith(withViews(session.executable, model.input, tta), model.classes, loader, {
-    signal,
-    onProgress,
-  });
-  return { loss, accuracy };
-}
-
-/** The same with the average of the weights in their place, where the run has one. */
-const evaluateAverage = ({ average, ...run }: Training, loader: Loader, what: string): Promise<Metrics> => {
-  const measure = () => evaluate({ average, ...run }, loader, what);
-  return average ? average.shown(run.session.executable, measure) : measure();
-};
-
 /** Saves what an interrupted run has, or tests the best weights of a whole one. */
 async function finish(run: Training, ended: EndReason): Promise<Outcome> {
   const { options, session, position, best, snapshots, average, reporter, watchdog } = run;
@@ -134,12 +111,7 @@ async function finish(run: Training, ended: EndReason): Promise<Outcome> {
     await session.leaveFeatures();
     if (best.weights) await writeWeights(session.executable, options.model, best.weights);
     try {
-      const plain = await evaluate(run, session.loader('test'), 'the test');
-      test = options.tta === 'none' ? plain : await evaluate(run, session.loader('test'), 'the test', options.tta);
-      if (test !== plain) {
-        const accuracy = `${(100 * plain.accuracy).toFixed(2)} %`;
-        reporter.say(`Without test-time augmentation: test accuracy ${accuracy}, loss ${plain.loss.toFixed(4)}.`);
-      }
+      test = await testOf(run);
     } catch (error) {
       if (!(isAbortError(error) && options.signal.aborted)) throw error;
       reason = 'aborted';
