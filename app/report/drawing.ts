@@ -18,7 +18,7 @@ import { curvesFigure } from './curves.ts';
 import { examine } from './examine.ts';
 import type { FigureName, FigureOptions, FigureSources, Skipped } from './figure-sources.ts';
 import { misclassifiedFigure } from './misclassified.ts';
-import type { Figure } from './svg.ts';
+import { type Figure, fitted } from './svg.ts';
 import { tilesFigure } from './tiles.ts';
 import { weightsFigure } from './weights.ts';
 
@@ -200,12 +200,17 @@ async function firstBatch(feed: FeedOptions): Promise<Pick<LoadedBatch, 'rows' |
   }
 }
 
+/** Width of a class name beside its share, in pixels. */
+const NAME = 66;
+
 /** Names what a sample of the first epoch is made of: both classes with their shares. Undefined where nothing is mixed. */
 function mixing(dataset: Dataset, seed: bigint, augment: AugmentOptions): ((sample: number) => string | undefined) | undefined {
   const options = mixingOf(augment);
   if (!options) return undefined;
   const places = new Map(Array.from(samplesOf(dataset), (sample, place) => [sample, place]));
-  const named = (place: number, share: number) => `${classOf(dataset, dataset.labels[place])} ${Math.round(100 * share)} %`;
+  // The name is cut rather than the share behind it.
+  const named = (place: number, share: number) =>
+    `${fitted(classOf(dataset, dataset.labels[place]), NAME, 10)} ${Math.round(100 * share)} %`;
   return (sample) => {
     const place = places.get(sample);
     const drawn = place === undefined ? null : mixOf(drawsOf(seed, 1, sample), options, dataset.size, dataset.shape);

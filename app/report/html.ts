@@ -329,6 +329,7 @@ const PAGE_STYLE = [
   'dl div{display:flex;gap:12px}dt{color:var(--muted);flex:0 0 110px}dd{margin:0;overflow-wrap:anywhere;min-width:0}',
   '.numbers{font-variant-numeric:tabular-nums}.numbers th,.numbers td{text-align:right;padding:3px 14px 3px 0;white-space:nowrap;border-bottom:1px solid var(--grid)}',
   '.numbers th{color:var(--muted);font-weight:400}.numbers th:first-child,.numbers td:first-child,.numbers .name{text-align:left}',
+  '@media (max-width:500px){.numbers{font-size:13px}.numbers th,.numbers td{padding-right:8px}}',
   'summary{cursor:pointer}.warning{margin:0 0 8px;padding-left:12px;border-left:3px solid var(--second)}',
   'footer{margin-top:36px;color:var(--muted);font-size:12px}',
 ].join('\n');
