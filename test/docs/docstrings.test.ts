@@ -11,7 +11,7 @@ const runtime = fileURLToPath(new URL('../../runtime', import.meta.url));
 const entries = [
   join(runtime, 'index.ts'),
   ...readdirSync(join(runtime, 'entries'))
-    .filter((file) => file !== 'deprecated.ts')
+    .filter((file) => !file.startsWith('deprecated'))
     .map((file) => join(runtime, 'entries', file)),
 ];
 
