@@ -24,8 +24,12 @@ async function look(given: string, out: string, io: CliIo, which: 'newest' | 'of
   const files = io.files ?? nodeFiles;
   const there = (path: string) => files.stat(path).catch(() => true); // who reads it tells what is wrong with it
   const path = resolve(io.cwd, given);
-  if (await there(path)) return path;
   const named = join(resolve(io.cwd, out), given);
+  const isRun = (folder: string) => there(join(folder, 'config.json'));
+  // A folder of pictures may be called as a run is.
+  const isFolder = async (path: string) => (await files.stat(path).catch(() => null))?.kind === 'folder';
+  const isOther = named !== path && !isAbsolute(given) && (await isFolder(path)) && !(await isRun(path)) && (await isRun(named));
+  if (!isOther && (await there(path))) return path;
   if (isAbsolute(given) || !(await there(named))) return null;
   if (which === 'of that name') return named;
   const newest = await newestOf(given, dirname(named), files);

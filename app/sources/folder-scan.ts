@@ -293,12 +293,14 @@ async function fromTables(scan: FolderTree, tables: readonly Table[], { labelCol
     if (!table) continue;
     for (const text of table.notices) notices.push({ level: 'info', text });
     for (const row of table.rows) rows.push({ part, ...row });
-    notices.push({ level: 'info', text: `classes are from ${path}: ${count(table.rows.length, 'image')}` });
+    notices.push({ level: 'info', text: `${path} says the classes of ${table.rows.length.toLocaleString('en-US')} images` });
   }
   const named = new Set(rows.map(({ path }) => path));
   const unnamed = paths.length - named.size;
   if (unnamed > 0) notices.push({ level: 'warning', text: `${scan.path('')}: ${count(unnamed, 'image')} in no table of labels: not used` });
-  return { ...(await fromRows(scan, rows)), notices };
+  // The tables are no images either, but they are not left out.
+  const within = tables.filter(({ path }) => path.startsWith(`${scan.path('')}${sep}`)).length;
+  return { ...(await fromRows(scan, rows)), others: Math.max(0, scan.others - within), notices };
 }
 
 /** A listing of rows with their parts; without one they are for training. */

@@ -182,6 +182,16 @@ test('delete: the runs that are named, and nothing else; all or none', async () 
   rmSync(join(cwd, 'runs', 'link'));
 });
 
+test('a folder of pictures that is called as a run is does not hide the run', async () => {
+  writeRun('photos', { arch: 'convmixer', name: 'photos', lr: 1 }, events());
+  mkdirSync(join(cwd, 'photos', 'cat'), { recursive: true });
+  expect(JSON.parse((await runs('show', 'photos', '--json')).stdout).name).toBe('photos');
+  rmSync(join(cwd, 'runs', 'photos'), { recursive: true });
+  // Without such a run the folder is what is meant, and is none.
+  expect((await runs('show', 'photos')).stderr).toContain('photos is not a run folder');
+  rmSync(join(cwd, 'photos'), { recursive: true });
+});
+
 test('a name that several runs were given is that of the newest', async () => {
   writeRun('again', { arch: 'convmixer', name: 'again', lr: 1 }, events());
   for (const [name, given] of [

@@ -157,6 +157,12 @@ describe('tables of labels', () => {
     expect(warnings(listing)).toContain('1 image is in no table of labels: not used');
   });
 
+  it('the table is none of the files that are left out, and it is said how many images it is about', async () => {
+    const listing = await scan({ ...pictures('all/1.png', 'all/2.png'), 'labels.csv': 'id,label\n1,a\n2,b\n', 'notes.txt': 'none' });
+    expect(listing.others).toBe(1);
+    expect(listing.notices.map(({ text }) => text)).toContainEqual(expect.stringMatching(/labels\.csv says the classes of 2 images$/));
+  });
+
   it('train and test have a table each', async () => {
     const listing = await scan({
       ...pictures('train/1.png', 'train/2.png', 'test/1.png'),
