@@ -69,8 +69,8 @@ export async function scanFolder(folder: string, options: ScanOptions = {}): Pro
 
   const known = (await petsTables(scan, base, top)) ?? (await flowersLists(scan, base, top));
   if (known) return fromRows(scan, known);
-  // Folders that are called like parts or like images say nothing of classes: a table must.
-  const plain = top.every((name) => partOfName(name) !== undefined || IMAGE_FOLDERS.test(name));
+  // Folders that are called like parts or like images say nothing of classes, nor does one alone: a table must.
+  const plain = top.length === 1 || top.every((name) => partOfName(name) !== undefined || IMAGE_FOLDERS.test(name));
   if (plain) {
     const tables = await findTables(scan, base);
     if (tables.length > 0) return fromTables(scan, tables, options);
