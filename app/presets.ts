@@ -190,7 +190,7 @@ const RECIPE_AUGMENT: { readonly [name in Recipe]?: string } = {
 /** Augmentation that a recipe has in place of the usual one; undefined: the usual one. */
 export const recipeAugment = (recipe: Recipe, freeze: Freeze): string | undefined =>
   // What is computed of an image once must not change from epoch to epoch.
-  recipe === 'tune' && freeze === 'backbone' ? 'flip' : RECIPE_AUGMENT[recipe];
+  (recipe === 'tune' || recipe === 'small') && freeze === 'backbone' ? 'flip' : RECIPE_AUGMENT[recipe];
 
 /** Share of the training images that a recipe keeps for validation in place of the usual one; undefined: the usual one. */
 export const recipeValFraction = (recipe: Recipe): number | undefined => (recipe === 'speedrun' ? 0 : undefined);
