@@ -138,6 +138,34 @@ describe('a file', () => {
       /its node Gelu of com\.microsoft "g" is of an operator/,
     ],
     [
+      'constants that a node does not name',
+      net([node({ op: 'Gather', inputs: ['c'], name: 'g' }), node({ op: 'Mul', inputs: ['x', 'g'], name: 'm' })], 'm', {
+        constants: [tensor('c', [3])],
+      }),
+      /its node Gather "g" lacks operand 2/,
+    ],
+    [
+      'one constant to be added to none',
+      net([node({ op: 'Add', inputs: ['c'], name: 'a' }), node({ op: 'Mul', inputs: ['x', 'a'], name: 'm' })], 'm', {
+        constants: [tensor('c', [1])],
+      }),
+      /its node Add "a" lacks operand 2/,
+    ],
+    [
+      'a hole among constants that are joined',
+      net(
+        [
+          node({ op: 'Concat', inputs: ['c', '', 'c'], name: 'j', attributes: { axis: 0 } }),
+          node({ op: 'Mul', inputs: ['x', 'j'], name: 'm' }),
+        ],
+        'm',
+        {
+          constants: [tensor('c', [1])],
+        },
+      ),
+      /its node Concat "j" lacks operand 2/,
+    ],
+    [
       'an attribute that nobody knows',
       net([node({ op: 'Relu', inputs: ['x'], name: 'r', attributes: { steep: 3 } })], 'r'),
       /its node Relu "r" has the attribute steep 3, which is not supported/,

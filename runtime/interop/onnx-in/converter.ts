@@ -9,7 +9,7 @@ import { LAYERS, type LayerOptions, type LayerType } from '../../layers/index.ts
 import { type Shape, sizeOf, type VariableRole } from '../../layers/layer.ts';
 import { assemble } from '../../model/layered-model.ts';
 import type { Model } from '../../model/model.ts';
-import { FOLDS } from './fold.ts';
+import { FOLDS, foldConstants } from './fold.ts';
 import { NodeView, REMEDY, refuseNode } from './node-view.ts';
 import { Constant, MOST_ELEMENTS, Value } from './value.ts';
 
@@ -108,7 +108,7 @@ export class Converter {
       const fold = constants && inputs.length > 0 && inputs[0] ? FOLDS[node.op] : undefined;
       const rule = this.#rules[node.op];
       const result = fold
-        ? fold(view, inputs as (Constant | undefined)[])
+        ? foldConstants(view, fold, inputs as (Constant | undefined)[])
         : rule
           ? rule(this, view)
           : view.refuse('is read of constants only');

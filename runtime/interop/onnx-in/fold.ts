@@ -276,6 +276,19 @@ export const FOLDS: Readonly<Record<string, Fold | undefined>> = {
   Where: elementwise((condition, yes, no) => (Number.isNaN(condition) ? Number.NaN : condition ? yes : no)),
 };
 
+/** How many operands they read, none of which may be missing; of the others all but the first are optional. */
+const OPERANDS: Readonly<Record<string, number | undefined>> = {
+  ...{ Gather: 2, Expand: 2, Range: 3, Where: 3, Concat: 1, Equal: 2, Pow: 2, Add: 2, Sub: 2, Mul: 2, Div: 2 },
+  ...{ Sqrt: 1, Reciprocal: 1, Neg: 1, Exp: 1, Floor: 1, Ceil: 1, Abs: 1 },
+};
+
+/** What the operator makes of constants. Refuses a node that lacks an operand. */
+export function foldConstants(node: NodeView, fold: Fold, inputs: readonly (Constant | undefined)[]): ReturnType<Fold> {
+  const count = OPERANDS[node.op];
+  if (count !== undefined) for (let k = 0; k < Math.max(count, inputs.length); k++) node.constant(k);
+  return fold(node, inputs);
+}
+
 /** The sizes that Shape tells, all or some of them. */
 export function shapePart(node: NodeView, shape: readonly number[]): number[] {
   const [start, end] = [node.integer('start', 0), node.integer('end', shape.length)];
