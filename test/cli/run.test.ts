@@ -67,7 +67,7 @@ describe('help and version', () => {
       expect(await help(...command.split(' ')), command).not.toContain('see --recipe');
     expect(await help('inspect')).toContain('images per step (default: that of the original script for the architecture)');
     expect(await help('eval')).toMatch(
-      /or efficientnet-lite0 \(default: that of the model\).* convmixer \(default: that of the model, else 256\)/,
+      /or airbench \(default: that of the model\).* convmixer \(default: that of the model, else 256\)/,
     );
   });
 
