@@ -54,6 +54,8 @@ export function valuesOf(placeholder: string): Values {
   const parts = placeholder.split('|').map((part): Values => {
     if (Object.hasOwn(PLACEHOLDERS, part)) return PLACEHOLDERS[part];
     if (/^[a-z0-9,-]+$/.test(part)) return { words: [part] };
+    // A word that goes on with what only the user knows; shells take the colon for the end of a word.
+    if (/^[a-z0-9-]+:[A-Z]+$/.test(part)) return NONE;
     throw new Error(`the completion of shells does not know what ${part} stands for`);
   });
   return {
