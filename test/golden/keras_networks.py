@@ -2,6 +2,7 @@
 
     python keras_networks.py make FOLDER [NAME ...]   writes NAME.keras and NAME.npz (images, labels, logits, losses of three steps); all names without one
     python keras_networks.py wide FOLDER NAME ...     runs networks of `make applications` in float64 with the same weights, and prints logits and losses as JSON
+    python keras_networks.py orders FOLDER NAME ...   the losses again, with the rows of the batch in other orders
     python keras_networks.py check FOLDER             loads NAME.back.keras and NAME.onnx, which were written here, and prints logits and losses as JSON
 
 test/golden/keras holds the files of those under GOLDEN, made with Keras 3.15.1 on TensorFlow; test/interop makes all of them anew.
@@ -310,7 +311,7 @@ def calm(model, images):
     """Makes logits smaller where weights at random saturate the softmax: Keras takes the logarithm of probabilities that it holds above 1e-7, so that its loss is another there."""
     for _ in range(20):
         probabilities = np.asarray(model.predict_on_batch(images.astype("float32")), "float64")
-        spread = -np.log(np.maximum(probabilities, 1e-30)).max()
+        spread = -np.log(np.maximum(probabilities, 1e-30).min())
         if spread <= 8:
             return
         # Of a probability that is 0 no more is known than that: again.
@@ -368,11 +369,32 @@ def wide(folder: Path, name: str):
     return {"logits": logits.ravel().tolist(), "losses": losses, "after": after.ravel().tolist()}
 
 
+def orders(folder: Path, name: str):
+    """Losses of the same steps in floats with the rows of the batch in other orders: the same numbers but for rounding."""
+    data = np.load(folder / f"{name}.npz")
+    model = keras.models.load_model(folder / f"{name}.keras")
+    model.optimizer.build(model.trainable_variables)
+    kept = [(variable, np.array(variable)) for variable in [*model.variables, *model.optimizer.variables]]
+    found = []
+    for seed in range(6):
+        for variable, value in kept:
+            variable.assign(value)
+        order = np.random.default_rng(seed).permutation(len(data["labels"]))
+        losses = []
+        for _ in range(3):
+            model.reset_metrics()
+            losses.append(float(model.train_on_batch(data["images"][order].astype("float32"), data["labels"][order])[0]))
+        found.append(losses)
+    return found
+
+
 command, folder, *names = sys.argv[1:]
 if command == "make":
     for name in (APPLICATIONS if names == ["applications"] else names) or NETWORKS:
         make(Path(folder), name)
     print(json.dumps({"keras": keras.__version__, "names": list(APPLICATIONS) if names == ["applications"] else names or list(NETWORKS)}))
+elif command == "orders":
+    print(json.dumps({name: orders(Path(folder), name) for name in names}))
 elif command == "wide":
     keras.config.set_floatx("float64")
     print(json.dumps({name: wide(Path(folder), name) for name in names}))
