@@ -66,9 +66,7 @@ describe('help and version', () => {
     for (const command of ['eval', 'visualize', 'inspect', 'bench train', 'bench devices', 'bench compare'])
       expect(await help(...command.split(' ')), command).not.toContain('see --recipe');
     expect(await help('inspect')).toContain('images per step (default: that of the original script for the architecture)');
-    expect(await help('eval')).toMatch(
-      /or airbench \(default: that of the model\).* convmixer \(default: that of the model, else 256\)/,
-    );
+    expect(await help('eval')).toMatch(/or airbench \(default: that of the model\).* convmixer \(default: that of the model, else 256\)/);
   });
 
   test.each(['eval', 'predict', 'export', 'import', 'summary', 'inspect', 'data', 'bench'])('%s has a help', async (command) => {
