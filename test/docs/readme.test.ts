@@ -4,7 +4,9 @@ import { spawnSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { expect, test } from 'vitest';
+import { cli } from '../support/cli.ts';
 import { blocksOf, callsIn, problemOf, readDocument } from '../support/documents.ts';
+import { tempFolder } from '../support/temp-folder.ts';
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 const text = readDocument('README.md');
@@ -15,7 +17,7 @@ test('the main job and the tests are one command each, and are said to want a cl
   for (const [, code] of text.matchAll(/`(npm ci && npx hybrid [^`]*)`/g)) expect(callsIn(code).map(problemOf)).toEqual([null]);
 });
 
-test('it shows the twelve lines of a run, as the tutorial that is run by a test does', () => {
+test('it shows the twelve lines of a run: kinds of lines that the tutorial shows, or a limited run prints', async () => {
   const lines = blocksOf(text)[1].code.split('\n');
   expect(lines).toHaveLength(12);
   // Numbers, architectures and names of runs may be others.
@@ -25,9 +27,12 @@ test('it shows the twelve lines of a run, as the tutorial that is run by a test 
       .replace(/runs\/\S+/, 'runs/RUN')
       .replace(/[\d.,:]+/g, '#');
   const tutorial = blocksOf(readDocument('docs/tutorial.md')).flatMap(({ code }) => code.split('\n').map(shape));
-  // Every kind of line is one of the tutorial's, which shows the first epoch for all.
-  for (const line of lines)
-    expect(tutorial).toContain(shape(line).replace(/^best weights of epoch # of #: /, 'best weights of epoch # of #: '));
+  const argv = 'train --data synthetic --arch convmixer --dim 4 --depth 1 --epochs 1 --limit 60 --no-figures'.split(' ');
+  const limited = await cli(argv, { cwd: tempFolder() });
+  expect(limited.status).toBe(0);
+  // The tutorial shows the first epoch for all.
+  const known = [...tutorial, ...`${limited.stdout}${limited.stderr}`.split('\n').map(shape)];
+  for (const line of lines) expect(known).toContain(shape(line));
 });
 
 test('its program runs as it stands, and prints an accuracy for each epoch', () => {
