@@ -301,7 +301,7 @@ class Reader {
     if (!layerNamed(type))
       return refuse(
         this.#source,
-        `${name} (${type}) is of a class that there is not here`,
+        `${name} (${type}) is of a layer class that is not supported`,
         `Replace it. Layers that are read: ${Object.keys(LAYERS).join(', ')}.`,
       );
     return type;

@@ -96,7 +96,7 @@ const FILES: Readonly<Record<string, readonly [string, RegExp]>> = {
   ],
   'a layer that there is not here': [
     write('lstm.keras', [images, layer('ConvLSTM2D', 'memory', { filters: 4 }, ['images']), flat, head()]),
-    /memory \(ConvLSTM2D\) is of a class that there is not here/,
+    /memory \(ConvLSTM2D\) is of a layer class that is not supported/,
   ],
   'a setting that there is not here': [
     write('setting.keras', [
