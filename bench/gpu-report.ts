@@ -12,12 +12,6 @@ import { benchTrain, HYPER, madeUpBatch, type TrainBenchResult } from './train.t
 type Architecture = (typeof ARCHITECTURES)[number];
 
 export interface GpuReportOptions {
-  /** Images a step of the measurements. */
-  readonly batch: number;
-  /** Steps that are timed of each network, after two that are not. */
-  readonly steps: number;
-  /** Networks whose steps are timed; the kernels of the first are timed one by one. The five models by default. */
-  readonly archs?: readonly Architecture[];
   /** Measures a software adapter as well. */
   readonly software?: boolean;
   readonly onLine?: (line: string) => void;
@@ -44,11 +38,22 @@ export interface GpuReport {
 }
 
 const MODELS: readonly Architecture[] = ARCHITECTURES.filter((arch) => /^conv(mixer-2|-)/.test(arch));
+
+/** What is measured: images a step, steps that are timed of each network, after two that are not, and networks, of whose first the kernels are timed one by one. */
+interface Work {
+  readonly batch: number;
+  readonly steps: number;
+  readonly archs: readonly Architecture[];
+}
+const OF_GPU: Work = { batch: 128, steps: 10, archs: MODELS };
+/** As much as a software adapter does in a minute. */
+const OF_SOFTWARE: Work = { batch: 2, steps: 1, archs: ['conv-pooling'] };
+
 const STEPS_OF_LOSSES = 3;
 
 /** Takes some two minutes on a GPU. Throws E_ENVIRONMENT where there is none. */
 export async function measureGpu(options: GpuReportOptions): Promise<GpuReport> {
-  const { batch, software, signal, onLine } = options;
+  const { software, signal, onLine } = options;
   onLine?.('self-tests');
   const { nodeFlags: _, ...machine } = await examineMachine({ signal });
   const { adapter } = machine.webgpu;
@@ -59,12 +64,13 @@ export async function measureGpu(options: GpuReportOptions): Promise<GpuReport> 
       adapter ? 'Give --software to measure it all the same.' : 'Look at `hybrid doctor` for what is missing.',
     );
   }
+  const work = adapter.software ? OF_SOFTWARE : OF_GPU;
   const cpu = await openDevice('wasm');
   try {
     const expected = await losses(cpu);
     const tiers: TierReport[] = [];
-    for (const precision of adapter.precisions) tiers.push(await measureTier(precision, expected, options));
-    return { format: 'hybrid-gpu-report 1', machine, batch, tiers };
+    for (const precision of adapter.precisions) tiers.push(await measureTier(precision, expected, work, options));
+    return { format: 'hybrid-gpu-report 1', machine, batch: work.batch, tiers };
   } finally {
     await cpu.close();
   }
@@ -73,7 +79,8 @@ export async function measureGpu(options: GpuReportOptions): Promise<GpuReport> 
 async function measureTier(
   precision: 'f32' | 'f16' | 'f16x3',
   cpu: readonly number[],
-  { batch, steps, archs = MODELS, onLine, signal }: GpuReportOptions,
+  { batch, steps, archs }: Work,
+  { onLine, signal }: GpuReportOptions,
 ): Promise<TierReport> {
   const problems: string[] = [];
   const times: TrainBenchResult[] = [];

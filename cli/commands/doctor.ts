@@ -1,9 +1,10 @@
 // hybrid doctor: what this machine has, what `--device auto` makes of it, and whether both devices compute right; --gpu-report measures the GPU.
 
-import { resolve } from 'node:path';
+import { dirname, resolve } from 'node:path';
 import type { Command } from 'commander';
 import { nodeFiles, writeAtomically } from '../../runtime/entries/internal.ts';
 import { examineMachine, formatBytes, formatSelfTest, type MachineReport } from '../../runtime/entries/tools.ts';
+import { HybridError } from '../../runtime/index.ts';
 import type { CliIo } from '../io.ts';
 import { count, Progress } from '../progress.ts';
 
@@ -14,26 +15,23 @@ export async function doctorCommand(command: Command, io: CliIo): Promise<number
     gpuReport?: string;
     software?: boolean;
   }>();
+  if (software && gpuReport === undefined)
+    throw new HybridError('E_USAGE', '--software is for --gpu-report', 'Give --gpu-report FILE too, or omit --software.');
   if (gpuReport !== undefined) return writeGpuReport(gpuReport, software === true, json === true, io);
   const report = await examineMachine({ v8Flags: true, signal: io.signal });
   io.stdout.write(json ? `${JSON.stringify(report)}\n` : markdown ? formatMarkdown(report) : formatReport(report));
   return 0;
 }
 
-/** Of a GPU; a software adapter gets as much work as it can do in a minute. */
-const MEASURED = { batch: 128, steps: 10 };
-const OF_SOFTWARE = { batch: 2, steps: 1, archs: ['conv-pooling'] } as const;
-
 async function writeGpuReport(name: string, software: boolean, json: boolean, io: CliIo): Promise<number> {
   const { gpuReportPage, measureGpu } = await import('../../bench/gpu-report.ts');
-  const progress = new Progress(io);
-  const report = await measureGpu({
-    ...(software ? OF_SOFTWARE : MEASURED),
-    software,
-    signal: io.signal,
-    onLine: (line) => progress.line(line),
-  });
   const path = resolve(io.cwd, /\.html?$/i.test(name) ? name : `${name}.html`);
+  // Before two minutes of measuring, not after them.
+  const folder = dirname(path);
+  const found = await (io.files ?? nodeFiles).stat(folder).catch(() => null);
+  if (!found) throw new HybridError('E_DISK', `there is no folder ${folder}`, 'Create it, or name a file in another one.');
+  const progress = new Progress(io);
+  const report = await measureGpu({ software, signal: io.signal, onLine: (line) => progress.line(line) });
   const data = path.replace(/\.html?$/i, '.json');
   await writeAtomically(io.files ?? nodeFiles, path, [Buffer.from(gpuReportPage(report))]);
   await writeAtomically(io.files ?? nodeFiles, data, [Buffer.from(`${JSON.stringify(report)}\n`)]);

@@ -191,7 +191,7 @@ export const TRAIN_SETTINGS = {
       group: 'Training',
       kind: form(
         SCHEDULES.map((name) => (name === 'piecewise' ? `${name}:POINTS` : name)).join('|'),
-        `one of ${SCHEDULES.join(', ')}, the last with points SHARE=FACTOR from share 0 to 1 behind a colon, such as piecewise:0=0.2,0.25=1,1=0`,
+        `${SCHEDULES.filter((name) => name !== 'piecewise').join(', ')} or piecewise:SHARE=FACTOR,... with shares that rise from 0 to 1, as in piecewise:0=0.2,0.25=1,1=0`,
         (text) => (parseSchedule(text) ? text : undefined),
       ),
       example: 'one-cycle',

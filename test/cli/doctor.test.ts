@@ -43,6 +43,14 @@ test('--markdown is a table', () => {
   expect(stdout).toMatch(/^\| auto \| wasm: /m);
 });
 
+test('--gpu-report into a folder that there is not is refused before anything is measured; --software belongs to it', () => {
+  const { status, stderr } = doctor(['--gpu-report', join(tempFolder(), 'missing', 'report')]);
+  expect(status).toBe(10);
+  expect(stderr).toMatch(/there is no folder .*missing/);
+  expect(stderr).not.toContain('self-tests');
+  expect(doctor(['--software'])).toMatchObject({ status: 2, stderr: expect.stringContaining('--software is for --gpu-report') });
+});
+
 test('--gpu-report without a GPU says so and writes nothing', () => {
   const { status, stdout, stderr } = doctor(['--gpu-report', join(tempFolder(), 'report')]);
   expect({ status, stdout }).toEqual({ status: 3, stdout: '' });
