@@ -287,7 +287,7 @@ describe('refusals', () => {
 describe('efficientnet-lite0', () => {
   const options = { input: [64, 64, 3], classes: 10 } as const;
 
-  test('is built by its name, with kernels drawn as those of Keras’ EfficientNets', () => {
+  test('is built by its name, with kernels drawn as those of Keras’ EfficientNets but for the last, whose logits would be large', () => {
     const model = buildModel('efficientnet-lite0', options);
     expect(model.arch).toBe('efficientnet-lite0');
     expect(countParameters(model.variables, 'parameter')).toBe(4_652_008 - 990 * 1281);
@@ -295,10 +295,10 @@ describe('efficientnet-lite0', () => {
     const deviation = (values: Float32Array) => Math.sqrt(values.reduce((sum, x) => sum + x * x, 0) / values.length);
     const kernel = (role: string, shape: string) =>
       model.variables.find((one) => one.role === role && `${one.shape}` === shape)?.name as string;
-    // √(2 / fan out): 1×1 with 1280 filters, the head's limit √(3 · 1/3 / 10), and 5×5 depthwise.
+    // √(2 / fan out): 1×1 with 1280 filters; the head's is Glorot's √(2 / (1280 + 10)).
     expect(deviation(weights.get(kernel('kernel', '1,1,320,1280')) as Float32Array)).toBeCloseTo(Math.sqrt(2 / 1280), 3);
-    expect(deviation(weights.get(kernel('kernel', '1280,10')) as Float32Array)).toBeCloseTo(Math.sqrt(1 / 3 / 10), 2);
-    expect(Math.max(...(weights.get(kernel('kernel', '1280,10')) as Float32Array))).toBeLessThanOrEqual(Math.sqrt(1 / 10));
+    expect(deviation(weights.get(kernel('kernel', '1280,10')) as Float32Array)).toBeCloseTo(Math.sqrt(2 / 1290), 3);
+    expect(Math.max(...(weights.get(kernel('kernel', '1280,10')) as Float32Array))).toBeLessThanOrEqual(Math.sqrt(6 / 1290));
   });
 
   test('has measures of its own', () => {
