@@ -23,6 +23,10 @@ function __${program}_runs # the folders in runs, by their names
     end
 end
 
+function __${program}_after # $argv: spellings of an option; whether it is the word before
+    contains -- (commandline -opc)[-1] $argv
+end
+
 complete -c ${program} -f
 ${shapes.map((shape) => completionsOf(program, shape)).join('')}`;
 }
@@ -36,7 +40,11 @@ function completionsOf(program: string, { words, commands, options, arguments: p
       const spelled = flags.map((flag) => (flag.startsWith('--') ? `-l ${flag.slice(2)}` : `-s ${flag.slice(1)}`)).join(' ');
       const [value] = values && !optional ? offers(program, values) : [];
       const takes = values === null || optional ? '' : values.paths === 'files' ? ' -r' : ' -x';
-      return [`${here} ${spelled}${takes}${value ? ` ${value}` : ''} -d ${quote(says)}`];
+      const option = `${here} ${spelled}${takes}${value ? ` ${value}` : ''} -d ${quote(says)}`;
+      if (!values || !optional) return [option];
+      // fish offers no value behind an option that may do without.
+      const after = quote(`__${program}_at ${words}; and __${program}_after ${flags.join(' ')}`);
+      return [option, ...offers(program, values).map((offer) => `complete -c ${program} -n ${after} ${offer}`)];
     }),
     '',
   ].join('\n');
