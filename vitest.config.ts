@@ -5,12 +5,15 @@ import { defineConfig } from 'vitest/config';
 /** What computes nothing on a device, or a few numbers on the reference: graphs, passes, layers, settings, files. */
 const SECONDS = [
   ...['compile', 'formats', 'model', 'ops'].map((folder) => `test/${folder}/**/*.test.ts`),
+  'test/page/build.test.ts',
   ...['entries', 'files', 'host', 'layering', 'philox'].map((file) => `test/${file}.test.ts`),
   ...['callbacks', 'checkpoint-writer', 'flight', 'saved-weights', 'schedule'].map((file) => `test/train/${file}.test.ts`),
 ];
 /** Kernels, devices, the data pipeline, training in this process. */
 const MINUTES = [
-  ...['asm', 'bench', 'data', 'device-contract', 'distributed', 'gpu', 'report', 'train'].map((folder) => `test/${folder}/**/*.test.ts`),
+  ...['asm', 'bench', 'data', 'device-contract', 'distributed', 'gpu', 'page', 'report', 'train'].map(
+    (folder) => `test/${folder}/**/*.test.ts`,
+  ),
   'test/golden.test.ts',
 ];
 

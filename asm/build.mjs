@@ -1,6 +1,7 @@
 // Compiles each file of asm/kernels to WebAssembly modules in dist/asm/kernels: `x.wasm` (multiply, then add), `x.fma.wasm`
 // (relaxed-SIMD fused multiply-add) and, where matrices are multiplied and for depthwise convolutions, `x.wide.fma.wasm` (the inner
-// loops for V8's revectorizer, asm/lib/*.wide.ts); and asm/data to one module, dist/asm/data.wasm. Run by `npm run build:asm`; a folder in
+// loops for V8's revectorizer, asm/lib/*.wide.ts); and asm/data to one module, dist/asm/data.wasm. What a page can use of them is in dist/asm/kernels.pack
+// as well (runtime/hosts/pack.ts). Run by `npm run build:asm`; a folder in
 // place of dist/asm may be given as an argument. What the kernels know of the host comes from asm/abi and is written first. The same sources give the same bytes.
 
 import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
@@ -73,3 +74,12 @@ await writeFile(
 );
 // Each data worker has a memory of its own, not a shared one.
 await compile('data/index.gen.ts', `${target}/data.wasm`, '-O3', ['--enable', 'simd,bulk-memory'], reader(false));
+
+/** What a page can use, in one file: no page has the flag that the wide builds are for. */
+const packed = (await readdir(out)).filter((file) => file.endsWith('.wasm') && !file.includes('.wide.')).sort();
+const paths = [...packed.map((file) => `kernels/${file}`), 'data.wasm'];
+const contents = await Promise.all(paths.map((path) => readFile(`${target}/${path}`)));
+const table = Buffer.from(JSON.stringify(paths.map((path, i) => [path, contents[i].length])));
+const length = Buffer.alloc(4);
+length.writeUInt32LE(table.length);
+await writeFile(`${target}/kernels.pack`, Buffer.concat([length, table, ...contents]));

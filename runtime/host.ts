@@ -1,19 +1,25 @@
-// What the package asks of the program that runs it. hosts/index.ts says which host there is.
+// What the package asks of the program that runs it: Node, or a page. hosts/index.ts says which host there is.
 
 export interface Host {
   /** Cores that this process may use. */
   cores(): number;
   readonly memory: HostMemory;
-  /** Milliseconds of a monotonic clock that all threads share. */
-  now(): number;
+  /** The operating system by Node's name for it, such as `linux` or `win32`; empty where nobody tells. */
+  readonly platform: string;
+  /** Why threads cannot have memory in common here, and what to do about it, in sentences; null: they can. */
+  readonly unshared: string | null;
+  /** Tells people something once in the life of the program: by `tell`, or where nobody listens in a page, in its console. */
+  warn(text: string, tell?: (text: string) => void): void;
+  /** Resolves when what waits in the event loop has had its turn. */
+  turn(): Promise<void>;
   /** The bytes of a file that the build has made, by its path: `kernels/conv.wasm`. Rejects where there is none. */
   asset(path: string): Promise<Uint8Array<ArrayBuffer>>;
   /** Names of the files in a folder of assets, sorted. Rejects where there is no such folder. */
   assets(folder: string): Promise<string[]>;
   /** Where an asset is, for messages. */
   assetPath(path: string): string;
-  /** A further thread. `script`: an asset, or any URL. */
-  thread(script: string | URL, options: ThreadOptions): Thread;
+  /** A further thread. `script`: a body of the package, or any URL. */
+  thread(script: ThreadBody | URL, options: ThreadOptions): Thread;
   /** What there is of WebGPU. */
   readonly gpu: HostGpu;
 }
@@ -31,9 +37,12 @@ export interface HostGpu {
   /** Loads what makes instances. Rejects where it is not installed, or does not load; `isMissing` tells these apart. */
   load(): Promise<(switches: string[]) => unknown>;
   isMissing(error: unknown): boolean;
-  /** Whether the system has what an instance needs to find a GPU: it would complain on the terminal. */
-  isSupported(): boolean;
+  /** What an instance would need to find a GPU, and is missing: it would complain on the terminal. Null: nothing. */
+  missing(): { readonly message: string; readonly remedy: string } | null;
 }
+
+/** What threads of the package do: compute as one of a gang, or prepare batches. (In Node the latter are piscina's.) */
+export type ThreadBody = 'gang' | 'data';
 
 /** What a thread is called, and who hears of it. */
 export interface ThreadOptions {

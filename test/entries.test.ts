@@ -62,8 +62,8 @@ const namesOf = (files: readonly string[]): Names => {
   return { values: names(false), types: names(true) };
 };
 
-/** Of the root entry: what it loads is what every program waits for at its start. A new layer or op may raise it, a reader of files may not. */
-const MOST_FILES = 190;
+/** Of the root entry: what it loads is what every program waits for at its start. A new layer, op or stand-in for a page may raise it, a reader of files may not. */
+const MOST_FILES = 192;
 
 /** Files that importing one loads, from the root of the package on; an address where it is of something else. */
 function loadedBy(file: string): string[] {

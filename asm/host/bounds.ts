@@ -4,7 +4,8 @@ import type { Bounds } from '../../runtime/device.ts';
 import { boundsCall as call } from '../lowering/bounds.ts';
 import type { Call } from '../lowering/lowering.ts';
 import { ARENA, align } from './abi.ts';
-import { type Equipment, Gang, type GangOptions, type Program } from './gang.ts';
+import { newGang } from './calling-thread.ts';
+import type { Equipment, GangOptions, Program } from './gang.ts';
 import { PAGE_BYTES } from './program.ts';
 
 const TASKS = 64;
@@ -59,8 +60,9 @@ export async function measureBounds({
   const pairs = program(ARENA + 256, call('boundsMultiplyAddPairs', { tasks: TASKS, rounds: ROUNDS, operands, chains }));
   const copied = { blocks: BLOCKS, bytes: COPY_BYTES / BLOCKS, from, to: from + COPY_BYTES };
   const copy = program(ARENA + 512, call('boundsCopy', copied));
-  const gang = await Gang.start({ ...options, memory, scratch: 0 });
+  const gang = newGang(options);
   try {
+    await gang.equip({ ...options, memory, scratch: 0 });
     const best = (what: Program): Promise<number> => fastest(() => gang.run(what));
     const narrow = { flopsPerSecond: (CHAINS * FLOPS_PER_CHAIN) / (await best(multiplyAdd)), width: '128-bit' };
     const wide = { flopsPerSecond: revectorized ? (PAIRED_CHAINS * FLOPS_PER_CHAIN) / (await best(pairs)) : 0, width: '256-bit' };

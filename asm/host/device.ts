@@ -8,9 +8,9 @@ import { type CompiledGraphs, compileGraphs } from '../../runtime/compile/progra
 import type { Bounds, CompileOptions, Device, ModelGraphs } from '../../runtime/device.ts';
 import { host } from '../../runtime/hosts/index.ts';
 import { measureBounds } from './bounds.ts';
+import { newGang } from './calling-thread.ts';
 import { availableMemory, gangThreads } from './cores.ts';
 import { WasmExecutable } from './executable.ts';
-import { Gang } from './gang.ts';
 import { type KernelModules, loadKernels } from './modules.ts';
 import { type Layout, layOut, PAGE_BYTES, printPrograms, writePrograms } from './program.ts';
 
@@ -46,10 +46,13 @@ const SPINS_SHARING_CORES = 0;
 export async function openWasmDevice(options: WasmDeviceOptions = {}): Promise<Device> {
   const { threads, v8Flags, revectorize, fma, onNotice } = own(options);
   const cores = host.cores();
-  const count = threads ?? Math.min(gangThreads(cores), MAX_THREADS);
-  if (!Number.isInteger(count) || count < 1 || count > MAX_THREADS) {
+  const asked = threads ?? Math.min(gangThreads(cores), MAX_THREADS);
+  if (!Number.isInteger(asked) || asked < 1 || asked > MAX_THREADS) {
     throw new HybridError('E_USAGE', `${threads} threads`, `Give a whole number from 1 to ${MAX_THREADS}.`);
   }
+  const count = host.unshared === null ? asked : 1;
+  // Who asks for one thread has what was asked for, but for where it is.
+  if (host.unshared !== null && threads !== 1) host.warn(`The wasm device has 1 thread: ${host.unshared}`, onNotice);
   const kernels = await loadKernels({ v8Flags, revectorize, fma });
   const flag = v8Flags && revectorize !== false ? missingFlag() : null;
   if (flag) onNotice?.(`V8 ${process.versions.v8} can be faster here, with a flag that must be set when Node starts: node ${flag}`);
@@ -80,7 +83,7 @@ class WasmDevice implements Device {
   async compile(graphs: ModelGraphs, options: CompileOptions): Promise<WasmExecutable> {
     if (this.#closed) throw new HybridError('E_USAGE', 'the device is closed', 'Open a new one.');
     const { capacity, seed, exchange, onGradients, trace } = options;
-    const gang = new Gang({ threads: this.threads }); // its threads come up meanwhile
+    const gang = newGang({ threads: this.threads }); // its threads come up meanwhile
     try {
       const compiled = compileGraphs(graphs, options);
       const layout = layOut(compiled, capacity, this.threads);

@@ -1,6 +1,6 @@
 // An executable of the wasm device: one shared memory, one gang, and the programs.
 
-import { copyBytes } from '../../runtime/base/copy-bytes.ts';
+import { copyBytes } from '../../runtime/base/bytes.ts';
 import { abortError, invariant } from '../../runtime/base/errors.ts';
 import type { Trace } from '../../runtime/base/trace.ts';
 import { Calls, STOPPED } from '../../runtime/compile/calls.ts';
@@ -32,7 +32,8 @@ import { elementCount, type Graph } from '../../runtime/ir/graph.ts';
 import type { StepScalars } from '../../runtime/ir/step.ts';
 import { opTable } from '../../runtime/ops/index.ts';
 import { ARENA, writeStep } from './abi.ts';
-import type { Gang, Program } from './gang.ts';
+import type { Walkers } from './calling-thread.ts';
+import type { Program } from './gang.ts';
 import { type Layout, partOf, type WrittenProgram } from './program.ts';
 import { callTimes, drawTimes, readTimes, type Times } from './times.ts';
 
@@ -44,7 +45,7 @@ export interface ExecutableParts {
   readonly layout: Layout;
   readonly memory: WebAssembly.Memory;
   readonly programs: ReadonlyMap<ProgramName, WrittenProgram>;
-  readonly gang: Gang;
+  readonly gang: Walkers;
   readonly capacity: number;
   readonly seed: bigint;
   readonly exchange?: Exchange;

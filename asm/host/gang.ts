@@ -3,7 +3,8 @@
 //
 // The host never blocks. To start a run it writes which program, raises RUN and wakes the threads; at the end thread 0
 // sends one message. A gang runs one program at a time. It is over when any thread fails or ends: the others would wait at
-// the barrier for ever, and what the failed call left in memory is worthless.
+// the barrier for ever, and what the failed call left in memory is worthless. Where there can be no threads, the calling one stands
+// for a gang (calling-thread.ts).
 
 import { HybridError, invariant } from '../../runtime/base/errors.ts';
 import { unlessForbidden } from '../../runtime/base/restrictions.ts';
@@ -27,7 +28,7 @@ export interface GangOptions {
   /** Time within which all threads must have reported. */
   readonly startLimitMs?: number;
   /** Body of the threads. */
-  readonly script?: string | URL;
+  readonly script?: 'gang' | URL;
 }
 
 /** What a gang works with. */
@@ -74,7 +75,7 @@ export class Gang {
   }
 
   /** Starts the threads: they come up while the caller prepares what they work with. */
-  constructor({ threads, startLimitMs = START_LIMIT_MS, script = 'host/thread.worker.js' }: GangOptions) {
+  constructor({ threads, startLimitMs = START_LIMIT_MS, script = 'gang' }: GangOptions) {
     this.#startLimitMs = startLimitMs;
     this.#workers = Array.from({ length: threads }, (_, thread) => {
       const fail = (what: string, cause?: Error) => this.#fail(`thread ${thread} of ${threads} ${what}`, cause);
@@ -100,7 +101,7 @@ export class Gang {
   async equip({ memory, modules, kernels, scratch, spins }: Equipment): Promise<void> {
     this.#words = new Int32Array(memory.buffer);
     const threads = this.#workers.length;
-    let timer: NodeJS.Timeout | undefined;
+    let timer: ReturnType<typeof setTimeout> | undefined;
     try {
       if (this.#failure) throw this.#failure;
       invariant(!this.#closing, 'the gang is closed');
@@ -186,9 +187,7 @@ export class Gang {
   /** Ends the gang because of the first failure of a thread; later ones are its consequences. */
   #fail(what: string, cause?: Error): void {
     if (this.#failure || this.#closing) return;
-    this.#failure = new HybridError('E_INTERNAL', `internal error: ${what}`, 'Please report it together with the command that caused it.', {
-      cause,
-    });
+    this.#failure = gangError(what, cause);
     this.#roll?.reject(this.#failure);
     this.#reject(this.#failure);
     void this.close();
@@ -202,6 +201,10 @@ export class Gang {
     return call < run.program.calls ? ` in kernel ${run.program.describe(call)}` : ' after the last kernel';
   }
 }
+
+/** Of a gang that is over. */
+export const gangError = (what: string, cause?: Error): HybridError =>
+  new HybridError('E_INTERNAL', `internal error: ${what}`, 'Please report it together with the command that caused it.', { cause });
 
 const startError = (cause: Error): HybridError =>
   new HybridError(

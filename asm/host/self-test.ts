@@ -5,9 +5,9 @@
 // optimises, and revectorizes, what has run for a while. So the step is repeated until it gets no faster, and the last one
 // must still have the bits of the first.
 
-import { setImmediate } from 'node:timers/promises';
 import { compileGraph, trainingGraph } from '../../runtime/compile/compile.ts';
 import { smallNetwork } from '../../runtime/compile/small-network.ts';
+import { host } from '../../runtime/hosts/index.ts';
 import { ARENA, STEP, TASKS, writeStep } from './abi.ts';
 import { type Layout, layOut, PAGE_BYTES, writePrograms } from './program.ts';
 
@@ -33,7 +33,7 @@ export async function compareKernels(
   const begin = performance.now();
   let best = Number.POSITIVE_INFINITY;
   for (let now = begin, settled = begin; now - settled < SETTLED_MS && now - begin < LIMIT_MS; now = performance.now()) {
-    await setImmediate();
+    await host.turn();
     for (const side of sides) side.run();
     const sum = sides[0].bestMs() + sides[1].bestMs();
     if (sum < GAIN * best) {

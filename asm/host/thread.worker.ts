@@ -1,10 +1,10 @@
 // A thread of a gang: is handed what it works with, waits for a run, walks its program, meets the others at a barrier after
 // every call, waits again. It never returns to an event loop: the host ends it with terminate().
 
-import { once } from 'node:events';
-import { type MessagePort, parentPort } from 'node:worker_threads';
 import { clock } from '../../runtime/base/trace.ts';
-import { STEP, TASKS } from './abi.ts';
+import { listen, tell as post } from '../../runtime/hosts/port.ts';
+import { TASKS } from './abi.ts';
+import { instantiate } from './instances.ts';
 import {
   ABORT,
   ARRIVED,
@@ -20,21 +20,12 @@ import {
   TIMES,
 } from './protocol.ts';
 
-type Kernel = (args: number) => void;
-
-const host = parentPort as MessagePort;
-const [data] = await once(host, 'message');
-const { memory, modules, kernels: names, threads, thread, scratch, spins } = data as ThreadData;
+const data = await new Promise(listen);
+const { memory, threads, thread, spins } = data as ThreadData;
 const words = new Int32Array(memory.buffer);
 const doubles = new Float64Array(memory.buffer);
-const tell = (message: ThreadMessage): void => host.postMessage(message);
-
-const exported = new Map<string, Kernel>();
-for (const module of modules) {
-  const { exports } = new WebAssembly.Instance(module, { env: { memory, step: STEP, tasks: TASKS, scratch } });
-  for (const [name, value] of Object.entries(exports)) if (typeof value === 'function') exported.set(name, value as Kernel);
-}
-const kernels = names.map((name) => exported.get(name) as Kernel);
+const tell = (message: ThreadMessage): void => post(message);
+const kernels = instantiate(data as ThreadData);
 
 /**
  * The barrier after a call. The last thread to arrive prepares the next call (task counter back to zero, stop or go on) and

@@ -2,6 +2,7 @@
 
 import { HybridError } from '../../runtime/base/errors.ts';
 import type { Precision } from '../../runtime/device.ts';
+import { host } from '../../runtime/hosts/index.ts';
 import { type MatrixShape, subgroupMatrices } from '../kernels/matrices.ts';
 import type { LoweringContext } from '../lowering/lowering.ts';
 import { profileOf } from '../lowering/profile.ts';
@@ -37,7 +38,7 @@ const LIMITS = [
 export async function findAdapter(gpu: GPU): Promise<GPUAdapter> {
   const adapter = await gpu.requestAdapter({ powerPreference: 'high-performance' });
   if (adapter) return adapter;
-  const driver = process.platform === 'linux' ? 'a Vulkan driver (`vulkaninfo` lists them)' : 'a graphics driver';
+  const driver = host.platform === 'linux' ? 'a Vulkan driver (`vulkaninfo` lists them)' : 'a graphics driver';
   throw new HybridError(
     'E_ENVIRONMENT',
     'this machine offers no GPU to WebGPU',
@@ -54,7 +55,7 @@ export function describeAdapter(adapter: GPUAdapter): AdapterReport {
     if (typeof value === 'number') known[name] = value;
   }
   const software = info.isFallbackAdapter || SOFTWARE.test(`${description} ${device} ${architecture}`);
-  const { matrixTiles } = profileOf(info, process.platform);
+  const { matrixTiles } = profileOf(info, host.platform);
   const unit = software || matrixTiles.length === 0 ? null : matrixUnit(adapter);
   return {
     name: nameOf(info),
@@ -149,7 +150,7 @@ export function kernelOptions(
       subgroups: features.has('subgroups'),
       subgroupMatrix: matrixUnit && subgroupMatrices(matrixUnit),
       barriers: !software,
-      profile: profileOf({ vendor, device }, process.platform),
+      profile: profileOf({ vendor, device }, host.platform),
     },
   };
 }

@@ -40,13 +40,8 @@ export async function acquireInstance({
   const flags = [...FLAGS, ...(precision === 'f32' ? [] : F16_FLAGS), ...(backend ? [`backend=${backend}`] : [])];
   const key = flags.join(' ');
   const create = await loadCreate();
-  if (backend !== 'null' && !host.gpu.isSupported()) {
-    throw new HybridError(
-      'E_ENVIRONMENT',
-      'this machine offers no GPU to WebGPU: there is no Vulkan here (libvulkan.so.1)',
-      "Install a Vulkan driver (of the GPU's vendor, or Mesa's) and the package libvulkan1, or use `device: wasm`.",
-    );
-  }
+  const missing = backend === 'null' ? null : host.gpu.missing();
+  if (missing) throw new HybridError('E_ENVIRONMENT', `this machine offers no GPU to WebGPU: ${missing.message}`, missing.remedy);
   const instance = instances.get(key) ?? { gpu: create(flags), users: 0 };
   instances.set(key, instance);
   instance.users++;

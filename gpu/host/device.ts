@@ -3,6 +3,7 @@
 import { HybridError, invariant } from '../../runtime/base/errors.ts';
 import type { CompiledGraphs } from '../../runtime/compile/programs.ts';
 import type { Bounds, CompileOptions, Device, Executable, ModelGraphs, Precision } from '../../runtime/device.ts';
+import { host } from '../../runtime/hosts/index.ts';
 import { profileOf } from '../lowering/profile.ts';
 import { kernelOptions } from './adapter.ts';
 import type { AdapterReport } from './adapter-report.ts';
@@ -76,7 +77,7 @@ export class WebGpuDevice implements Device {
     const { name, description, device, vendor, architecture, software, matrixUnit } = gpu.adapter;
     this.precision = options.precision ?? 'f32';
     // The driver as well: its compiler contracts, and its exp and division round, as they do.
-    const { arithmetic: choices } = profileOf({ vendor, device }, process.platform);
+    const { arithmetic: choices } = profileOf({ vendor, device }, host.platform);
     const version = matrixUnit && this.precision !== 'f32' ? MATRICES_VERSION : ARITHMETIC_VERSION;
     const of = [vendor, architecture, device, description, this.precision].filter(Boolean).join(' ');
     this.arithmetic = [of, ...(choices ? [choices] : []), `version ${version}`].join(', ');

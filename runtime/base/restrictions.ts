@@ -44,6 +44,7 @@ export function requireWebAssembly(): void {
 
 /** The error for a file of this package that cannot be read. */
 export function missingPart(what: string, path: string, cause: unknown): HybridError {
+  if (cause instanceof HybridError) return cause; // the host has said it already
   const forbidden = remedyOfRestriction(cause);
   const gone = ['ENOENT', 'ENOTDIR', 'ERR_MODULE_NOT_FOUND', 'MODULE_NOT_FOUND'].includes(
     (cause as NodeJS.ErrnoException | undefined)?.code ?? '',

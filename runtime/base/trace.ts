@@ -1,6 +1,6 @@
 // What a timeline takes. Nothing is noted where nobody passes a trace.
 
-import { host } from '../hosts/index.ts';
+import { time } from '../hosts/clock.ts';
 
 /** Takes a timeline: what ran from when to when. */
 export interface Trace {
@@ -9,4 +9,4 @@ export interface Trace {
 }
 
 /** Milliseconds of the machine's monotonic clock, which all threads share. */
-export const clock = (): number => host.now();
+export const clock = (): number => time.now();

@@ -3,9 +3,7 @@
 
 import { invariant } from '../base/errors.ts';
 import { philoxKey } from '../base/philox.ts';
-import { missingPart, requireWebAssembly } from '../base/restrictions.ts';
 import { ceilTo } from '../base/units.ts';
-import { host } from '../hosts/index.ts';
 import type { ImageSet, ImageShape } from './augment/augmentation.ts';
 import type { AugmentOptions } from './augment/augmentations.ts';
 import { activeAugmentations } from './augment/augmentations.ts';
@@ -43,17 +41,6 @@ export function kernelCalls(layout: 'interleaved' | 'planar', augment: AugmentOp
  * users of this package read.
  */
 export type KernelModule = object;
-
-/** Compiles the kernels. Throws E_ENVIRONMENT where they were not built, or are damaged. */
-export async function loadDataKernels(path = 'data.wasm'): Promise<KernelModule> {
-  requireWebAssembly();
-  try {
-    // A few kilobytes: at once, because compiling in the background does not keep the process alive.
-    return new WebAssembly.Module(await host.asset(path));
-  } catch (cause) {
-    throw missingPart('the data kernels', host.assetPath(path), cause);
-  }
-}
 
 type Kernel = (rows: number, from: number, to: number, samples: number, args: number) => void;
 

@@ -3,6 +3,7 @@
 import { arrayKind, isBytes } from '../base/array-kind.ts';
 import { HybridError } from '../base/errors.ts';
 import { type OptionNames, refuseUnknownOptions } from '../base/kinds.ts';
+import { isShared } from '../base/shared.ts';
 import type { Dataset, Shared, SharedImages } from './dataset.ts';
 import { interleave } from './planar.ts';
 
@@ -59,8 +60,8 @@ export function memoryDataset(options: MemoryDatasetOptions): Dataset {
         else out.set(image, i * imageBytes);
       }
     },
-    ...(isShared(images) && { images: { kind: 'shared', bytes: images, offset, stride, layout } satisfies SharedImages }),
+    ...(isSharedBytes(images) && { images: { kind: 'shared', bytes: images, offset, stride, layout } satisfies SharedImages }),
   };
 }
 
-const isShared = (bytes: Uint8Array): bytes is Uint8Array & Shared => bytes.buffer instanceof SharedArrayBuffer;
+const isSharedBytes = (bytes: Uint8Array): bytes is Uint8Array & Shared => isShared(bytes);

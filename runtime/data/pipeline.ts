@@ -6,9 +6,11 @@
 
 import { HybridError, invariant } from '../base/errors.ts';
 import { refuseUnknownOptions } from '../base/kinds.ts';
+import { missingPart, requireWebAssembly } from '../base/restrictions.ts';
 import type { Trace } from '../base/trace.ts';
+import { host } from '../hosts/index.ts';
 import type { FeedOptions } from './feed.ts';
-import { loadDataKernels } from './kernels.ts';
+import type { KernelModule } from './kernels.ts';
 import type { Loader } from './loader.ts';
 import type { Crew, CrewOptions, CrewStats } from './pool.ts';
 
@@ -38,9 +40,11 @@ export class DataPipeline<Name extends string = string> implements AsyncDisposab
     options: PipelineOptions = {},
   ): Promise<DataPipeline<Name>> {
     refuseUnknownOptions<PipelineOptions>(options, { workers: true, trace: true, crew: true }, 'DataPipeline.open');
-    const { workers = 1, trace, crew } = options;
-    if (!(Number.isInteger(workers) && workers >= 0 && workers <= 256))
-      throw new HybridError('E_USAGE', `${workers} data workers`, 'Give a whole number from 0 to 256.');
+    const { workers: asked = 1, trace, crew } = options;
+    if (!(Number.isInteger(asked) && asked >= 0 && asked <= 256))
+      throw new HybridError('E_USAGE', `${asked} data workers`, 'Give a whole number from 0 to 256.');
+    // Workers fill slots that they have in common with this thread.
+    const workers = host.unshared === null ? asked : 0;
     const entries = Object.entries<FeedOptions | undefined>(feeds).flatMap(([name, feed]) => (feed ? [[name, feed] as const] : []));
     const kernels = await loadDataKernels();
     // Loaded with the first pipeline, not with the library.
@@ -83,6 +87,17 @@ export class DataPipeline<Name extends string = string> implements AsyncDisposab
 
   [Symbol.asyncDispose](): Promise<void> {
     return this.close();
+  }
+}
+
+/** Compiles the kernels. Throws E_ENVIRONMENT where they were not built, or are damaged. */
+export async function loadDataKernels(path = 'data.wasm'): Promise<KernelModule> {
+  requireWebAssembly();
+  try {
+    // A few kilobytes: at once, because compiling in the background does not keep the process alive.
+    return new WebAssembly.Module(await host.asset(path));
+  } catch (cause) {
+    throw missingPart('the data kernels', host.assetPath(path), cause);
   }
 }
 

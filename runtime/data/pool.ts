@@ -1,16 +1,16 @@
-// Who carries out tasks: a pool of worker threads (piscina), or nobody but the calling thread.
+// Who carries out tasks: a pool of worker threads, or nobody but the calling thread.
 //
-// What piscina is kept from: its AbortSignals (a task is called off by its slot's generation, so that no thread is ended that
-// still writes), its queue limits (the loader has credits), starting workers later than at the start. What it does not do is
-// done here: workers that cannot be loaded, tasks that never end, and doing a dead worker's tasks again.
+// Whose threads they are is hands.ts; in a page, hands.browser.ts. Here is what is to be done about them: workers that cannot be
+// loaded, tasks that never end, and a dead worker's tasks, which are done again.
 
-import { fileURLToPath } from 'node:url';
-import type { Piscina } from 'piscina';
 import { type ErrorCode, HybridError } from '../base/errors.ts';
 import { remedyOfRestriction } from '../base/restrictions.ts';
+import { inBackground, inForeground } from '../base/timers.ts';
 import type { Trace } from '../base/trace.ts';
+import { host } from '../hosts/index.ts';
+import { openHands } from './hands.ts';
 import { Preparer, type Task } from './preparer.ts';
-import { READY, type TaskFailure, type WorkerSetup } from './protocol.ts';
+import { type Hands, type HandsEvents, READY, type WorkerSetup } from './protocol.ts';
 import type { TaskWords } from './ring.ts';
 
 export interface Crew {
@@ -46,7 +46,6 @@ export interface CrewOptions extends WorkerSetup {
   readonly script?: URL;
 }
 
-const SCRIPT = new URL(import.meta.url.endsWith('.ts') ? '../../dist/runtime/data/data.worker.js' : './data.worker.js', import.meta.url);
 const TASK_LIMIT_MS = 10_000;
 /** A worker is ready after some 50 ms; under a heavy load it may take seconds. */
 const START_LIMIT_MS = 30_000;
@@ -83,7 +82,7 @@ class CallingThread implements Crew {
 
   async run(task: Task, words: TaskWords): Promise<void> {
     // The consumer goes first: this batch is for later.
-    await new Promise((resolve) => setImmediate(resolve));
+    await host.turn();
     await this.#preparer.run(task);
     note(this.stats, this.#trace, 0, task, words);
   }
@@ -103,11 +102,11 @@ interface Watched {
 class Pool implements Crew {
   readonly workers: number;
   readonly stats = newStats();
-  readonly #piscina: Piscina<Task, TaskFailure | undefined>;
+  readonly #hands: Hands;
   readonly #trace: Trace | undefined;
   readonly #limitMs: number;
   readonly #watched = new Set<Watched>();
-  readonly #watch: NodeJS.Timeout;
+  readonly #watch: ReturnType<typeof setInterval>;
   readonly #running = new Set<Promise<void>>();
   /** Ids of the workers' threads, in the order in which they were first seen: people number workers from 1. */
   readonly #threads: number[] = [];
@@ -115,34 +114,30 @@ class Pool implements Crew {
   #closing: Promise<void> | null = null;
 
   static async open(options: CrewOptions): Promise<Pool> {
-    const { workers, kernels, feeds, startLimitMs = START_LIMIT_MS, script = SCRIPT } = options;
-    const { Piscina } = await import('piscina');
-    const piscina = new Piscina<Task, TaskFailure | undefined>({
-      filename: fileURLToPath(script),
-      minThreads: workers,
-      maxThreads: workers,
-      idleTimeout: Number.POSITIVE_INFINITY,
-      // One task runs while the next is on its way: a worker is never idle between messages.
-      concurrentTasksPerWorker: 2,
-      stricterFIFO: true,
-      recordTiming: false,
-      workerData: { kernels, feeds } satisfies WorkerSetup,
-      // No flags of the host process: a loader for TypeScript, say, has no business in a worker.
-      execArgv: [],
-    });
-    let timer: NodeJS.Timeout | undefined;
+    const { workers, kernels, feeds, startLimitMs = START_LIMIT_MS, script } = options;
+    let pool: Pool | undefined;
+    let ready = 0;
+    let hands: Hands | undefined;
+    let timer: ReturnType<typeof setTimeout> | undefined;
     try {
       await new Promise<void>((resolve, reject) => {
-        let ready = 0;
-        piscina.on('message', (message: unknown) => {
-          if (message === READY && ++ready === workers) resolve();
-        });
-        piscina.on('error', (error: Error) => reject(error));
+        const events: HandsEvents = {
+          onMessage: (message) => {
+            if (message === READY && ++ready === workers) resolve();
+          },
+          onError: (error) => (pool ? pool.#lost(error) : reject(error)),
+          onRestart: () => {
+            if (pool) pool.#restarted();
+          },
+        };
         // It also keeps the process alive, which workers do not.
         timer = setTimeout(() => reject(new Error(`${ready} of ${workers} were ready after ${startLimitMs} ms`)), startLimitMs);
+        openHands(workers, { kernels, feeds }, events, script).then((opened) => {
+          hands = opened;
+        }, reject);
       });
     } catch (error) {
-      await piscina.destroy();
+      await hands?.end();
       const { message } = error as Error;
       throw new HybridError(
         'E_WORKER_BOOT',
@@ -153,23 +148,26 @@ class Pool implements Crew {
     } finally {
       clearTimeout(timer);
     }
-    return new Pool(piscina, options);
+    pool = new Pool(hands as Hands, options);
+    return pool;
   }
 
-  private constructor(piscina: Piscina, { workers, trace, taskLimitMs = TASK_LIMIT_MS }: CrewOptions) {
+  private constructor(hands: Hands, { workers, trace, taskLimitMs = TASK_LIMIT_MS }: CrewOptions) {
     this.workers = workers;
-    this.#piscina = piscina;
+    this.#hands = hands;
     this.#trace = trace;
     this.#limitMs = taskLimitMs;
-    piscina.on('workerDestroy', () => {
-      if (!this.#closing) this.stats.restarts++;
-    });
-    // Of a worker that dies without a task, or whose replacement cannot be loaded: piscina does not start another one then.
-    piscina.on('error', (error: Error) => {
-      if (piscina.threads.length === 0) this.#fail(`all data workers have ended: ${error.message}`, error);
-    });
     this.#watch = setInterval(() => this.#look(), taskLimitMs / LOOKS);
-    this.#watch.unref();
+    inBackground(this.#watch);
+  }
+
+  #restarted(): void {
+    if (!this.#closing) this.stats.restarts++;
+  }
+
+  /** Of a worker that dies without a task, or whose replacement cannot be loaded: no other one is started then. */
+  #lost(error: Error): void {
+    if (this.#hands.alive === 0) this.#fail(`all data workers have ended: ${error.message}`, error);
   }
 
   run(task: Task, words: TaskWords): Promise<void> {
@@ -187,12 +185,10 @@ class Pool implements Crew {
       words.progress.fill(0);
       const watched = { task, words, seen: 0, still: 0 };
       // As long as a task is in flight the watch keeps the process alive: idle workers and their messages do not.
-      if (this.#watched.add(watched).size === 1) this.#watch.ref();
-      const failure = await this.#piscina
-        .run(task)
-        .catch((error: Error) => ({ code: null, remedy: '', stack: '', message: error.message }));
+      if (this.#watched.add(watched).size === 1) inForeground(this.#watch);
+      const failure = await this.#hands.run(task).catch((error: Error) => ({ code: null, remedy: '', stack: '', message: error.message }));
       this.#watched.delete(watched);
-      if (this.#watched.size === 0) this.#watch.unref();
+      if (this.#watched.size === 0) inBackground(this.#watch);
 
       if (!failure) {
         note(this.stats, this.#trace, this.#worker(words), task, words);
@@ -252,7 +248,7 @@ class Pool implements Crew {
   close(): Promise<void> {
     this.#closing ??= (async () => {
       if (!this.#failure) {
-        let timer: NodeJS.Timeout | undefined;
+        let timer: ReturnType<typeof setTimeout> | undefined;
         const late = new Promise<void>((resolve) => {
           timer = setTimeout(resolve, CLOSE_LIMIT_MS);
         });
@@ -266,7 +262,7 @@ class Pool implements Crew {
 
   async #end(): Promise<void> {
     clearInterval(this.#watch);
-    await this.#piscina.destroy();
+    await this.#hands.end();
   }
 }
 

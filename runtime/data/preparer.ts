@@ -4,8 +4,7 @@
 // A task writes only its own rows, and what it writes is a function of the task alone: it can be run again, anywhere, with the
 // same result.
 
-import { threadId } from 'node:worker_threads';
-import { bytesOf, copyBytes } from '../base/copy-bytes.ts';
+import { copier, copyBytes } from '../base/bytes.ts';
 import { HybridError, invariant } from '../base/errors.ts';
 import { clock } from '../base/trace.ts';
 import type { ImageShape } from './augment/augmentation.ts';
@@ -44,8 +43,9 @@ export class Preparer {
   /** Tasks follow one another, because they share the memory of the kernels, and readers make one call at a time. */
   #turn: Promise<void> = Promise.resolve();
 
-  static async open(module: KernelModule, setups: readonly FeedSetup[]): Promise<Preparer> {
-    return new Preparer(await Promise.all(setups.map((setup) => Feed.open(module, setup))));
+  /** `thread`: a number that no other thread of the crew has. */
+  static async open(module: KernelModule, setups: readonly FeedSetup[], thread = 0): Promise<Preparer> {
+    return new Preparer(await Promise.all(setups.map((setup) => Feed.open(module, setup, thread))));
   }
 
   private constructor(feeds: readonly Feed[]) {
@@ -61,19 +61,21 @@ export class Preparer {
 
 class Feed {
   readonly #setup: FeedSetup;
+  readonly #thread: number;
   readonly #imageBytes: number;
   readonly #ring: Ring;
   /** Null: images are taken as they are. */
   readonly #kernels: ImageKernels | null;
   readonly #reader: ImageReader | null;
 
-  static async open(module: KernelModule, setup: FeedSetup): Promise<Feed> {
-    return new Feed(module, setup, await openReader(setup));
+  static async open(module: KernelModule, setup: FeedSetup, thread: number): Promise<Feed> {
+    return new Feed(module, setup, await openReader(setup), thread);
   }
 
-  private constructor(module: KernelModule, setup: FeedSetup, reader: ImageReader | null) {
+  private constructor(module: KernelModule, setup: FeedSetup, reader: ImageReader | null, thread: number) {
     const { calls, normalize, ring, buffer } = setup;
     this.#setup = setup;
+    this.#thread = thread;
     this.#imageBytes = ring.imageBytes;
     this.#ring = new Ring(ring, buffer);
     this.#kernels = calls.length > 0 || normalize ? new ImageKernels(module, setup) : null;
@@ -86,7 +88,7 @@ class Feed {
     invariant(first >= 0 && rows > 0 && first + rows <= this.#ring.options.capacity, `a task of rows ${first} to ${first + rows}`);
     const { progress, times } = slot.tasks[Math.floor(first / this.#ring.options.chunk)];
     times[0] = clock();
-    Atomics.store(progress, 1, threadId + 1);
+    Atomics.store(progress, 1, this.#thread + 1);
     const block = this.#kernels?.rows ?? 64;
     for (let row = first; row < first + rows; row += block) {
       if (Atomics.load(slot.generation, 0) !== generation) break; // called off
@@ -152,20 +154,19 @@ async function openReader({ source, ring }: FeedSetup): Promise<ImageReader | nu
   if (source.kind === 'shared') {
     const { bytes, offset, stride } = source;
     const { imageBytes } = ring;
-    // `copy` of a Buffer makes no view for each image.
-    const images = bytesOf(bytes);
+    const copy = copier(bytes);
     return {
       read(indices, out) {
         touch(bytes, indices, source, imageBytes);
         for (let i = 0; i < indices.length; i++) {
           const from = offset + indices[i] * stride;
-          images.copy(out, i * imageBytes, from, from + imageBytes);
+          copy(out, i * imageBytes, from, from + imageBytes);
         }
       },
     };
   }
   const { module, data, first } = source;
-  const { openReader: open } = (await import(module)) as { openReader?: OpenReader };
+  const { openReader: open } = (await import(/* @vite-ignore */ /* webpackIgnore: true */ module)) as { openReader?: OpenReader };
   if (typeof open !== 'function') {
     throw new HybridError('E_DATA', `${module} exports no function openReader`, 'See ModuleImages in the documentation of Dataset.');
   }

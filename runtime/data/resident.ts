@@ -1,5 +1,6 @@
 // A training set for a device that holds its images and makes batches of them itself: crop and flip, as the kernels of asm/data do.
 
+import { shared } from '../base/shared.ts';
 import type { ResidentImages } from '../device.ts';
 import type { AugmentOptions } from './augment/augmentations.ts';
 import { activeAugmentations } from './augment/augmentations.ts';
@@ -28,7 +29,7 @@ export async function residentImages(dataset: Dataset, augment: AugmentOptions, 
 
 /** Images that lie here and there, one after the other: devices take them so. */
 function gathered({ bytes, offset, stride }: SharedImages, places: Int32Array, imageBytes: number) {
-  const all = new Uint8Array(new SharedArrayBuffer(places.length * imageBytes));
+  const all = new Uint8Array(shared(places.length * imageBytes));
   for (const [i, place] of places.entries()) {
     const from = offset + place * stride;
     all.set(bytes.subarray(from, from + imageBytes), i * imageBytes);

@@ -4,6 +4,7 @@
 // A slot is FREE, then being filled by tasks, then ready, then in use by the consumer, then FREE again. Who may do what is known
 // on the consumer's thread alone (loader.ts); workers only ever look at the generation, which the consumer changes to call a fill off.
 
+import { shared as sharedMemory } from '../base/shared.ts';
 import { ceilTo } from '../base/units.ts';
 import type { Shared } from './dataset.ts';
 
@@ -78,7 +79,7 @@ export class Ring {
       4 * paired,
     ];
     const slotBytes = sizes.reduce((sum, bytes) => sum + align(bytes), 0);
-    const shared = buffer ?? new SharedArrayBuffer(slots * slotBytes);
+    const shared = buffer ?? sharedMemory(slots * slotBytes);
     this.buffer = shared;
     this.options = options;
     this.slots = Array.from({ length: slots }, (_, slot) => {

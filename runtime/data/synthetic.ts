@@ -7,6 +7,7 @@
 
 import { refuseUnknownOptions } from '../base/kinds.ts';
 import { PURPOSE, philox4x32, philoxKey } from '../base/philox.ts';
+import { shared } from '../base/shared.ts';
 import type { DataSource, Dataset } from './dataset.ts';
 import { memoryDataset } from './memory-dataset.ts';
 
@@ -30,7 +31,7 @@ export function syntheticSource(options: SyntheticOptions = {}): DataSource {
 
 function drawPart(name: string, part: number, size: number, seed: bigint): Dataset {
   const labels = Uint8Array.from({ length: size }, (_, i) => i % FIGURES.length);
-  const images = new Uint8Array(new SharedArrayBuffer(size * IMAGE_BYTES));
+  const images = new Uint8Array(shared(size * IMAGE_BYTES));
   const random = new RandomBytes(seed);
   for (let i = 0; i < size; i++) {
     random.seek(i, part);

@@ -106,13 +106,13 @@ export {
   verifyData,
 } from '../../app/sources/verify.ts';
 export {
+  /** @deprecated No part of the API any more. */
+  copyBytes,
+} from '../base/bytes.ts';
+export {
   /** @deprecated Import it from `@hybrid-train/hybrid/tools`. */
   ChromeTrace,
 } from '../base/chrome-trace.ts';
-export {
-  /** @deprecated No part of the API any more. */
-  copyBytes,
-} from '../base/copy-bytes.ts';
 export {
   /** @deprecated No part of the API any more. */
   abortError,
@@ -170,14 +170,14 @@ export {
   ImageKernels,
   /** @deprecated No part of the API any more. */
   kernelCalls,
-  /** @deprecated No part of the API any more. */
-  loadDataKernels,
   /** @deprecated Import it from `@hybrid-train/hybrid/data`. */
   normalization,
 } from '../data/kernels.ts';
 export {
   /** @deprecated Import it from `@hybrid-train/hybrid/data`. */
   DataPipeline,
+  /** @deprecated No part of the API any more. */
+  loadDataKernels,
 } from '../data/pipeline.ts';
 export {
   /** @deprecated Import `splitDataset` from `@hybrid-train/hybrid/data`. */

@@ -1,6 +1,7 @@
 // NumPy's files: .npy holds one array, .npz is a ZIP archive of them. Read are whole numbers, booleans and floats of the
 // usual sizes, in either byte order; arrays of Python's objects are refused.
 
+import { fromLatin1, latin1 } from '../base/bytes.ts';
 import { HybridError } from '../base/errors.ts';
 import { refuseUnknownOptions } from '../base/kinds.ts';
 import { fromHalf } from './half.ts';
@@ -60,6 +61,7 @@ export interface NpyOptions {
   readonly code?: 'E_DATA' | 'E_CHECKPOINT';
 }
 
+const UTF_8 = new TextDecoder('utf-8', { ignoreBOM: true });
 const MAGIC = [0x93, 0x4e, 0x55, 0x4d, 0x50, 0x59]; // \x93NUMPY
 /** NumPy's own arrays have headers of 128 bytes; its reader allows this much. */
 const MAX_HEADER_BYTES = 10_000;
@@ -131,7 +133,7 @@ function partsOf(bytes: Uint8Array, fail: Fail): NumpyParts {
   if (headerBytes > MAX_HEADER_BYTES || headerStart + headerBytes > bytes.length) fail(`its header claims ${headerBytes} bytes`);
   const dataStart = headerStart + headerBytes;
   // Whatever is not ASCII becomes a character that the grammar does not know.
-  const { descr, fortran, shape } = parseHeader(Buffer.from(bytes.subarray(headerStart, dataStart)).toString('latin1'), fail);
+  const { descr, fortran, shape } = parseHeader(latin1(bytes.subarray(headerStart, dataStart)), fail);
   return { descr, fortran, shape, bytes: bytes.subarray(dataStart) };
 }
 
@@ -146,7 +148,7 @@ function parseStrings(file: Uint8Array, fail: Fail): string[] | undefined {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   return Array.from({ length: count }, (_, i) => {
     if (kind === 'S') {
-      const text = Buffer.from(bytes.subarray(i * width, (i + 1) * width)).toString('utf8');
+      const text = UTF_8.decode(bytes.subarray(i * width, (i + 1) * width));
       return text.replace(/\0+$/, '');
     }
     let text = '';
@@ -189,10 +191,8 @@ export function numpyArray({ descr, fortran, shape, bytes }: NumpyParts, fail: F
 
 /** A copy with the bytes of each element in the other order. */
 function swapped(bytes: Uint8Array, width: number): Uint8Array {
-  const copy = Buffer.from(Uint8Array.from(bytes).buffer);
-  if (width === 2) copy.swap16();
-  else if (width === 4) copy.swap32();
-  else if (width === 8) copy.swap64();
+  const copy = Uint8Array.from(bytes);
+  if (width > 1) for (let at = 0; at < copy.length; at += width) copy.subarray(at, at + width).reverse();
   return copy;
 }
 
@@ -244,7 +244,7 @@ export function writeNpy({ shape, data }: NpyArray): Uint8Array {
 
   const file = new Uint8Array(headerEnd + data.byteLength);
   file.set([...MAGIC, 1, 0, header.length & 255, header.length >> 8]);
-  file.set(Buffer.from(header, 'latin1'), 10);
+  file.set(fromLatin1(header), 10);
   file.set(new Uint8Array(data.buffer, data.byteOffset, data.byteLength), headerEnd);
   return file;
 }

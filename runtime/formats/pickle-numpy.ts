@@ -1,5 +1,6 @@
 // What NumPy puts into pickles: arrays, their types and single numbers.
 
+import { fromLatin1 } from '../base/bytes.ts';
 import { type NpyArray, numpyArray } from './npz.ts';
 import { bytesOf, type Constructor, PickleName, textOf } from './pickle-values.ts';
 import type { Fail } from './zip.ts';
@@ -109,5 +110,5 @@ function encoded([text, encoding]: readonly unknown[], fail: Fail): Uint8Array {
   const value = textOf(text);
   if (value === undefined || !['latin1', 'latin-1', 'iso-8859-1'].includes(textOf(encoding) ?? ''))
     return fail('encoded bytes are not Latin-1');
-  return Uint8Array.from(Buffer.from(value, 'latin1'));
+  return fromLatin1(value);
 }

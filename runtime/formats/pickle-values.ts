@@ -1,5 +1,6 @@
 // What reading a pickle takes and gives: constructors and options, and the values that are none of JavaScript's.
 
+import { latin1 } from '../base/bytes.ts';
 import type { Fail } from './zip.ts';
 
 /** What a name in a pickle stands for. All of it makes data and nothing else. */
@@ -36,8 +37,9 @@ export interface Unpickled {
   readonly end: number;
 }
 
-/** Bytes as characters. */
-export const latin1 = (bytes: Uint8Array): string => Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('latin1');
+const UTF_8 = new TextDecoder('utf-8', { ignoreBOM: true });
+/** Bytes as text; what is none becomes U+FFFD. */
+export const replacingText = (bytes: Uint8Array): string => UTF_8.decode(bytes);
 
 /** A name of `constructors`, as a value. */
 export class PickleName {

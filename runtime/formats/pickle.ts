@@ -7,8 +7,9 @@
 // contain itself, or contain one object a million times over (a "memo bomb"): that costs nothing here, and whoever walks a value that was
 // read must bound the depth of its walk.
 
+import { fromLatin1, latin1 } from '../base/bytes.ts';
 import { HybridError } from '../base/errors.ts';
-import { ByteString, type Constructor, latin1, PickleName, type PickleOptions, textOf, type Unpickled } from './pickle-values.ts';
+import { ByteString, type Constructor, PickleName, type PickleOptions, replacingText, textOf, type Unpickled } from './pickle-values.ts';
 import { type Fail, quote } from './zip.ts';
 
 /** Far above what a table of 50,000 tensors needs; a file of that many single-byte instructions is read in well under a second. */
@@ -320,7 +321,7 @@ class Machine {
       return utf8.decode(bytes);
     } catch {
       // A lone surrogate, as Python writes file names that are not UTF-8.
-      return Buffer.from(bytes).toString('utf8');
+      return replacingText(bytes);
     }
   }
 
@@ -376,7 +377,7 @@ class Machine {
       if (hex !== undefined) return String.fromCharCode(Number.parseInt(hex, 16));
       return known[character] ?? whole;
     });
-    return new ByteString(Uint8Array.from(Buffer.from(text, 'latin1')));
+    return new ByteString(fromLatin1(text));
   }
 
   /** Text of protocol 0: Latin-1 with \u and \U escapes. */

@@ -5,8 +5,7 @@
 // unpack to petabytes), and none may claim more than deflate can make of its bytes. So the memory that an archive can
 // claim is at most `DEFLATE_RATIO` times its own size.
 
-import { createRequire } from 'node:module';
-import { crc32, inflateRawSync } from 'node:zlib';
+import { crc32, inflateRaw, zipStored } from './deflate.ts';
 
 /** Says what is wrong with a file; throws. */
 export type Fail = (what: string, cause?: unknown) => never;
@@ -122,7 +121,7 @@ function inflate(data: Uint8Array, size: number, name: string, fail: Fail): Uint
   let member: Uint8Array;
   try {
     // One byte more than announced is enough to notice; zlib refuses a limit of 0.
-    member = inflateRawSync(data, { maxOutputLength: size + 1 });
+    member = inflateRaw(data, size + 1);
   } catch (error) {
     return fail(`its member ${quote(name)} cannot be unpacked: ${(error as Error).message}`, error);
   }
@@ -140,9 +139,7 @@ function decode(view: DataView, start: number, length: number, fail: Fail): stri
 
 /** An archive of stored members, in the order of the map. The same input gives the same bytes: all members carry the first date that ZIP knows. */
 export function writeZip(members: ReadonlyMap<string, Uint8Array>): Uint8Array {
-  // Loaded with the first archive that is written: a tenth of what importing the package takes, and most programs write none.
-  const { zipSync }: typeof import('fflate') = createRequire(import.meta.url)('fflate');
-  return zipSync(Object.fromEntries(members), { level: 0, mtime: new Date(1980, 0, 1) });
+  return zipStored(Object.fromEntries(members));
 }
 
 /** A name from a file, safe to print: escaped and of bounded length. */

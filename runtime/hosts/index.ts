@@ -1,3 +1,3 @@
-// The host that there is: Node, so far. Another one takes its place here.
+// The host that there is: Node. In a page another one takes its place (index.browser.ts).
 
 export { nodeHost as host } from './node.ts';

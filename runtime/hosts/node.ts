@@ -5,10 +5,12 @@ import { readdir, readFile } from 'node:fs/promises';
 import { availableParallelism, constants, freemem, platform, totalmem } from 'node:os';
 import { fileURLToPath } from 'node:url';
 import { Worker } from 'node:worker_threads';
-import type { Host } from '../host.ts';
+import type { Host, ThreadBody } from '../host.ts';
 
 /** Threads and assets always come from dist, where this module runs, too, unless under the tests. */
 const ASSETS = new URL(import.meta.url.endsWith('.ts') ? '../../dist/asm/' : '../../asm/', import.meta.url);
+
+const THREADS: Readonly<Record<ThreadBody, string>> = { gang: 'host/thread.worker.js', data: '../runtime/data/data.worker.js' };
 
 export const nodeHost: Host = {
   /** By affinity and by the quota of the control group. Node asks for affinity; the quota it learns only in later versions, and never for less than one core. */
@@ -21,21 +23,29 @@ export const nodeHost: Host = {
       free: platform() === 'darwin' ? Number.POSITIVE_INFINITY : freemem(),
     }),
   },
-  /** performance.now() counts from the start of each thread. */
-  now() {
-    const [seconds, nanoseconds] = process.hrtime();
-    return seconds * 1000 + nanoseconds / 1e6;
-  },
+  platform: platform(),
+  unshared: null,
+  warn: (text, tell) => tell?.(text),
+  turn: () => new Promise((resolve) => setImmediate(resolve)),
   asset: (path) => readFile(new URL(path, ASSETS)),
   assets: async (folder) => (await readdir(new URL(`${folder}/`, ASSETS))).sort(),
   assetPath: (path) => fileURLToPath(new URL(path, ASSETS)),
   // No flags of the host process: a loader for TypeScript, say, has no business in a thread.
   thread: (script, { name, onMessage, onError, onExit }) =>
-    new Worker(new URL(script, ASSETS), { name, execArgv: [] }).on('message', onMessage).on('error', onError).on('exit', onExit),
+    new Worker(script instanceof URL ? script : new URL(THREADS[script], ASSETS), { name, execArgv: [] })
+      .on('message', onMessage)
+      .on('error', onError)
+      .on('exit', onExit),
   gpu: {
     load: async () => (await import('webgpu')).create,
     isMissing: (error) => (error as NodeJS.ErrnoException).code === 'ERR_MODULE_NOT_FOUND',
-    isSupported: () => platform() !== 'linux' || hasVulkan(),
+    missing: () =>
+      platform() !== 'linux' || hasVulkan()
+        ? null
+        : {
+            message: 'there is no Vulkan here (libvulkan.so.1)',
+            remedy: "Install a Vulkan driver (of the GPU's vendor, or Mesa's) and the package libvulkan1, or use `device: wasm`.",
+          },
   },
 };
 

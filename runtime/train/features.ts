@@ -2,6 +2,7 @@
 // are in memory, or where they are too many in a file that workers read, and a place that an embedder gives keeps them for the next run.
 
 import { HybridError, isAbortError } from '../base/errors.ts';
+import { shared } from '../base/shared.ts';
 import { mebibytes } from '../base/units.ts';
 import type { AugmentOptions } from '../data/augment/augmentations.ts';
 import { changed, type Dataset, type ImageSource, type Subset } from '../data/dataset.ts';
@@ -116,7 +117,7 @@ export async function keepFeatures(given: KeepOptions): Promise<Features | strin
   if (found) return made(found, `were read from the cache and checked in ${seconds()}`);
 
   if (bytesOf(sizes) <= (store?.memoryBudget ?? MEMORY_BUDGET)) {
-    const held = new Uint8Array(new SharedArrayBuffer(bytesOf(sizes)));
+    const held = new Uint8Array(shared(bytesOf(sizes)));
     let at = 0;
     for await (const piece of compute(given)) {
       held.set(piece, at);

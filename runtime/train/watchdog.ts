@@ -1,5 +1,7 @@
 // Notices that a run makes no progress and says what it was waiting for: a hung thread, driver or file system shows no other sign.
 
+import { inBackground } from '../base/timers.ts';
+
 export interface WatchdogOptions {
   /** Milliseconds without progress after which it speaks; what has once taken longer is given ten times as long. */
   readonly limitMs: number;
@@ -11,7 +13,7 @@ const PATIENCE = 10;
 
 export class Watchdog {
   readonly #options: WatchdogOptions;
-  readonly #timer: NodeJS.Timeout;
+  readonly #timer: ReturnType<typeof setInterval>;
   /** Longest time that each kind of work has taken. */
   readonly #longest = new Map<string, number>();
   #doing = 'the start';
@@ -22,7 +24,7 @@ export class Watchdog {
   constructor(options: WatchdogOptions) {
     this.#options = options;
     this.#timer = setInterval(() => this.#look(), options.limitMs / 4);
-    this.#timer.unref(); // it watches a process, it does not keep one alive
+    inBackground(this.#timer); // it watches a process, it does not keep one alive
   }
 
   /** Work of a kind begins, which ends what was done before. `where` is added in messages. */

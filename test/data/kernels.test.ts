@@ -17,7 +17,8 @@ import { cropImage } from '../../runtime/data/augment/crop.ts';
 import { AUGMENT_NAMES, augmentOptions } from '../../runtime/data/augment/names.ts';
 import { policy } from '../../runtime/data/augment/policy.ts';
 import { cosine, sine } from '../../runtime/data/augment/warp.ts';
-import { ImageKernels, kernelCalls, loadDataKernels, normalization } from '../../runtime/data/kernels.ts';
+import { ImageKernels, kernelCalls, normalization } from '../../runtime/data/kernels.ts';
+import { loadDataKernels } from '../../runtime/data/pipeline.ts';
 
 import { type WordValues, wordsOf } from '../../runtime/data/words.ts';
 

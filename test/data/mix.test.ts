@@ -6,9 +6,8 @@ import { type Mix, type MixOptions, mixImage, mixOf } from '../../runtime/data/a
 import { augmentOptions } from '../../runtime/data/augment/names.ts';
 import type { Dataset } from '../../runtime/data/dataset.ts';
 import { setUp } from '../../runtime/data/feed.ts';
-import { loadDataKernels } from '../../runtime/data/kernels.ts';
 import { memoryDataset } from '../../runtime/data/memory-dataset.ts';
-import { DataPipeline } from '../../runtime/data/pipeline.ts';
+import { DataPipeline, loadDataKernels } from '../../runtime/data/pipeline.ts';
 import { Preparer } from '../../runtime/data/preparer.ts';
 import { Ring } from '../../runtime/data/ring.ts';
 import { epochOrder } from '../../runtime/data/sampler.ts';

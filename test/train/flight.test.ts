@@ -4,7 +4,7 @@ import { describe, expect, it, vi } from 'vitest';
 import { openWasmDevice } from '../../asm/host/device.ts';
 import type { LoadedBatch } from '../../runtime/data/epoch.ts';
 import type { Device } from '../../runtime/device.ts';
-import { host } from '../../runtime/hosts/index.ts';
+import { time as hostTime } from '../../runtime/hosts/clock.ts';
 import { openReferenceDevice } from '../../runtime/reference.ts';
 import type { TrainOptions } from '../../runtime/train/events.ts';
 import { Flight } from '../../runtime/train/flight.ts';
@@ -151,7 +151,7 @@ describe('what is told of waiting', () => {
   async function waits(device: number, source: number, ahead: number) {
     const STEPS = 10;
     const time = new Simulation();
-    const clock = vi.spyOn(host, 'now').mockImplementation(() => time.now);
+    const clock = vi.spyOn(hostTime, 'now').mockImplementation(() => time.now);
     try {
       const batches = (async function* () {
         for (let index = 0; index < STEPS; index++) {
