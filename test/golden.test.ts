@@ -9,34 +9,10 @@ import { openDevice } from '../runtime/devices.ts';
 import { buildModel } from '../runtime/model/architectures.ts';
 import { trainingGraphs } from '../runtime/train/graphs.ts';
 import { GOLDEN_VERSION, GoldenComparison, parseGolden, readGolden } from './support/golden.ts';
+import { GOLDEN_MODELS, GOLDEN_TOLERANCES, initialState, reducedSteps, results } from './support/golden-models.ts';
 import { GOLDEN_OPS, type GoldenOpCase, runGoldenOp } from './support/golden-ops.ts';
-import { type GoldenTolerances, goldenSteps, readExactly } from './support/golden-steps.ts';
+import { readExactly } from './support/golden-steps.ts';
 import { hasSwiftShader, useSwiftShader } from './support/swiftshader.ts';
-
-const MODELS = ['convmixer-256-8', 'conv-pooling', 'convmixer-2stage-flatten', 'convmixer-2stage', 'convmixer-256-8-block-residual'];
-
-// About three times what was measured.
-const TOLERANCES: Record<string, GoldenTolerances & { readonly ops: number }> = {
-  // Doubles on both sides: what is left is the order of sums.
-  reference: {
-    ...{ ops: 1e-12, forward: 1e-13, gradients: 1e-12, losses: [1e-13, 1e-13, 1e-13] },
-    ...{ weights: 1e-11, moments: 1e-11, statistics: 1e-13, after: 1e-12 },
-  },
-  // float32. Weights and moments are wide, because Adam makes a step of ±rate of a gradient near zero: which way is a matter of
-  // the last bits, and so of the arithmetic.
-  'wasm, multiply, then add': {
-    ...{ ops: 1e-6, forward: 3e-5, gradients: 1e-4, losses: [5e-6, 5e-6, 5e-6] },
-    ...{ weights: 1e-4, moments: 3e-4, statistics: 1e-6, after: 5e-6 },
-  },
-  'wasm, fused multiply-add': {
-    ...{ ops: 1e-6, forward: 3e-5, gradients: 1e-4, losses: [5e-6, 5e-6, 5e-6] },
-    ...{ weights: 4e-4, moments: 3e-4, statistics: 1e-6, after: 5e-6 },
-  },
-  webgpu: {
-    ...{ ops: 1e-6, forward: 3e-5, gradients: 1e-4, losses: [5e-6, 5e-6, 5e-6] },
-    ...{ weights: 5e-4, moments: 3e-4, statistics: 1e-6, after: 5e-6 },
-  },
-};
 
 describe('the file', () => {
   const bytes = (edit: (view: DataView) => void): Uint8Array => {
@@ -76,7 +52,7 @@ describe('the file', () => {
   });
 
   test('tells the versions it was made with', () => {
-    for (const name of ['ops', ...MODELS]) expect(readGolden(name).versions).toEqual({ tensorflow: '2.21.0', keras: '3.15.1' });
+    for (const name of ['ops', ...GOLDEN_MODELS]) expect(readGolden(name).versions).toEqual({ tensorflow: '2.21.0', keras: '3.15.1' });
   });
 
   test('must be compared in full, and no difference or NaN passes', () => {
@@ -102,10 +78,10 @@ const open = (name: string, threads?: number): Promise<Device> =>
     : openWasmDevice({ threads, v8Flags: true, fma: name === 'wasm, fused multiply-add' });
 const has = (name: string): boolean =>
   name === 'webgpu' ? hasSwiftShader : name !== 'wasm, fused multiply-add' || hasFma({ v8Flags: true });
-const DEVICES = Object.keys(TOLERANCES).filter(has);
+const DEVICES = Object.keys(GOLDEN_TOLERANCES).filter(has);
 
 describe.each(DEVICES)('%s', (name) => {
-  const tolerances = TOLERANCES[name];
+  const tolerances = GOLDEN_TOLERANCES[name];
   let device: Device;
   let single: Device;
   beforeAll(async () => {
@@ -129,19 +105,9 @@ describe.each(DEVICES)('%s', (name) => {
     if (!whole) singleOps(withoutRules);
     if (!whole) smallStatistics(withoutRules);
 
-    test.each(MODELS)('three steps of %s', async (arch) => {
-      const file = readGolden(arch);
-      const { image, width } = file.metadata.reduced;
-      const model = buildModel(arch, { input: [image, image, 3], classes: 10, dropout: 0, width });
-      const state = initialState(file, 'reduced');
-      const images = file.tensors.get('reduced/images')?.data as Uint8Array;
-      const labels = file.tensors.get('reduced/labels')?.data as Int32Array;
+    test.each(GOLDEN_MODELS)('three steps of %s', async (arch) => {
       // Layers by themselves are compared once; with fusion they are at full width, in golden-table.test.ts.
-      const layersOn = withoutRules.length ? single : undefined;
-      const compared = results(file, 'reduced').filter((tensor) => layersOn || !/step\/(outputs|logits)/.test(tensor));
-      const golden = new GoldenComparison(file, compared);
-      await goldenSteps(device, golden, { model, state, images, labels, withoutRules, tolerances, layersOn, section: 'reduced' });
-      golden.finish();
+      await reducedSteps(device, arch, { withoutRules, tolerances, layersOn: withoutRules.length ? single : undefined });
     });
   });
 
@@ -160,7 +126,7 @@ describe.each(DEVICES)('%s', (name) => {
   }
 
   function smallStatistics(withoutRules: string[]): void {
-    test.each(MODELS)('moving statistics of %s where a channel has eight values', async (arch) => {
+    test.each(GOLDEN_MODELS)('moving statistics of %s where a channel has eight values', async (arch) => {
       const file = readGolden(arch);
       const { image, width } = file.metadata.eight;
       const model = buildModel(arch, { input: [image, image, 3], classes: 10, dropout: 0, width });
@@ -181,12 +147,3 @@ describe.each(DEVICES)('%s', (name) => {
     });
   }
 });
-
-const initialState = (file: ReturnType<typeof readGolden>, section: string) =>
-  [...file.tensors]
-    .filter(([name]) => name.startsWith(`${section}/initial/`))
-    .map(([name, { data }]) => [name.slice(`${section}/initial/`.length), data] as const);
-
-/** Names of all tensors of a section that Keras computed. */
-const results = (file: ReturnType<typeof readGolden>, section: string): string[] =>
-  [...file.tensors].filter(([name, { data }]) => name.startsWith(`${section}/`) && data instanceof Float64Array).map(([name]) => name);

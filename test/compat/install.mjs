@@ -1,10 +1,10 @@
-// The packed package as people get it: installed by npm, pnpm, Yarn (also Plug'n'Play) and Bun, read by TypeScript old and new, bundled, and started
-// under Node's restrictions. Needs npm's registry, or a cache that has the packages.
+// The packed package as people get it: installed by npm, pnpm, Yarn (also Plug'n'Play) and Bun, read by TypeScript old and new, bundled, for a page
+// too, and started under Node's restrictions. Needs npm's registry, or a cache that has the packages.
 //
 //   node test/compat/install.mjs [--report FILE] [NAME...]
 
 import { execFileSync, spawnSync } from 'node:child_process';
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -83,7 +83,7 @@ function tool(name) {
   if (!existsSync(path)) {
     mkdirSync(path);
     writeFileSync(join(path, 'package.json'), '{"private":true}');
-    execFileSync('npm', ['install', '--no-audit', '--no-fund', '--silent', name], { cwd: path, stdio: 'ignore' });
+    execFileSync('npm', ['install', '--no-audit', '--no-fund', '--silent', ...name.split(' ')], { cwd: path, stdio: 'ignore' });
   }
   return join(path, 'node_modules');
 }
@@ -233,6 +233,32 @@ check('bundled with the package in it: says what is missing and what to do', () 
   ]);
   assert(/bundle.*external/is.test(run(path, process.execPath, ['whole.mjs'], { status: 1 })), 'not a word about bundling');
 });
+
+/** For pages: what bundlers make of the package, workers and kernels included. Vite's is in test/page/. */
+const PAGE_BUNDLERS = {
+  esbuild: (modules) => [join(modules, '.bin/esbuild'), '--bundle', '--format=esm', '--splitting', '--outdir=page-esbuild', 'program.mjs'],
+  'webpack webpack-cli': (modules) => [
+    join(modules, '.bin/webpack'),
+    '--mode=production',
+    '--target=web',
+    '--entry=./program.mjs',
+    '-o',
+    'page-webpack',
+  ],
+};
+for (const [names, command] of Object.entries(PAGE_BUNDLERS)) {
+  const [name] = names.split(' ');
+  check(`for a page, by ${name}`, () => {
+    const path = join(folder, 'npm');
+    if (!existsSync(join(path, 'node_modules'))) throw new Skip('the installation failed');
+    const [program, ...args] = command(tool(names));
+    run(path, program, args);
+    const files = readdirSync(join(path, `page-${name}`));
+    for (const file of files.filter((one) => one.endsWith('.js')))
+      assert(!/["']node:/.test(readFileSync(join(path, `page-${name}`, file), 'utf8')), `${file} wants a module of Node`);
+    assert(name !== 'webpack' || files.some((file) => file.endsWith('.pack')), 'the kernels were left behind');
+  });
+}
 
 rmSync(folder, { recursive: true, force: true });
 console.log(`installing: ${counts.passed} passed, ${counts.failed} failed, ${counts.skipped} skipped`);
