@@ -28,6 +28,13 @@ export const TASK_COLUMNS = 512;
 /** Rows and columns of results of a tile of Winograd's convolution, and the number of products that it takes. */
 export const WINOGRAD_TILE = 4;
 export const WINOGRAD_POINTS = 36;
+/** Longest depth block of a product of matrices. */
+export const DEPTH = 256;
+/**
+ * Bytes between the points of a transformed tile: a depth block of channels, and a line, so that the points are in different sets of
+ * the cache.
+ */
+export const WINOGRAD_POINT_BYTES = 4 * DEPTH + 64;
 /** Columns of these products that are made, and transformed back, at a time. */
 export const WINOGRAD_BLOCK_COLUMNS = 64;
 /** Bytes between the matrices of two points, beyond their elements. */

@@ -28,10 +28,10 @@ const BLOCK_ROWS: i32 = 264;
 
 // The thread's scratch.
 const EDGE = SCRATCH;
-/** DEAL addresses. */
+/** Addresses of rows, MR or DEAL of them: a line has room for more. */
 const POINTERS = EDGE + TILE_BYTES;
 /** DEPTH zeros: the rows that a panel lacks. */
-const ZEROS = POINTERS + 4 * DEAL;
+const ZEROS = POINTERS + 64;
 /** Gathered rows: MR of DEPTH columns, or DEAL of BLOCK_ROWS. */
 const GATHERED = ZEROS + 4 * DEPTH;
 /** A `TileSums` of a task's columns. */

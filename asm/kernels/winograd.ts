@@ -3,7 +3,7 @@
 // where they are used.
 //
 // An image is cut into tiles of 4×4 results; those at the right and the bottom may reach beyond it. A task transforms some
-// tiles (all their channels) into 36 matrices, packed as the micro-kernel reads them, multiplies, and transforms back, all in its scratch:
+// tiles (all their channels) into 36 matrices, as the micro-kernel reads them, multiplies, and transforms back, all in its scratch:
 // tensors are read and written once. Each point is a chain of multiply-adds over the channels (or tiles) in order, so
 // neither the cut into tasks nor the size of the micro-kernel's tiles changes a bit.
 
@@ -16,17 +16,20 @@ import {
   TiledImage,
   WINOGRAD_BLOCK_COLUMNS as BLOCK_COLUMNS,
   WINOGRAD_GAP,
+  WINOGRAD_POINT_BYTES,
   WinogradConvArgs,
   WinogradGradWeightArgs,
   WinogradReversedWeightsArgs,
   WinogradWeightsArgs,
 } from '../lib/abi';
 import { finish, finishTile } from '../lib/epilogue';
-import { ceilDiv, DEPTH, dealToA, MR, multiply, NR, packRows, TILE_BYTES } from '../lib/gemm';
-import { copyFloats, storeLanes, zeroFloats } from '../lib/simd';
+import { ceilDiv, DEPTH, MR, multiplyRows, multiplyTransposed, NR, ROW_BYTES } from '../lib/gemm';
+import { copyFloats, zeroFloats } from '../lib/simd';
 import { addToTotals, beginTile, joinTile, placeTileSums, storeTile, storeTotals, TileSums, tileSumsBytes } from '../lib/totals';
 import {
+  CHANNELS,
   HALFWAY_BYTES,
+  PAIR,
   POINTS,
   REACH,
   TILE,
@@ -38,29 +41,20 @@ import {
   Window,
 } from '../lib/winograd';
 
-/** Channels that are transformed together before they are packed: whole panels and whole vectors. */
-const GROUP: i32 = 4 * MR;
-/** Tiles that are transformed together before they are packed, at most: the convolution packs MR, the gradient deals out whole cache lines. */
-const STAGED: i32 = 8;
 /** Tiles of a line that are summed in f32: 128 pixels (lib/totals.ts). */
 const SUM_TILES: i32 = 8;
 
 // The thread's scratch.
-const EDGE = SCRATCH;
-const HALFWAY = EDGE + TILE_BYTES;
-/** STAGED addresses. */
-const POINTERS = HALFWAY + HALFWAY_BYTES;
-/** The 3×3 weights of four channels. */
-const TAPS = POINTERS + 4 * STAGED;
-const WINDOW = changetype<Window>(TAPS + 9 * 16);
-/** Points of some tiles, for each point [STAGED, GROUP]. */
-const STAGE = TAPS + 9 * 16 + 48;
-const STAGE_POINT: usize = 4 * STAGED * GROUP;
+const HALFWAY = SCRATCH;
+/** The 3×3 weights of as many channels as are transformed at once, and those at the points. */
+const TAPS = HALFWAY + HALFWAY_BYTES;
+const TRANSFORMED = TAPS + 9 * PAIR;
+const WINDOW = changetype<Window>(TRANSFORMED + <usize>POINTS * PAIR);
 /** Results of a tile [4, 4, BLOCK_COLUMNS]. */
-const RESULTS = STAGE + <usize>POINTS * STAGE_POINT;
+const RESULTS = changetype<usize>(WINDOW) + 64;
 /** A `TileSums` of a task's columns. */
 const TILE_SUMS = RESULTS + 4 * TILE * TILE * BLOCK_COLUMNS;
-/** The 36 matrices of each kind. */
+/** The matrices of the 36 points, of each kind. */
 const MATRICES = TILE_SUMS + tileSumsBytes(TASK_COLUMNS);
 
 /**
@@ -95,12 +89,12 @@ export function winogradWeights(call: WinogradWeightsArgs): void {
     const last = min(columns, first + NR);
     let to = call.transformed + panelOffset(start, length, columns, first);
     for (let k = start; k < start + length; k++, to += 4 * NR) {
-      for (let column = first; column < last; column += 4) {
+      for (let column = first; column < last; column += CHANNELS) {
         const from = call.weights + ((<usize>(k * columns + column)) << 2);
-        const lanes = min(4, last - column);
+        const lanes = min(CHANNELS, last - column);
         const target = to + ((<usize>(column - first)) << 2);
-        if (lanes == 4) transformWeights(from, tap, target, point, HALFWAY);
-        else transformWeights(gatherTaps(from, tap, lanes), 16, target, point, HALFWAY);
+        if (lanes == CHANNELS) transformWeights(from, tap, target, point, HALFWAY);
+        else transformWeights(gatherTaps(from, tap, lanes), PAIR, target, point, HALFWAY);
       }
     }
   }
@@ -120,16 +114,16 @@ export function winogradReversedWeights(call: WinogradReversedWeightsArgs): void
     const first = (task % panels) * NR;
     const last = min(columns, first + NR);
     let to = call.transformed + panelOffset(start, length, columns, first);
-    for (let k = start; k < start + length; k += 4, to += 4 * 4 * NR) {
-      const lanes = min(4, start + length - k);
+    for (let k = start; k < start + length; k += CHANNELS, to += 4 * CHANNELS * NR) {
+      const lanes = min(CHANNELS, start + length - k);
       for (let column = first; column < last; column++) {
-        // Four channels of the depth: the lanes of a vector go to four rows of the panel. Backwards from the last tap.
+        // Channels of the depth: the lanes of a vector go to as many rows of the panel. Backwards from the last tap.
         const from = call.weights + 8 * tap + ((<usize>(column * depth + k)) << 2);
-        if (lanes == 4) transformWeights(from, -tap, STAGE, 16, HALFWAY);
-        else transformWeights(gatherTaps(from, -tap, lanes), 16, STAGE, 16, HALFWAY);
+        if (lanes == CHANNELS) transformWeights(from, -tap, TRANSFORMED, PAIR, HALFWAY);
+        else transformWeights(gatherTaps(from, -tap, lanes), PAIR, TRANSFORMED, PAIR, HALFWAY);
         let target = to + ((<usize>(column - first)) << 2);
         for (let p = 0; p < POINTS; p++, target += point) {
-          const v = STAGE + ((<usize>p) << 4);
+          const v = TRANSFORMED + <usize>p * PAIR;
           for (let i = 0; i < lanes; i++) store<f32>(target + <usize>(i * NR * 4), load<f32>(v + ((<usize>i) << 2)));
         }
       }
@@ -137,11 +131,11 @@ export function winogradReversedWeights(call: WinogradReversedWeightsArgs): void
   }
 }
 
-/** Nine vectors, of which only the first `lanes` lanes can be read. */
+/** Nine taps, of which only the first `lanes` channels can be read. */
 function gatherTaps(from: usize, tap: usize, lanes: i32): usize {
   for (let t: usize = 0; t < 9; t++) {
-    zeroFloats(TAPS + t * 16, 4);
-    copyFloats(TAPS + t * 16, from + t * tap, lanes);
+    zeroFloats(TAPS + t * PAIR, CHANNELS);
+    copyFloats(TAPS + t * PAIR, from + t * tap, lanes);
   }
   return TAPS;
 }
@@ -172,19 +166,6 @@ function moveWindow(image: TiledImage, tile: i32, before: i32, size: i32): void 
   WINDOW.right = min(size, width - left);
 }
 
-/** Transforms `n` channels of a tile of the input into row `i` of STAGE. */
-// @ts-ignore: decorator
-@inline
-function stageInput(image: TiledImage, tile: i32, channel: i32, n: i32, i: i32): void {
-  moveWindow(image, tile, 1, REACH);
-  const from = (<usize>channel) << 2;
-  const to = STAGE + ((<usize>(i * GROUP)) << 2);
-  for (let k = 0; k < n; k += 4) {
-    const at = (<usize>k) << 2;
-    transformInput(WINDOW, from + at, min(4, n - k), to + at, STAGE_POINT, HALFWAY);
-  }
-}
-
 /** y = epilogue(conv(x, w)) with transformed weights. */
 export function winogradConv(call: WinogradConvArgs): void {
   const image = call.x;
@@ -200,7 +181,7 @@ export function winogradConv(call: WinogradConvArgs): void {
     const right = min(call.outputs, left + call.taskColumns);
     for (let tile = first * perSample; tile < end; tile += call.blockTiles) {
       const tiles = min(call.blockTiles, end - tile);
-      packTiles(image, call.blockTiles, tile, tiles);
+      transformTiles(image, call.blockTiles, tile, tiles);
       for (let column = left; column < right; column += BLOCK_COLUMNS) {
         const columns = min(BLOCK_COLUMNS, right - column);
         multiplyTiles(image.channels, call, tiles, column, columns);
@@ -210,43 +191,44 @@ export function winogradConv(call: WinogradConvArgs): void {
   }
 }
 
-/** Fills MATRICES with the panels of A of `tiles` tiles. What the last panel lacks is left as it is: nobody reads its results. */
-function packTiles(image: TiledImage, blockTiles: i32, first: i32, tiles: i32): void {
+/** Bytes of a depth block of as many tiles as are transformed at a time: [tile, point, channel]. */
+// @ts-ignore: decorator
+@inline
+function tilesBytes(blockTiles: i32): usize {
+  return <usize>blockTiles * ROW_BYTES;
+}
+
+/**
+ * Fills MATRICES with the depth blocks of A of `tiles` tiles: rows of channels, all points of a tile side by side. All channels of a tile
+ * in turn, so that its 36 pixels are read from front to back. The rows that the last panel lacks are left as they are: nobody reads their results.
+ */
+function transformTiles(image: TiledImage, blockTiles: i32, first: i32, tiles: i32): void {
   const channels = image.channels;
-  const point = pointBytes(blockTiles * channels);
-  for (let i = 0; i < tiles; i += MR) {
-    for (let start = 0; start < channels; start += DEPTH) {
-      const length = min(DEPTH, channels - start);
-      const panel = MATRICES + ((<usize>(start * blockTiles + i * length)) << 2);
-      for (let k = 0; k < length; k += GROUP) {
-        const n = min(GROUP, length - k);
-        for (let j = 0; j < min(MR, tiles - i); j++) stageInput(image, first + i + j, start + k, n, j);
-        let row = STAGE;
-        let to = panel + ((<usize>(k * MR)) << 2);
-        for (let p = 0; p < POINTS; p++, row += STAGE_POINT, to += point) {
-          for (let j = 0; j < MR; j++) store<usize>(POINTERS + ((<usize>j) << 2), row + <usize>(j * 4 * GROUP));
-          packRows(to, POINTERS, n);
-        }
-      }
+  const block = tilesBytes(blockTiles);
+  for (let i = 0; i < tiles; i++) {
+    moveWindow(image, first + i, 1, REACH);
+    for (let channel = 0; channel < channels; channel += CHANNELS) {
+      const to = MATRICES + <usize>(channel / DEPTH) * block + <usize>i * ROW_BYTES + ((<usize>(channel % DEPTH)) << 2);
+      transformInput(WINDOW, (<usize>channel) << 2, min(CHANNELS, channels - channel), to, WINOGRAD_POINT_BYTES, HALFWAY);
     }
   }
 }
 
-/** The 36 products of the packed tiles with `columns` columns of the weights, behind the tiles. */
+/** The 36 products of the tiles with `columns` columns of the weights, behind the tiles. */
 function multiplyTiles(depth: i32, call: WinogradConvArgs, tiles: i32, column: i32, columns: i32): void {
-  const pointA = pointBytes(call.blockTiles * depth);
+  const block = tilesBytes(call.blockTiles);
   const pointB = pointBytes(depth * ceilDiv(call.outputs, NR) * NR);
   const pointC = pointBytes(call.blockTiles * BLOCK_COLUMNS);
-  const products = MATRICES + <usize>POINTS * pointA;
+  const products = MATRICES + <usize>ceilDiv(depth, DEPTH) * block;
   // Whole panels: there is room for them, and whole tiles of the micro-kernel are faster.
   const height = ceilDiv(tiles, MR) * MR;
   const width = ceilDiv(columns, NR) * NR;
   for (let p: usize = 0; p < <usize>POINTS; p++) {
     for (let start = 0; start < depth; start += DEPTH) {
       const length = min(DEPTH, depth - start);
-      const a = MATRICES + p * pointA + ((<usize>(start * call.blockTiles)) << 2);
+      const a = MATRICES + <usize>(start / DEPTH) * block + p * WINOGRAD_POINT_BYTES;
       const b = call.transformed + p * pointB + panelOffset(start, length, call.outputs, column);
-      multiply(a, b, length, products + p * pointC, 4 * BLOCK_COLUMNS, start > 0, height, width, EDGE);
+      multiplyRows(a, b, length, products + p * pointC, 4 * BLOCK_COLUMNS, start > 0, height, width);
     }
   }
 }
@@ -273,13 +255,13 @@ function finishTiles(
   const sums = changetype<TileSums>(TILE_SUMS);
   const place = (<usize>at) << 2;
   const samplesPerTile = epilogue.partials ? epilogue.rowsPerTile / (height * width) : 1;
-  let product = MATRICES + <usize>POINTS * pointBytes(call.blockTiles * image.channels);
+  let product = MATRICES + <usize>ceilDiv(image.channels, DEPTH) * tilesBytes(call.blockTiles);
   for (let tile = first; tile < first + tiles; tile++, product += 4 * BLOCK_COLUMNS) {
     const line = tile / tilesX;
     const sample = line / tilesY;
     const y = (line - sample * tilesY) * TILE;
     const x = (tile - line * tilesX) * TILE;
-    for (let c: usize = 0; c < (<usize>columns) << 2; c += 16) {
+    for (let c: usize = 0; c < (<usize>columns) << 2; c += PAIR) {
       transformOutput(product + c, point, RESULTS + c, 4 * TILE * BLOCK_COLUMNS, 4 * BLOCK_COLUMNS, HALFWAY);
     }
     const begins = x == 0 && y == 0 && sample % samplesPerTile == 0;
@@ -338,6 +320,13 @@ export function winogradGradWeight(call: WinogradGradWeightArgs): void {
   }
 }
 
+/** Bytes of a row of `n` channels of a tile at a point: whole lines, and one more, so that few rows are in the same set of the cache. */
+// @ts-ignore: decorator
+@inline
+function rowBytes(n: i32): usize {
+  return ((((<usize>n) << 2) + 63) & ~63) + 64;
+}
+
 /**
  * A block of the dw of one chunk, from row `row` and column `column` on, stored in `target`; with `totals` it is the sum of all chunks so far, which
  * these hold in doubles.
@@ -356,8 +345,10 @@ function gradWeightBlock(
   const outputs = min(call.taskOutputs, gradient.channels - column);
   const height = ceilDiv(inputs, MR) * MR;
   const width = ceilDiv(outputs, NR) * NR;
-  const pointA = pointBytes(call.blockTiles * height);
-  const pointB = pointBytes(call.blockTiles * width);
+  const rowA = rowBytes(height);
+  const rowB = rowBytes(width);
+  const pointA = <usize>call.blockTiles * rowA;
+  const pointB = <usize>call.blockTiles * rowB;
   const pointC = pointBytes(height * width);
   const b = MATRICES + <usize>POINTS * pointA;
   const c = b + <usize>POINTS * pointB;
@@ -366,60 +357,39 @@ function gradWeightBlock(
   const end = min(rows() * perSample, first + call.chunkTiles);
   for (let tile = first; tile < end; tile += call.blockTiles) {
     const tiles = min(call.blockTiles, end - tile);
-    dealInputs(image, tile, tiles, row, inputs, pointA);
-    dealGradients(gradient, tile, tiles, column, outputs, b, pointB);
+    for (let i = 0; i < tiles; i++) {
+      moveWindow(image, tile + i, 1, REACH);
+      for (let k = 0; k < inputs; k += CHANNELS) {
+        const to = MATRICES + <usize>i * rowA + ((<usize>k) << 2);
+        transformInput(WINDOW, (<usize>(row + k)) << 2, min(CHANNELS, inputs - k), to, pointA, HALFWAY);
+      }
+      moveWindow(gradient, tile + i, 0, TILE);
+      for (let k = 0; k < outputs; k += CHANNELS) {
+        const to = b + <usize>i * rowB + ((<usize>k) << 2);
+        transformGradient(WINDOW, (<usize>(column + k)) << 2, min(CHANNELS, outputs - k), to, pointB, HALFWAY);
+      }
+    }
     for (let p: usize = 0; p < <usize>POINTS; p++) {
-      multiply(MATRICES + p * pointA, b + p * pointB, tiles, c + p * pointC, (<usize>width) << 2, tile > first, height, width, EDGE);
+      const at = c + p * pointC;
+      multiplyTransposed(MATRICES + p * pointA, rowA, b + p * pointB, rowB, tiles, at, (<usize>width) << 2, tile > first, height, width);
     }
   }
   // Back from the points to the 3×3 weights, vector by vector.
   const tap = (<usize>(image.channels * gradient.channels)) << 2;
   for (let i = 0; i < inputs; i++) {
-    for (let j = 0; j < outputs; j += 4) {
-      transformWeightGradient(c + ((<usize>(i * width + j)) << 2), pointC, TAPS, 16, HALFWAY);
-      const lanes = min(4, outputs - j);
+    for (let j = 0; j < outputs; j += CHANNELS) {
+      transformWeightGradient(c + ((<usize>(i * width + j)) << 2), pointC, TAPS, PAIR, HALFWAY);
+      const lanes = min(CHANNELS, outputs - j);
       let at = (<usize>((row + i) * gradient.channels + column + j)) << 2;
       for (let t: usize = 0; t < 9; t++, at += tap) {
         if (totals) {
           const total = totals + 2 * at;
           if (chunk == 0) memory.fill(total, 0, (<usize>lanes) << 3);
-          addToTotals(total, TAPS + t * 16, lanes);
+          addToTotals(total, TAPS + t * PAIR, lanes);
           storeTotals(target + at, total, lanes);
         } else {
-          storeLanes(target + at, v128.load(TAPS + t * 16), lanes);
+          copyFloats(target + at, TAPS + t * PAIR, lanes);
         }
-      }
-    }
-  }
-}
-
-/** Panels of A, at all points, of `n` input channels from `channel` on: their rows are the tiles. */
-function dealInputs(image: TiledImage, first: i32, tiles: i32, channel: i32, n: i32, point: usize): void {
-  const panel = (<usize>(tiles * MR)) << 2;
-  for (let k = 0; k < n; k += GROUP) {
-    const group = min(GROUP, n - k);
-    for (let i = 0; i < tiles; i += STAGED) {
-      const staged = min(STAGED, tiles - i);
-      for (let j = 0; j < staged; j++) stageInput(image, first + i + j, channel + k, group, j);
-      let to = MATRICES + ((<usize>(k * tiles + i * MR)) << 2);
-      for (let p: usize = 0; p < <usize>POINTS; p++, to += point) {
-        for (let j: usize = 0; j < <usize>staged; j++) store<usize>(POINTERS + 4 * j, STAGE + p * STAGE_POINT + j * 4 * GROUP);
-        dealToA(to, panel, POINTERS, staged, group);
-      }
-    }
-  }
-}
-
-/** Panels of B, at all points, of `n` output channels from `channel` on: NR is whole vectors, which are stored where they belong. */
-function dealGradients(gradient: TiledImage, first: i32, tiles: i32, channel: i32, n: i32, to: usize, point: usize): void {
-  for (let k = 0; k < n; k += NR, to += (<usize>(tiles * NR)) << 2) {
-    const columns = min(NR, n - k);
-    for (let i = 0; i < tiles; i++) {
-      moveWindow(gradient, first + i, 0, TILE);
-      const row = to + ((<usize>(i * NR)) << 2);
-      for (let j = 0; j < columns; j += 4) {
-        const from = (<usize>(channel + k + j)) << 2;
-        transformGradient(WINDOW, from, min(4, columns - j), row + ((<usize>j) << 2), point, HALFWAY);
       }
     }
   }

@@ -11,17 +11,16 @@
 //
 // What the matrices mean, and how their rows are found in tensors, is the business of the kernels.
 
+import { DEPTH } from './abi';
 import { copyFloats, zeroFloats } from './simd';
-import { copyToA, copyToB, MR, NR, tile } from './tile';
+import { copyToA, copyToB, MR, NR, ROW_BYTES, tile, tileOfRows } from './tile';
 import { highHalves, highPairs, lowHalves, lowPairs } from './transpose';
 
-export { MR, NR, packRows } from './tile';
-
-/** Longest depth block. */
-export const DEPTH: i32 = 256;
+export { DEPTH };
+export { MR, NR, packRows, ROW_BYTES } from './tile';
 
 /** Bytes of `EDGE` room that `multiply` needs: one tile. */
-export const TILE_BYTES: usize = 256;
+export const TILE_BYTES: usize = <usize>(4 * MR * NR);
 
 // @ts-ignore: decorator
 @inline
@@ -44,7 +43,7 @@ function edgeTile(
   if (accumulate) {
     for (let i = 0; i < rows; i++) copyFloats(edge + <usize>(i * NR * 4), c + <usize>i * stride, columns);
   }
-  tile(a, b, depth, edge, NR * 4, accumulate);
+  tile(a, b, depth, edge, NR * 4, accumulate, 4 * MR, 4 * NR);
   for (let i = 0; i < rows; i++) copyFloats(c + <usize>i * stride, edge + <usize>(i * NR * 4), columns);
 }
 
@@ -69,12 +68,51 @@ export function multiply(
     let panel = a;
     let target = c + ((<usize>j) << 2);
     for (let i = 0; i < rows; i += MR) {
-      if (rows - i >= MR && columns - j >= NR) tile(panel, b, depth, target, stride, accumulate);
+      if (rows - i >= MR && columns - j >= NR) tile(panel, b, depth, target, stride, accumulate, 4 * MR, 4 * NR);
       else edgeTile(panel, b, depth, target, stride, accumulate, min(MR, rows - i), min(NR, columns - j), edge);
       panel += panelA;
       target += <usize>MR * stride;
     }
     b += panelB;
+  }
+}
+
+/** The same for whole tiles and an A that is not packed: rows ROW_BYTES apart. */
+export function multiplyRows(a: usize, b: usize, depth: i32, c: usize, stride: usize, accumulate: bool, rows: i32, columns: i32): void {
+  for (let j = 0; j < columns; j += NR) {
+    let panel = a;
+    let target = c + ((<usize>j) << 2);
+    for (let i = 0; i < rows; i += MR) {
+      tileOfRows(panel, b, depth, target, stride, accumulate);
+      panel += MR * ROW_BYTES;
+      target += <usize>MR * stride;
+    }
+    b += (<usize>(depth * NR)) << 2;
+  }
+}
+
+/** The same for whole tiles of an A and a B of which neither is packed: a step of the depth is a row of both, `stepA` and `stepB` bytes from the next. */
+export function multiplyTransposed(
+  a: usize,
+  stepA: usize,
+  b: usize,
+  stepB: usize,
+  depth: i32,
+  c: usize,
+  stride: usize,
+  accumulate: bool,
+  rows: i32,
+  columns: i32,
+): void {
+  for (let j = 0; j < columns; j += NR) {
+    let panel = a;
+    let target = c + ((<usize>j) << 2);
+    for (let i = 0; i < rows; i += MR) {
+      tile(panel, b, depth, target, stride, accumulate, stepA, stepB);
+      panel += 4 * MR;
+      target += <usize>MR * stride;
+    }
+    b += 4 * NR;
   }
 }
 

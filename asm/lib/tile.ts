@@ -1,7 +1,7 @@
 // The micro-kernel of asm/lib/gemm.ts and what its size decides: 6×8, the tile for engines that work on 128 bits at a time. The
 // other size is tile.wide.ts; both have the same names, and the build puts one or the other into a module.
 
-import { madd, ZERO_LINE } from './abi';
+import { madd, WINOGRAD_POINT_BYTES, WINOGRAD_POINTS, ZERO_LINE } from './abi';
 import { highHalves, highPairs, lowHalves, lowPairs } from './transpose';
 
 /** Rows of a tile: 6×8 needs 12 accumulators, two vectors of B and one of A, which is what 16 registers hold. */
@@ -9,8 +9,29 @@ export const MR: i32 = 6;
 /** Columns of a tile. */
 export const NR: i32 = 8;
 
-/** C += A·B for one tile (C = A·B without `accumulate`). `stride`: bytes between rows of C. */
-export function tile(a: usize, b: usize, depth: i32, c: usize, stride: usize, accumulate: bool): void {
+/** Bytes between rows of A that are not packed: Winograd's tiles (asm/kernels/winograd.ts). A constant takes no register in the loop. */
+export const ROW_BYTES: usize = <usize>(WINOGRAD_POINTS * WINOGRAD_POINT_BYTES);
+
+/** Whether pairs of vectors side by side become one: code that makes much of them at once is worth while. */
+export const PAIRED: bool = false;
+
+/**
+ * C += A·B for one tile (C = A·B without `accumulate`). `stride`: bytes between rows of C; `stepA`, `stepB`: bytes from a step of the
+ * depth to the next. The elements of a step are side by side in B, and in A too, or, `byRows`, ROW_BYTES apart.
+ */
+// @ts-ignore: decorator
+@inline
+function accumulateTile(
+  a: usize,
+  b: usize,
+  depth: i32,
+  c: usize,
+  stride: usize,
+  accumulate: bool,
+  stepA: usize,
+  stepB: usize,
+  byRows: bool,
+): void {
   // Sums start from C or from zeros.
   let from = accumulate ? c : ZERO_LINE;
   const step = accumulate ? stride : 0;
@@ -31,30 +52,29 @@ export function tile(a: usize, b: usize, depth: i32, c: usize, stride: usize, ac
   from += step;
   let c50 = v128.load(from);
   let c51 = v128.load(from, 16);
-  const end = a + ((<usize>(depth * MR)) << 2);
-  while (a < end) {
+  for (let k = depth; k > 0; k--) {
     const b0 = v128.load(b);
     const b1 = v128.load(b, 16);
     let x = v128.load32_splat(a);
     c00 = madd(x, b0, c00);
     c01 = madd(x, b1, c01);
-    x = v128.load32_splat(a, 4);
+    x = byRows ? v128.load32_splat(a, 1 * ROW_BYTES) : v128.load32_splat(a, 4);
     c10 = madd(x, b0, c10);
     c11 = madd(x, b1, c11);
-    x = v128.load32_splat(a, 8);
+    x = byRows ? v128.load32_splat(a, 2 * ROW_BYTES) : v128.load32_splat(a, 8);
     c20 = madd(x, b0, c20);
     c21 = madd(x, b1, c21);
-    x = v128.load32_splat(a, 12);
+    x = byRows ? v128.load32_splat(a, 3 * ROW_BYTES) : v128.load32_splat(a, 12);
     c30 = madd(x, b0, c30);
     c31 = madd(x, b1, c31);
-    x = v128.load32_splat(a, 16);
+    x = byRows ? v128.load32_splat(a, 4 * ROW_BYTES) : v128.load32_splat(a, 16);
     c40 = madd(x, b0, c40);
     c41 = madd(x, b1, c41);
-    x = v128.load32_splat(a, 20);
+    x = byRows ? v128.load32_splat(a, 5 * ROW_BYTES) : v128.load32_splat(a, 20);
     c50 = madd(x, b0, c50);
     c51 = madd(x, b1, c51);
-    a += 4 * MR;
-    b += 4 * NR;
+    a += stepA;
+    b += stepB;
   }
   const c1 = c + stride;
   const c2 = c1 + stride;
@@ -73,6 +93,16 @@ export function tile(a: usize, b: usize, depth: i32, c: usize, stride: usize, ac
   v128.store(c4, c41, 16);
   v128.store(c5, c50);
   v128.store(c5, c51, 16);
+}
+
+/** A tile of which a step of the depth is MR consecutive floats of A and NR of B, and the next is `stepA` and `stepB` bytes further. */
+export function tile(a: usize, b: usize, depth: i32, c: usize, stride: usize, accumulate: bool, stepA: usize, stepB: usize): void {
+  accumulateTile(a, b, depth, c, stride, accumulate, stepA, stepB, false);
+}
+
+/** A tile of MR rows of A, ROW_BYTES apart, and a packed panel of B. */
+export function tileOfRows(a: usize, b: usize, depth: i32, c: usize, stride: usize, accumulate: bool): void {
+  accumulateTile(a, b, depth, c, stride, accumulate, 4, 4 * NR, true);
 }
 
 /** NR consecutive floats: a row of a panel of B. */

@@ -1,17 +1,38 @@
 // The micro-kernel for V8's revectorizer, which joins pairs of 128-bit operations on adjacent data into operations on 256
-// bits: 4×16, where every load, multiply-add and store of B and C has a neighbour to be joined with. Without the
+// bits: 6×16, where every load, multiply-add and store of B and C has a neighbour to be joined with. Without the
 // revectorizer it runs out of registers; tile.ts is the size for that. The same names, the same bits.
 
-import { madd, ZERO_LINE } from './abi';
+import { madd, WINOGRAD_POINT_BYTES, WINOGRAD_POINTS, ZERO_LINE } from './abi';
 import { highHalves, highPairs, lowHalves, lowPairs } from './transpose';
 
-/** Rows of a tile: joined, 4×16 needs 8 accumulators, two vectors of B and one of A. */
-export const MR: i32 = 4;
+/** Rows of a tile: joined, 6×16 needs 12 accumulators, two vectors of B and one of A. */
+export const MR: i32 = 6;
 /** Columns of a tile. */
 export const NR: i32 = 16;
 
-/** C += A·B for one tile (C = A·B without `accumulate`). `stride`: bytes between rows of C. */
-export function tile(a: usize, b: usize, depth: i32, c: usize, stride: usize, accumulate: bool): void {
+/** Bytes between rows of A that are not packed: Winograd's tiles (asm/kernels/winograd.ts). A constant takes no register in the loop. */
+export const ROW_BYTES: usize = <usize>(WINOGRAD_POINTS * WINOGRAD_POINT_BYTES);
+
+/** Whether pairs of vectors side by side become one: code that makes much of them at once is worth while. */
+export const PAIRED: bool = true;
+
+/**
+ * C += A·B for one tile (C = A·B without `accumulate`). `stride`: bytes between rows of C; `stepA`, `stepB`: bytes from a step of the
+ * depth to the next. The elements of a step are side by side in B, and in A too, or, `byRows`, ROW_BYTES apart.
+ */
+// @ts-ignore: decorator
+@inline
+function accumulateTile(
+  a: usize,
+  b: usize,
+  depth: i32,
+  c: usize,
+  stride: usize,
+  accumulate: bool,
+  stepA: usize,
+  stepB: usize,
+  byRows: bool,
+): void {
   // Sums start from C or from zeros, always by loads: the revectorizer joins these, but not a choice of load or constant.
   let from = accumulate ? c : ZERO_LINE;
   const step = accumulate ? stride : 0;
@@ -34,8 +55,17 @@ export function tile(a: usize, b: usize, depth: i32, c: usize, stride: usize, ac
   let c31 = v128.load(from, 16);
   let c32 = v128.load(from, 32);
   let c33 = v128.load(from, 48);
-  const end = a + ((<usize>(depth * MR)) << 2);
-  while (a < end) {
+  from += step;
+  let c40 = v128.load(from);
+  let c41 = v128.load(from, 16);
+  let c42 = v128.load(from, 32);
+  let c43 = v128.load(from, 48);
+  from += step;
+  let c50 = v128.load(from);
+  let c51 = v128.load(from, 16);
+  let c52 = v128.load(from, 32);
+  let c53 = v128.load(from, 48);
+  for (let k = depth; k > 0; k--) {
     const b0 = v128.load(b);
     const b1 = v128.load(b, 16);
     const b2 = v128.load(b, 32);
@@ -45,27 +75,39 @@ export function tile(a: usize, b: usize, depth: i32, c: usize, stride: usize, ac
     c01 = madd(x, b1, c01);
     c02 = madd(x, b2, c02);
     c03 = madd(x, b3, c03);
-    x = v128.load32_splat(a, 4);
+    x = byRows ? v128.load32_splat(a, 1 * ROW_BYTES) : v128.load32_splat(a, 4);
     c10 = madd(x, b0, c10);
     c11 = madd(x, b1, c11);
     c12 = madd(x, b2, c12);
     c13 = madd(x, b3, c13);
-    x = v128.load32_splat(a, 8);
+    x = byRows ? v128.load32_splat(a, 2 * ROW_BYTES) : v128.load32_splat(a, 8);
     c20 = madd(x, b0, c20);
     c21 = madd(x, b1, c21);
     c22 = madd(x, b2, c22);
     c23 = madd(x, b3, c23);
-    x = v128.load32_splat(a, 12);
+    x = byRows ? v128.load32_splat(a, 3 * ROW_BYTES) : v128.load32_splat(a, 12);
     c30 = madd(x, b0, c30);
     c31 = madd(x, b1, c31);
     c32 = madd(x, b2, c32);
     c33 = madd(x, b3, c33);
-    a += 4 * MR;
-    b += 4 * NR;
+    x = byRows ? v128.load32_splat(a, 4 * ROW_BYTES) : v128.load32_splat(a, 16);
+    c40 = madd(x, b0, c40);
+    c41 = madd(x, b1, c41);
+    c42 = madd(x, b2, c42);
+    c43 = madd(x, b3, c43);
+    x = byRows ? v128.load32_splat(a, 5 * ROW_BYTES) : v128.load32_splat(a, 20);
+    c50 = madd(x, b0, c50);
+    c51 = madd(x, b1, c51);
+    c52 = madd(x, b2, c52);
+    c53 = madd(x, b3, c53);
+    a += stepA;
+    b += stepB;
   }
   const c1 = c + stride;
   const c2 = c1 + stride;
   const c3 = c2 + stride;
+  const c4 = c3 + stride;
+  const c5 = c4 + stride;
   v128.store(c, c00);
   v128.store(c, c01, 16);
   v128.store(c, c02, 32);
@@ -82,6 +124,24 @@ export function tile(a: usize, b: usize, depth: i32, c: usize, stride: usize, ac
   v128.store(c3, c31, 16);
   v128.store(c3, c32, 32);
   v128.store(c3, c33, 48);
+  v128.store(c4, c40);
+  v128.store(c4, c41, 16);
+  v128.store(c4, c42, 32);
+  v128.store(c4, c43, 48);
+  v128.store(c5, c50);
+  v128.store(c5, c51, 16);
+  v128.store(c5, c52, 32);
+  v128.store(c5, c53, 48);
+}
+
+/** A tile of which a step of the depth is MR consecutive floats of A and NR of B, and the next is `stepA` and `stepB` bytes further. */
+export function tile(a: usize, b: usize, depth: i32, c: usize, stride: usize, accumulate: bool, stepA: usize, stepB: usize): void {
+  accumulateTile(a, b, depth, c, stride, accumulate, stepA, stepB, false);
+}
+
+/** A tile of MR rows of A, ROW_BYTES apart, and a packed panel of B. */
+export function tileOfRows(a: usize, b: usize, depth: i32, c: usize, stride: usize, accumulate: bool): void {
+  accumulateTile(a, b, depth, c, stride, accumulate, 4, 4 * NR, true);
 }
 
 /** NR consecutive floats: a row of a panel of B. */
@@ -103,6 +163,7 @@ export function copyToB(to: usize, from: usize): void {
 @inline
 export function copyToA(to: usize, from: usize): void {
   v128.store(to, v128.load(from));
+  store<u64>(to, load<u64>(from, 16), 16);
 }
 
 /** A panel of A from MR rows of `n` floats each, whose addresses are at `rows`: the transpose of them. */
@@ -111,35 +172,49 @@ export function packRows(to: usize, rows: usize, n: i32): void {
   let r1 = load<usize>(rows, 4);
   let r2 = load<usize>(rows, 8);
   let r3 = load<usize>(rows, 12);
+  let r4 = load<usize>(rows, 16);
+  let r5 = load<usize>(rows, 20);
   let k = 0;
   for (; k + 4 <= n; k += 4) {
     const x0 = v128.load(r0);
     const x1 = v128.load(r1);
     const x2 = v128.load(r2);
     const x3 = v128.load(r3);
+    const x4 = v128.load(r4);
+    const x5 = v128.load(r5);
     const low01 = lowPairs(x0, x1);
     const low23 = lowPairs(x2, x3);
+    const low45 = lowPairs(x4, x5);
     const high01 = highPairs(x0, x1);
     const high23 = highPairs(x2, x3);
+    const high45 = highPairs(x4, x5);
     v128.store(to, lowHalves(low01, low23));
-    v128.store(to, highHalves(low01, low23), 16);
-    v128.store(to, lowHalves(high01, high23), 32);
-    v128.store(to, highHalves(high01, high23), 48);
+    v128.store(to, lowHalves(low45, highHalves(low01, low01)), 16);
+    v128.store(to, highHalves(low23, low45), 32);
+    v128.store(to, lowHalves(high01, high23), 48);
+    v128.store(to, lowHalves(high45, highHalves(high01, high01)), 64);
+    v128.store(to, highHalves(high23, high45), 80);
     to += 4 * 4 * MR;
     r0 += 16;
     r1 += 16;
     r2 += 16;
     r3 += 16;
+    r4 += 16;
+    r5 += 16;
   }
   for (; k < n; k++) {
     store<f32>(to, load<f32>(r0));
     store<f32>(to, load<f32>(r1), 4);
     store<f32>(to, load<f32>(r2), 8);
     store<f32>(to, load<f32>(r3), 12);
+    store<f32>(to, load<f32>(r4), 16);
+    store<f32>(to, load<f32>(r5), 20);
     to += 4 * MR;
     r0 += 4;
     r1 += 4;
     r2 += 4;
     r3 += 4;
+    r4 += 4;
+    r5 += 4;
   }
 }

@@ -17,134 +17,358 @@
 //        ⎢ 0  ba² −a² −b   1   0 ⎥        ⎢ n   −nb    nb²     ⎥        ⎢ 1  −b   b² −b³⎥      n = 1 / (2b²(b² − a²))
 //        ⎣ 0   q   0  −s   0   1 ⎦        ⎣             1      ⎦        ⎣ 0   0   0   1 ⎦
 //
-// Every function below transforms four channels at once: an element of a tile is a vector.
+// Every function below transforms eight channels at once: an element of a tile is a pair of vectors side by side, which the
+// revectorizer joins (asm/lib/tile.wide.ts). It joins two operations only where nothing is stored between them, and two stores
+// only where their addresses are one variable and nothing at all lies between them. So a line loads both vectors of all elements, then
+// makes both of a result and stores them. Without the revectorizer that is too much for 16 registers: one vector after the other.
 
-import { madd, WINOGRAD_POINTS, WINOGRAD_TILE } from './abi';
+import { madd, WINOGRAD_POINTS, WINOGRAD_TILE, ZERO_LINE } from './abi';
 import { loadLanes } from './simd';
+import { all, Constant } from './table';
+import { PAIRED } from './tile';
 
 export { WINOGRAD_POINTS as POINTS, WINOGRAD_TILE as TILE };
 /** Rows and columns of what a tile of results is made of. */
 export const REACH: i32 = 6;
+/** Channels that are transformed at once, and their bytes. */
+export const CHANNELS: i32 = 8;
+export const PAIR: usize = 32;
 /** Bytes of room for what is transformed in one direction only, and a column of a window. */
-export const HALFWAY_BYTES: usize = 36 * 16 + 6 * 16;
+export const HALFWAY_BYTES: usize = (36 + 6) * PAIR;
 
-const A: f64 = 5.0 / 8;
-const B: f64 = 3.0 / 2;
-const M: f64 = 1 / (2 * A * A * (A * A - B * B));
-const N: f64 = 1 / (2 * B * B * (B * B - A * A));
-
-// Variables for speed, as in gelu.ts.
-let a: v128 = f32x4.splat(<f32>A);
-let minusA: v128 = f32x4.splat(<f32>-A);
-let a2: v128 = f32x4.splat(<f32>(A * A));
-let minusA2: v128 = f32x4.splat(<f32>(-A * A));
-let a3: v128 = f32x4.splat(<f32>(A * A * A));
-let b: v128 = f32x4.splat(<f32>B);
-let minusB: v128 = f32x4.splat(<f32>-B);
-let b2: v128 = f32x4.splat(<f32>(B * B));
-let minusB2: v128 = f32x4.splat(<f32>(-B * B));
-let b3: v128 = f32x4.splat(<f32>(B * B * B));
-let q: v128 = f32x4.splat(<f32>(A * A * B * B));
-let minusS: v128 = f32x4.splat(<f32>(-A * A - B * B));
-let inverseQ: v128 = f32x4.splat(<f32>(1 / (A * A * B * B)));
-let m: v128 = f32x4.splat(<f32>M);
-let ma: v128 = f32x4.splat(<f32>(M * A));
-let n: v128 = f32x4.splat(<f32>N);
-let nb: v128 = f32x4.splat(<f32>(N * B));
-
-/** Bᵀ·x: six vectors `step` bytes apart become six, `toStep` bytes apart. */
+/** Bᵀ·x: six elements become six, `toStep` bytes apart. The rows of ±a and of ±b share their even and their odd part. */
 // @ts-ignore: decorator
 @inline
-function inputLine(from: usize, step: usize, to: usize, toStep: usize): void {
-  const x0 = v128.load(from);
-  const x1 = v128.load(from + step);
-  const x2 = v128.load(from + 2 * step);
-  const x3 = v128.load(from + 3 * step);
-  const x4 = v128.load(from + 4 * step);
-  const x5 = v128.load(from + 5 * step);
-  // The rows of ±a and of ±b share their even and their odd part.
-  const evenA = madd(x2, minusB2, x4);
-  const oddA = madd(x1, minusB2, x3);
-  const evenB = madd(x2, minusA2, x4);
-  const oddB = madd(x1, minusA2, x3);
-  v128.store(to, madd(x0, q, madd(x2, minusS, x4)));
-  v128.store(to + toStep, madd(oddA, a, evenA));
-  v128.store(to + 2 * toStep, madd(oddA, minusA, evenA));
-  v128.store(to + 3 * toStep, madd(oddB, b, evenB));
-  v128.store(to + 4 * toStep, madd(oddB, minusB, evenB));
-  v128.store(to + 5 * toStep, madd(x1, q, madd(x3, minusS, x5)));
+function inputLine(p0: usize, p1: usize, p2: usize, p3: usize, p4: usize, p5: usize, to: usize, toStep: usize): void {
+  const to1 = to + toStep;
+  const to2 = to1 + toStep;
+  const to3 = to2 + toStep;
+  const to4 = to3 + toStep;
+  const to5 = to4 + toStep;
+  if (PAIRED) {
+    const x0 = v128.load(p0);
+    const y0 = v128.load(p0, 16);
+    const x1 = v128.load(p1);
+    const y1 = v128.load(p1, 16);
+    const x2 = v128.load(p2);
+    const y2 = v128.load(p2, 16);
+    const x3 = v128.load(p3);
+    const y3 = v128.load(p3, 16);
+    const x4 = v128.load(p4);
+    const y4 = v128.load(p4, 16);
+    const x5 = v128.load(p5);
+    const y5 = v128.load(p5, 16);
+    const evenAX = madd(x2, all(Constant.minusB2), x4);
+    const evenAY = madd(y2, all(Constant.minusB2), y4);
+    const oddAX = madd(x1, all(Constant.minusB2), x3);
+    const oddAY = madd(y1, all(Constant.minusB2), y3);
+    const evenBX = madd(x2, all(Constant.minusA2), x4);
+    const evenBY = madd(y2, all(Constant.minusA2), y4);
+    const oddBX = madd(x1, all(Constant.minusA2), x3);
+    const oddBY = madd(y1, all(Constant.minusA2), y3);
+    const r0 = madd(x0, all(Constant.q), madd(x2, all(Constant.minusS), x4));
+    const s0 = madd(y0, all(Constant.q), madd(y2, all(Constant.minusS), y4));
+    v128.store(to, r0);
+    v128.store(to, s0, 16);
+    const r1 = madd(oddAX, all(Constant.a), evenAX);
+    const s1 = madd(oddAY, all(Constant.a), evenAY);
+    v128.store(to1, r1);
+    v128.store(to1, s1, 16);
+    const r2 = madd(oddAX, all(Constant.minusA), evenAX);
+    const s2 = madd(oddAY, all(Constant.minusA), evenAY);
+    v128.store(to2, r2);
+    v128.store(to2, s2, 16);
+    const r3 = madd(oddBX, all(Constant.b), evenBX);
+    const s3 = madd(oddBY, all(Constant.b), evenBY);
+    v128.store(to3, r3);
+    v128.store(to3, s3, 16);
+    const r4 = madd(oddBX, all(Constant.minusB), evenBX);
+    const s4 = madd(oddBY, all(Constant.minusB), evenBY);
+    v128.store(to4, r4);
+    v128.store(to4, s4, 16);
+    const r5 = madd(x1, all(Constant.q), madd(x3, all(Constant.minusS), x5));
+    const s5 = madd(y1, all(Constant.q), madd(y3, all(Constant.minusS), y5));
+    v128.store(to5, r5);
+    v128.store(to5, s5, 16);
+    return;
+  }
+  for (let half: usize = 0; half < PAIR; half += 16) {
+    const x0 = v128.load(p0 + half);
+    const x1 = v128.load(p1 + half);
+    const x2 = v128.load(p2 + half);
+    const x3 = v128.load(p3 + half);
+    const x4 = v128.load(p4 + half);
+    const x5 = v128.load(p5 + half);
+    const evenAX = madd(x2, all(Constant.minusB2), x4);
+    const oddAX = madd(x1, all(Constant.minusB2), x3);
+    const evenBX = madd(x2, all(Constant.minusA2), x4);
+    const oddBX = madd(x1, all(Constant.minusA2), x3);
+    v128.store(to + half, madd(x0, all(Constant.q), madd(x2, all(Constant.minusS), x4)));
+    v128.store(to1 + half, madd(oddAX, all(Constant.a), evenAX));
+    v128.store(to2 + half, madd(oddAX, all(Constant.minusA), evenAX));
+    v128.store(to3 + half, madd(oddBX, all(Constant.b), evenBX));
+    v128.store(to4 + half, madd(oddBX, all(Constant.minusB), evenBX));
+    v128.store(to5 + half, madd(x1, all(Constant.q), madd(x3, all(Constant.minusS), x5)));
+  }
 }
 
-/** Aᵀ·x: six vectors become four. */
+/** Aᵀ·x: six elements, `step` bytes apart, become four. */
 // @ts-ignore: decorator
 @inline
 function outputLine(from: usize, step: usize, to: usize, toStep: usize): void {
-  const x1 = v128.load(from + step);
-  const x2 = v128.load(from + 2 * step);
-  const x3 = v128.load(from + 3 * step);
-  const x4 = v128.load(from + 4 * step);
-  const evenA = f32x4.add(x1, x2);
-  const oddA = f32x4.sub(x1, x2);
-  const evenB = f32x4.add(x3, x4);
-  const oddB = f32x4.sub(x3, x4);
-  v128.store(to, f32x4.add(f32x4.add(v128.load(from), evenA), evenB));
-  v128.store(to + toStep, madd(oddA, a, f32x4.mul(oddB, b)));
-  v128.store(to + 2 * toStep, madd(evenA, a2, f32x4.mul(evenB, b2)));
-  v128.store(to + 3 * toStep, madd(oddA, a3, madd(oddB, b3, v128.load(from + 5 * step))));
+  const p1 = from + step;
+  const p2 = p1 + step;
+  const p3 = p2 + step;
+  const p4 = p3 + step;
+  const p5 = p4 + step;
+  const to1 = to + toStep;
+  const to2 = to1 + toStep;
+  const to3 = to2 + toStep;
+  if (PAIRED) {
+    const x0 = v128.load(from);
+    const y0 = v128.load(from, 16);
+    const x1 = v128.load(p1);
+    const y1 = v128.load(p1, 16);
+    const x2 = v128.load(p2);
+    const y2 = v128.load(p2, 16);
+    const x3 = v128.load(p3);
+    const y3 = v128.load(p3, 16);
+    const x4 = v128.load(p4);
+    const y4 = v128.load(p4, 16);
+    const x5 = v128.load(p5);
+    const y5 = v128.load(p5, 16);
+    const evenAX = f32x4.add(x1, x2);
+    const evenAY = f32x4.add(y1, y2);
+    const oddAX = f32x4.sub(x1, x2);
+    const oddAY = f32x4.sub(y1, y2);
+    const evenBX = f32x4.add(x3, x4);
+    const evenBY = f32x4.add(y3, y4);
+    const oddBX = f32x4.sub(x3, x4);
+    const oddBY = f32x4.sub(y3, y4);
+    const r0 = f32x4.add(f32x4.add(x0, evenAX), evenBX);
+    const s0 = f32x4.add(f32x4.add(y0, evenAY), evenBY);
+    v128.store(to, r0);
+    v128.store(to, s0, 16);
+    const r1 = madd(oddAX, all(Constant.a), f32x4.mul(oddBX, all(Constant.b)));
+    const s1 = madd(oddAY, all(Constant.a), f32x4.mul(oddBY, all(Constant.b)));
+    v128.store(to1, r1);
+    v128.store(to1, s1, 16);
+    const r2 = madd(evenAX, all(Constant.a2), f32x4.mul(evenBX, all(Constant.b2)));
+    const s2 = madd(evenAY, all(Constant.a2), f32x4.mul(evenBY, all(Constant.b2)));
+    v128.store(to2, r2);
+    v128.store(to2, s2, 16);
+    const r3 = madd(oddAX, all(Constant.a3), madd(oddBX, all(Constant.b3), x5));
+    const s3 = madd(oddAY, all(Constant.a3), madd(oddBY, all(Constant.b3), y5));
+    v128.store(to3, r3);
+    v128.store(to3, s3, 16);
+    return;
+  }
+  for (let half: usize = 0; half < PAIR; half += 16) {
+    const x0 = v128.load(from + half);
+    const x1 = v128.load(p1 + half);
+    const x2 = v128.load(p2 + half);
+    const x3 = v128.load(p3 + half);
+    const x4 = v128.load(p4 + half);
+    const x5 = v128.load(p5 + half);
+    const evenAX = f32x4.add(x1, x2);
+    const oddAX = f32x4.sub(x1, x2);
+    const evenBX = f32x4.add(x3, x4);
+    const oddBX = f32x4.sub(x3, x4);
+    v128.store(to + half, f32x4.add(f32x4.add(x0, evenAX), evenBX));
+    v128.store(to1 + half, madd(oddAX, all(Constant.a), f32x4.mul(oddBX, all(Constant.b))));
+    v128.store(to2 + half, madd(evenAX, all(Constant.a2), f32x4.mul(evenBX, all(Constant.b2))));
+    v128.store(to3 + half, madd(oddAX, all(Constant.a3), madd(oddBX, all(Constant.b3), x5)));
+  }
 }
 
-/** A·x: four vectors become six. */
+/** A·x: four elements become six. */
 // @ts-ignore: decorator
 @inline
-function gradientLine(from: usize, step: usize, to: usize, toStep: usize): void {
-  const x0 = v128.load(from);
-  const x1 = v128.load(from + step);
-  const x2 = v128.load(from + 2 * step);
-  const x3 = v128.load(from + 3 * step);
-  const evenA = madd(x2, a2, x0);
-  const oddA = madd(x3, a2, x1);
-  const evenB = madd(x2, b2, x0);
-  const oddB = madd(x3, b2, x1);
-  v128.store(to, x0);
-  v128.store(to + toStep, madd(oddA, a, evenA));
-  v128.store(to + 2 * toStep, madd(oddA, minusA, evenA));
-  v128.store(to + 3 * toStep, madd(oddB, b, evenB));
-  v128.store(to + 4 * toStep, madd(oddB, minusB, evenB));
-  v128.store(to + 5 * toStep, x3);
+function gradientLine(p0: usize, p1: usize, p2: usize, p3: usize, to: usize, toStep: usize): void {
+  const to1 = to + toStep;
+  const to2 = to1 + toStep;
+  const to3 = to2 + toStep;
+  const to4 = to3 + toStep;
+  const to5 = to4 + toStep;
+  if (PAIRED) {
+    const x0 = v128.load(p0);
+    const y0 = v128.load(p0, 16);
+    const x1 = v128.load(p1);
+    const y1 = v128.load(p1, 16);
+    const x2 = v128.load(p2);
+    const y2 = v128.load(p2, 16);
+    const x3 = v128.load(p3);
+    const y3 = v128.load(p3, 16);
+    const evenAX = madd(x2, all(Constant.a2), x0);
+    const evenAY = madd(y2, all(Constant.a2), y0);
+    const oddAX = madd(x3, all(Constant.a2), x1);
+    const oddAY = madd(y3, all(Constant.a2), y1);
+    const evenBX = madd(x2, all(Constant.b2), x0);
+    const evenBY = madd(y2, all(Constant.b2), y0);
+    const oddBX = madd(x3, all(Constant.b2), x1);
+    const oddBY = madd(y3, all(Constant.b2), y1);
+    v128.store(to, x0);
+    v128.store(to, y0, 16);
+    const r1 = madd(oddAX, all(Constant.a), evenAX);
+    const s1 = madd(oddAY, all(Constant.a), evenAY);
+    v128.store(to1, r1);
+    v128.store(to1, s1, 16);
+    const r2 = madd(oddAX, all(Constant.minusA), evenAX);
+    const s2 = madd(oddAY, all(Constant.minusA), evenAY);
+    v128.store(to2, r2);
+    v128.store(to2, s2, 16);
+    const r3 = madd(oddBX, all(Constant.b), evenBX);
+    const s3 = madd(oddBY, all(Constant.b), evenBY);
+    v128.store(to3, r3);
+    v128.store(to3, s3, 16);
+    const r4 = madd(oddBX, all(Constant.minusB), evenBX);
+    const s4 = madd(oddBY, all(Constant.minusB), evenBY);
+    v128.store(to4, r4);
+    v128.store(to4, s4, 16);
+    v128.store(to5, x3);
+    v128.store(to5, y3, 16);
+    return;
+  }
+  for (let half: usize = 0; half < PAIR; half += 16) {
+    const x0 = v128.load(p0 + half);
+    const x1 = v128.load(p1 + half);
+    const x2 = v128.load(p2 + half);
+    const x3 = v128.load(p3 + half);
+    const evenAX = madd(x2, all(Constant.a2), x0);
+    const oddAX = madd(x3, all(Constant.a2), x1);
+    const evenBX = madd(x2, all(Constant.b2), x0);
+    const oddBX = madd(x3, all(Constant.b2), x1);
+    v128.store(to + half, x0);
+    v128.store(to1 + half, madd(oddAX, all(Constant.a), evenAX));
+    v128.store(to2 + half, madd(oddAX, all(Constant.minusA), evenAX));
+    v128.store(to3 + half, madd(oddBX, all(Constant.b), evenBX));
+    v128.store(to4 + half, madd(oddBX, all(Constant.minusB), evenBX));
+    v128.store(to5 + half, x3);
+  }
 }
 
-/** G·x: three vectors become six. */
+/** G·x: three elements become six. */
 // @ts-ignore: decorator
 @inline
 function weightLine(from: usize, step: usize, to: usize, toStep: usize): void {
-  const x0 = v128.load(from);
-  const x1 = v128.load(from + step);
-  const x2 = v128.load(from + 2 * step);
-  const evenA = f32x4.mul(madd(x2, a2, x0), m);
-  const oddA = f32x4.mul(x1, ma);
-  const evenB = f32x4.mul(madd(x2, b2, x0), n);
-  const oddB = f32x4.mul(x1, nb);
-  v128.store(to, f32x4.mul(x0, inverseQ));
-  v128.store(to + toStep, f32x4.add(evenA, oddA));
-  v128.store(to + 2 * toStep, f32x4.sub(evenA, oddA));
-  v128.store(to + 3 * toStep, f32x4.add(evenB, oddB));
-  v128.store(to + 4 * toStep, f32x4.sub(evenB, oddB));
-  v128.store(to + 5 * toStep, x2);
+  const p1 = from + step;
+  const p2 = p1 + step;
+  const to1 = to + toStep;
+  const to2 = to1 + toStep;
+  const to3 = to2 + toStep;
+  const to4 = to3 + toStep;
+  const to5 = to4 + toStep;
+  if (PAIRED) {
+    const x0 = v128.load(from);
+    const y0 = v128.load(from, 16);
+    const x1 = v128.load(p1);
+    const y1 = v128.load(p1, 16);
+    const x2 = v128.load(p2);
+    const y2 = v128.load(p2, 16);
+    const evenAX = f32x4.mul(madd(x2, all(Constant.a2), x0), all(Constant.m));
+    const evenAY = f32x4.mul(madd(y2, all(Constant.a2), y0), all(Constant.m));
+    const oddAX = f32x4.mul(x1, all(Constant.ma));
+    const oddAY = f32x4.mul(y1, all(Constant.ma));
+    const evenBX = f32x4.mul(madd(x2, all(Constant.b2), x0), all(Constant.n));
+    const evenBY = f32x4.mul(madd(y2, all(Constant.b2), y0), all(Constant.n));
+    const oddBX = f32x4.mul(x1, all(Constant.nb));
+    const oddBY = f32x4.mul(y1, all(Constant.nb));
+    const r0 = f32x4.mul(x0, all(Constant.inverseQ));
+    const s0 = f32x4.mul(y0, all(Constant.inverseQ));
+    v128.store(to, r0);
+    v128.store(to, s0, 16);
+    const r1 = f32x4.add(evenAX, oddAX);
+    const s1 = f32x4.add(evenAY, oddAY);
+    v128.store(to1, r1);
+    v128.store(to1, s1, 16);
+    const r2 = f32x4.sub(evenAX, oddAX);
+    const s2 = f32x4.sub(evenAY, oddAY);
+    v128.store(to2, r2);
+    v128.store(to2, s2, 16);
+    const r3 = f32x4.add(evenBX, oddBX);
+    const s3 = f32x4.add(evenBY, oddBY);
+    v128.store(to3, r3);
+    v128.store(to3, s3, 16);
+    const r4 = f32x4.sub(evenBX, oddBX);
+    const s4 = f32x4.sub(evenBY, oddBY);
+    v128.store(to4, r4);
+    v128.store(to4, s4, 16);
+    v128.store(to5, x2);
+    v128.store(to5, y2, 16);
+    return;
+  }
+  for (let half: usize = 0; half < PAIR; half += 16) {
+    const x0 = v128.load(from + half);
+    const x1 = v128.load(p1 + half);
+    const x2 = v128.load(p2 + half);
+    const evenAX = f32x4.mul(madd(x2, all(Constant.a2), x0), all(Constant.m));
+    const oddAX = f32x4.mul(x1, all(Constant.ma));
+    const evenBX = f32x4.mul(madd(x2, all(Constant.b2), x0), all(Constant.n));
+    const oddBX = f32x4.mul(x1, all(Constant.nb));
+    v128.store(to + half, f32x4.mul(x0, all(Constant.inverseQ)));
+    v128.store(to1 + half, f32x4.add(evenAX, oddAX));
+    v128.store(to2 + half, f32x4.sub(evenAX, oddAX));
+    v128.store(to3 + half, f32x4.add(evenBX, oddBX));
+    v128.store(to4 + half, f32x4.sub(evenBX, oddBX));
+    v128.store(to5 + half, x2);
+  }
 }
 
-/** Gᵀ·x: six vectors become three. */
+/** Gᵀ·x: six elements become three. */
 // @ts-ignore: decorator
 @inline
 function weightGradientLine(from: usize, step: usize, to: usize, toStep: usize): void {
-  const x1 = v128.load(from + step);
-  const x2 = v128.load(from + 2 * step);
-  const x3 = v128.load(from + 3 * step);
-  const x4 = v128.load(from + 4 * step);
-  const evenA = f32x4.mul(f32x4.add(x1, x2), m);
-  const evenB = f32x4.mul(f32x4.add(x3, x4), n);
-  v128.store(to, f32x4.add(madd(v128.load(from), inverseQ, evenA), evenB));
-  v128.store(to + toStep, madd(f32x4.sub(x1, x2), ma, f32x4.mul(f32x4.sub(x3, x4), nb)));
-  v128.store(to + 2 * toStep, madd(evenA, a2, madd(evenB, b2, v128.load(from + 5 * step))));
+  const p1 = from + step;
+  const p2 = p1 + step;
+  const p3 = p2 + step;
+  const p4 = p3 + step;
+  const p5 = p4 + step;
+  const to1 = to + toStep;
+  const to2 = to1 + toStep;
+  if (PAIRED) {
+    const x0 = v128.load(from);
+    const y0 = v128.load(from, 16);
+    const x1 = v128.load(p1);
+    const y1 = v128.load(p1, 16);
+    const x2 = v128.load(p2);
+    const y2 = v128.load(p2, 16);
+    const x3 = v128.load(p3);
+    const y3 = v128.load(p3, 16);
+    const x4 = v128.load(p4);
+    const y4 = v128.load(p4, 16);
+    const x5 = v128.load(p5);
+    const y5 = v128.load(p5, 16);
+    const evenAX = f32x4.mul(f32x4.add(x1, x2), all(Constant.m));
+    const evenAY = f32x4.mul(f32x4.add(y1, y2), all(Constant.m));
+    const evenBX = f32x4.mul(f32x4.add(x3, x4), all(Constant.n));
+    const evenBY = f32x4.mul(f32x4.add(y3, y4), all(Constant.n));
+    const r0 = f32x4.add(madd(x0, all(Constant.inverseQ), evenAX), evenBX);
+    const s0 = f32x4.add(madd(y0, all(Constant.inverseQ), evenAY), evenBY);
+    v128.store(to, r0);
+    v128.store(to, s0, 16);
+    const r1 = madd(f32x4.sub(x1, x2), all(Constant.ma), f32x4.mul(f32x4.sub(x3, x4), all(Constant.nb)));
+    const s1 = madd(f32x4.sub(y1, y2), all(Constant.ma), f32x4.mul(f32x4.sub(y3, y4), all(Constant.nb)));
+    v128.store(to1, r1);
+    v128.store(to1, s1, 16);
+    const r2 = madd(evenAX, all(Constant.a2), madd(evenBX, all(Constant.b2), x5));
+    const s2 = madd(evenAY, all(Constant.a2), madd(evenBY, all(Constant.b2), y5));
+    v128.store(to2, r2);
+    v128.store(to2, s2, 16);
+    return;
+  }
+  for (let half: usize = 0; half < PAIR; half += 16) {
+    const x0 = v128.load(from + half);
+    const x1 = v128.load(p1 + half);
+    const x2 = v128.load(p2 + half);
+    const x3 = v128.load(p3 + half);
+    const x4 = v128.load(p4 + half);
+    const x5 = v128.load(p5 + half);
+    const evenAX = f32x4.mul(f32x4.add(x1, x2), all(Constant.m));
+    const evenBX = f32x4.mul(f32x4.add(x3, x4), all(Constant.n));
+    v128.store(to + half, f32x4.add(madd(x0, all(Constant.inverseQ), evenAX), evenBX));
+    v128.store(to1 + half, madd(f32x4.sub(x1, x2), all(Constant.ma), f32x4.mul(f32x4.sub(x3, x4), all(Constant.nb))));
+    v128.store(to2 + half, madd(evenAX, all(Constant.a2), madd(evenBX, all(Constant.b2), x5)));
+  }
 }
 
 // In two dimensions. `point` are the bytes between the 36 points, and `halfway` is room for what is transformed in one direction.
@@ -165,60 +389,94 @@ export class Window {
   right: i32;
 }
 
+/** Where the channels of row `i` of a column are: zeros where it lies outside. */
+// @ts-ignore: decorator
+@inline
+function pixel(window: Window, column: usize, i: i32): usize {
+  return i >= window.top && i < window.bottom ? column + <usize>i * window.row : ZERO_LINE;
+}
+
 /** Bᵀ·d·B: 6×6 pixels of an image become 36 points. `channel`: bytes before the channels, of which there are `lanes`. */
 export function transformInput(window: Window, channel: usize, lanes: i32, to: usize, point: usize, halfway: usize): void {
+  const row = window.row;
   for (let j = 0; j < 6; j++) {
-    const line = halfway + ((<usize>j) << 4);
+    const line = halfway + <usize>j * PAIR;
+    let p = window.corner + channel + <usize>j * window.column;
     if (j < window.left || j >= window.right) {
-      for (let i: usize = 0; i < 6; i++) v128.store(line + i * 96, f32x4.splat(0));
-    } else if (lanes == 4 && window.bottom - window.top == 6) {
-      inputLine(window.corner + channel + <usize>j * window.column, window.row, line, 6 * 16);
+      for (let i: usize = 0; i < 6; i++) clear(line + i * 6 * PAIR);
+    } else if (lanes == CHANNELS && window.bottom - window.top == 6) {
+      inputLine(p, p + row, p + 2 * row, p + 3 * row, p + 4 * row, p + 5 * row, line, 6 * PAIR);
+    } else if (lanes == CHANNELS) {
+      const p0 = pixel(window, p, 0);
+      const p1 = pixel(window, p, 1);
+      const p2 = pixel(window, p, 2);
+      const p3 = pixel(window, p, 3);
+      const p4 = pixel(window, p, 4);
+      inputLine(p0, p1, p2, p3, p4, pixel(window, p, 5), line, 6 * PAIR);
     } else {
-      inputLine(columnOf(window, j, 6, channel, lanes, halfway + 36 * 16), 16, line, 6 * 16);
+      p = columnOf(window, p, 6, lanes, halfway + 36 * PAIR);
+      inputLine(p, p + PAIR, p + 2 * PAIR, p + 3 * PAIR, p + 4 * PAIR, p + 5 * PAIR, line, 6 * PAIR);
     }
   }
-  for (let i: usize = 0; i < 6; i++) inputLine(halfway + i * 96, 16, to + i * 6 * point, point);
+  for (let i: usize = 0; i < 6; i++) {
+    const p = halfway + i * 6 * PAIR;
+    inputLine(p, p + PAIR, p + 2 * PAIR, p + 3 * PAIR, p + 4 * PAIR, p + 5 * PAIR, to + i * 6 * point, point);
+  }
 }
 
 /** A·dY·Aᵀ: 4×4 gradients of results become 36 points. */
 export function transformGradient(window: Window, channel: usize, lanes: i32, to: usize, point: usize, halfway: usize): void {
+  const row = window.row;
   for (let j = 0; j < 4; j++) {
-    const line = halfway + ((<usize>j) << 4);
+    const line = halfway + <usize>j * PAIR;
+    let p = window.corner + channel + <usize>j * window.column;
     if (j >= window.right) {
-      for (let i: usize = 0; i < 6; i++) v128.store(line + i * 64, f32x4.splat(0));
-    } else if (lanes == 4 && window.bottom == 4) {
-      gradientLine(window.corner + channel + <usize>j * window.column, window.row, line, 4 * 16);
+      for (let i: usize = 0; i < 6; i++) clear(line + i * 4 * PAIR);
+    } else if (lanes == CHANNELS) {
+      gradientLine(p, pixel(window, p, 1), pixel(window, p, 2), pixel(window, p, 3), line, 4 * PAIR);
     } else {
-      gradientLine(columnOf(window, j, 4, channel, lanes, halfway + 36 * 16), 16, line, 4 * 16);
+      p = columnOf(window, p, 4, lanes, halfway + 36 * PAIR);
+      gradientLine(p, p + PAIR, p + 2 * PAIR, p + 3 * PAIR, line, 4 * PAIR);
     }
   }
-  for (let i: usize = 0; i < 6; i++) gradientLine(halfway + i * 64, 16, to + i * 6 * point, point);
+  for (let i: usize = 0; i < 6; i++) {
+    const p = halfway + i * 4 * PAIR;
+    gradientLine(p, p + PAIR, p + 2 * PAIR, p + 3 * PAIR, to + i * 6 * point, point);
+  }
 }
 
-/** Copies a column with its zeros, and returns where it is. */
-function columnOf(window: Window, j: i32, size: i32, channel: usize, lanes: i32, to: usize): usize {
-  let from = window.corner + channel + <usize>j * window.column;
-  for (let i = 0; i < size; i++, from += window.row) {
-    const inside = i >= window.top && i < window.bottom;
-    v128.store(to + ((<usize>i) << 4), inside ? loadLanes(from, lanes) : f32x4.splat(0));
+// @ts-ignore: decorator
+@inline
+function clear(to: usize): void {
+  v128.store(to, f32x4.splat(0));
+  v128.store(to, f32x4.splat(0), 16);
+}
+
+/** Copies a column of which only `lanes` channels can be read, with zeros for what lies outside, and returns where it is. */
+function columnOf(window: Window, from: usize, size: i32, lanes: i32, to: usize): usize {
+  for (let i = 0; i < size; i++) {
+    const p = pixel(window, from, i);
+    const element = to + <usize>i * PAIR;
+    v128.store(element, loadLanes(p, min(4, lanes)));
+    v128.store(element, lanes > 4 ? loadLanes(p + 16, lanes - 4) : f32x4.splat(0), 16);
   }
   return to;
 }
 
 /** Aᵀ·m·A: 36 points become 4×4 results, `row` and `column` bytes apart. */
 export function transformOutput(from: usize, point: usize, to: usize, row: usize, column: usize, halfway: usize): void {
-  for (let j: usize = 0; j < 6; j++) outputLine(from + j * point, 6 * point, halfway + j * 16, 6 * 16);
-  for (let i: usize = 0; i < 4; i++) outputLine(halfway + i * 96, 16, to + i * row, column);
+  for (let j: usize = 0; j < 6; j++) outputLine(from + j * point, 6 * point, halfway + j * PAIR, 6 * PAIR);
+  for (let i: usize = 0; i < 4; i++) outputLine(halfway + i * 6 * PAIR, PAIR, to + i * row, column);
 }
 
 /** G·g·Gᵀ: 3×3 weights, `tap` bytes apart in the order of the rows, become 36 points. */
 export function transformWeights(from: usize, tap: usize, to: usize, point: usize, halfway: usize): void {
-  for (let j: usize = 0; j < 3; j++) weightLine(from + j * tap, 3 * tap, halfway + j * 16, 3 * 16);
-  for (let i: usize = 0; i < 6; i++) weightLine(halfway + i * 48, 16, to + i * 6 * point, point);
+  for (let j: usize = 0; j < 3; j++) weightLine(from + j * tap, 3 * tap, halfway + j * PAIR, 3 * PAIR);
+  for (let i: usize = 0; i < 6; i++) weightLine(halfway + i * 3 * PAIR, PAIR, to + i * 6 * point, point);
 }
 
 /** Gᵀ·m·G: 36 points become the gradients of 3×3 weights. */
 export function transformWeightGradient(from: usize, point: usize, to: usize, tap: usize, halfway: usize): void {
-  for (let j: usize = 0; j < 6; j++) weightGradientLine(from + j * point, 6 * point, halfway + j * 16, 6 * 16);
-  for (let i: usize = 0; i < 3; i++) weightGradientLine(halfway + i * 96, 16, to + i * 3 * tap, tap);
+  for (let j: usize = 0; j < 6; j++) weightGradientLine(from + j * point, 6 * point, halfway + j * PAIR, 6 * PAIR);
+  for (let i: usize = 0; i < 3; i++) weightGradientLine(halfway + i * 6 * PAIR, PAIR, to + i * 3 * tap, tap);
 }

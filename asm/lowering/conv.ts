@@ -50,7 +50,7 @@ export const convKernels = {
 } as const satisfies Kernels;
 const call = callsOf(convKernels);
 
-/** Whole tiles of both micro-kernels, 6×8 and 4×16 (asm/lib/tile.ts, tile.wide.ts): nothing here depends on which one runs. */
+/** Whole tiles of both micro-kernels, 6×8 and 6×16 (asm/lib/tile.ts, tile.wide.ts): nothing here depends on which one runs. */
 const TILE_ROWS = 12;
 const TILE_COLUMNS = 16;
 /** Rows that are packed at a time: with 256 columns of depth, 192 KiB of a second-level cache. */

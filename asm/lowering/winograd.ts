@@ -7,11 +7,13 @@ import { ceilTo } from '../../runtime/base/units.ts';
 import type { ConvGeometry } from '../../runtime/ops/conv.ts';
 import {
   WINOGRAD_BLOCK_COLUMNS as BLOCK_COLUMNS,
+  DEPTH,
   TASK_COLUMNS as MOST_TASK_COLUMNS,
   WINOGRAD_POINTS as POINTS,
   SCRATCH_BYTES,
   WINOGRAD_TILE as TILE,
   WINOGRAD_GAP,
+  WINOGRAD_POINT_BYTES,
 } from '../abi/constants.ts';
 import type { ValuesOf } from '../abi/fields.ts';
 import { type LoweredEpilogue, NO_EPILOGUE } from './epilogue.ts';
@@ -61,7 +63,7 @@ const call = callsOf(winogradKernels);
 export const sumOfChunks = (args: ValuesOf<typeof winogradKernels.convGradWeightReduce>): Call => call('convGradWeightReduce', args);
 
 /**
- * Whole tiles of both micro-kernels, 6×8 and 4×16 (asm/lib/tile.ts, tile.wide.ts): nothing here depends on which one runs. These
+ * Whole tiles of both micro-kernels, 6×8 and 6×16 (asm/lib/tile.ts, tile.wide.ts): nothing here depends on which one runs. These
  * rows are whole vectors of channels, too.
  */
 const TILE_ROWS = 12;
@@ -144,7 +146,8 @@ function product(
   { capacity }: LoweringContext,
 ): Call {
   const tiles = tilesOf(g);
-  const fits = (n: number): boolean => matricesBytes(n * inputs) + matricesBytes(n * BLOCK_COLUMNS) <= MATRICES_BYTES;
+  const rowBytes = Math.ceil(inputs / DEPTH) * POINTS * WINOGRAD_POINT_BYTES;
+  const fits = (n: number): boolean => n * rowBytes + matricesBytes(n * BLOCK_COLUMNS) <= MATRICES_BYTES;
   let blockTiles = BLOCK_TILES.conv;
   while (!fits(blockTiles)) blockTiles -= TILE_ROWS;
   // Whole samples, so many that they fill a block, in whole statistics tiles.
