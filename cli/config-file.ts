@@ -1,6 +1,7 @@
 // Reads the configuration file of -c: YAML, and so JSON, which is part of YAML. What the keys mean is in options.ts.
 
 import { resolve } from 'node:path';
+import { grouped } from '../runtime/entries/internal.ts';
 import { HybridError } from '../runtime/index.ts';
 import type { CliIo } from './io.ts';
 import type { FileValues } from './settings.ts';
@@ -26,8 +27,7 @@ export async function readConfigFile(path: string, io: CliIo): Promise<FileValue
   const stat = await files.stat(absolute).catch((error) => fail(`cannot be read: ${error.message}`, error));
   if (!stat) return fail('does not exist');
   if (stat.kind !== 'file') return fail('is not a file');
-  if (stat.size > MAX_BYTES)
-    return fail(`has ${stat.size.toLocaleString('en-US')} bytes, more than the ${MAX_BYTES.toLocaleString('en-US')} allowed`);
+  if (stat.size > MAX_BYTES) return fail(`has ${grouped(stat.size)} bytes, more than the ${grouped(MAX_BYTES)} allowed`);
   const text = new TextDecoder().decode(await files.readFile(absolute).catch((error) => fail(`cannot be read: ${error.message}`, error)));
   if ((text.match(/[[{]|(?:^|\s)[-?](?=\s)/g)?.length ?? 0) > MAX_NESTING_MARKS)
     return fail('is nested, but a configuration has one level');

@@ -2,6 +2,7 @@
 // stays, both fitted to the width. Elsewhere: one line an epoch, and a heartbeat. Control characters are only sent to a terminal that
 // understands them, and colours only without NO_COLOR.
 
+import { grouped } from '../runtime/entries/internal.ts';
 import { RunRecord, thinned } from '../runtime/entries/runs.ts';
 import type { TrainEvent } from '../runtime/index.ts';
 import type { CliIo } from './io.ts';
@@ -207,7 +208,7 @@ function isLive({ stderr, env }: CliIo): boolean {
 
 export const percent = (fraction: number): string => `${(100 * fraction).toFixed(2)} %`;
 /** `1,000`, or `1 step` and `1,000 steps`. */
-export const count = (n: number, noun?: string): string => `${n.toLocaleString('en-US')}${noun ? ` ${noun}${n === 1 ? '' : 's'}` : ''}`;
+export const count = (n: number, noun?: string): string => `${grouped(n)}${noun ? ` ${noun}${n === 1 ? '' : 's'}` : ''}`;
 
 /** `1:02:03`, or `2:03` below an hour. */
 export function duration(seconds: number): string {

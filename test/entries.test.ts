@@ -2,8 +2,8 @@
 // imported by whatever resolves modules. A new name goes to the entry that it belongs to (runtime/entries/), and to the list.
 
 import { spawnSync } from 'node:child_process';
-import { mkdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
-import { dirname, join, relative, sep } from 'node:path';
+import { cpSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
+import { basename, dirname, isAbsolute, join, relative, sep } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import ts from 'typescript';
 import { describe, expect, it } from 'vitest';
@@ -62,8 +62,8 @@ const namesOf = (files: readonly string[]): Names => {
   return { values: names(false), types: names(true) };
 };
 
-/** Of the root entry: what it loads is what every program waits for at its start. A new layer, op or stand-in for a page may raise it, a reader of files may not. */
-const MOST_FILES = 192;
+/** Of the root entry, joined as the package has them (scripts/join.mjs): each is half a millisecond that every program waits for at its start. */
+const MOST_FILES = 35;
 
 /** Files that importing one loads, from the root of the package on; an address where it is of something else. */
 function loadedBy(file: string): string[] {
@@ -71,11 +71,32 @@ function loadedBy(file: string): string[] {
     export const load = (url, context, next) => { if (!url.startsWith('node:')) writeSync(1, url + '\\n'); return next(url, context); };`;
   const program = `import { register } from 'node:module';
     register('data:text/javascript,' + encodeURIComponent(${JSON.stringify(hook)}));
-    await import(${JSON.stringify(pathToFileURL(join(root, file)).href)});`;
+    await import(${JSON.stringify(pathToFileURL(isAbsolute(file) ? file : join(root, file)).href)});`;
   const { stdout, stderr } = spawnSync(process.execPath, ['--input-type=module', '-e', program], { encoding: 'utf8' });
   expect(stdout, stderr).not.toBe('');
   const lines = stdout.trim().split('\n');
   return lines.map((url) => (url.startsWith('file:') ? relative(root, fileURLToPath(url)).split(sep).join('/') : url));
+}
+
+/** Modules that importing a source file runs, itself among them. */
+function modulesOf(file: string, found = new Set<string>()): Set<string> {
+  if (found.has(file)) return found;
+  found.add(file);
+  const text = readFileSync(join(root, file), 'utf8');
+  for (const [, path] of text.matchAll(/^(?:import|export) (?!type\b)[^;]*?\bfrom '(\.[^']+)';/gm))
+    modulesOf(join(dirname(file), path), found);
+  return found;
+}
+
+/** dist/ as `npm run build` leaves it: tsc alone leaves the modules apart. */
+function joinedFolder(): string {
+  const dist = join(root, 'dist');
+  if (readFileSync(join(dist, 'runtime/index.js'), 'utf8').includes('../joined/')) return dist;
+  const copy = join(tempFolder(), 'dist');
+  cpSync(dist, copy, { recursive: true });
+  const { status, stderr } = spawnSync(process.execPath, [join(root, 'scripts/join.mjs'), copy], { encoding: 'utf8' });
+  expect(status, stderr).toBe(0);
+  return copy;
 }
 
 /** The entry that a name of before is in now, and its name there. Types come from the entry, values from the file that has them. */
@@ -135,13 +156,24 @@ describe('entries of the package', () => {
     for (const { name, now } of renamed) expect(text).toContain(`\`${name}\` → \`${now}\``);
   });
 
-  it('the root one loads few files, none of a package, and nothing that a run, a set of images or a report needs', () => {
-    const files = loadedBy('dist/runtime/index.js');
-    expect(files).toContain('dist/runtime/train/run.js');
-    expect(files.filter((file) => !file.startsWith('dist/'))).toEqual([]);
+  it('the root one needs no module that only a run, a set of images or a report needs', () => {
+    const modules = [...modulesOf('runtime/index.ts')];
+    expect(modules).toContain('runtime/train/run.ts');
     const late =
-      /train\/(loop|session|features)\.|data\/(pool|loader|preparer)\.|sources\/(locate|open-place|parquet)\.|report\/html\.|^dist\/(asm|gpu)\//;
-    expect(files.filter((file) => late.test(file))).toEqual([]);
+      /train\/(loop|session|features)\.|data\/(pool|loader|preparer)\.|sources\/(locate|open-place|parquet)\.|report\/html\.|^(asm|gpu)\//;
+    expect(modules.filter((module) => late.test(module))).toEqual([]);
+  });
+
+  it('the root one loads few files, none of a package; what it does not begin with is joined apart', () => {
+    const dist = joinedFolder();
+    const files = loadedBy(join(dist, 'runtime/index.js')).map((file) =>
+      file.startsWith('node:') ? file : relative(dist, join(root, file)),
+    );
+    expect(files).toContain('runtime/index.js');
+    expect(files.filter((file) => file.startsWith('..'))).toEqual([]);
+    const joined = files.filter((file) => dirname(file) === 'joined').map((file) => basename(file, '.js').split('-'));
+    expect(joined.length).toBeGreaterThan(1);
+    expect(joined.filter((starts) => !starts.includes('library') && starts[0] !== 'rolldown')).toEqual([]);
     expect(files.length).toBeLessThanOrEqual(MOST_FILES);
   });
 

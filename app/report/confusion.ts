@@ -1,5 +1,6 @@
 // The confusion matrix: rows are what images are, columns what they were taken for; with the numbers behind it as tables.
 
+import { grouped } from '../../runtime/base/units.ts';
 import { hex, isDark, type Rgb, sequential } from './colors.ts';
 import { escaped, type Figure, type FigureTable, fitted, px, textWidth } from './svg.ts';
 
@@ -26,9 +27,7 @@ export function confusionFigure(confusion: ArrayLike<number>, classes: readonly 
   const correct = counts.right.reduce((sum, count) => sum + count, 0);
   const shown = shownClasses(counts);
   const which =
-    shown.length < classes.length
-      ? ` Shown are the ${shown.length} of ${classes.length.toLocaleString('en-US')} classes with the most mistakes.`
-      : '';
+    shown.length < classes.length ? ` Shown are the ${shown.length} of ${grouped(classes.length)} classes with the most mistakes.` : '';
   const accuracy = total ? `${((100 * correct) / total).toFixed(2)} %` : 'none';
   return {
     name: 'confusion',
@@ -118,8 +117,8 @@ function perClassTable({ classes, images, answers, right }: Counts): FigureTable
     head: ['class', 'images', 'right', 'recall', 'precision'],
     rows: order.map((i) => [
       classes[i],
-      images[i].toLocaleString('en-US'),
-      right[i].toLocaleString('en-US'),
+      grouped(images[i]),
+      grouped(right[i]),
       percent(right[i], images[i]),
       percent(right[i], answers[i]),
     ]),
@@ -139,12 +138,7 @@ function pairsTable({ classes, images, at }: Counts): FigureTable[] {
   const rows = pairs
     .sort((a, b) => b.count - a.count)
     .slice(0, PAIRS_SHOWN)
-    .map(({ label, prediction, count }) => [
-      classes[label],
-      classes[prediction],
-      count.toLocaleString('en-US'),
-      percent(count, images[label]),
-    ]);
+    .map(({ label, prediction, count }) => [classes[label], classes[prediction], grouped(count), percent(count, images[label])]);
   return [{ title: 'Most confused', head: ['class', 'taken for', 'images', 'of the class'], rows }];
 }
 

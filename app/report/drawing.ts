@@ -1,6 +1,7 @@
 // Draws the figures of a run. Loaded with the first one (figures.ts): nobody else needs what draws them.
 
 import { HybridError, nearest } from '../../runtime/base/errors.ts';
+import { grouped } from '../../runtime/base/units.ts';
 import { type AugmentOptions, augmentationCaption, drawsOf } from '../../runtime/data/augment/augmentations.ts';
 import { mixOf } from '../../runtime/data/augment/mix.ts';
 import type { Dataset } from '../../runtime/data/dataset.ts';
@@ -53,7 +54,7 @@ export class Drawing {
       case 'confusion': {
         if (!held) return void (yield skip('the data has no test or validation images'));
         if (model.classes > MOST_CONFUSION_CLASSES) {
-          const classes = model.classes.toLocaleString('en-US');
+          const classes = grouped(model.classes);
           return void (yield skip(`a matrix of ${classes} classes is too large to draw: \`hybrid eval\` lists the most confused`));
         }
         const { confusion, classes, subject } = await this.#examine(held);
@@ -64,7 +65,7 @@ export class Drawing {
         if (!held) return void (yield skip('the data has no test or validation images'));
         const { mistakes, wrong, classes, subject } = await this.#examine(held);
         const shown = mistakes.length < wrong ? `the ${mistakes.length} most certain of ` : '';
-        const caption = `${subject}: ${shown}${wrong.toLocaleString('en-US')} wrong answers. Bars are probabilities, green that of the right class.`;
+        const caption = `${subject}: ${shown}${grouped(wrong)} wrong answers. Bars are probabilities, green that of the right class.`;
         yield await misclassifiedFigure({ mistakes, shape: held.shape, classes, caption });
         return;
       }
@@ -108,7 +109,7 @@ export class Drawing {
     return tilesFigure({
       name: 'samples',
       title: 'Training samples',
-      caption: `The first ${count} of ${train.size.toLocaleString('en-US')} training images, as they are stored.`,
+      caption: `The first ${count} of ${grouped(train.size)} training images, as they are stored.`,
       tiles: await Promise.all(
         Array.from({ length: count }, async (_, index) => ({
           picture: imageBitmap(await imageOf(train, index), train.shape),

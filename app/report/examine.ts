@@ -1,5 +1,6 @@
 // One look at the test images, or those in their place: who was taken for whom, and the mistakes the model was most certain of.
 
+import { grouped } from '../../runtime/base/units.ts';
 import type { Dataset, PartName } from '../../runtime/data/dataset.ts';
 import { samplesOf, someSamples } from '../../runtime/data/split.ts';
 import { type EvaluateOptions, evaluate } from '../../runtime/train/evaluate.ts';
@@ -59,10 +60,10 @@ export async function examine({ part, keep, limit, dataset: whole, ...options }:
       image: await imageOf(dataset, index),
     });
   }
-  const count = dataset.size.toLocaleString('en-US');
+  const count = grouped(dataset.size);
   const subject =
     dataset.size < whole.size
-      ? `${count} of ${whole.size.toLocaleString('en-US')} ${part} images, in proportion to the classes`
+      ? `${count} of ${grouped(whole.size)} ${part} images, in proportion to the classes`
       : `All ${count} ${part} images`;
   return { subject, confusion, classes: perClass.map(({ name }) => name), wrong, mistakes };
 }

@@ -1,6 +1,7 @@
 // The report of a run as one page: nothing from the network, no script but the clock of a run in progress, light or dark as its reader's system is.
 
 import { createHash } from 'node:crypto';
+import { grouped } from '../../runtime/base/units.ts';
 import { formatSelfTest } from '../../runtime/compile/self-test.ts';
 import { formatBytes } from '../../runtime/model/summary.ts';
 import { curveCharts } from './curves.ts';
@@ -135,7 +136,7 @@ function headline(record: RunRecord): string {
   if (!end && step) cards.push(['time left', clock(step.etaSeconds), `at step ${step.step} of epoch ${step.epoch}`]);
   if (speed) cards.push(['throughput', `${rounded(speed)}/s`, 'training images']);
   if (seconds > 0) cards.push(['time', clock(seconds), plural(epochs.length, 'epoch')]);
-  if (start) cards.push(['model', start.arch, `${start.parameters.toLocaleString('en-US')} parameters`]);
+  if (start) cards.push(['model', start.arch, `${grouped(start.parameters)} parameters`]);
   return `<div class="cards">${cards
     .map(
       ([name, value, more]) => `<div class="card"><span>${escaped(name)}</span><b>${escaped(value)}</b><span>${escaped(more)}</span></div>`,
@@ -208,7 +209,7 @@ function figureTable({ title, head, rows }: FigureTable): string {
   const heading = `<h3>${escaped(title)}</h3>`;
   return rows.length <= OPEN_ROWS
     ? `<div>${heading}${body}</div>`
-    : `<div>${heading}<details><summary>${rows.length.toLocaleString('en-US')} rows</summary>${body}</details></div>`;
+    : `<div>${heading}<details><summary>${grouped(rows.length)} rows</summary>${body}</details></div>`;
 }
 
 /** Of a section of the page in pixels, for the sake of its words. */
@@ -264,7 +265,7 @@ function machineRows({ start, environment }: RunRecord): [string, string][] {
     ['hybrid', hybrid],
   ];
   if (start) {
-    const [train, validation, test] = [start.trainImages, start.validationImages, start.testImages].map((n) => n.toLocaleString('en-US'));
+    const [train, validation, test] = [start.trainImages, start.validationImages, start.testImages].map((n) => grouped(n));
     rows.push(['images', `${train} training, ${validation} validation, ${test} test`]);
   }
   return rows.flatMap(([name, value]) => (value === undefined ? [] : [[name, `${value}`]]));
@@ -280,7 +281,7 @@ const pairs = (rows: readonly (readonly [string, string])[]): string =>
 const percent = (fraction: number): string => `${(100 * fraction).toFixed(2)} %`;
 const share = (fraction: number): string => `${(100 * fraction).toFixed(fraction < 0.1 ? 1 : 0)} %`;
 const rounded = (value: number): string => Number(value.toPrecision(3)).toLocaleString('en-US');
-const plural = (n: number, noun: string): string => `${n.toLocaleString('en-US')} ${noun}${n === 1 ? '' : 's'}`;
+const plural = (n: number, noun: string): string => `${grouped(n)} ${noun}${n === 1 ? '' : 's'}`;
 
 function clock(seconds: number): string {
   if (seconds < 10) return `${seconds.toFixed(1)} s`;

@@ -1,5 +1,6 @@
 // What a run came to, in sentences: against guessing, against its best epoch, and what kept it from more.
 
+import { grouped } from '../../runtime/base/units.ts';
 import type { Dataset } from '../../runtime/data/dataset.ts';
 import { type RunRecord, timeShares } from './record.ts';
 
@@ -44,7 +45,7 @@ export function verdictOf(record: RunRecord, guess: Guess | null = null): string
 function reached({ end, best }: RunRecord, guess: Guess | null): string | null {
   const measured = end?.test ?? best?.validation;
   if (!measured) return null;
-  const images = `${guess ? `${guess.images.toLocaleString('en-US')} ` : ''}${end?.test ? 'test' : 'validation'} images`;
+  const images = `${guess ? `${grouped(guess.images)} ` : ''}${end?.test ? 'test' : 'validation'} images`;
   const result = `${percent(measured.accuracy)} of the ${images} are classified correctly`;
   if (!guess || guess.share === 1) return `${result}.`;
   const answer = `answering "${guess.className}" for every image gives ${percent(guess.share)}`;

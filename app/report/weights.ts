@@ -1,5 +1,6 @@
 // Pictures of what a layer has learned: one tile for each filter, whatever their number and size.
 
+import { grouped } from '../../runtime/base/units.ts';
 import { type Bitmap, bitmap, signedMap } from './bitmap.ts';
 import type { Figure } from './svg.ts';
 import { tilesFigure } from './tiles.ts';
@@ -59,10 +60,7 @@ export async function weightsFigure({ name, title, kernel, depthwise }: WeightsO
     };
     return signedMap(height, width, strength, limit / 2);
   };
-  const many =
-    shown < count
-      ? `the first ${shown.toLocaleString('en-US')} of ${count.toLocaleString('en-US')} filters`
-      : `${count.toLocaleString('en-US')} filters`;
+  const many = shown < count ? `the first ${grouped(shown)} of ${grouped(count)} filters` : `${grouped(count)} filters`;
   const how =
     depthwise || inputs === 1
       ? 'Blue is negative, red positive, white zero; one scale for all'

@@ -6,6 +6,7 @@ import { pipeline } from 'node:stream';
 import { createGunzip } from 'node:zlib';
 import { HybridError, isAbortError } from '../../runtime/base/errors.ts';
 import { type FileStat, type Files, systemCode } from '../../runtime/base/files.ts';
+import { grouped } from '../../runtime/base/units.ts';
 import type { DataSource } from '../../runtime/data/dataset.ts';
 import type { Fail } from '../../runtime/formats/zip.ts';
 import { findCifar, labelKindOf, type ReadableFiles, readCifar } from './cifar.ts';
@@ -51,7 +52,7 @@ async function unpack(files: Files, path: string, signal: AbortSignal | undefine
       if (type === TAR_FOLDER) continue;
       if (!TAR_FILE.has(type)) fail(`its entry ${JSON.stringify(name)} is not a regular file`);
       total += size;
-      if (total > MAX_BYTES) fail(`it unpacks to more than ${MAX_BYTES.toLocaleString('en-US')} bytes`);
+      if (total > MAX_BYTES) fail(`it unpacks to more than ${grouped(MAX_BYTES)} bytes`);
       if (found.size === MAX_ENTRIES) fail(`it has more than ${MAX_ENTRIES} files`);
       found.set(posix.normalize(name), await input.exactly(size));
       await input.exactly((TAR_BLOCK - (size % TAR_BLOCK)) % TAR_BLOCK);

@@ -3,6 +3,7 @@
 
 import { createHash } from 'node:crypto';
 import { refuseUnknownOptions } from '../../runtime/base/kinds.ts';
+import { grouped } from '../../runtime/base/units.ts';
 import type { Dataset } from '../../runtime/data/dataset.ts';
 import { samplesOf } from '../../runtime/data/split.ts';
 import { READ_ALL_OPTIONS, type ReadAllOptions, readAll } from './describe.ts';
@@ -48,7 +49,7 @@ export function classConcerns({ classes, labels, size }: Dataset): string[] {
   if (counts[most] > MOST_TIMES * counts[least]) {
     const times = Math.round(counts[most] / counts[least]);
     concerns.push(
-      `class sizes differ widely: ${JSON.stringify(classes[most])} has ${counts[most].toLocaleString('en-US')} training images, ` +
+      `class sizes differ widely: ${JSON.stringify(classes[most])} has ${grouped(counts[most])} training images, ` +
         `${times} times as many as ${JSON.stringify(classes[least])} (${counts[least]}): check the accuracy of each class, not only the mean`,
     );
   }
@@ -109,7 +110,7 @@ export async function duplicateConcerns({ train, validation, test }: ConcernedPa
   return [...shared].map(([several, { one, count, examples }]) => {
     const what = count === 1 ? one : several;
     const more = count > examples.length ? ', …' : '';
-    return `${count.toLocaleString('en-US')} ${what}, pixel for pixel (${examples.join(', ')}${more})`;
+    return `${grouped(count)} ${what}, pixel for pixel (${examples.join(', ')}${more})`;
   });
 }
 

@@ -3,6 +3,7 @@
 import { abortError, HybridError } from '../../runtime/base/errors.ts';
 import { type Files, nodeFiles, writeAtomically } from '../../runtime/base/files.ts';
 import { type OptionNames, refuseUnknownOptions } from '../../runtime/base/kinds.ts';
+import { grouped } from '../../runtime/base/units.ts';
 import { type DataSource, type Dataset, PARTS, type PartName } from '../../runtime/data/dataset.ts';
 import { type NpyArray, writeNpz } from '../../runtime/formats/npz.ts';
 import { type ReadAllOptions, readAll } from './describe.ts';
@@ -59,7 +60,7 @@ export async function convertData(source: DataSource, options: ConvertOptions): 
   if (bytes > MAX_NPZ_BYTES) {
     throw new HybridError(
       'E_DATA',
-      `${bytes.toLocaleString('en-US')} bytes of images do not fit into an .npz file`,
+      `${grouped(bytes)} bytes of images do not fit into an .npz file`,
       'Write a .safetensors file, which has no such limit.',
     );
   }

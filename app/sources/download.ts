@@ -4,6 +4,7 @@ import { createHash, type Hash } from 'node:crypto';
 import { dirname } from 'node:path';
 import { abortError, HybridError } from '../../runtime/base/errors.ts';
 import { diskError, type Files, type OpenFile, systemCode, writeAll } from '../../runtime/base/files.ts';
+import { grouped } from '../../runtime/base/units.ts';
 
 /** What is to be fetched. */
 export interface RemoteFile {
@@ -81,14 +82,14 @@ async function attempt(remote: RemoteFile, target: DownloadTarget, options: Down
     for await (const chunk of response.body ?? []) {
       timer.refresh();
       if (target.bytes + chunk.length > remote.size)
-        throw networkError(remote, `the server sent more than the expected ${count(remote.size)} bytes`);
+        throw networkError(remote, `the server sent more than the expected ${grouped(remote.size)} bytes`);
       await target.write(chunk);
       onProgress?.(target.bytes, remote.size);
       timer.refresh(); // time that the disk or the caller took is not the network's silence
     }
     return target.bytes === remote.size
       ? null
-      : networkError(remote, `it ended after ${count(target.bytes)} of ${count(remote.size)} bytes`);
+      : networkError(remote, `it ended after ${grouped(target.bytes)} of ${grouped(remote.size)} bytes`);
   } catch (error) {
     if (error instanceof HybridError) throw error;
     if (signal?.aborted) throw abortError(signal);
@@ -110,7 +111,7 @@ async function firstByte(remote: RemoteFile, response: Response, wanted: number)
   if (start !== 0 && start !== wanted) throw networkError(remote, 'the server sent a different range than requested');
   const length = headers.get('content-length');
   if (length !== null && start + Number(length) !== remote.size) {
-    throw networkError(remote, `the server offers ${count(start + Number(length))} bytes instead of ${count(remote.size)}`);
+    throw networkError(remote, `the server offers ${grouped(start + Number(length))} bytes instead of ${grouped(remote.size)}`);
   }
   return start;
 }
@@ -202,8 +203,6 @@ function reasonOf(error: unknown): string {
   }
   return reason;
 }
-
-const count = (bytes: number): string => bytes.toLocaleString('en-US');
 
 const networkError = (remote: RemoteFile, what: string, cause?: unknown): HybridError =>
   new HybridError(

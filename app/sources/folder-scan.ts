@@ -13,6 +13,7 @@ import { readFile, realpath, stat } from 'node:fs/promises';
 import { basename, extname, join, relative, sep } from 'node:path';
 import { HybridError } from '../../runtime/base/errors.ts';
 import { PURPOSE, philox4x32, philoxKey } from '../../runtime/base/philox.ts';
+import { grouped } from '../../runtime/base/units.ts';
 import { PARTS, type PartName } from '../../runtime/data/dataset.ts';
 import { type MatMatrix, readMat } from '../../runtime/formats/mat.ts';
 import type { ListedImage } from './decoded-images.ts';
@@ -293,7 +294,7 @@ async function fromTables(scan: FolderTree, tables: readonly Table[], { labelCol
     if (!table) continue;
     for (const text of table.notices) notices.push({ level: 'info', text });
     for (const row of table.rows) rows.push({ part, ...row });
-    notices.push({ level: 'info', text: `${path} says the classes of ${table.rows.length.toLocaleString('en-US')} images` });
+    notices.push({ level: 'info', text: `${path} says the classes of ${grouped(table.rows.length)} images` });
   }
   const named = new Set(rows.map(({ path }) => path));
   const unnamed = paths.length - named.size;
@@ -363,7 +364,7 @@ async function flowersLists(scan: FolderTree, base: string, top: readonly string
   const read = async (name: string): Promise<Map<string, MatMatrix>> => {
     const path = scan.path(join(base, name));
     const { size } = await stat(path);
-    if (size > MAX_MAT_BYTES) throw folderError(path, `has ${size.toLocaleString('en-US')} bytes, more than such a list can have`);
+    if (size > MAX_MAT_BYTES) throw folderError(path, `has ${grouped(size)} bytes, more than such a list can have`);
     return readMat(await readFile(path), path);
   };
   const labelsPath = scan.path(join(base, FLOWERS.labels));
@@ -394,10 +395,7 @@ async function flowersLists(scan: FolderTree, base: string, top: readonly string
 function checkClasses(path: string, classes: readonly string[]): void {
   if (classes.length === 1) throw folderError(path, `holds one class only, ${quote(classes[0])}; a classifier needs two`);
   if (classes.length > MAX_CLASSES) {
-    throw folderError(
-      path,
-      `has ${classes.length.toLocaleString('en-US')} classes, more than the ${MAX_CLASSES.toLocaleString('en-US')} that are read`,
-    );
+    throw folderError(path, `has ${grouped(classes.length)} classes, more than the ${grouped(MAX_CLASSES)} that are read`);
   }
 }
 
@@ -417,7 +415,7 @@ function dealRows(rows: readonly LabelledFile[], labelOf: (name: string) => numb
 }
 
 const listed = (names: readonly string[]): string => names.slice(0, 6).map(quote).join(', ');
-const count = (n: number, noun: string): string => `${n.toLocaleString('en-US')} ${noun}${n === 1 ? ' is' : 's are'}`;
+const count = (n: number, noun: string): string => `${grouped(n)} ${noun}${n === 1 ? ' is' : 's are'}`;
 
 /** Shuffles the files of each class and deals them evenly: the k-th of n stands at (k + ½)/n of the whole. */
 function deal(files: ReadonlyMap<number, readonly string[]>): ListedImage[] {

@@ -8,6 +8,7 @@ import { HybridError } from '../../runtime/base/errors.ts';
 import { systemCode } from '../../runtime/base/files.ts';
 import { type OptionNames, refuseUnknownOptions } from '../../runtime/base/kinds.ts';
 import { remedyOfRestriction } from '../../runtime/base/restrictions.ts';
+import { grouped } from '../../runtime/base/units.ts';
 import type { Interpolation } from '../../runtime/data/preprocessing.ts';
 import { enlarge, MARGIN } from './enlarge.ts';
 import { FORMAT_BYTES, formatOf, READ_FORMATS } from './image-formats.ts';
@@ -64,7 +65,7 @@ export async function decodeImage(source: string | Uint8Array, options: DecodeOp
     if (width * height <= maxPixels) return;
     throw new HybridError(
       'E_DATA',
-      `${name} has ${width} × ${height} pixels, more than the ${maxPixels.toLocaleString('en-US')} allowed`,
+      `${name} has ${width} × ${height} pixels, more than the ${grouped(maxPixels)} allowed`,
       'Make it smaller, or raise the limit with `maxPixels`.',
     );
   };
@@ -90,8 +91,7 @@ export const maxBytesOf = ({ maxPixels = 0 }: Pick<DecodeOptions, 'maxPixels'>):
 
 /** Asked before there is room for them. Throws E_DATA beyond the limit. */
 export function checkBytes(name: string, size: number, maxBytes: number): void {
-  if (size > maxBytes)
-    throw imageError(name, `has ${size.toLocaleString('en-US')} bytes, more than the ${maxBytes.toLocaleString('en-US')} allowed`);
+  if (size > maxBytes) throw imageError(name, `has ${grouped(size)} bytes, more than the ${grouped(maxBytes)} allowed`);
 }
 
 /** An image of bytes, row by row, one or three a pixel. */

@@ -6,6 +6,7 @@ import { readFile, stat } from 'node:fs/promises';
 import { basename, extname } from 'node:path';
 import { HybridError, nearest } from '../../runtime/base/errors.ts';
 import { systemCode } from '../../runtime/base/files.ts';
+import { grouped } from '../../runtime/base/units.ts';
 import type { PartName } from '../../runtime/data/dataset.ts';
 import { partOfName } from './part-names.ts';
 import { decodeText } from './text-file.ts';
@@ -131,7 +132,7 @@ export async function readLabelTable(options: LabelTableOptions): Promise<LabelT
     const names = missing.slice(0, 3).map(shown).join(', ');
     throw tableError(
       path,
-      `names ${missing.length.toLocaleString('en-US')} of ${body.length.toLocaleString('en-US')} files that are not there: ${names}${missing.length > 3 ? ', …' : ''}`,
+      `names ${grouped(missing.length)} of ${grouped(body.length)} files that are not there: ${names}${missing.length > 3 ? ', …' : ''}`,
       'Put the files there, or remove their rows.',
     );
   }
@@ -147,7 +148,7 @@ async function readTable(path: string): Promise<{ readonly records: string[][]; 
   );
   if (size < 0) throw tableError(path, 'is not a file');
   if (size > MAX_BYTES) {
-    throw tableError(path, `has ${size.toLocaleString('en-US')} bytes, more than the ${MAX_BYTES.toLocaleString('en-US')} that are read`);
+    throw tableError(path, `has ${grouped(size)} bytes, more than the ${grouped(MAX_BYTES)} that are read`);
   }
   const decoded = decodeText(await readFile(path));
   if (!decoded) throw tableError(path, 'is not a text file', 'Save the table as CSV in UTF-8.');
@@ -273,7 +274,7 @@ function noFiles(
   const where = header ? ` (${shown(example)} in the column ${shown(header[column])}, say, is none)` : ` (${shown(example)} is none)`;
   return tableError(
     path,
-    `has no column with the names of the ${images.size.toLocaleString('en-US')} images in the folder${where}`,
+    `has no column with the names of the ${grouped(images.size)} images in the folder${where}`,
     'Put the images beside the table, or correct the names.',
   );
 }

@@ -1,6 +1,7 @@
 // From what files have for labels, numbers or names, to classes and labels from 0 on.
 
 import { HybridError } from '../../runtime/base/errors.ts';
+import { grouped } from '../../runtime/base/units.ts';
 
 /** As a file has it: a whole number, or a name. */
 export type LabelValue = number | string;
@@ -32,8 +33,7 @@ export function classesOf({ path, values, names, onNotice }: LabelValues): Class
   const distinct = new Set<LabelValue>();
   for (const part of values) for (const value of part) distinct.add(valued(value));
   if (distinct.size < 2) throw labelError(path, 'has labels of one class only; a classifier needs two');
-  if (distinct.size > MOST_CLASSES)
-    throw labelError(path, `has ${distinct.size.toLocaleString('en-US')} classes, more than ${MOST_CLASSES.toLocaleString('en-US')}`);
+  if (distinct.size > MOST_CLASSES) throw labelError(path, `has ${grouped(distinct.size)} classes, more than ${grouped(MOST_CLASSES)}`);
   const sorted = [...distinct].sort((a, b) => (allNumbers ? Number(a) - Number(b) : a < b ? -1 : 1));
   const unfit = [...sorted, ...(names ?? [])].find(
     (name) => typeof name === 'string' && (name === '' || name.length > MAX_NAME_LENGTH || /\p{Cc}/u.test(name)),

@@ -5,6 +5,7 @@
 import { stat } from 'node:fs/promises';
 import { HybridError, nearest } from '../../runtime/base/errors.ts';
 import { type Files, systemCode } from '../../runtime/base/files.ts';
+import { grouped } from '../../runtime/base/units.ts';
 import { type DataSource, type Dataset, PARTS, type PartName, partTitle, sourceOf } from '../../runtime/data/dataset.ts';
 import { memoryDataset } from '../../runtime/data/memory-dataset.ts';
 import { type NpyArray, type NpzMembers, openNpzMembers } from '../../runtime/formats/npz.ts';
@@ -62,7 +63,7 @@ export async function openNpz(options: NpzOptions): Promise<DataSource> {
     throw npzError(path, `cannot be read: ${systemCode(error) || error}`);
   });
   if (!before.isFile()) throw npzError(path, 'is not a file');
-  if (before.size > MAX_BYTES) throw npzError(path, `has ${before.size.toLocaleString('en-US')} bytes, more than can be read at once`);
+  if (before.size > MAX_BYTES) throw npzError(path, `has ${grouped(before.size)} bytes, more than can be read at once`);
   const bytes = await files.readFile(path).catch((error: unknown) => {
     throw npzError(path, `cannot be read: ${systemCode(error) || error}`);
   });

@@ -4,6 +4,7 @@
 import { createHash } from 'node:crypto';
 import { setImmediate } from 'node:timers/promises';
 import { abortError } from '../../runtime/base/errors.ts';
+import { grouped } from '../../runtime/base/units.ts';
 import { type DataSource, type Dataset, PARTS, type PartName } from '../../runtime/data/dataset.ts';
 import { type DecodeSetOptions, type ListedImage, openDecoded } from './decoded-images.ts';
 import { resizePixels } from './image-file.ts';
@@ -33,7 +34,7 @@ export async function resized(source: DataSource, { imageSize, ...options }: Res
   const bytes = count * shape[0] * shape[1] * shape[2];
   options.onNotice?.(
     bytes > MUCH ? 'warning' : 'info',
-    `${count.toLocaleString('en-US')} images of ${height} × ${width} are resized to ${imageSize.join(' × ')}: ${(bytes / 1e6).toFixed(0)} MB, kept in the cache. \`imageSize\` says how large.`,
+    `${grouped(count)} images of ${height} × ${width} are resized to ${imageSize.join(' × ')}: ${(bytes / 1e6).toFixed(0)} MB, kept in the cache. \`imageSize\` says how large.`,
   );
   const set = {
     name: `${train.name} at ${imageSize.join(' × ')}`,

@@ -4,6 +4,7 @@ import { readdir } from 'node:fs/promises';
 import { basename, dirname, join, sep } from 'node:path';
 import { HybridError } from '../../runtime/base/errors.ts';
 import { systemCode } from '../../runtime/base/files.ts';
+import { grouped } from '../../runtime/base/units.ts';
 import { PARTS, type PartName } from '../../runtime/data/dataset.ts';
 import { isHidden } from './hidden.ts';
 import { isImageName } from './image-formats.ts';
@@ -32,7 +33,7 @@ export async function findShards(folder: string, isShard: (name: string) => bool
     if (entries.some((entry) => !entry.isDirectory() && isImageName(entry.name))) return false;
     const shards = entries.filter((entry) => !entry.isDirectory() && isShard(entry.name));
     for (const { name } of shards) found.push(join(inside, name));
-    if (found.length > MOST_FILES) throw shardError(folder, `has more than ${MOST_FILES.toLocaleString('en-US')} files of a set in pieces`);
+    if (found.length > MOST_FILES) throw shardError(folder, `has more than ${grouped(MOST_FILES)} files of a set in pieces`);
     const folders = entries.filter((entry) => entry.isDirectory());
     if (depth === MAX_DEPTH) return true;
     // So many are classes, and the first of them has images.

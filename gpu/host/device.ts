@@ -1,6 +1,7 @@
 // The webgpu device: any vendor's GPU, through WGSL compute shaders and Dawn.
 
 import { HybridError, invariant } from '../../runtime/base/errors.ts';
+import { mebibytes } from '../../runtime/base/units.ts';
 import type { CompiledGraphs } from '../../runtime/compile/programs.ts';
 import type { Bounds, CompileOptions, Device, Executable, ModelGraphs, Precision } from '../../runtime/device.ts';
 import { host } from '../../runtime/hosts/index.ts';
@@ -24,7 +25,7 @@ const RESIDENT_BYTES = 512 << 20;
 const ARITHMETIC_VERSION = 3;
 const MATRICES_VERSION = 4;
 
-const formatMebibytes = (bytes: number): string => `${Math.ceil(bytes / 2 ** 20).toLocaleString('en')} MiB`;
+const formatMebibytes = (bytes: number): string => `${mebibytes(bytes)} MiB`;
 
 export interface WebGpuDeviceOptions extends BindingOptions, GpuOptions {
   /** Stands for what the binding gives: how tests make a GPU fail. */

@@ -9,6 +9,7 @@ import { dirname } from 'node:path';
 import { promisify } from 'node:util';
 import { HybridError } from './errors.ts';
 import { remedyOfRestriction } from './restrictions.ts';
+import { grouped } from './units.ts';
 
 /** What is at a path. */
 export interface FileStat {
@@ -228,7 +229,7 @@ const REMEDIES: Readonly<Record<string, string>> = {
 export function diskError(path: string, cause: unknown, needed?: number): HybridError {
   const code = systemCode(cause);
   const reason = Object.hasOwn(REASONS, code) ? `${REASONS[code]} (${code})` : cause instanceof Error ? cause.message : String(cause);
-  const size = needed === undefined ? '' : `; ${needed.toLocaleString('en-US')} bytes are needed`;
+  const size = needed === undefined ? '' : `; ${grouped(needed)} bytes are needed`;
   const own = Object.hasOwn(REMEDIES, code) ? REMEDIES[code] : 'Choose another folder.';
   const remedy = remedyOfRestriction(cause) ?? own;
   return new HybridError('E_DISK', `cannot write ${path}: ${reason}${size}`, remedy, { cause });

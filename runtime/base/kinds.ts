@@ -1,6 +1,7 @@
 // Kinds of values: what a setting may be, as a program gives it and, for those that have a word form, as a person types it.
 
 import { HybridError, nearest } from './errors.ts';
+import { grouped } from './units.ts';
 
 /** What a value may be. */
 export interface Kind<T> {
@@ -28,7 +29,7 @@ export function integer(least: number, most = MOST): TextKind<number> {
   const accepts = (value: number) => Number.isInteger(value) && value >= least && value <= most;
   return textKind({
     placeholder: 'N',
-    expected: `a whole number from ${least} to ${most.toLocaleString('en-US')}`,
+    expected: `a whole number from ${least} to ${grouped(most)}`,
     accepts: (value) => typeof value === 'number' && accepts(value),
     parse: (text) => (/^\d{1,15}$/.test(text) && accepts(Number(text)) ? Number(text) : undefined),
   });

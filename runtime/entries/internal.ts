@@ -14,6 +14,7 @@ export { userCacheDir } from '../../app/sources/place.ts';
 export { copyBytes } from '../base/bytes.ts';
 export { abortError, EXIT_STATUS, nearest } from '../base/errors.ts';
 export { diskError, type FileStat, type Files, nodeFiles, type OpenFile, writeAtomically } from '../base/files.ts';
+export { grouped } from '../base/units.ts';
 export { PRECISIONS } from '../contract/compile-options.ts';
 export { ImageKernels, type ImageKernelsOptions, type KernelCall, kernelCalls } from '../data/kernels.ts';
 export { loadDataKernels } from '../data/pipeline.ts';

@@ -1,5 +1,6 @@
 // The table that Keras prints for a model, as data and as text, with layer indices and FLOPs added.
 
+import { grouped } from '../base/units.ts';
 import type { LayerType } from '../layers/index.ts';
 import { countParameters, type Shape } from '../layers/layer.ts';
 import { type Model, trainedVariables } from './model.ts';
@@ -83,8 +84,8 @@ export function formatSummary(summary: Summary): string {
     `${layer.index}`,
     `${layer.name} (${layer.type})`,
     `(None, ${layer.outputShape.join(', ')})`,
-    formatCount(layer.parameters),
-    layer.flops ? formatCount(layer.flops) : '-',
+    grouped(layer.parameters),
+    layer.flops ? grouped(layer.flops) : '-',
     ...(branches ? [layer.connectedTo.map((name) => `${name}[0][0]`).join(', ') || '-'] : []),
   ]);
   const totals = [
@@ -95,8 +96,8 @@ export function formatSummary(summary: Summary): string {
   return [
     `Model: "${summary.arch}"`,
     ...drawTable(header, rows, new Set([0, 3, 4])),
-    ...totals.map(([label, { count, bytes }]) => ` ${label}: ${formatCount(count)} (${formatBytes(bytes)})`),
-    ` FLOPs per image (forward): ${formatCount(summary.flops)}`,
+    ...totals.map(([label, { count, bytes }]) => ` ${label}: ${grouped(count)} (${formatBytes(bytes)})`),
+    ` FLOPs per image (forward): ${grouped(summary.flops)}`,
     ` Layers: ${summary.layerCount}`,
     '',
   ].join('\n');
@@ -116,8 +117,6 @@ function drawTable(header: readonly string[], rows: readonly (readonly string[])
     rule('└', '┴', '┘', '─'),
   ];
 }
-
-const formatCount = (n: number): string => n.toLocaleString('en-US');
 
 /** In Keras' manner: 1024-based, two decimals, `B`, `KB`, `MB` and so on. */
 export function formatBytes(bytes: number): string {

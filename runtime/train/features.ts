@@ -3,7 +3,7 @@
 
 import { HybridError, isAbortError } from '../base/errors.ts';
 import { shared } from '../base/shared.ts';
-import { mebibytes } from '../base/units.ts';
+import { grouped, mebibytes } from '../base/units.ts';
 import type { AugmentOptions } from '../data/augment/augmentations.ts';
 import { changed, type Dataset, type ImageSource, type Subset } from '../data/dataset.ts';
 import type { FeedOptions } from '../data/feed.ts';
@@ -147,9 +147,8 @@ export async function keepFeatures(given: KeepOptions): Promise<Features | strin
 
 function notice({ sizes, variants }: FeaturePlan, how: string): string {
   const forms = variants.count === 1 ? '' : ` in ${variants.count} forms each`;
-  const count = (n: number) => n.toLocaleString('en');
-  const validation = sizes.validation > 0 ? ` and ${count(sizes.validation)} validation images` : '';
-  return `The features of ${count(sizes.train / variants.count)} training images${forms}${validation} (${count(sizes.bytes / 4)} numbers each, ${mebibytes(bytesOf(sizes))} MiB) ${how}: an epoch only computes the rest of the network.`;
+  const validation = sizes.validation > 0 ? ` and ${grouped(sizes.validation)} validation images` : '';
+  return `The features of ${grouped(sizes.train / variants.count)} training images${forms}${validation} (${grouped(sizes.bytes / 4)} numbers each, ${mebibytes(bytesOf(sizes))} MiB) ${how}: an epoch only computes the rest of the network.`;
 }
 
 const CHUNK = 1 << 20;
