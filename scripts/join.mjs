@@ -10,6 +10,8 @@ import { fileURLToPath } from 'node:url';
 const THREADS = ['asm/host/thread.worker', 'runtime/data/data.worker', 'app/sources/folder-reader', 'app/sources/record-reader'];
 /** Is first of all what sets the flags of V8, before anything else is loaded by name: it stays whole. */
 const PROGRAM = 'cli/main';
+/** Entries that a page uses. */
+const PAGE = ['.', './data', './layers', './graph', './formats'];
 /** What begins at once, by the name of its file. */
 const STARTS = {
   library: ['runtime/index'],
@@ -35,34 +37,48 @@ if (!bundler.rolldown) {
 const nameOf = (path) => relative(dist, path).slice(0, -'.js'.length).split(sep).join('/');
 const pathOf = (name) => join(dist, ...`${name}.js`.split('/'));
 
-/** What modules import before they run, and what that imports. */
-function closure(roots) {
+/** What modules import before they run, and what that imports; `late`: what they import when they run, too; `instead`: what stands for a module. */
+function closure(roots, { late = false, instead = {} } = {}) {
+  const imports = late
+    ? /(?:^(?:import|export)\b[^;]*?\bfrom |\bimport\()['"](\.[^'"]+)['"]/gm
+    : /^(?:import|export)\b[^;]*?\bfrom ['"](\.[^'"]+)['"];/gm;
   const found = new Set();
   const open = [...roots];
   for (let name = open.pop(); name; name = open.pop()) {
     if (found.has(name)) continue;
     found.add(name);
-    const text = readFileSync(pathOf(name), 'utf8');
-    for (const [, path] of text.matchAll(/^(?:import|export)\b[^;]*?\bfrom ['"](\.[^'"]+)['"];/gm))
-      open.push(nameOf(join(dirname(pathOf(name)), path)));
+    for (const [, path] of readFileSync(pathOf(name), 'utf8').matchAll(imports)) {
+      const imported = nameOf(join(dirname(pathOf(name)), path));
+      open.push(instead[imported] ?? imported);
+    }
   }
   return found;
 }
 
-const apart = closure(THREADS).add(PROGRAM);
-const starts = Object.entries(STARTS).map(([name, roots]) => [name, closure(roots)]);
+// A page gets another module for each of some, by its path, and no module that only Node needs.
+const manifest = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8'));
+const inPackage = (path) => path.slice('./dist/'.length, -'.js'.length);
+const instead = Object.fromEntries(Object.entries(manifest.browser).map((pair) => pair.map(inPackage)));
+const page = closure(
+  PAGE.map((entry) => inPackage(manifest.exports[entry].browser ?? manifest.exports[entry].default)),
+  { late: true, instead },
+);
+
+const apart = closure([...THREADS, ...Object.keys(instead)]).add(PROGRAM);
+const starts = [...Object.entries(STARTS).map(([name, roots]) => [name, closure(roots)]), ['page', page]];
 /** The joined file that a module is in. */
 const joined = new Map();
 for (const file of readdirSync(dist, { recursive: true }).filter((path) => path.endsWith('.js'))) {
   const name = nameOf(join(dist, file));
   const reached = starts.filter(([, modules]) => modules.has(name)).map(([start]) => start);
-  if (reached.length > 0 && !apart.has(name)) joined.set(name, reached.join('-'));
+  // What only a page reaches is joined by what makes the page.
+  if (reached.length > 0 && reached[0] !== 'page' && !apart.has(name)) joined.set(name, reached.join('-'));
 }
 
 const bundle = await bundler.rolldown({
   cwd: dist,
   input: Object.fromEntries([...joined.keys()].map((name) => [name, pathOf(name)])),
-  platform: 'node',
+  platform: 'neutral',
   treeshake: false,
   preserveEntrySignatures: 'strict',
   external: (id, _, isResolved) => !(isResolved || /^[./]|^\w:/.test(id)) || (isResolved && !joined.has(nameOf(id))),
@@ -71,7 +87,16 @@ const bundle = await bundler.rolldown({
       // Modules that find others by where they lie.
       name: 'places',
       load: (id) => ({
-        code: readFileSync(id, 'utf8').replaceAll('import.meta.url', `new URL('../${nameOf(id)}.js', import.meta.url).href`),
+        // A place that is written out is written out again, as a bundler looks for it, which takes the file along.
+        code: readFileSync(id, 'utf8').replace(
+          /new URL\((['"])(\.[^'"]+)\1, import\.meta\.url\)|\bimport\.meta\.url\b/g,
+          (_, quote, path) =>
+            path
+              ? `new URL(${quote}${relative(join(dist, FOLDER), join(dirname(id), path))
+                  .split(sep)
+                  .join('/')}${quote}, import.meta.url)`
+              : `new URL('../${nameOf(id)}.js', import.meta.url).href`,
+        ),
         map: readFileSync(`${id}.map`, 'utf8'),
       }),
     },
