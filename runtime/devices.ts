@@ -34,6 +34,11 @@ export interface DeviceOptions {
   readonly revectorize?: boolean;
   /** Tier of the numbers; others than f32 are a GPU's. `auto`, the default: f32, until the others have been measured on hardware. */
   readonly precision?: Precision | 'auto';
+  /**
+   * Folder where the webgpu device keeps which of some kernels with the same bits are the fastest on this GPU: it measures them before it
+   * compiles a network for training, for half a second at most, once for each GPU, driver and network. By default it measures nothing.
+   */
+  readonly tuneDir?: string;
   /** Called with notices for people, such as that a lost GPU was replaced by another one. */
   readonly onNotice?: (text: string) => void;
   /** Called with the reason why `auto` chose the device. */
@@ -43,7 +48,7 @@ export interface DeviceOptions {
 }
 
 /** All names of `DeviceOptions`. */
-const OPTION_NAMES = [...Object.keys(DEVICE_SETTINGS), 'v8Flags', 'onNotice', 'onChoice', 'onPrecision'];
+const OPTION_NAMES = [...Object.keys(DEVICE_SETTINGS), 'v8Flags', 'tuneDir', 'onNotice', 'onChoice', 'onPrecision'];
 
 /** Devices by the names that they have elsewhere. */
 const ELSEWHERE: Readonly<Record<string, DeviceName>> = { cpu: 'wasm', gpu: 'webgpu', cuda: 'webgpu', metal: 'webgpu', mps: 'webgpu' };
@@ -58,7 +63,8 @@ const ELSEWHERE: Readonly<Record<string, DeviceName>> = { cpu: 'wasm', gpu: 'web
 export async function openDevice(name: DeviceName = 'auto', given: DeviceOptions = {}): Promise<Device> {
   refuseUnknown(Object.keys(given), OPTION_NAMES, 'DeviceOptions');
   const options = own(given);
-  const { precision = 'auto', onNotice, onPrecision } = options;
+  const { precision = 'auto', onNotice, onPrecision, tuneDir } = options;
+  const tune = tuneDir === undefined ? undefined : { folder: tuneDir };
   if (precision !== 'auto' && !PRECISIONS.includes(precision))
     throw new HybridError('E_USAGE', `unknown precision ${JSON.stringify(precision)}`, `Choose one of auto, ${PRECISIONS.join(', ')}.`);
   for (const [setting, { kind }] of Object.entries(DEVICE_SETTINGS)) {
@@ -69,7 +75,7 @@ export async function openDevice(name: DeviceName = 'auto', given: DeviceOptions
     case 'auto': {
       const { openTrustedGpu } = await import('../gpu/host/auto.ts');
       const asked = precision === 'auto' ? 'f32' : precision;
-      const { device, reason, selfTest } = await openTrustedGpu({ precision: asked, onNotice });
+      const { device, reason, selfTest } = await openTrustedGpu({ precision: asked, onNotice, tune });
       if (!device && asked !== 'f32') throw new HybridError('E_ENVIRONMENT', `the precision ${asked} needs a GPU: ${reason}`, WITHOUT_GPU);
       options.onChoice?.(reason);
       if (!device) return openDevice('wasm', options);
@@ -87,7 +93,7 @@ export async function openDevice(name: DeviceName = 'auto', given: DeviceOptions
       return (await import('../asm/host/device.ts')).openWasmDevice(options);
     case 'webgpu': {
       const { openGpu } = await import('../gpu/host/auto.ts');
-      const { device, selfTest } = await openGpu({ precision: precision === 'auto' ? 'f32' : precision, onNotice });
+      const { device, selfTest } = await openGpu({ precision: precision === 'auto' ? 'f32' : precision, onNotice, tune });
       onPrecision?.(whyPrecision(precision, selfTest));
       return device;
     }

@@ -6,6 +6,7 @@ import { describeAdapter, findAdapter } from './adapter.ts';
 import type { AdapterReport } from './adapter-report.ts';
 import { acquireInstance, type BindingOptions } from './binding.ts';
 import type { WebGpuDevice, WebGpuDeviceOptions } from './device.ts';
+import type { TuneOptions } from './tune.ts';
 
 export interface GpuVerdict {
   /** Open, and the caller's to close. Null: not to be used. */
@@ -16,7 +17,12 @@ export interface GpuVerdict {
   readonly selfTest?: SelfTestResult;
 }
 
-export interface TrustOptions extends WebGpuDeviceOptions {
+export interface OpenOptions extends WebGpuDeviceOptions {
+  /** Races kernels once the self-test is passed (WebGpuDevice.tune). */
+  readonly tune?: TuneOptions;
+}
+
+export interface TrustOptions extends OpenOptions {
   /** Tests software adapters as well, which are not used in any case. */
   readonly testSoftware?: boolean;
 }
@@ -25,14 +31,18 @@ export interface TrustOptions extends WebGpuDeviceOptions {
  * Opens a GPU in a tier that was asked for by name. Throws E_ENVIRONMENT where there is none that offers it, E_DEVICE where it fails the self-test:
  * drivers have their bugs. Software adapters are taken at their word in f32: they compute as the tests of this package do.
  */
-export async function openGpu(
-  options: WebGpuDeviceOptions,
-): Promise<{ readonly device: WebGpuDevice; readonly selfTest?: SelfTestResult }> {
+export async function openGpu({
+  tune,
+  ...options
+}: OpenOptions): Promise<{ readonly device: WebGpuDevice; readonly selfTest?: SelfTestResult }> {
   const device = await (await import('./device.ts')).openWebGpuDevice(options);
   if (device.precision === 'f32' && device.adapter.software) return { device };
   try {
     const result = await selfTest(device);
-    if (result.passed) return { device, selfTest: result };
+    if (result.passed) {
+      if (tune) device.tune(tune);
+      return { device, selfTest: result };
+    }
     throw new HybridError(
       'E_DEVICE',
       `${device.adapter.name} fails the self-test of the precision ${device.precision} (${formatSelfTest(result)})`,
@@ -62,7 +72,7 @@ export async function describeGpu(options: BindingOptions = {}): Promise<Adapter
 }
 
 /** Opens a GPU that is one, and that computes what it should. Throws nothing that has to do with the GPU. */
-export async function openTrustedGpu({ testSoftware, ...options }: TrustOptions = {}): Promise<GpuVerdict> {
+export async function openTrustedGpu({ testSoftware, tune, ...options }: TrustOptions = {}): Promise<GpuVerdict> {
   let device: WebGpuDevice;
   try {
     // Most machines without a GPU show it here, before the device and all its kernels are loaded.
@@ -84,8 +94,10 @@ export async function openTrustedGpu({ testSoftware, ...options }: TrustOptions 
     try {
       result = await selfTest(device);
       const measured = formatSelfTest(result);
-      if (result.passed && !adapter.software)
+      if (result.passed && !adapter.software) {
+        if (tune) device.tune(tune);
         return { device, adapter, selfTest: result, reason: `${name} passes the self-test (${measured})` };
+      }
       if (!result.passed) reason = `${name} fails the self-test (${measured})`;
     } catch (error) {
       reason = `${name} fails in the self-test: ${(error as Error).message}`;

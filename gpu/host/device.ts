@@ -17,6 +17,7 @@ import { Pipelines } from './pipelines.ts';
 import { compileAll, type KernelOptions, type Layout, layOut, printPrograms } from './program.ts';
 import { RecoveringExecutable } from './recovery.ts';
 import { largestBuffer, largestPart, RESIDENT_OTHERS } from './resident.ts';
+import { type TuneOptions, Tuner } from './tune.ts';
 
 /** WebGPU does not tell how much memory a GPU has: so much for images is a quarter of a small one. */
 const RESIDENT_BYTES = 512 << 20;
@@ -63,6 +64,7 @@ export class WebGpuDevice implements Device {
   readonly adapter: AdapterReport;
   readonly #instance: { readonly gpu: GPU; release(): void };
   readonly #options: WebGpuDeviceOptions;
+  #tuner: Tuner | undefined;
   #gpu: Gpu;
   #pipelines: Pipelines;
   #renewal: Promise<void> | null = null;
@@ -104,7 +106,7 @@ export class WebGpuDevice implements Device {
         invariant(!this.#closed, 'the device is closed');
         const lane = trace && (await GpuTrace.open(this.#gpu, trace));
         if (lane === null) this.#options.onNotice?.('This GPU does not support timestamp queries: the trace has no GPU track.');
-        const layout = this.#layOut(compiled, capacity);
+        const layout = await this.#tunedLayout(compiled, capacity);
         const parts = { gpu: this.#gpu, graphs: compiled, layout, capacity, seed, resident, trace: lane ?? undefined };
         return WebGpuExecutable.create(parts, this.#pipelines).catch((error: unknown) => {
           const isMemory = error instanceof HybridError && error.code === 'E_MEMORY';
@@ -116,6 +118,11 @@ export class WebGpuDevice implements Device {
     this.#executables.add(executable);
     if (this.#closed) await executable.close(); // closed while the shaders were compiled
     return executable;
+  }
+
+  /** From now on kernels that give the same bits are raced, once for each GPU and product. Without, the maker's profile alone decides. */
+  tune(options: TuneOptions): void {
+    this.#tuner = new Tuner(this.#gpu, this.precision, { onNotice: this.#options.onNotice, ...options });
   }
 
   memoryFor(graphs: ModelGraphs, options: CompileOptions): number {
@@ -163,7 +170,7 @@ export class WebGpuDevice implements Device {
   }
 
   get #kernelOptions(): KernelOptions {
-    return { precision: this.precision, ...kernelOptions(this.#gpu.device, this.#gpu.adapter) };
+    return { precision: this.precision, ...kernelOptions(this.#gpu.device, this.#gpu.adapter), choose: this.#tuner?.choose };
   }
 
   /** Opens a new adapter and device in place of a lost one, once for all executables that had it. */
@@ -187,6 +194,22 @@ export class WebGpuDevice implements Device {
         this.#renewal = null;
       });
     return this.#renewal;
+  }
+
+  /** The layout with the kernels that races have found. A GPU that is lost in a race is opened anew, and does not race for these again. */
+  async #tunedLayout(graphs: CompiledGraphs, capacity: number): Promise<Layout> {
+    const layout = this.#layOut(graphs, capacity);
+    if (!this.#tuner) return layout;
+    try {
+      await this.#tuner.tune({
+        ...{ gpu: this.#gpu, pipelines: this.#pipelines, capacity },
+        layOut: (choose) => layOut(graphs, capacity, { ...this.#kernelOptions, choose }),
+      });
+    } catch (error) {
+      if (!this.#gpu.isLost) throw error;
+    }
+    if (this.#gpu.isLost) await this.#renew(this.#gpu);
+    return this.#layOut(graphs, capacity);
   }
 
   /** The layout, if every buffer can be made and bound as a whole. Throws E_MEMORY with the largest batch of which that is true. */

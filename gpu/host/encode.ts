@@ -47,6 +47,21 @@ export class Program<D extends Dispatch = Dispatch> {
     else pass?.end();
   }
 
+  /** So many times in one pass, whose time is taken as a whole. */
+  repeat(encoder: GPUCommandEncoder, rows: number, repeats: number, stopwatch?: Stopwatch): void {
+    const workgroups = this.#workgroupsOf(rows);
+    const pass = encoder.beginComputePass(stopwatch && { timestampWrites: stopwatch.ofPass(0) });
+    for (let repeat = 0; repeat < repeats; repeat++) {
+      for (const [i, { pipeline, bindGroup }] of this.commands.entries()) {
+        pass.setPipeline(pipeline);
+        pass.setBindGroup(0, bindGroup);
+        pass.dispatchWorkgroups(...workgroups[i]);
+      }
+    }
+    pass.end();
+    stopwatch?.resolve(encoder);
+  }
+
   #workgroupsOf(rows: number) {
     if (rows !== this.#rows) this.#workgroups = this.commands.map(({ dispatch }) => dispatch.workgroups(rows));
     this.#rows = rows;

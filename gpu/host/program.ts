@@ -15,7 +15,7 @@ import { type GpuNode, type GpuOpName, gpuOps } from '../ops/index.ts';
 import { type BufferPlan, type LoweredNode, planBuffers, type Region } from './slots.ts';
 
 /** What the kernels are generated for. */
-export type KernelOptions = Pick<LoweringContext, 'precision' | 'limits' | 'features'>;
+export type KernelOptions = Pick<LoweringContext, 'precision' | 'limits' | 'features' | 'choose'>;
 
 /** A dispatch, the node it belongs to, and the place of each binding. */
 export interface PlacedDispatch extends Dispatch {

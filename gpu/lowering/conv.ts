@@ -1,6 +1,5 @@
-// Convolutions and dense layers as matrix products (gpu/kernels/conv.ts): which product a node is, and how it is cut into tiles and
-// chunks. Elements are the same bits for any tile. What decides bits: chunks, which follow from the shape of a sample alone; and of a product with
-// statistics the rows (bm, tm) of its tile, which the maker's profile and the shape of a sample decide (profile.ts), never rows or capacity.
+// Convolutions and dense layers as matrix products (gpu/kernels/conv.ts): which product a node is, and how it is cut into tiles
+// (product-tile.ts) and chunks. Chunks decide bits: they follow from the shape of a sample alone, never from rows or capacity.
 
 import { ceilTo } from '../../runtime/base/units.ts';
 import { elementCount } from '../../runtime/ir/graph.ts';
@@ -8,8 +7,7 @@ import { samplesPerTile } from '../../runtime/ops/check.ts';
 import { type ConvGeometry, convGeometry } from '../../runtime/ops/conv.ts';
 import * as kernels from '../kernels/conv.ts';
 import { zero } from '../kernels/elementwise.ts';
-import { invocations, matrixTile, type Product, type Tile, workgroupBytes } from '../kernels/gemm.ts';
-import type { MatrixTile } from '../kernels/matrices.ts';
+import type { Tile } from '../kernels/gemm.ts';
 import { foldedGroups, lanesFor, range } from '../kernels/wgsl.ts';
 import type { GpuNode } from '../ops/index.ts';
 import { foldResults, mergeGradient } from './batchnorm.ts';
@@ -18,83 +16,23 @@ import { epilogueOf, epilogueOperands } from './epilogue.ts';
 import { KernelOperands } from './kernel.ts';
 import type { Dispatch, LoweringContext, Lowerings } from './lowering.ts';
 import type { MergedFold } from './merge.ts';
-import { MOST, type ProductTile } from './profile.ts';
+import { type ChosenTile, matricesFor, tileFor } from './product-tile.ts';
 import { mergeTiles } from './tiles.ts';
 
-/** Tiles without. */
-const DIRECT_TILES: readonly Omit<ProductTile, 'least'>[] = [
-  { bm: 8, bn: 64, tm: 8, tn: 4 },
-  { bm: 8, bn: 32, tm: 8, tn: 4 },
-  { bm: 8, bn: 16, tm: 8, tn: 4 },
-];
-/** Depth of a panel. */
-const PANEL = 16;
-/** Tiles that keep a large device busy; and elements of a tile of which there are always enough. */
-const BUSY = 256;
-const SMALL = 64 * 64;
 /** Depths of a chunk of a dense layer with many inputs, and from how many on it is cut. */
 const CHUNK_DEPTH = 1024;
 const DEEP = 4096;
 
-interface Cut {
-  readonly columns: number;
-  readonly depth: number;
-  /** Rows of C, at full capacity, and how many products of that size there are: as many tiles as keep a large device busy, if possible. */
-  readonly rows: number;
-  readonly parts?: number;
-  /** Rows whose sums are one partial result: what decides bits, so that the capacity has no say in it. */
-  readonly rowsPerTile?: number;
-  /** Which way the loads of B go. */
-  readonly b?: Product['b'];
-  /** What multiplies, if not the invocations. */
-  readonly matrices?: Pick<MatrixTile, 'unit' | 'passes'>;
-}
-
-/**
- * The matrix unit for the products of a convolution, if the tier asks for one and it pays: where its weights are so many that arithmetic is
- * the bound, not memory. It decides bits, so that neither rows nor capacity have a say in it. Dense layers stay in f32: they are
- * few and small, and the last to decide.
- */
-function matricesFor({ kh, kw, ci, co, h, w, groups }: ConvGeometry, { precision, features }: LoweringContext): Cut['matrices'] {
-  const unit = features.subgroupMatrix;
-  if (precision === 'f32' || !unit || !features.barriers || (h === 1 && w === 1)) return undefined;
-  const [inputs, outputs, least] = [(kh * kw * ci) / groups, co / groups, 2 * Math.max(unit.n, unit.k)];
-  const pays = inputs >= least && outputs >= least && inputs * outputs >= 16 * unit.n * unit.k;
-  return pays ? { unit, passes: precision === 'f16' ? 1 : 3 } : undefined;
-}
-
-function tileFor(
-  { columns, depth, rows, parts = 1, b = 'columns', rowsPerTile, matrices }: Cut,
-  { limits, features }: LoweringContext,
-): Tile {
-  const profile = features.profile ?? MOST;
-  const last = <T>(tiles: readonly T[]): T => tiles[tiles.length - 1];
-  if (!features.barriers) {
-    return { ...(DIRECT_TILES.find(({ bn }) => columns > bn / 2) ?? last(DIRECT_TILES)), bk: 4, panels: false };
-  }
-  const bk = Math.min(PANEL, ceilTo(depth, 4));
-  const fitting = <T extends Tile>(tiles: readonly T[]): T[] =>
-    tiles.filter(
-      (tile) =>
-        invocations(tile) <= limits.invocations && workgroupBytes({ tile, b }, rowsPerTile !== undefined) <= limits.workgroupStorage,
-    );
-  const ofMatrices = matrices
-    ? fitting(
-        profile.matrixTiles.flatMap((tile) => [2, 1].map((depths) => matrixTile({ ...matrices, ...tile }, depths * matrices.unit.k))),
-      ).map((tile) => ({ ...tile, least: tile.bn / 2 }))
-    : [];
-  const { prefetch } = profile;
-  const candidates: (Tile & { least: number })[] =
-    ofMatrices.length > 0 ? ofMatrices : fitting(profile.tiles.map((tile) => ({ ...tile, bk, panels: true, prefetch })));
-  const isBusy = ({ bm, bn }: Tile): boolean => Math.ceil(rows / bm) * Math.ceil(columns / bn) * parts >= BUSY;
-  // A tile of sums begins at a tile of C: where it is lower than that, rows would be idle.
-  const fits = (tile: Tile & { least: number }): boolean =>
-    columns > tile.least && (tile.bn * tile.bm <= SMALL || (rowsPerTile === undefined ? isBusy(tile) : tile.bm <= rowsPerTile));
-  return candidates.find(fits) ?? last(candidates);
-}
-
 /** A kernel's name, with what multiplies where it is not the invocations. */
 const named = (kernel: string, { matrices }: Tile): string => (matrices ? `${kernel}, ${matrices.passes === 1 ? 'f16' : 'f16x3'}` : kernel);
+
+/** What a product is called where its kernels are raced: two of one name have the same loads, and by their sizes the same work. */
+const productOf = (kernel: string, { kh, kw, stride, groups }: ConvGeometry): string =>
+  `${kernel} ${kh}×${kw}${stride[0] * stride[1] > 1 ? ` by ${stride.join('×')}` : ''}${groups > 1 ? ` in ${groups} groups` : ''}`;
+
+/** The dispatches of a product, of which the last one multiplies: those before it bring its vectors together. */
+const atSite = (dispatches: readonly Dispatch[], { site }: ChosenTile): Dispatch[] =>
+  dispatches.map((dispatch, i) => (site && i === dispatches.length - 1 ? { ...dispatch, site } : dispatch));
 
 /** Workgroups of a product by rows: columns in x, groups of `rowsPerGroup` rows of C folded into y and z. */
 const rowGroups =
@@ -115,13 +53,14 @@ function lowerConv(node: GpuNode<'conv'>, context: LoweringContext): Dispatch[] 
   const sums = epilogue.stats === true;
   const columns = g.co / g.groups;
   const depth = (g.kh * g.kw * g.ci) / g.groups;
-  const tile = tileFor(
+  const chosen = tileFor(
     {
-      ...{ rows: context.capacity * pixels, columns, depth, rowsPerTile: sums ? rowsPerTile : undefined },
+      ...{ product: productOf('conv', g), rows: context.capacity * pixels, columns, depth, rowsPerTile: sums ? rowsPerTile : undefined },
       matrices: matricesFor(g, context),
     },
     context,
   );
+  const { tile } = chosen;
   const lanes = kernels.cellLanes(tile, columns);
   if (g.groups === 1 && g.h === 1 && g.w === 1 && depth >= DEEP && !sums && inputScale === undefined)
     return lowerDeepDense(node, tile, depth, g.co, context);
@@ -132,10 +71,11 @@ function lowerConv(node: GpuNode<'conv'>, context: LoweringContext): Dispatch[] 
       .read('x', x, kernels.windowLanes(windows, tile))
       .read('w', w, lanes)
       .read('bias', bias, lanes);
-    return epilogueOperands(node, operands, lanes).dispatch(
+    const dispatches = epilogueOperands(node, operands, lanes).dispatch(
       kernels.conv({ windows, columns, tile, epilogue, rowsPerTile, slice, weightSlice: slice }),
       rowGroups(columns, tile, pixels, sums ? rowsPerTile : kernels.groupRows(tile)),
     );
+    return atSite(dispatches, chosen);
   });
 }
 
@@ -181,10 +121,14 @@ function lowerConvGradInput(
   const g = convGeometry(inputShape, context.spec(w).shape, { stride, padding, dilation, groups });
   if (arePatches(g)) {
     const columns = g.kh * g.kw * g.ci;
-    const tile = tileFor(
-      { rows: context.capacity * g.oh * g.ow, columns, depth: g.co, b: 'depth', matrices: matricesFor(g, context) },
+    const chosen = tileFor(
+      {
+        ...{ product: productOf('convGradInput', g), rows: context.capacity * g.oh * g.ow, columns, depth: g.co, b: 'depth' },
+        matrices: matricesFor(g, context),
+      },
       context,
     );
+    const { tile } = chosen;
     const covered = g.oh * g.kh === g.h && g.ow * g.kw === g.w;
     const lanes = lanesFor(g.ci);
     const perSample = elementCount(context.spec(dx)) / lanes;
@@ -192,17 +136,21 @@ function lowerConvGradInput(
     return [
       ...(covered ? [] : new KernelOperands('zero', context).write('y', dx, lanes).dispatch(zero(perSample, lanes), mapGroups(perSample))),
       ...dispatches,
-      ...operands
-        .read('x', dy, tile.panels ? lanesFor(g.co) : 1)
-        .write('dx', dx, kernels.cellLanes(tile, g.ci))
-        .dispatch(kernels.convGradInputPatches(g, tile), rowGroups(columns, tile, g.oh * g.ow, kernels.groupRows(tile))),
+      ...atSite(
+        operands
+          .read('x', dy, tile.panels ? lanesFor(g.co) : 1)
+          .write('dx', dx, kernels.cellLanes(tile, g.ci))
+          .dispatch(kernels.convGradInputPatches(g, tile), rowGroups(columns, tile, g.oh * g.ow, kernels.groupRows(tile))),
+        chosen,
+      ),
     ];
   }
   const pixels = g.h * g.w;
   const columns = g.ci / g.groups;
   const channels = g.co / g.groups;
-  const tile = tileFor(
+  const chosen = tileFor(
     {
+      product: productOf('convGradInput', g),
       rows: context.capacity * pixels,
       columns,
       depth: g.kh * g.kw * channels,
@@ -212,6 +160,7 @@ function lowerConvGradInput(
     },
     context,
   );
+  const { tile } = chosen;
   const lanes = kernels.cellLanes(tile, columns);
   const samples = samplesPerTile(pixels);
   const parts = range(g.groups).map((k) => {
@@ -227,7 +176,7 @@ function lowerConvGradInput(
   if (!merged) {
     return parts.flatMap(({ dispatches, operands, options }) => [
       ...dispatches,
-      ...operands.dispatch(kernels.conv(options), rowGroups(columns, tile, pixels, kernels.groupRows(tile))),
+      ...atSite(operands.dispatch(kernels.conv(options), rowGroups(columns, tile, pixels, kernels.groupRows(tile))), chosen),
     ]);
   }
   // Merged are convolutions of one group (merge.ts).
@@ -236,7 +185,7 @@ function lowerConvGradInput(
   operands.read('activation', merged.x, lanes).vectors({ mean: merged.mean }, lanes).raw('sums', sums, 'read_write', lanes);
   return [
     ...dispatches,
-    ...operands.dispatch(kernels.conv({ ...options, gradientSums: true }), rowGroups(g.ci, tile, pixels, samples * pixels)),
+    ...atSite(operands.dispatch(kernels.conv({ ...options, gradientSums: true }), rowGroups(g.ci, tile, pixels, samples * pixels)), chosen),
     ...mergeGradient(merged, sums, samples, 0, 2 * g.ci, context),
   ];
 }
@@ -285,7 +234,14 @@ function lowerConvGradWeight({ args: { x, dy }, results: { dw }, attrs }: GpuNod
   const depth = (g.kh * g.kw * g.ci) / g.groups;
   const chunkRows = chunkRowsFor(g);
   const chunks = Math.ceil((context.capacity * pixels) / chunkRows);
-  const tile = tileFor({ rows: depth, columns, depth: chunkRows, parts: chunks, matrices: matricesFor(g, context) }, context);
+  const chosen = tileFor(
+    {
+      ...{ product: productOf('convGradWeight', g), rows: depth, columns, depth: chunkRows, parts: chunks },
+      matrices: matricesFor(g, context),
+    },
+    context,
+  );
+  const { tile } = chosen;
   const lanes = kernels.cellLanes(tile, columns);
   const rowGroups = Math.ceil(depth / tile.bm);
   const folds = Math.ceil(rowGroups / MOST_WORKGROUPS);
@@ -304,10 +260,10 @@ function lowerConvGradWeight({ args: { x, dy }, results: { dw }, attrs }: GpuNod
     Math.ceil(rowGroups / folds),
     Math.ceil((rows * pixels) / chunkRows),
   ];
-  if (chunks === 1) return parts.flatMap(({ operands, text }) => operands.write('sums', dw, lanes).dispatch(text, groups));
+  if (chunks === 1) return parts.flatMap(({ operands, text }) => atSite(operands.write('sums', dw, lanes).dispatch(text, groups), chosen));
   const sums = context.scratch(ceilTo(chunks * depth * g.co * 4, 16));
   return [
-    ...parts.flatMap(({ operands, text }) => operands.raw('sums', sums, 'read_write', lanes).dispatch(text, groups)),
+    ...parts.flatMap(({ operands, text }) => atSite(operands.raw('sums', sums, 'read_write', lanes).dispatch(text, groups), chosen)),
     ...mergeTiles(sums, [dw], chunkRows, lanesFor(g.co), context, pixels),
   ];
 }

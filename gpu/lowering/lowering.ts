@@ -23,6 +23,16 @@ export interface Binding {
   readonly access: 'read' | 'read_write';
 }
 
+/** Where several kernels would do the same work to the same bits, of which the fastest can be found by a race (gpu/host/tune.ts). */
+export interface Site {
+  /** Kernel and sizes, for people: equal ones have the same choice. */
+  readonly name: string;
+  /** Names of the kernels; the first is what the maker's profile takes. */
+  readonly candidates: readonly string[];
+  /** Operations of the dispatch. */
+  readonly flops: number;
+}
+
 /** One dispatch of the program. Dispatches of a node run in order, each seeing what those before it wrote. */
 export interface Dispatch {
   /** For people: labels and profiles. */
@@ -33,6 +43,7 @@ export interface Dispatch {
    */
   readonly code: string;
   readonly bindings: readonly Binding[];
+  readonly site?: Site;
   /** Workgroups of a run of `rows` rows, each from 1 to 65535. */
   workgroups(rows: number): readonly [x: number, y: number, z: number];
 }
@@ -64,6 +75,8 @@ export interface LoweringContext {
     /** Of the GPU's maker; by default that of most. */
     readonly profile?: Profile;
   };
+  /** Which of the candidates of a site is taken; without, the first. No choice changes a bit or a buffer. */
+  choose?(site: Omit<Site, 'flops'>): number;
   spec(id: ValueId): TensorSpec;
   /** How a value is stored (storage.ts). */
   storage(id: ValueId): Storage;

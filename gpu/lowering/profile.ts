@@ -1,5 +1,5 @@
 // What a maker's GPUs want of the kernels: tiles, prefetching, registers. From what offline compilers say of registers and spills
-// (bench/results, scripts/gpu-stats.mjs), not from the names alone. A choice may decide bits; which ones do is said at each, and held by
+// (bench/results, bench/gpu-compilers.mjs), not from the names alone. A choice may decide bits; which ones do is said at each, and held by
 // test/gpu/profile.test.ts. The device's `arithmetic` has the maker, so that bits may differ between makers, and the name of a profile
 // that differs in them from that of most.
 
@@ -26,8 +26,12 @@ export interface Profile {
   readonly tiles: readonly ProductTile[];
   /** Whether the next panels come into registers while those in workgroup memory are multiplied. Decides no bit. */
   readonly prefetch: boolean;
+  /** What a race (gpu/host/tune.ts) may find faster than the choice from the tables: of these, those that give the same bits. */
+  readonly raced: readonly (Omit<ProductTile, 'least'> & { readonly prefetch: boolean })[];
   /** Tiles of matrices, in subgroups and in accumulators of each; their (bm, tm) decide the bits of statistics. Empty: matrix units are not used. */
   readonly matrixTiles: readonly Pick<MatrixTile, 'subgroups' | 'blocks'>[];
+  /** The same as `raced`, of matrices. */
+  readonly racedMatrixTiles: Profile['matrixTiles'];
   /** Of depthwise convolutions. Decides bits: gradients of weights are summed strip by strip. */
   readonly window: Window;
   /** Pixels whose accesses are under way together in a kernel that has three of each, where registers are too few for as many as elsewhere. Decides no bit. */
@@ -38,6 +42,8 @@ const wide: ProductTile = { bm: 128, bn: 128, tm: 8, tn: 8, least: 64 };
 /** Half the accumulators of `wide`: two workgroups on a core of NVIDIA's and Apple's where that has one; nothing is spilled on Apple's and Intel's. */
 const halved: ProductTile = { bm: 128, bn: 64, tm: 8, tn: 4, least: 64 };
 const flat: ProductTile = { bm: 64, bn: 128, tm: 4, tn: 8, least: 64 };
+/** Workgroups of half the invocations: more of them on a core, each of which waits at its barriers alone. */
+const narrow: ProductTile = { bm: 128, bn: 32, tm: 8, tn: 4, least: 64 };
 const small: readonly ProductTile[] = [64, 32, 16].map((bn) => ({ bm: 64, bn, tm: 4, tn: 4, least: bn / 2 }));
 
 const MATRIX_TILES: Profile['matrixTiles'] = [
@@ -46,28 +52,41 @@ const MATRIX_TILES: Profile['matrixTiles'] = [
   { subgroups: [4, 1], blocks: [1, 2] },
 ];
 
+const [square, tall] = small;
+
+const raced = (prefetched: readonly ProductTile[], plain: readonly ProductTile[]): Profile['raced'] => [
+  ...prefetched.map((tile) => ({ ...tile, prefetch: true })),
+  ...plain.map((tile) => ({ ...tile, prefetch: false })),
+];
+
 const most: Profile = {
   tiles: [halved, flat, ...small],
   prefetch: true,
+  raced: raced([wide, halved, flat, square], [halved, narrow, square]),
   matrixTiles: MATRIX_TILES,
+  racedMatrixTiles: [{ subgroups: [2, 2], blocks: [2, 2] }, { subgroups: [2, 4], blocks: [4, 2] }, ...MATRIX_TILES.slice(0, 1)],
   window: { registers: 96, results: 96 },
 };
 
 /** Half the registers for rows: what Apple's, Intel's and Qualcomm's compilers otherwise spill in the gradient; Intel's also where a row has many results. */
 const NARROW: Window = { registers: 48, results: 48 };
 
+/** Where registers are few: what the compilers spill is not raced. */
+const FEW = [...raced([halved], [halved, narrow, square]), ...raced([square], [])];
+
 export const PROFILES = {
   most,
   /** NVIDIA's GPUs under Direct3D 12, whose compiler is another, and unmeasured: what it has always had. */
   direct3d: { ...most, tiles: [wide, flat, ...small] },
-  apple: { ...most, arithmetic: 'narrow windows', prefetch: false, window: NARROW, together: 4 },
-  qualcomm: { ...most, arithmetic: 'narrow windows', prefetch: false, window: NARROW },
+  apple: { ...most, arithmetic: 'narrow windows', prefetch: false, raced: FEW, window: NARROW, together: 4 },
+  qualcomm: { ...most, arithmetic: 'narrow windows', prefetch: false, raced: FEW, window: NARROW },
   /** Registers are few where subgroups are wide. Its matrix units spill at any size of a subgroup. */
   intel: {
     ...most,
     arithmetic: 'small tiles, narrow windows',
     tiles: small,
     prefetch: false,
+    raced: raced([square], [square, tall]),
     matrixTiles: [],
     window: { ...NARROW, results: 4 },
   },

@@ -39,7 +39,7 @@ export interface RunOptions {
   /** The capacity to lower for; the rows of the run by default. */
   readonly capacity?: number;
   /** What the kernels are generated for, where it is not the adapter's. */
-  readonly change?: Partial<Pick<LoweringContext, 'limits' | 'features' | 'precision'>>;
+  readonly change?: Partial<Pick<LoweringContext, 'limits' | 'features' | 'precision' | 'choose'>>;
   /** Images are stored as f16 (`isHalf`). */
   readonly halves?: boolean;
   /** What a compiler that takes liberties may make of a kernel. */
@@ -82,7 +82,7 @@ export class DispatchRunner {
   /** What kernels are generated for. */
   context(
     capacity: number,
-    change: Partial<Pick<LoweringContext, 'limits' | 'features' | 'precision'>> = {},
+    change: Partial<Pick<LoweringContext, 'limits' | 'features' | 'precision' | 'choose'>> = {},
   ): Omit<LoweringContext, 'spec' | 'storage' | 'scratch'> {
     const { limits } = this.device;
     return {
