@@ -101,6 +101,10 @@ export const EXAMPLES: Readonly<Record<string, readonly Example[]>> = {
   ],
   'bench data': [{ line: 'hybrid bench data --images 10000 --rows 128' }],
   doctor: [{ line: 'hybrid doctor' }, { line: 'hybrid doctor --markdown', says: 'to paste into a bug report' }],
+  tune: [
+    { line: 'hybrid tune' },
+    { line: 'hybrid tune --renew --arch convmixer-256-8 --batch 256', says: 'measured anew for this network' },
+  ],
   completion: [
     { line: 'source <(hybrid completion bash)', says: 'in ~/.bashrc; zsh alike, in ~/.zshrc' },
     { line: 'hybrid completion fish > ~/.config/fish/completions/hybrid.fish' },

@@ -364,6 +364,16 @@ export function describeProgram(io: CliIo, setStatus: (status: number) => void):
     .option('--software', 'with --gpu-report, measure a software adapter as well')
     .action(async (_, command: Command) => setStatus(await (await import('./commands/doctor.ts')).doctorCommand(command, io)));
 
+  addFlags(
+    program.command('tune').description("show which kernels GPUs take where several give the same bits, as measured in this user's runs"),
+    ['model', 'arch', ...MEASURES, 'batch', 'precision'],
+  )
+    .optionsGroup('Measurement:')
+    .option('--renew', 'measure those of a training step of the model anew, on the GPU of this machine')
+    .optionsGroup('Output:')
+    .option('--json', 'the result as JSON')
+    .action(async (_, command: Command) => setStatus(await (await import('./commands/tune.ts')).tuneCommand(command, io)));
+
   program.commandsGroup('Help:');
   program
     .command('completion')

@@ -1,11 +1,12 @@
 // Makes one complete configuration out of what the user gave.
 // Precedence: flag, then configuration file, then the recipe's preset for the architecture, then the default here.
 
+import { homedir } from 'node:os';
 import type { Command } from 'commander';
 import type { Preprocessing } from '../runtime/entries/data.ts';
-import { architectureName, nearest, type SavedWeights } from '../runtime/entries/internal.ts';
+import { architectureName, nearest, type SavedWeights, tuneFolder, userCacheDir } from '../runtime/entries/internal.ts';
 import { presetFor, type Recipe, recipeAugment, recipeValFraction } from '../runtime/entries/runs.ts';
-import { type Dataset, HybridError, type Model, type ModelOptions, type TrainSettings } from '../runtime/index.ts';
+import { type Dataset, type DeviceOptions, HybridError, type Model, type ModelOptions, type TrainSettings } from '../runtime/index.ts';
 import {
   DATA_SETTINGS,
   DEVICE_SETTINGS,
@@ -15,6 +16,7 @@ import {
   type ValuesOf,
   valuesFrom,
 } from '../runtime/settings.ts';
+import type { CliIo } from './io.ts';
 import { FLAGS_ONLY, givenFlags, KEY_OF, KEYS, type Key, OPTIONS, type Settings, spelling, USUAL } from './options.ts';
 
 const WHICH_KEYS =
@@ -169,6 +171,11 @@ type ImagesOf = { readonly model: Pick<Model, 'input'>; readonly preprocessing?:
 
 /** The part of the device. */
 export const deviceSettings = (settings: Settings): ValuesOf<typeof DEVICE_SETTINGS> => valuesFrom(DEVICE_SETTINGS, own(settings));
+
+/** Where a GPU's choices of kernels are kept. */
+export const tuning = ({ env }: Pick<CliIo, 'env'>): Pick<DeviceOptions, 'tuneDir'> => ({
+  tuneDir: tuneFolder(userCacheDir(process.platform, env, homedir())),
+});
 
 const own = (settings: Settings): Readonly<Record<string, unknown>> => ({ ...settings });
 

@@ -13,11 +13,11 @@ import type { CliIo } from '../io.ts';
 import { openModel } from '../model.ts';
 import { givenFlags, MEASURES, type Settings } from '../options.ts';
 import { count, Progress } from '../progress.ts';
-import { CIFAR10, deviceSettings, modelOptions, quote, resolveSettings, settingsOf } from '../settings.ts';
+import { CIFAR10, deviceSettings, modelOptions, quote, resolveSettings, settingsOf, tuning } from '../settings.ts';
 import { networkOf } from '../train/network.ts';
 
 /** The network that --model names, or else an architecture for images as CIFAR-10 has them. */
-async function measuredModel(command: Command, settings: Settings, io: CliIo): Promise<Model> {
+export async function measuredModel(command: Command, settings: Settings, io: CliIo): Promise<Model> {
   const given = givenFlags(command);
   const network = await networkOf(settings, command, (key) => given.has(key), null, io);
   return network?.model ?? buildModel(settings.arch, modelOptions(settings, CIFAR10));
@@ -47,6 +47,7 @@ export async function benchTrainCommand(command: Command, io: CliIo): Promise<nu
   const device = await openDevice(settings.device, {
     ...deviceSettings(settings),
     v8Flags: true,
+    ...tuning(io),
   });
   try {
     if (!options.json)
@@ -75,6 +76,7 @@ export async function benchKernelsCommand(command: Command, io: CliIo): Promise<
   const device = await openDevice(settings.device, {
     ...deviceSettings(settings),
     v8Flags: true,
+    ...tuning(io),
   });
   try {
     const result = await benchKernels({ device, model, batch: settings.batch, steps, signal: io.signal });

@@ -35,6 +35,7 @@ import {
   sourceSettings,
   toConfig,
   trainSettings,
+  tuning,
 } from '../settings.ts';
 import { dryRun } from './dry-run.ts';
 import { checkpointOf, type Earlier, refuseOtherModel } from './earlier.ts';
@@ -127,6 +128,7 @@ export async function trainOne(
     ...deviceSettings(settings),
     threads: settings.threads ?? threadsOfRank(group, io),
     v8Flags: true,
+    ...tuning(io),
     onNotice: (text) => progress.line(text),
     onChoice: (reason) => {
       choice = reason;

@@ -11,6 +11,7 @@ export { isHidden } from '../../app/sources/hidden.ts';
 export { isImageFile } from '../../app/sources/image-file.ts';
 export { isImageName, READ_FORMATS } from '../../app/sources/image-formats.ts';
 export { userCacheDir } from '../../app/sources/place.ts';
+export { readTuned, type TuneRecord, tuneFolder, tuneGpu } from '../../app/tune.ts';
 export { copyBytes } from '../base/bytes.ts';
 export { abortError, EXIT_STATUS, nearest } from '../base/errors.ts';
 export { diskError, type FileStat, type Files, nodeFiles, type OpenFile, writeAtomically } from '../base/files.ts';

@@ -1,0 +1,56 @@
+// Which of the kernels with the same bits are the fastest on GPUs that this user has had: what is known, and measuring it anew.
+
+import { join } from 'node:path';
+import type { TunedSite, TuneRecord } from '../gpu/host/tune-file.ts';
+import { HybridError } from '../runtime/base/errors.ts';
+import { type Files, nodeFiles } from '../runtime/base/files.ts';
+import type { Precision } from '../runtime/device.ts';
+import type { Model } from '../runtime/model/model.ts';
+import { trainingGraphs } from '../runtime/train/graphs.ts';
+
+export type { TunedSite, TuneRecord };
+
+/** Folder of a cache where it is kept (`tuneDir` of openDevice). */
+export const tuneFolder = (cacheDir: string): string => join(cacheDir, 'tune');
+
+/** What is known of all GPUs, drivers and tiers of precision. */
+export async function readTuned(folder: string, files: Files = nodeFiles): Promise<TuneRecord[]> {
+  const { parseTuneFile } = await import('../gpu/host/tune-file.ts');
+  const names = await files.readdir(folder).catch(() => []);
+  const records = await Promise.all(
+    names.filter((name) => name.endsWith('.json')).map(async (name) => files.readFile(join(folder, name)).then(parseTuneFile, () => null)),
+  );
+  return records.filter((record) => record !== null);
+}
+
+/** Milliseconds for somebody who waits for it: every product is raced to its end. */
+const BUDGET_MS = 10_000;
+
+export interface TuneGpuOptions {
+  readonly folder: string;
+  readonly files?: Files;
+  readonly model: Model;
+  readonly batch: number;
+  readonly precision: Precision;
+  readonly onNotice: (text: string) => void;
+}
+
+/**
+ * Races the products of a network's training step anew and keeps what won. Throws E_ENVIRONMENT where there is no GPU that is one, E_DEVICE where it
+ * fails its self-test.
+ */
+export async function tuneGpu({ folder, files, model, batch, precision, onNotice }: TuneGpuOptions): Promise<void> {
+  const { openGpu } = await import('../gpu/host/auto.ts');
+  const { device } = await openGpu({ precision, onNotice, tune: { folder, files, renew: true, budgetMs: BUDGET_MS } });
+  try {
+    if (device.adapter.software)
+      throw new HybridError(
+        'E_ENVIRONMENT',
+        `the only GPU of this machine is ${device.adapter.name}, which is software: its kernels are not raced`,
+        'Look at `hybrid doctor`.',
+      );
+    await (await device.compile(trainingGraphs(model), { capacity: batch, seed: 0n, programs: ['train'] })).close();
+  } finally {
+    await device.close();
+  }
+}
