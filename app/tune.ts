@@ -1,14 +1,12 @@
 // Which of the kernels with the same bits are the fastest on GPUs that this user has had: what is known, and measuring it anew.
 
 import { join } from 'node:path';
-import type { TunedSite, TuneRecord } from '../gpu/host/tune-file.ts';
+import type { TuneRecord } from '../gpu/host/tune-file.ts';
 import { HybridError } from '../runtime/base/errors.ts';
 import { type Files, nodeFiles } from '../runtime/base/files.ts';
 import type { Precision } from '../runtime/device.ts';
 import type { Model } from '../runtime/model/model.ts';
 import { trainingGraphs } from '../runtime/train/graphs.ts';
-
-export type { TunedSite, TuneRecord };
 
 /** Folder of a cache where it is kept (`tuneDir` of openDevice). */
 export const tuneFolder = (cacheDir: string): string => join(cacheDir, 'tune');
@@ -26,6 +24,7 @@ export async function readTuned(folder: string, files: Files = nodeFiles): Promi
 /** Milliseconds for somebody who waits for it: every product is raced to its end. */
 const BUDGET_MS = 10_000;
 
+/** What is raced, and where it is kept. */
 export interface TuneGpuOptions {
   readonly folder: string;
   readonly files?: Files;

@@ -25,6 +25,7 @@ export interface TunedSite {
   readonly milliseconds: Readonly<Record<string, number>>;
 }
 
+/** What races have found on a GPU. */
 export interface TuneRecord {
   readonly gpu: TunedGpu;
   /** By the names of sites. */

@@ -5,6 +5,7 @@ import type { Pair } from '../../runtime/ops/window.ts';
 import { map } from './elementwise.ts';
 import { type Epilogue, epilogueDeclarations, finish } from './epilogue.ts';
 import {
+  accessType,
   addToColumn,
   aroundBlock,
   type Cell,
@@ -13,6 +14,7 @@ import {
   countRow,
   declareColumns,
   frame,
+  type Halves,
   multiply,
   overRows,
   type Product,
@@ -83,10 +85,13 @@ const depthOf = ({ kh, kw, c }: Windows): number => kh * kw * c;
 /** A vec4f of four expressions. */
 const four = (element: (i: number) => string): string => `vec4f(${range(4).map(element).join(', ')})`;
 
+/** The function that reads an access of an operand: as the kernel computes with it, or as it is stored. */
+const reader = (name: string, isHalf = false): string => (isHalf ? `${name}_half` : name);
+
 /** The expression for the element or access at element offset `at` of the image. */
-function fetch({ inputScale }: Windows, lanes: Lanes, at: string): string {
+function fetch({ inputScale }: Windows, lanes: Lanes, at: string, isHalf: boolean): string {
   if (inputScale !== undefined) return `byteAt(${at}) * ${f32(inputScale)}`;
-  return lanes === 4 ? `x((${at}) / 4u)` : `x(${at})`;
+  return lanes === 4 ? `${reader('x', isHalf)}((${at}) / 4u)` : `x(${at})`;
 }
 
 const BYTES = 'fn byteAt(i: u32) -> f32 { return f32((x(i >> 2u) >> ((i & 3u) * 8u)) & 0xffu); }';
@@ -104,11 +109,11 @@ const mayMiss = ({ h, w, oh, ow, kh, kw, stride, dilation, upsampling, padTop, p
  * `elementAt(position, tap)`, zero beyond the image. Indices beyond the matrix give the last row or column. No branches: a software
  * adapter takes long to compile them.
  */
-function imageFunctions(windows: Windows, lanes: Lanes): string {
+function imageFunctions(windows: Windows, lanes: Lanes, isHalf: boolean): string {
   const { h, w, c, oh, ow, kw, stride, dilation, upsampling: up, padTop, padLeft, inputScale } = windows;
   const { first, of } = pixelOf(windows);
   const plusFirst = first === 0 ? '' : ` + ${first}u`;
-  const T = lanes === 4 ? 'vec4f' : 'f32';
+  const T = lanes === 4 ? accessType(isHalf) : 'f32';
   const bytes = inputScale === undefined ? '' : BYTES;
   const position = `min(m, step.rows * ${oh * ow}u - 1u)`;
   const tap = `min(k, ${depthOf(windows) - lanes}u)`;
@@ -118,14 +123,14 @@ alias Position = u32;
 alias Tap = u32;
 fn positionOf(m: u32) -> Position { return ${position} * ${of}u${plusFirst}; }
 fn tapOf(k: u32) -> Tap { return ${tap}; }
-fn elementAt(p: Position, t: Tap) -> ${T} { return ${fetch(windows, lanes, 'p + t')}; }`;
+fn elementAt(p: Position, t: Tap) -> ${T} { return ${fetch(windows, lanes, 'p + t', isHalf)}; }`;
   }
   const whole = `${up}` === '1,1' ? '' : ` & (py % ${up[0]} == 0) & (px % ${up[1]} == 0)`;
   const at = `(p.sample + u32(py / ${up[0]} * ${w} + px / ${up[1]})) * ${of}u${plusFirst} + t.channel`;
   const inside = `(py >= 0) & (px >= 0) & (py < ${(h - 1) * up[0] + 1}) & (px < ${(w - 1) * up[1] + 1})${whole}`;
   const element = mayMiss(windows)
-    ? `let inside = ${inside};\n  let at = select(0u, ${at}, inside);\n  return select(${T}(), ${fetch(windows, lanes, 'at')}, inside);`
-    : `let at = ${at};\n  return ${fetch(windows, lanes, 'at')};`;
+    ? `let inside = ${inside};\n  let at = select(0u, ${at}, inside);\n  return select(${T}(), ${fetch(windows, lanes, 'at', isHalf)}, inside);`
+    : `let at = ${at};\n  return ${fetch(windows, lanes, 'at', isHalf)};`;
   return `${bytes}
 struct Position { sample: u32, y: i32, x: i32 }
 struct Tap { channel: u32, y: i32, x: i32 }
@@ -149,42 +154,52 @@ fn elementAt(p: Position, t: Tap) -> ${T} {
 const times = (factor: number): string => (factor === 1 ? '' : ` * ${factor}`);
 
 /** A of rows that are positions of the window, for gemm.ts. */
-function positionRows(windows: Windows, tile: Tile): string {
+function positionRows(windows: Windows, tile: Tile, isHalf = false): string {
   const lanes = windowLanes(windows, tile);
   const value = lanes === 4 ? 'elementA(row, deepOf(k))' : four((i) => `elementA(row, deepOf(k + ${i}u))`);
   // Beyond the depth B has zeros, and what A repeats there is finite where the rest is.
-  const loadA = `fn loadA(row: Row, k: u32) -> vec4f { return ${value}; }`;
-  return `${imageFunctions(windows, lanes)}
+  const T = accessType(isHalf);
+  const loadA = `fn loadA(row: Row, k: u32) -> ${T} { return ${value}; }`;
+  return `${imageFunctions(windows, lanes, isHalf)}
 alias Row = Position;
 alias Deep = Tap;
 fn rowOf(m: u32) -> Row { return positionOf(m); }
 fn deepOf(k: u32) -> Deep { return tapOf(k); }
-fn elementA(row: Row, deep: Deep) -> ${lanes === 4 ? 'vec4f' : 'f32'} { return elementAt(row, deep); }
+fn elementA(row: Row, deep: Deep) -> ${lanes === 4 ? T : 'f32'} { return elementAt(row, deep); }
 ${tile.panels ? loadA : ''}`;
 }
 
 /** A of the transpose: rows are (tap, channel), the depth runs over positions. */
-function tapRows(windows: Windows, tile: Tile): string {
+function tapRows(windows: Windows, tile: Tile, isHalf = false): string {
   const lanes = windowLanes(windows, tile);
   // Rows of single elements are looked up in fours.
   const single = tile.panels && lanes === 1;
   const value = single ? four((i) => `elementAt(deep, tapOf(row + ${i}u))`) : 'elementAt(deep, row)';
-  return `${imageFunctions(windows, lanes)}
+  const T = accessType(isHalf);
+  return `${imageFunctions(windows, lanes, isHalf)}
 alias Row = ${single ? 'u32' : 'Tap'};
 alias Deep = Position;
 fn rowOf(m: u32) -> Row { return ${single ? 'm' : 'tapOf(m)'}; }
 fn deepOf(k: u32) -> Deep { return positionOf(k); }
-fn elementA(row: Row, deep: Deep) -> ${tile.panels ? 'vec4f' : 'f32'} { return ${value}; }
-${tile.panels ? 'fn loadA(row: Row, k: u32) -> vec4f { return elementA(row, deepOf(k)); }' : ''}`;
+fn elementA(row: Row, deep: Deep) -> ${tile.panels ? T : 'f32'} { return ${value}; }
+${tile.panels ? `fn loadA(row: Row, k: u32) -> ${T} { return elementA(row, deepOf(k)); }` : ''}`;
 }
 
 /** loadB of a matrix [depth, columns] in memory as `name`. `end`: below which depths there are; none is checked where it is empty. */
-function plainColumns(name: string, columns: number, tile: Tile, end: string, { first, of }: Slice = { first: 0, of: columns }): string {
+function plainColumns(
+  name: string,
+  columns: number,
+  tile: Tile,
+  end: string,
+  { first, of }: Slice = { first: 0, of: columns },
+  isHalf = false,
+): string {
   const plusFirst = (n: number): string => (n === 0 ? '' : ` + ${n}u`);
-  const guard = end ? `if (k >= ${end}) { return vec4f(); }` : '';
+  const T = accessType(isHalf);
+  const guard = end ? `if (k >= ${end}) { return ${T}(); }` : '';
   if (!tile.panels) return `fn loadB(k: u32, n: u32) -> f32 { return ${name}(k * ${of}u${plusFirst(first)} + min(n, ${columns - 1}u)); }`;
   if (columns % 4 === 0) {
-    return `fn loadB(k: u32, n: u32) -> vec4f { ${guard} return ${name}(k * ${of / 4}u${plusFirst(first / 4)} + min(n, ${columns - 4}u) / 4u); }`;
+    return `fn loadB(k: u32, n: u32) -> ${T} { ${guard} return ${reader(name, isHalf)}(k * ${of / 4}u${plusFirst(first / 4)} + min(n, ${columns - 4}u) / 4u); }`;
   }
   return `fn loadB(k: u32, n: u32) -> vec4f { ${guard} let at = k * ${of}u${plusFirst(first)}; return ${four((i) => `${name}(at + min(n + ${i}u, ${columns - 1}u))`)}; }`;
 }
@@ -266,6 +281,7 @@ export interface ConvOptions {
   /** The columns are a part of those of outputs and bias, and of the weights: of their columns, or of their channels where they are transposed. */
   readonly slice?: Slice;
   readonly weightSlice?: Slice;
+  readonly halves?: Halves;
 }
 
 /** y = epilogue(windows of x · w). Accesses: x by `windowLanes`; w, bias and outputs by `cellLanes`, w one by one if transposed. */
@@ -279,16 +295,17 @@ export function conv({
   transposed = false,
   slice = { first: 0, of: columns },
   weightSlice,
+  halves,
 }: ConvOptions): KernelText {
   const lanes = cellLanes(tile, columns);
   const depth = depthOf(windows);
-  const a = positionRows(windows, tile);
+  const a = positionRows(windows, tile, halves?.a);
   const b = transposed
     ? transposedColumns(windows.kh * windows.kw, columns, windows.c, tile.bk, weightSlice)
     : plainColumns('w', columns, tile, depth % tile.bk === 0 ? '' : `${depth}u`, weightSlice);
   /** A column of outputs and bias. */
   const own = (n: string): string => (slice.first === 0 ? n : `${n} + ${slice.first}u`);
-  const product: Product = { tile, a: 'depth', b: transposed ? 'depth' : 'columns' };
+  const product: Product = { tile, a: 'depth', b: transposed ? 'depth' : 'columns', halves };
   const kind: ColumnKind | undefined = gradientSums ? 'sums' : epilogue.stats ? 'moments' : undefined;
   const blocks = Math.ceil(rowsPerTile / tile.bm);
   const setSums = gradientSums ? 'set_sums' : 'set_partials';
@@ -394,12 +411,12 @@ set_transposed(at, w(((${taps - 1}u - tap) * ${columns}u + at % ${columns}u) * $
  * The gradient of x where windows do not overlap and the first begins at the corner: dy, one row for each patch, times the transposed
  * weights; each row of C is a whole patch. Accesses: dy by lanesFor(co), w one by one, dx by `cellLanes` of ci.
  */
-export function convGradInputPatches(g: ConvGeometry, tile: Tile): KernelText {
+export function convGradInputPatches(g: ConvGeometry, tile: Tile, halves?: Halves): KernelText {
   const windows: Windows = { ...denseWindows(g.co), h: g.oh, w: g.ow, oh: g.oh, ow: g.ow };
   const columns = g.kh * g.kw * g.ci;
   const lanes = cellLanes(tile, g.ci);
-  const a = positionRows(windows, tile);
-  const product: Product = { tile, a: 'depth', b: 'depth' };
+  const a = positionRows(windows, tile, halves?.a);
+  const product: Product = { tile, a: 'depth', b: 'depth', halves };
   const b = tile.panels
     ? transposedColumns(1, columns, g.co, tile.bk)
     : plainColumns('w', columns, tile, g.co % tile.bk === 0 ? '' : `${g.co}u`);
@@ -430,6 +447,7 @@ export interface ConvGradWeightOptions {
   readonly slice?: Slice;
   /** Workgroups in x are those of the columns, and of so many parts of the rows of C: there may be more rows than workgroups in y. */
   readonly folds: number;
+  readonly halves?: Halves;
 }
 
 /**
@@ -443,12 +461,14 @@ export function convGradWeight({
   chunkRows,
   folds,
   slice = { first: 0, of: columns },
+  halves,
 }: ConvGradWeightOptions): KernelText {
   const lanes = cellLanes(tile, columns);
   const depth = depthOf(windows);
   const pixels = windows.oh * windows.ow;
-  const a = tapRows(windows, tile);
-  const product: Product = { tile, a: 'rows', b: 'columns' };
+  const a = tapRows(windows, tile, halves?.a);
+  const b = plainColumns('dy', columns, tile, 'chunkEnd', slice, halves?.b);
+  const product: Product = { tile, a: 'rows', b: 'columns', halves };
   const store = overRows(tile, `${depth}u`, (i) =>
     overCells(tile, columns, lanes, (cell) => {
       const at = accessAt(cell, `(group.z * ${depth}u + m) * ${slice.of}u + n${slice.first === 0 ? '' : ` + ${slice.first}u`}`);
@@ -457,9 +477,7 @@ export function convGradWeight({
   );
   return {
     ...frame(tile),
-    declarations: [panels(product, false), 'var<private> chunkEnd: u32;', a, plainColumns('dy', columns, tile, 'chunkEnd', slice)].join(
-      '\n',
-    ),
+    declarations: [panels(product, false), 'var<private> chunkEnd: u32;', a, b].join('\n'),
     body: `${places(tile)}
 ${
   folds === 1

@@ -16,9 +16,9 @@
 // What A and B are (im2col of an image, bytes, transposed weights) is up to the functions that the caller declares:
 //   rowOf(m: u32) -> Row, deepOf(k: u32) -> Deep    once for each row, and depth, of A that an invocation looks at; any m and k
 //   elementA(row: Row, deep: Deep)                  their element; finite wherever A is, even beyond it
-//   loadA(row: Row, k: u32) -> vec4f                with panels: along the depth, elements k to k+3 of the row; along the rows,
+//   loadA(row: Row, k: u32) -> vec4f (or half4)     with panels: along the depth, elements k to k+3 of the row; along the rows,
 //                                                   at depth k, elements of the four rows that Row stands for
-//   loadB(k: u32, n: u32) -> vec4f                  columns n to n+3 at depth k; zeros where there is no k. Without panels: f32,
+//   loadB(k: u32, n: u32) -> vec4f (or half4)       columns n to n+3 at depth k; zeros where there is no k. Without panels: f32,
 //                                                   column n
 
 import {
@@ -56,6 +56,14 @@ export interface Product {
   readonly a: 'depth' | 'rows';
   /** Whether neighbouring invocations load neighbouring columns of B, or neighbouring depths. */
   readonly b: 'columns' | 'depth';
+  /** Which operands come as `half4`, as the panels of matrices hold them, with nothing made of them on their way. */
+  readonly halves?: Halves;
+}
+
+/** Whether loadA and loadB give a `half4`. */
+export interface Halves {
+  readonly a?: boolean;
+  readonly b?: boolean;
 }
 
 /** Invocations of a workgroup. */
@@ -248,6 +256,9 @@ export function overRows(tile: Tile, end: string, statement: (i: number) => stri
   );
 }
 
+/** What loadA and loadB give. */
+export const accessType = (isHalf = false): string => (isHalf ? 'half4' : 'vec4f');
+
 interface Loads {
   readonly count: number;
   readonly text: (q: number, statement: (e: string) => string) => string;
@@ -293,7 +304,7 @@ for (var k = ${begin}; k < ${end}; k++) {
 }
 
 function multiplyPanels(product: Product, begin: string, end: string): string {
-  const { tile, a, b } = product;
+  const { tile, a, b, halves = {} } = product;
   const { bm, bn, bk, matrices } = tile;
   const threads = invocations(tile);
   const [bk4, bm4, bn4] = [bk / 4, bm / 4, bn / 4];
@@ -311,10 +322,10 @@ function multiplyPanels(product: Product, begin: string, end: string): string {
     if (!matrices) return `panelA[${e}] = ${value};`;
     const at =
       a === 'depth' ? `${e} / ${bk4}u * ${halfStride(bk)}u + ${e} % ${bk4}u` : `${e} / ${bm4}u * ${halfStride(bm)}u + ${e} % ${bm4}u`;
-    return writeHalf(matrices, 'panelA', at, value);
+    return writeHalf(matrices, 'panelA', at, value, halves.a);
   };
   const storeB = (e: string, value: string): string => {
-    if (matrices) return writeHalf(matrices, 'panelB', placeOfB(e), value);
+    if (matrices) return writeHalf(matrices, 'panelB', placeOfB(e), value, halves.b);
     return `panelB[${b === 'columns' ? e : placeOfB(e)}] = ${value};`;
   };
   const rows = each(ofA.count, (q) => `let row${q} = rowOf(m0 + ${rowsOfA(`(local + ${q * threads}u)`)});`);
@@ -332,7 +343,7 @@ for (var k0 = ${begin}; k0 < ${end}; k0 += ${bk}u) {
   const load = (k: string): string => `${each(ofA.count, (q) => ofA.text(q, (e) => `nextA${q} = ${fromA(q, k, e)};`))}
 ${each(ofB.count, (q) => ofB.text(q, (e) => `nextB${q} = ${fromB(k, e)};`))}`;
   return `${rows}
-${each(ofA.count, (q) => `var nextA${q} = vec4f();`)} ${each(ofB.count, (q) => `var nextB${q} = vec4f();`)}
+${each(ofA.count, (q) => `var nextA${q} = ${accessType(halves.a)}();`)} ${each(ofB.count, (q) => `var nextB${q} = ${accessType(halves.b)}();`)}
 ${load(begin)}
 for (var k0 = ${begin}; k0 < ${end}; k0 += ${bk}u) {
   workgroupBarrier();

@@ -38,8 +38,9 @@ export interface MatrixWords {
   readonly parameters: readonly string[];
   /** Statements at the begin of `main`. */
   readonly prologue: string;
-  /** Declares the type `half4` and `toHalf(vec4f) -> half4`. */
+  /** Declares the type `half4` and `toHalf(vec4f) -> half4`; `storesHalves`: it is the type of tensors of f16 in memory. */
   readonly halves: string;
+  readonly storesHalves?: boolean;
   /** Statement that declares the accumulator `name`, all zeros. */
   declare(shape: Shape, name: string): string;
   /** Statements that declare `name` and load it: A, m × k, with accesses along its depth or along its rows; B, k × n, along its columns. */
@@ -60,6 +61,7 @@ const wordsOf = (subgroupSize: number, pinned: boolean): MatrixWords => ({
   prologue: '',
   halves: `alias half4 = vec4<f16>;
 fn toHalf(v: vec4f) -> half4 { return half4(v); }`,
+  storesHalves: true,
   // Zeros in words: in a loop, those that WGSL promises for `var` come in its first round only.
   declare: ({ m, n }, name) => `var ${name} = subgroup_matrix_result<f32, ${n}, ${m}>(0.0f);`,
   loadA: ({ m, k }, name, along, panel, offset, stride) => {
@@ -112,10 +114,10 @@ const ROUND = `fn roundToHalf(v: vec4f) -> vec4f {
 export const matrixDeclarations = ({ unit, passes }: MatrixTile): string =>
   [unit.words.halves, ...(passes === 1 ? [] : [ROUND])].join('\n');
 
-/** Statements that write `value`, a vec4f, to place `at` of a panel as one half4, or as two. */
-export const writeHalf = ({ passes }: MatrixTile, panel: string, at: string, value: string): string =>
+/** Statements that write `value`, a vec4f, to place `at` of a panel as one half4, or as two. `isHalf`: it is one already. */
+export const writeHalf = ({ passes }: MatrixTile, panel: string, at: string, value: string, isHalf = false): string =>
   passes === 1
-    ? `${panel}[${at}] = toHalf(${value});`
+    ? `${panel}[${at}] = ${isHalf ? value : `toHalf(${value})`};`
     : `{ let at = ${at}; let high = roundToHalf(${value}); ${panel}[at] = toHalf(high); ${panel}Low[at] = toHalf((${value} - high) * ${SCALE}.0f); }`;
 
 /** The accumulators of a subgroup: name of block (i, j), and of what is to be scaled back where there are three passes. */

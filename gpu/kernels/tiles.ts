@@ -20,6 +20,8 @@ export interface TileShape {
 /** Sums that a merge keeps side by side, and tiles of each that are joined before the result is joined with those before. */
 const MERGE_SLICES = 8;
 const MERGE_PART = 64 * MERGE_SLICES;
+/** Tiles of a slice whose accesses are under way together. */
+const MERGE_TOGETHER = 4;
 
 /**
  * Pixels that are summed before their sum is added to others: long chains in f32 lose digits. Fixed, so that shapes alone decide bits. Of a
@@ -181,9 +183,9 @@ export interface Merge {
   /** WGSL type of what is merged, and its value for no tile. */
   readonly type: string;
   readonly none: string;
-  /** Expression for `sum` joined with tile t. */
-  readonly add: string;
-  /** Expression for two slices joined. */
+  /** Expression for tile t. */
+  readonly tile: string;
+  /** Expression for two tiles, or what was made of some, joined. */
   readonly join: (a: string, b: string) => string;
   /** Statements for the result of column c. */
   readonly store: (result: string) => string;
@@ -215,7 +217,7 @@ ${barriers ? mergeTogether(one, `slices${i}`) : mergeAlone(one)}
   };
 }
 
-function mergeAlone({ columns, none, add, join, store }: Merge): string {
+function mergeAlone({ columns, none, tile, join, store }: Merge): string {
   const joins: string[] = [];
   for (let half = MERGE_SLICES / 2; half >= 1; half /= 2) {
     for (let s = 0; s < half; s++) joins.push(`slice${s} = ${join(`slice${s}`, `slice${s + half}`)};`);
@@ -226,7 +228,7 @@ for (var begin = 0u; begin < tiles; begin += ${MERGE_PART}u) {
   let end = min(begin + ${MERGE_PART}u, tiles);
   ${each(MERGE_SLICES, (s) => `var part${s} = ${none};`)}
   for (var first = begin; first < end; first += ${MERGE_SLICES}u) {
-    ${each(MERGE_SLICES, (s) => `if (first + ${s}u < end) { let t = first + ${s}u; let sum = part${s}; part${s} = ${add}; }`)}
+    ${each(MERGE_SLICES, (s) => `if (first + ${s}u < end) { let t = first + ${s}u; part${s} = ${join(`part${s}`, tile)}; }`)}
   }
   ${each(MERGE_SLICES, (s) => `slice${s} = ${join(`slice${s}`, `part${s}`)};`)}
 }
@@ -235,13 +237,19 @@ ${store('slice0')}
 }`;
 }
 
-function mergeTogether({ columns, none, add, join, store }: Merge, slices: string): string {
+function mergeTogether({ columns, none, tile, join, store }: Merge, slices: string): string {
   return `let slice = local / ${COLUMNS}u;
 var whole = ${none};
 if (c < ${columns}u) {
   for (var begin = slice; begin < tiles; begin += ${MERGE_PART}u) {
+    let end = min(begin + ${MERGE_PART}u, tiles);
     var sum = ${none};
-    for (var t = begin; t < min(begin + ${MERGE_PART}u, tiles); t += ${MERGE_SLICES}u) { sum = ${add}; }
+    var next = begin;
+    for (; next + ${(MERGE_TOGETHER - 1) * MERGE_SLICES}u < end; next += ${MERGE_TOGETHER * MERGE_SLICES}u) {
+      ${each(MERGE_TOGETHER, (k) => `var tile${k} = ${none}; { let t = next + ${k * MERGE_SLICES}u; tile${k} = ${tile}; }`)}
+      ${each(MERGE_TOGETHER, (k) => `sum = ${join('sum', `tile${k}`)};`)}
+    }
+    for (; next < end; next += ${MERGE_SLICES}u) { let t = next; let tile = ${tile}; sum = ${join('sum', 'tile')}; }
     whole = ${join('whole', 'sum')};
   }
 }
@@ -276,9 +284,9 @@ export function sumsMerge(rowsPerTile: number, lanes: Lanes, outputs: readonly M
     });
     return parts.join('\n  ');
   };
-  const add = `sum + sums(t * ${stride ?? columns}u + c)`;
+  const tile = `sums(t * ${stride ?? columns}u + c)`;
   const type = floats(lanes);
-  return { columns, rowsPerTile, perRow, type, none: `${type}()`, add, join: (a, b) => `${a} + ${b}`, store };
+  return { columns, rowsPerTile, perRow, type, none: `${type}()`, tile, join: (a, b) => `${a} + ${b}`, store };
 }
 
 const MOMENTS = (T: string): string => `struct Moments { count: f32, mean: ${T}, squares: ${T} }
@@ -296,7 +304,7 @@ fn joined(a: Moments, b: Moments) -> Moments {
  */
 export function momentsMerge({ pixels, channels, samples }: TileShape, lanes: Lanes, after: string): Merge {
   const T = floats(lanes);
-  const tile = `fn tile(t: u32, c: u32) -> Moments {
+  const tile = `fn momentsOf(t: u32, c: u32) -> Moments {
   let count = f32((min((t + 1u) * ${samples}u, step.rows) - t * ${samples}u) * ${pixels}u);
   return Moments(count, sums(2u * t * ${channels}u + c), sums((2u * t + 1u) * ${channels}u + c));
 }`;
@@ -305,7 +313,7 @@ export function momentsMerge({ pixels, channels, samples }: TileShape, lanes: La
     rowsPerTile: samples,
     type: 'Moments',
     none: `Moments(0.0, ${T}(), ${T}())`,
-    add: 'joined(sum, tile(t, c))',
+    tile: 'momentsOf(t, c)',
     join: (a, b) => `joined(${a}, ${b})`,
     // The variance is never below zero, whatever the sums of squares lost.
     store: (result) => `let m = ${result}.mean;
@@ -336,7 +344,7 @@ export function gradientMerge(
     perRow,
     type: 'Pair',
     none: `Pair(${T}(), ${T}())`,
-    add: `Pair(sum.dy + sums(t * ${stride}u + ${offset}u + c), sum.dyx + sums(t * ${stride}u + ${offset + channels}u + c))`,
+    tile: `Pair(sums(t * ${stride}u + ${offset}u + c), sums(t * ${stride}u + ${offset + channels}u + c))`,
     join: (a, b) => `Pair(${a}.dy + ${b}.dy, ${a}.dyx + ${b}.dyx)`,
     store: (result) => `let s = ${result}.dy;\n  let sx = ${result}.dyx;\n  ${after}`,
     declarations: `struct Pair { dy: ${T}, dyx: ${T} }`,

@@ -2,13 +2,13 @@
 // (product-tile.ts) and chunks. Chunks decide bits: they follow from the shape of a sample alone, never from rows or capacity.
 
 import { ceilTo } from '../../runtime/base/units.ts';
-import { elementCount } from '../../runtime/ir/graph.ts';
+import { elementCount, type ValueId } from '../../runtime/ir/graph.ts';
 import { samplesPerTile } from '../../runtime/ops/check.ts';
 import { type ConvGeometry, convGeometry } from '../../runtime/ops/conv.ts';
 import * as kernels from '../kernels/conv.ts';
 import { zero } from '../kernels/elementwise.ts';
 import type { Tile } from '../kernels/gemm.ts';
-import { foldedGroups, lanesFor, range } from '../kernels/wgsl.ts';
+import { foldedGroups, type Lanes, lanesFor, range } from '../kernels/wgsl.ts';
 import type { GpuNode } from '../ops/index.ts';
 import { foldResults, mergeGradient } from './batchnorm.ts';
 import { mapGroups } from './elementwise.ts';
@@ -29,6 +29,13 @@ const named = (kernel: string, { matrices }: Tile): string => (matrices ? `${ker
 /** What a product is called where its kernels are raced: two of one name have the same loads, and by their sizes the same work. */
 const productOf = (kernel: string, { kh, kw, stride, groups }: ConvGeometry): string =>
   `${kernel} ${kh}×${kw}${stride[0] * stride[1] > 1 ? ` by ${stride.join('×')}` : ''}${groups > 1 ? ` in ${groups} groups` : ''}`;
+
+/**
+ * Whether an operand goes to the matrices as it lies in memory: as f16, in accesses of four, of which the one pass that there is would take no
+ * more. (What is made of it on its way, by a prologue, would be f32.)
+ */
+const comesAsHalf = ({ matrices }: Tile, id: ValueId, lanes: Lanes, { storage }: LoweringContext): boolean =>
+  matrices?.passes === 1 && matrices.unit.words.storesHalves === true && lanes === 4 && storage(id) === 'f16';
 
 /** The dispatches of a product, of which the last one multiplies: those before it bring its vectors together. */
 const atSite = (dispatches: readonly Dispatch[], { site }: ChosenTile): Dispatch[] =>
@@ -67,12 +74,13 @@ function lowerConv(node: GpuNode<'conv'>, context: LoweringContext): Dispatch[] 
   return range(g.groups).flatMap((k) => {
     const windows = kernels.forwardWindows(g, inputScale, k);
     const slice = kernels.sliceOf(g.co, g.groups, k);
+    const halves = { a: comesAsHalf(tile, x, kernels.windowLanes(windows, tile), context) };
     const operands = new KernelOperands(named('conv', tile), context)
       .read('x', x, kernels.windowLanes(windows, tile))
       .read('w', w, lanes)
       .read('bias', bias, lanes);
     const dispatches = epilogueOperands(node, operands, lanes).dispatch(
-      kernels.conv({ windows, columns, tile, epilogue, rowsPerTile, slice, weightSlice: slice }),
+      kernels.conv({ windows, columns, tile, epilogue, rowsPerTile, slice, weightSlice: slice, halves }),
       rowGroups(columns, tile, pixels, sums ? rowsPerTile : kernels.groupRows(tile)),
     );
     return atSite(dispatches, chosen);
@@ -140,7 +148,10 @@ function lowerConvGradInput(
         operands
           .read('x', dy, tile.panels ? lanesFor(g.co) : 1)
           .write('dx', dx, kernels.cellLanes(tile, g.ci))
-          .dispatch(kernels.convGradInputPatches(g, tile), rowGroups(columns, tile, g.oh * g.ow, kernels.groupRows(tile))),
+          .dispatch(
+            kernels.convGradInputPatches(g, tile, { a: comesAsHalf(tile, dy, lanesFor(g.co), context) }),
+            rowGroups(columns, tile, g.oh * g.ow, kernels.groupRows(tile)),
+          ),
         chosen,
       ),
     ];
@@ -170,6 +181,7 @@ function lowerConvGradInput(
     const options = {
       ...{ windows: kernels.reversedWindows(g, k), columns, tile, epilogue: {}, rowsPerTile: samples * pixels, transposed: tile.panels },
       ...{ slice: kernels.sliceOf(g.ci, g.groups, k), weightSlice: tile.panels ? weightSlice : undefined },
+      halves: { a: comesAsHalf(tile, dy, lanesFor(channels), context) },
     };
     return { dispatches, operands, options };
   });
@@ -252,7 +264,10 @@ function lowerConvGradWeight({ args: { x, dy }, results: { dw }, attrs }: GpuNod
       .read('dy', dy, lanes);
     return {
       operands,
-      text: kernels.convGradWeight({ windows, columns, tile, chunkRows, folds, slice: kernels.sliceOf(g.co, g.groups, k) }),
+      text: kernels.convGradWeight({
+        ...{ windows, columns, tile, chunkRows, folds, slice: kernels.sliceOf(g.co, g.groups, k) },
+        halves: { a: comesAsHalf(tile, x, kernels.windowLanes(windows, tile), context), b: comesAsHalf(tile, dy, lanes, context) },
+      }),
     };
   });
   const groups: Dispatch['workgroups'] = (rows) => [

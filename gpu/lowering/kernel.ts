@@ -160,7 +160,7 @@ function assemble(
   const code = [
     ...[...extensions].map((extension) => `enable ${extension};`),
     STEP_WGSL,
-    ...buffers.map(declare),
+    ...buffers.map((buffer, i) => declare(buffer, i, `${declarations}${body}`.includes(`${buffer.name}_half(`))),
     ...accessors,
     declarations,
     `@compute @workgroup_size(${workgroup.join(', ')}) ${attributes}
@@ -171,12 +171,14 @@ ${body}
   return { kernel, code, bindings: buffers.map(({ operand, access }) => ({ operand, access })), workgroups };
 }
 
-function declare({ name, access, storage, lanes }: Buffer, i: number): string {
+/** `asStored`: the kernel also reads its accesses as they are stored, by `name_half(i)`. */
+function declare({ name, access, storage, lanes }: Buffer, i: number, asStored: boolean): string {
   const type = TYPES[storage](lanes);
   const value = storage === 'f16' ? floats(lanes) : type;
   const buffer = `@group(0) @binding(${1 + i}) var<storage, ${access}> ${name}_buffer: array<${type}>;`;
   const read = `fn ${name}(i: u32) -> ${value} { return ${value === type ? `${name}_buffer[i]` : `${value}(${name}_buffer[i])`}; }`;
-  if (access === 'read') return `${buffer}\n${read}`;
+  const stored = asStored ? `\nfn ${name}_half(i: u32) -> ${type} { return ${name}_buffer[i]; }` : '';
+  if (access === 'read') return `${buffer}\n${read}${stored}`;
   if (storage === 'unscaled') return `${buffer}\nfn set_${name}(i: u32, v: ${value}) { ${name}_buffer[i] = v * ${lossScale(-1)}; }`;
   return `${buffer}\n${read}\nfn set_${name}(i: u32, v: ${value}) { ${name}_buffer[i] = ${value === type ? 'v' : `${type}(v)`}; }`;
 }

@@ -5,7 +5,7 @@ import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { expect, test } from 'vitest';
-import { type TunedGpu, writeTuneFile } from '../../gpu/host/tune-file.ts';
+import { type TunedGpu, type TunedSite, writeTuneFile } from '../../gpu/host/tune-file.ts';
 import { nodeFiles } from '../../runtime/base/files.ts';
 import { hasSwiftShader, swiftShaderChild } from '../support/swiftshader.ts';
 import { tempFolder } from '../support/temp-folder.ts';
@@ -26,7 +26,7 @@ const GPU: TunedGpu = {
   precision: 'f32',
   hybrid: '0.1.0',
 };
-const SITES = new Map([
+const SITES = new Map<string, TunedSite>([
   [
     'conv 1×1, 32768×256×256, with sums',
     { choice: '128×64, 8×4 each', milliseconds: { '128×64, 8×4 each, prefetched': 0.5, '128×64, 8×4 each': 0.25 } },
