@@ -74,7 +74,8 @@ interface Gradients {
 function lowerGradients(g: DepthwiseGeometry, gradients: Gradients, context: LoweringContext): Dispatch[] {
   const { dy, x, dx, dw, dbias, activation, coefficients = [], derivative, scale, shift, merged } = gradients;
   const samples = Math.max(1, Math.floor(PART_PIXELS / (g.h * g.w)));
-  const { window } = context.features.profile ?? MOST;
+  const profile = context.features.profile ?? MOST;
+  const window = profile.gradientWindow ?? profile.window;
   const options = {
     g,
     normalize: scale !== undefined,

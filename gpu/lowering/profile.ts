@@ -32,8 +32,9 @@ export interface Profile {
   readonly matrixTiles: readonly Pick<MatrixTile, 'subgroups' | 'blocks'>[];
   /** The same as `raced`, of matrices. */
   readonly racedMatrixTiles: Profile['matrixTiles'];
-  /** Of depthwise convolutions. Decides bits: gradients of weights are summed strip by strip. */
+  /** Of depthwise convolutions, and of their gradients where it is another one. Decides bits: statistics and gradients of weights are summed strip by strip. */
   readonly window: Window;
+  readonly gradientWindow?: Window;
   /** Pixels whose accesses are under way together in a kernel that has three of each, where registers are too few for as many as elsewhere. Decides no bit. */
   readonly together?: number;
 }
@@ -83,12 +84,13 @@ export const PROFILES = {
   /** Registers are few where subgroups are wide. Its matrix units spill at any size of a subgroup. */
   intel: {
     ...most,
-    arithmetic: 'small tiles, narrow windows',
+    arithmetic: 'small tiles, narrow windows, gradients by twos',
     tiles: small,
     prefetch: false,
     raced: raced([square], [square, tall]),
     matrixTiles: [],
     window: { ...NARROW, results: 4 },
+    gradientWindow: { ...NARROW, results: 2 },
   },
 } satisfies Record<string, Profile>;
 
