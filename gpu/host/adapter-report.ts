@@ -27,6 +27,8 @@ export interface AdapterReport {
     /** Subgroups could have other sizes as well: kernels have to ask for this one. */
     readonly pinned: boolean;
   } | null;
+  /** What multiplies matrices of f32 in all tiers that have no other unit, where the maker's profile asks for it: on Apple's GPUs. */
+  readonly f32MatrixUnit: AdapterReport['matrixUnit'];
   /** Tiers that it offers. Some GPUs tell of f16 only where it is asked for. */
   readonly precisions: readonly Precision[];
 }

@@ -46,7 +46,8 @@ export async function findAdapter(gpu: GPU): Promise<GPUAdapter> {
   );
 }
 
-export function describeAdapter(adapter: GPUAdapter): AdapterReport {
+/** `f32Matrices`: false leaves out the unit for f32. */
+export function describeAdapter(adapter: GPUAdapter, { f32Matrices = true }: { readonly f32Matrices?: boolean } = {}): AdapterReport {
   const { info, features, limits } = adapter;
   const { vendor, architecture, device, description } = info;
   const known: Record<string, number> = {};
@@ -55,7 +56,7 @@ export function describeAdapter(adapter: GPUAdapter): AdapterReport {
     if (typeof value === 'number') known[name] = value;
   }
   const software = info.isFallbackAdapter || SOFTWARE.test(`${description} ${device} ${architecture}`);
-  const { matrixTiles } = profileOf(info, host.platform);
+  const { matrixTiles, f32Matrices: wanted } = profileOf(info, host.platform);
   const unit = software || matrixTiles.length === 0 ? null : matrixUnit(adapter);
   return {
     name: nameOf(info),
@@ -70,6 +71,7 @@ export function describeAdapter(adapter: GPUAdapter): AdapterReport {
       ({ componentType, resultComponentType, M, N, K }) => `${componentType}→${resultComponentType} ${M}×${N}×${K}`,
     ),
     matrixUnit: unit,
+    f32MatrixUnit: software || !wanted || !f32Matrices ? null : f32MatrixUnit(adapter),
     precisions: ['f32', ...(features.has('shader-f16') ? ['f16' as const] : []), ...(unit ? ['f16x3' as const] : [])],
   };
 }
@@ -100,9 +102,15 @@ const subgroupMatrixConfigs = ({ info }: GPUAdapter): SubgroupMatrixConfig[] => 
   ...((info as { subgroupMatrixConfigs?: Iterable<SubgroupMatrixConfig> }).subgroupMatrixConfigs ?? []),
 ];
 
-/** Asks for the device, with the features and limits above that the tier can use. An adapter gives one device in its life. */
-export function requestDevice(adapter: GPUAdapter, precision: Precision): Promise<GPUDevice> {
-  const features = precision === 'f32' ? FEATURES : [...FEATURES, ...F16_FEATURES];
+const MATRIX_FEATURE = 'chromium-experimental-subgroup-matrix';
+
+/** Asks for the device, with the features and limits above that the tier, or a unit for f32, can use. An adapter gives one device in its life. */
+export function requestDevice(
+  adapter: GPUAdapter,
+  precision: Precision,
+  { f32MatrixUnit: unit }: Partial<Pick<AdapterReport, 'f32MatrixUnit'>> = {},
+): Promise<GPUDevice> {
+  const features = [...FEATURES, ...(precision === 'f32' ? (unit ? [MATRIX_FEATURE] : []) : F16_FEATURES)];
   return adapter.requestDevice({
     label: 'hybrid',
     requiredFeatures: features.filter((feature) => adapter.features.has(feature)) as GPUFeatureName[],
@@ -122,7 +130,7 @@ const MATRIX_SIDE = 16;
 export function matrixUnit(adapter: GPUAdapter): MatrixShape | null {
   const { subgroupMinSize: least = 0, subgroupMaxSize: most = 0 } = adapter.info;
   const has = (name: string): boolean => adapter.features.has(name as GPUFeatureName);
-  if (!has('shader-f16') || !has('chromium-experimental-subgroup-matrix')) return null;
+  if (!has('shader-f16') || !has(MATRIX_FEATURE)) return null;
   const pinned = least !== most;
   if (pinned && !(has('subgroup-size-control') && least <= MATRIX_SUBGROUP && MATRIX_SUBGROUP <= most)) return null;
   const subgroupSize = pinned ? MATRIX_SUBGROUP : most;
@@ -134,11 +142,27 @@ export function matrixUnit(adapter: GPUAdapter): MatrixShape | null {
   return largest ? { m: largest.M, n: largest.N, k: largest.K, subgroupSize, pinned } : null;
 }
 
+/** The matrix unit for f32 of Apple's GPUs, whose subgroups all have one size, whatever bounds of it are told. */
+export function f32MatrixUnit(adapter: GPUAdapter): MatrixShape | null {
+  if (!adapter.features.has(MATRIX_FEATURE as GPUFeatureName)) return null;
+  const has = subgroupMatrixConfigs(adapter).some(
+    ({ componentType, resultComponentType, M, N, K }) => `${[componentType, resultComponentType, M, N, K]}` === 'f32,f32,8,8,8',
+  );
+  return has ? { m: 8, n: 8, k: 8, subgroupSize: MATRIX_SUBGROUP, pinned: false, component: 'f32' } : null;
+}
+
+/** What multiplies matrices in a tier. */
+export const unitOf = ({ matrixUnit, f32MatrixUnit }: AdapterReport, precision: Precision): MatrixShape | null =>
+  (precision === 'f32' ? null : matrixUnit) ?? (f32MatrixUnit && { ...f32MatrixUnit, component: 'f32' });
+
 /** What the kernels may use of a device. */
 export function kernelOptions(
   { limits, features }: GPUDevice,
-  { software, matrixUnit, vendor, device }: AdapterReport,
+  adapter: AdapterReport,
+  precision: Precision,
 ): Pick<LoweringContext, 'limits' | 'features'> {
+  const { software, vendor, device } = adapter;
+  const unit = unitOf(adapter, precision);
   return {
     limits: {
       workgroupStorage: limits.maxComputeWorkgroupStorageSize,
@@ -148,7 +172,7 @@ export function kernelOptions(
     features: {
       f16: features.has('shader-f16'),
       subgroups: features.has('subgroups'),
-      subgroupMatrix: matrixUnit && subgroupMatrices(matrixUnit),
+      subgroupMatrix: unit && subgroupMatrices(unit),
       barriers: !software,
       profile: profileOf({ vendor, device }, host.platform),
     },

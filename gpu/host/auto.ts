@@ -2,7 +2,7 @@
 
 import { HybridError } from '../../runtime/base/errors.ts';
 import { formatSelfTest, type SelfTestResult, selfTest } from '../../runtime/compile/self-test.ts';
-import { describeAdapter, findAdapter } from './adapter.ts';
+import { describeAdapter, findAdapter, unitOf } from './adapter.ts';
 import type { AdapterReport } from './adapter-report.ts';
 import { acquireInstance, type BindingOptions } from './binding.ts';
 import type { WebGpuDevice, WebGpuDeviceOptions } from './device.ts';
@@ -31,10 +31,8 @@ export interface TrustOptions extends OpenOptions {
  * Opens a GPU in a tier that was asked for by name. Throws E_ENVIRONMENT where there is none that offers it, E_DEVICE where it fails the self-test:
  * drivers have their bugs. Software adapters are taken at their word in f32: they compute as the tests of this package do.
  */
-export async function openGpu({
-  tune,
-  ...options
-}: OpenOptions): Promise<{ readonly device: WebGpuDevice; readonly selfTest?: SelfTestResult }> {
+export async function openGpu(given: OpenOptions): Promise<{ readonly device: WebGpuDevice; readonly selfTest?: SelfTestResult }> {
+  const { tune, ...options } = given;
   const device = await (await import('./device.ts')).openWebGpuDevice(options);
   if (device.precision === 'f32' && device.adapter.software) return { device };
   try {
@@ -52,9 +50,14 @@ export async function openGpu({
     );
   } catch (error) {
     await device.close();
+    if (usesF32Matrices(device) && error instanceof HybridError) return openGpu({ ...given, f32Matrices: false });
     throw error;
   }
 }
+
+/** A unit that experimental words of WGSL speak to: where the self-test does not pass with it, the GPU is asked again without. */
+const usesF32Matrices = ({ adapter, precision }: Pick<WebGpuDevice, 'adapter' | 'precision'>): boolean =>
+  unitOf(adapter, precision)?.component === 'f32';
 
 /** What the GPU of this machine is and offers, f16 included, without opening it; null: there is none. */
 export async function describeGpu(options: BindingOptions = {}): Promise<AdapterReport | null> {
@@ -72,7 +75,8 @@ export async function describeGpu(options: BindingOptions = {}): Promise<Adapter
 }
 
 /** Opens a GPU that is one, and that computes what it should. Throws nothing that has to do with the GPU. */
-export async function openTrustedGpu({ testSoftware, tune, ...options }: TrustOptions = {}): Promise<GpuVerdict> {
+export async function openTrustedGpu(given: TrustOptions = {}): Promise<GpuVerdict> {
+  const { testSoftware, tune, ...options } = given;
   let device: WebGpuDevice;
   try {
     // Most machines without a GPU show it here, before the device and all its kernels are loaded.
@@ -104,5 +108,6 @@ export async function openTrustedGpu({ testSoftware, tune, ...options }: TrustOp
     }
   }
   await device.close();
+  if (!adapter.software && usesF32Matrices(device)) return openTrustedGpu({ ...given, f32Matrices: false });
   return { device: null, adapter, selfTest: result, reason };
 }

@@ -22,6 +22,8 @@ export interface BindingOptions {
 const FLAGS = ['disable-dawn-features=timestamp_quantization'];
 /** Subgroup matrices are experimental, and f16 is off on NVIDIA: only where they are asked for, and used only if the self-test passes. */
 const F16_FLAGS = ['enable-dawn-features=allow_unsafe_apis,vulkan_enable_f16_on_nvidia'];
+/** Apple's matrices of f32 are subgroup matrices as well. */
+const F32_FLAGS = process.platform === 'darwin' ? ['enable-dawn-features=allow_unsafe_apis'] : [];
 
 /**
  * Dawn's instances by their flags, and the number of users of each. An instance must not be collected while any of its devices lives, or the
@@ -37,7 +39,7 @@ export async function acquireInstance({
   backend,
   precision = 'f32',
 }: BindingOptions = {}): Promise<{ readonly gpu: GPU; release(): void }> {
-  const flags = [...FLAGS, ...(precision === 'f32' ? [] : F16_FLAGS), ...(backend ? [`backend=${backend}`] : [])];
+  const flags = [...FLAGS, ...(precision === 'f32' ? F32_FLAGS : F16_FLAGS), ...(backend ? [`backend=${backend}`] : [])];
   const key = flags.join(' ');
   const create = await loadCreate();
   const missing = backend === 'null' ? null : host.gpu.missing();

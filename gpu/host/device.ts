@@ -6,7 +6,7 @@ import type { CompiledGraphs } from '../../runtime/compile/programs.ts';
 import type { Bounds, CompileOptions, Device, Executable, ModelGraphs, Precision } from '../../runtime/device.ts';
 import { host } from '../../runtime/hosts/index.ts';
 import { profileOf } from '../lowering/profile.ts';
-import { kernelOptions } from './adapter.ts';
+import { kernelOptions, unitOf } from './adapter.ts';
 import type { AdapterReport } from './adapter-report.ts';
 import { acquireInstance, type BindingOptions } from './binding.ts';
 import { measureBounds } from './bounds.ts';
@@ -77,13 +77,15 @@ export class WebGpuDevice implements Device {
     this.#options = options;
     this.#pipelines = new Pipelines(gpu);
     this.adapter = gpu.adapter;
-    const { name, description, device, vendor, architecture, software, matrixUnit } = gpu.adapter;
+    const { name, description, device, vendor, architecture, software } = gpu.adapter;
     this.precision = options.precision ?? 'f32';
     // The driver as well: its compiler contracts, and its exp and division round, as they do.
     const { arithmetic: choices } = profileOf({ vendor, device }, host.platform);
-    const version = matrixUnit && this.precision !== 'f32' ? MATRICES_VERSION : ARITHMETIC_VERSION;
+    const unit = unitOf(gpu.adapter, this.precision);
+    const version = unit ? MATRICES_VERSION : ARITHMETIC_VERSION;
     const of = [vendor, architecture, device, description, this.precision].filter(Boolean).join(' ');
-    this.arithmetic = [of, ...(choices ? [choices] : []), `version ${version}`].join(', ');
+    const matrices = unit?.component === 'f32' ? ['matrices of f32'] : [];
+    this.arithmetic = [of, ...(choices ? [choices] : []), ...matrices, `version ${version}`].join(', ');
     this.description = `WebGPU, ${name}${software ? ' (software: computes on the CPU)' : ''}, ${this.precision}`;
   }
 
@@ -170,7 +172,11 @@ export class WebGpuDevice implements Device {
   }
 
   get #kernelOptions(): KernelOptions {
-    return { precision: this.precision, ...kernelOptions(this.#gpu.device, this.#gpu.adapter), choose: this.#tuner?.choose };
+    return {
+      precision: this.precision,
+      ...kernelOptions(this.#gpu.device, this.#gpu.adapter, this.precision),
+      choose: this.#tuner?.choose,
+    };
   }
 
   /** Opens a new adapter and device in place of a lost one, once for all executables that had it. */

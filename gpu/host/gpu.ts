@@ -12,6 +12,8 @@ import { MAP_READ, USAGE } from './binding.ts';
 export interface GpuOptions {
   /** Tier of the numbers; `f32` by default. */
   readonly precision?: Precision;
+  /** False leaves the GPU's matrix unit for f32 out; it is used where there is one and the maker's profile asks for it. */
+  readonly f32Matrices?: boolean;
   /** A wait in which nothing at all comes to its end for so long ends in an error. */
   readonly timeLimitMs?: number;
 }
@@ -43,11 +45,11 @@ export class Gpu {
   /** Opens the fastest adapter. Throws E_ENVIRONMENT where there is none, where it lacks the tier, or where it gives no device. */
   static async open(gpu: GPU, options: GpuOptions = {}): Promise<Gpu> {
     const adapter = await findAdapter(gpu);
-    const report = describeAdapter(adapter);
+    const report = describeAdapter(adapter, options);
     const { precision = 'f32' } = options;
     checkPrecision(report, precision);
     try {
-      return new Gpu(await requestDevice(adapter, precision), report, options);
+      return new Gpu(await requestDevice(adapter, precision, report), report, options);
     } catch (error) {
       throw new HybridError(
         'E_ENVIRONMENT',

@@ -24,6 +24,7 @@
 import {
   declareBlocks,
   eachStrip,
+  halfBytes,
   halfStride,
   type MatrixTile,
   matrixDeclarations,
@@ -105,8 +106,9 @@ function memoryOf({ tile, b }: Pick<Product, 'tile' | 'b'>, sums: boolean): Memo
     ];
   }
   // A lies along its depth or along its rows.
-  const sizeA = Math.max(bm * halfStride(bk), bk * halfStride(bm));
-  const sizeB = bk * halfStride(bn);
+  const { unit } = matrices;
+  const sizeA = Math.max(bm * halfStride(unit, bk), bk * halfStride(unit, bm));
+  const sizeB = bk * halfStride(unit, bn);
   const names = matrices.passes === 1 ? [''] : ['', 'Low'];
   return [
     ...names.flatMap((name): Memory[] => [
@@ -119,7 +121,10 @@ function memoryOf({ tile, b }: Pick<Product, 'tile' | 'b'>, sums: boolean): Memo
 
 /** Bytes of workgroup memory. */
 export const workgroupBytes = (product: Pick<Product, 'tile' | 'b'>, sums: boolean): number =>
-  memoryOf(product, sums).reduce((bytes, { type, size }) => bytes + size * (type === 'half4' ? 8 : 16), 0);
+  memoryOf(product, sums).reduce(
+    (bytes, { type, size }) => bytes + size * (type === 'half4' && product.tile.matrices ? halfBytes(product.tile.matrices.unit) : 16),
+    0,
+  );
 
 /** Declarations of workgroup memory. */
 export const panels = (product: Pick<Product, 'tile' | 'b'>, sums: boolean): string =>
@@ -308,7 +313,7 @@ function multiplyPanels(product: Product, begin: string, end: string): string {
   const { bm, bn, bk, matrices } = tile;
   const threads = invocations(tile);
   const [bk4, bm4, bn4] = [bk / 4, bm / 4, bn / 4];
-  const strideB = matrices ? halfStride(bn) : strideOfB(product);
+  const strideB = matrices ? halfStride(matrices.unit, bn) : strideOfB(product);
   const ofA = loads(aAccesses(tile), threads);
   const ofB = loads(bAccesses(tile), threads);
   const rowsOfA = (e: string): string => (a === 'depth' ? `${e} / ${bk4}u` : `${e} % ${bm4}u * 4u`);
@@ -320,8 +325,8 @@ function multiplyPanels(product: Product, begin: string, end: string): string {
   const placeOfB = (e: string): string => `${depthOfB(e)} * ${strideB}u + ${columnsOfB(e)}`;
   const storeA = (e: string, value: string): string => {
     if (!matrices) return `panelA[${e}] = ${value};`;
-    const at =
-      a === 'depth' ? `${e} / ${bk4}u * ${halfStride(bk)}u + ${e} % ${bk4}u` : `${e} / ${bm4}u * ${halfStride(bm)}u + ${e} % ${bm4}u`;
+    const [line, length] = a === 'depth' ? [bk4, bk] : [bm4, bm];
+    const at = `${e} / ${line}u * ${halfStride(matrices.unit, length)}u + ${e} % ${line}u`;
     return writeHalf(matrices, 'panelA', at, value, halves.a);
   };
   const storeB = (e: string, value: string): string => {

@@ -1,7 +1,7 @@
 // The matrix units of a GPU ("tensor cores"), which WGSL knows as matrices that a subgroup holds together: for gemm.ts, the words for
 // them and the tile of a product.
 //
-// A unit multiplies m × k by k × n matrices of f16 and adds to one of f32. Operands get their f16 as they are written to workgroup
+// A unit multiplies m × k by k × n matrices of f16, or of f32, and adds to one of f32. Of f32 it keeps what the invocations' own multiply-adds keep. Else operands get their f16 as they are written to workgroup
 // memory. One product of such operands keeps 11 bits of each: TF32's class. Three of them keep what f32 keeps: x = high + low / 2048,
 // both f16, and A·B ≈ Ahigh·Bhigh + (Alow·Bhigh + Ahigh·Blow) / 2048, where `low` is scaled so as not to fall below what f16 can tell.
 // Either way numbers beyond 65,504 are infinite.
@@ -23,10 +23,12 @@ export interface MatrixShape extends Shape {
   readonly subgroupSize: number;
   /** Subgroups could have other sizes as well: kernels have to ask for this one. */
   readonly pinned: boolean;
+  /** What its operands are made of; f16 by default. */
+  readonly component?: 'f16' | 'f32';
 }
 
 /** A matrix unit as kernels see it. */
-export interface MatrixUnit extends Shape, Pick<MatrixShape, 'subgroupSize'> {
+export interface MatrixUnit extends Shape, Pick<MatrixShape, 'subgroupSize' | 'component'> {
   readonly words: MatrixWords;
 }
 
@@ -38,7 +40,7 @@ export interface MatrixWords {
   readonly parameters: readonly string[];
   /** Statements at the begin of `main`. */
   readonly prologue: string;
-  /** Declares the type `half4` and `toHalf(vec4f) -> half4`; `storesHalves`: it is the type of tensors of f16 in memory. */
+  /** Declares the type `half4` and `toHalf(vec4f) -> half4`; of a unit for f32 both are vec4f. `storesHalves`: it is the type of tensors of f16 in memory. */
   readonly halves: string;
   readonly storesHalves?: boolean;
   /** Statement that declares the accumulator `name`, all zeros. */
@@ -52,24 +54,32 @@ export interface MatrixWords {
 }
 
 /** A unit that speaks Dawn's WGSL. */
-export const subgroupMatrices = ({ pinned, ...unit }: MatrixShape): MatrixUnit => ({ ...unit, words: wordsOf(unit.subgroupSize, pinned) });
+export const subgroupMatrices = ({ pinned, ...unit }: MatrixShape): MatrixUnit => ({
+  ...unit,
+  words: wordsOf(unit.subgroupSize, pinned, unit.component ?? 'f16'),
+});
 
-const wordsOf = (subgroupSize: number, pinned: boolean): MatrixWords => ({
-  enables: ['f16', 'subgroups', 'chromium_experimental_subgroup_matrix', ...(pinned ? ['subgroup_size_control'] : [])],
+const wordsOf = (subgroupSize: number, pinned: boolean, component: 'f16' | 'f32'): MatrixWords => ({
+  enables: [
+    ...(component === 'f16' ? ['f16'] : []),
+    'subgroups',
+    'chromium_experimental_subgroup_matrix',
+    ...(pinned ? ['subgroup_size_control'] : []),
+  ],
   attributes: pinned ? `@subgroup_size(${subgroupSize})` : '',
   parameters: ['@builtin(subgroup_id) subgroup: u32'],
   prologue: '',
-  halves: `alias half4 = vec4<f16>;
+  halves: `alias half4 = vec4<${component}>;
 fn toHalf(v: vec4f) -> half4 { return half4(v); }`,
-  storesHalves: true,
+  storesHalves: component === 'f16',
   // Zeros in words: in a loop, those that WGSL promises for `var` come in its first round only.
   declare: ({ m, n }, name) => `var ${name} = subgroup_matrix_result<f32, ${n}, ${m}>(0.0f);`,
   loadA: ({ m, k }, name, along, panel, offset, stride) => {
     const order = along === 'depth' ? 'row_major' : 'col_major';
-    return `let ${name} = subgroupMatrixLoad<subgroup_matrix_left<f16, ${k}, ${m}>, ${order}>(&${panel}, ${offset}, ${stride}u);`;
+    return `let ${name} = subgroupMatrixLoad<subgroup_matrix_left<${component}, ${k}, ${m}>, ${order}>(&${panel}, ${offset}, ${stride}u);`;
   },
   loadB: ({ n, k }, name, panel, offset, stride) =>
-    `let ${name} = subgroupMatrixLoad<subgroup_matrix_right<f16, ${n}, ${k}>, row_major>(&${panel}, ${offset}, ${stride}u);`,
+    `let ${name} = subgroupMatrixLoad<subgroup_matrix_right<${component}, ${n}, ${k}>, row_major>(&${panel}, ${offset}, ${stride}u);`,
   multiply: (_, accumulator, a, b) => `${accumulator} = subgroupMatrixMultiplyAccumulate(${a}, ${b}, ${accumulator});`,
   store: (_, accumulator, strip, offset, stride) => `subgroupMatrixStore<row_major>(&${strip}, ${offset}, ${accumulator}, ${stride}u);`,
 });
@@ -91,8 +101,10 @@ export const matrixInvocations = ({ unit, subgroups: [rows, columns] }: MatrixTi
 /** Rows of C that are in the strip at a time. */
 export const stripRows = ({ unit, subgroups: [rows] }: MatrixTile): number => rows * unit.m;
 
+/** Bytes of a half4. */
+export const halfBytes = ({ component }: Pick<MatrixUnit, 'component'>): number => (component === 'f32' ? 16 : 8);
 /** Accesses from one line of that many elements in workgroup memory to the next: 16 bytes more, so that lines begin in different banks. */
-export const halfStride = (elements: number): number => elements / 4 + 2;
+export const halfStride = (unit: Pick<MatrixUnit, 'component'>, elements: number): number => elements / 4 + 16 / halfBytes(unit);
 export const stripStride = (columns: number): number => columns / 4 + 1;
 
 /** `low` is scaled by it: the bits that f16 has. */
@@ -137,7 +149,7 @@ export function multiplyBlocks(tile: MatrixTile, along: 'depth' | 'rows', bm: nu
   const { unit, passes, blocks } = tile;
   const { m, n, k, words } = unit;
   const [rows, columns] = blocks.map(range);
-  const [strideA, strideB] = [halfStride(along === 'depth' ? bk : bm), halfStride(bn)];
+  const [strideA, strideB] = [halfStride(unit, along === 'depth' ? bk : bm), halfStride(unit, bn)];
   const placeA = (i: number, depth: number): string =>
     along === 'depth'
       ? `subgroupRow * ${rows.length * m * strideA}u + ${i * m * strideA + depth / 4}u`

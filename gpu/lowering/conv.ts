@@ -24,7 +24,8 @@ const CHUNK_DEPTH = 1024;
 const DEEP = 4096;
 
 /** A kernel's name, with what multiplies where it is not the invocations. */
-const named = (kernel: string, { matrices }: Tile): string => (matrices ? `${kernel}, ${matrices.passes === 1 ? 'f16' : 'f16x3'}` : kernel);
+const named = (kernel: string, { matrices }: Tile): string =>
+  matrices ? `${kernel}, ${matrices.unit.component === 'f32' ? 'f32 matrices' : matrices.passes === 1 ? 'f16' : 'f16x3'}` : kernel;
 
 /** What a product is called where its kernels are raced: two of one name have the same loads, and by their sizes the same work. */
 const productOf = (kernel: string, { kh, kw, stride, groups }: ConvGeometry): string =>

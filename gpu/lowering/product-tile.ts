@@ -52,10 +52,11 @@ export interface ChosenTile {
  */
 export function matricesFor({ kh, kw, ci, co, h, w, groups }: ConvGeometry, { precision, features }: LoweringContext): Cut['matrices'] {
   const unit = features.subgroupMatrix;
-  if (precision === 'f32' || !unit || !features.barriers || (h === 1 && w === 1)) return undefined;
+  if (!unit || !features.barriers || (h === 1 && w === 1)) return undefined;
+  if (precision === 'f32' && unit.component !== 'f32') return undefined;
   const [inputs, outputs, least] = [(kh * kw * ci) / groups, co / groups, 2 * Math.max(unit.n, unit.k)];
   const pays = inputs >= least && outputs >= least && inputs * outputs >= 16 * unit.n * unit.k;
-  return pays ? { unit, passes: precision === 'f16' ? 1 : 3 } : undefined;
+  return pays ? { unit, passes: precision === 'f16' || unit.component === 'f32' ? 1 : 3 } : undefined;
 }
 
 type Candidate = Tile & { readonly least: number };

@@ -1,8 +1,10 @@
 // The tier f16 without an adapter that has it: which tensors are f16, what that leaves of the bytes of a step, and shaders that Dawn takes
 // (its null backend lists shader-f16). What it computes is in f16.test.ts.
 
-import { describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { matrixUnit } from '../../gpu/host/adapter.ts';
+import { openGpu, openTrustedGpu } from '../../gpu/host/auto.ts';
+import { acquireInstance } from '../../gpu/host/binding.ts';
 import { openWebGpuDevice } from '../../gpu/host/device.ts';
 import { compileAll, type KernelOptions, layOut } from '../../gpu/host/program.ts';
 import { storages, storedBytes } from '../../gpu/lowering/storage.ts';
@@ -11,6 +13,7 @@ import type { Graph } from '../../runtime/ir/graph.ts';
 import { buildModel } from '../../runtime/model/architectures.ts';
 import type { Model } from '../../runtime/model/model.ts';
 import { trainingGraphs } from '../../runtime/train/graphs.ts';
+import { faultyGpu } from '../support/faulty-gpu.ts';
 import { smallModels } from '../support/models.ts';
 
 const BATCH = 128;
@@ -112,5 +115,55 @@ describe('the matrix unit', () => {
     [[16, 16, 12], 32, false],
   ] as const)('%j with subgroups of %i: %s', (sides, subgroupSize, isUsed) => {
     expect(matrixUnit(adapter(sides, subgroupSize)) !== null).toBe(isUsed);
+  });
+});
+
+describe("Apple's matrix unit for f32", () => {
+  const APPLE = {
+    ...{ vendor: 'apple', architecture: 'metal-3', device: '', description: 'Apple M3', isFallbackAdapter: false },
+    subgroupMatrixConfigs: [
+      { componentType: 'f16', resultComponentType: 'f16', M: 8, N: 8, K: 8 },
+      { componentType: 'f32', resultComponentType: 'f32', M: 8, N: 8, K: 8 },
+    ],
+  };
+  const graphs = trainingGraphs(buildModel('convmixer', { input: [16, 16, 3], classes: 5, dim: 64, depth: 1, kernel: 3, patch: 2 }));
+  let instance: Awaited<ReturnType<typeof acquireInstance>>;
+  beforeAll(async () => {
+    instance = await acquireInstance({ backend: 'null', precision: 'f16' }); // with the switch that the f32 tier has on macOS
+  });
+  afterAll(() => instance?.release());
+
+  it('multiplies in f32 and in f16, which has no other there, and `arithmetic` says so', async () => {
+    for (const precision of ['f32', 'f16'] as const) {
+      const { gpu } = faultyGpu(instance.gpu, { info: APPLE });
+      await using device = await openWebGpuDevice({ gpu, precision });
+      expect(device.adapter).toMatchObject({ matrixUnit: null, f32MatrixUnit: { m: 8, n: 8, k: 8, subgroupSize: 32 } });
+      expect(device.arithmetic).toMatch(/^apple metal-3 Apple M3 f\d\d, narrow windows, matrices of f32, version 4$/);
+      expect(device.inspect(graphs, { capacity: 4, seed: 0n })).toContain('conv, f32 matrices(');
+      await (await device.compile(graphs, { capacity: 4, seed: 0n })).close();
+    }
+  });
+
+  it('is left to other makers, to software and to who does without', async () => {
+    for (const [info, options] of [
+      [{ ...APPLE, vendor: 'nvidia' }, {}],
+      [{ ...APPLE, isFallbackAdapter: true }, {}],
+      [{ ...APPLE, subgroupMatrixConfigs: APPLE.subgroupMatrixConfigs.slice(0, 1) }, {}],
+      [APPLE, { f32Matrices: false }],
+    ] as const) {
+      const { gpu } = faultyGpu(instance.gpu, { info });
+      await using device = await openWebGpuDevice({ gpu, ...options });
+      expect(device.adapter.f32MatrixUnit).toBe(null);
+      expect(device.arithmetic).not.toContain('matrices');
+      expect(device.inspect(graphs, { capacity: 4, seed: 0n })).not.toContain('matrices');
+    }
+  });
+
+  it('is given up where the self-test does not pass with it', async () => {
+    const { gpu, seen } = faultyGpu(instance.gpu, { info: APPLE }); // the null backend computes nothing: it fails without, too
+    await expect(openGpu({ gpu })).rejects.toMatchObject({ code: 'E_DEVICE', message: expect.stringContaining('fails the self-test') });
+    expect(seen.devices).toBe(2);
+    expect(await openTrustedGpu({ gpu })).toMatchObject({ device: null, reason: expect.stringContaining('self-test') });
+    expect(seen.devices).toBe(4);
   });
 });

@@ -15,7 +15,7 @@ export interface Faults {
   /** Buffers above this many bytes cannot be had. */
   memoryBytes?: number;
   /** What the adapters from now on tell otherwise of themselves. */
-  info?: Partial<GPUAdapterInfo>;
+  info?: Partial<GPUAdapterInfo> & { readonly subgroupMatrixConfigs?: readonly object[] };
   /** The adapter has no timestamps. */
   noTimestamps?: boolean;
   /** The n-th submission contains a command that is not valid. */

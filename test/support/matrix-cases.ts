@@ -11,7 +11,7 @@ import { fixed, samples, uniform } from './tensors.ts';
 import { tensorsOf } from './test-node.ts';
 
 /** Of sums of some dozens to some hundreds of products: rounding to 11 bits of both factors; and that of f32. Both twice what is seen. */
-const ERROR = { f16: 5e-4, f16x3: 6e-7 };
+const ERROR = { f32: 6e-7, f16: 5e-4, f16x3: 6e-7 };
 
 /** √(Σ(actual − expected)² / Σ expected²), without what the reference leaves zero: entries of partials that are nobody's. */
 function relativeError(actual: ArrayLike<number>, expected: ArrayLike<number>): number {
@@ -74,7 +74,7 @@ export const MATRIX_CASES: readonly MatrixCase[] = [
 export async function checkMatrices(
   runner: DispatchRunner,
   { op, kernel, make }: MatrixCase,
-  precision: 'f16' | 'f16x3',
+  precision: 'f32' | 'f16' | 'f16x3',
   unit: MatrixUnit,
   limits: LoweringContext['limits'] = runner.context(1).limits,
 ): Promise<void> {
@@ -82,7 +82,7 @@ export async function checkMatrices(
   const expected = runReference(op, one.inputs, one.attrs, { rows: one.rows });
   const change = { precision, limits, features: { f16: false, subgroups: false, subgroupMatrix: unit, barriers: true } };
   const { outputs, kernels } = await runner.run(op, one, { change });
-  expect(kernels).toContain(`${kernel}, ${precision}`);
+  expect(kernels).toContain(`${kernel}, ${unit.component === 'f32' ? 'f32 matrices' : precision}`);
   for (const [i, { data }] of expected.entries()) expect(relativeError(outputs[i], data), `output ${i}`).toBeLessThan(ERROR[precision]);
   const spare = await runner.run(op, one, { change, capacity: one.rows + 3 });
   expect(spare.outputs).toEqual(outputs);

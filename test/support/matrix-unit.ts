@@ -39,3 +39,17 @@ fn fromHalf(h: half4) -> vec4f { return vec4f(unpack2x16float(h.x), unpack2x16fl
 };
 
 export const emulatedUnit = (m: number, n: number, k: number): MatrixUnit => ({ m, n, k, subgroupSize: 1, words: EMULATED });
+
+const EMULATED_F32: MatrixWords = {
+  ...EMULATED,
+  halves: `alias half4 = vec4f;
+fn toHalf(v: vec4f) -> half4 { return v; }
+fn fromHalf(h: half4) -> vec4f { return h; }`,
+};
+
+/** One for operands of f32. */
+export const emulatedF32Unit = (m: number, n: number, k: number): MatrixUnit => ({
+  ...emulatedUnit(m, n, k),
+  component: 'f32',
+  words: EMULATED_F32,
+});
