@@ -3,17 +3,32 @@
 import { join } from 'node:path';
 import type { TuneRecord } from '../gpu/host/tune-file.ts';
 import { HybridError } from '../runtime/base/errors.ts';
-import { type Files, nodeFiles } from '../runtime/base/files.ts';
+import { type Files, makeFolder, nodeFiles, writeAtomically } from '../runtime/base/files.ts';
+import { describeMachine } from '../runtime/base/machine.ts';
 import type { Precision } from '../runtime/device.ts';
+import type { TuneStore } from '../runtime/device-settings.ts';
 import type { Model } from '../runtime/model/model.ts';
 import { trainingGraphs } from '../runtime/train/graphs.ts';
 
-/** Folder of a cache where it is kept (`tuneDir` of openDevice). */
-export const tuneFolder = (cacheDir: string): string => join(cacheDir, 'tune');
+/** Keeps it in a folder of a cache. */
+export const tuneStore = (cacheDir: string, files: Files = nodeFiles): TuneStore => {
+  const folder = tuneFolder(cacheDir);
+  return {
+    version: describeMachine().hybrid,
+    read: (name) => files.readFile(join(folder, name)),
+    async write(name, contents) {
+      await makeFolder(files, folder);
+      await writeAtomically(files, join(folder, name), [contents]);
+    },
+  };
+};
+
+const tuneFolder = (cacheDir: string): string => join(cacheDir, 'tune');
 
 /** What is known of all GPUs, drivers and tiers of precision. */
-export async function readTuned(folder: string, files: Files = nodeFiles): Promise<TuneRecord[]> {
+export async function readTuned(cacheDir: string, files: Files = nodeFiles): Promise<TuneRecord[]> {
   const { parseTuneFile } = await import('../gpu/host/tune-file.ts');
+  const folder = tuneFolder(cacheDir);
   const names = await files.readdir(folder).catch(() => []);
   const records = await Promise.all(
     names.filter((name) => name.endsWith('.json')).map(async (name) => files.readFile(join(folder, name)).then(parseTuneFile, () => null)),
@@ -26,8 +41,7 @@ const BUDGET_MS = 10_000;
 
 /** What is raced, and where it is kept. */
 export interface TuneGpuOptions {
-  readonly folder: string;
-  readonly files?: Files;
+  readonly store: TuneStore;
   readonly model: Model;
   readonly batch: number;
   readonly precision: Precision;
@@ -38,9 +52,9 @@ export interface TuneGpuOptions {
  * Races the products of a network's training step anew and keeps what won. Throws E_ENVIRONMENT where there is no GPU that is one, E_DEVICE where it
  * fails its self-test.
  */
-export async function tuneGpu({ folder, files, model, batch, precision, onNotice }: TuneGpuOptions): Promise<void> {
+export async function tuneGpu({ store, model, batch, precision, onNotice }: TuneGpuOptions): Promise<void> {
   const { openGpu } = await import('../gpu/host/auto.ts');
-  const { device } = await openGpu({ precision, onNotice, tune: { folder, files, renew: true, budgetMs: BUDGET_MS } });
+  const { device } = await openGpu({ precision, onNotice, tune: { store, renew: true, budgetMs: BUDGET_MS } });
   try {
     if (device.adapter.software)
       throw new HybridError(

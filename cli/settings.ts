@@ -4,7 +4,7 @@
 import { homedir } from 'node:os';
 import type { Command } from 'commander';
 import type { Preprocessing } from '../runtime/entries/data.ts';
-import { architectureName, nearest, type SavedWeights, tuneFolder, userCacheDir } from '../runtime/entries/internal.ts';
+import { architectureName, nearest, type SavedWeights, tuneStore, userCacheDir } from '../runtime/entries/internal.ts';
 import { presetFor, type Recipe, recipeAugment, recipeValFraction } from '../runtime/entries/runs.ts';
 import { type Dataset, type DeviceOptions, HybridError, type Model, type ModelOptions, type TrainSettings } from '../runtime/index.ts';
 import {
@@ -173,8 +173,8 @@ type ImagesOf = { readonly model: Pick<Model, 'input'>; readonly preprocessing?:
 export const deviceSettings = (settings: Settings): ValuesOf<typeof DEVICE_SETTINGS> => valuesFrom(DEVICE_SETTINGS, own(settings));
 
 /** Where a GPU's choices of kernels are kept. */
-export const tuning = ({ env }: Pick<CliIo, 'env'>): Pick<DeviceOptions, 'tuneDir'> => ({
-  tuneDir: tuneFolder(userCacheDir(process.platform, env, homedir())),
+export const tuning = ({ env, files }: Pick<CliIo, 'env' | 'files'>): Pick<DeviceOptions, 'tuneStore'> => ({
+  tuneStore: tuneStore(userCacheDir(process.platform, env, homedir()), files),
 });
 
 const own = (settings: Settings): Readonly<Record<string, unknown>> => ({ ...settings });

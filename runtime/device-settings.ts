@@ -6,6 +6,20 @@ import { PRECISIONS } from './device.ts';
 
 const precision = choice('auto', ...PRECISIONS);
 
+/**
+ * Where choices among a GPU's kernels are kept: small files by name, in a folder or whatever there is of the kind.
+ *
+ * @category Devices
+ */
+export interface TuneStore {
+  /** What has chosen: a choice of another version is not taken. */
+  readonly version: string;
+  /** The contents of a file; null or a rejection where there is none. */
+  read(name: string): Promise<Uint8Array | null>;
+  /** Puts a file in place as a whole. A rejection is told by `onNotice`, and costs nothing but the next time. */
+  write(name: string, contents: Uint8Array): Promise<void>;
+}
+
 /** Settings of a device, by their names in code. */
 export const DEVICE_SETTINGS = {
   /** Tier of the numbers; others than f32 are a GPU's. `auto`, the default: f32, until the others have been measured on hardware. */

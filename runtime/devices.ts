@@ -5,7 +5,7 @@ import { refuseUnknown } from './base/kinds.ts';
 import { own } from './base/own.ts';
 import { formatSelfTest } from './compile/self-test.ts';
 import { type Device, PRECISIONS, type Precision } from './device.ts';
-import { DEVICE_SETTINGS } from './device-settings.ts';
+import { DEVICE_SETTINGS, type TuneStore } from './device-settings.ts';
 
 /** Names that `openDevice` takes. */
 export const DEVICES = ['auto', 'wasm', 'webgpu', 'reference'] as const;
@@ -35,10 +35,10 @@ export interface DeviceOptions {
   /** Tier of the numbers; others than f32 are a GPU's. `auto`, the default: f32, until the others have been measured on hardware. */
   readonly precision?: Precision | 'auto';
   /**
-   * Folder where the webgpu device keeps which of some kernels with the same bits are the fastest on this GPU: it measures them before it
+   * Where the webgpu device keeps which of some kernels with the same bits are the fastest on this GPU: it measures them before it
    * compiles a network for training, for half a second at most, once for each GPU, driver and network. By default it measures nothing.
    */
-  readonly tuneDir?: string;
+  readonly tuneStore?: TuneStore;
   /** Called with notices for people, such as that a lost GPU was replaced by another one. */
   readonly onNotice?: (text: string) => void;
   /** Called with the reason why `auto` chose the device. */
@@ -48,7 +48,7 @@ export interface DeviceOptions {
 }
 
 /** All names of `DeviceOptions`. */
-const OPTION_NAMES = [...Object.keys(DEVICE_SETTINGS), 'v8Flags', 'tuneDir', 'onNotice', 'onChoice', 'onPrecision'];
+const OPTION_NAMES = [...Object.keys(DEVICE_SETTINGS), 'v8Flags', 'tuneStore', 'onNotice', 'onChoice', 'onPrecision'];
 
 /** Devices by the names that they have elsewhere. */
 const ELSEWHERE: Readonly<Record<string, DeviceName>> = { cpu: 'wasm', gpu: 'webgpu', cuda: 'webgpu', metal: 'webgpu', mps: 'webgpu' };
@@ -63,8 +63,8 @@ const ELSEWHERE: Readonly<Record<string, DeviceName>> = { cpu: 'wasm', gpu: 'web
 export async function openDevice(name: DeviceName = 'auto', given: DeviceOptions = {}): Promise<Device> {
   refuseUnknown(Object.keys(given), OPTION_NAMES, 'DeviceOptions');
   const options = own(given);
-  const { precision = 'auto', onNotice, onPrecision, tuneDir } = options;
-  const tune = tuneDir === undefined ? undefined : { folder: tuneDir };
+  const { precision = 'auto', onNotice, onPrecision, tuneStore } = options;
+  const tune = tuneStore && { store: tuneStore };
   if (precision !== 'auto' && !PRECISIONS.includes(precision))
     throw new HybridError('E_USAGE', `unknown precision ${JSON.stringify(precision)}`, `Choose one of auto, ${PRECISIONS.join(', ')}.`);
   for (const [setting, { kind }] of Object.entries(DEVICE_SETTINGS)) {

@@ -13,6 +13,7 @@ export type { DataSource, Dataset } from './data/dataset.ts';
 export { memoryDataset } from './data/memory-dataset.ts';
 export { partsOf } from './data/split.ts';
 export type { Device } from './device.ts';
+export type { TuneStore } from './device-settings.ts';
 export { type DeviceName, type DeviceOptions, openDevice } from './devices.ts';
 export { type Assets, useAssets } from './hosts/page.ts';
 export { adaptModel } from './interop/adapt.ts';

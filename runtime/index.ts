@@ -19,6 +19,7 @@ export type { DataSource, Dataset } from './data/dataset.ts';
 export { memoryDataset } from './data/memory-dataset.ts';
 export { partsOf } from './data/split.ts';
 export type { Device } from './device.ts';
+export type { TuneStore } from './device-settings.ts';
 export { type DeviceName, type DeviceOptions, openDevice } from './devices.ts';
 // Names of the root entry before there were others: for one version.
 export * from './entries/deprecated.ts';

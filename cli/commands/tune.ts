@@ -2,7 +2,7 @@
 
 import { homedir } from 'node:os';
 import type { Command } from 'commander';
-import { readTuned, type TuneRecord, tuneFolder, tuneGpu, userCacheDir } from '../../runtime/entries/internal.ts';
+import { readTuned, type TuneRecord, tuneGpu, tuneStore, userCacheDir } from '../../runtime/entries/internal.ts';
 import type { CliIo } from '../io.ts';
 import { Progress } from '../progress.ts';
 import { settingsOf } from '../settings.ts';
@@ -11,18 +11,18 @@ import { measuredModel } from './bench.ts';
 
 export async function tuneCommand(command: Command, io: CliIo): Promise<number> {
   const { renew, json } = command.opts<{ renew?: boolean; json?: boolean }>();
-  const folder = tuneFolder(userCacheDir(process.platform, io.env, homedir()));
+  const cacheDir = userCacheDir(process.platform, io.env, homedir());
   if (renew) {
     const settings = settingsOf(command);
     const { batch, precision } = settings;
     const progress = new Progress(io);
     await tuneGpu({
-      ...{ folder, files: io.files, model: await measuredModel(command, settings, io), batch },
+      ...{ store: tuneStore(cacheDir, io.files), model: await measuredModel(command, settings, io), batch },
       precision: precision === 'auto' ? 'f32' : precision,
       onNotice: (text) => progress.line(text),
     });
   }
-  const records = await readTuned(folder, io.files);
+  const records = await readTuned(cacheDir, io.files);
   io.stdout.write(json ? `${JSON.stringify(records)}\n` : formatTuned(records));
   return 0;
 }

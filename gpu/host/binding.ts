@@ -23,7 +23,7 @@ const FLAGS = ['disable-dawn-features=timestamp_quantization'];
 /** Subgroup matrices are experimental, and f16 is off on NVIDIA: only where they are asked for, and used only if the self-test passes. */
 const F16_FLAGS = ['enable-dawn-features=allow_unsafe_apis,vulkan_enable_f16_on_nvidia'];
 /** Apple's matrices of f32 are subgroup matrices as well. */
-const F32_FLAGS = process.platform === 'darwin' ? ['enable-dawn-features=allow_unsafe_apis'] : [];
+const F32_FLAGS = host.platform === 'darwin' ? ['enable-dawn-features=allow_unsafe_apis'] : [];
 
 /**
  * Dawn's instances by their flags, and the number of users of each. An instance must not be collected while any of its devices lives, or the

@@ -1,9 +1,9 @@
 // What races have found on a GPU, kept from run to run: a file for each GPU, driver, tier of precision and version of the package. What cannot
 // be read, or is of another kind, is taken for nothing: it costs half a second, never a run.
 
-import { type Files, makeFolder, writeAtomically } from '../../runtime/base/files.ts';
 import { sha256 } from '../../runtime/base/sha256.ts';
 import type { Precision } from '../../runtime/device.ts';
+import type { TuneStore } from '../../runtime/device-settings.ts';
 import type { AdapterReport } from './adapter-report.ts';
 
 const FORMAT = 'hybrid-tune 1';
@@ -60,16 +60,15 @@ export function parseTuneFile(bytes: Uint8Array): TuneRecord | null {
 }
 
 /** What is known of a GPU; nothing where the file is missing or cannot be used. */
-export async function readTuneFile(files: Files, folder: string, gpu: TunedGpu): Promise<ReadonlyMap<string, TunedSite>> {
-  const bytes = await files.readFile(`${folder}/${tuneFileName(gpu)}`).catch(() => null);
+export async function readTuneFile(store: TuneStore, gpu: TunedGpu): Promise<ReadonlyMap<string, TunedSite>> {
+  const bytes = await store.read(tuneFileName(gpu)).catch(() => null);
   const record = bytes && parseTuneFile(bytes);
   return new Map(record && KEYS.every((key) => record.gpu[key] === gpu[key]) ? Object.entries(record.sites) : []);
 }
 
-/** Adds to what the file has by now. Throws E_DISK, or what the system throws. */
-export async function writeTuneFile(files: Files, folder: string, gpu: TunedGpu, found: ReadonlyMap<string, TunedSite>): Promise<void> {
-  await makeFolder(files, folder);
-  const sites = Object.fromEntries([...(await readTuneFile(files, folder, gpu)), ...found]);
+/** Adds to what the file has by now. Throws what the store throws. */
+export async function writeTuneFile(store: TuneStore, gpu: TunedGpu, found: ReadonlyMap<string, TunedSite>): Promise<void> {
+  const sites = Object.fromEntries([...(await readTuneFile(store, gpu)), ...found]);
   const text = `${JSON.stringify({ format: FORMAT, gpu, sites }, null, 1)}\n`;
-  await writeAtomically(files, `${folder}/${tuneFileName(gpu)}`, [new TextEncoder().encode(text)]);
+  await store.write(tuneFileName(gpu), new TextEncoder().encode(text));
 }

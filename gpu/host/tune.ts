@@ -3,8 +3,7 @@
 // Software adapters do not race.
 
 import { HybridError } from '../../runtime/base/errors.ts';
-import { type Files, nodeFiles } from '../../runtime/base/files.ts';
-import { describeMachine } from '../../runtime/base/machine.ts';
+import type { TuneStore } from '../../runtime/device-settings.ts';
 import { NO_SCALARS } from '../../runtime/ir/step.ts';
 import type { LoweringContext, Site } from '../lowering/lowering.ts';
 import { packStep, STEP_BYTES } from '../lowering/step.ts';
@@ -28,9 +27,8 @@ const LONG_BY_HOST = 20;
 
 /** Where and how kernels are raced. */
 export interface TuneOptions {
-  /** Folder of the files that keep what was found. */
-  readonly folder: string;
-  readonly files?: Files;
+  /** Keeps what was found. */
+  readonly store: TuneStore;
   /** Whether what is known is raced again. */
   readonly renew?: boolean;
   /** Milliseconds for all races of an executable; 500 by default. */
@@ -82,7 +80,7 @@ export class Tuner {
   constructor({ adapter }: Pick<Gpu, 'adapter'>, precision: TunedGpu['precision'], options: TuneOptions) {
     const { vendor, architecture, device, description } = adapter;
     this.#options = options;
-    this.#of = { vendor, architecture, device, description, precision, hybrid: describeMachine().hybrid };
+    this.#of = { vendor, architecture, device, description, precision, hybrid: options.store.version };
   }
 
   readonly choose: Choose = ({ name, candidates }) => Math.max(0, candidates.indexOf(this.#known.get(name)?.choice ?? ''));
@@ -92,8 +90,8 @@ export class Tuner {
    * executable would not need. Rejects only with what ends the device as well: the GPU was lost, or does not answer.
    */
   async tune(parts: TuneParts): Promise<void> {
-    const { files = nodeFiles, folder, now = () => performance.now(), budgetMs = BUDGET_MS, onNotice } = this.#options;
-    this.#read ??= readTuneFile(files, folder, this.#of).then((found) => {
+    const { store, now = () => performance.now(), budgetMs = BUDGET_MS, onNotice } = this.#options;
+    this.#read ??= readTuneFile(store, this.#of).then((found) => {
       for (const [name, site] of found) this.#known.set(name, site);
     });
     await this.#read;
@@ -112,7 +110,7 @@ export class Tuner {
     const raced = [...found.values()].filter(({ milliseconds }) => Object.keys(milliseconds).length > 0);
     const faster = raced.filter(({ choice, milliseconds }) => choice !== Object.keys(milliseconds)[0]).length;
     const seconds = ((now() - begin) / 1000).toFixed(2);
-    const kept = await writeTuneFile(files, folder, this.#of, found).then(
+    const kept = await writeTuneFile(store, this.#of, found).then(
       () => '',
       (error: unknown) => `; they cannot be kept: ${error instanceof HybridError ? error.message : (error as Error).message}`,
     );
@@ -182,7 +180,8 @@ export class Tuner {
       if (!result || result.winner === 0) return result;
       const written = buffers.slice(1).filter((_, i) => dispatch.bindings[i].access !== 'read');
       const expected = await results(entrants[0], written);
-      const isSame = Buffer.from(expected).equals(await results(entrants[result.winner], written));
+      const found = await results(entrants[result.winner], written);
+      const isSame = found.length === expected.length && found.every((byte, i) => byte === expected[i]);
       return isSame ? result : { ...result, winner: 0 };
     } finally {
       for (const buffer of buffers) buffer.destroy();

@@ -11,7 +11,7 @@ export { isHidden } from '../../app/sources/hidden.ts';
 export { isImageFile } from '../../app/sources/image-file.ts';
 export { isImageName, READ_FORMATS } from '../../app/sources/image-formats.ts';
 export { userCacheDir } from '../../app/sources/place.ts';
-export { readTuned, tuneFolder, tuneGpu } from '../../app/tune.ts';
+export { readTuned, tuneGpu, tuneStore } from '../../app/tune.ts';
 export type { TuneRecord } from '../../gpu/host/tune-file.ts';
 export { copyBytes } from '../base/bytes.ts';
 export { abortError, EXIT_STATUS, nearest } from '../base/errors.ts';

@@ -5,8 +5,8 @@ import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { expect, test } from 'vitest';
+import { tuneStore } from '../../app/tune.ts';
 import { type TunedGpu, type TunedSite, writeTuneFile } from '../../gpu/host/tune-file.ts';
-import { nodeFiles } from '../../runtime/base/files.ts';
 import { hasSwiftShader, swiftShaderChild } from '../support/swiftshader.ts';
 import { tempFolder } from '../support/temp-folder.ts';
 
@@ -38,7 +38,7 @@ test.runIf(process.platform === 'linux')('shows what is kept, for people and as 
   const cache = tempFolder();
   expect(tune([], cache)).toMatchObject({ status: 0, stderr: '', stdout: expect.stringMatching(/^No kernel has been measured/) });
   const folder = join(cache, 'hybrid', 'tune');
-  await writeTuneFile(nodeFiles, folder, GPU, SITES);
+  await writeTuneFile(tuneStore(join(cache, 'hybrid')), GPU, SITES);
   writeFileSync(join(folder, 'broken.json'), '{');
   mkdirSync(join(folder, 'folder.json'));
   const { status, stdout, stderr } = tune([], cache);

@@ -4,6 +4,7 @@
 import { chmodSync, existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { tuneStore } from '../../app/tune.ts';
 import { acquireInstance } from '../../gpu/host/binding.ts';
 import { openWebGpuDevice } from '../../gpu/host/device.ts';
 import type { TimedParts, TuneOptions } from '../../gpu/host/tune.ts';
@@ -39,7 +40,7 @@ async function compile(
   const { gpu, seen, lose } = faultyGpu(instance.gpu, { info: { ...CARD, ...info }, ...faults });
   const device = await openWebGpuDevice({ gpu, onNotice: (notice) => notices.push(notice) });
   device.tune({
-    folder,
+    store: tuneStore(folder),
     now: () => time,
     timer:
       ({ site, candidate }: TimedParts) =>
@@ -63,7 +64,8 @@ async function compile(
   return { raced: [...raced], notices, text, seen, time };
 }
 
-const record = (folder: string): TuneRecord => parseTuneFile(readFileSync(join(folder, readdirSync(folder)[0]))) as TuneRecord;
+const record = (folder: string): TuneRecord =>
+  parseTuneFile(readFileSync(join(folder, 'tune', readdirSync(join(folder, 'tune'))[0]))) as TuneRecord;
 const untuned: Script = () => 1;
 /** What the tables do not take is twice as fast. */
 const narrow: Script = (_, candidate) => (candidate.startsWith('128×32') ? 0.5 : 1);
@@ -110,7 +112,7 @@ describe('the tuner', () => {
     const first = await compile(folder, narrow);
     expect((await compile(folder, untuned, { info: { description: 'driver 2' } })).raced.length).toBe(5);
     expect((await compile(folder, untuned, { info: { device: 'RTX 4090' } })).raced.length).toBe(5);
-    expect(readdirSync(folder).length).toBe(3);
+    expect(readdirSync(join(folder, 'tune')).length).toBe(3);
     expect((await compile(folder, untuned, { batch: 32 })).raced.length).toBeGreaterThan(3);
     expect((await compile(folder, untuned)).text).toBe(first.text);
   });
@@ -137,8 +139,8 @@ describe('the tuner', () => {
   ])('races anew where the file is %s', async (_, spoil) => {
     const folder = tempFolder();
     const first = await compile(folder, narrow);
-    const [name] = readdirSync(folder);
-    writeFileSync(join(folder, name), spoil(readFileSync(join(folder, name), 'utf8')));
+    const [name] = readdirSync(join(folder, 'tune'));
+    writeFileSync(join(folder, 'tune', name), spoil(readFileSync(join(folder, 'tune', name), 'utf8')));
     const second = await compile(folder, narrow);
     expect(second.raced.length).toBe(5);
     expect(second.text).toBe(first.text);
@@ -160,14 +162,14 @@ describe('the tuner', () => {
   it('does not run on software, nor where nothing is trained', async () => {
     const folder = join(tempFolder(), 'tune');
     expect((await compile(folder, narrow, { info: { isFallbackAdapter: true } })).raced).toEqual([]);
-    expect(existsSync(folder)).toBe(false);
+    expect(existsSync(join(folder, 'tune'))).toBe(false);
     const { gpu } = faultyGpu(instance.gpu, { info: CARD });
     const device = await openWebGpuDevice({ gpu });
-    device.tune({ folder });
+    device.tune({ store: tuneStore(folder) });
     const { predict } = graphs;
     await (await device.compile({ ...graphs, predict }, { capacity: CAPACITY, seed: 1n, programs: ['predict'] })).close();
     await device.close();
-    expect(existsSync(folder)).toBe(false);
+    expect(existsSync(join(folder, 'tune'))).toBe(false);
   });
 
   it('goes on with a new device where a race has cost the GPU, and does not race again', async () => {
@@ -182,7 +184,7 @@ describe('the tuner', () => {
     for (const noTimestamps of [false, true]) {
       const { gpu } = faultyGpu(instance.gpu, { info: CARD, noTimestamps });
       const device = await openWebGpuDevice({ gpu });
-      device.tune({ folder, renew: true, budgetMs: 200 });
+      device.tune({ store: tuneStore(folder), renew: true, budgetMs: 200 });
       const begin = performance.now();
       await (await device.compile(graphs, { capacity: CAPACITY, seed: 1n })).close();
       expect(performance.now() - begin).toBeLessThan(20_000);
