@@ -25,6 +25,7 @@ export { formatSummary, summarize } from './model/summary.ts';
 export type { Checkpoint, CheckpointStore } from './train/checkpoint.ts';
 export { type EvaluateOptions, type Evaluation, evaluate } from './train/evaluate.ts';
 export type { Metrics, TrainEvent, TrainOptions, TrainResult, TrainRun } from './train/events.ts';
+export { type OriginStore, originStore } from './train/origin-store.ts';
 export { type PredictOptions, predict } from './train/predict.ts';
 export { train } from './train/run.ts';
 export type { TrainSettings } from './train/settings.ts';

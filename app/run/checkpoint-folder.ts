@@ -8,19 +8,14 @@ import { createHash } from 'node:crypto';
 import { join } from 'node:path';
 import { HybridError } from '../../runtime/base/errors.ts';
 import { diskError, type Files, makeFolder, writeAll } from '../../runtime/base/files.ts';
-import { type FileTensor, readSafetensors, writeSafetensors } from '../../runtime/formats/safetensors.ts';
 import type { Checkpoint, CheckpointKind } from '../../runtime/train/checkpoint.ts';
+import { CHECKPOINT_FILES, checkpointFiles, checkpointOf, failCheckpoint } from '../../runtime/train/checkpoint-files.ts';
 import { encode, parseObject, readdirOr, readOr, statOr } from './read-json.ts';
 
-/** Of state.json; a reader refuses newer ones. */
-const FORMAT_VERSION = 1;
-const FILES = { model: 'model.safetensors', optimizer: 'optimizer.safetensors', graph: 'graph.json', state: 'state.json' } as const;
 const MARKER = 'COMPLETE';
 /** Where `save` may leave a complete checkpoint of a kind, the best place first. */
 const PLACES = ['', '.new', '.old'];
 const KEPT = /^epoch-\d+$/;
-/** Keras' `iterations`: an integer in files, one float in a Checkpoint. */
-const STEP_COUNT = 'optimizer/vars/0';
 
 /** What a run folder has to go on from. */
 export interface NewestCheckpoint {
@@ -127,59 +122,23 @@ export class CheckpointFolder {
 }
 
 /** The files of a checkpoint in the order in which they are written: COMPLETE last. */
-function serialise({ weights, optimizer, progress, graph, card }: Checkpoint, config: object): Map<string, Uint8Array> {
-  const optimizerTensors = new Map<string, FileTensor>(optimizer);
-  const count = optimizer.get(STEP_COUNT);
-  if (count) optimizerTensors.set(STEP_COUNT, { shape: count.shape, data: BigInt64Array.from(count.data, BigInt) });
-  const metadata = new Map([
-    ['format', 'hybrid'],
-    ['graph', graph.digest],
-    ['config', JSON.stringify(config)],
-    ...(card ? [['hybrid', JSON.stringify(card)] as const] : []),
-  ]);
-  const state = { versions: { format: FORMAT_VERSION, node: process.version }, graph: graph.digest, progress };
-  const contents = new Map<string, Uint8Array>([
-    [FILES.model, writeSafetensors(weights, metadata)],
-    [FILES.optimizer, writeSafetensors(optimizerTensors)],
-    [FILES.graph, encode(graph.text)],
-    [FILES.state, encode(`${JSON.stringify(state, null, 2)}\n`)],
-  ]);
+function serialise(checkpoint: Checkpoint, config: object): Map<string, Uint8Array> {
+  const contents = checkpointFiles(checkpoint, config, { node: process.version });
   const digests = Object.fromEntries([...contents].map(([name, bytes]) => [name, sha256(bytes)]));
   return contents.set(MARKER, encode(`${JSON.stringify(digests, null, 2)}\n`));
 }
 
 async function readCheckpoint(files: Files, folder: string): Promise<Checkpoint> {
-  const fail = (what: string): never => {
-    throw new HybridError('E_CHECKPOINT', `the checkpoint ${folder} cannot be used: ${what}`, 'Use another checkpoint, or train again.');
-  };
+  const fail = failCheckpoint(folder);
   if (!(await statOr(files, join(folder, MARKER)))) fail(`it is incomplete, ${MARKER} is missing`);
   const digests = parseObject(await readOr(files, join(folder, MARKER)), join(folder, MARKER));
-  const read = async (name: string): Promise<Uint8Array> => {
+  const contents = new Map<string, Uint8Array>();
+  for (const name of CHECKPOINT_FILES) {
     const bytes = await readOr(files, join(folder, name));
     if (!Object.hasOwn(digests, name) || sha256(bytes) !== digests[name]) fail(`${name} has changed since it was written`);
-    return bytes;
-  };
-  const state = parseObject(await read(FILES.state), join(folder, FILES.state));
-  const version = Object(state.versions).format;
-  if (version !== FORMAT_VERSION) fail(`its format is version ${version}, and this program reads version ${FORMAT_VERSION}`);
-  const text = new TextDecoder().decode(await read(FILES.graph));
-  const { tensors, metadata } = readSafetensors(await read(FILES.model), join(folder, FILES.model));
-  const card = metadata.get('hybrid');
-  return {
-    weights: floats(tensors),
-    optimizer: floats(readSafetensors(await read(FILES.optimizer), join(folder, FILES.optimizer)).tensors),
-    progress: Object(state.progress),
-    graph: { text, digest: String(state.graph) },
-    ...(card === undefined ? {} : { card: JSON.parse(card) }),
-  };
-}
-
-/** Tensors of a file as the floats that devices take. */
-export function floats(tensors: ReadonlyMap<string, FileTensor>): Map<string, { shape: readonly number[]; data: Float32Array }> {
-  const entries = [...tensors].map(([name, { shape, data }]) => {
-    return [name, { shape, data: data instanceof Float32Array ? data : Float32Array.from(data as ArrayLike<number>, Number) }] as const;
-  });
-  return new Map(entries);
+    contents.set(name, bytes);
+  }
+  return checkpointOf(contents, fail, (name) => join(folder, name));
 }
 
 async function writeSynced(files: Files, path: string, bytes: Uint8Array, needed: number): Promise<void> {

@@ -10,3 +10,4 @@ export { type FileTensor, readSafetensors, type SafetensorsFile, writeSafetensor
 export { EXPORT_FORMATS, type ExportFormat, type ExportOptions } from '../interop/export.ts';
 export type { OnnxImportOptions } from '../interop/onnx-import.ts';
 export type { TimmOptions } from '../interop/timm.ts';
+export { packCheckpoint, unpackCheckpoint } from '../train/checkpoint-files.ts';

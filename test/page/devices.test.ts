@@ -1,7 +1,7 @@
 // The runtime in a real browser, Chromium, whose GPU is SwiftShader: the golden tensors on both devices, and the bits of Node.
 
-import type { Browser, Page } from 'playwright-core';
-import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import type { Page } from 'playwright-core';
+import { describe, expect, it } from 'vitest';
 import { openWasmDevice } from '../../asm/host/device.ts';
 import { hasFma } from '../../asm/host/modules.ts';
 import { sha256 } from '../../runtime/base/sha256.ts';
@@ -9,43 +9,11 @@ import { augmentOptions } from '../../runtime/data/augment/names.ts';
 import { syntheticSource } from '../../runtime/data/synthetic.ts';
 import { buildModel } from '../../runtime/model/architectures.ts';
 import { train } from '../../runtime/train/run.ts';
-import { openBrowser } from '../support/browser.ts';
 import { GOLDEN_MODELS, GOLDEN_TOLERANCES, reducedSteps } from '../support/golden-models.ts';
-import { allEntries, buildPage, type PageBuild, servePage } from '../support/page-build.ts';
+import { type PageWindow, startPages } from '../support/page.ts';
 import { openPageDevice } from '../support/page-device.ts';
 
-/** Those by which WebGPU is there without a GPU. */
-const browser: Browser | undefined = await openBrowser([
-  '--enable-unsafe-webgpu',
-  '--use-webgpu-adapter=swiftshader',
-  '--enable-features=Vulkan',
-]);
-
-let built: PageBuild;
-const closing: (() => unknown)[] = [];
-beforeAll(async () => {
-  built = await buildPage(allEntries());
-});
-afterEach(async () => {
-  for (const close of closing.splice(0).reverse()) await close();
-});
-afterAll(async () => {
-  await browser?.close();
-  built?.remove();
-});
-
-/** A page with the package, and what its console and its errors say. */
-async function open(isolated: boolean): Promise<{ readonly page: Page; readonly said: readonly string[] }> {
-  const server = await servePage(built.folder, isolated);
-  const page = await (browser as Browser).newPage();
-  closing.push(server.close, () => page.close());
-  const said: string[] = [];
-  page.on('console', (message) => said.push(message.text()));
-  page.on('pageerror', (error) => said.push(String(error.stack)));
-  await page.goto(server.url);
-  await page.waitForFunction('window.ready');
-  return { page, said };
-}
+const { canOpen, open } = await startPages();
 
 /** Five steps with everything that draws: shuffling, augmentation, dropout. */
 const IMAGES = 80;
@@ -80,11 +48,7 @@ async function inNode(fma: boolean): Promise<string> {
 const inPage = (page: Page, threads: number | undefined, workers: number) =>
   page.evaluate(
     async ([options, model, augment, images]) => {
-      const { root, data } = (
-        globalThis as unknown as {
-          hybrid: { root: typeof import('../../runtime/index.browser.ts'); data: typeof import('../../runtime/entries/data.browser.ts') };
-        }
-      ).hybrid;
+      const { root, data } = (globalThis as unknown as PageWindow).hybrid;
       const notices: string[] = [];
       const device = await root.openDevice('wasm', {
         threads: options.threads,
@@ -108,7 +72,7 @@ const inPage = (page: Page, threads: number | undefined, workers: number) =>
     [{ ...RUN, threads, workers }, MODEL, AUGMENT, IMAGES] as const,
   );
 
-describe.skipIf(!browser)('in Chromium', () => {
+describe.skipIf(!canOpen)('in Chromium', () => {
   it.skipIf(!hasFma({ v8Flags: true }))(
     'wasm: the state after five steps has the bits of Node, with any number of threads and workers',
     async () => {
