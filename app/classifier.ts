@@ -6,6 +6,7 @@ import { abortError, HybridError } from '../runtime/base/errors.ts';
 import { integer, number, record, refuseUnknownOptions } from '../runtime/base/kinds.ts';
 import type { Device, Executable } from '../runtime/device.ts';
 import { openDevice } from '../runtime/devices.ts';
+import { host } from '../runtime/hosts/index.ts';
 import type { TrainedModel } from '../runtime/interop/trained-model.ts';
 import { forInference } from '../runtime/model/stem.ts';
 import { writeWeights } from '../runtime/train/evaluate.ts';
@@ -13,8 +14,7 @@ import { inferenceGraphs } from '../runtime/train/graphs.ts';
 import { argmax, probabilitiesOf } from '../runtime/train/logits.ts';
 import { checkImage } from '../runtime/train/predict.ts';
 import { type TestTimeAugmentation, ttaKind, withViews } from '../runtime/train/views.ts';
-import { readWeights } from './saved-weights.ts';
-import { decodeImage } from './sources/image-file.ts';
+import { weightsInFile } from './weights-in-file.ts';
 
 /** Options for `openClassifier`. */
 export interface ClassifierOptions {
@@ -42,6 +42,9 @@ export interface Classification {
   readonly probabilities: Float64Array;
 }
 
+/** Where a model is: a name, the bytes of a file of weights, or the model itself. */
+export type ClassifierSource = string | Uint8Array | TrainedModel;
+
 /** A picture: the bytes of an image file, or pixels as the model takes them, height · width · channels bytes. */
 export type ClassifierInput = Uint8Array | { readonly pixels: Uint8Array };
 
@@ -66,7 +69,7 @@ export interface Classifier extends AsyncDisposable {
    * Switches to another model with the same input, such as newer weights of a run: every picture is answered by one model or the other, and none is
    * lost. Throws what `openClassifier` throws, E_USAGE where the input is another one; the model is as it was then.
    */
-  reload(source: string | TrainedModel): Promise<void>;
+  reload(source: ClassifierSource): Promise<void>;
   /** Refuses further pictures, answers the waiting ones, and closes what it has opened. */
   close(): Promise<void>;
 }
@@ -87,12 +90,12 @@ const OPTIONS = record<Omit<ClassifierOptions, 'device'>>(
 );
 
 /**
- * Opens a model for classification: of a run folder, a file of weights, or a `TrainedModel`. Throws E_CHECKPOINT where there is none, E_USAGE for
+ * Opens a model for classification: of a run folder or a file of weights (in a page, the address of one), the bytes of such a file, or a `TrainedModel`. Throws E_CHECKPOINT where there is none, E_USAGE for
  * impossible options, E_ENVIRONMENT, E_MEMORY.
  *
  * @category Using a model
  */
-export async function openClassifier(source: string | TrainedModel, { device, ...options }: ClassifierOptions = {}): Promise<Classifier> {
+export async function openClassifier(source: ClassifierSource, { device, ...options }: ClassifierOptions = {}): Promise<Classifier> {
   OPTIONS.check(options, 'openClassifier');
   const trained = await modelFrom(source);
   const own = device ? undefined : await openDevice('wasm');
@@ -109,10 +112,16 @@ export async function openClassifier(source: string | TrainedModel, { device, ..
   }
 }
 
-async function modelFrom(source: string | TrainedModel): Promise<TrainedModel> {
-  const trained = typeof source === 'string' ? (await readWeights(source)).trained : source;
+async function modelFrom(source: ClassifierSource): Promise<TrainedModel> {
+  const name = typeof source === 'string' ? source : 'the file';
+  const trained =
+    typeof source === 'string'
+      ? await (await import('./named-model.ts')).namedModel(source)
+      : isBytes(source)
+        ? (await weightsInFile(source as Uint8Array, name, {})).trained
+        : (source as TrainedModel);
   if (trained) return trained;
-  throw new HybridError('E_CHECKPOINT', `${source} does not say which model it is`, 'Name a run, or a file that has a card.');
+  throw new HybridError('E_CHECKPOINT', `${name} does not say which model it is`, 'Name a run, or a file that has a card.');
 }
 
 async function compiled(trained: TrainedModel, device: Device, { batch, tta }: Pick<Limits, 'batch' | 'tta'>): Promise<Executable> {
@@ -197,8 +206,11 @@ class OpenClassifier implements Classifier {
 
   async #pixels(image: ClassifierInput): Promise<Uint8Array> {
     // A copy of either: the caller may use the memory for the next picture before this one is computed.
-    if (isBytes(image))
-      return decodeImage(Uint8Array.from(image as Uint8Array), { ...this.#loaded.trained.preprocessing, shape: this.input });
+    if (isBytes(image)) {
+      const bytes = Uint8Array.from(image as Uint8Array);
+      const { decodePicture } = await import('./sources/picture.ts');
+      return decodePicture(bytes, { ...this.#loaded.trained.preprocessing, shape: this.input });
+    }
     const { pixels } = Object(image) as { readonly pixels?: Uint8Array };
     if (pixels === undefined)
       throw new HybridError('E_USAGE', `a picture is a ${arrayKind(image)}`, 'Give the bytes of an image file, or { pixels }.');
@@ -209,7 +221,7 @@ class OpenClassifier implements Classifier {
   /** Computes all that waits, batch by batch. */
   async #compute(): Promise<void> {
     // What comes in the same turn of the event loop is of the first batch.
-    await new Promise(setImmediate);
+    await host.turn();
     const { batch, unsure } = this.#limits;
     while (this.#ready.length > 0) {
       const taken: Ready[] = [];
@@ -239,13 +251,13 @@ class OpenClassifier implements Classifier {
     this.#computing = undefined;
   }
 
-  reload(source: string | TrainedModel): Promise<void> {
+  reload(source: ClassifierSource): Promise<void> {
     const next = this.#reloading.then(() => this.#reload(source));
     this.#reloading = next.catch(() => {});
     return next;
   }
 
-  async #reload(source: string | TrainedModel): Promise<void> {
+  async #reload(source: ClassifierSource): Promise<void> {
     const trained = await modelFrom(source);
     if (this.#closing) throw new HybridError('E_USAGE', 'the classifier is closed', 'Open a new one.');
     if (`${trained.model.input}` !== `${this.input}`) {

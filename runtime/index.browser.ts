@@ -5,6 +5,7 @@
  * @module In a page
  */
 
+export { type Classifier, openClassifier } from '../app/classifier.ts';
 export { type ErrorCode, HybridError, isAbortError } from './base/errors.ts';
 export type { Precision } from './contract/compile-options.ts';
 export type { AugmentOptions } from './data/augment/augmentations.ts';

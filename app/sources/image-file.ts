@@ -12,6 +12,7 @@ import { grouped } from '../../runtime/base/units.ts';
 import type { Interpolation } from '../../runtime/data/preprocessing.ts';
 import { enlarge, MARGIN } from './enlarge.ts';
 import { FORMAT_BYTES, formatOf, READ_FORMATS } from './image-formats.ts';
+import { luminance } from './luminance.ts';
 
 /** What an image is decoded to, and limits on what is decoded at all. */
 export interface DecodeOptions {
@@ -167,18 +168,6 @@ function cover(image: Size, wanted: Size, scale: number): Size {
 
 /** The least whole number from `least` on that `whole` exceeds by an even one. */
 const evenAbove = (whole: number, least: number): number => Math.ceil(least) + ((whole - Math.ceil(least)) % 2 === 0 ? 0 : 1);
-
-/**
- * Grey as Pillow's `convert("L")` computes it, and with it Keras' `load_img` and torchvision: luma by ITU-R BT.601, 0.299 red + 0.587 green +
- * 0.114 blue of the stored values, in 16 bits of fraction. (The library's own conversion is by the BT.709 weights of linear light: a pure red is 127
- * there, and 76 in the pictures that a model of another program has seen.)
- */
-function luminance(colours: Uint8Array): Uint8Array {
-  return Uint8Array.from({ length: colours.length / 3 }, (_, i) => {
-    const [red, green, blue] = [colours[3 * i], colours[3 * i + 1], colours[3 * i + 2]];
-    return (red * 19595 + green * 38470 + blue * 7471 + 0x8000) >> 16;
-  });
-}
 
 /** A BMP as red, green and blue a pixel. Its header is checked before the library makes room for the pixels. */
 async function decodeBmp(bytes: Uint8Array, checkSize: (size: Size) => void): Promise<Size & { readonly data: Uint8Array }> {

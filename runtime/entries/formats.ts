@@ -4,7 +4,7 @@
  * @module Formats
  */
 
-export type { ToldOptions } from '../../app/saved-weights.ts';
+export { readWeightsFile, type ToldOptions, type WeightsFileOptions } from '../../app/weights-in-file.ts';
 export { type NpyArray, type NpyOptions, readNpy, readNpz, writeNpy, writeNpz } from '../formats/npz.ts';
 export { type FileTensor, readSafetensors, type SafetensorsFile, writeSafetensors } from '../formats/safetensors.ts';
 export { EXPORT_FORMATS, type ExportFormat, type ExportOptions } from '../interop/export.ts';

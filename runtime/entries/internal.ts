@@ -6,12 +6,13 @@
 
 export { type FetchModelOptions, fetchModel, PUBLISHED, type PublishedName } from '../../app/fetched-models.ts';
 export { asObject } from '../../app/report/record.ts';
-export { checkGraph, type ModelFor, type SavedWeights } from '../../app/saved-weights.ts';
+export { checkGraph } from '../../app/saved-weights.ts';
 export { isHidden } from '../../app/sources/hidden.ts';
 export { isImageFile } from '../../app/sources/image-file.ts';
 export { isImageName, READ_FORMATS } from '../../app/sources/image-formats.ts';
 export { userCacheDir } from '../../app/sources/place.ts';
 export { readTuned, tuneGpu, tuneStore } from '../../app/tune.ts';
+export type { ModelFor, SavedWeights } from '../../app/weights-in-file.ts';
 export type { TuneRecord } from '../../gpu/host/tune-file.ts';
 export { copyBytes } from '../base/bytes.ts';
 export { abortError, EXIT_STATUS, nearest } from '../base/errors.ts';

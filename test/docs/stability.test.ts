@@ -8,7 +8,7 @@ import { readDocument } from '../support/documents.ts';
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 
-test('one file of the program connects to a network: that of the downloads; and one in a page, for its own files', () => {
+test('one file of the program connects to a network: that of the downloads; and in a page those for its own files and for a model at an address', () => {
   const files = ['app', 'cli', 'runtime', 'asm/host', 'gpu/host'].flatMap((folder) =>
     readdirSync(join(ROOT, folder), { recursive: true, encoding: 'utf8' }).flatMap((name) =>
       name.endsWith('.ts') ? [`${folder}/${name.replaceAll('\\', '/')}`] : [],
@@ -18,7 +18,7 @@ test('one file of the program connects to a network: that of the downloads; and 
   const connects =
     /from 'node:(?:https?|http2|net|tls|dgram|dns)'|import\('node:(?:https?|net|tls)|(?<![\w.])fetch\(|new (?:WebSocket|EventSource)\b/;
   const found = files.filter((file) => connects.test(readFileSync(join(ROOT, file), 'utf8').replace(/^\s*(?:\/\/|\*).*$/gm, '')));
-  expect(found).toEqual(['app/sources/download.ts', 'runtime/hosts/page.ts']);
+  expect(found).toEqual(['app/named-model.browser.ts', 'app/sources/download.ts', 'runtime/hosts/page.ts']);
 });
 
 test('the tests that hold the promises are there', () => {

@@ -92,15 +92,20 @@ const PAGE =
   '<!doctype html><title>hybrid</title><script type="module">window.hybrid = await import("/main.js"); window.ready = true</script>';
 
 /** Serves a built page; `isolated`: with the headers that let its threads share memory. */
-export async function servePage(folder: string, isolated: boolean): Promise<{ readonly url: string; close(): void }> {
+export async function servePage(
+  folder: string,
+  isolated: boolean,
+): Promise<{ readonly url: string /** Files that were asked for. */; readonly served: ReadonlySet<string>; close(): void }> {
   const headers = isolated
     ? { 'Cross-Origin-Opener-Policy': 'same-origin', 'Cross-Origin-Embedder-Policy': 'require-corp' }
     : ({} as Record<string, string>);
+  const served = new Set<string>();
   const server = createServer((request, response) => {
     const path = decodeURIComponent(new URL(request.url ?? '/', 'http://localhost').pathname);
     const answer = (status: number, type: string, body: string | Uint8Array) =>
       response.writeHead(status, { ...headers, 'Content-Type': type }).end(body);
     if (path === '/') return answer(200, TYPES['.html'], PAGE);
+    served.add(path.slice(1));
     try {
       answer(200, TYPES[extname(path)] ?? 'application/octet-stream', readFileSync(join(folder, path)));
     } catch {
@@ -111,6 +116,7 @@ export async function servePage(folder: string, isolated: boolean): Promise<{ re
   const { port } = server.address() as AddressInfo;
   return {
     url: `http://localhost:${port}/`,
+    served,
     close: () => {
       server.closeAllConnections();
       server.close();

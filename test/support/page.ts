@@ -21,13 +21,15 @@ export interface PageWindow {
 export interface OpenedPage {
   readonly page: Page;
   readonly said: readonly string[];
+  /** Files that it has asked its server for. */
+  readonly served: ReadonlySet<string>;
 }
 
 export interface Pages {
   /** Whether there is a browser. */
   readonly canOpen: boolean;
-  /** Opens a page until the end of the test. */
-  open(isolated: boolean): Promise<OpenedPage>;
+  /** Opens a page until the end of the test, one with all entries or what `from` has built. */
+  open(isolated: boolean, from?: PageBuild): Promise<OpenedPage>;
 }
 
 /** To be called once, at the top of a file. */
@@ -47,8 +49,8 @@ export async function startPages(): Promise<Pages> {
   });
   return {
     canOpen: browser !== undefined,
-    async open(isolated) {
-      const server = await servePage(built.folder, isolated);
+    async open(isolated, from = built) {
+      const server = await servePage(from.folder, isolated);
       const page = await (browser as Browser).newPage();
       closing.push(server.close, () => page.close());
       const said: string[] = [];
@@ -56,7 +58,7 @@ export async function startPages(): Promise<Pages> {
       page.on('pageerror', (error) => said.push(String(error.stack)));
       await page.goto(server.url);
       await page.waitForFunction('window.ready');
-      return { page, said };
+      return { page, said, served: server.served };
     },
   };
 }

@@ -1,0 +1,92 @@
+// Images of a page: files that people have chosen or dropped, decoded by the browser.
+
+import { HybridError } from '../../runtime/base/errors.ts';
+import { type OptionNames, refuseUnknownOptions } from '../../runtime/base/kinds.ts';
+import { shared } from '../../runtime/base/shared.ts';
+import type { Dataset, SkippedImage } from '../../runtime/data/dataset.ts';
+import { memoryDataset } from '../../runtime/data/memory-dataset.ts';
+import { isHidden } from './hidden.ts';
+import { decodePicture, type PictureOptions } from './picture.browser.ts';
+
+/** A picture and what it shows. */
+export interface LabelledImage {
+  /** The bytes of an image file, such as a `File`. */
+  readonly image: Blob;
+  readonly label: string;
+  /** What people call it. */
+  readonly name?: string;
+}
+
+/** How pictures are decoded. */
+export interface DecodeFilesOptions extends Omit<PictureOptions, 'name'> {
+  /** What the set is called; `files` by default. */
+  readonly name?: string;
+  /** Names of the classes in their order; by default those that there are, in the order of their code units. */
+  readonly classes?: readonly string[];
+  readonly onProgress?: (done: number, of: number) => void;
+  readonly signal?: AbortSignal;
+}
+
+/** What a `File` is called, and in the folder that was chosen with it. */
+interface NamedFile extends Blob {
+  readonly name: string;
+  readonly webkitRelativePath?: string;
+}
+
+const OPTIONS: OptionNames<DecodeFilesOptions> = {
+  ...{ shape: true, maxPixels: true, maxBytes: true, crop: true, interpolation: true },
+  ...{ name: true, classes: true, onProgress: true, signal: true },
+};
+/** Pictures that are decoded at a time: browsers do it beside the page. */
+const TOGETHER = 4;
+
+/** Files of a folder that was chosen or dropped, each with the folder that it lies in as its label; what no person has put there is left out. */
+export const labelledFiles = (files: Iterable<NamedFile>): LabelledImage[] =>
+  [...files].flatMap((image) => {
+    const name = image.webkitRelativePath || image.name;
+    const parts = name.split('/');
+    return parts.length > 1 && !parts.some(isHidden) ? [{ image, name, label: parts[parts.length - 2] }] : [];
+  });
+
+/**
+ * Decodes pictures into a set in memory; those that cannot be decoded are left out and told. Throws E_DATA where none is left, or a label is none of
+ * `classes`; an AbortError where the signal is aborted.
+ */
+export async function decodeFiles(
+  images: readonly LabelledImage[],
+  options: DecodeFilesOptions,
+): Promise<{ readonly set: Dataset; readonly skipped: readonly SkippedImage[] }> {
+  refuseUnknownOptions(options, OPTIONS, 'decodeFiles');
+  const { name = 'files', onProgress, signal, shape, classes = [...new Set(images.map(({ label }) => label))].sort(), ...how } = options;
+  const unknown = images.find(({ label }) => !classes.includes(label));
+  if (unknown)
+    throw new HybridError('E_DATA', `there is no class ${JSON.stringify(unknown.label)} among ${classes.join(', ')}`, 'Name all classes.');
+  const size = shape[0] * shape[1] * shape[2];
+  const pixels: (Uint8Array | null)[] = new Array(images.length).fill(null);
+  const skipped: SkippedImage[] = [];
+  let next = 0;
+  let done = 0;
+  const decode = async (): Promise<void> => {
+    for (let i = next++; i < images.length; i = next++) {
+      signal?.throwIfAborted();
+      const path = images[i].name ?? `picture ${i + 1}`;
+      try {
+        pixels[i] = await decodePicture(images[i].image, { ...how, shape, name: path });
+      } catch (error) {
+        if (!(error instanceof HybridError) || error.code !== 'E_DATA') throw error;
+        skipped.push({ path, reason: error.message });
+      }
+      done++;
+      onProgress?.(done, images.length);
+    }
+  };
+  await Promise.all(Array.from({ length: TOGETHER }, decode));
+  const left = images.flatMap((image, i) => (pixels[i] ? [{ ...image, pixels: pixels[i] }] : []));
+  if (left.length === 0)
+    throw new HybridError('E_DATA', `none of ${images.length} pictures can be decoded`, 'Give PNG, JPEG, WebP, GIF, BMP or AVIF files.');
+  const bytes = new Uint8Array(shared(left.length * size));
+  for (const [i, { pixels: own }] of left.entries()) bytes.set(own, i * size);
+  const labels = Int32Array.from(left, ({ label }) => classes.indexOf(label));
+  const set = memoryDataset({ name, shape, classes, labels, images: bytes });
+  return { set: { ...set, fileOf: (index) => left[index]?.name }, skipped };
+}
