@@ -1,7 +1,7 @@
 // Runs and models by the names that people give them.
 
 import { homedir } from 'node:os';
-import { dirname, isAbsolute, join, resolve } from 'node:path';
+import { dirname, isAbsolute, join, relative, resolve } from 'node:path';
 import { type Files, fetchModel, nearest, nodeFiles, PUBLISHED, type PublishedName, userCacheDir } from '../runtime/entries/internal.ts';
 import { PRETRAINED, pretrainedPath } from '../runtime/entries/runs.ts';
 import { HybridError } from '../runtime/index.ts';
@@ -59,7 +59,9 @@ async function newestOf(name: string, folder: string, files: Files): Promise<str
 function nowhere(given: string, out: string, io: CliIo): string {
   const path = shown(resolve(io.cwd, given), io);
   const named = shown(join(resolve(io.cwd, out), given), io);
-  return isAbsolute(given) || named === path ? `there is no ${path}` : `there is neither ${path} nor ${named}`;
+  // runs/first was not looked for in the folder runs: as a path it is there already.
+  const isInside = !relative(resolve(io.cwd, out), resolve(io.cwd, given)).startsWith('..');
+  return isAbsolute(given) || isInside ? `there is no ${path}` : `there is neither ${path} nor ${named}`;
 }
 
 /** A run as above, a file of weights, or a model that comes with the package: what people have made themselves goes first. Throws E_CHECKPOINT. */

@@ -59,6 +59,16 @@ export async function usageError(
       remedy: meant === undefined ? help : `Did you mean \`${words} ${meant}\`?`,
     };
   }
+  // Some write the form of the output as a switch.
+  const form = /^unknown option '--(\w+)'/.exec(message)?.[1] ?? '';
+  const format = command.options.find(({ long }) => long === '--format');
+  if (
+    /<(.*)>/
+      .exec(format?.flags ?? '')?.[1]
+      .split(/[|,]/)
+      .includes(form)
+  )
+    return { message, remedy: `Did you mean --format ${form}?` };
   const meant =
     error.code === 'commander.unknownOption'
       ? optionMeant(message, command)

@@ -61,7 +61,7 @@ const ELSEWHERE: Readonly<Record<string, DeviceName>> = { cpu: 'wasm', gpu: 'web
  * @category Devices
  */
 export async function openDevice(name: DeviceName = 'auto', given: DeviceOptions = {}): Promise<Device> {
-  refuseUnknown(Object.keys(given), OPTION_NAMES, 'DeviceOptions');
+  refuseUnknown(Object.keys(given), OPTION_NAMES, 'openDevice');
   const options = own(given);
   const { precision = 'auto', onNotice, onPrecision, tuneStore } = options;
   const tune = tuneStore && { store: tuneStore };

@@ -23,6 +23,6 @@ test.each([
 test('an unknown option is refused, with the nearest name', async () => {
   await expect(openDevice('wasm', { thread: 2 } as DeviceOptions)).rejects.toMatchObject({
     code: 'E_USAGE',
-    message: 'DeviceOptions has no "thread"; did you mean threads?',
+    message: 'openDevice has no "thread"; did you mean threads?',
   });
 });

@@ -14,12 +14,14 @@ import { LiveReport } from './live-report.ts';
 import { RunRecord } from './record.ts';
 import { render } from './render.ts';
 import type { Figure } from './svg.ts';
-import { guessOf } from './verdict.ts';
+import { type Guess, guessOf } from './verdict.ts';
 
 export interface RunReportOptions {
   /** Its earlier events, of a run that goes on, are read. */
   readonly folder: RunFolder;
   readonly tensorboard: boolean;
+  /** With whose most frequent class the result is compared; absent: with none. */
+  readonly measured?: Pick<FigureSources, 'test' | 'validation'>;
   readonly files?: Files;
   /** Stops drawing. */
   readonly signal?: AbortSignal;
@@ -61,25 +63,31 @@ export class RunReport {
   /** After the last event: the figures, as files and in the page. `sources` null: without. */
   async finish(sources: Omit<FigureSources, 'weights' | 'record'> | null): Promise<void> {
     const figures: Figure[] = [];
-    const measured = sources?.test ?? sources?.validation;
     try {
       if (sources) await this.#draw(sources, figures);
     } catch (error) {
       if (!isAbortError(error)) this.#options.onProblem(`figures are missing: ${reason(error)}`);
     }
     this.#options.onStatus(null);
-    await this.#page.finish(figures, measured ? guessOf(measured) : null);
+    await this.#page.finish(figures, this.#guess());
   }
 
   /** In place of `finish`, where the run ends with an error. */
   async fail(error: unknown): Promise<void> {
     this.#page.record.failure = reason(error);
-    await this.#page.finish();
+    await this.#page.finish([], this.#guess());
   }
 
   async close(): Promise<void> {
     this.#page.stop(); // whatever became of `finish` or `fail`
     await this.#toTensorBoard((events) => events.close());
+  }
+
+  #guess(): Guess | null {
+    const { test, validation } = this.#options.measured ?? {};
+    // A run that was stopped has a validation alone, whatever there is to test.
+    const images = this.#page.record.end?.test ? test : validation;
+    return images ? guessOf(images) : null;
   }
 
   async #draw(sources: Omit<FigureSources, 'weights' | 'record'>, figures: Figure[]): Promise<void> {

@@ -28,6 +28,8 @@ export interface RecordRunOptions {
   readonly skipped?: readonly SkippedImage[];
   /** What the figures at the end are drawn from: model, images and settings, as `train` was given them. Absent: no figures. */
   readonly figures?: Omit<FigureSources, 'weights' | 'record' | 'device'>;
+  /** The images that the run measures itself on, with whose most frequent class the report compares its result; those of `figures` by default. */
+  readonly measured?: Pick<FigureSources, 'test' | 'validation'>;
   /** Whether TensorBoard's event file is written as well. */
   readonly tensorboard?: boolean;
   readonly files?: Files;
@@ -60,6 +62,7 @@ const OPTIONS: OptionNames<RecordRunOptions> = {
   precision: true,
   skipped: true,
   figures: true,
+  measured: true,
   tensorboard: true,
   files: true,
   signal: true,
@@ -81,8 +84,8 @@ export async function recordRun(
   options: RecordRunOptions,
 ): Promise<RecordedRun> {
   refuseUnknownOptions(options, OPTIONS, 'recordRun');
-  const { device, resume, config = folder.config, choice, precision, skipped, figures, tensorboard = false, files, signal } = options;
-  const { onEvent, onResult, onProblem = () => {}, onStatus = () => {} } = options;
+  const { device, resume, config = folder.config, choice, precision, skipped, figures, measured = figures, tensorboard = false } = options;
+  const { files, signal, onEvent, onResult, onProblem = () => {}, onStatus = () => {} } = options;
   let run: TrainRun | undefined;
   let report: RunReport | undefined;
   let checked: Promise<void> | undefined;
@@ -97,7 +100,7 @@ export async function recordRun(
         if (resume) await folder.begin(jointOf(resume), config);
         await folder.addEnvironment(describeEnvironment(device, choice, precision, skipped));
         hasBegun = true;
-        report = await RunReport.open({ folder, tensorboard, files, signal, onProblem, onStatus });
+        report = await RunReport.open({ folder, measured, tensorboard, files, signal, onProblem, onStatus });
       }
       if (event.type === 'checkpoint') saved = event;
       await folder.log(event);

@@ -97,7 +97,9 @@ export async function evalCommand(path: string, command: Command, io: CliIo): Pr
       const text = `image,label,predicted,label_probability,predicted_probability\n${rows?.join('') ?? ''}`;
       await writeAtomically(io.files ?? nodeFiles, resolve(io.cwd, table), [Buffer.from(text)]);
     }
-    const about = { arch: model.arch, weights: saved.source, data: dataset.name, images: dataset.size, tta };
+    // A set that was not parted has images for training by name only.
+    const data = held === source.train ? dataset.name.replace(' training set', '') : dataset.name;
+    const about = { arch: model.arch, weights: saved.source, data, images: dataset.size, tta };
     const names = evaluation.perClass.map(({ name }) => name);
     io.stdout.write(
       json

@@ -220,6 +220,7 @@ async function run({ options, settings, flags, io, progress, earlier, group, cho
     const { result, saved, isKept } = await recordRun(start(), folder, {
       ...{ device: options.device, resume: options.resume, config, choice, precision, skipped },
       figures: flags.figures ? options : undefined,
+      measured: options,
       tensorboard: flags.tensorboard,
       ...{ files: io.files, signal: io.signal },
       onEvent(event) {

@@ -126,6 +126,7 @@ describe('is refused, and nothing is changed,', () => {
     expect(status).toBe(5);
     expect(contents(run)).toEqual(before);
     expect((await resume('none')).stderr).toMatch(/^error\[E_CHECKPOINT\]: there is neither none nor runs.none\n/);
+    expect((await resume('runs/none')).stderr).toMatch(/^error\[E_CHECKPOINT\]: there is no runs.none\n/);
   });
 
   test('with other settings, which can be allowed', async () => {

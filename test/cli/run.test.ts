@@ -118,6 +118,8 @@ describe('usage errors', () => {
     [['train', '--numWorkers=2'], /unknown option '--numWorkers=2'/, /Did you mean --workers\?/],
     [['train', '--epoch', '1'], /unknown option '--epoch'/, /Did you mean --epochs\?/],
     [['summary', 'convmixer', '--pretrained'], /unknown option '--pretrained'/, /hybrid summary --help/],
+    [['predict', 'first', 'a.png', '--csv'], /unknown option '--csv'/, /Did you mean --format csv\?/],
+    [['export', 'first', '--onnx'], /unknown option '--onnx'/, /Did you mean --format onnx\?/],
     [['fit'], /unknown command 'fit'/, /Did you mean train\?/],
     [['ls'], /unknown command 'ls'/, /Did you mean runs list\?/],
     [['train', '-c', 'none.yaml'], /none.yaml does not exist/, /YAML or JSON/],

@@ -82,6 +82,16 @@ test('a run that goes on continues its metrics, with the configuration of now', 
   expect(JSON.parse(readFileSync(join(folder.location, 'environment.json'), 'utf8'))).toHaveLength(2);
 });
 
+test('without figures the report compares with guessing, on the images that were measured', async () => {
+  const folder = await create('bare');
+  const given = options(folder);
+  await recordRun(train(given), folder, { device, measured: given });
+  await folder.close();
+  const page = readFileSync(join(folder.location, 'report.html'), 'utf8');
+  expect(page).toMatch(/answering &quot;[^&]*&quot; for every image gives|answering "[^"]*" for every image gives/);
+  expect(existsSync(join(folder.location, 'figures'))).toBe(false);
+});
+
 test('a run that fails leaves crash.json and a report that says so', async () => {
   const folder = await create('failed');
   const error = await hybridError('E_DIVERGED', recordRun(train(options(folder, { learningRate: 1e200 })), folder, { device }));
