@@ -73,6 +73,7 @@ function trainedInRun(checkpoint: Checkpoint, config: RunConfig, source: string)
   if (!model || graphDigest(inferenceGraphs(model).predict) !== checkpoint.graph.digest) return undefined;
   const learningRate = checkpoint.optimizer.get('optimizer/vars/1')?.data[0];
   const weightDecay = config['weight-decay'];
+  const clipNorm = config['clip-norm'];
   const bnMomentum = config['bn-momentum'];
   const optimizer = typeof config.optimizer === 'string' ? parseOptimizer(config.optimizer) : undefined;
   // Of a run that freezes layers it is that of some parameters only.
@@ -85,7 +86,12 @@ function trainedInRun(checkpoint: Checkpoint, config: RunConfig, source: string)
     license,
     preprocessing,
     optimizerSettings:
-      learningRate === undefined ? undefined : { optimizer, learningRate, weightDecay: typeof weightDecay === 'number' ? weightDecay : 0 },
+      learningRate === undefined
+        ? undefined
+        : {
+            ...{ optimizer, learningRate, weightDecay: typeof weightDecay === 'number' ? weightDecay : 0 },
+            ...(typeof clipNorm === 'number' && { clipNorm }),
+          },
     bnMomentum: typeof bnMomentum === 'number' ? bnMomentum : undefined,
   };
 }

@@ -36,6 +36,7 @@ export async function importCommand(given: string, command: Command, io: CliIo):
   if (measures.network) values.set('model', given);
   else for (const key of MODEL_FLAGS) if (measures[key] !== undefined) values.set(key, measures[key]);
   if (optimizerSettings) values.set('weight-decay', optimizerSettings.weightDecay);
+  if (optimizerSettings?.clipNorm) values.set('clip-norm', optimizerSettings.clipNorm);
   if (optimizerSettings?.optimizer) values.set('optimizer', describeOptimizer(optimizerSettings.optimizer));
   // The rate that a schedule ends with is 0: nothing to go on with.
   if (optimizerSettings && optimizerSettings.learningRate > 0) values.set('lr', rounded(optimizerSettings.learningRate));

@@ -4,7 +4,7 @@ import { type OptimizerOptions, optimizerNames, optimizerOf, ruleOf } from '../o
 import type { OptimizerSettings } from './trained-model.ts';
 
 /** As `model.compile` leaves it in a file. */
-export function optimizerConfig({ optimizer, learningRate, weightDecay }: OptimizerSettings) {
+export function optimizerConfig({ optimizer, learningRate, weightDecay, clipNorm }: OptimizerSettings) {
   const { rule, constants } = optimizerOf(optimizer);
   const { classes, keys, fixed } = rule.keras;
   const [className] = classes;
@@ -15,6 +15,7 @@ export function optimizerConfig({ optimizer, learningRate, weightDecay }: Optimi
       name: rule.name,
       learning_rate: learningRate,
       weight_decay: weightDecay,
+      global_clipnorm: clipNorm || null,
       ...Object.fromEntries(Object.entries(constants).map(([name, value]) => [keys[name], value])),
       ...fixed,
     },
@@ -27,7 +28,7 @@ export function readOptimizer(compiled: unknown): OptimizerSettings | undefined 
   const { class_name, config } = Object(compiled) as { class_name?: unknown; config?: unknown };
   const name = optimizerNames.find((one) => ruleOf(one).keras.classes.includes(class_name as string));
   if (!name) return undefined;
-  const { learning_rate, weight_decay, ...rest } = Object(config) as Record<string, unknown>;
+  const { learning_rate, weight_decay, global_clipnorm, ...rest } = Object(config) as Record<string, unknown>;
   const { constants, keras } = ruleOf(name);
   const given = Object.keys(constants).map((key) => [key, rest[keras.keys[key]]]);
   const differs = Object.entries(keras.fixed ?? {}).some(([key, value]) => (rest[key] ?? value) !== value);
@@ -38,5 +39,8 @@ export function readOptimizer(compiled: unknown): OptimizerSettings | undefined 
   } catch {
     return undefined; // a value that this optimizer cannot have here
   }
-  return { optimizer, learningRate: learning_rate, weightDecay: typeof weight_decay === 'number' ? weight_decay : 0 };
+  return {
+    ...{ optimizer, learningRate: learning_rate, weightDecay: typeof weight_decay === 'number' ? weight_decay : 0 },
+    ...(typeof global_clipnorm === 'number' && { clipNorm: global_clipnorm }),
+  };
 }

@@ -14,6 +14,8 @@ export interface OptimizerSettings {
   readonly optimizer?: OptimizerName | OptimizerOptions;
   readonly learningRate: number;
   readonly weightDecay: number;
+  /** Length that all gradients of a step together have at most, Keras' `global_clipnorm`; 0 or absent: any. */
+  readonly clipNorm?: number;
 }
 
 /**

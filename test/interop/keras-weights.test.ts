@@ -14,6 +14,7 @@ import { measure } from '../../runtime/interop/measures.ts';
 import { numberedClasses, optimizerVariables } from '../../runtime/interop/trained-model.ts';
 import { ARCHITECTURES, buildModel } from '../../runtime/model/architectures.ts';
 import { initialize } from '../../runtime/model/init.ts';
+import { cli } from '../support/cli.ts';
 import { hybridError } from '../support/expect-error.ts';
 import { pythonWith, runPython } from '../support/python.ts';
 import { tempFolder } from '../support/temp-folder.ts';
@@ -92,7 +93,7 @@ describe('the state of the optimizer', () => {
 });
 
 /** Whose state is taken over from a `.keras` file, and from one of weights alone: the others are told. */
-const TAKEN = { keras: ['adam', 'adamw', 'lion', 'sgd', 'sgd-momentum'], h5: ['adam', 'adamw'] };
+const TAKEN = { keras: ['adam', 'adamw', 'clipped', 'lion', 'sgd', 'sgd-momentum'], h5: ['adam', 'adamw', 'clipped'] };
 
 const python = pythonWith('files of every optimizer of Keras', 'keras', 'numpy', 'h5py');
 
@@ -101,16 +102,20 @@ describe.skipIf(!python)('as Keras itself writes it', { timeout: 900_000 }, () =
   afterAll(() => rmSync(folder, { recursive: true, force: true }));
   const start = buildModel('convmixer', { input: [8, 8, 3], classes: 3, dim: 4, depth: 1, kernel: 3, patch: 2 });
   let names: string[] = [];
+  let clip = 0;
   beforeAll(async () => {
     writeFileSync(
       join(folder, 'start.keras'),
       await writeKeras({ model: start, weights: initialize(start, 1n), classes: ['a', 'b', 'c'] }),
     );
-    names = (await runPython(python as string, 'keras_optimizers.py', folder)) as string[];
+    const optimizerSettings = { learningRate: 1e-3, weightDecay: 1e-4, clipNorm: 0.25 };
+    const trained = { model: start, weights: initialize(start, 1n), classes: ['a', 'b', 'c'], optimizerSettings };
+    writeFileSync(join(folder, 'clipping.keras'), await writeKeras(trained));
+    ({ names, clip } = (await runPython(python as string, 'keras_optimizers.py', folder)) as { names: string[]; clip: number });
   }, 900_000);
 
   it('is taken over of the optimizers that are here, and of no others; the weights are read whatever it was', async () => {
-    expect(names).toHaveLength(17);
+    expect(names).toHaveLength(18);
     for (const name of names) {
       const saved = readNpz(readFileSync(join(folder, `${name}.npz`)), { source: name, code: 'E_DATA' });
       for (const format of ['keras', 'h5'] as const) {
@@ -131,6 +136,16 @@ describe.skipIf(!python)('as Keras itself writes it', { timeout: 900_000 }, () =
         }
       }
     }
+  });
+
+  it('global_clipnorm is read and written, and a run that is imported goes on with it', async () => {
+    expect(clip).toBe(0.25);
+    const path = join(folder, 'clipped.keras');
+    expect((await readWeights(path)).trained?.optimizerSettings?.clipNorm).toBe(0.5);
+    expect((await readWeights(join(folder, 'adamw.keras'))).trained?.optimizerSettings).not.toHaveProperty('clipNorm');
+    expect(await cli(['import', path, '--name', 'taken'], { cwd: folder })).toMatchObject({ status: 0 });
+    expect(JSON.parse(readFileSync(join(folder, 'runs/taken/config.json'), 'utf8'))).toMatchObject({ 'clip-norm': 0.5 });
+    expect((await readWeights(join(folder, 'runs/taken'))).trained?.optimizerSettings?.clipNorm).toBe(0.5);
   });
 
   it('the older form of a whole model is read; the state of its optimizer is told to be left out', async () => {

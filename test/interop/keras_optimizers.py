@@ -1,4 +1,5 @@
-"""Keras' side of keras-weights.test.ts: trains FOLDER/start.keras two steps with every optimizer, and saves the model, its weights and what they are.
+"""Keras' side of keras-weights.test.ts: trains FOLDER/start.keras two steps with every optimizer, and saves the model, its weights and what they are. Says to what length
+the optimizer of FOLDER/clipping.keras shortens all gradients together.
 
     python keras_optimizers.py FOLDER
 """
@@ -30,6 +31,7 @@ OPTIMIZERS = {
     "ema": lambda: o.AdamW(use_ema=True),
     "accumulation": lambda: o.AdamW(gradient_accumulation_steps=2),
     "scaled": lambda: o.LossScaleOptimizer(o.Adam()),
+    "clipped": lambda: o.AdamW(global_clipnorm=0.5),
     "schedule": lambda: o.AdamW(o.schedules.CosineDecay(1e-3, 100)),
 }
 
@@ -48,4 +50,4 @@ for name, make in OPTIMIZERS.items():
     state = [np.asarray(v, "float32").ravel() for v in model.optimizer.variables]
     np.savez(folder / f"{name}.npz", weights=np.concatenate(weights), state=np.concatenate(state))
 model.save(folder / "older.h5")
-print(json.dumps(list(OPTIMIZERS)))
+print(json.dumps({"names": list(OPTIMIZERS), "clip": keras.models.load_model(folder / "clipping.keras").optimizer.global_clipnorm}))
