@@ -35,8 +35,3 @@ const ramp =
 
 export const sequential = ramp(SEQUENTIAL);
 export const diverging = ramp(DIVERGING);
-
-export const hex = (color: Rgb): string => `#${color.map((c) => c.toString(16).padStart(2, '0')).join('')}`;
-
-/** Whether text on a colour should be white: by its relative luminance. */
-export const isDark = ([r, g, b]: Rgb): boolean => 0.2126 * r + 0.7152 * g + 0.0722 * b < 140;

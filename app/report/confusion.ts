@@ -1,7 +1,6 @@
 // The confusion matrix: rows are what images are, columns what they were taken for; with the numbers behind it as tables.
 
 import { grouped } from '../../runtime/base/units.ts';
-import { hex, isDark, type Rgb, sequential } from './colors.ts';
 import { escaped, type Figure, type FigureTable, fitted, px, textWidth } from './svg.ts';
 
 /** More classes than this are not drawn: names could not be read, or the picture would not fit any screen. */
@@ -65,7 +64,7 @@ function shownClasses({ classes, images, answers, right }: Counts): number[] {
 
 function matrix({ classes, images, right, at }: Counts, shown: readonly number[]): Pick<Figure, 'width' | 'height' | 'legible' | 'body'> {
   // The figure grows with its classes, so that their names can be read; it scrolls in the page.
-  const cell = Math.max(13, Math.min(44, Math.floor(640 / shown.length)));
+  const cell = Math.max(12, Math.min(44, Math.floor(640 / shown.length)));
   const size = cell >= 24 ? 12 : 10;
   const longest = Math.min(
     130,
@@ -82,16 +81,16 @@ function matrix({ classes, images, right, at }: Counts, shown: readonly number[]
     const y = top + row * cell;
     for (const [column, prediction] of shown.entries()) {
       const count = at(label, prediction);
-      const color = shade(images[label] ? count / images[label] : 0);
+      const strength = strengthOf(images[label] ? count / images[label] : 0);
       const x = left + column * cell;
       body.push(
-        `<rect x="${px(x)}" y="${px(y)}" width="${cell - 1}" height="${cell - 1}" ${count ? `fill="${hex(color)}"` : 'class="panel"'}>` +
+        `<rect x="${px(x)}" y="${px(y)}" width="${cell - 1}" height="${cell - 1}" ${count ? `class="share" fill-opacity="${px(strength)}"` : 'class="panel"'}>` +
           `<title>${escaped(`${classes[label]} taken for ${classes[prediction]}: ${count} of ${images[label]}`)}</title></rect>`,
       );
       if (cell < 24 || count === 0) continue;
       const width = textWidth(`${count}`, 10) > cell - 2 ? ` textLength="${cell - 4}" lengthAdjust="spacingAndGlyphs"` : '';
       body.push(
-        `<text class="small middle ${isDark(color) ? 'on-dark' : 'on-light'}" x="${px(x + cell / 2)}" y="${px(y + cell / 2 + 3.5)}"${width}>${count}</text>`,
+        `<text class="small middle ${strength > 0.6 ? 'on-strong' : 'on-weak'}" x="${px(x + cell / 2)}" y="${px(y + cell / 2 + 3.5)}"${width}>${count}</text>`,
       );
     }
     const name = escaped(fitted(classes[label], longest + 6, size));
@@ -145,9 +144,4 @@ function pairsTable({ classes, images, at }: Counts): FigureTable[] {
 const percent = (part: number, whole: number): string => (whole ? `${((100 * part) / whole).toFixed(1)} %` : '–');
 
 /** From pale to strong, so that a few per cent show against none. */
-function shade(share: number): Rgb {
-  const [from, to] = [[222, 235, 250] as Rgb, sequential(0.22)];
-  const t = Math.sqrt(share);
-  const mix = (c: number) => Math.round(from[c] + t * (to[c] - from[c]));
-  return [mix(0), mix(1), mix(2)];
-}
+const strengthOf = (share: number): number => 0.12 + 0.88 * Math.sqrt(share);

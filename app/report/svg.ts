@@ -47,7 +47,8 @@ export function styleSheet(color: Readonly<Record<ColorName, string>>): string {
       `.${name}-fill{fill:${color[name]}}`,
     ]),
     '.faint{stroke-width:1;opacity:.45}',
-    '.on-dark{fill:#fff}.on-light{fill:#1f2328}',
+    // In light and dark alike: what is strong has the contrast of the page, what is weak that of its text.
+    `.share{fill:${color.share}}.on-strong{fill:${color.page}}.on-weak{fill:${color.ink}}`,
     '.end{text-anchor:end}.middle{text-anchor:middle}',
   ].join('');
 }
@@ -56,7 +57,7 @@ export function styleSheet(color: Readonly<Record<ColorName, string>>): string {
 const SERIES_COLORS = ['first', 'second', 'third', 'fourth', 'fifth', 'sixth', 'seventh', 'eighth'] as const;
 export type SeriesColor = (typeof SERIES_COLORS)[number];
 
-export type ColorName = 'ink' | 'muted' | 'grid' | 'panel' | 'page' | SeriesColor;
+export type ColorName = 'ink' | 'muted' | 'grid' | 'panel' | 'page' | 'share' | SeriesColor;
 
 export const LIGHT: Readonly<Record<ColorName, string>> = {
   ink: '#1f2328',
@@ -64,6 +65,7 @@ export const LIGHT: Readonly<Record<ColorName, string>> = {
   grid: '#d8dee4',
   panel: '#f3f5f7',
   page: '#ffffff',
+  share: '#303b7d',
   first: '#2563eb',
   second: '#d9730d',
   third: '#0d8a7c',
@@ -80,6 +82,7 @@ export const DARK: Readonly<Record<ColorName, string>> = {
   grid: '#333b45',
   panel: '#1b222b',
   page: '#0f141a',
+  share: '#a5c8ff',
   first: '#6ea8fe',
   second: '#f5a252',
   third: '#3fc9b6',
