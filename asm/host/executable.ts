@@ -67,6 +67,8 @@ export class WasmExecutable implements Executable {
   #closed: Promise<void> | null = null;
   /** Whether runs note the times of their calls: during a profile. */
   #timed = false;
+  /** Whether what is made of the weights alone, and kept, is that of the weights that there are. */
+  #prepared = false;
   /** Runs whose calls are still to go to the timeline. */
   #toTrace: number;
 
@@ -151,7 +153,11 @@ export class WasmExecutable implements Executable {
     const tensor = this.#tensor(name);
     checkLength(name, data.length, tensor.length);
     const copy = this.#calls.startAtOnce ? data : Float64Array.from(data);
-    return this.#calls.make({ prepare: () => tensor.set(copy), finish: () => {} });
+    const prepare = (): void => {
+      tensor.set(copy);
+      this.#prepared = false;
+    };
+    return this.#calls.make({ prepare, finish: () => {} });
   }
 
   close(): Promise<void> {
@@ -246,7 +252,11 @@ export class WasmExecutable implements Executable {
   async #execute(program: WrittenProgram, signal?: AbortSignal): Promise<'done' | typeof STOPPED> {
     const { exchange, onGradients, layout } = this.#parts;
     const stops = program.stops.filter((stop) => (exchange && stop.exchange) || (onGradients && stop.gradients));
-    if (stops.length === 0) return this.#runPart(program);
+    if (stops.length === 0) {
+      const outcome = await this.#runPart(this.#prepared ? partOf(program, program.prepared, program.calls) : program);
+      if (program.prepared > 0 && outcome === 'done') this.#prepared = true;
+      return outcome;
+    }
     let run = this.#runPart(partOf(program, 0, stops[0].after));
     for (const [i, stop] of stops.entries()) {
       if ((await run) === STOPPED || signal?.aborted) return STOPPED;

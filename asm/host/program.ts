@@ -36,6 +36,8 @@ export interface ProgramText {
   readonly name: ProgramName;
   readonly calls: readonly PlacedCall[];
   readonly commit: number;
+  /** The calls at its beginning that make what is kept from run to run: they are left out while no weights are written. */
+  readonly prepared: number;
   /** In the order of the calls; in inference there are none. */
   readonly stops: readonly Stop[];
 }
@@ -64,14 +66,19 @@ export function layOut(graphs: CompiledGraphs, capacity: number, threads: number
     return ARENA + offset;
   };
 
-  // Shared scratch lives during one node: all nodes use the same place, the largest need decides.
-  const sharedScratch = align(ARENA + plan.bytes);
-  let sharedScratchEnd = sharedScratch;
+  // What is made of weights is kept where they cannot change but by being written: in an executable that only predicts.
+  const keeps = keys.every((key) => key === 'predict');
+  const kept = align(ARENA + plan.bytes);
+  let keptEnd = kept;
+  // Shared scratch lives during one node: all nodes use the same place, behind what is kept; the largest need decides.
+  let sharedScratch = kept;
+  let sharedScratchEnd = kept;
   const lower = (key: keyof ModelGraphs, graph: Graph, node: Node): PlacedCall[] => {
     if (opTable[node.op].traits?.view) return [];
     let next = sharedScratch;
     const context: LoweringContext = {
       capacity,
+      threads,
       spec: (id) => graph.values[id].spec,
       address: (id) => address(key, id),
       scratch(bytes) {
@@ -80,11 +87,25 @@ export function layOut(graphs: CompiledGraphs, capacity: number, threads: number
         sharedScratchEnd = Math.max(sharedScratchEnd, next);
         return place;
       },
+      kept(id, bytes) {
+        if (!keeps || graph.values[id].role !== 'state') return undefined;
+        const place = keptEnd;
+        keptEnd = align(keptEnd + bytes);
+        return place;
+      },
     };
     const lowering = loweringOf(node.op);
     invariant(lowering, `the wasm device cannot run ${node.op}`);
     return lowering(node, context).map((call) => ({ ...call, node }));
   };
+
+  if (keeps && graphs.predict) {
+    // How much that is.
+    for (const node of graphs.predict.nodes) lower('predict', graphs.predict, node);
+    sharedScratch = keptEnd;
+    sharedScratchEnd = keptEnd;
+    keptEnd = kept;
+  }
 
   const programs: ProgramText[] = [];
   for (const [name, { graph: key, phases }] of Object.entries(PROGRAMS) as [ProgramName, (typeof PROGRAMS)[ProgramName]][]) {
@@ -117,7 +138,14 @@ export function layOut(graphs: CompiledGraphs, capacity: number, threads: number
       }
       stops.sort((a, b) => a.after - b.after);
     }
-    programs.push({ name, calls, commit: calls.filter(({ node }) => node.phase !== 'update').length, stops });
+    const preparing = calls.filter((call) => call.keeps);
+    programs.push({
+      name,
+      calls: [...preparing, ...calls.filter((call) => !call.keeps)],
+      commit: calls.filter(({ node }) => node.phase !== 'update').length,
+      prepared: preparing.length,
+      stops,
+    });
   }
 
   const threadScratch = align(sharedScratchEnd);
@@ -169,6 +197,8 @@ const textBytes = ({ calls }: ProgramText): number =>
 /** A program in memory, with the places where the host may step in. */
 export interface WrittenProgram extends Program {
   readonly stops: readonly Stop[];
+  /** As those of `ProgramText`. */
+  readonly prepared: number;
 }
 
 /** Bytes of a call in a program: kernel index and address of the argument block. */
@@ -192,7 +222,7 @@ export function writePrograms(layout: Layout, buffer: ArrayBufferLike, kernels: 
   const written = new Map<ProgramName, WrittenProgram>();
   let address = layout.text;
   for (const program of layout.programs) {
-    const { name, calls, commit, stops } = program;
+    const { name, calls, commit, prepared, stops } = program;
     let block = address + align(calls.length * CALL_BYTES, ALIGNMENT);
     for (const [i, { kernel, args }] of calls.entries()) {
       const kernelIndex = index.get(kernel);
@@ -205,7 +235,7 @@ export function writePrograms(layout: Layout, buffer: ArrayBufferLike, kernels: 
       }
       block += argumentBytes(calls[i]);
     }
-    written.set(name, { address, calls: calls.length, commit, stops, describe: (call) => describeCall(calls[call]) });
+    written.set(name, { address, calls: calls.length, commit, prepared, stops, describe: (call) => describeCall(calls[call]) });
     address += textBytes(program);
   }
   return written;

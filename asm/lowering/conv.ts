@@ -16,7 +16,7 @@ import {
 import { TASK_COLUMNS as MOST_TASK_COLUMNS } from '../abi/constants.ts';
 import type { StructValues } from '../abi/fields.ts';
 import { lowerEpilogue, NO_EPILOGUE } from './epilogue.ts';
-import { type Call, callsOf, type Kernels, type LoweringContext } from './lowering.ts';
+import { type Call, callsOf, fewestTasks, type Kernels, type LoweringContext } from './lowering.ts';
 import { suitsWinograd, sumOfChunks, winogradConv, winogradGradInput, winogradGradWeight } from './winograd.ts';
 
 /**
@@ -57,7 +57,7 @@ const TILE_COLUMNS = 16;
 const BLOCK_ROWS = 192;
 /** Columns of a task: at most what a block's results take of the cache, at least what makes packing worth while. */
 const TASK_COLUMNS = { least: 32, most: MOST_TASK_COLUMNS };
-/** Tasks that keep many threads evenly busy. */
+/** Tasks of rows that keep many threads evenly busy. */
 const TASKS = 48;
 /** Output pixels in a chunk of a weight gradient, about. */
 const CHUNK_PIXELS = 1024;
@@ -74,11 +74,11 @@ const clamp = (n: number, least: number, most: number): number => Math.min(Math.
 const evenly = (n: number, most: number, unit: number): number => ceilTo(Math.ceil(n / Math.ceil(n / most)), unit);
 
 /** The tasks of a product with `total` rows; with `rowsPerTile`, they are whole tiles. */
-function cut(total: number, columns: number, rowsPerTile = 0) {
+function cut(total: number, columns: number, threads: number, rowsPerTile = 0) {
   const unit = rowsPerTile || TILE_ROWS;
   const least = rowsPerTile ? 1 : 48 / TILE_ROWS;
   const taskRows = unit * clamp(Math.floor(total / TASKS / unit), least, Math.max(1, Math.floor(BLOCK_ROWS / unit)));
-  const columnTasks = Math.ceil(TASKS / Math.ceil(total / taskRows));
+  const columnTasks = Math.ceil(fewestTasks(threads) / Math.ceil(total / taskRows));
   const taskColumns = ceilTo(clamp(Math.ceil(columns / columnTasks), TASK_COLUMNS.least, TASK_COLUMNS.most), TILE_COLUMNS);
   return { columns, taskRows, taskColumns, blockRows: evenly(taskRows, BLOCK_ROWS, TILE_ROWS) };
 }
@@ -122,23 +122,29 @@ function lowerConv(node: Node, context: LoweringContext): Call[] {
   const depth = g.kh * g.kw * inputs;
   const epilogue = lowerEpilogue(node, context, g.oh * g.ow);
   if (suitsWinograd(g) && inputScale === undefined) {
-    return winogradConv(g, context.address(x), context.address(w), context.address(node.outputs[0]), epilogue, context);
+    return winogradConv(g, context.address(x), w, context.address(node.outputs[0]), epilogue, context);
   }
-  const packed = context.scratch(packedBytes(depth, outputs));
+  const bytes = packedBytes(depth, outputs);
+  const kept = context.kept(w, g.groups * bytes);
+  const room = kept ?? context.scratch(bytes);
   const elementBytes = inputScale === undefined ? 4 : 1;
-  return groupsOf(g).flatMap(({ input, output }) => [
-    call('convPackWeights', { weights: context.address(w) + 4 * output, packed, taps: g.kh * g.kw, inputs, outputs, stride: g.co }),
-    call('conv', {
+  return groupsOf(g).flatMap(({ input, output }, group) => {
+    // What is not kept makes room for that of the next group.
+    const packed = kept === undefined ? room : room + group * bytes;
+    const weights = context.address(w) + 4 * output;
+    const pack = call('convPackWeights', { weights, packed, taps: g.kh * g.kw, inputs, outputs, stride: g.co });
+    const product = call('conv', {
       product: {
         packed,
         output: context.address(node.outputs[0]) + 4 * output,
-        ...cut(context.capacity * g.oh * g.ow, outputs, epilogue.rowsPerTile),
+        ...cut(context.capacity * g.oh * g.ow, outputs, context.threads, epilogue.rowsPerTile),
         outputColumns: g.co,
       },
       x: forwardView(context.address(x) + elementBytes * input, g, inputScale),
       epilogue: epilogueFrom(epilogue.fields, output),
-    }),
-  ]);
+    });
+    return [{ ...pack, keeps: kept !== undefined }, product];
+  });
 }
 
 function lowerConvGradInput(node: Node, context: LoweringContext): Call[] {
@@ -160,7 +166,7 @@ function lowerConvGradInput(node: Node, context: LoweringContext): Call[] {
       ...(covered ? [] : [call('convZero', { target: dx, elements: g.h * g.w * g.ci })]),
       call('convPackReversed', { weights: context.address(w), packed, taps: 1, inputs: columns, outputs: g.co, stride: g.co }),
       call('convGradInputPatches', {
-        product: { packed, output: dx, ...cut(context.capacity * g.oh * g.ow, columns), outputColumns: columns },
+        product: { packed, output: dx, ...cut(context.capacity * g.oh * g.ow, columns, context.threads), outputColumns: columns },
         dy: backwardView(context.address(dy), g),
         ...{ size: stride, height: g.h, width: g.w, channels: g.ci },
       }),
@@ -172,7 +178,7 @@ function lowerConvGradInput(node: Node, context: LoweringContext): Call[] {
   return groupsOf(g).flatMap(({ input, output }) => [
     call('convPackReversed', { weights: context.address(w) + 4 * output, packed, taps: g.kh * g.kw, inputs, outputs, stride: g.co }),
     call('conv', {
-      product: { packed, output: dx + 4 * input, ...cut(context.capacity * g.h * g.w, inputs), outputColumns: g.ci },
+      product: { packed, output: dx + 4 * input, ...cut(context.capacity * g.h * g.w, inputs, context.threads), outputColumns: g.ci },
       x: backwardView(context.address(dy) + 4 * output, g, {
         ...{ outHeight: g.h, outWidth: g.w, kernelHeight: g.kh, kernelWidth: g.kw },
         ...{ dilationRows: g.dilation[0], dilationColumns: g.dilation[1] },

@@ -9,7 +9,7 @@ import { DEPTHWISE_GROUP } from '../abi/constants.ts';
 import type { StructValues } from '../abi/fields.ts';
 import { mergeSums } from './elementwise.ts';
 import { lowerEpilogue } from './epilogue.ts';
-import { callsOf, type Kernels, type LoweringContext, type Lowerings } from './lowering.ts';
+import { callsOf, fewestTasks, type Kernels, type LoweringContext, type Lowerings } from './lowering.ts';
 
 /** Argument blocks of these kernels. */
 export const depthwiseWindowsKernels = {
@@ -22,8 +22,6 @@ const call = callsOf(depthwiseWindowsKernels);
 
 /** Channels of a group are a multiple of this: a cache line. */
 const UNIT = 16;
-/** Tasks that keep many threads evenly busy. */
-const TASKS = 48;
 /** Pixels in a chunk of a weight gradient, about. */
 const CHUNK_PIXELS = 512;
 /** Most taps of a kernel: their sums for a group of UNIT channels, in floats and doubles, fit into the scratch of a thread. */
@@ -37,7 +35,7 @@ function lowerWindow(
   channels: number,
   taskSamples: number,
   label: string,
-  { capacity }: LoweringContext,
+  { capacity, threads }: LoweringContext,
   mostChannels = DEPTHWISE_GROUP,
 ): StructValues<'depthwiseWindow'> {
   if (kernel[0] * kernel[1] > MOST_TAPS)
@@ -46,7 +44,7 @@ function lowerWindow(
       `${label}: a depthwise convolution with a ${kernel[0]}×${kernel[1]} kernel is too large for the wasm device, which takes ${MOST_TAPS} taps`,
       'Use a smaller kernel.',
     );
-  const groups = Math.ceil(TASKS / Math.ceil(capacity / taskSamples));
+  const groups = Math.ceil(fewestTasks(threads) / Math.ceil(capacity / taskSamples));
   return {
     ...{ height: image[0], width: image[1], channels, outHeight: out[0], outWidth: out[1] },
     ...{ kernelRows: kernel[0], kernelColumns: kernel[1], strideRows: stride[0], strideColumns: stride[1] },

@@ -9,7 +9,7 @@ import { DEPTHWISE_GROUP } from '../abi/constants.ts';
 import type { StructValues } from '../abi/fields.ts';
 import { mergeSums } from './elementwise.ts';
 import { lowerEpilogue } from './epilogue.ts';
-import { type Call, callsOf, type Kernels, type LoweringContext, type Lowerings } from './lowering.ts';
+import { type Call, callsOf, fewestTasks, type Kernels, type LoweringContext, type Lowerings } from './lowering.ts';
 
 /** Argument blocks of these kernels. */
 export const depthwiseKernels = {
@@ -48,8 +48,6 @@ const KERNEL = 31;
  */
 const CACHED_BYTES = 512 << 10;
 const IMAGE_BYTES = 1 << 20;
-/** Tasks that keep many threads evenly busy. */
-const TASKS = 48;
 /** Pixels in a chunk of a weight gradient, about, and in a block of an image that is larger: what is summed up in one chain. */
 const CHUNK_PIXELS = 512;
 
@@ -61,6 +59,7 @@ const CHUNK_PIXELS = 512;
 function cut(
   { h, w, c, k }: DepthwiseGeometry,
   otherTasks: number,
+  threads: number,
   blockRows: number,
   label: string,
 ): { group: number; bandRows: number; blockRows: number } {
@@ -73,7 +72,7 @@ function cut(
     );
   }
   const fewest = Math.min(h, Math.max(2 * k, blockRows));
-  let group = Math.min(DEPTHWISE_GROUP, ceilTo(Math.min(c, Math.ceil(c / Math.ceil(TASKS / otherTasks))), UNIT));
+  let group = Math.min(DEPTHWISE_GROUP, ceilTo(Math.min(c, Math.ceil(c / Math.ceil(fewestTasks(threads) / otherTasks))), UNIT));
   while (group > UNIT && fitting(CACHED_BYTES, group) < fewest) group -= UNIT;
   const bandRows = Math.min(h, Math.max(fitting(CACHED_BYTES, group), Math.min(fewest, fitting(IMAGE_BYTES, group))));
   return { group, bandRows: bandRows < h ? bandRows - (bandRows % blockRows) : h, blockRows };
@@ -82,11 +81,11 @@ function cut(
 function lowerGeometry(
   g: DepthwiseGeometry,
   node: Node,
-  { capacity }: LoweringContext,
+  { capacity, threads }: LoweringContext,
   taskSamples: number,
   blockRows = 1,
 ): StructValues<'depthwiseGeometry'> {
-  const cuts = cut(g, Math.ceil(capacity / taskSamples), blockRows, node.label);
+  const cuts = cut(g, Math.ceil(capacity / taskSamples), threads, blockRows, node.label);
   return { height: g.h, width: g.w, channels: g.c, size: g.k, pad: g.pad, taskSamples, ...cuts };
 }
 

@@ -11,6 +11,8 @@ export type Word = number | { readonly f32: number };
 export interface Call {
   readonly kernel: string;
   readonly args: readonly Word[];
+  /** Fills what `LoweringContext.kept` gave: once is enough, until weights are written. */
+  readonly keeps?: boolean;
 }
 
 /** Kernels by name, with the fields of their argument blocks. */
@@ -50,12 +52,25 @@ function writeField(words: Word[], kind: FieldKind, value: unknown): void {
 export interface LoweringContext {
   /** Largest number of rows of a run. */
   readonly capacity: number;
+  /** Threads that share the tasks of a call. */
+  readonly threads: number;
   spec(id: ValueId): TensorSpec;
   /** Address in the device's memory, fixed for the life of the executable. */
   address(id: ValueId): number;
   /** Address of `bytes` bytes (64-byte aligned) shared by all threads that live during this node only. Each call gives a new range. */
   scratch(bytes: number): number;
+  /**
+   * Address of `bytes` bytes that are kept from run to run, for what is made of value `id` alone (packed weights); undefined where that value changes from
+   * run to run, or the program that is lowered is not the only kind that runs: scratch is for that.
+   */
+  kept(id: ValueId, bytes: number): number | undefined;
 }
+
+/**
+ * Tasks into which few rows are cut again, by channels, for the sake of `threads` threads: enough to keep them evenly busy. More would have each
+ * thread read what the others read, and that comes from their caches.
+ */
+export const fewestTasks = (threads: number): number => Math.min(48, 3 * threads);
 
 /** From a node to kernel calls. */
 export type Lowering = (node: Node, context: LoweringContext) => Call[];

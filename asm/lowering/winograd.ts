@@ -4,6 +4,7 @@
 // As in conv.ts: what decides bits (the method, the chunks of a weight gradient) follows from the shape of a sample alone.
 
 import { ceilTo } from '../../runtime/base/units.ts';
+import type { ValueId } from '../../runtime/ir/graph.ts';
 import type { ConvGeometry } from '../../runtime/ops/conv.ts';
 import {
   WINOGRAD_BLOCK_COLUMNS as BLOCK_COLUMNS,
@@ -114,16 +115,16 @@ export const suitsWinograd = (g: ConvGeometry): boolean =>
 export function winogradConv(
   g: ConvGeometry,
   x: number,
-  w: number,
+  w: ValueId,
   y: number,
   epilogue: LoweredEpilogue,
   context: LoweringContext,
 ): Call[] {
-  const transformed = context.scratch(matricesBytes(g.ci * ceilTo(g.co, TILE_COLUMNS)));
-  return [
-    call('winogradWeights', { weights: w, transformed, inputs: g.ci, outputs: g.co }),
-    product(g, x, g.ci, transformed, y, g.co, epilogue, context),
-  ];
+  const bytes = matricesBytes(g.ci * ceilTo(g.co, TILE_COLUMNS));
+  const kept = context.kept(w, bytes);
+  const transformed = kept ?? context.scratch(bytes);
+  const transform = call('winogradWeights', { weights: context.address(w), transformed, inputs: g.ci, outputs: g.co });
+  return [{ ...transform, keeps: kept !== undefined }, product(g, x, g.ci, transformed, y, g.co, epilogue, context)];
 }
 
 /** dx: the convolution of dy with the reversed kernel. */

@@ -11,8 +11,10 @@ import { layOut, PAGE_BYTES, writePrograms } from '../../asm/host/program.ts';
 import { compileGraph } from '../../runtime/compile/compile.ts';
 import type { Device, Executable } from '../../runtime/device.ts';
 import { host } from '../../runtime/hosts/index.ts';
+import { layers } from '../../runtime/layers/functional.ts';
 import { buildModel } from '../../runtime/model/architectures.ts';
 import { initialize } from '../../runtime/model/init.ts';
+import { sequentialModel } from '../../runtime/model/layered-model.ts';
 import type { Model } from '../../runtime/model/model.ts';
 import { openReferenceDevice } from '../../runtime/reference.ts';
 import { trainingGraphs } from '../../runtime/train/graphs.ts';
@@ -181,6 +183,71 @@ describe('abort', () => {
     expect(await wasm.update(HYPER)).toEqual({ applied: true });
     expect(await stateOf(wasm)).not.toEqual(before);
     await wasm.close();
+  });
+});
+
+describe('what is made of weights alone is kept by an executable that only predicts', () => {
+  // Winograd's convolution, one in groups, one of pixels, and a dense layer.
+  const layered = sequentialModel({
+    name: 'layered',
+    input: [9, 10, 3],
+    layers: [
+      layers.conv2d({ filters: 18, kernelSize: 3, padding: 'same', activation: 'relu' }),
+      layers.conv2d({ filters: 16, kernelSize: 3, padding: 'same' }),
+      layers.conv2d({ filters: 12, kernelSize: 2, strides: 2, groups: 2, activation: 'gelu' }),
+      layers.conv2d({ filters: 20, kernelSize: 1 }),
+      layers.globalAveragePooling2d(),
+      layers.dense({ units: 4 }),
+    ],
+  });
+  const pictures = randomBatch(layered, 5, 3);
+
+  /** Logits by a device, and the kernels that a run of it calls. */
+  async function predicting(on: Device, programs: readonly ('predict' | 'evaluate')[]) {
+    const called: string[] = [];
+    const trace = { span: (lane: string, name: string) => void (lane === 'compute thread 1' && called.push(name.split(' ')[0])) };
+    const compiled = await on.compile(trainingGraphs(layered), { capacity: 5, seed: 0n, programs, trace });
+    const load = async (seed: bigint): Promise<void> => {
+      for (const [name, data] of initialize(layered, seed)) await compiled.write(name, data);
+    };
+    const run = async (signal?: AbortSignal) => {
+      called.length = 0;
+      return { logits: await compiled.predict(pictures, { signal }), makes: called.filter((kernel) => /Weights$/.test(kernel)).length };
+    };
+    return { load, run };
+  }
+
+  it('is made once, made again when weights are written, and gives the same bits', async () => {
+    const on = await device(2);
+    const [keeping, making] = [await predicting(on, ['predict']), await predicting(on, ['predict', 'evaluate'])];
+    const seen: Float32Array[] = [];
+    for (const seed of [1n, 2n]) {
+      await keeping.load(seed);
+      await making.load(seed);
+      const first = await keeping.run();
+      const second = await keeping.run();
+      const other = await making.run();
+      expect([first.makes, second.makes, other.makes]).toEqual([6, 0, 6]);
+      expect(second.logits).toEqual(first.logits);
+      expect(first.logits).toEqual(other.logits);
+      expect((await making.run()).makes).toBe(6);
+      seen.push(first.logits);
+    }
+    expect(seen[1]).not.toEqual(seen[0]);
+  });
+
+  it('is made again after a run that was stopped before it was through', async () => {
+    const on = await device(2);
+    const [keeping, making] = [await predicting(on, ['predict']), await predicting(on, ['predict', 'evaluate'])];
+    for (const seed of [1n, 2n, 3n, 4n]) {
+      await keeping.load(seed);
+      await making.load(seed);
+      const stopped = new AbortController();
+      const run = keeping.run(stopped.signal);
+      stopped.abort();
+      await expect(run).rejects.toMatchObject({ name: 'AbortError' });
+      expect((await keeping.run()).logits).toEqual((await making.run()).logits);
+    }
   });
 });
 

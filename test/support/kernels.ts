@@ -70,7 +70,8 @@ export class KernelMachine {
     };
     const addresses = new Map([...node.inputs, ...node.outputs].map((id) => [id, allocate(byteLength(specs[id], capacity))]));
     const address = (id: number): number => addresses.get(id) as number;
-    const context: LoweringContext = { capacity, address, spec: (id) => specs[id], scratch: allocate };
+    // As for many threads: most ways of cutting work into tasks are taken.
+    const context: LoweringContext = { capacity, threads: 16, address, spec: (id) => specs[id], scratch: allocate, kept: () => undefined };
 
     inputs.forEach(({ spec, data }, i) => {
       const at = [this.#memory.buffer, address(i), data.length] as const;

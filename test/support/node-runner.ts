@@ -91,7 +91,13 @@ export class NodeRunner {
     const before = guards.map((guard) => words.slice(guard.begin, guard.end));
 
     const lowering = loweringOf(op) as Lowering;
-    const calls = lowering(node, { capacity, spec: (id) => specs[id], address: (id) => addresses[id], scratch: (bytes) => place(bytes) });
+    const calls = lowering(node, {
+      ...{ capacity, threads: this.#gang.threads },
+      spec: (id) => specs[id],
+      address: (id) => addresses[id],
+      scratch: (bytes) => place(bytes),
+      kept: () => undefined,
+    });
     const program = place(calls.length * 8);
     for (const [i, { kernel, args }] of calls.entries()) {
       const block = place(args.length * 4);
