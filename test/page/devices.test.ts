@@ -87,6 +87,8 @@ describe.skipIf(!canOpen)('in Chromium', () => {
         expect(arithmetic).toContain('fused multiply-add');
         expect(used).toBe(threads);
         expect(digest(state), `${threads} threads`).toBe(expected);
+        // Both gang and data workers are over with the run and its device.
+        await expect.poll(() => page.workers().length).toBe(0);
       }
       expect(said).toEqual([]);
     },
