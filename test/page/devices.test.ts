@@ -87,8 +87,8 @@ describe.skipIf(!canOpen)('in Chromium', () => {
         expect(arithmetic).toContain('fused multiply-add');
         expect(used).toBe(threads);
         expect(digest(state), `${threads} threads`).toBe(expected);
-        // Both gang and data workers are over with the run and its device.
-        await expect.poll(() => page.workers().length).toBe(0);
+        // Both gang and data workers are over with the run and its device; Chromium takes two seconds to end one that waits.
+        await expect.poll(() => page.workers().length, { timeout: 20_000 }).toBe(0);
       }
       expect(said).toEqual([]);
     },
