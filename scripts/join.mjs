@@ -60,7 +60,7 @@ const manifest = JSON.parse(readFileSync(new URL('../package.json', import.meta.
 const inPackage = (path) => path.slice('./dist/'.length, -'.js'.length);
 const instead = Object.fromEntries(Object.entries(manifest.browser).map((pair) => pair.map(inPackage)));
 const page = closure(
-  PAGE.map((entry) => inPackage(manifest.exports[entry].browser ?? manifest.exports[entry].default)),
+  PAGE.map((entry) => inPackage(manifest.exports[entry].browser?.default ?? manifest.exports[entry].default)),
   { late: true, instead },
 );
 

@@ -11,7 +11,7 @@ import { allEntries, buildPage, type PageBuild } from '../support/page-build.ts'
 const root = fileURLToPath(new URL('../..', import.meta.url));
 const manifest = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as {
   readonly browser: Readonly<Record<string, string>>;
-  readonly exports: Readonly<Record<string, string | { readonly browser?: string; readonly default: string }>>;
+  readonly exports: Readonly<Record<string, string | { readonly browser?: { readonly default: string }; readonly default: string }>>;
 };
 
 /** Source files that a page has in the place of another one, by that one; workers and entries are asked for by their own names. */
@@ -26,7 +26,7 @@ const standIns = new Map(
 const inDist = (file: string): string => `./dist/${file.replace(/\.ts$/, '.js')}`;
 const entries = new Map(
   Object.values(manifest.exports).flatMap((target) =>
-    typeof target === 'object' && target.browser !== undefined ? [[target.default, target.browser] as const] : [],
+    typeof target === 'object' && target.browser !== undefined ? [[target.default, target.browser.default] as const] : [],
   ),
 );
 
@@ -109,6 +109,12 @@ describe('a build for browsers', () => {
     const { stdout, stderr } = spawnSync(process.execPath, ['--input-type=module', '-e', program], { encoding: 'utf8' });
     expect(stderr).toBe('');
     expect(JSON.parse(stdout)).toEqual([true, 4, 'function', 'function', [1, 2]]);
+  });
+
+  it('has types for TypeScript: those of the names that a page alone has, as the example uses them', () => {
+    const project = join(root, 'examples/browser');
+    const { stdout } = spawnSync(process.execPath, [join(root, 'node_modules/typescript/bin/tsc'), '-p', project], { encoding: 'utf8' });
+    expect(stdout).toBe('');
   });
 
   it('is silent about it', () => {
