@@ -10,9 +10,9 @@ const BACKBONE = new URL('../../models/convmixer-2stage-cifar10.safetensors', im
 const BATCH = 32;
 /** Steps of a training: its length must not depend on how many pictures there are. */
 const STEPS = 250;
-const STOPPED = 'Training was stopped before its first epoch had ended.';
 /** Share of the pictures that is held back to measure with, where there are ten of a class on average. */
 const HELD_BACK = 0.2;
+const STOPPED = 'Training was stopped before its first epoch had ended.';
 
 const get = <T extends HTMLElement>(id: string): T => document.getElementById(id) as T;
 const say = (text: string): void => void (get('status').textContent = text);
@@ -148,7 +148,7 @@ function frame(): Promise<Blob> {
 async function record(one: Class): Promise<void> {
   closeCamera();
   await openCamera(one.element);
-  for (let i = 0; i < 10 && stream; i++) {
+  for (let i = 0; i < 10 && stream && video.parentElement === one.element; i++) {
     await new Promise((done) => setTimeout(done, 200));
     addPictures(one, [await frame()]);
   }
@@ -170,10 +170,21 @@ async function live(): Promise<void> {
 
 let busy = false;
 let device: Device | undefined;
-let backbone: Promise<TrainedModel> | undefined;
+let backbone: TrainedModel | undefined;
 let learned: TrainedModel | undefined;
 let classifier: Classifier | undefined;
 let stopping = new AbortController();
+
+/** What was measured after each epoch. */
+interface Seen {
+  readonly accuracy: number[];
+  readonly loss: number[];
+}
+/** `least`: what the top of the figure is at least. */
+const CURVES = [
+  { of: 'accuracy', title: 'Right answers', least: 1, text: percent },
+  { of: 'loss', title: 'Loss', least: 1e-9, text: (loss: number) => loss.toFixed(2) },
+] as const;
 
 async function loadBackbone(): Promise<TrainedModel> {
   const { trained } = await readWeightsFile(new Uint8Array(await (await fetch(BACKBONE)).arrayBuffer()));
@@ -186,7 +197,7 @@ async function learn(signal: AbortSignal): Promise<void> {
   say('The network is being loaded.');
   progress.removeAttribute('value');
   device ??= await openDevice('wasm', { onNotice: (text) => Object.assign(get('notice'), { textContent: text, hidden: false }) });
-  const known = await (backbone ??= loadBackbone());
+  const known = (backbone ??= await loadBackbone());
   const { set, skipped } = await decodeFiles(images, { shape: known.model.input, signal });
   const { model, weights } = adaptModel(known, { classes: set.classes });
   const valFraction = set.size < 10 * set.classes.length ? 0 : HELD_BACK;
@@ -199,7 +210,7 @@ async function learn(signal: AbortSignal): Promise<void> {
     // What the frozen layers make of a picture is computed once, so that an epoch takes milliseconds.
     ...{ freeze: 'backbone', augment: augmentOptions('flip'), schedule: { name: 'one-cycle' }, weightDecay: 1e-2 },
   });
-  const seen: { accuracy: number[]; loss: number[] }[] = [{ accuracy: [], loss: [] }, ...(validation ? [{ accuracy: [], loss: [] }] : [])];
+  const seen: Seen[] = [taught, validation].flatMap((part) => (part ? { accuracy: [], loss: [] } : []));
   for await (const event of run) {
     if (event.type !== 'epoch') continue;
     for (const [i, { accuracy, loss }] of [event.train, event.validation].flatMap((part) => part ?? []).entries()) {
@@ -207,42 +218,32 @@ async function learn(signal: AbortSignal): Promise<void> {
       seen[i].loss.push(loss);
     }
     progress.value = event.epoch / epochs;
-    draw(
-      get('accuracy'),
-      'Right answers',
-      seen.map(({ accuracy }) => accuracy),
-      epochs,
-      percent,
-    );
-    draw(
-      get('loss'),
-      'Loss',
-      seen.map(({ loss }) => loss),
-      epochs,
-      (loss) => loss.toFixed(2),
-    );
+    for (const curve of CURVES) draw(curve, seen, epochs);
   }
-  const { reason, epochs: done } = await run.result;
-  if (done === 0) return say(STOPPED);
+  const { reason, epochs: done, best } = await run.result;
+  if (!best) return say(STOPPED);
   learned = { model, weights: await run.weights, classes: set.classes, license: known.license };
   const before = classifier;
   classifier = await openClassifier(learned, { device });
   await before?.close();
-  const right = seen.map(({ accuracy }) => percent(accuracy.at(-1) ?? 0));
-  const held = validation ? ` Of those held back, ${right[1]} are right.` : '';
-  say(`${reason === 'aborted' ? 'Stopped' : 'Done'} after ${done} epochs: ${right[0]} of the pictures are right.${held}${leftOut}`);
+  const right = seen.map(({ accuracy }) => percent(accuracy[best.epoch - 1]));
+  const held = validation ? `, and ${right[1]} of those held back` : '';
+  const end = `${reason === 'aborted' ? 'Stopped' : 'Done'} after ${done} epochs.`;
+  say(`${end} Epoch ${best.epoch} is kept, with the lowest loss: ${right[0]} of the pictures are right${held}.${leftOut}`);
   get('answer').textContent = 'Ready for a picture.';
   get('probabilities').replaceChildren();
   for (const control of document.querySelectorAll<HTMLButtonElement>('#try :disabled')) control.disabled = false;
 }
 
-/** A curve for the pictures of training, and one for those held back. */
-function draw(figure: HTMLElement, title: string, lines: readonly number[][], epochs: number, text: (value: number) => string): void {
-  const top = Math.max(1e-9, ...lines.map((line) => line.reduce((most, value) => Math.max(most, value), title === 'Loss' ? 0 : 1)));
+/** A line for the pictures of training, and one for those held back. */
+function draw({ of, title, least, text }: (typeof CURVES)[number], seen: readonly Seen[], epochs: number): void {
+  const lines = seen.map((part) => part[of]);
+  const top = lines.flat().reduce((most, value) => Math.max(most, value), least);
   const points = (line: number[]) => line.map((value, i) => `${(100 * i) / (epochs - 1)},${40 - (38 * value) / top}`).join(' ');
   const last = lines.map((line) => text(line.at(-1) ?? 0));
   const held = lines.length > 1 ? `, <span class="held">held back ${last[1]}</span>` : '';
   const drawn = lines.map((line, i) => `<polyline class="${i > 0 ? 'held' : ''}" points="${points(line)}" />`).join('');
+  const figure = get(of);
   figure.hidden = false;
   figure.innerHTML = `<figcaption>${title} (up to ${text(top)}): training ${last[0]}${held}</figcaption>
     <svg viewBox="0 0 100 40" preserveAspectRatio="none" aria-hidden="true">${drawn}</svg>`;

@@ -9,7 +9,7 @@ export default defineConfig({
   root: fileURLToPath(new URL('.', import.meta.url)),
   base: './',
   // A dependency that Vite finds only when a file is written would make it load the page anew, and what was learned were gone.
-  optimizeDeps: { exclude: ['@hybrid-train/hybrid'], include: ['fflate', 'h5wasm', 'protobufjs/minimal.js'] },
+  optimizeDeps: { exclude: ['@hybrid-train/hybrid'], include: ['fflate', 'h5wasm', 'protobufjs'] },
   worker: { format: 'es' },
   // The HDF5 library, which writes .keras files, is loaded where one is asked for.
   build: { target: 'esnext', chunkSizeWarningLimit: 5000 },
