@@ -87,10 +87,10 @@ describe.skipIf(!browser)('in Chromium', () => {
     // By the keyboard, which stays where something can be done.
     await trainButton.focus();
     await page.keyboard.press('Enter');
-    await page.waitForFunction(() => /^Done/.test(document.getElementById('status')?.textContent ?? ''), null, { timeout: 60_000 });
-    expect(await page.evaluate(() => document.activeElement?.id)).toBe('train');
+    await page.locator('#status', { hasText: /^Done/ }).waitFor({ timeout: 60_000 });
+    await page.locator('#train:focus').waitFor();
     expect(await page.locator('#accuracy polyline').count()).toBe(2);
-    expect(await page.evaluate(() => document.documentElement.scrollWidth)).toBe(390);
+    expect(await page.evaluate('document.documentElement.scrollWidth')).toBe(390);
 
     const tried = LABELS.map((label) => ({ label: shapes.classes[label], path: join(folder, `${shapes.classes[label]}.png`) }));
     const answers: string[][] = [];
@@ -124,7 +124,7 @@ describe.skipIf(!browser)('in Chromium', () => {
     // A second training may be stopped, and what was learned before stays.
     await trainButton.click();
     await page.getByRole('button', { name: 'Stop' }).click();
-    await page.waitForFunction(() => /stopped/i.test(document.getElementById('status')?.textContent ?? ''));
+    await page.locator('#status', { hasText: /stopped/i }).waitFor();
     expect(await page.locator('#try').getByLabel('Choose a picture').isEnabled()).toBe(true);
     expect(said).toEqual([]);
     await page.close();
