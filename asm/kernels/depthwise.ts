@@ -12,57 +12,17 @@
 // 30 GB/s instead of the 10 that runs of 64 to 512 bytes a pixel get. The planes lie in the second-level cache; one at a
 // time comes into the first.
 
-import { DEPTHWISE_GROUP, DepthwiseArgs, DepthwiseGeometry, DepthwiseGradArgs, Epilogue, madd, nextTask, rows, SCRATCH, Source } from '../lib/abi';
+import { DEPTHWISE_GROUP, DepthwiseArgs, DepthwiseGradArgs, Epilogue, madd, nextTask, rows, SCRATCH, Source } from '../lib/abi';
 import { finish, finishTile } from '../lib/epilogue';
 import { ceilDiv } from '../lib/gemm';
-import { PIXEL, PLANE, half } from '../lib/plane';
-import { copyFloats, loadLanes, storeLanes, zeroFloats } from '../lib/simd';
+import { COLUMNS, gather, Geometry, half, packWeights, PIXEL, PLANE } from '../lib/plane';
+import { copyFloats, storeLanes } from '../lib/simd';
 import { convolve5, correlate5 } from '../lib/stencil';
 import { addToTotals, beginTile, joinTile, placeTileSums, SUM_PIXELS, storeTile, storeTotals, TileSums, tileSumsBytes } from '../lib/totals';
-
-/** Columns that are computed at a time. */
-const COLUMNS: i32 = 8;
 
 // The thread's scratch: a `TileSums` of a group, then the gathered images, weights, results and sums: as long as they are.
 const TILE_SUMS = SCRATCH;
 const IMAGES = TILE_SUMS + ((tileSumsBytes(DEPTHWISE_GROUP) + 63) & ~63);
-
-/** Sizes, and how the work is cut. */
-// @ts-ignore: decorator
-@unmanaged
-class Geometry extends DepthwiseGeometry {
-  /** Columns that are computed. */
-  get columns(): i32 {
-    return ceilDiv(this.width, COLUMNS) * COLUMNS;
-  }
-  /** Bytes of a row of a plane. */
-  get rowBytes(): usize {
-    return <usize>(this.columns + this.size - 1) * PIXEL;
-  }
-  get planeBytes(): usize {
-    return <usize>(this.bandRows + this.size - 1) * this.rowBytes;
-  }
-  /** Bytes of all planes of a group. */
-  get imageBytes(): usize {
-    return <usize>ceilDiv(this.group, PLANE) * this.planeBytes;
-  }
-  /** Bytes of the packed weights, as many as there are taps for each plane. */
-  get weightBytes(): usize {
-    return <usize>(ceilDiv(this.group, PLANE) * this.size * this.size) * PIXEL;
-  }
-  /** Bytes of a row of results, which has the channels of a pixel side by side. */
-  get resultBytes(): usize {
-    return (<usize>(this.columns * this.group)) << 2;
-  }
-  /** Bytes from pixel to pixel of a tensor. */
-  get stride(): usize {
-    return (<usize>this.channels) << 2;
-  }
-  /** Offset in bytes of a pixel of a tensor. */
-  at(sample: i32, y: i32, channel: i32): usize {
-    return (<usize>((sample * this.height + y) * this.width * this.channels + channel)) << 2;
-  }
-}
 
 /** y = epilogue(depthwise convolution of x). */
 export function depthwise(call: DepthwiseArgs): void {
@@ -131,110 +91,6 @@ function convolve(
       if (row + 1 == partEnd) {
         joinTile(tile, 0, count, (place * g.height + part) * g.width, (row + 1 - part) * g.width);
       }
-    }
-  }
-}
-
-/** The weights of `count` channels from `channel` on, plane by plane. */
-function packWeights(g: Geometry, weights: usize, reversed: i32, channel: i32, count: i32, target: usize): void {
-  const taps = g.size * g.size;
-  for (let at = 0; at < count; at += 4) {
-    let to = target + half(at, <usize>taps * PIXEL);
-    for (let tap = 0; tap < taps; tap++) {
-      const from = reversed ? taps - 1 - tap : tap;
-      v128.store(to, loadLanes(weights + ((<usize>(from * g.channels + channel + at)) << 2), min(4, count - at)));
-      to += PIXEL;
-    }
-  }
-}
-
-/**
- * Gathers `count` channels from `channel` on of `lines` rows from row `top` on into planes at `to`, `before` columns from
- * their left border. Rows outside the image become zeros; the border columns are zeros already.
- */
-function gather(g: Geometry, source: Source, sample: i32, channel: i32, count: i32, top: i32, lines: i32, before: i32, to: usize): void {
-  const planeBytes = g.planeBytes;
-  const whole = count & ~(PLANE - 1);
-  to += <usize>before * PIXEL;
-  for (let y = top; y < top + lines; y++) {
-    if (y >= 0 && y < g.height) {
-      const from = g.at(sample, y, channel);
-      const at = (<usize>channel) << 2;
-      gatherRow(source, from, g.stride, g.width, at, (<usize>whole) << 2, planeBytes, to);
-      if (whole < count) gatherLanes(source, from, g.stride, g.width, at, whole, count, planeBytes, to);
-    } else {
-      for (let at = 0; at < count; at += PLANE) zeroFloats(to + half(at, planeBytes), g.width * PLANE);
-    }
-    to += g.rowBytes;
-  }
-}
-
-/**
- * A row of whole planes: `bytes` bytes a pixel from `from` on, whose first channel is `at` bytes from channel 0. Strictly in
- * the order of memory, or the processor would not prefetch. (Pairs of vectors, loads before stores: V8's revectorizer.)
- */
-function gatherRow(source: Source, from: usize, stride: usize, width: i32, at: usize, bytes: usize, planeBytes: usize, to: usize): void {
-  const end = to + <usize>width * PIXEL;
-  let p = source.values + from;
-  if (!source.scale) {
-    for (; to < end; to += PIXEL, p += stride) {
-      let plane = to;
-      for (let c: usize = 0; c < bytes; c += PIXEL, plane += planeBytes) {
-        const v0 = v128.load(p + c);
-        const v1 = v128.load(p + c, 16);
-        v128.store(plane, v0);
-        v128.store(plane, v1, 16);
-      }
-    }
-    return;
-  }
-  const scale = source.scale + at;
-  const shift = source.shift + at;
-  if (!source.activation) {
-    for (; to < end; to += PIXEL, p += stride) {
-      let plane = to;
-      for (let c: usize = 0; c < bytes; c += PIXEL, plane += planeBytes) {
-        const v0 = madd(v128.load(p + c), v128.load(scale + c), v128.load(shift + c));
-        const v1 = madd(v128.load(p + c, 16), v128.load(scale + c, 16), v128.load(shift + c, 16));
-        v128.store(plane, v0);
-        v128.store(plane, v1, 16);
-      }
-    }
-    return;
-  }
-  const kappa = source.kappa + at;
-  let a = source.activation + from;
-  let d = source.derivative + from;
-  for (; to < end; to += PIXEL, p += stride, a += stride, d += stride) {
-    let plane = to;
-    for (let c: usize = 0; c < bytes; c += PIXEL, plane += planeBytes) {
-      const u0 = madd(v128.load(scale + c), v128.load(p + c), v128.load(shift + c));
-      const u1 = madd(v128.load(scale + c, 16), v128.load(p + c, 16), v128.load(shift + c, 16));
-      const v0 = f32x4.mul(madd(v128.load(kappa + c), v128.load(a + c), u0), v128.load(d + c));
-      const v1 = f32x4.mul(madd(v128.load(kappa + c, 16), v128.load(a + c, 16), u1), v128.load(d + c, 16));
-      v128.store(plane, v0);
-      v128.store(plane, v1, 16);
-    }
-  }
-}
-
-/** The same for the channels from `first` to `count` of a last, incomplete plane. */
-function gatherLanes(source: Source, from: usize, stride: usize, width: i32, at: usize, first: i32, count: i32, planeBytes: usize, to: usize): void {
-  for (; first < count; first += 4) {
-    const lanes = min(4, count - first);
-    const byte = (<usize>first) << 2;
-    let pixel = from + byte;
-    let target = to + half(first, planeBytes);
-    for (let x = 0; x < width; x++) {
-      let v = loadLanes(source.values + pixel, lanes);
-      if (source.scale) v = madd(loadLanes(source.scale + at + byte, lanes), v, loadLanes(source.shift + at + byte, lanes));
-      if (source.activation) {
-        v = madd(loadLanes(source.kappa + at + byte, lanes), loadLanes(source.activation + pixel, lanes), v);
-        v = f32x4.mul(v, loadLanes(source.derivative + pixel, lanes));
-      }
-      v128.store(target, v);
-      pixel += stride;
-      target += PIXEL;
     }
   }
 }
