@@ -72,7 +72,9 @@ function verdictSection(record: RunRecord, guess: Guess | null | undefined): str
 }
 
 const warningsOf = ({ failure, warnings }: RunRecord): string =>
-  [...(failure === null ? [] : [failure]), ...warnings].map((text) => `<p class="warning">${escaped(text)}</p>`).join('\n');
+  [...(failure === null ? [] : [failure]), ...warnings]
+    .map((text) => `<p class="warning">${escaped(text).replace(/`([^`]+)`/g, '<code>$1</code>')}</p>`)
+    .join('\n');
 
 /** A live page is written again at least so often; one that is older by some such periods has lost its run. */
 const CLOCK =

@@ -19,6 +19,7 @@ import { csv } from '../csv.ts';
 import { type CliIo, shown } from '../io.ts';
 import { count, duration, Progress, percent } from '../progress.ts';
 import { findRun } from '../run-names.ts';
+import { inFlags } from '../spelling.ts';
 import { table } from '../table.ts';
 
 interface Flags {
@@ -207,7 +208,7 @@ function detailsText(record: RunRecord, io: CliIo): string {
         .map(([key, value]) => `${key}=${value}`)
         .join(' '),
     ],
-    ...warnings.map((text): [string, string] => ['warning', text]),
+    ...warnings.map((text): [string, string] => ['warning', inFlags(text)]),
   ];
   const rows = [
     ['epoch', 'loss', 'accuracy', 'val. loss', 'val. accuracy', 'lr', 'images/s', 'data wait', 'time'],
