@@ -36,7 +36,7 @@ export interface SavedWeights {
 }
 
 /** What files of other programs' networks do not say. */
-export type ToldOptions = TimmOptions & OnnxImportOptions;
+export type ToldOptions = Pick<TimmOptions, 'activation'> & OnnxImportOptions;
 
 /** The model of a file that does not say which it is, for the shapes that the file has; and what had to be assumed, in sentences. */
 export type ModelFor = (

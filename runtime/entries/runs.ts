@@ -4,7 +4,7 @@
  * @module Runs
  */
 
-export type { Classification, ClassifierInput, ClassifierOptions } from '../../app/classifier.ts';
+export type { Classification, ClassifierInput, ClassifierOptions, ClassifierSource } from '../../app/classifier.ts';
 export { type ImportRunOptions, importRun } from '../../app/import-run.ts';
 export { type Preset, presetFor, RECIPES, type Recipe, recipeAugment, recipeValFraction, SMALL_SET } from '../../app/presets.ts';
 export { PRETRAINED, type PretrainedName, pretrainedPath } from '../../app/pretrained.ts';
