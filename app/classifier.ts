@@ -113,6 +113,13 @@ export async function openClassifier(source: ClassifierSource, { device, ...opti
 }
 
 async function modelFrom(source: ClassifierSource): Promise<TrainedModel> {
+  const { model, weights, classes } = Object(source) as Partial<TrainedModel>;
+  if (typeof source !== 'string' && !isBytes(source) && !(model && weights && classes))
+    throw new HybridError(
+      'E_USAGE',
+      `openClassifier was given a value of kind ${arrayKind(source)}`,
+      'Give the name of a run or file, the bytes of a file (a Uint8Array), or { model, weights, classes }.',
+    );
   const name = typeof source === 'string' ? source : 'the file';
   const trained =
     typeof source === 'string'

@@ -1,6 +1,8 @@
 // Weights of the bytes of a file: of this program, of Keras or of another one, told apart by what they are. Nothing in a file is executed.
 
+import { arrayKind, isBytes } from '../runtime/base/array-kind.ts';
 import { HybridError } from '../runtime/base/errors.ts';
+import { type OptionNames, refuseUnknownOptions } from '../runtime/base/kinds.ts';
 import { readNpz } from '../runtime/formats/npz.ts';
 import { readSafetensors } from '../runtime/formats/safetensors.ts';
 import { readZip } from '../runtime/formats/zip.ts';
@@ -62,11 +64,23 @@ export interface WeightsFileOptions extends ToldOptions {
   readonly beside?: (name: string) => Promise<Uint8Array | null>;
 }
 
+const WEIGHTS_FILE_OPTIONS: OptionNames<WeightsFileOptions> = {
+  ...{ name: true, beside: true },
+  ...{ activation: true, imageSize: true, mean: true, std: true },
+};
+
 /**
  * Reads the weights of the bytes of a file: safetensors, a `.keras` archive, `.weights.h5`, `.npz`, ONNX, or what PyTorch saves, told apart by
- * their contents. Nothing in a file is executed. `trained` is absent where the file does not say which model it is of. Throws E_CHECKPOINT.
+ * their contents. Nothing in a file is executed. `trained` is absent where the file does not say which model it is of. Throws E_CHECKPOINT; E_USAGE for anything but bytes, and options that do not exist.
  */
-export function readWeightsFile(bytes: Uint8Array, options: WeightsFileOptions = {}): Promise<SavedWeights> {
+export async function readWeightsFile(bytes: Uint8Array, options: WeightsFileOptions = {}): Promise<SavedWeights> {
+  refuseUnknownOptions<WeightsFileOptions>(options, WEIGHTS_FILE_OPTIONS, 'readWeightsFile');
+  if (!isBytes(bytes))
+    throw new HybridError(
+      'E_USAGE',
+      `readWeightsFile was given a value of kind ${arrayKind(bytes)}`,
+      'Give the bytes of a file: a Uint8Array.',
+    );
   const { name = 'the file', beside, ...told } = options;
   return weightsInFile(bytes, name, { told, beside });
 }

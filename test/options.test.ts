@@ -2,6 +2,8 @@
 
 import { describe, expect, test } from 'vitest';
 import { openClassifier } from '../app/classifier.ts';
+import { decodeFiles } from '../app/sources/decoded-files.ts';
+import { readWeightsFile } from '../app/weights-in-file.ts';
 import * as data from '../runtime/entries/data.ts';
 import * as distributed from '../runtime/entries/distributed.ts';
 import * as formats from '../runtime/entries/formats.ts';
@@ -64,6 +66,8 @@ const CALLS: readonly (readonly [string, string, string, (given: object) => unkn
   ['openMpi', 'timeoutseconds', 'timeoutSeconds', (given) => distributed.openMpi(wrong(given))],
   ['inspectModel', 'programs', 'program', (given) => tools.inspectModel(model, 'graph', wrong(given))],
   ['examineMachine', 'thread', 'threads', (given) => tools.examineMachine(wrong(given))],
+  ['readWeightsFile', 'imagesize', 'imageSize', (given) => readWeightsFile(new Uint8Array(8), wrong(given))],
+  ['decodeFiles', 'class', 'classes', (given) => decodeFiles([], wrong({ shape: [8, 8, 3], ...given }))],
   ['readNpy', 'sources', 'source', (given) => formats.readNpy(new Uint8Array(8), wrong(given))],
   ['readNpz', 'sources', 'source', (given) => formats.readNpz(new Uint8Array(8), wrong(given))],
 ];
@@ -80,6 +84,13 @@ describe('an option with a wrong name is refused, with the right one', () => {
     expect((error as Error).message).toContain(`has no "${given}"; did you mean ${meant}?`);
   });
 
+  test('options that are no object', async () => {
+    for (const given of [null, 5, 'batch']) {
+      await expect(root.exportModel(trained, 'onnx', wrong(given))).rejects.toMatchObject({ code: 'E_USAGE' });
+      expect(() => formats.readNpy(new Uint8Array(8), wrong(given))).toThrow(expect.objectContaining({ code: 'E_USAGE' }));
+    }
+  });
+
   test('classify', async () => {
     await using classifier = await openClassifier(trained, { device });
     const pixels = new Uint8Array(model.input.reduce((a, b) => a * b));
@@ -87,6 +98,26 @@ describe('an option with a wrong name is refused, with the right one', () => {
       code: 'E_USAGE',
       suggested: 'signal',
     });
+  });
+
+  test.each([
+    ['nothing', undefined],
+    ['a number', 5],
+    ['an ArrayBuffer', new ArrayBuffer(8)],
+    ['half a model', { model }],
+  ])('a classifier of %s', async (_, given) => {
+    await expect(openClassifier(wrong(given))).rejects.toMatchObject({ code: 'E_USAGE' });
+  });
+
+  test.each([[undefined], [[8, 8]], [[8, 8, 2]], [[8, 0, 3]], ['8x8x3']])('pictures of the shape %s', async (shape) => {
+    const refused = { code: 'E_USAGE', field: 'shape' };
+    await expect(data.decodeImage(new Uint8Array(8), wrong({ shape }))).rejects.toMatchObject(refused);
+    await expect(decodeFiles([], wrong({ shape }))).rejects.toMatchObject(refused);
+    await expect(decodeFiles([], wrong(undefined))).rejects.toMatchObject({ code: 'E_USAGE' });
+  });
+
+  test('weights of what are no bytes', async () => {
+    await expect(readWeightsFile(wrong(new ArrayBuffer(8)))).rejects.toMatchObject({ code: 'E_USAGE' });
   });
 
   test('a format that there is not', async () => {

@@ -1,12 +1,13 @@
 // Images of a page: files that people have chosen or dropped, decoded by the browser.
 
 import { HybridError } from '../../runtime/base/errors.ts';
-import { type OptionNames, refuseUnknownOptions } from '../../runtime/base/kinds.ts';
+import type { OptionNames } from '../../runtime/base/kinds.ts';
 import { shared } from '../../runtime/base/shared.ts';
 import type { Dataset, SkippedImage } from '../../runtime/data/dataset.ts';
 import { memoryDataset } from '../../runtime/data/memory-dataset.ts';
+import { checkDecodeOptions, DECODE_OPTIONS, type DecodeOptions } from './decode-limits.ts';
 import { isHidden } from './hidden.ts';
-import { decodePicture, type PictureOptions } from './picture.browser.ts';
+import { decodePicture } from './picture.browser.ts';
 
 /** A picture and what it shows. */
 export interface LabelledImage {
@@ -18,7 +19,7 @@ export interface LabelledImage {
 }
 
 /** How pictures are decoded. */
-export interface DecodeFilesOptions extends Omit<PictureOptions, 'name'> {
+export interface DecodeFilesOptions extends Omit<DecodeOptions, 'name'> {
   /** What the set is called; `files` by default. */
   readonly name?: string;
   /** Names of the classes in their order; by default those that there are, in the order of their code units. */
@@ -33,10 +34,7 @@ interface NamedFile extends Blob {
   readonly webkitRelativePath?: string;
 }
 
-const OPTIONS: OptionNames<DecodeFilesOptions> = {
-  ...{ shape: true, maxPixels: true, maxBytes: true, crop: true, interpolation: true },
-  ...{ name: true, classes: true, onProgress: true, signal: true },
-};
+const OPTIONS: OptionNames<DecodeFilesOptions> = { ...DECODE_OPTIONS, classes: true, onProgress: true, signal: true };
 /** Pictures that are decoded at a time: browsers do it beside the page. */
 const TOGETHER = 4;
 
@@ -56,7 +54,7 @@ export async function decodeFiles(
   images: readonly LabelledImage[],
   options: DecodeFilesOptions,
 ): Promise<{ readonly set: Dataset; readonly skipped: readonly SkippedImage[] }> {
-  refuseUnknownOptions(options, OPTIONS, 'decodeFiles');
+  checkDecodeOptions(options, OPTIONS, 'decodeFiles');
   const { name = 'files', onProgress, signal, shape, classes = [...new Set(images.map(({ label }) => label))].sort(), ...how } = options;
   const unknown = images.find(({ label }) => !classes.includes(label));
   if (unknown)

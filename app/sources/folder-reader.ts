@@ -8,7 +8,8 @@ import { systemCode } from '../../runtime/base/files.ts';
 import type { ImageReader } from '../../runtime/data/dataset.ts';
 import type { Interpolation } from '../../runtime/data/preprocessing.ts';
 import { decodeInto } from './decode-into.ts';
-import { checkBytes, decodeImage, maxBytesOf } from './image-file.ts';
+import { checkBytes, maxBytesOf } from './decode-limits.ts';
+import { decodeImage } from './image-file.ts';
 
 export interface FolderImages {
   readonly folder: string;

@@ -6,38 +6,16 @@ import { open, stat } from 'node:fs/promises';
 import type { Sharp } from 'sharp';
 import { HybridError } from '../../runtime/base/errors.ts';
 import { systemCode } from '../../runtime/base/files.ts';
-import { type OptionNames, refuseUnknownOptions } from '../../runtime/base/kinds.ts';
 import { remedyOfRestriction } from '../../runtime/base/restrictions.ts';
-import { grouped } from '../../runtime/base/units.ts';
-import type { Interpolation } from '../../runtime/data/preprocessing.ts';
+import { checkBytes, checkDecodeOptions, checkPixels, DECODE_OPTIONS, type DecodeOptions, imageError, limitsOf } from './decode-limits.ts';
 import { enlarge, MARGIN } from './enlarge.ts';
 import { FORMAT_BYTES, formatOf, READ_FORMATS } from './image-formats.ts';
 import { luminance } from './luminance.ts';
 
-/** What an image is decoded to, and limits on what is decoded at all. */
-export interface DecodeOptions {
-  /** [height, width, channels] of the result; channels is 3 (RGB) or 1 (grey). */
-  readonly shape: readonly [number, number, number];
-  /** Images of more pixels than this are refused before they are decoded; 2²⁶ (67 million) by default. */
-  readonly maxPixels?: number;
-  /** Larger files are refused; 2²⁸ bytes (256 MiB) by default, and more where more pixels are allowed: four for each. */
-  readonly maxBytes?: number;
-  /** What messages call an image that is given as bytes; `the image` by default. */
-  readonly name?: string;
-  /** Share of what covers the shape that is kept, its middle; 1 by default. */
-  readonly crop?: number;
-  /** How pixels are weighed where the image is made smaller; `lanczos` by default. */
-  readonly interpolation?: Interpolation;
-}
-
 const KERNELS = { lanczos: 'lanczos3', cubic: 'cubic', linear: 'linear', nearest: 'nearest' } as const;
 
-const MAX_PIXELS = 2 ** 26;
-const MAX_BYTES = 2 ** 28;
 /** Of decoding one image: an honest one at the limit of pixels takes a few. */
 const MAX_SECONDS = 30;
-
-const OPTIONS: OptionNames<DecodeOptions> = { shape: true, maxPixels: true, maxBytes: true, name: true, crop: true, interpolation: true };
 
 /**
  * Decodes an image, given as the path of a file or as the bytes of one, to height · width · channels bytes, row by row (NHWC without
@@ -47,8 +25,8 @@ const OPTIONS: OptionNames<DecodeOptions> = { shape: true, maxPixels: true, maxB
  * Throws E_DATA where it is no such image, damaged, cut short or above a limit; E_ENVIRONMENT where sharp is not installed.
  */
 export async function decodeImage(source: string | Uint8Array, options: DecodeOptions): Promise<Uint8Array> {
-  refuseUnknownOptions(options, OPTIONS, 'decodeImage');
-  const { maxPixels = MAX_PIXELS, maxBytes = maxBytesOf(options) } = options;
+  checkDecodeOptions(options, DECODE_OPTIONS, 'decodeImage');
+  const { maxPixels, maxBytes } = limitsOf(options);
   const name = typeof source === 'string' ? source : (options.name ?? 'the image');
   if (typeof source !== 'string') checkBytes(name, source.length, maxBytes);
   const bytes = typeof source === 'string' ? await readLimited(source, maxBytes) : source;
@@ -62,14 +40,7 @@ export async function decodeImage(source: string | Uint8Array, options: DecodeOp
       `${refused[0].toUpperCase()}${refused.slice(1)}.`,
     );
   }
-  const checkSize = ({ width, height }: Size): void => {
-    if (width * height <= maxPixels) return;
-    throw new HybridError(
-      'E_DATA',
-      `${name} has ${width} × ${height} pixels, more than the ${grouped(maxPixels)} allowed`,
-      'Make it smaller, or raise the limit with `maxPixels`.',
-    );
-  };
+  const checkSize = (size: Size): void => checkPixels(name, size, maxPixels);
   const sharp = await loadSharp();
   try {
     if (format.decoder === 'bmp') {
@@ -85,14 +56,6 @@ export async function decodeImage(source: string | Uint8Array, options: DecodeOp
     if (error instanceof HybridError) throw error;
     throw imageError(name, `cannot be decoded: ${firstLine(error)}`, error);
   }
-}
-
-/** The limit on the bytes of one image. */
-export const maxBytesOf = ({ maxPixels = 0 }: Pick<DecodeOptions, 'maxPixels'>): number => Math.max(MAX_BYTES, 4 * maxPixels);
-
-/** Asked before there is room for them. Throws E_DATA beyond the limit. */
-export function checkBytes(name: string, size: number, maxBytes: number): void {
-  if (size > maxBytes) throw imageError(name, `has ${grouped(size)} bytes, more than the ${grouped(maxBytes)} allowed`);
 }
 
 /** An image of bytes, row by row, one or three a pixel. */
@@ -242,6 +205,3 @@ export async function loadSharp(): Promise<typeof import('sharp')['default']> {
 }
 
 const firstLine = (error: unknown): string => (error instanceof Error ? error.message : String(error)).trim().split('\n')[0];
-
-const imageError = (name: string, what: string, cause?: unknown): HybridError =>
-  new HybridError('E_DATA', `${name} ${what}`, 'Replace or remove the file.', { cause });

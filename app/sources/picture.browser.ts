@@ -1,9 +1,7 @@
 // The bytes of an image file as the pixels that a model takes, by the browser: what it can show it can decode, and nothing that it decodes
 // reaches the page but pixels. It scales in a way of its own, so that these are not quite sharp's, unless a picture has the size that is asked for.
 
-import { HybridError } from '../../runtime/base/errors.ts';
-import { type OptionNames, refuseUnknownOptions } from '../../runtime/base/kinds.ts';
-import type { Interpolation } from '../../runtime/data/preprocessing.ts';
+import { checkBytes, checkDecodeOptions, checkPixels, DECODE_OPTIONS, type DecodeOptions, imageError, limitsOf } from './decode-limits.ts';
 import { luminance } from './luminance.ts';
 
 /** What is used of browsers. */
@@ -41,39 +39,22 @@ declare const OffscreenCanvas: new (
   };
 };
 
-/** As those of `decodeImage`. */
-export interface PictureOptions {
-  /** [height, width, channels] of the result; channels is 3 (RGB) or 1 (grey). */
-  readonly shape: readonly [number, number, number];
-  readonly maxPixels?: number;
-  readonly maxBytes?: number;
-  readonly name?: string;
-  readonly crop?: number;
-  /** Of a page it is told apart only whether pixels are to be mixed at all. */
-  readonly interpolation?: Interpolation;
-}
-
-const MAX_PIXELS = 2 ** 26;
-const MAX_BYTES = 2 ** 28;
-const OPTIONS: OptionNames<PictureOptions> = { shape: true, maxPixels: true, maxBytes: true, name: true, crop: true, interpolation: true };
-
 /**
  * Decodes an image to height · width · channels bytes, row by row. It is turned upright, scaled until it covers the shape (or, with `crop`, more
  * than that) and cut to its middle; transparent pixels are laid on white. Throws E_DATA for what the browser cannot decode, or is above a limit.
  */
-export async function decodePicture(image: Uint8Array | Blob, options: PictureOptions): Promise<Uint8Array> {
-  refuseUnknownOptions(options, OPTIONS, 'decodePicture');
-  const { shape, maxPixels = MAX_PIXELS, maxBytes = MAX_BYTES, name = 'the image', crop = 1, interpolation } = options;
-  const fail = (what: string, cause?: unknown): never => {
-    throw new HybridError('E_DATA', `${name} ${what}`, 'Replace or remove the file.', { cause });
-  };
+export async function decodePicture(image: Uint8Array | Blob, options: DecodeOptions): Promise<Uint8Array> {
+  checkDecodeOptions(options, DECODE_OPTIONS, 'decodePicture');
+  const { shape, name = 'the image', crop = 1, interpolation } = options;
+  const { maxPixels, maxBytes } = limitsOf(options);
   const blob = image instanceof Blob ? image : new Blob([image as Uint8Array<ArrayBuffer>]);
-  if (blob.size > maxBytes)
-    fail(`has ${blob.size.toLocaleString('en-US')} bytes, more than the ${maxBytes.toLocaleString('en-US')} allowed`);
-  const whole = await createImageBitmap(blob).catch((error: Error) => fail(`cannot be decoded: ${error.message}`, error));
+  checkBytes(name, blob.size, maxBytes);
+  const whole = await createImageBitmap(blob).catch((error: Error) => {
+    throw imageError(name, `cannot be decoded: ${error.message}`, error);
+  });
   try {
     const { width: seen, height: tall } = whole;
-    if (seen * tall > maxPixels) fail(`has ${seen} × ${tall} pixels, more than the ${maxPixels.toLocaleString('en-US')} allowed`);
+    checkPixels(name, whole, maxPixels);
     const [height, width] = shape;
     const scale = Math.max(width / seen, height / tall) / crop;
     const part = { width: Math.min(seen, Math.round(width / scale)), height: Math.min(tall, Math.round(height / scale)) };

@@ -169,8 +169,10 @@ export function refuseUnknown(
 /** The names of a function's options: its type sees to it that none is missing. */
 export type OptionNames<T extends object> = { readonly [K in keyof Required<T>]: true };
 
-/** Throws E_USAGE for an option that the function does not have, with the nearest that it has; `what` is the function. */
+/** Throws E_USAGE for options that are no object, and for one that the function does not have, with the nearest that it has; `what` is the function. */
 export function refuseUnknownOptions<T extends object>(given: NoInfer<Partial<T>>, names: OptionNames<T>, what: string): void {
+  if (typeof given !== 'object' || given === null)
+    throw new HybridError('E_USAGE', `the options for ${what} are ${JSON.stringify(given) ?? typeof given}`, 'Give an object, such as {}.');
   refuseUnknown(Object.keys(given), Object.keys(names), what);
 }
 

@@ -4,8 +4,9 @@
  * @module Data in a page
  */
 
+export type { DecodeOptions } from '../../app/sources/decode-limits.ts';
 export { type DecodeFilesOptions, decodeFiles, type LabelledImage, labelledFiles } from '../../app/sources/decoded-files.ts';
-export { decodePicture, type PictureOptions } from '../../app/sources/picture.browser.ts';
+export { decodePicture } from '../../app/sources/picture.browser.ts';
 export type { AugmentName, ImageShape } from '../data/augment/augmentation.ts';
 export type { ColourOptions } from '../data/augment/colour.ts';
 export type { CropOptions } from '../data/augment/crop.ts';

@@ -7,8 +7,9 @@
 export type { CifarSet } from '../../app/sources/cifar.ts';
 export { type ConcernedParts, classConcerns, duplicateConcerns } from '../../app/sources/concerns.ts';
 export { type ConvertOptions, convertData } from '../../app/sources/convert.ts';
+export type { DecodeOptions } from '../../app/sources/decode-limits.ts';
 export { type Description as DatasetDescription, describeDataset, type ReadAllOptions } from '../../app/sources/describe.ts';
-export { type DecodeOptions, decodeImage } from '../../app/sources/image-file.ts';
+export { decodeImage } from '../../app/sources/image-file.ts';
 export { IMAGE_ENDINGS } from '../../app/sources/image-formats.ts';
 export { DATA_NAMES, type DataNotice, type DataPlace, type DataProgress, type OpenDataOptions } from '../../app/sources/place.ts';
 export { type Picture, type PreviewOptions, previewPicture } from '../../app/sources/preview.ts';
