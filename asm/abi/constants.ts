@@ -35,6 +35,8 @@ export const DEPTH = 256;
  * the cache.
  */
 export const WINOGRAD_POINT_BYTES = 4 * DEPTH + 64;
+/** Bytes of a depth block of a transformed tile, all its points: a row of the matrix that the micro-kernel reads unpacked. */
+export const WINOGRAD_ROW_BYTES = WINOGRAD_POINTS * WINOGRAD_POINT_BYTES;
 /** Columns of these products that are made, and transformed back, at a time. */
 export const WINOGRAD_BLOCK_COLUMNS = 64;
 /** Bytes between the matrices of two points, beyond their elements. */

@@ -17,13 +17,14 @@ import {
   WINOGRAD_BLOCK_COLUMNS as BLOCK_COLUMNS,
   WINOGRAD_GAP,
   WINOGRAD_POINT_BYTES,
+  WINOGRAD_ROW_BYTES as ROW_BYTES,
   WinogradConvArgs,
   WinogradGradWeightArgs,
   WinogradReversedWeightsArgs,
   WinogradWeightsArgs,
 } from '../lib/abi';
 import { finish, finishTile } from '../lib/epilogue';
-import { ceilDiv, DEPTH, MR, multiplyRows, multiplyTransposed, NR, ROW_BYTES } from '../lib/gemm';
+import { ceilDiv, DEPTH, MR, multiplyRows, multiplyTransposed, NR } from '../lib/gemm';
 import { copyFloats, zeroFloats } from '../lib/simd';
 import { addToTotals, beginTile, joinTile, placeTileSums, storeTile, storeTotals, TileSums, tileSumsBytes } from '../lib/totals';
 import {

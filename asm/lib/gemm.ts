@@ -1,5 +1,5 @@
-// Matrix multiplication C = A·B in registers and caches, after Goto: both operands are repacked into panels that the
-// micro-kernel reads from front to back.
+// Matrix multiplication C = A·B in registers and caches, after Goto: operands are repacked into panels that the micro-kernel reads from
+// front to back, or made as rows that it reads as they are (`multiplyRows`, `multiplyTransposed`).
 //
 // A comes in panels of MR rows, k-major (MR consecutive floats for each k), B in panels of NR columns (NR consecutive
 // floats for each k). Rows and columns that do not fill a panel are zeros. Depth is cut into blocks of at most DEPTH, so
@@ -11,13 +11,15 @@
 //
 // What the matrices mean, and how their rows are found in tensors, is the business of the kernels.
 
-import { DEPTH } from './abi';
+import { DEPTH, WINOGRAD_ROW_BYTES as ROW_BYTES } from './abi';
 import { copyFloats, zeroFloats } from './simd';
-import { copyToA, copyToB, MR, NR, ROW_BYTES, tile, tileOfRows } from './tile';
+import { accumulateTile, copyToB, NR } from './tile';
 import { highHalves, highPairs, lowHalves, lowPairs } from './transpose';
 
-export { DEPTH };
-export { MR, NR, packRows, ROW_BYTES } from './tile';
+export { DEPTH, NR };
+
+/** Rows of a tile: with 8 columns, or 16 in pairs of vectors, it needs 12 accumulators, two vectors of B and one of A: 16 registers hold that. */
+export const MR: i32 = 6;
 
 /** Bytes of `EDGE` room that `multiply` needs: one tile. */
 export const TILE_BYTES: usize = <usize>(4 * MR * NR);
@@ -26,6 +28,16 @@ export const TILE_BYTES: usize = <usize>(4 * MR * NR);
 @inline
 export function ceilDiv(a: i32, b: i32): i32 {
   return (a + b - 1) / b;
+}
+
+/** A tile of which a step of the depth is MR consecutive floats of A and NR of B, and the next is `stepA` and `stepB` bytes further. */
+function tile(a: usize, b: usize, depth: i32, c: usize, stride: usize, accumulate: bool, stepA: usize, stepB: usize): void {
+  accumulateTile(a, b, depth, c, stride, accumulate, stepA, stepB, false);
+}
+
+/** A tile of MR rows of A, ROW_BYTES apart, and a packed panel of B. */
+function tileOfRows(a: usize, b: usize, depth: i32, c: usize, stride: usize, accumulate: bool): void {
+  accumulateTile(a, b, depth, c, stride, accumulate, 4, 4 * NR, true);
 }
 
 /** A tile of which only `rows`×`columns` exist: computed in `edge`, so that nothing beyond them is touched. */
@@ -185,6 +197,67 @@ export function dealToA(to: usize, panelBytes: usize, pointers: usize, rows: i32
     }
     at += 4 * MR;
     to += panelBytes;
+  }
+}
+
+/** MR consecutive floats: a column of a panel of A. */
+// @ts-ignore: decorator
+@inline
+export function copyToA(to: usize, from: usize): void {
+  v128.store(to, v128.load(from));
+  store<u64>(to, load<u64>(from, 16), 16);
+}
+
+/** A panel of A from MR rows of `n` floats each, whose addresses are at `rows`: the transpose of them. */
+export function packRows(to: usize, rows: usize, n: i32): void {
+  let r0 = load<usize>(rows);
+  let r1 = load<usize>(rows, 4);
+  let r2 = load<usize>(rows, 8);
+  let r3 = load<usize>(rows, 12);
+  let r4 = load<usize>(rows, 16);
+  let r5 = load<usize>(rows, 20);
+  let k = 0;
+  for (; k + 4 <= n; k += 4) {
+    const x0 = v128.load(r0);
+    const x1 = v128.load(r1);
+    const x2 = v128.load(r2);
+    const x3 = v128.load(r3);
+    const x4 = v128.load(r4);
+    const x5 = v128.load(r5);
+    const low01 = lowPairs(x0, x1);
+    const low23 = lowPairs(x2, x3);
+    const low45 = lowPairs(x4, x5);
+    const high01 = highPairs(x0, x1);
+    const high23 = highPairs(x2, x3);
+    const high45 = highPairs(x4, x5);
+    v128.store(to, lowHalves(low01, low23));
+    v128.store(to, lowHalves(low45, highHalves(low01, low01)), 16);
+    v128.store(to, highHalves(low23, low45), 32);
+    v128.store(to, lowHalves(high01, high23), 48);
+    v128.store(to, lowHalves(high45, highHalves(high01, high01)), 64);
+    v128.store(to, highHalves(high23, high45), 80);
+    to += 4 * 4 * MR;
+    r0 += 16;
+    r1 += 16;
+    r2 += 16;
+    r3 += 16;
+    r4 += 16;
+    r5 += 16;
+  }
+  for (; k < n; k++) {
+    store<f32>(to, load<f32>(r0));
+    store<f32>(to, load<f32>(r1), 4);
+    store<f32>(to, load<f32>(r2), 8);
+    store<f32>(to, load<f32>(r3), 12);
+    store<f32>(to, load<f32>(r4), 16);
+    store<f32>(to, load<f32>(r5), 20);
+    to += 4 * MR;
+    r0 += 4;
+    r1 += 4;
+    r2 += 4;
+    r3 += 4;
+    r4 += 4;
+    r5 += 4;
   }
 }
 

@@ -2,27 +2,19 @@
 // bits: 6×16, where every load, multiply-add and store of B and C has a neighbour to be joined with. Without the
 // revectorizer it runs out of registers; tile.ts is the size for that. The same names, the same bits.
 
-import { madd, WINOGRAD_POINT_BYTES, WINOGRAD_POINTS, ZERO_LINE } from './abi';
-import { highHalves, highPairs, lowHalves, lowPairs } from './transpose';
+import { madd, WINOGRAD_ROW_BYTES as ROW_BYTES, ZERO_LINE } from './abi';
 
-/** Rows of a tile: joined, 6×16 needs 12 accumulators, two vectors of B and one of A. */
-export const MR: i32 = 6;
 /** Columns of a tile. */
 export const NR: i32 = 16;
 
-/** Bytes between rows of A that are not packed: Winograd's tiles (asm/kernels/winograd.ts). A constant takes no register in the loop. */
-export const ROW_BYTES: usize = <usize>(WINOGRAD_POINTS * WINOGRAD_POINT_BYTES);
-
-/** Whether pairs of vectors side by side become one: code that makes much of them at once is worth while. */
-export const PAIRED: bool = true;
-
 /**
- * C += A·B for one tile (C = A·B without `accumulate`). `stride`: bytes between rows of C; `stepA`, `stepB`: bytes from a step of the
- * depth to the next. The elements of a step are side by side in B, and in A too, or, `byRows`, ROW_BYTES apart.
+ * C += A·B for one tile (C = A·B without `accumulate`). `stride`: bytes between rows of C; `stepA`, `stepB`: bytes from a step of
+ * the depth to the next. The elements of a step are side by side in B, and in A too, or, `byRows`, ROW_BYTES apart, as in
+ * Winograd's tiles (asm/kernels/winograd.ts): a constant, because that takes no register in the loop.
  */
 // @ts-ignore: decorator
 @inline
-function accumulateTile(
+export function accumulateTile(
   a: usize,
   b: usize,
   depth: i32,
@@ -134,16 +126,6 @@ function accumulateTile(
   v128.store(c5, c53, 48);
 }
 
-/** A tile of which a step of the depth is MR consecutive floats of A and NR of B, and the next is `stepA` and `stepB` bytes further. */
-export function tile(a: usize, b: usize, depth: i32, c: usize, stride: usize, accumulate: bool, stepA: usize, stepB: usize): void {
-  accumulateTile(a, b, depth, c, stride, accumulate, stepA, stepB, false);
-}
-
-/** A tile of MR rows of A, ROW_BYTES apart, and a packed panel of B. */
-export function tileOfRows(a: usize, b: usize, depth: i32, c: usize, stride: usize, accumulate: bool): void {
-  accumulateTile(a, b, depth, c, stride, accumulate, 4, 4 * NR, true);
-}
-
 /** NR consecutive floats: a row of a panel of B. */
 // @ts-ignore: decorator
 @inline
@@ -156,65 +138,4 @@ export function copyToB(to: usize, from: usize): void {
   v128.store(to, b1, 16);
   v128.store(to, b2, 32);
   v128.store(to, b3, 48);
-}
-
-/** MR consecutive floats: a column of a panel of A. */
-// @ts-ignore: decorator
-@inline
-export function copyToA(to: usize, from: usize): void {
-  v128.store(to, v128.load(from));
-  store<u64>(to, load<u64>(from, 16), 16);
-}
-
-/** A panel of A from MR rows of `n` floats each, whose addresses are at `rows`: the transpose of them. */
-export function packRows(to: usize, rows: usize, n: i32): void {
-  let r0 = load<usize>(rows);
-  let r1 = load<usize>(rows, 4);
-  let r2 = load<usize>(rows, 8);
-  let r3 = load<usize>(rows, 12);
-  let r4 = load<usize>(rows, 16);
-  let r5 = load<usize>(rows, 20);
-  let k = 0;
-  for (; k + 4 <= n; k += 4) {
-    const x0 = v128.load(r0);
-    const x1 = v128.load(r1);
-    const x2 = v128.load(r2);
-    const x3 = v128.load(r3);
-    const x4 = v128.load(r4);
-    const x5 = v128.load(r5);
-    const low01 = lowPairs(x0, x1);
-    const low23 = lowPairs(x2, x3);
-    const low45 = lowPairs(x4, x5);
-    const high01 = highPairs(x0, x1);
-    const high23 = highPairs(x2, x3);
-    const high45 = highPairs(x4, x5);
-    v128.store(to, lowHalves(low01, low23));
-    v128.store(to, lowHalves(low45, highHalves(low01, low01)), 16);
-    v128.store(to, highHalves(low23, low45), 32);
-    v128.store(to, lowHalves(high01, high23), 48);
-    v128.store(to, lowHalves(high45, highHalves(high01, high01)), 64);
-    v128.store(to, highHalves(high23, high45), 80);
-    to += 4 * 4 * MR;
-    r0 += 16;
-    r1 += 16;
-    r2 += 16;
-    r3 += 16;
-    r4 += 16;
-    r5 += 16;
-  }
-  for (; k < n; k++) {
-    store<f32>(to, load<f32>(r0));
-    store<f32>(to, load<f32>(r1), 4);
-    store<f32>(to, load<f32>(r2), 8);
-    store<f32>(to, load<f32>(r3), 12);
-    store<f32>(to, load<f32>(r4), 16);
-    store<f32>(to, load<f32>(r5), 20);
-    to += 4 * MR;
-    r0 += 4;
-    r1 += 4;
-    r2 += 4;
-    r3 += 4;
-    r4 += 4;
-    r5 += 4;
-  }
 }

@@ -14,7 +14,7 @@ import {
   SCRATCH_BYTES,
   WINOGRAD_TILE as TILE,
   WINOGRAD_GAP,
-  WINOGRAD_POINT_BYTES,
+  WINOGRAD_ROW_BYTES,
 } from '../abi/constants.ts';
 import type { ValuesOf } from '../abi/fields.ts';
 import { type LoweredEpilogue, NO_EPILOGUE } from './epilogue.ts';
@@ -147,7 +147,7 @@ function product(
   { capacity }: LoweringContext,
 ): Call {
   const tiles = tilesOf(g);
-  const rowBytes = Math.ceil(inputs / DEPTH) * POINTS * WINOGRAD_POINT_BYTES;
+  const rowBytes = Math.ceil(inputs / DEPTH) * WINOGRAD_ROW_BYTES;
   const fits = (n: number): boolean => n * rowBytes + matricesBytes(n * BLOCK_COLUMNS) <= MATRICES_BYTES;
   let blockTiles = BLOCK_TILES.conv;
   while (!fits(blockTiles)) blockTiles -= TILE_ROWS;
