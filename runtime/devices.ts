@@ -64,6 +64,11 @@ export async function openDevice(name: DeviceName = 'auto', given: DeviceOptions
   refuseUnknown(Object.keys(given), OPTION_NAMES, 'openDevice');
   const options = own(given);
   const { precision = 'auto', onNotice, onPrecision, tuneStore } = options;
+  const { read, write, version } = Object(tuneStore) as Partial<TuneStore>;
+  if (tuneStore !== undefined && !(typeof read === 'function' && typeof write === 'function' && typeof version === 'string'))
+    throw new HybridError('E_USAGE', '`tuneStore` is incomplete', 'Give an object with `version` (text), `read` and `write` (functions).', {
+      field: 'tuneStore',
+    });
   const tune = tuneStore && { store: tuneStore };
   if (precision !== 'auto' && !PRECISIONS.includes(precision))
     throw new HybridError('E_USAGE', `unknown precision ${JSON.stringify(precision)}`, `Choose one of auto, ${PRECISIONS.join(', ')}.`);

@@ -11,6 +11,7 @@ import * as graph from '../runtime/entries/graph.ts';
 import * as layers from '../runtime/entries/layers.ts';
 import * as runs from '../runtime/entries/runs.ts';
 import * as tools from '../runtime/entries/tools.ts';
+import { useAssets } from '../runtime/hosts/page.ts';
 import * as root from '../runtime/index.ts';
 import { openReferenceDevice } from '../runtime/reference.ts';
 import { train } from '../runtime/train/run.ts';
@@ -67,6 +68,7 @@ const CALLS: readonly (readonly [string, string, string, (given: object) => unkn
   ['inspectModel', 'programs', 'program', (given) => tools.inspectModel(model, 'graph', wrong(given))],
   ['examineMachine', 'thread', 'threads', (given) => tools.examineMachine(wrong(given))],
   ['readWeightsFile', 'imagesize', 'imageSize', (given) => readWeightsFile(new Uint8Array(8), wrong(given))],
+  ['useAssets', 'kernel', 'kernels', (given) => useAssets(wrong(given))],
   ['decodeFiles', 'class', 'classes', (given) => decodeFiles([], wrong({ shape: [8, 8, 3], ...given }))],
   ['readNpy', 'sources', 'source', (given) => formats.readNpy(new Uint8Array(8), wrong(given))],
   ['readNpz', 'sources', 'source', (given) => formats.readNpz(new Uint8Array(8), wrong(given))],
@@ -114,6 +116,10 @@ describe('an option with a wrong name is refused, with the right one', () => {
     await expect(data.decodeImage(new Uint8Array(8), wrong({ shape }))).rejects.toMatchObject(refused);
     await expect(decodeFiles([], wrong({ shape }))).rejects.toMatchObject(refused);
     await expect(decodeFiles([], wrong(undefined))).rejects.toMatchObject({ code: 'E_USAGE' });
+  });
+
+  test.each([[5], [{}], [{ version: '1', read: async () => null }]])('a store of choices that is %j', async (tuneStore) => {
+    await expect(root.openDevice('webgpu', wrong({ tuneStore }))).rejects.toMatchObject({ code: 'E_USAGE', field: 'tuneStore' });
   });
 
   test('weights of what are no bytes', async () => {

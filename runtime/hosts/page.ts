@@ -5,6 +5,7 @@
 // could start itself would be bundled without end.
 
 import { HybridError } from '../base/errors.ts';
+import { refuseUnknownOptions } from '../base/kinds.ts';
 import type { Host, Thread, ThreadBody } from '../host.ts';
 import { type Asset, readPack } from './pack.ts';
 
@@ -43,11 +44,12 @@ let pack: Promise<ReadonlyMap<string, Asset>> | undefined;
 
 /**
  * Says where the package's own files are in this page: for bundlers that do not take them along, and pages whose policy allows no workers but
- * theirs. To be called before anything is opened.
+ * theirs. To be called before anything is opened. Throws E_USAGE for a name that is none of them.
  *
  * @category Devices
  */
 export function useAssets(given: Assets): void {
+  refuseUnknownOptions<Assets>(given, { kernels: true, worker: true }, 'useAssets');
   assets = given;
   pack = undefined;
 }
