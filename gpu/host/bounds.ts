@@ -40,7 +40,8 @@ export async function untilLong(
 
 const each = (make: (i: number) => string): string => Array.from({ length: CHAINS }, (_, i) => make(i)).join(' ');
 
-const MULTIPLY_ADD = `${STEP_WGSL}
+/** Multiply-adds out of registers: as WGSL. */
+export const MULTIPLY_ADD = `${STEP_WGSL}
 @group(0) @binding(1) var<storage, read_write> out: array<vec4f>;
 @compute @workgroup_size(${GROUP}) fn main(@builtin(global_invocation_id) id: vec3u) {
   let a = vec4f(f32(step.rows) * 0.5);
@@ -50,7 +51,8 @@ const MULTIPLY_ADD = `${STEP_WGSL}
   if (sum.x == 1.5) { out[0] = sum; }
 }`;
 
-const COPY = `${STEP_WGSL}
+/** From memory to memory. */
+export const COPY = `${STEP_WGSL}
 @group(0) @binding(1) var<storage, read> x: array<vec4f>;
 @group(0) @binding(2) var<storage, read_write> y: array<vec4f>;
 @compute @workgroup_size(${GROUP}) fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) i: u32) {

@@ -83,7 +83,7 @@ export class ResidentSet {
     ]);
     try {
       for (const [i, part] of parts.entries()) await upload(gpu, buffers[i], set, part);
-      const dispatch = dispatchOf(set, parts, capacity);
+      const dispatch = gatherDispatch(set, parts, capacity);
       const pipeline = await pipelines.pipeline(dispatch, 'gather of the images');
       const bindGroup = device.createBindGroup({
         label: 'gather of the images',
@@ -158,7 +158,12 @@ async function upload(gpu: Gpu, buffer: GPUBuffer, set: ResidentImages, { first,
   }
 }
 
-function dispatchOf(set: ResidentImages, parts: readonly Part[], capacity: number): Dispatch {
+/** What makes a batch of the parts of a set. */
+export function gatherDispatch(
+  set: Omit<ResidentImages, 'bytes' | 'count'>,
+  parts: readonly Pick<Part, 'count'>[],
+  capacity: number,
+): Dispatch {
   const { workgroup, declarations, body } = gather(set, { buffers: parts.length, perBuffer: parts[0].count, capacity });
   const buffers = [
     { name: 'picks', access: 'read' as const },

@@ -5,9 +5,9 @@
 
 import { execFile } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { dirname, join, posix } from 'node:path';
+import { join } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import { promisify } from 'node:util';
 import { deflateSync } from 'node:zlib';
@@ -16,6 +16,7 @@ import { trainingGraphs } from '../../dist/runtime/entries/graph.js';
 import { initialize } from '../../dist/runtime/entries/layers.js';
 import { selfTest } from '../../dist/runtime/entries/tools.js';
 import { augmentOptions, buildModel, openDevice, train } from '../../dist/runtime/index.js';
+import { support } from './support.mjs';
 
 const root = fileURLToPath(new URL('../../', import.meta.url));
 const path = (name) => join(root, name);
@@ -72,42 +73,14 @@ await check('the self-test of the wasm device', async () => {
   return device.description;
 });
 
-/** A module of the tests' support without its types, over the built package: not every engine runs TypeScript. */
-async function support(name) {
-  const { default: ts } = await import('typescript');
-  const seen = new Set();
-  /** A file below test/, with those that it imports, in the same folders as there. */
-  const write = (one) => {
-    if (seen.has(one)) return;
-    seen.add(one);
-    const source = readFileSync(path(`test/${one}.ts`), 'utf8');
-    const options = { target: ts.ScriptTarget.ES2022, module: ts.ModuleKind.ESNext };
-    const code = ts
-      .transpileModule(source, { compilerOptions: options })
-      .outputText.replace(/'\.\.\/\.\.\/([^']+)\.ts'/g, (_, file) => JSON.stringify(pathToFileURL(path(`dist/${file}.js`)).href))
-      .replace(/'(\.\.?\/[^']+)\.ts'/g, (_, file) => {
-        write(posix.join(posix.dirname(one), file));
-        return `'${file}.mjs'`;
-      })
-      .replaceAll("'.cases.ts'", "'.cases.mjs'");
-    const to = join(folder, 'test', `${one}.mjs`);
-    mkdirSync(dirname(to), { recursive: true });
-    writeFileSync(to, code);
-  };
-  // Those of the ops are found by their names.
-  for (const file of readdirSync(path('test/ops'))) if (file.endsWith('.cases.ts')) write(`ops/${file.slice(0, -'.ts'.length)}`);
-  write(`support/${name}`);
-  return import(pathToFileURL(join(folder, 'test/support', `${name}.mjs`)).href);
-}
-
 for (const build of ['plain', 'fma', 'wide']) {
   await check(`kernels: ${build}, against the reference`, async () => {
     const { hasFma } = await import('../../dist/asm/host/modules.js');
     if (build !== 'plain' && !WebAssembly.validate(readFileSync(path('dist/asm/kernels/conv.fma.wasm')))) skip('no relaxed SIMD');
-    const { opCases } = await support('cases');
-    const { NodeRunner } = await support('node-runner');
-    const { runReference } = await support('reference');
-    const { copy } = await support('tensors');
+    const { opCases } = await support('cases', folder);
+    const { NodeRunner } = await support('node-runner', folder);
+    const { runReference } = await support('reference', folder);
+    const { copy } = await support('tensors', folder);
     const runner = await NodeRunner.open(build, 2);
     let cases = 0;
     for (const [op, make] of Object.entries(opCases)) {
@@ -243,6 +216,18 @@ async function threeSteps(device) {
   return hash.digest('hex');
 }
 
+await check('GPU: Dawn on SwiftShader', async () => {
+  if (engine !== 'node') skip('the driver is loaded into Node');
+  const { hasSwiftShader, useSwiftShader } = await support('swiftshader', folder);
+  if (!hasSwiftShader || !existsSync(path('node_modules/webgpu'))) skip('SwiftShader or the package webgpu is not installed');
+  useSwiftShader();
+  const { openWebGpuDevice } = await import('../../dist/gpu/host/device.js');
+  const device = await openWebGpuDevice();
+  digests['webgpu on SwiftShader'] = await threeSteps(device);
+  await device.close();
+  return device.description;
+});
+
 await check("GPU: Dawn's null backend takes a training step", async () => {
   if (!existsSync(path('node_modules/webgpu'))) skip('the package webgpu is not installed');
   const { acquireInstance } = await import('../../dist/gpu/host/binding.js');
@@ -262,10 +247,66 @@ await check("GPU: the engine's own WebGPU", async () => {
   const device = await openWebGpuDevice({ gpu });
   const result = await selfTest(device);
   assert(result.passed, JSON.stringify(result));
-  digests.gpu = await threeSteps(device);
+  // With the same driver another compiler of WGSL must come to the same bits.
+  digests[/SwiftShader/.test(device.description) ? 'webgpu on SwiftShader' : device.arithmetic] = await threeSteps(device);
   await device.close();
   return device.description;
 });
+
+/** Asks about every kernel. `refusalOf`: what is said against one, as text, or null. */
+async function askAll(kernels, refusalOf) {
+  const refused = [];
+  for (const kernel of kernels) {
+    const refusal = await refusalOf(kernel);
+    if (refusal) refused.push(`${kernel.name}:\n${refusal}`);
+  }
+  const shown = refused.slice(0, 5).join('\n');
+  assert(
+    refused.length === 0,
+    `${refused.length} of ${kernels.length} kernels are refused${refused.length > 5 ? ', of which the first five' : ''}:\n${shown}`,
+  );
+}
+
+await check("WGSL: the engine's own WebGPU takes every kernel", async () => {
+  if (engine !== 'deno') skip('only Deno has one');
+  const adapter = await globalThis.navigator?.gpu?.requestAdapter();
+  if (!adapter) skip('it has no adapter here');
+  const half = adapter.features.has('shader-f16');
+  const device = await adapter.requestDevice({ requiredFeatures: half ? ['shader-f16'] : [] });
+  const { everyKernel } = await support('wgsl', folder);
+  const kernels = everyKernel().filter((kernel) => half || !kernel.half);
+  await askAll(kernels, async ({ name, code }) => {
+    device.pushErrorScope('validation');
+    device.createShaderModule({ label: name, code });
+    return (await device.popErrorScope())?.message;
+  });
+  device.destroy();
+  return `${kernels.length} kernels${half ? '' : ', none with f16, which the adapter has not'}`;
+});
+
+// Given by run.mjs, which installs it.
+if (process.env.HYBRID_NAGA) {
+  await check('WGSL: naga takes every kernel, and writes it for Metal, Direct3D and Vulkan', async () => {
+    const naga = await import(pathToFileURL(process.env.HYBRID_NAGA).href);
+    const { everyKernel } = await support('wgsl', folder);
+    const kernels = everyKernel();
+    await askAll(kernels, ({ code }) => {
+      try {
+        const module = naga.parseWgsl(code);
+        const info = naga.validate(module);
+        naga.writeMsl(module, info);
+        naga.writeHlsl(module, info, { shaderModel: '6_2' }); // the first that has f16
+        naga.writeSpirv(module, info);
+        info.free();
+        module.free();
+        return null;
+      } catch (error) {
+        return error.formatted ?? String(error.stack);
+      }
+    });
+    return `naga ${naga.nagaVersion}, ${kernels.length} kernels, ${kernels.filter(({ half }) => half).length} of them with f16`;
+  });
+}
 
 await check('data kernels and data workers give the bytes of the loops', async () => {
   // The same run with augmentation on the calling thread and in workers: other bytes would be other weights.

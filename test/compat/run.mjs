@@ -5,10 +5,11 @@
 //   node test/compat/run.mjs --path ENGINE                     prints where its executable is
 
 import { execFileSync, spawn } from 'node:child_process';
-import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { support } from './support.mjs';
 
 const here = fileURLToPath(new URL('.', import.meta.url));
 const argv = process.argv.slice(2);
@@ -22,7 +23,7 @@ const REVECTORIZE = '--experimental-wasm-revectorize';
 const OPTIMISED = { 22: ['--no-liftoff'], 24: ['--no-liftoff', REVECTORIZE], 26: ['--no-liftoff', '--no-wasm-deopt', REVECTORIZE] };
 const ENGINES = [
   // The machine's own Node has the suite for the rest.
-  { name: 'this Node', flags: [], only: ['bits'] },
+  { name: 'this Node', flags: [], only: ['bits', 'WGSL', 'GPU: Dawn on'], naga: true },
   ...(process.arch === 'x64' ? [{ name: 'this Node without FMA3', flags: ['--no-enable-fma3'], only: ['bits'] }] : []),
   { ...node(24), name: 'node24, optimised', flags: OPTIMISED[24], only: ['the self-test', 'kernels', 'bits'] },
   node(22),
@@ -30,12 +31,14 @@ const ENGINES = [
   node(26),
   { ...node(26), name: 'node26, optimised', flags: OPTIMISED[26], only: ['the self-test', 'kernels', 'bits'] },
   { name: 'bun', package: 'bun@1', file: 'bun/bin/bun.exe', flags: [] },
-  { name: 'deno', package: 'deno@2', file: 'deno/deno', flags: ['run', '-A', '--unstable-webgpu'] },
+  { name: 'deno', package: 'deno@2', file: 'deno/deno', flags: ['run', '-A', '--unstable-webgpu'], vulkan: true },
 ].filter(({ name }) => pathOf || argv.length === 0 || argv.some((one) => name.startsWith(one)));
 
 /** The executable of an engine; installed where it is not. Null: it cannot be had here. */
-function executable({ package: name, file }) {
-  if (!name) return process.execPath;
+const executable = ({ package: name, file }) => (name ? installed(name, file) : process.execPath);
+
+/** A file of a package, which is installed where it is not. Null: it cannot be had here. */
+function installed(name, file) {
   const folder = join(store, name.replace(/[^\w.-]/g, '-'));
   const path = join(folder, 'node_modules', file);
   if (existsSync(path)) return path;
@@ -59,9 +62,9 @@ if (pathOf) {
 }
 
 /** Runs a file to its end, shows what it says, and gives the JSON of its last line. */
-function run(command, args) {
+function run(command, args, env) {
   return new Promise((resolve) => {
-    const child = spawn(command, args, { stdio: ['ignore', 'pipe', 'inherit'] });
+    const child = spawn(command, args, { stdio: ['ignore', 'pipe', 'inherit'], env: { ...process.env, ...env } });
     let said = '';
     child.stdout.on('data', (text) => {
       said += text;
@@ -77,6 +80,20 @@ function run(command, args) {
       }
     });
   });
+}
+
+/** The compiler of WGSL that Firefox, Deno and all of wgpu have. */
+const NAGA = { package: 'naga-wasm@30.1.0', file: 'naga-wasm/dist/node.js' };
+
+/** By which an engine finds the same Vulkan driver as tests of the suite; empty where there is none for this machine. */
+async function vulkan() {
+  const folder = mkdtempSync(join(tmpdir(), 'hybrid-vulkan-'));
+  try {
+    const { hasSwiftShader, swiftShaderProgram } = await support('swiftshader', folder);
+    return hasSwiftShader ? swiftShaderProgram() : {};
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
 }
 
 const total = { passed: 0, failed: 0, skipped: 0 };
@@ -95,7 +112,16 @@ for (const engine of ENGINES) {
     add({ passed: 0, failed: 0, skipped: 1 });
     continue;
   }
-  const result = await run(path, [...engine.flags, join(here, 'engine.mjs'), ...(engine.only ?? [])]);
+  const env = engine.vulkan ? await vulkan() : {};
+  if (engine.naga) {
+    const naga = installed(NAGA.package, NAGA.file);
+    if (naga) env.HYBRID_NAGA = naga;
+    else {
+      console.log(`skip WGSL: ${NAGA.package} cannot be had here`);
+      add({ passed: 0, failed: 0, skipped: 1 });
+    }
+  }
+  const result = await run(path, [...engine.flags, join(here, 'engine.mjs'), ...(engine.only ?? [])], env);
   add(result);
   for (const [arithmetic, digest] of Object.entries(result.digests)) {
     const first = bits.get(arithmetic);

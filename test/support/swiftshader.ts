@@ -33,6 +33,12 @@ export function swiftShaderChild(): { readonly args: readonly string[]; readonly
   };
 }
 
+/** What a program that looks for Vulkan needs in its environment for the same. */
+export function swiftShaderProgram(): Readonly<Record<string, string>> {
+  const folder = unpack();
+  return { LD_LIBRARY_PATH: folder, VK_ICD_FILENAMES: join(folder, 'vk_swiftshader_icd.json') };
+}
+
 function open(library: string): void {
   const { RTLD_NOW, RTLD_GLOBAL } = constants.dlopen;
   try {
