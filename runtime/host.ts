@@ -39,6 +39,8 @@ export interface HostGpu {
   isMissing(error: unknown): boolean;
   /** What an instance would need to find a GPU, and is missing: it would complain on the terminal. Null: nothing. */
   missing(): { readonly message: string; readonly remedy: string } | null;
+  /** What helps where WebGPU finds no adapter, as a sentence. */
+  readonly remedy: string;
 }
 
 /** What threads of the package do: compute as one of a gang, or prepare batches. (In Node the latter are piscina's.) */

@@ -38,12 +38,7 @@ const LIMITS = [
 export async function findAdapter(gpu: GPU): Promise<GPUAdapter> {
   const adapter = await gpu.requestAdapter({ powerPreference: 'high-performance' });
   if (adapter) return adapter;
-  const driver = host.platform === 'linux' ? 'a Vulkan driver (`vulkaninfo` lists them)' : 'a graphics driver';
-  throw new HybridError(
-    'E_ENVIRONMENT',
-    'this machine offers no GPU to WebGPU',
-    `Install ${driver} and look at \`hybrid doctor\`, or use \`device: wasm\`.`,
-  );
+  throw new HybridError('E_ENVIRONMENT', 'this machine offers no GPU to WebGPU', host.gpu.remedy);
 }
 
 /** `f32Matrices`: false leaves out the unit for f32. */

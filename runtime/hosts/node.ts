@@ -46,6 +46,10 @@ export const nodeHost: Host = {
             message: 'there is no Vulkan here (libvulkan.so.1)',
             remedy: "Install a Vulkan driver (of the GPU's vendor, or Mesa's) and the package libvulkan1, or use `device: wasm`.",
           },
+    get remedy() {
+      const driver = platform() === 'linux' ? 'a Vulkan driver (`vulkaninfo` lists them)' : 'a graphics driver';
+      return `Install ${driver} and look at \`hybrid doctor\`, or use \`device: wasm\`.`;
+    },
   },
 };
 

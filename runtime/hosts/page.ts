@@ -163,6 +163,7 @@ export const pageHost: Host = {
             message: 'this browser has no WebGPU (navigator.gpu)',
             remedy: 'Use a browser that has it, over https or on localhost, or `device: wasm`.',
           },
+    remedy: 'Look at what the browser says of its GPU (`about:support` or `chrome://gpu`), or use `device: wasm`.',
   },
 };
 

@@ -12,6 +12,7 @@ import type { Checkpoint, CheckpointStore } from '../../runtime/train/checkpoint
 import { packCheckpoint, unpackCheckpoint } from '../../runtime/train/checkpoint-files.ts';
 import { train } from '../../runtime/train/run.ts';
 import { type PageWindow, startPages } from '../support/page.ts';
+import { keptInPage } from '../support/page-store.ts';
 
 const { canOpen, open } = await startPages();
 
@@ -96,51 +97,7 @@ describe.skipIf(!canOpen)('in Chromium', () => {
 
   it('checkpoints in the private file system: whole or not at all, gone when they are cleared, and refused when they are damaged', async () => {
     const { page } = await open(false);
-    const outcome = await page.evaluate(async () => {
-      const { root, data } = (globalThis as unknown as PageWindow).hybrid;
-      const codeOf = (promise: Promise<unknown>) =>
-        promise.then(
-          () => 'none',
-          (error: { code: string; message: string }) => `${error.code}: ${error.message}`,
-        );
-      const device = await root.openDevice('wasm', { threads: 1 });
-      const { train: set } = data.syntheticSource({ train: 32, test: 0 });
-      const store = await root.originStore('a run of mine');
-      const nothing = await store.load('last');
-      const model = root.buildModel('convmixer', { input: [32, 32, 3], classes: 10, dim: 8, depth: 1, patch: 4 });
-      await root.train({ device, model, train: set, epochs: 1, batch: 16, store }).result;
-      await device.close();
-      // Another instance sees what the first has written.
-      const best = await (await root.originStore('a run of mine')).load('best');
-      type Folder = {
-        getDirectoryHandle(name: string): Promise<Folder>;
-        getFileHandle(name: string): Promise<{
-          createWritable(options: object): Promise<{ write(what: object): Promise<void>; close(): Promise<void>; abort(): Promise<void> }>;
-        }>;
-      };
-      const origin = await (
-        globalThis as unknown as { navigator: { storage: { getDirectory(): Promise<Folder> } } }
-      ).navigator.storage.getDirectory();
-      const file = await (await (await origin.getDirectoryHandle('hybrid')).getDirectoryHandle('a run of mine')).getFileHandle('last.zip');
-      // Begun and never closed, as by a page that was left: what was there stays.
-      const left = await file.createWritable({ keepExistingData: false });
-      await left.write({ type: 'write', position: 0, data: new Uint8Array(10) });
-      const kept = (await store.load('last')) !== null;
-      await left.abort();
-      const damage = await file.createWritable({ keepExistingData: true });
-      await damage.write({ type: 'write', position: 3000, data: Uint8Array.of(1, 2, 3, 4, 5, 6, 7, 8) });
-      await damage.close();
-      const damaged = await codeOf(store.load('last'));
-      await store.clear();
-      return {
-        nothing,
-        weights: best?.weights.size,
-        kept,
-        damaged,
-        cleared: await store.load('best'),
-        name: await codeOf(root.originStore('../up')),
-      };
-    });
+    const outcome = await keptInPage(page);
     expect(outcome).toMatchObject({ nothing: null, kept: true, cleared: null });
     expect(outcome.weights).toBeGreaterThan(5);
     expect(outcome.damaged).toMatch(/^E_CHECKPOINT: the checkpoint the private file system \(a run of mine\)\/last cannot be used: /);

@@ -1,8 +1,13 @@
 // A device in a page, as one of this process: what is asked of it is asked there, so that what holds for devices of Node can be held
 // to those of a page, word for word.
 
-import type { Page } from 'playwright-core';
 import type { Batch, CompileOptions, Device, Executable, Hyperparameters, ModelGraphs } from '../../runtime/device.ts';
+
+/** What is asked of a page, of whatever browser: Playwright's pages are such. */
+export interface PageEvaluator {
+  /** Calls a function there, with what can be copied; it sees nothing but its argument. */
+  evaluate<Result, Argument>(body: (argument: Argument) => Result | Promise<Result>, argument: Argument): Promise<Result>;
+}
 
 /** What `servePage` has in its window, by these names. */
 interface Remote {
@@ -12,7 +17,11 @@ interface Remote {
 }
 
 /** Opens a device there. `options`: of `openDevice`, without functions. */
-export async function openPageDevice(page: Page, name: 'wasm' | 'webgpu', options: { readonly threads?: number } = {}): Promise<Device> {
+export async function openPageDevice(
+  page: PageEvaluator,
+  name: 'wasm' | 'webgpu',
+  options: { readonly threads?: number } = {},
+): Promise<Device> {
   const about = await page.evaluate(
     async ([device, given]) => {
       const remote = globalThis as unknown as Remote & { devices?: Device[]; executables?: Executable[] };
@@ -46,7 +55,7 @@ export async function openPageDevice(page: Page, name: 'wasm' | 'webgpu', option
 
 type Methods = 'gradient' | 'evaluate' | 'predict' | 'update' | 'read' | 'write' | 'calibrate' | 'close';
 
-function executableOf(page: Page, at: number, state: Executable['state'], capacity: number): Executable {
+function executableOf(page: PageEvaluator, at: number, state: Executable['state'], capacity: number): Executable {
   const ask = (method: Methods, ...args: readonly unknown[]): Promise<unknown> =>
     page.evaluate(
       async ([index, name, given]) => {
