@@ -3,7 +3,7 @@
 // there is one of each class. What is reached by the same starts lies in one file, so that none loads what it does not need; what threads load stays apart.
 //
 // `node scripts/join.mjs [DIST]`, right after tsc. The program works without, and starts more slowly.
-import { existsSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { readdirSync, readFileSync, rmSync } from 'node:fs';
 import { dirname, join, relative, resolve, sep } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
@@ -102,7 +102,7 @@ const bundle = await bundler.rolldown({
     },
   ],
 });
-await bundle.write({
+const { output } = await bundle.write({
   dir: dist,
   format: 'esm',
   entryFileNames: '[name].js',
@@ -119,5 +119,6 @@ await bundle.write({
   },
 });
 await bundle.close();
-// Those that tsc wrote are of what was there before.
-for (const name of joined.keys()) rmSync(`${pathOf(name)}.map`, { force: true });
+// Maps that tsc wrote are of what was there before; a module that stays whole has got one anew.
+const written = new Set(output.map(({ fileName }) => fileName));
+for (const name of joined.keys()) if (!written.has(`${name}.js.map`)) rmSync(`${pathOf(name)}.map`, { force: true });

@@ -2,7 +2,7 @@
 // imported by whatever resolves modules. A new name goes to the entry that it belongs to (runtime/entries/), and to the list.
 
 import { spawnSync } from 'node:child_process';
-import { cpSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
+import { cpSync, mkdirSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
 import { basename, dirname, isAbsolute, join, relative, sep } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import ts from 'typescript';
@@ -175,6 +175,20 @@ describe('entries of the package', () => {
     expect(joined.length).toBeGreaterThan(1);
     expect(joined.filter((starts) => !starts.includes('library') && starts[0] !== 'rolldown')).toEqual([]);
     expect(files.length).toBeLessThanOrEqual(MOST_FILES);
+  });
+
+  it('each map that a built file names is there, and each that is there is named', () => {
+    const dist = joinedFolder();
+    const files = readdirSync(dist, { recursive: true, encoding: 'utf8' });
+    const maps = files.filter((file) => file.endsWith('.js.map'));
+    const named = files
+      .filter((file) => file.endsWith('.js'))
+      .flatMap((file) => {
+        const map = /^\/\/# sourceMappingURL=(\S+)\s*$/m.exec(readFileSync(join(dist, file), 'utf8'))?.[1];
+        return map ? [join(dirname(file), map)] : [];
+      });
+    expect(maps.length).toBeGreaterThan(100);
+    expect(named.sort()).toEqual(maps.sort());
   });
 
   it.each([

@@ -65,6 +65,7 @@ export async function buildPage(source: string): Promise<PageBuild> {
       rolldownOptions: {
         input: join(folder, 'main.js'),
         preserveEntrySignatures: 'strict',
+        checks: { pluginTimings: false }, // how busy the machine is, is nothing to warn of
         onwarn: ({ message }) => warnings.push(message),
         output: { entryFileNames: 'main.js' },
       },
