@@ -20,7 +20,7 @@ import type { ListedImage } from './decoded-images.ts';
 import { describing, FolderTree, folderError, isTable, LAYOUT, quote, slashes, type TreeOptions } from './folder-tree.ts';
 import { READ_FORMATS } from './image-formats.ts';
 import { ImageIndex, type LabelledFile, readLabelTable } from './label-file.ts';
-import { partOfName } from './part-names.ts';
+import { IMAGE_FOLDERS, partOfName } from './part-names.ts';
 
 export interface FolderListing {
   /** Class names: of folders sorted by code unit, which no locale changes; of a table, by their value where all are whole numbers. */
@@ -49,8 +49,6 @@ export interface ScanOptions extends TreeOptions {
 const MAX_CLASSES = 50_000;
 /** Files that may well be tables, for what is said where none is found. */
 const mayBeTable = (name: string): boolean => /\.(csv|tsv|txt|json|jsonl|ndjson)$/i.test(name) && !/readme|licen[cs]e/i.test(name);
-/** Folders of images that are called so, and not by a class. */
-const IMAGE_FOLDERS = /^(images?|imgs?|jpe?gs?|pngs?|photos|pictures|data|jpegimages)$/i;
 
 /**
  * Lists the images of a folder. Those of a part are in an order that is fixed, the same everywhere, and spread: each class's files are

@@ -16,3 +16,6 @@ const NAMES: Readonly<Record<PartName, RegExp>> = {
 export function partOfName(name: string): PartName | undefined {
   return (Object.keys(NAMES) as PartName[]).find((part) => NAMES[part].test(name));
 }
+
+/** Folders of images that are called so, and not by a class. */
+export const IMAGE_FOLDERS = /^(images?|imgs?|jpe?gs?|pngs?|photos|pictures|data|jpegimages)$/i;

@@ -72,13 +72,20 @@ function addPictures(one: Class, images: readonly Blob[]): void {
   update();
 }
 
-/** Each folder with pictures is a class, added to the one of its name where there is one. */
+/** Each folder with pictures is a class, added to the one of its name where there is one. Of a set with a folder test only the rest is taught. */
 function addFolders(files: Iterable<File>): void {
-  const byLabel = Map.groupBy(labelledFiles(files), ({ label }) => label);
+  let images: LabelledImage[];
+  try {
+    images = labelledFiles(files, { part: 'train' });
+  } catch (error) {
+    fail(error);
+    return;
+  }
+  const byLabel = Map.groupBy(images, ({ label }) => label);
   if (byLabel.size === 0) say('There is no folder with pictures. Single pictures are dropped on their class.');
   else for (const one of classes.filter(({ pictures, name }) => pictures.length === 0 && name.value === '')) removeClass(one);
-  for (const [label, images] of byLabel) {
-    const pictures = images.map(({ image }) => image);
+  for (const [label, own] of byLabel) {
+    const pictures = own.map(({ image }) => image);
     addPictures(classes.find((one) => nameOf(one) === label) ?? addClass(label), pictures);
   }
 }

@@ -5,7 +5,13 @@
  */
 
 export type { DecodeOptions } from '../../app/sources/decode-limits.ts';
-export { type DecodeFilesOptions, decodeFiles, type LabelledImage, labelledFiles } from '../../app/sources/decoded-files.ts';
+export {
+  type DecodeFilesOptions,
+  decodeFiles,
+  type LabelledFilesOptions,
+  type LabelledImage,
+  labelledFiles,
+} from '../../app/sources/decoded-files.ts';
 export { decodePicture } from '../../app/sources/picture.browser.ts';
 export type { AugmentName, ImageShape } from '../data/augment/augmentation.ts';
 export type { ColourOptions } from '../data/augment/colour.ts';
