@@ -14,6 +14,7 @@ import { frameKernels, framing } from './frame.ts';
 import { layernorm, layernormKernels } from './layernorm.ts';
 import { loss, lossKernels } from './loss.ts';
 import type { Kernels, Lowering, Lowerings } from './lowering.ts';
+import { matrixUpdates, muonKernels } from './muon.ts';
 import { optimizer, optimizerKernels } from './optimizer.ts';
 import { pool, poolKernels } from './pool.ts';
 import { repeat, repeatKernels } from './repeat.ts';
@@ -37,6 +38,7 @@ export const lowerings = {
   ...attention,
   ...loss,
   ...optimizer,
+  ...matrixUpdates,
 } satisfies Lowerings;
 
 /** By name, for the host, which knows none. */
@@ -57,6 +59,7 @@ const TABLES: readonly Kernels[] = [
   frameKernels,
   layernormKernels,
   lossKernels,
+  muonKernels,
   optimizerKernels,
   poolKernels,
   repeatKernels,

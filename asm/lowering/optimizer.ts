@@ -5,7 +5,7 @@ import { invariant } from '../../runtime/base/errors.ts';
 import { RANGE_ALIGNMENT } from '../../runtime/compile/plan.ts';
 import { byteLength, type ValueId } from '../../runtime/ir/graph.ts';
 import { runsOf } from '../../runtime/ops/optimizer.ts';
-import { type ConstantsOf, type OptimizerName, ofEach, type SlotOf, slotsOf } from '../../runtime/optim/index.ts';
+import { type ConstantsOf, type FlatName, ofEach, type SlotOf, slotsOf } from '../../runtime/optim/index.ts';
 import type { OptimizerRule } from '../../runtime/optim/rule.ts';
 import { CHUNK } from '../abi/constants.ts';
 import type { ValuesOf } from '../abi/fields.ts';
@@ -21,7 +21,7 @@ const table = {
 } as const satisfies Kernels;
 
 /** The kernel of an optimizer: flat ranges of the trained parameters, what the rule keeps, its constants, and the groups of parameters. */
-type UpdateFields<N extends OptimizerName> = {
+type UpdateFields<N extends FlatName> = {
   readonly [K in 'ok' | 'counter' | 'gradients' | 'parameters']: 'ptr';
 } & { readonly scale: 'ptr?' } & { readonly [S in SlotOf<N>]: 'ptr?' } & {
   readonly [C in keyof ConstantsOf<N>]: ConstantsOf<N>[C] extends boolean ? 'flag' : 'f64';
@@ -32,7 +32,7 @@ const updates = ofEach(({ slots, constants }) => ({
   ...Object.fromEntries(slots.map((slot) => [slot, 'ptr?'])),
   ...Object.fromEntries(Object.entries(constants).map(([name, { usual }]) => [name, typeof usual === 'boolean' ? 'flag' : 'f64'])),
   groups: ['parameterGroup'],
-})) as unknown as { readonly [N in OptimizerName]: UpdateFields<N> };
+})) as unknown as { readonly [N in FlatName]: UpdateFields<N> };
 
 export const optimizerKernels = { ...table, ...updates };
 const call = callsOf(optimizerKernels);
@@ -122,6 +122,6 @@ function lowerUpdate(rule: OptimizerRule): Lowering {
       ...Object.fromEntries(Object.keys(rule.constants).map((name) => [name, constants[name]])),
       groups,
     };
-    return [call(rule.name as OptimizerName, args as unknown as ValuesOf<(typeof optimizerKernels)[OptimizerName]>)];
+    return [call(rule.name as FlatName, args as unknown as ValuesOf<(typeof optimizerKernels)[FlatName]>)];
   };
 }

@@ -1,7 +1,7 @@
 // The update phase. Where a gradient is not finite `ok` is 0 and nothing changes: no host needs to look.
 
 import type { Constants } from '../../runtime/base/constants.ts';
-import type { ConstantsOf, OptimizerName } from '../../runtime/optim/index.ts';
+import type { ConstantsOf, FlatName } from '../../runtime/optim/index.ts';
 import { f32, type KernelText } from './wgsl.ts';
 
 const WORKGROUP = 256;
@@ -103,7 +103,7 @@ interface UpdateText {
   readonly element: string;
 }
 
-const UPDATES: { readonly [N in OptimizerName]: (constants: ConstantsOf<N>) => UpdateText } = {
+const UPDATES: { readonly [N in FlatName]: (constants: ConstantsOf<N>) => UpdateText } = {
   /** 1 − β^t is −expm1(t·ln β): by its series near zero, where the difference would cancel. */
   adamw: ({ beta1, beta2, epsilon }) => ({
     declarations: `fn oneMinusExp(x: f32) -> f32 {
@@ -150,7 +150,7 @@ export interface UpdateGroup {
 }
 
 /** An optimizer over whole flat ranges, whose padding is and stays zero, group by group; `isScaled`: the gradients times `scale`. */
-export function update(name: OptimizerName, constants: Constants, groups: readonly UpdateGroup[], isScaled = false): KernelText {
+export function update(name: FlatName, constants: Constants, groups: readonly UpdateGroup[], isScaled = false): KernelText {
   const { declarations, prepare = '', element } = (UPDATES[name] as (constants: Constants) => UpdateText)(constants);
   const scaled = (scalar: string, factor: number): string => (factor === 1 ? scalar : `${scalar} * ${f32(factor)}`);
   const blocks = groups.map(

@@ -13,6 +13,7 @@ import { framing } from './frame.ts';
 import { layernorm } from './layernorm.ts';
 import { loss } from './loss.ts';
 import type { Lowerings } from './lowering.ts';
+import { matrixUpdates } from './muon.ts';
 import { optimizer } from './optimizer.ts';
 import { pool } from './pool.ts';
 import { repeat } from './repeat.ts';
@@ -35,4 +36,5 @@ export const lowerings = {
   ...attention,
   ...loss,
   ...optimizer,
+  ...matrixUpdates,
 } satisfies Lowerings;

@@ -4,7 +4,7 @@
 import type { Constants } from '../../runtime/base/constants.ts';
 import { byteLength, elementCount, type ValueId } from '../../runtime/ir/graph.ts';
 import { runsOf } from '../../runtime/ops/optimizer.ts';
-import { type OptimizerName, ofEach, slotsOf } from '../../runtime/optim/index.ts';
+import { type FlatName, ofEach, slotsOf } from '../../runtime/optim/index.ts';
 import type { OptimizerRule } from '../../runtime/optim/rule.ts';
 import * as kernels from '../kernels/optimizer.ts';
 import type { GpuNode } from '../ops/index.ts';
@@ -84,7 +84,7 @@ function lowerFiniteCheck(
 
 /** An optimizer's op to its kernel, over whole flat ranges. */
 function lowerUpdate(rule: OptimizerRule) {
-  return (node: GpuNode<OptimizerName>, context: LoweringContext): Dispatch[] => {
+  return (node: GpuNode<FlatName>, context: LoweringContext): Dispatch[] => {
     const { ok, counter, gradients, scale } = node.args;
     const constants = node.attrs as unknown as Constants;
     const padded = (id: number) => Math.ceil(byteLength(context.spec(id), 1) / RANGE_ALIGNMENT) * (RANGE_ALIGNMENT / 4);
@@ -102,7 +102,7 @@ function lowerUpdate(rule: OptimizerRule) {
       .read('scale', scale)
       .raw('w', { range: 'parameters' }, 'read_write', 1);
     for (const slot of slotsOf(rule, constants)) operands.raw(slot, { range: `slot:${slot}` }, 'read_write', 1);
-    const text = kernels.update(rule.name as OptimizerName, constants, groups, scale !== undefined);
+    const text = kernels.update(rule.name as FlatName, constants, groups, scale !== undefined);
     return operands.dispatch(text, strided(elements(gradients, context), 4096));
   };
 }

@@ -9,6 +9,7 @@ import { type OptimizerName, type OptimizerOptions, optimizerOf } from '../optim
 import { differentiate } from './autodiff.ts';
 import { expand } from './expand.ts';
 import { fuse } from './fuse.ts';
+import { matrixParameters } from './matrices.ts';
 import { addCalibration, addUpdate } from './optimize.ts';
 
 /** How parameters are trained. */
@@ -32,14 +33,15 @@ export function trainingGraph(forward: Graph, options: UpdateOptions = {}): Grap
   const parameters = forward.values
     .filter(({ state }) => state === 'parameter')
     .map(({ id, name, spec: { shape } }) => ({ id, name, shape }));
-  const { trained, runs } = groupParameters(parameters, groups);
+  const one = optimizerOf(optimizer);
+  const { trained, runs, matrices } = groupParameters(parameters, groups, one.rule.matrices && matrixParameters(forward));
   const differentiated = differentiate(
     forward,
     'loss',
     trained.map(({ id }) => id),
   );
   verify(differentiated, ops, 'autodiff');
-  const updating = addUpdate(differentiated, optimizerOf(optimizer), runs, clipNorm);
+  const updating = addUpdate(differentiated, one, runs, clipNorm, matrices);
   verify(updating, ops, 'optimize');
   return updating;
 }

@@ -4,8 +4,8 @@
 import { HybridError } from '../base/errors.ts';
 import { type Graph, GraphBuilder, type ValueId } from '../ir/graph.ts';
 import { ops } from '../ops/index.ts';
-import { type GroupRun, oneGroup } from '../optim/groups.ts';
-import { type Optimizer, optimizerOf, slotVariable } from '../optim/index.ts';
+import { type Factors, type GroupRun, oneGroup } from '../optim/groups.ts';
+import { constantsOf, type Optimizer, optimizerOf, slotsFor, slotVariables } from '../optim/index.ts';
 
 /** Suffixes of graph outputs `<path>/mean` and `<path>/variance`, and the two statistics `<path>/vars/…` that they move: the last of a layer. */
 const BATCH_MEAN = '/mean';
@@ -14,14 +14,16 @@ const LATER_CALL = /~\d+$/;
 
 /**
  * `runs`: the groups of the parameters, in the order of the gradients. `clipNorm`: the length that all gradients together have at most; 0: any.
- * Learning rate and weight decay are arguments of each run.
+ * `matrices`: factors of the last parameters, which the optimizer updates one by one. Learning rate and weight decay are arguments of each run.
  */
 export function addUpdate(
   graph: Graph,
-  { rule, constants, slots }: Optimizer = optimizerOf(),
+  optimizer: Optimizer = optimizerOf(),
   runs: readonly GroupRun[] = oneGroup(graph.gradients.length),
   clipNorm = 0,
+  matrices: readonly Factors[] = [],
 ): Graph {
+  const { rule, constants, slots } = optimizer;
   const g = GraphBuilder.from(graph, ops);
   g.phase = 'update';
   g.label = 'optimizer';
@@ -30,14 +32,32 @@ export function addUpdate(
   // Named by the place of the parameter in the model: groups change where a tensor lies, not what it is called.
   const places = [...parameters].sort((a, b) => a - b);
   const counter = g.state('optimizer/vars/0', [1], 'counter', 'i32');
-  const kept = slots.flatMap((slot, s) =>
-    parameters.map((id) => g.state(slotVariable(places.indexOf(id), s, slots.length), g.spec(id).shape, `slot:${slot}`)),
+  const others = parameters.length - matrices.length;
+  const slotsOf = (id: ValueId) => slotsFor(optimizer, parameters.indexOf(id) >= others);
+  const names = slotVariables(places.map(slotsOf));
+  // Slot by slot, each in the order of the gradients: matrices come last, so that a slot which they lack has the places of all others still.
+  const kept = slots.map((slot) =>
+    parameters.flatMap((id) => {
+      const s = slotsOf(id).indexOf(slot);
+      return s < 0 ? [] : [g.state(names[places.indexOf(id)][s], g.spec(id).shape, `slot:${slot}`)];
+    }),
   );
   const ok = g.one('finiteCheck', [graph.outputs.loss, ...gradients]);
   const isOne = runs.length === 1 && runs[0].rate === 1 && runs[0].decay === 1;
   const scale = clipNorm > 0 ? g.one('gradientScale', { gradients }, { norm: clipNorm }) : undefined;
-  const attrs = isOne ? constants : { ...constants, groups: runs };
-  g.add(rule.name, { ok, counter, gradients, ...(scale !== undefined && { scale }) }, attrs, { updates: [...parameters, ...kept] });
+  const scaled = scale !== undefined && { scale };
+  if (others > 0) {
+    const flat = rule.matrices?.others ?? rule;
+    const attrs = { ...constantsOf(flat.constants, constants), ...(!isOne && { groups: runs }) };
+    const updates = [parameters, ...kept].flatMap((each) => each.slice(0, others));
+    g.add(flat.name, { ok, counter, gradients: gradients.slice(0, others), ...scaled }, attrs, { updates });
+  }
+  for (const [m, { rate, decay }] of matrices.entries()) {
+    const { slots: own = [], constants: table = {} } = rule.matrices ?? {};
+    const k = others + m;
+    const updates = [parameters[k], ...own.map((slot) => kept[slots.indexOf(slot)][k])];
+    g.add(rule.name, { ok, gradient: gradients[k], ...scaled }, { ...constantsOf(table, constants), rate, decay }, { updates });
+  }
   addMovingAverages(g, ok, graph);
   g.add('countStep', [ok], {}, { updates: [counter] });
   g.output('applied', ok);

@@ -3,7 +3,7 @@
 //   | parameters | statistics | gradients | slots of the optimizer | counters | inputs | kept | arena |
 //
 // State and gradients are flat ranges in the order of the gradients, with the same offsets in parameters, gradients and
-// slots, so that an update is one kernel; parameters that have no gradient, because they are frozen, come last. `kept` holds what must outlive a program: graph outputs, and what the update
+// slots, so that an update is one kernel; a slot that the last parameters do not have is as much shorter; parameters that have no gradient, because they are frozen, come last. `kept` holds what must outlive a program: graph outputs, and what the update
 // phase reads of the gradient phase. All graphs share the arena, because they run one at a time; inside it tensors share
 // memory by lifetime.
 
@@ -86,7 +86,7 @@ export function planMemory(graphs: readonly Graph[], capacity: number): Plan {
     [...new Set(stateValues.flatMap((value) => (isSlot(value.state) ? [value.state] : [])))].map((slot) => [slot, flat(ofKind(slot))]),
   );
   const counters = flat(ofKind('counter'));
-  for (const [slot, { bytes }] of slots) invariant(bytes === gradients.bytes, `${slot} and gradients differ in size`);
+  for (const [slot, { bytes }] of slots) invariant(bytes <= gradients.bytes, `${slot} is larger than the gradients`);
 
   const inputs = new Map<string, Range & { spec: TensorSpec }>();
   const inputsStart = ceilTo(end, REGION_ALIGNMENT);

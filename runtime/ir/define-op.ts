@@ -27,6 +27,8 @@ export interface Traits {
    * have here.
    */
   readonly prologue?: Readonly<Record<string, Partial<Record<Part, Readonly<Record<string, string>>>>>>;
+  /** Operand that is a matrix, its last axis by all others together, where it is a parameter. */
+  readonly matrix?: string;
   /** Its results are statistics over the rows, which processes that train together may have to exchange. */
   readonly exchanges?: 'moments' | 'sums';
   /** Results besides the first that its gradient rule takes gradients of. */

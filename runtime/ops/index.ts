@@ -14,6 +14,7 @@ import { extremes } from './extremes.ts';
 import { framing } from './frame.ts';
 import { layerNormalization } from './layernorm.ts';
 import { losses } from './loss.ts';
+import { matrixUpdates } from './muon.ts';
 import { updates } from './optimizer.ts';
 import { pooling } from './pool.ts';
 import { repetition } from './repeat.ts';
@@ -37,6 +38,7 @@ const kernelOps = {
   ...batchNormalization,
   ...losses,
   ...updates,
+  ...matrixUpdates,
 } as const satisfies Record<string, Op>;
 
 /** All ops by name, for `GraphBuilder`. docs/ops.md says what each takes, gives and means. */

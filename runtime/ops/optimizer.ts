@@ -1,10 +1,10 @@
 // The update phase: the optimizers, moving averages, the step count. All are gated by `ok`, which `finiteCheck`
 // computes from loss and gradients: a step that is not finite changes nothing.
 
-import type { Constants } from '../base/constants.ts';
-import type { Kind } from '../base/kinds.ts';
+import type { Constants, ConstantTable } from '../base/constants.ts';
+import { from0, type Kind } from '../base/kinds.ts';
 import { defineOp } from '../ir/define-op.ts';
-import { attr, list, need, optional, type Schema } from '../ir/signature.ts';
+import { type Attribute, attr, list, need, optional, type Schema } from '../ir/signature.ts';
 import { BYTES_PER_ELEMENT, elementCount } from '../ir/tensor.ts';
 import { type GroupRun, oneGroup } from '../optim/groups.ts';
 import { ofEach, slotsOf } from '../optim/index.ts';
@@ -49,8 +49,8 @@ const groupsAttr = attr.optional(
 );
 
 /** An attribute of a kind of settings. */
-const ofKind = (kind: Kind<number | boolean>) =>
-  attr.custom<number | boolean>(kind.expected, (value) => {
+const ofKind = <T extends number | boolean>(kind: Kind<T>): Attribute<T> =>
+  attr.custom<T>(kind.expected, (value) => {
     try {
       kind.check(value, '');
       return true;
@@ -58,6 +58,13 @@ const ofKind = (kind: Kind<number | boolean>) =>
       return false;
     }
   });
+
+/** The constants of an optimizer as attributes. */
+export const constantAttrs = (table: ConstantTable): Schema =>
+  Object.fromEntries(Object.entries(table).map(([name, { kind }]) => [name, ofKind(kind)]));
+
+/** A factor on the learning rate or the weight decay. */
+export const factorAttr = attr.otherwise(1, ofKind(from0));
 
 /** The op of an optimizer: updates parameters…, then those of each slot…, with as many gradients…. */
 const updateOf = (rule: OptimizerRule) =>
@@ -68,7 +75,7 @@ const updateOf = (rule: OptimizerRule) =>
     outputs: {},
     updates: { state: list(kinds.parameter) },
     attrs: {
-      ...(Object.fromEntries(Object.entries(rule.constants).map(([name, { kind }]) => [name, ofKind(kind)])) as Schema),
+      ...constantAttrs(rule.constants),
       groups: groupsAttr,
     },
     infer({ gradients }, attrs) {

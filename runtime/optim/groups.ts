@@ -46,6 +46,9 @@ export interface GroupRun {
   readonly decay: number;
 }
 
+/** Factors of a parameter that is updated by itself. */
+export type Factors = Pick<GroupRun, 'rate' | 'decay'>;
+
 /** All parameters in one group whose factors are 1. */
 export const oneGroup = (count: number): readonly GroupRun[] => [{ count, rate: 1, decay: 1 }];
 
@@ -53,24 +56,34 @@ export const oneGroup = (count: number): readonly GroupRun[] => [{ count, rate: 
 export const MOST_GROUPS = 16;
 
 export interface Grouped<P> {
-  /** Those that are trained, in the order of their groups, and of the model in each. */
+  /** Those that are trained: in the order of their groups, and of the model in each; behind all of these the matrices, likewise. */
   readonly trained: readonly P[];
+  /** Of those that are no matrices. */
   readonly runs: readonly GroupRun[];
+  /** Of each matrix. */
+  readonly matrices: readonly Factors[];
   readonly frozen: readonly P[];
 }
 
 /**
- * Sorts parameters into groups; those that belong to none have the factors 1, and groups with equal factors are one.
+ * Sorts parameters into groups; those that belong to none have the factors 1, and groups with equal factors are one. `matrixNames`: those that the
+ * optimizer updates one by one.
  * @throws HybridError E_USAGE where nothing is left to train, for factors below 0, and for more than MOST_GROUPS.
  */
-export function groupParameters<P extends ParameterInfo>(parameters: readonly P[], groups: readonly ParameterGroup[] = []): Grouped<P> {
+export function groupParameters<P extends ParameterInfo>(
+  parameters: readonly P[],
+  groups: readonly ParameterGroup[] = [],
+  matrixNames: ReadonlySet<string> = new Set(),
+): Grouped<P> {
   for (const { rateFactor = 1, decayFactor = 1 } of groups) {
     for (const [name, factor] of Object.entries({ rateFactor, decayFactor })) {
       if (!(Number.isFinite(factor) && factor >= 0))
         throw new HybridError('E_USAGE', `a group has ${name} ${factor}`, 'Give a number from 0 on.');
     }
   }
-  const runs = new Map<string, { rate: number; decay: number; members: P[] }>([['1 1', { rate: 1, decay: 1, members: [] }]]);
+  const runs = new Map<string, { rate: number; decay: number; members: P[]; matrices: P[] }>([
+    ['1 1', { rate: 1, decay: 1, members: [], matrices: [] }],
+  ]);
   const frozen: P[] = [];
   for (const parameter of parameters) {
     const group = groups.find((one) => one.match(parameter));
@@ -80,13 +93,14 @@ export function groupParameters<P extends ParameterInfo>(parameters: readonly P[
     }
     const { rateFactor: rate = 1, decayFactor: decay = 1 } = group ?? {};
     const key = `${rate} ${decay}`;
-    const run = runs.get(key) ?? { rate, decay, members: [] };
-    run.members.push(parameter);
+    const run = runs.get(key) ?? { rate, decay, members: [], matrices: [] };
+    (matrixNames.has(parameter.name) ? run.matrices : run.members).push(parameter);
     runs.set(key, run);
   }
   if (parameters.length === 0) throw new HybridError('E_USAGE', 'there are no parameters to train', 'Evaluate the model, or declare some.');
-  const found = [...runs.values()].filter(({ members }) => members.length > 0);
-  if (found.length === 0)
+  const all = [...runs.values()];
+  const found = all.filter(({ members }) => members.length > 0);
+  if (frozen.length === parameters.length)
     throw new HybridError('E_USAGE', `all ${parameters.length} parameters are frozen`, 'Leave at least one trainable.');
   if (found.length > MOST_GROUPS) {
     throw new HybridError(
@@ -96,8 +110,9 @@ export function groupParameters<P extends ParameterInfo>(parameters: readonly P[
     );
   }
   return {
-    trained: found.flatMap(({ members }) => members),
+    trained: [...found.flatMap(({ members }) => members), ...all.flatMap(({ matrices }) => matrices)],
     runs: found.map(({ rate, decay, members }) => ({ count: members.length, rate, decay })),
+    matrices: all.flatMap(({ rate, decay, matrices }) => matrices.map(() => ({ rate, decay }))),
     frozen,
   };
 }

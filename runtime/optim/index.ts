@@ -1,16 +1,22 @@
 // The optimizers that there are, and which one a caller means.
 
-import { type Constants, completeConstants, named, type ValuesOf } from '../base/constants.ts';
+import { type Constants, type ConstantTable, completeConstants, named, type ValuesOf } from '../base/constants.ts';
 import { adamw } from './adamw.ts';
 import { lion } from './lion.ts';
+import { muon } from './muon.ts';
 import type { OptimizerRule } from './rule.ts';
 import { sgd } from './sgd.ts';
 
+/** Those that treat all parameters alike, element by element: each has an op for flat ranges. */
+const FLAT = { adamw, sgd, lion } as const satisfies Record<string, { readonly name: string }>;
+
 /** The optimizers by name: what they keep, their constants, and their formula in doubles. */
-export const OPTIMIZERS = { adamw, sgd, lion } as const satisfies Record<string, { readonly name: string }>;
+export const OPTIMIZERS = { ...FLAT, muon } as const satisfies Record<string, { readonly name: string }>;
 
 /** Name of an optimizer. */
 export type OptimizerName = keyof typeof OPTIMIZERS;
+/** Name of one that treats all parameters alike. */
+export type FlatName = keyof typeof FLAT;
 type RuleOf<N extends OptimizerName> = (typeof OPTIMIZERS)[N];
 export type SlotOf<N extends OptimizerName> = RuleOf<N>['slots'][number];
 export type ConstantsOf<N extends OptimizerName> = ValuesOf<RuleOf<N>['constants']>;
@@ -22,21 +28,34 @@ export type OptimizerOptions = { readonly [N in OptimizerName]: { readonly name:
 export interface Optimizer {
   readonly rule: OptimizerRule;
   readonly constants: Constants;
-  /** The slots that it needs with these constants. */
+  /** The slots that it needs with these constants; of matrices those of its rule. */
   readonly slots: readonly string[];
 }
+
+/** What an optimizer keeps of a parameter. */
+export const slotsFor = ({ rule: { matrices }, slots }: Optimizer, isMatrix: boolean): readonly string[] =>
+  (isMatrix && matrices?.slots) || slots;
+
+/** Those of a table, of all that an optimizer has. */
+export const constantsOf = (table: ConstantTable, constants: Constants): Constants =>
+  Object.fromEntries(Object.keys(table).map((name) => [name, constants[name]]));
 
 export const ruleOf = (name: OptimizerName): OptimizerRule => OPTIMIZERS[name] as unknown as OptimizerRule;
 export const optimizerNames = Object.keys(OPTIMIZERS) as OptimizerName[];
 
-/** A table of what `make` makes of each optimizer. */
+export const flatNames = Object.keys(FLAT) as FlatName[];
+
+/** A table of what `make` makes of each optimizer that treats all parameters alike. */
 export const ofEach = <T>(make: (rule: OptimizerRule) => T) =>
-  Object.fromEntries(optimizerNames.map((name) => [name, make(ruleOf(name))])) as Readonly<Record<OptimizerName, T>>;
+  Object.fromEntries(flatNames.map((name) => [name, make(ruleOf(name))])) as Readonly<Record<FlatName, T>>;
 
 export const slotsOf = (rule: OptimizerRule, constants: Constants): readonly string[] => (rule.isStateless?.(constants) ? [] : rule.slots);
 
-/** Keras' name of what is kept of the k-th trained parameter in a slot: behind step count and learning rate, slots side by side. */
-export const slotVariable = (k: number, slot: number, slots: number): string => `optimizer/vars/${2 + slots * k + slot}`;
+/** Keras' names of what is kept of trained parameters that have these slots: behind step count and learning rate, those of a parameter side by side. */
+export function slotVariables(slots: readonly (readonly string[])[]): string[][] {
+  let next = 2;
+  return slots.map((each) => each.map(() => `optimizer/vars/${next++}`));
+}
 
 /**
  * The optimizer that a name or options mean; AdamW where there are none.

@@ -1,6 +1,6 @@
 // What an optimizer is: one definition, from which its op, the flat ranges of the plan, argument blocks of kernels, reading and writing
 // of Keras' files and the tests of all of that follow. Only its two kernels are written elsewhere: asm/kernels/optimizer.ts and
-// gpu/kernels/optimizer.ts.
+// gpu/kernels/optimizer.ts; and of one that knows matrices the op for those, which has its name.
 
 import type { ConstantTable, ValuesOf } from '../base/constants.ts';
 import type { Scalars } from '../ir/step.ts';
@@ -22,6 +22,11 @@ export interface OptimizerRule<Slot extends string = string, T extends ConstantT
   step(scalars: Pick<Scalars, 'learningRate' | 'weightDecay'>, constants: ValuesOf<T>, t: number): (at: Element<Slot>) => void;
   /** Operations for an element. */
   readonly flops: number;
+  /**
+   * Of an optimizer that takes some parameters for matrices, each of which its op updates by itself: what it keeps of these, and those of its constants
+   * that they go by. All other parameters get the step of `others`, by its op, with the constants that it has the names of: that is `step`.
+   */
+  readonly matrices?: { readonly slots: readonly Slot[]; readonly constants: ConstantTable; readonly others: OptimizerRule };
   readonly keras: {
     /** Its class, then others whose files mean the same. */
     readonly classes: readonly [string, ...string[]];

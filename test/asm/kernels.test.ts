@@ -8,7 +8,7 @@ import { lowerings } from '../../asm/lowering/index.ts';
 import { host } from '../../runtime/hosts/index.ts';
 import { ACTIVATION_NAMES } from '../../runtime/ops/activations.ts';
 import type { KernelOpName } from '../../runtime/ops/index.ts';
-import { opCases, opTests, tolerancesOf } from '../support/cases.ts';
+import { opCases, opTests, tolerancesOf, updateTolerancesOf } from '../support/cases.ts';
 import { expectClose } from '../support/close.ts';
 import { errorOfStatistics, FAR_MEANS } from '../support/far-means.ts';
 import { NodeRunner } from '../support/node-runner.ts';
@@ -46,7 +46,7 @@ describe.each(['fma', 'plain'] as const)('%s', (build) => {
           expectClose(found, data, tolerance, `output ${i}`);
         }
         for (const [i, { data }] of (updates ?? []).entries())
-          expectClose(actual.updates[i], data, { absolute: 1e-7, relative: 1e-6 }, `update ${i}`);
+          expectClose(actual.updates[i], data, updateTolerancesOf(op).wasm, `update ${i}`);
       }
     });
   }

@@ -4,6 +4,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { ACTIVATION_NAMES } from '../../runtime/ops/activations.ts';
 import type { KernelOpName } from '../../runtime/ops/index.ts';
 import { DEPTHWISE_GRADIENTS, depthwiseGradCase } from '../ops/depthwise.cases.ts';
+import { muonCase } from '../ops/muon.cases.ts';
 import { opCases } from '../support/cases.ts';
 import { checkDispatches } from '../support/check-dispatches.ts';
 import { DispatchRunner, type RunOptions } from '../support/dispatch-runner.ts';
@@ -54,6 +55,14 @@ describe.runIf(hasSwiftShader)('kernels on SwiftShader', () => {
     await check(op, one, { change: barriers, capacity: one.rows + 70 });
     const [direct, panels] = [await runner.run(op, one), await runner.run(op, one, { change: barriers })];
     expect(panels.outputs[0]).toEqual(direct.outputs[0]);
+  });
+
+  it('muon: to the same bits with and without workgroup memory', async () => {
+    for (const one of [...opCases.muon().slice(0, 8), muonCase('several tiles', [3, 3, 20, 70])]) {
+      await check('muon', one, { change: barriers });
+      const [direct, panels] = [await runner.run('muon', one), await runner.run('muon', one, { change: barriers })];
+      expect(panels.updates).toEqual(direct.updates);
+    }
   });
 
   it.each(['bnStats', 'bnGradStats', 'softmaxCrossEntropy'] as const)('%s with barriers', async (op) => {

@@ -2,7 +2,7 @@
 
 import { readdirSync } from 'node:fs';
 import { type KernelOpName, type OpName, opTable } from '../../runtime/ops/index.ts';
-import { type Maker, type OpCase, type OpFamily, type OpTests, ROUNDING, type Tolerances } from './op-case.ts';
+import { type Maker, type OpCase, type OpFamily, type OpTests, ROUNDING, type Tolerances, UPDATED } from './op-case.ts';
 
 const folder = new URL('../ops/', import.meta.url);
 const files = readdirSync(folder).filter((file) => file.endsWith('.cases.ts'));
@@ -26,6 +26,7 @@ export const opCases = Object.fromEntries(
 ) as unknown as Readonly<Record<KernelOpName, () => OpCase[]>>;
 
 export const tolerancesOf = (op: OpName): Tolerances => opTests[op]?.tolerance ?? ROUNDING;
+export const updateTolerancesOf = (op: OpName): Tolerances => opTests[op]?.updates ?? UPDATED;
 
 /** How random graphs get an op, by its name. */
 export const makers = Object.fromEntries(Object.entries(opTests).flatMap(([op, { maker }]) => (maker ? [[op, maker]] : []))) as Readonly<

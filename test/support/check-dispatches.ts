@@ -2,7 +2,7 @@
 
 import { mapNamed, type Named } from '../../runtime/ir/signature.ts';
 import type { KernelOpName } from '../../runtime/ops/index.ts';
-import { tolerancesOf } from './cases.ts';
+import { tolerancesOf, updateTolerancesOf } from './cases.ts';
 import { expectClose, type Tolerance } from './close.ts';
 import { type DispatchRunner, isHalf, type RunOptions } from './dispatch-runner.ts';
 import { fromHalf, toHalf } from './half.ts';
@@ -33,6 +33,6 @@ export async function checkDispatches(runner: DispatchRunner, op: KernelOpName, 
     expectClose(found, data, { absolute: absolute + stored.absolute, relative: relative + stored.relative }, `${name}: output ${i}`);
   }
   for (const [i, { data }] of (updates ?? []).entries()) {
-    expectClose(actual.updates[i], data, { absolute: 1e-7, relative: 1e-6 }, `${name}: update ${i}`);
+    expectClose(actual.updates[i], data, updateTolerancesOf(op).gpu, `${name}: update ${i}`);
   }
 }

@@ -10,7 +10,8 @@ import { plainStorage, storedBytes } from '../../gpu/lowering/storage.ts';
 import { type GpuOpName, gpuOps } from '../../gpu/ops/index.ts';
 import type { Constants } from '../../runtime/base/constants.ts';
 import { BYTES_PER_ELEMENT, byteLength, type DType, type TensorSpec } from '../../runtime/ir/graph.ts';
-import { OPTIMIZERS, type OptimizerName, ruleOf, slotsOf } from '../../runtime/optim/index.ts';
+import { updateOps } from '../../runtime/ops/optimizer.ts';
+import { type FlatName, ruleOf, slotsOf } from '../../runtime/optim/index.ts';
 import { fromHalf, toHalf } from './half.ts';
 import type { OpCase } from './op-case.ts';
 import { STEP } from './reference.ts';
@@ -134,9 +135,9 @@ export class DispatchRunner {
     };
     const { gradients = [] } = node.args as { readonly gradients?: readonly number[] };
     if (op === 'finiteCheck' || op === 'gradientScale') range('gradients', gradients);
-    if (Object.hasOwn(OPTIMIZERS, op)) {
+    if (Object.hasOwn(updateOps, op)) {
       const count = gradients.length;
-      const slots = slotsOf(ruleOf(op as OptimizerName), attrs as Constants).map((slot) => `slot:${slot}`);
+      const slots = slotsOf(ruleOf(op as FlatName), attrs as Constants).map((slot) => `slot:${slot}`);
       range('gradients', gradients);
       for (const [i, name] of ['parameters', ...slots].entries()) range(name, node.updates.slice(i * count, (i + 1) * count));
     }

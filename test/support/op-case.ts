@@ -34,6 +34,9 @@ export const EXACT: Tolerances = { wasm: { relative: 6e-8 }, gpu: { relative: 1.
 /** What rounding does to sums of up to some hundred products of numbers of about 1, in f32 throughout. */
 export const ROUNDING: Tolerances = { wasm: { absolute: 5e-6, relative: 5e-6 }, gpu: { absolute: 1e-5, relative: 5e-6 } };
 
+/** Some roundings of numbers of about 1. */
+export const UPDATED: Tolerances = { wasm: { absolute: 1e-7, relative: 1e-6 }, gpu: { absolute: 1e-7, relative: 1e-6 } };
+
 /** A random graph under construction (test/compile/fuzz.test.ts). */
 export interface Draft {
   readonly g: GraphBuilder;
@@ -56,6 +59,8 @@ export interface OpTests {
   readonly large?: () => OpCase[];
   /** ROUNDING where nothing is said. */
   readonly tolerance?: Tolerances;
+  /** Of what it updates; UPDATED where nothing is said. */
+  readonly updates?: Tolerances;
   /** For ops that have a gradient: how random graphs get one. */
   readonly maker?: Maker;
 }
