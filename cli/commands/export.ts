@@ -4,7 +4,7 @@ import { createHash } from 'node:crypto';
 import { basename, resolve } from 'node:path';
 import type { Command } from 'commander';
 import { EXPORT_FORMATS, type ExportFormat } from '../../runtime/entries/formats.ts';
-import { diskError, nodeFiles, writeAtomically } from '../../runtime/entries/internal.ts';
+import { diskError, nodeFiles, notForKeras, writeAtomically } from '../../runtime/entries/internal.ts';
 import { formatBytes } from '../../runtime/entries/tools.ts';
 import { exportModel, HybridError } from '../../runtime/index.ts';
 import { type CliIo, shown } from '../io.ts';
@@ -36,7 +36,9 @@ export async function exportCommand(given: string, command: Command, io: CliIo):
     if (used && format !== only) throw new HybridError('E_USAGE', `${flag} is for --format ${only}, not ${format}`, `Leave ${flag} out.`);
   }
   const { saved, trained } = await openModel(given, command, io);
-  tellNotices(trained, io);
+  const withState = format === 'keras' || format === 'h5';
+  const leftOut = withState ? notForKeras(trained) : undefined;
+  tellNotices({ notices: [...(trained.notices ?? []), ...(leftOut ? [leftOut] : [])] }, io);
   const ending = EXPORT_FORMATS[format];
   const name =
     flags.output ?? `${basename(given).replace(/(\.weights\.h5|\.keras|\.safetensors|\.npz)$/, '') || trained.model.arch}${ending}`;
@@ -49,7 +51,7 @@ export async function exportCommand(given: string, command: Command, io: CliIo):
   await writeAtomically(files, path, [bytes]);
 
   const sha256 = createHash('sha256').update(bytes).digest('hex');
-  const optimizer = trained.optimizer !== undefined && (format === 'keras' || format === 'h5');
+  const optimizer = trained.optimizer !== undefined && withState && !leftOut;
   const result = { path, format, bytes: bytes.length, sha256, arch: trained.model.arch, weights: saved.source, optimizer };
   io.stdout.write(
     flags.json

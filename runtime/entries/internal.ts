@@ -23,6 +23,7 @@ export { ImageKernels, type ImageKernelsOptions, type KernelCall, kernelCalls } 
 export { loadDataKernels } from '../data/pipeline.ts';
 export { DEVICES } from '../devices.ts';
 export { fitWeights, modelLike, type WeightsToFit, withoutOwn } from '../interop/adapt.ts';
+export { notForKeras } from '../interop/keras-muon.ts';
 export { type Measured, measure } from '../interop/measures.ts';
 export { modelOf, numberedClasses, type OptimizerSettings, optimizerVariables, readCard } from '../interop/trained-model.ts';
 export { ARCHITECTURE_NAMES, architectureName } from '../model/architectures.ts';

@@ -14,6 +14,7 @@ import type { Model } from '../model/model.ts';
 import { augmentationOf, type TakenOver } from './keras-augmentation.ts';
 import { readLoss } from './keras-loss.ts';
 import { callOf, operationOf, referencesIn } from './keras-operations.ts';
+import { otherMatrices } from './keras-muon.ts';
 import { readOptimizer } from './keras-optimizer.ts';
 import type { OptimizerSettings } from './trained-model.ts';
 
@@ -35,6 +36,8 @@ export interface KerasModel {
   /** Of the optimizer that the model was compiled with. */
   readonly optimizerName?: string;
   readonly optimizerSettings?: OptimizerSettings;
+  /** Why its state is that of another one all the same, as the end of a sentence. */
+  readonly otherOptimizer?: string;
 }
 
 /** What a file calls a layer, and the outermost model that it is in, or itself where it is in none. */
@@ -83,16 +86,21 @@ export function readModel(file: object, source: string, fail: Fail, { isOlder = 
     const index = instances.indexOf(instance);
     return index < 0 ? [] : [index];
   });
+  const names = instances.map((instance) => reader.names.get(instance) as KerasName);
+  const compiled = (compile_config as Config | null | undefined)?.optimizer;
+  const optimizerSettings = readOptimizer(compiled);
+  const pathOf = (index: number) => (names[index].top === names[index].name ? '' : `${names[index].top}/`) + names[index].name;
   return {
     model,
     paths,
     fileOrder,
-    names: instances.map((instance) => reader.names.get(instance) as KerasName),
+    names,
     notices: reader.notices,
     augment: reader.augment.length > 0 ? reader.augment.join(',') : undefined,
     bnMomentum: [...momenta][0] ?? undefined,
-    optimizerSettings: readOptimizer((compile_config as Config | null | undefined)?.optimizer),
-    optimizerName: classOf((compile_config as Config | null | undefined)?.optimizer),
+    optimizerSettings,
+    optimizerName: classOf(compiled),
+    otherOptimizer: otherMatrices(model, compiled, optimizerSettings, pathOf),
   };
 }
 

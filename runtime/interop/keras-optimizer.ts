@@ -1,10 +1,13 @@
 // Optimizers in Keras' configurations, both ways, by the Keras form of each definition (runtime/optim/).
 
 import { type OptimizerOptions, optimizerNames, optimizerOf, ruleOf } from '../optim/index.ts';
+import type { Model } from '../model/model.ts';
+import { muonConfig } from './keras-muon.ts';
 import type { OptimizerSettings } from './trained-model.ts';
 
-/** As `model.compile` leaves it in a file. */
-export function optimizerConfig({ optimizer, learningRate, weightDecay, clipNorm }: OptimizerSettings) {
+/** As `model.compile` leaves it in a file, for a model. */
+export function optimizerConfig(settings: OptimizerSettings, model: Model) {
+  const { optimizer, learningRate, weightDecay, clipNorm } = settings;
   const { rule, constants } = optimizerOf(optimizer);
   const { classes, keys, fixed } = rule.keras;
   const [className] = classes;
@@ -18,6 +21,7 @@ export function optimizerConfig({ optimizer, learningRate, weightDecay, clipNorm
       global_clipnorm: clipNorm || null,
       ...Object.fromEntries(Object.entries(constants).map(([name, value]) => [keys[name], value])),
       ...fixed,
+      ...(rule.matrices && muonConfig(model, settings)),
     },
     registered_name: null,
   };
@@ -28,11 +32,12 @@ export function readOptimizer(compiled: unknown): OptimizerSettings | undefined 
   const { class_name, config } = Object(compiled) as { class_name?: unknown; config?: unknown };
   const name = optimizerNames.find((one) => ruleOf(one).keras.classes.includes(class_name as string));
   if (!name) return undefined;
-  const { learning_rate, weight_decay, global_clipnorm, ...rest } = Object(config) as Record<string, unknown>;
+  const { learning_rate, weight_decay, global_clipnorm, adam_weight_decay = weight_decay, ...rest } = Object(config) as Record<string, unknown>;
   const { constants, keras } = ruleOf(name);
   const given = Object.keys(constants).map((key) => [key, rest[keras.keys[key]]]);
   const differs = Object.entries(keras.fixed ?? {}).some(([key, value]) => (rest[key] ?? value) !== value);
-  if (typeof learning_rate !== 'number' || differs || given.some(([, value]) => value === undefined)) return undefined;
+  // One decay is that of all parameters here.
+  if (typeof learning_rate !== 'number' || differs || adam_weight_decay !== weight_decay || given.some(([, value]) => value === undefined)) return undefined;
   const optimizer = { name, ...Object.fromEntries(given) } as OptimizerOptions;
   try {
     optimizerOf(optimizer);

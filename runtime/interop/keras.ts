@@ -9,14 +9,16 @@ import { type Fail, readZip, writeZip } from '../formats/zip.ts';
 import { type AnyLayer, type Config, endOf, writeConfig } from '../layers/define-layer.ts';
 import { LAYERS, type Layer } from '../layers/index.ts';
 import { layerPathOf } from '../layers/layer.ts';
-import { type Model, trainedVariables } from '../model/model.ts';
-import { optimizerOf, slotVariable } from '../optim/index.ts';
+import type { Model } from '../model/model.ts';
+import { optimizerOf, slotVariables } from '../optim/index.ts';
 import { type KerasModel, readModel } from './keras-config.ts';
+import { notForKeras } from './keras-muon.ts';
 import { optimizerConfig } from './keras-optimizer.ts';
 import {
   adopt,
   cardOf,
   kerasName,
+  keptOf,
   numberedClasses,
   type OptimizerSettings,
   optimizerVariables,
@@ -35,7 +37,8 @@ const MEMBERS = { metadata: 'metadata.json', config: 'config.json', weights: 'mo
 const MAX_ATTRIBUTE_BYTES = 60_000;
 
 /** A `.keras` archive that `keras.models.load_model` reads: compiled, with the state of the optimizer where there is one. */
-export async function writeKeras(trained: TrainedModel, { date = new Date() } = {}): Promise<Uint8Array> {
+export async function writeKeras(given: TrainedModel, { date = new Date() } = {}): Promise<Uint8Array> {
+  const trained = forKeras(given);
   const metadata = { keras_version: KERAS_VERSION, date_saved: date.toISOString().slice(0, 19).replace('T', '@'), hybrid: cardOf(trained) };
   return writeZip(
     new Map([
@@ -47,7 +50,8 @@ export async function writeKeras(trained: TrainedModel, { date = new Date() } = 
 }
 
 /** A `.weights.h5` file for `load_weights` of the same model in Keras. */
-export async function writeKerasWeights(trained: TrainedModel): Promise<Uint8Array> {
+export async function writeKerasWeights(given: TrainedModel): Promise<Uint8Array> {
+  const trained = forKeras(given);
   const [tensors, { groups }] = hdf5Contents(trained);
   const card = JSON.stringify(cardOf(trained));
   // A model of thousands of classes goes without their names.
@@ -56,6 +60,9 @@ export async function writeKerasWeights(trained: TrainedModel): Promise<Uint8Arr
   if (trained.optimizer) attributes.set('optimizer/vars@name', optimizerOf(trained.optimizerSettings?.optimizer).rule.name); // as Keras says it
   return writeHdf5(tensors, { groups, attributes });
 }
+
+/** Without a state that means something else there. */
+const forKeras = (trained: TrainedModel): TrainedModel => (notForKeras(trained) ? { ...trained, optimizer: undefined } : trained);
 
 function hdf5Contents({ model, weights, optimizer, optimizerSettings }: TrainedModel): [Map<string, FileTensor>, { groups: string[] }] {
   const tensors = new Map<string, FileTensor>();
@@ -88,7 +95,7 @@ function modelConfig(trained: TrainedModel) {
       input_layers: [[model.layers[0].name, 0, 0]],
       output_layers: [[output.name, callOf(model, output.index), 0]],
     },
-    compile_config: compileConfig(output.outputShape[0], endOf(output, output.config), trained.optimizerSettings),
+    compile_config: compileConfig(model, output.outputShape[0], endOf(output, output.config), trained.optimizerSettings),
   };
 }
 
@@ -131,9 +138,14 @@ const callOf = ({ layers }: Model, at: number): number => {
 };
 
 /** As the script compiles its models; one unit is that of two classes. */
-function compileConfig(units: number, end: unknown, settings: OptimizerSettings = { learningRate: 2e-3, weightDecay: 1e-4 }) {
+function compileConfig(
+  model: Model,
+  units: number,
+  end: unknown,
+  settings: OptimizerSettings = { learningRate: 2e-3, weightDecay: 1e-4 },
+) {
   return {
-    optimizer: optimizerConfig(settings),
+    optimizer: optimizerConfig(settings, model),
     loss: {
       module: 'keras.losses',
       class_name: units === 1 ? 'BinaryCrossentropy' : 'SparseCategoricalCrossentropy',
@@ -184,12 +196,12 @@ export async function readKeras(bytes: Uint8Array, source = 'the file'): Promise
 
 /** A model of a file with its tensors under the names of its own, and what a card says of it. */
 function trainedModel(
-  { model, notices, bnMomentum, optimizerSettings, optimizerName, paths, augment }: KerasModel,
+  { model, notices, bnMomentum, optimizerSettings, optimizerName, otherOptimizer, paths, augment }: KerasModel,
   tensors: ReadonlyMap<string, FileTensor>,
   source: string,
   { classes, license, preprocessing }: ReturnType<typeof readCard>,
 ): TrainedModel {
-  const adopted = adopt(model, tensors, source, optimizerSettings && (optimizerSettings.optimizer ?? 'adamw'), optimizerName);
+  const adopted = adopt(model, tensors, source, optimizerSettings && (optimizerSettings.optimizer ?? 'adamw'), optimizerName, otherOptimizer);
   const renamed = model.layers.flatMap(({ index, path, variables, repeats }) =>
     repeats !== undefined || paths[index] === path ? [] : variables.map(({ name }) => [name, name.replace(path, paths[index])] as const),
   );
@@ -275,7 +287,7 @@ function jsonObject(text: string): Config | undefined {
 
 /** The tensors of a file under the names of the model's own: layers of models in models have their place there, and the optimizer its order. */
 function placed(
-  { model, paths, fileOrder, optimizerSettings }: KerasModel,
+  { model, paths, fileOrder, optimizerSettings, otherOptimizer }: KerasModel,
   tensors: ReadonlyMap<string, FileTensor>,
   fail: Fail,
 ): Map<string, FileTensor> {
@@ -290,18 +302,21 @@ function placed(
   }
   const state = [...tensors].filter(([name]) => name.startsWith('optimizer/'));
   // The state of another optimizer means nothing here: that it was there is told.
-  if (!optimizerSettings || state.length !== optimizerVariables(model, optimizerSettings.optimizer).length)
+  if (!optimizerSettings || otherOptimizer !== undefined || state.length !== optimizerVariables(model, optimizerSettings.optimizer).length)
     return new Map([...result, ...state]);
-  const slots = optimizerOf(optimizerSettings.optimizer).slots.length;
-  const trained = (layers: readonly Layer[]) =>
-    layers.flatMap(({ repeats, variables }) => (repeats === undefined ? variables.filter(({ name }) => places.has(name)) : []));
-  const places = new Map(trainedVariables(model).map(({ name }, k) => [name, k]));
+  const own = keptOf(model, optimizerOf(optimizerSettings.optimizer));
+  const ownNames = slotVariables(own.map(({ slots }) => slots));
+  const kept = new Map(own.map(({ variable: { name }, slots }, k) => [name, { slots, names: ownNames[k] }]));
+  const inFile = fileOrder.flatMap((index) => {
+    const { repeats, variables } = model.layers[index];
+    return repeats === undefined ? variables.flatMap(({ name }) => kept.get(name) ?? []) : [];
+  });
   for (const k of [0, 1])
     if (tensors.has(`optimizer/vars/${k}`)) result.set(`optimizer/vars/${k}`, tensors.get(`optimizer/vars/${k}`) as FileTensor);
-  for (const [k, { name }] of trained(fileOrder.map((index) => model.layers[index])).entries()) {
-    for (let slot = 0; slot < slots; slot++) {
-      const tensor = tensors.get(slotVariable(k, slot, slots));
-      if (tensor) result.set(slotVariable(places.get(name) as number, slot, slots), tensor);
+  for (const [k, names] of slotVariables(inFile.map(({ slots }) => slots)).entries()) {
+    for (const [slot, name] of names.entries()) {
+      const tensor = tensors.get(name);
+      if (tensor) result.set(inFile[k].names[slot], tensor);
     }
   }
   return result;

@@ -1,12 +1,14 @@
 // What travels between programs: a model with its weights, and what their user must know about them.
 
 import { HybridError } from '../base/errors.ts';
+import { matrixParameters } from '../compile/matrices.ts';
 import { type Preprocessing, readPreprocessing } from '../data/preprocessing.ts';
-import { graphShape, type Shape, sizeOf } from '../layers/layer.ts';
+import { graphShape, type Shape, sizeOf, type VariableInfo } from '../layers/layer.ts';
 import { buildModel } from '../model/architectures.ts';
+import { buildForward } from '../model/build-graph.ts';
 import { readNetwork } from '../model/layered-model.ts';
 import { type Model, type ModelConfig, type TrainableModel, trainedVariables } from '../model/model.ts';
-import { type OptimizerName, type OptimizerOptions, optimizerOf } from '../optim/index.ts';
+import { type Optimizer, type OptimizerName, type OptimizerOptions, optimizerOf, slotsFor } from '../optim/index.ts';
 
 /** Settings of the optimizer that belong to its state. */
 export interface OptimizerSettings {
@@ -134,6 +136,7 @@ export interface SavedTensor {
  * @param source Name of the file, for messages.
  * @param optimizer The optimizer whose state the file has, where it says so and it is one of those here.
  * @param called What the file calls it, for messages.
+ * @param otherwise Why its state is not that of the optimizer here all the same, as the end of a sentence.
  * @throws HybridError E_CHECKPOINT where one is missing, has another shape, or is not of this model.
  */
 export function adopt(
@@ -142,13 +145,14 @@ export function adopt(
   source: string,
   optimizer?: OptimizerName | OptimizerOptions,
   called?: string,
+  otherwise?: string,
 ): Pick<TrainedModel, 'model' | 'weights' | 'optimizer' | 'notices'> {
   const weights = pick(tensors, model.variables, source);
   const surplus = [...tensors.keys()].find((name) => name.startsWith('layers/') && !weights.has(name));
   if (surplus) {
     throw new HybridError('E_CHECKPOINT', `${source} has ${surplus}, which ${model.arch} does not have`, OTHER_MODEL);
   }
-  const reason = notTheState(model, tensors, optimizer, called);
+  const reason = notTheState(model, tensors, optimizer, called, otherwise);
   if (reason !== undefined) return { model, weights, ...(reason !== null && { notices: [reason] }) };
   // Equal names and shapes of weights do not mean equal models; the slots come in the order of the graph and can tell.
   return { model, weights, optimizer: pick(tensors, optimizerVariables(model, optimizer), source) };
@@ -163,18 +167,19 @@ function notTheState(
   tensors: ReadonlyMap<string, SavedTensor>,
   optimizer: OptimizerName | OptimizerOptions | undefined,
   called = '',
+  otherwise?: string,
 ): string | null | undefined {
   const found = [...tensors.keys()].filter((name) => name.startsWith('optimizer/')).length;
   const needed = optimizerVariables(model, optimizer).length;
   if (found === 0 || (found <= 2 && found !== needed)) return null; // the count of steps, and the rate
   const why =
     optimizer !== undefined
-      ? found === needed
-        ? undefined
+      ? otherwise !== undefined || found === needed
+        ? otherwise
         : `it has ${found} variables, and that of the optimizer ${needed} (a moving average of the weights, accumulated gradients, amsgrad and a schedule change it)`
       : called === ''
         ? 'the file does not say whose it is'
-        : `it is that of ${JSON.stringify(called.slice(0, 40))}${isAdamW(called) ? ' with other settings than here' : ''}`;
+        : `it is that of ${JSON.stringify(called.slice(0, 40))}${isAdamW(called) || called === 'Muon' ? ' with other settings than here' : ''}`;
   return why && `The state of the optimizer is left out: ${why}. Training begins with a new one.`;
 }
 
@@ -182,13 +187,22 @@ function notTheState(
 export const numberedClasses = ({ classes }: Pick<TrainableModel, 'classes'>): string[] =>
   Array.from({ length: classes }, (_, i) => `class ${i}`);
 
+/** Names of the parameters that an optimizer takes for matrices. */
+export const matricesOf = (model: Model, { rule }: Optimizer): ReadonlySet<string> =>
+  rule.matrices ? matrixParameters(buildForward(model, 'inference', { loss: false })) : new Set();
+
+/** Trained parameters in the order of the model, and what an optimizer keeps of each. */
+export function keptOf(model: Model, optimizer: Optimizer): { readonly variable: VariableInfo; readonly slots: readonly string[] }[] {
+  const matrices = matricesOf(model, optimizer);
+  return trainedVariables(model).map((variable) => ({ variable, slots: slotsFor(optimizer, matrices.has(variable.name)) }));
+}
+
 /** Names and shapes of an optimizer's state in Keras' order: count, learning rate, then what it keeps of each parameter. */
 export function optimizerVariables(
   model: Model,
   options?: OptimizerName | OptimizerOptions,
 ): { readonly name: string; readonly shape: Shape; readonly flat?: true | Shape }[] {
-  const { slots } = optimizerOf(options);
-  const kept = trainedVariables(model).flatMap(({ shape, flat }) => slots.map(() => ({ shape, flat })));
+  const kept = keptOf(model, optimizerOf(options)).flatMap(({ variable: { shape, flat }, slots }) => slots.map(() => ({ shape, flat })));
   return [{ shape: [] }, { shape: [] }, ...kept].map((one, i) => ({ ...one, name: `optimizer/vars/${i}` }));
 }
 

@@ -25,7 +25,7 @@ export const muon = defineOptimizer({
   name: 'muon',
   slots: ['moment1', 'moment2'],
   constants: { ...matrixConstants, ...adamw.constants },
-  step: adamw.step,
+  step: (scalars, constants, t) => adamw.step(scalars, constants, t),
   flops: adamw.flops,
   matrices: { slots: ['moment1'], constants: matrixConstants, others: adamw },
   keras: {

@@ -115,7 +115,7 @@ describe.skipIf(!python)('as Keras itself writes it', { timeout: 900_000 }, () =
   }, 900_000);
 
   it('is taken over of the optimizers that are here, and of no others; the weights are read whatever it was', async () => {
-    expect(names).toHaveLength(18);
+    expect(names).toHaveLength(19);
     for (const name of names) {
       const saved = readNpz(readFileSync(join(folder, `${name}.npz`)), { source: name, code: 'E_DATA' });
       for (const format of ['keras', 'h5'] as const) {

@@ -22,6 +22,7 @@ OPTIMIZERS = {
     "nadam": lambda: o.Nadam(),
     "ftrl": lambda: o.Ftrl(),
     "lion": lambda: o.Lion(),
+    "muon": lambda: o.Muon(),
     "rmsprop": lambda: o.RMSprop(),
     "rmsprop-momentum": lambda: o.RMSprop(momentum=0.9, centered=True),
     "sgd": lambda: o.SGD(),

@@ -47,6 +47,7 @@ const VARIANTS: Record<string, Partial<TrainOptions>> = {
   'a moving average, without validation': { epochs: 2, ema: 0.5, validation: null },
   'lookahead, which goes on over the end of an epoch': { epochs: 3, lookahead: 4, checkpointEvery: { steps: 2 } },
   'gradients in parts, and a moving average': { epochs: 2, accumulate: 3, ema: 0.5, checkpointEvery: { steps: 2 } },
+  'Muon, after an epoch of the head alone': { epochs: 3, optimizer: 'muon', freeze: 1, checkpointEvery: { steps: 2 } },
   'the training loss alone': { epochs: 3, validation: null, schedule: { name: 'cosine' } },
 };
 
