@@ -37,7 +37,7 @@ export function readOptimizer(compiled: unknown): OptimizerSettings | undefined 
   const given = Object.keys(constants).map((key) => [key, rest[keras.keys[key]]]);
   const differs = Object.entries(keras.fixed ?? {}).some(([key, value]) => (rest[key] ?? value) !== value);
   // One decay is that of all parameters here.
-  if (typeof learning_rate !== 'number' || differs || adam_weight_decay !== weight_decay || given.some(([, value]) => value === undefined)) return undefined;
+  if (typeof learning_rate !== 'number' || differs || adam_weight_decay !== weight_decay || given.some(([, value]) => value === undefined || value === null)) return undefined;
   const optimizer = { name, ...Object.fromEntries(given) } as OptimizerOptions;
   try {
     optimizerOf(optimizer);

@@ -15,7 +15,7 @@ const productFlops = ({ shape }: TensorSpec, steps: number): number => {
 };
 
 const muon = defineOp({
-  doc: 'a step of the optimizer muon with a parameter as a matrix, its last axis by all others together, where ok is 1; updates are the parameter and its momentum m ← momentum·m + gradient. parameter ← parameter·(1 − decay) − rate·rmsRate·√max(rows, columns)·O, where O is u = gradient + momentum·m (nesterov) or m with singular values near 1: X ← u/(‖u‖ + 1e-7), then `steps` times X ← X·(a + b·A + c·A²), A = XᵀX; of a matrix with more columns than rows transposed',
+  doc: 'a step of the optimizer muon with one parameter w as a matrix, all its axes but the last by the last, where ok is 1; updates are w and its momentum m ← momentum·m + gradient. w ← w − w·weightDecay·learningRate − learningRate·rmsRate·√max(rows, columns)·O, where O is gradient + momentum·m (nesterov) or m, over its length, and then `steps` times X ← X·(a + b·A + c·A²), A = XᵀX, which brings its singular values near 1',
   inputs: { ok: kinds.integer, gradient: kinds.parameter, scale: optional(kinds.scalar) },
   outputs: {},
   updates: { parameter: kinds.parameter, moment: kinds.parameter },
