@@ -1,10 +1,10 @@
 // A step of Muon with a matrix. The matrix goes through the products (gemm.ts) with its longer side as rows, `length` rows of `stride` numbers: its
 // shorter side in whole accesses, what is beyond it zeros.
 
-import { type MatrixConstants, LENGTH_EPSILON, NEWTON_SCHULZ } from '../../runtime/optim/muon.ts';
+import { LENGTH_EPSILON, type MatrixConstants, NEWTON_SCHULZ } from '../../runtime/optim/muon.ts';
 import { cells, frame, multiply, overRows, type Product, panels, places, type Tile } from './gemm.ts';
 import { UPDATE_INVOCATIONS } from './optimizer.ts';
-import { flatIndex, f32, type KernelText, type Lanes } from './wgsl.ts';
+import { f32, flatIndex, type KernelText, type Lanes } from './wgsl.ts';
 
 /** How a parameter becomes such a matrix. */
 export interface MatrixSizes {
@@ -88,9 +88,7 @@ function operands({ rows, depth, stride }: ProductSize, tile: Tile, transposed: 
   const T = lanes === 4 ? 'vec4f' : 'f32';
   const line = `${stride / lanes}u`;
   const access = (at: string): string => (lanes === 4 ? `min(${at}, ${stride - 4}u) / 4u` : `min(${at}, ${stride - 1}u)`);
-  const [rowOf, deepOf] = transposed
-    ? [access('m'), `min(k, ${depth - 1}u) * ${line}`]
-    : [`min(m, ${rows - 1}u) * ${line}`, access('k')];
+  const [rowOf, deepOf] = transposed ? [access('m'), `min(k, ${depth - 1}u) * ${line}`] : [`min(m, ${rows - 1}u) * ${line}`, access('k')];
   return `alias Row = u32;
 alias Deep = u32;
 fn rowOf(m: u32) -> Row { return ${rowOf}; }
@@ -125,9 +123,7 @@ export function muonGram(length: number, stride: number, tile: Tile, polynomial:
   const { a, b, c } = NEWTON_SCHULZ;
   const at = lanes === 4 ? `(m * ${stride}u + n) / 4u` : `m * ${stride}u + n`;
   const one =
-    lanes === 4
-      ? `select(vec4f(), vec4f(${f32(a)}), vec4u(n, n + 1u, n + 2u, n + 3u) == vec4u(m))`
-      : `select(0.0, ${f32(a)}, n == m)`;
+    lanes === 4 ? `select(vec4f(), vec4f(${f32(a)}), vec4u(n, n + 1u, n + 2u, n + 3u) == vec4u(m))` : `select(0.0, ${f32(a)}, n == m)`;
   return overProduct(size, { tile, a: 'rows', b: 'columns' }, operands(size, tile, true, 'x'), (value) =>
     polynomial ? `set_y(${at}, ${one} + (${value} * ${f32(c)} + x(${at}) * ${f32(b)}));` : `set_y(${at}, ${value});`,
   );
@@ -141,7 +137,10 @@ export function muonMultiply(length: number, stride: number, tile: Tile): Kernel
 }
 
 /** w ← w − w·decay·rate − size·rate·x where ok. */
-export const muonApply = (sizes: MatrixSizes, { rate, decay, size }: { readonly rate: number; readonly decay: number; readonly size: number }): KernelText => ({
+export const muonApply = (
+  sizes: MatrixSizes,
+  { rate, decay, size }: { readonly rate: number; readonly decay: number; readonly size: number },
+): KernelText => ({
   workgroup: [MATRIX_INVOCATIONS, 1, 1],
   body: `${flatIndex(MATRIX_INVOCATIONS)}
 if (at >= ${sizes.length * sizes.side}u || ok(0u) == 0i) { return; }

@@ -7,7 +7,7 @@ import * as kernels from '../kernels/muon.ts';
 import { CHECK_GROUPS } from '../kernels/optimizer.ts';
 import { foldedGroups } from '../kernels/wgsl.ts';
 import { KernelOperands } from './kernel.ts';
-import type { Dispatch, Lowerings, LoweringContext, Operand } from './lowering.ts';
+import type { Dispatch, LoweringContext, Lowerings, Operand } from './lowering.ts';
 import { strided } from './optimizer.ts';
 import { tileFor } from './product-tile.ts';
 

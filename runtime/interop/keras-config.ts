@@ -13,8 +13,8 @@ import { assemble, instanceOf } from '../model/layered-model.ts';
 import type { Model } from '../model/model.ts';
 import { augmentationOf, type TakenOver } from './keras-augmentation.ts';
 import { readLoss } from './keras-loss.ts';
-import { callOf, operationOf, referencesIn } from './keras-operations.ts';
 import { otherMatrices } from './keras-muon.ts';
+import { callOf, operationOf, referencesIn } from './keras-operations.ts';
 import { readOptimizer } from './keras-optimizer.ts';
 import type { OptimizerSettings } from './trained-model.ts';
 

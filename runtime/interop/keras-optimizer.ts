@@ -1,7 +1,7 @@
 // Optimizers in Keras' configurations, both ways, by the Keras form of each definition (runtime/optim/).
 
-import { type OptimizerOptions, optimizerNames, optimizerOf, ruleOf } from '../optim/index.ts';
 import type { Model } from '../model/model.ts';
+import { type OptimizerOptions, optimizerNames, optimizerOf, ruleOf } from '../optim/index.ts';
 import { muonConfig } from './keras-muon.ts';
 import type { OptimizerSettings } from './trained-model.ts';
 
@@ -32,12 +32,24 @@ export function readOptimizer(compiled: unknown): OptimizerSettings | undefined 
   const { class_name, config } = Object(compiled) as { class_name?: unknown; config?: unknown };
   const name = optimizerNames.find((one) => ruleOf(one).keras.classes.includes(class_name as string));
   if (!name) return undefined;
-  const { learning_rate, weight_decay, global_clipnorm, adam_weight_decay = weight_decay, ...rest } = Object(config) as Record<string, unknown>;
+  const {
+    learning_rate,
+    weight_decay,
+    global_clipnorm,
+    adam_weight_decay = weight_decay,
+    ...rest
+  } = Object(config) as Record<string, unknown>;
   const { constants, keras } = ruleOf(name);
   const given = Object.keys(constants).map((key) => [key, rest[keras.keys[key]]]);
   const differs = Object.entries(keras.fixed ?? {}).some(([key, value]) => (rest[key] ?? value) !== value);
   // One decay is that of all parameters here.
-  if (typeof learning_rate !== 'number' || differs || adam_weight_decay !== weight_decay || given.some(([, value]) => value === undefined || value === null)) return undefined;
+  if (
+    typeof learning_rate !== 'number' ||
+    differs ||
+    adam_weight_decay !== weight_decay ||
+    given.some(([, value]) => value === undefined || value === null)
+  )
+    return undefined;
   const optimizer = { name, ...Object.fromEntries(given) } as OptimizerOptions;
   try {
     optimizerOf(optimizer);

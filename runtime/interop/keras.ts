@@ -17,8 +17,8 @@ import { optimizerConfig } from './keras-optimizer.ts';
 import {
   adopt,
   cardOf,
-  kerasName,
   keptOf,
+  kerasName,
   numberedClasses,
   type OptimizerSettings,
   optimizerVariables,
@@ -138,12 +138,7 @@ const callOf = ({ layers }: Model, at: number): number => {
 };
 
 /** As the script compiles its models; one unit is that of two classes. */
-function compileConfig(
-  model: Model,
-  units: number,
-  end: unknown,
-  settings: OptimizerSettings = { learningRate: 2e-3, weightDecay: 1e-4 },
-) {
+function compileConfig(model: Model, units: number, end: unknown, settings: OptimizerSettings = { learningRate: 2e-3, weightDecay: 1e-4 }) {
   return {
     optimizer: optimizerConfig(settings, model),
     loss: {
@@ -201,7 +196,14 @@ function trainedModel(
   source: string,
   { classes, license, preprocessing }: ReturnType<typeof readCard>,
 ): TrainedModel {
-  const adopted = adopt(model, tensors, source, optimizerSettings && (optimizerSettings.optimizer ?? 'adamw'), optimizerName, otherOptimizer);
+  const adopted = adopt(
+    model,
+    tensors,
+    source,
+    optimizerSettings && (optimizerSettings.optimizer ?? 'adamw'),
+    optimizerName,
+    otherOptimizer,
+  );
   const renamed = model.layers.flatMap(({ index, path, variables, repeats }) =>
     repeats !== undefined || paths[index] === path ? [] : variables.map(({ name }) => [name, name.replace(path, paths[index])] as const),
   );

@@ -240,7 +240,12 @@ const conv = defineOp({
     applyEpilogue(outputs, epilogue, bias);
   },
   flops: ({ x, w }, { epilogue: _, inputScale: _scale, ...window }, rows) => convFlops(convGeometry(x.shape, w.shape, window), rows),
-  traits: { counts: true, matrix: 'w', epilogue: ['bias', 'activation', 'statistics'], prologue: { x: { rescale: { inputScale: 'scale' } } } },
+  traits: {
+    counts: true,
+    matrix: 'w',
+    epilogue: ['bias', 'activation', 'statistics'],
+    prologue: { x: { rescale: { inputScale: 'scale' } } },
+  },
 });
 
 const convGradInput = defineOp({

@@ -3,7 +3,7 @@
 import { defineOp } from '../ir/define-op.ts';
 import { need, optional } from '../ir/signature.ts';
 import { BYTES_PER_ELEMENT, elementCount, type TensorSpec } from '../ir/tensor.ts';
-import { type MatrixConstants, matrixRate, matrixSizes, muon as rule, orthogonalized } from '../optim/muon.ts';
+import { type MatrixConstants, matrixRate, matrixSizes, orthogonalized, muon as rule } from '../optim/muon.ts';
 import { kinds } from './check.ts';
 import { constantAttrs, factorAttr } from './optimizer.ts';
 

@@ -58,7 +58,7 @@ describe.runIf(hasSwiftShader)('kernels on SwiftShader', () => {
   });
 
   it('muon: to the same bits with and without workgroup memory', async () => {
-    for (const one of [...opCases.muon().slice(0, 8), muonCase('several tiles', [3, 3, 20, 70])]) {
+    for (const one of [muonCase('columns', [10, 33]), muonCase('several tiles', [3, 3, 20, 70])]) {
       await check('muon', one, { change: barriers });
       const [direct, panels] = [await runner.run('muon', one), await runner.run('muon', one, { change: barriers })];
       expect(panels.updates).toEqual(direct.updates);

@@ -26,7 +26,11 @@ const SCALARS = { learningRate: optimizerSettings.learningRate, weightDecay: opt
 
 function denseNetwork(): Model {
   const images = input([4, 4, 3]);
-  const first = layers.dense(layers.flatten(layers.rescaling(images, { scale: 1 / 255 })), { units: 12, activation: 'relu', name: 'embedding' });
+  const first = layers.dense(layers.flatten(layers.rescaling(images, { scale: 1 / 255 })), {
+    units: 12,
+    activation: 'relu',
+    name: 'embedding',
+  });
   const second = layers.dense(first, { units: 12, activation: 'gelu', useBias: false, name: 'second' });
   return functionalModel({ name: 'dense', input: images, output: layers.dense(second, { units: 3, name: 'answer' }) });
 }
@@ -36,7 +40,11 @@ const conv = buildModel('convmixer', { input: [8, 8, 3], classes: 3, dim: 8, dep
 const batch = (model: Model, k: number) => randomBatch(model, ROWS, 50 + k);
 
 /** The model after steps with some batches, from a state. */
-async function trained(model: Model, batches: readonly number[], from?: TrainedModel): Promise<{ readonly model: TrainedModel; readonly losses: number[] }> {
+async function trained(
+  model: Model,
+  batches: readonly number[],
+  from?: TrainedModel,
+): Promise<{ readonly model: TrainedModel; readonly losses: number[] }> {
   await using device = await openWasmDevice({ threads: 2 });
   await using executable: Executable = await device.compile(trainingGraphs(model, { optimizer: optimizerSettings.optimizer }), {
     ...{ capacity: ROWS, seed: 1n },
@@ -73,7 +81,11 @@ describe('files', () => {
     const read = await readKeras(await writeKeras(written));
     expect(read.optimizer).toEqual(written.optimizer);
     expect(read.optimizer?.size).toBe(2 + 2 * 5 - 2);
-    expect(read.optimizerSettings).toMatchObject({ learningRate: 2 ** -8, weightDecay: 2 ** -6, optimizer: { name: 'muon', momentum: 0.9 } });
+    expect(read.optimizerSettings).toMatchObject({
+      learningRate: 2 ** -8,
+      weightDecay: 2 ** -6,
+      optimizer: { name: 'muon', momentum: 0.9 },
+    });
     expect(read.notices).toBeUndefined();
   });
 
@@ -97,7 +109,9 @@ describe('files', () => {
     expect(why({ exclude_embeddings: false })).toBe("Keras' Muon takes answer/kernel for a matrix, which it is not here");
     expect(why({ exclude_layers: ['second', 'answer'], exclude_embeddings: false })).toContain('second/kernel for no matrix');
     expect(why({ exclude_layers: ['(a+)+$'], exclude_embeddings: false })).toBe('it leaves out layers by "(a+)+$", which is no plain name');
-    expect(why({ exclude_layers: ['inner/answer'], exclude_embeddings: false }, (index) => `inner/${dense.layers[index].name}`)).toBeUndefined();
+    expect(
+      why({ exclude_layers: ['inner/answer'], exclude_embeddings: false }, (index) => `inner/${dense.layers[index].name}`),
+    ).toBeUndefined();
   });
 
   it('of Keras with other constants are of another optimizer', () => {
@@ -125,7 +139,8 @@ describe.skipIf(!python)('Keras', { timeout: 300_000 }, () => {
       labels: { shape: [5, ROWS], data: Float32Array.from(batches.flatMap(({ labels }) => [...labels])) },
     };
     writeFileSync(join(folder, 'data.npz'), await writeNpz(new Map(Object.entries(tensors))));
-    const theirs = (await runPython(python as string, 'keras_muon.py', folder)) as Record<'losses' | 'later', number[]> & Record<'muon' | 'conv', unknown[]>;
+    const theirs = (await runPython(python as string, 'keras_muon.py', folder)) as Record<'losses' | 'later', number[]> &
+      Record<'muon' | 'conv', unknown[]>;
     expect(theirs.muon).toEqual(['Muon', 2, 10]);
     // Of a network whose state is left out it is loaded all the same.
     expect(theirs.conv).toEqual(['Muon', 0]);
@@ -144,7 +159,9 @@ describe.skipIf(!python)('Keras', { timeout: 300_000 }, () => {
     for (const name of ['plain', 'named']) {
       const { optimizer, notices } = await readKeras(readFileSync(join(folder, `${name}.keras`)));
       expect(optimizer).toBeUndefined();
-      expect(notices?.join()).toContain("The state of the optimizer is left out: Keras' Muon takes embedding/kernel for no matrix, which it is here");
+      expect(notices?.join()).toContain(
+        "The state of the optimizer is left out: Keras' Muon takes embedding/kernel for no matrix, which it is here",
+      );
     }
   });
 });

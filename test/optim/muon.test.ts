@@ -6,8 +6,8 @@ import { openWasmDevice } from '../../asm/host/device.ts';
 import { trainingGraph } from '../../runtime/compile/compile.ts';
 import { matrixParameters } from '../../runtime/compile/matrices.ts';
 import { planMemory } from '../../runtime/compile/plan.ts';
-import type { ValueId } from '../../runtime/ir/graph.ts';
 import { optimizerVariables } from '../../runtime/interop/trained-model.ts';
+import type { ValueId } from '../../runtime/ir/graph.ts';
 import { input, layers } from '../../runtime/layers/functional.ts';
 import { buildModel } from '../../runtime/model/architectures.ts';
 import { buildForward } from '../../runtime/model/build-graph.ts';
@@ -37,13 +37,14 @@ const parameter = (shape: readonly number[]) => doubles(shape, (i) => Math.cos(1
 const gradient = (shape: readonly number[], t: number) => doubles(shape, (i) => Math.sin(1.7 * i + t) + 0.3 * Math.cos(0.9 * i * t));
 
 /** A parameter after three steps. */
-function after(shape: readonly number[], options: Partial<ConstantsOf<'muon'>>, isMatrix: boolean): number[] {
+function stepped(shape: readonly number[], options: Partial<ConstantsOf<'muon'>>, isMatrix: boolean): number[] {
   const { constants } = optimizerOf({ name: 'muon', ...options } as OptimizerOptions);
   const updates = [parameter(shape), ...[0, 1].slice(isMatrix ? 1 : 0).map(() => doubles(shape, () => 0))];
   for (let t = 1; t <= STEPS; t++) {
     const ok = fixed([1], [1], 'i32');
     const given = gradient(shape, t);
-    if (isMatrix) runReference('muon', { ok, gradient: given }, constantsOf(muon.matrices?.constants ?? {}, constants), { step: STEP, updates });
+    if (isMatrix)
+      runReference('muon', { ok, gradient: given }, constantsOf(muon.matrices?.constants ?? {}, constants), { step: STEP, updates });
     else {
       const attrs = constantsOf(optimizerOf('adamw').rule.constants, constants);
       runReference('adamw', { ok, counter: fixed([1], [t - 1], 'i32'), gradients: [given] }, attrs, { step: STEP, updates });
@@ -60,14 +61,14 @@ describe('three steps', () => {
     ['otherwise', OTHERWISE],
   ] as const)('of Keras, constants as %s', (name, options) => {
     const golden = GOLDEN.keras[name];
+    // Keras rounds rates and roots of sizes to float32.
     for (const [key, shape, isMatrix] of [
       ['tall', [9, 5], true],
       ['wide', [4, 7], true],
       ['head', [5, 3], false],
       ['bias', [5], false],
     ] as const)
-      // Keras rounds rates and roots of sizes to float32.
-      expectClose(after(shape, options, isMatrix), golden[key], { absolute: 1e-7 }, key);
+      expectClose(stepped(shape, options, isMatrix), golden[key], { absolute: 1e-7 }, key);
   });
 
   it('of timm, with kernels of convolutions', () => {
@@ -75,13 +76,18 @@ describe('three steps', () => {
     for (const { shape, options, after: expected } of GOLDEN.timm) {
       const { ns_steps: steps, ...others } = options as { ns_steps?: number };
       // It adds nothing to the length, and keeps the momentum as a mean, twenty times smaller.
-      expectClose(after(shape, { ...others, ...(steps && { steps }) }, true), expected, { absolute: 1e-6 }, `${shape}`);
+      expectClose(stepped(shape, { ...others, ...(steps && { steps }) }, true), expected, { absolute: 1e-6 }, `${shape}`);
     }
   });
 });
 
 test('singular values come near 1, and a matrix of zeros stays one', () => {
-  const x = orthogonalized(Float64Array.from({ length: 24 }, (_, i) => Math.sin(1.7 * i * i)), 6, 4, 5);
+  const x = orthogonalized(
+    Float64Array.from({ length: 24 }, (_, i) => Math.sin(1.7 * i * i)),
+    6,
+    4,
+    5,
+  );
   for (let i = 0; i < 4; i++)
     for (let j = 0; j <= i; j++) {
       let sum = 0;
@@ -154,8 +160,8 @@ describe('matrices', () => {
 
   it('may be all or none of what is trained', () => {
     const only = (match: (name: string) => boolean) =>
-      trainingGraph(forward(), { optimizer: 'muon', groups: [{ match: ({ name }) => !match(name), frozen: true }] }).nodes.flatMap(({ op }) =>
-        op === 'muon' || op === 'adamw' ? [op] : [],
+      trainingGraph(forward(), { optimizer: 'muon', groups: [{ match: ({ name }) => !match(name), frozen: true }] }).nodes.flatMap(
+        ({ op }) => (op === 'muon' || op === 'adamw' ? [op] : []),
       );
     expect(only((name) => name === names[0])).toEqual(['muon']);
     expect(only((name) => name.startsWith('layers/dense/'))).toEqual(['adamw']);

@@ -9,7 +9,15 @@ import { matricesOf } from '../../runtime/interop/trained-model.ts';
 import { buildModel } from '../../runtime/model/architectures.ts';
 import { initialize } from '../../runtime/model/init.ts';
 import { decayOf, groupParameters, type ParameterGroup } from '../../runtime/optim/groups.ts';
-import { describeOptimizer, flatNames, type OptimizerOptions, optimizerNames, optimizerOf, parseOptimizer, slotsFor } from '../../runtime/optim/index.ts';
+import {
+  describeOptimizer,
+  flatNames,
+  type OptimizerOptions,
+  optimizerNames,
+  optimizerOf,
+  parseOptimizer,
+  slotsFor,
+} from '../../runtime/optim/index.ts';
 import { matrixRate, matrixSizes, orthogonalized } from '../../runtime/optim/muon.ts';
 import { openReferenceDevice } from '../../runtime/reference.ts';
 import { trainingGraphs } from '../../runtime/train/graphs.ts';
@@ -261,7 +269,10 @@ describe('groups', () => {
         // The first momentum is the gradient: whatever factor it has goes with its length.
         const direction = orthogonalized(Float64Array.from(g), rows, columns, constants.steps as number);
         const size = rates.learningRate * matrixRate(shape, constants.rmsRate as number);
-        const expected = Array.from(before.get(name) as Float32Array, (w, i) => w - w * rates.weightDecay * rates.learningRate - size * direction[i]);
+        const expected = Array.from(
+          before.get(name) as Float32Array,
+          (w, i) => w - w * rates.weightDecay * rates.learningRate - size * direction[i],
+        );
         expectClose(after, expected, { absolute: 3e-6, relative: 1e-5 }, name);
         continue;
       }
