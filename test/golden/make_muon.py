@@ -22,6 +22,10 @@ keras.config.set_floatx("float64")
 RATE, DECAY, STEPS = 0.125, 0.01, 3  # Keras keeps its rate as a float32
 
 
+def text(numbers):
+    return " ".join(map(repr, np.ravel(numbers).tolist()))
+
+
 def parameter(shape):
     return np.cos(1.3 * np.arange(np.prod(shape))).reshape(shape)
 
@@ -37,7 +41,7 @@ def of_keras(options):
     muon = keras.optimizers.Muon(RATE, weight_decay=DECAY, adam_weight_decay=DECAY, exclude_layers=["head"], **options)
     for t in range(1, STEPS + 1):
         muon.apply([keras.ops.convert_to_tensor(gradient(shape, t)) for shape in shapes.values()], variables)
-    return {name: np.asarray(v).ravel().tolist() for name, v in zip(shapes, variables)}
+    return {name: text(np.asarray(v)) for name, v in zip(shapes, variables)}
 
 
 def of_timm(shape, options):
@@ -49,7 +53,7 @@ def of_timm(shape, options):
     for t in range(1, STEPS + 1):
         kernel.grad = torch.tensor(gradient(shape, t)).permute(3, 2, 0, 1).contiguous()
         muon.step()
-    return kernel.detach().permute(2, 3, 1, 0).numpy().ravel().tolist()
+    return text(kernel.detach().permute(2, 3, 1, 0).numpy())
 
 
 timm.optim.muon.zeropower_via_newtonschulz = functools.partial(timm.optim.muon.zeropower_via_newtonschulz, dtype=torch.float64)
@@ -58,8 +62,8 @@ golden = {
     "versions": {"keras": keras.__version__, "timm": timm.__version__, "torch": torch.__version__},
     "keras": {"usual": of_keras({}), "otherwise": of_keras(OTHERWISE)},
     "timm": [
-        {"shape": shape, "options": options, "after": of_timm(shape, options)}
+        {"shape": text(shape), "options": options, "after": of_timm(shape, options)}
         for shape, options in [((3, 3, 2, 6), {}), ((2, 2, 3, 16), {}), ((1, 1, 5, 5), {"momentum": 0.8, "nesterov": False, "ns_steps": 3})]
     ],
 }
-Path(__file__).with_name("muon.json").write_text(json.dumps(golden) + "\n")
+Path(__file__).with_name("muon.json").write_text(json.dumps(golden, indent=2) + "\n")
