@@ -22,8 +22,8 @@ export function matrixParameters({ nodes, values, outputs }: Graph): ReadonlySet
     if (seen.has(id) || !node) continue;
     seen.add(id);
     const weights = weightsOf(node);
-    if (weights === undefined) front.push(...node.inputs);
-    else no.add(weights);
+    if (weights !== undefined) no.add(weights);
+    else for (const input of node.inputs) front.push(input);
   }
   for (const node of nodes) {
     const weights = weightsOf(node);
