@@ -15,7 +15,7 @@ import { augmentationOf, type TakenOver } from './keras-augmentation.ts';
 import { readLoss } from './keras-loss.ts';
 import { otherMatrices } from './keras-muon.ts';
 import { callOf, operationOf, referencesIn } from './keras-operations.ts';
-import { readOptimizer } from './keras-optimizer.ts';
+import { optimizerNotices, readOptimizer } from './keras-optimizer.ts';
 import type { OptimizerSettings } from './trained-model.ts';
 
 /** A model of a file. */
@@ -73,7 +73,9 @@ export function readModel(file: object, source: string, fail: Fail, { isOlder = 
       'Models of images are read: [height, width, channels].',
     );
   const output = reader.read(() => top.call([]));
-  for (const notice of readLoss(compile_config as Config | null | undefined, output, source)) reader.notices.push(notice);
+  const compilation = compile_config as Config | null | undefined;
+  const compiled = compilation?.optimizer;
+  reader.notices.push(...readLoss(compilation, output, source), ...optimizerNotices(compiled));
   const name = modelName((config as Config).name);
   const { model: network, instances } = reader.read(() => assemble({ name, input, output }));
   const momenta = new Set(network.layers.flatMap((layer) => (layer.type === 'BatchNormalization' ? [layer.config.momentum] : [])));
@@ -87,7 +89,6 @@ export function readModel(file: object, source: string, fail: Fail, { isOlder = 
     return index < 0 ? [] : [index];
   });
   const names = instances.map((instance) => reader.names.get(instance) as KerasName);
-  const compiled = (compile_config as Config | null | undefined)?.optimizer;
   const optimizerSettings = readOptimizer(compiled);
   const pathOf = (index: number) => (names[index].top === names[index].name ? '' : `${names[index].top}/`) + names[index].name;
   return {

@@ -61,3 +61,21 @@ export function readOptimizer(compiled: unknown): OptimizerSettings | undefined 
     ...(typeof global_clipnorm === 'number' && { clipNorm: global_clipnorm }),
   };
 }
+
+/** How Keras clips gradients otherwise than training here can, and what it does then. */
+const CLIPPING: readonly (readonly [string, string])[] = [
+  ['clipnorm', 'the length of each gradient'],
+  ['clipvalue', 'the size of the elements of gradients'],
+];
+
+/** What a configuration says of an optimizer's steps that training here ignores, as sentences. */
+export function optimizerNotices(compiled: unknown): string[] {
+  const config = Object(Object(compiled).config) as Record<string, unknown>;
+  return CLIPPING.flatMap(([key, what]) => {
+    const limit = config[key];
+    if (limit === undefined || limit === null) return [];
+    return [
+      `The model was compiled with ${key} ${JSON.stringify(limit)}: ${what} is not limited here; --clip-norm limits all gradients together`,
+    ];
+  });
+}

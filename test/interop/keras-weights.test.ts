@@ -93,7 +93,8 @@ describe('the state of the optimizer', () => {
 });
 
 /** Whose state is taken over from a `.keras` file, and from one of weights alone: the others are told. */
-const TAKEN = { keras: ['adam', 'adamw', 'clipped', 'lion', 'sgd', 'sgd-momentum'], h5: ['adam', 'adamw', 'clipped'] };
+const ADAM = ['adam', 'adamw', 'clipped', 'clipped-each', 'clipped-values'];
+const TAKEN = { keras: [...ADAM, 'lion', 'sgd', 'sgd-momentum'], h5: ADAM };
 
 const python = pythonWith('files of every optimizer of Keras', 'keras', 'numpy', 'h5py');
 
@@ -115,7 +116,7 @@ describe.skipIf(!python)('as Keras itself writes it', { timeout: 900_000 }, () =
   }, 900_000);
 
   it('is taken over of the optimizers that are here, and of no others; the weights are read whatever it was', async () => {
-    expect(names).toHaveLength(19);
+    expect(names).toHaveLength(21);
     for (const name of names) {
       const saved = readNpz(readFileSync(join(folder, `${name}.npz`)), { source: name, code: 'E_DATA' });
       for (const format of ['keras', 'h5'] as const) {
@@ -146,6 +147,16 @@ describe.skipIf(!python)('as Keras itself writes it', { timeout: 900_000 }, () =
     expect(await cli(['import', path, '--name', 'taken'], { cwd: folder })).toMatchObject({ status: 0 });
     expect(JSON.parse(readFileSync(join(folder, 'runs/taken/config.json'), 'utf8'))).toMatchObject({ 'clip-norm': 0.5 });
     expect((await readWeights(join(folder, 'runs/taken'))).trained?.optimizerSettings?.clipNorm).toBe(0.5);
+  });
+
+  it.each([
+    ['clipped-each', 'clipnorm 0.5: the length of each gradient'],
+    ['clipped-values', 'clipvalue 0.125: the size of the elements of gradients'],
+  ])('of %s, that training here does not clip so is told', async (name, said) => {
+    const { trained } = await readWeights(join(folder, `${name}.keras`));
+    expect(trained?.notices).toEqual([
+      `The model was compiled with ${said} is not limited here; --clip-norm limits all gradients together`,
+    ]);
   });
 
   it('the older form of a whole model is read; the state of its optimizer is told to be left out', async () => {

@@ -33,6 +33,8 @@ OPTIMIZERS = {
     "accumulation": lambda: o.AdamW(gradient_accumulation_steps=2),
     "scaled": lambda: o.LossScaleOptimizer(o.Adam()),
     "clipped": lambda: o.AdamW(global_clipnorm=0.5),
+    "clipped-each": lambda: o.AdamW(clipnorm=0.5),
+    "clipped-values": lambda: o.AdamW(clipvalue=0.125),
     "schedule": lambda: o.AdamW(o.schedules.CosineDecay(1e-3, 100)),
 }
 
