@@ -218,5 +218,11 @@ export function duration(seconds: number): string {
   return h > 0 ? `${h}:${two(m)}:${two(s)}` : `${m}:${two(s)}`;
 }
 
+/** A time that is an estimate, in words: 40 seconds, 12 minutes, 3.4 hours. */
+export function roughly(seconds: number): string {
+  if (seconds < 90) return count(Math.max(1, Math.round(seconds)), 'second');
+  return seconds < 5400 ? count(Math.round(seconds / 60), 'minute') : `${Number((seconds / 3600).toPrecision(2))} hours`;
+}
+
 const speed = (imagesPerSecond: number): string => `${count(Number(imagesPerSecond.toPrecision(3)))} images/s`;
 const rate = (lr: number): string => `${Number(lr.toPrecision(3))}`;

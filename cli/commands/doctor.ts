@@ -7,6 +7,7 @@ import { examineMachine, formatBytes, formatSelfTest, type MachineReport } from 
 import { HybridError } from '../../runtime/index.ts';
 import type { CliIo } from '../io.ts';
 import { count, Progress } from '../progress.ts';
+import { factTable } from '../table.ts';
 
 export async function doctorCommand(command: Command, io: CliIo): Promise<number> {
   const { json, markdown, gpuReport, software } = command.opts<{
@@ -19,7 +20,7 @@ export async function doctorCommand(command: Command, io: CliIo): Promise<number
     throw new HybridError('E_USAGE', '--software is for --gpu-report', 'Give --gpu-report FILE too, or omit --software.');
   if (gpuReport !== undefined) return writeGpuReport(gpuReport, software === true, json === true, io);
   const report = await examineMachine({ v8Flags: true, signal: io.signal });
-  io.stdout.write(json ? `${JSON.stringify(report)}\n` : markdown ? formatMarkdown(report) : formatReport(report));
+  io.stdout.write(json ? `${JSON.stringify(report)}\n` : markdown ? formatMarkdown(report) : factTable(rowsOf(report), io.stdout));
   return 0;
 }
 
@@ -79,12 +80,6 @@ function adapterRows({ adapter, selfTest, tiers }: MachineReport['webgpu']): Row
 
 const verdict = (result: MachineReport['wasm']['selfTest']): string =>
   `${result.passed ? 'passed' : 'FAILED'}: ${formatSelfTest(result)}; ${(result.ms / 1000).toFixed(1)} s`;
-
-function formatReport(report: MachineReport): string {
-  const rows = rowsOf(report);
-  const width = rows.reduce((most, [what]) => Math.max(most, what.length), 0);
-  return `${rows.map(([what, found]) => `${what.padEnd(width)}  ${found}`).join('\n')}\n`;
-}
 
 function formatMarkdown(report: MachineReport): string {
   const cell = (text: string) => text.replaceAll('|', '\\|');

@@ -20,7 +20,7 @@ import { type CliIo, shown } from '../io.ts';
 import { count, duration, Progress, percent } from '../progress.ts';
 import { findRun } from '../run-names.ts';
 import { inFlags } from '../spelling.ts';
-import { table } from '../table.ts';
+import { factTable, table } from '../table.ts';
 
 interface Flags {
   readonly out?: string;
@@ -217,7 +217,7 @@ function detailsText(record: RunRecord, io: CliIo): string {
       ...[`${Number(lr.toPrecision(3))}`, speed(imagesPerSecond), `${(100 * dataWait).toFixed(1)} %`, duration(seconds)],
     ]),
   ];
-  const head = facts.map(([name, value]) => `${name.padEnd(11)} ${value}\n`).join('');
+  const head = factTable(facts, io.stdout);
   return epochs.length > 0 ? `${head}\n${table(rows)}` : head;
 }
 

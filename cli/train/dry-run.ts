@@ -4,7 +4,8 @@ import { benchTrain } from '../../bench/train.ts';
 import { estimate, formatBytes } from '../../runtime/entries/tools.ts';
 import type { CliIo } from '../io.ts';
 import type { Settings } from '../options.ts';
-import { count, duration } from '../progress.ts';
+import { count, roughly } from '../progress.ts';
+import { factTable } from '../table.ts';
 import type { Flags, Options } from './flags.ts';
 
 const DRY_STEPS = 2;
@@ -47,7 +48,7 @@ export async function dryRun(options: Options, settings: Settings, flags: Flags,
     io.stdout.write(`${JSON.stringify(plan)}\n`);
     return 0;
   }
-  const rows = [
+  const rows: [string, string][] = [
     ['architecture', plan.arch],
     ['device', plan.device],
     ['images', `${count(plan.trainImages)} training, ${count(plan.validationImages)} validation, ${count(plan.testImages)} test`],
@@ -61,9 +62,9 @@ export async function dryRun(options: Options, settings: Settings, flags: Flags,
       'one step',
       `${(plan.flopsPerStep / 1e9).toFixed(1)} GFLOP, ${formatBytes(plan.bytesPerStep)} of memory traffic, ${plan.stepSeconds.toFixed(2)} s measured`,
     ],
-    ['time', `about ${duration(plan.estimatedSeconds)} for all epochs`],
+    ['time', `about ${roughly(plan.estimatedSeconds)} for all epochs`],
   ];
-  io.stdout.write(`${rows.map(([name, value]) => `${name.padEnd(13)} ${value}`).join('\n')}\n`);
+  io.stdout.write(factTable(rows, io.stdout));
   return 0;
 }
 
