@@ -4,7 +4,7 @@ import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
 
 /** Names of the models in the package. */
-export const PRETRAINED = ['convmixer-2stage-cifar10'] as const;
+export const PRETRAINED = ['convmixer-2stage-cifar10', 'airbench-cifar10'] as const;
 /** A model in the package. */
 export type PretrainedName = (typeof PRETRAINED)[number];
 

@@ -2,6 +2,7 @@
 // from this description. The code of a command is loaded when it runs, so that `--help` stays quick.
 
 import { Command } from 'commander';
+import { PRETRAINED } from '../app/pretrained.ts';
 import { ttaKind, WEIGHT_FILES } from '../runtime/settings.ts';
 import { commandsOf } from './command-tree.ts';
 import { examplesText } from './examples.ts';
@@ -139,7 +140,7 @@ export function describeProgram(io: CliIo, setStatus: (status: number) => void):
     ['device', 'precision', 'threads', 'revectorize', 'maxMegapixels', ...MODEL, 'imageSize', ...PIXELS],
     [...MODEL, 'imageSize'],
   )
-    .argument('<MODEL>', 'run folder or its name, a file as for eval, or the bundled model convmixer-2stage-cifar10')
+    .argument('<MODEL>', `run folder or its name, a file as for eval, or a bundled model (${PRETRAINED.join(' or ')})`)
     .argument(
       '<IMAGES...>',
       'image files of any size (PNG, JPEG, WebP, GIF, TIFF, AVIF, BMP), folders of them, or - for one on standard input',
@@ -162,7 +163,7 @@ export function describeProgram(io: CliIo, setStatus: (status: number) => void):
   )
     .argument(
       '<MODEL>',
-      `run folder or its name (its best checkpoint counts), a file (${WEIGHT_FILES}), or the bundled model convmixer-2stage-cifar10`,
+      `run folder or its name (its best checkpoint counts), a file (${WEIGHT_FILES}), or a bundled model (${PRETRAINED.join(' or ')})`,
     )
     .optionsGroup('Measurement:')
     .option(...tta)

@@ -2,7 +2,7 @@
 CIFAR-10's binary files: what `hybrid train --arch airbench --recipe speedrun` is measured beside. One JSON line an epoch, or a step.
 
     pip install torch==2.15.0
-    python airbench_torch.py train --data FOLDER [--seed 1]
+    python airbench_torch.py train --data FOLDER [--seed 1] [--bf16]
         the published recipe: 9.9 epochs without short batches, torch.optim.SGD, decay that goes through the momentum
     python airbench_torch.py losses --data FOLDER --hybrid "node dist/cli/main.js" [--batch 256] [--steps 20]
         hybrid and PyTorch from the same weights on the same batches: the loss of each step in both. The images are not shuffled and not augmented,
@@ -34,6 +34,7 @@ parser.add_argument("--steps", type=int, default=20, help="of losses")
 parser.add_argument("--hybrid", default="hybrid", help="the command, of losses")
 parser.add_argument("--threads", type=int)
 parser.add_argument("--seed", type=int, default=0)
+parser.add_argument("--bf16", action="store_true", help="of train: convolutions in bfloat16, where the original has half precision")
 args = parser.parse_args()
 torch.manual_seed(args.seed)
 if args.threads:
@@ -161,7 +162,8 @@ def train():
             shifts = torch.randint(0, 5, (len(chosen), 2)).tolist()
             batch = torch.stack([padded[i, :, y : y + 32, x : x + 32] for i, (y, x) in zip(chosen.tolist(), shifts)])
             batch = (batch.flip(-1) if epoch % 2 else batch).contiguous(memory_format=torch.channels_last)
-            output = net(batch)
+            with torch.autocast("cpu", dtype=torch.bfloat16, enabled=args.bf16):
+                output = net(batch).float()
             loss = F.cross_entropy(output, labels[chosen], label_smoothing=SMOOTHING, reduction="sum")
             optimizer.zero_grad(set_to_none=True)
             loss.backward()
