@@ -75,7 +75,7 @@ export function readModel(file: object, source: string, fail: Fail, { isOlder = 
   const output = reader.read(() => top.call([]));
   const compilation = compile_config as Config | null | undefined;
   const compiled = compilation?.optimizer;
-  reader.notices.push(...readLoss(compilation, output, source), ...optimizerNotices(compiled));
+  for (const notice of [...readLoss(compilation, output, source), ...optimizerNotices(compiled)]) reader.notices.push(notice);
   const name = modelName((config as Config).name);
   const { model: network, instances } = reader.read(() => assemble({ name, input, output }));
   const momenta = new Set(network.layers.flatMap((layer) => (layer.type === 'BatchNormalization' ? [layer.config.momentum] : [])));
