@@ -96,9 +96,13 @@ export const PYTHON_CONSTRUCTORS: ReadonlyMap<string, Constructor> = new Map<str
   ['collections.OrderedDict', { make: (args, fail) => orderedDict(args, fail), complete: () => undefined }],
   // Bytes, in protocols 0 to 2 of Python 3: text of Latin-1.
   ['_codecs.encode', { make: encoded }],
-  ['__builtin__.set', { make: ([items = []]) => new Set(items as unknown[]) }],
-  ['builtins.set', { make: ([items = []]) => new Set(items as unknown[]) }],
+  ['__builtin__.set', { make: setOf }],
+  ['builtins.set', { make: setOf }],
 ]);
+
+function setOf([items = []]: readonly unknown[], fail: Fail): Set<unknown> {
+  return Array.isArray(items) ? new Set(items) : fail('a set is not understood');
+}
 
 function orderedDict([items = []]: readonly unknown[], fail: Fail): Map<unknown, unknown> {
   if (!Array.isArray(items) || !items.every((item) => Array.isArray(item) && item.length === 2))

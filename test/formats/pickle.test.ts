@@ -91,6 +91,7 @@ describe('hostile pickles', () => {
     ['bytes of 2^63', '\x8e\x00\x00\x00\x00\x00\x00\x00\x80.', 'bytes should follow'],
     ['a memo that is not there', 'h\x09.', 'value 9'],
     ['a call of no constructor', '(K\x01K\x02tR.', 'takes a value|no constructor'],
+    ['a set of a number', 'cbuiltins\nset\n(K\x01t\x81.', 'a set is not understood'],
     ['a state for what takes none', '(lp0\nK\x01b.', 'takes none'],
     ['a call of a type', 'cnumpy\nndarray\n)R.', 'numpy.ndarray'],
     ['a stack that is empty', '0.', 'not there'],
