@@ -32,9 +32,6 @@ const GRAM_ROWS: i32 = 4 * MR;
 const GRAM_COLUMNS: i32 = 64;
 const PRODUCT_ROWS: i32 = 2 * MR;
 
-/** What is added to the length that a matrix is divided by. */
-const LENGTH_EPSILON: f64 = 1e-7;
-
 // @ts-ignore: decorator
 @inline
 function bytes(floats: i32): usize {
@@ -83,7 +80,7 @@ export function muonNormalize(args: MuonNormalizeArgs): void {
   const scale = scaleOf(args.scale);
   let squares: f64 = 0;
   for (let i = 0; i < args.chunks; i++) squares += load<f64>(args.sums + ((<usize>i) << 3));
-  const size = f32x4.splat(<f32>(Math.sqrt(squares) + LENGTH_EPSILON));
+  const size = f32x4.splat(<f32>(Math.sqrt(squares) + args.epsilon));
   const rows = ceilDiv(length, MR) * MR;
   const tasks = ceilDiv(rows, ROWS);
   for (let task = nextTask(); task < tasks; task = nextTask()) {

@@ -2,7 +2,7 @@
 
 import { ceilTo } from '../../runtime/base/units.ts';
 import { elementCount } from '../../runtime/ir/graph.ts';
-import { type MatrixConstants, matrixRate, matrixSizes, NEWTON_SCHULZ } from '../../runtime/optim/muon.ts';
+import { LENGTH_EPSILON, type MatrixConstants, matrixRate, matrixSizes, NEWTON_SCHULZ } from '../../runtime/optim/muon.ts';
 import { CHUNK } from '../abi/constants.ts';
 import { type Call, callsOf, type Kernels, type Lowerings } from './lowering.ts';
 
@@ -15,7 +15,7 @@ const matrix = { length: 'i32', side: 'i32', stride: 'i32', transposed: 'flag' }
 export const muonKernels = {
   /** sums: an f64 a chunk. */
   muonMomentum: { ...direction, elements: 'i32', sums: 'ptr' },
-  muonNormalize: { ...direction, sums: 'ptr', chunks: 'i32', x: 'ptr', ...matrix },
+  muonNormalize: { ...direction, sums: 'ptr', chunks: 'i32', epsilon: 'f64', x: 'ptr', ...matrix },
   /** y = xᵀx; or of a symmetric x, `polynomial`: a·1 + b·x + c·x². */
   muonGram: { ok: 'ptr', x: 'ptr', length: 'i32', side: 'i32', stride: 'i32', y: 'ptr', polynomial: 'flag', a: 'f32', b: 'f32', c: 'f32' },
   muonMultiply: { ok: 'ptr', x: 'ptr', length: 'i32', side: 'i32', stride: 'i32', right: 'ptr', y: 'ptr' },
@@ -55,7 +55,7 @@ export const matrixUpdates = {
     };
     const calls: Call[] = [
       call('muonMomentum', { ...source, elements, sums }),
-      call('muonNormalize', { ...source, sums, chunks, x: from, ...sizes, transposed }),
+      call('muonNormalize', { ...source, sums, chunks, epsilon: LENGTH_EPSILON, x: from, ...sizes, transposed }),
     ];
     for (let step = 0; step < steps; step++) {
       const [x, y] = step % 2 === 0 ? [from, to] : [to, from];

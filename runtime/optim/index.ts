@@ -43,6 +43,9 @@ export const constantsOf = (table: ConstantTable, constants: Constants): Constan
 export const ruleOf = (name: OptimizerName): OptimizerRule => OPTIMIZERS[name] as unknown as OptimizerRule;
 export const optimizerNames = Object.keys(OPTIMIZERS) as OptimizerName[];
 
+/** As sentences list them: each with the names of its constants. */
+export const optimizerForms = optimizerNames.map((name) => `${name} (${Object.keys(ruleOf(name).constants).join(', ')})`).join(', ');
+
 export const flatNames = Object.keys(FLAT) as FlatName[];
 
 /** A table of what `make` makes of each optimizer that treats all parameters alike. */

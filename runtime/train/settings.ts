@@ -24,6 +24,7 @@ import {
   describeOptimizer,
   type OptimizerName,
   type OptimizerOptions,
+  optimizerForms,
   optimizerNames,
   optimizerOf,
   parseOptimizer,
@@ -87,7 +88,7 @@ export const TRAIN_SETTINGS = {
     flag: {
       name: 'optimizer',
       group: 'Training',
-      kind: form('OPTIMIZER', `one of ${optimizerNames.join(', ')}, and behind colons its constants, such as adamw:beta2=0.95`, (text) => {
+      kind: form('OPTIMIZER', `one of ${optimizerForms}, with constants behind colons`, (text) => {
         const options = parseOptimizer(text);
         return options && describeOptimizer(options);
       }),
